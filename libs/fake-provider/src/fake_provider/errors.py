@@ -1,0 +1,45 @@
+"""Errors in OpenAI's words: `{"error": {message, type, param, code}}`."""
+
+from http import HTTPStatus
+
+import orjson
+
+from fake_provider.knobs import Knobs
+
+ERROR_KINDS = {
+    400: ("invalid_request_error", None, "The fake provider was told to refuse this request."),
+    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    403: ("invalid_request_error", "unsupported_country_region_territory", "This request is not permitted."),
+    404: ("invalid_request_error", "model_not_found", "The model does not exist or you do not have access to it."),
+    429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),
+    500: ("server_error", None, "The server had an error while processing your request."),
+    503: ("server_error", None, "The engine is currently overloaded, please try again later."),
+}
+
+
+class RefusedError(Exception):
+    """A request that OpenAI's server would refuse."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+        self.status = status
+
+    def body(self) -> bytes:
+        return error_body(self.message, "invalid_request_error", param=self.param, code=self.code)
+
+
+def error_body(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> bytes:
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def knob_error(status: int, knobs: Knobs, key: str) -> bytes:
+    """Render the error that the knobs ask for, in OpenAI's words unless the knobs have others."""
+    fallback = ERROR_KINDS[500 if status >= HTTPStatus.INTERNAL_SERVER_ERROR else 400]
+    kind, code, message = ERROR_KINDS.get(status, fallback)
+    text = knobs.error_message if knobs.error_message is not None else message
+    if knobs.leak_key:
+        text += f" (https://api.example.com/v1/chat/completions?key={key})"
+    return error_body(text, kind, code=knobs.error_code or code)

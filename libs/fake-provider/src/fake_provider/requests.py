@@ -1,0 +1,65 @@
+"""The requests that OpenAI's chat endpoint takes, as far as they change the answer."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fake_provider.errors import RefusedError
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[dict[str, Any]] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "".join(part["text"] for part in self.content if isinstance(part.get("text"), str))
+        return self.content or ""
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """The members of a chat completion request that change the answer; all others are accepted and ignored."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    model: str = Field(min_length=1, max_length=4000)
+    messages: list[Message] = Field(min_length=1)
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    n: Literal[1] | None = 1
+    tools: list[dict[str, Any]] | None = None
+
+    @property
+    def limit(self) -> int | None:
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    @property
+    def last_user_text(self) -> str:
+        return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(len(message.text.split()) for message in self.messages)
+
+    @property
+    def wants_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+def parse_request(document: object) -> ChatRequest:
+    """Check a decoded request body; raises `RefusedError` that names the member, as OpenAI does."""
+    try:
+        return ChatRequest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        param = ".".join(str(step) for step in first["loc"]) or None
+        raise RefusedError(f"Invalid request: {param or 'body'}: {first['msg']}", param=param) from None

@@ -1,0 +1,88 @@
+"""The OpenAI wire format of answers: a completion, or its chunks."""
+
+import time
+from typing import Any
+
+import orjson
+
+from fake_provider.answers import Answer
+from fake_provider.knobs import Knobs
+from fake_provider.requests import ChatRequest
+
+DONE = b"data: [DONE]\n\n"
+SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+LONG_LINE = 8 * 1024 * 1024
+
+
+class Renderer:
+    """Renders one answer; what all chunks of a stream share is rendered once."""
+
+    def __init__(self, call_id: str, request: ChatRequest, knobs: Knobs, answer: Answer) -> None:
+        self._request = request
+        self._knobs = knobs
+        self._answer = answer
+        self._created = int(time.time())
+        self._id = call_id
+        self._usage_asked = request.wants_usage and knobs.usage
+        self._head = b"data: " + self._common("chat.completion.chunk")[:-1] + b',"choices":['
+        self._before = self._head + b'{"index":0,"delta":'
+        self._tail = b'],"usage":null}\n\n' if self._usage_asked else b"]}\n\n"
+        self._after = b',"logprobs":null,"finish_reason":null}' + self._tail
+
+    def _common(self, kind: str) -> bytes:
+        return orjson.dumps(
+            {
+                "id": self._id,
+                "object": kind,
+                "created": self._created,
+                "model": self._request.model,
+                "system_fingerprint": "fp_fake",
+            }
+        )
+
+    def role_chunk(self) -> bytes:
+        return self._before + self._answer.role_delta + self._after
+
+    def chunk(self, start: int, end: int) -> bytes:
+        """Render the tokens after `start` up to and including `end`."""
+        return self._before + self._answer.delta(start, end) + self._after
+
+    def end_chunks(self) -> bytes:
+        """Render all that follows the last token: the finish reason, the usage when asked for, `[DONE]`."""
+        reason = orjson.dumps(self._answer.finish_reason)
+        parts = [self._before, b'{},"logprobs":null,"finish_reason":', reason, b"}", self._tail]
+        if self._usage_asked:
+            parts += [self._head, b'],"usage":', orjson.dumps(self._usage()), b"}\n\n"]
+        if self._knobs.done:
+            parts.append(DONE)
+        return b"".join(parts)
+
+    def garbage(self) -> bytes:
+        if self._knobs.garbage == "long":
+            return b"data: " + b"x" * LONG_LINE + b"\n\n"
+        half = self._before + b'{"content":"'
+        return half + (b"\n\n" if self._knobs.garbage == "json" else b'\xe2\x82"}' + self._after)
+
+    def completion(self) -> bytes:
+        """Render the whole answer as one `chat.completion`."""
+        choice = {
+            "index": 0,
+            "message": self._answer.message(),
+            "logprobs": None,
+            "finish_reason": self._answer.finish_reason,
+        }
+        rest: dict[str, Any] = {"choices": [choice]}
+        if self._knobs.usage:
+            rest["usage"] = self._usage()
+        return self._common("chat.completion")[:-1] + b"," + orjson.dumps(rest)[1:]
+
+    def _usage(self) -> dict[str, Any]:
+        prompt = self._request.prompt_tokens
+        completion = self._answer.total + self._knobs.reasoning_tokens
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": min(self._knobs.cached_tokens, prompt)},
+            "completion_tokens_details": {"reasoning_tokens": self._knobs.reasoning_tokens},
+        }
