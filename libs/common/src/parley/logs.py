@@ -1,0 +1,60 @@
+"""Structured logs: one JSON object a line, secrets redacted, the service and request named by context variables."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import orjson
+import structlog
+
+REDACTED = "[redacted]"
+_SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie")
+_NOT_SECRET = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "max_tokens", "tokens", "tokens_used"})
+
+
+def configure(level: str = "info", style: Literal["json", "console"] = "json") -> None:
+    """Set up logging for the whole process; called once, by whoever runs it."""
+    renderers: list[Any] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_dumps)]
+        if style == "json"
+        else [structlog.processors.ExceptionPrettyPrinter(), _to_bytes]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            redact,
+            *renderers,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=False,
+    )
+    for noisy in ("aio_pika", "aiormq", "uvicorn", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Blank every value whose name says that it is a secret."""
+    for name in event:
+        lowered = name.lower()
+        if lowered not in _NOT_SECRET and any(word in lowered for word in _SECRET_WORDS):
+            event[name] = REDACTED
+    return event
+
+
+def bind(**values: Any) -> None:
+    """Add values to every log line of the current task."""
+    structlog.contextvars.bind_contextvars(**values)
+
+
+def _dumps(event: dict[str, Any], **_options: Any) -> bytes:
+    return orjson.dumps(event, default=str)
+
+
+def _to_bytes(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    head = f"{event.pop('ts')} {event.pop('level'):7} {event.pop('service', '-'):8} {event.pop('event')}"
+    rest = " ".join(f"{key}={value}" for key, value in event.items())
+    return f"{head} {rest}".rstrip().encode()

@@ -1,0 +1,162 @@
+"""Pure ASGI middleware of every service: request id, access log, timing, metrics, body limit, security headers."""
+
+import re
+import time
+from dataclasses import dataclass, field
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from parley import errors, problems
+from parley.errors import ParleyError
+from parley.ids import new_id, pseudonym
+from parley.lifecycle import Lifecycle
+from parley.metrics import Metrics
+
+log = structlog.get_logger()
+
+UNMATCHED = "unmatched"
+"""The route of a request that no route took: raw paths never become labels."""
+QUIET_ROUTES = frozenset({"/health", "/ready"})
+_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+@dataclass(slots=True)
+class RequestInfo:
+    """What is known of the request in hand; lives in ``scope["parley"]``."""
+
+    request_id: str
+    started: float = field(default_factory=time.perf_counter)
+    user_id: str | None = None
+    route: str | None = None
+    status: int = 500
+    sent: int = 0
+    answered: bool = False
+
+
+class RequestContext:
+    """Give each request an id, log it once, time it, count it, and answer what nobody else answered."""
+
+    def __init__(self, app: ASGIApp, *, service: str, metrics: Metrics, lifecycle: Lifecycle, base_url: str) -> None:
+        """Wrap ``app``; errors are described at ``base_url``."""
+        self.app, self.service, self.metrics = app, service, metrics
+        self.lifecycle, self.base_url = lifecycle, base_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        info = RequestInfo(request_id(scope))
+        scope["parley"] = info
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(service=self.service, request_id=info.request_id)
+        self.metrics.active_requests.inc()
+        with self.lifecycle.request():
+            try:
+                await self._run(scope, receive, send, info)
+            finally:
+                self.metrics.active_requests.dec()
+                self._record(scope, info)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                info.status, info.answered = message["status"], True
+                elapsed = time.perf_counter() - info.started
+                message["headers"] = [*message["headers"], *_context_headers(info, elapsed), *SECURITY_HEADERS]
+            elif message["type"] == "http.response.body":
+                info.sent += len(message.get("body", b""))
+            elif message["type"] == "websocket.accept":
+                info.status, info.answered = 101, True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_counted)
+        except ParleyError as error:
+            await self._answer(error, scope, receive, send_counted, info)
+        except Exception:
+            log.exception("unhandled error")
+            await self._answer(errors.InternalError(), scope, receive, send_counted, info)
+
+    async def _answer(self, error: ParleyError, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
+        if info.answered or scope["type"] != "http":
+            return
+        response = problems.render(error, instance=scope["path"], request_id=info.request_id, base_url=self.base_url)
+        await response(scope, receive, send)
+
+    def _record(self, scope: Scope, info: RequestInfo) -> None:
+        elapsed = time.perf_counter() - info.started
+        method = scope.get("method", "WS")
+        route = info.route or route_template(scope)
+        self.metrics.request_duration.labels(method, route, str(info.status)).observe(elapsed)
+        if route in QUIET_ROUTES:
+            return
+        log.info(
+            "request",
+            method=method,
+            route=route,
+            status=info.status,
+            bytes=info.sent,
+            duration_ms=round(elapsed * 1000, 2),
+            user=pseudonym(info.user_id) if info.user_id else None,
+        )
+
+
+class BodyLimit:
+    """Refuse bodies over the limit: by their announced length, else as soon as the bytes exceed it."""
+
+    def __init__(self, app: ASGIApp, *, limit: int, larger: dict[str, int] | None = None) -> None:
+        """Take the limit in bytes, and paths that may be larger."""
+        self.app, self.limit, self.larger = app, limit, larger or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.larger.get(scope["path"], self.limit)
+        too_large = errors.BodyTooLarge(f"At most {limit} bytes are accepted.")
+        announced = header(scope, b"content-length")
+        if announced and announced.isdigit() and int(announced) > limit:
+            raise too_large
+        received = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise too_large
+            return message
+
+        await self.app(scope, receive_counted, send)
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Return the first header of that (lower case) name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def request_id(scope: Scope) -> str:
+    """Return the caller's request id when it is well-formed, else a new one."""
+    given = header(scope, b"x-request-id")
+    return given.decode() if given and _REQUEST_ID.match(given) else str(new_id())
+
+
+def route_template(scope: Scope) -> str:
+    """Return the matched route's template, ``/api/v1/conversations/{id}``."""
+    route = scope.get("route")
+    return getattr(route, "path", None) or UNMATCHED
+
+
+def _context_headers(info: RequestInfo, elapsed: float) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"x-request-id", info.request_id.encode()), (b"x-process-time", b"%.4f" % elapsed))

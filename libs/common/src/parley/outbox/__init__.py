@@ -1,0 +1,37 @@
+"""The transactional outbox: an event is written with its fact and published afterwards, at least once, in order.
+
+Migrations: ``migrate(dsn, "parley.outbox", "<service>")``.
+"""
+
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+
+from parley.events import EventData
+from parley.ids import new_id
+
+_APPEND = "SELECT outbox_append($1, $2, $3, $4, $5)"
+
+
+class Executor(Protocol):
+    """A connection or pool of asyncpg."""
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """Run a query and return its first value."""
+        ...
+
+
+async def append(
+    connection: Executor, name: str, data: EventData, *, subject: UUID | str, partition_key: str | None = None
+) -> UUID:
+    """Write an event into the outbox in the caller's transaction; returns the event's id.
+
+    ``name`` is the type without prefix and version; the partition key defaults to the subject.
+    """
+    if name not in data.names:
+        raise ValueError(f"{type(data).__name__} is not the data of {name}")
+    event_id = new_id()
+    body = orjson.loads(data.model_dump_json())
+    await connection.fetchval(_APPEND, event_id, name, str(subject), partition_key or str(subject), body)
+    return event_id

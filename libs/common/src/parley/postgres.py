@@ -1,0 +1,87 @@
+"""The Postgres pool: bounded, with time limits on both sides, JSON as Python objects."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeAlias
+
+import asyncpg
+import orjson
+
+from parley.errors import DependencyUnavailable
+
+COMMAND_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 3.0
+ACQUIRE_TIMEOUT = 3.0
+_SERVER_SETTINGS = {
+    "statement_timeout": "10000",
+    "idle_in_transaction_session_timeout": "15000",
+    "timezone": "UTC",
+    "jit": "off",
+}
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+UNAVAILABLE: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+)
+"""What asyncpg raises when the database is away, starting, stopping or too slow."""
+
+
+@contextlib.asynccontextmanager
+async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") -> AsyncIterator[Pool]:
+    """Open a pool of at most ``size`` connections; raises DependencyUnavailable when the database is away."""
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        command_timeout=COMMAND_TIMEOUT,
+        timeout=CONNECT_TIMEOUT,
+        init=prepare,
+        server_settings={**_SERVER_SETTINGS, "application_name": application},
+    )
+    try:
+        yield pool
+    finally:
+        await _close(pool)
+
+
+async def prepare(connection: Connection) -> None:
+    """Teach a new connection to speak JSON."""
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=_dumps, decoder=orjson.loads, schema="pg_catalog", format="text")
+
+
+@contextlib.contextmanager
+def translated(what: str = "The database") -> Iterator[None]:
+    """Turn every sign of an absent database into DependencyUnavailable."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise DependencyUnavailable(f"{what} cannot be reached right now.") from error
+
+
+async def ping(pool: Pool) -> None:
+    """Raise when the database does not answer."""
+    await pool.fetchval("SELECT 1", timeout=2)
+
+
+async def _close(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+def _dumps(value: object) -> str:
+    return orjson.dumps(value).decode()

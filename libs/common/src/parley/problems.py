@@ -1,0 +1,184 @@
+"""The one place where an exception becomes a response: RFC 9457 plus the ``error`` object that OpenAI's SDKs read."""
+
+import contextlib
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from parley import errors
+from parley.errors import FieldError, ParleyError
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+DOCS_PATH = "/docs/errors"
+MAX_POINTER_SEGMENT = 64
+"""Unknown member names come from the client; a longer one is cut before it is named in a pointer."""
+
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+_BY_STATUS: dict[int, type[ParleyError]] = {
+    400: errors.InvalidRequest,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    406: errors.NotAcceptable,
+    413: errors.BodyTooLarge,
+    431: errors.HeadersTooLarge,
+}
+
+_CODES = {
+    "missing": "required",
+    "extra_forbidden": "unknown_member",
+    "string_too_long": "too_long",
+    "string_too_short": "too_short",
+    "too_long": "too_long",
+    "too_short": "too_short",
+    "string_unicode": "invalid_text",
+    "string_pattern_mismatch": "invalid_format",
+}
+
+_DETAILS = {
+    "missing": "This member is required.",
+    "extra_forbidden": "This member is not known.",
+    "string_too_long": "At most {max_length} characters.",
+    "string_too_short": "At least {min_length} characters.",
+    "too_long": "At most {max_length} entries.",
+    "too_short": "At least {min_length} entries.",
+    "string_type": "Must be a string.",
+    "string_unicode": "Must be valid Unicode text.",
+    "int_type": "Must be an integer.",
+    "int_parsing": "Must be an integer.",
+    "int_from_float": "Must be an integer.",
+    "float_type": "Must be a number.",
+    "float_parsing": "Must be a number.",
+    "finite_number": "Must be a finite number.",
+    "bool_type": "Must be true or false.",
+    "bool_parsing": "Must be true or false.",
+    "dict_type": "Must be an object.",
+    "model_type": "Must be an object.",
+    "model_attributes_type": "Must be an object.",
+    "list_type": "Must be an array.",
+    "uuid_parsing": "Must be a UUID.",
+    "uuid_type": "Must be a UUID.",
+    "uuid_version": "Must be a UUID of version {expected_version}.",
+    "greater_than_equal": "Must be at least {ge}.",
+    "greater_than": "Must be greater than {gt}.",
+    "less_than_equal": "Must be at most {le}.",
+    "less_than": "Must be less than {lt}.",
+    "enum": "Must be {expected}.",
+    "literal_error": "Must be {expected}.",
+}
+
+
+class FieldValueError(ValueError):
+    """Raise in a pydantic validator: its code and sentence reach the client, so neither may hold the value."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        """Take the stable code and the sentence for ``errors[]``."""
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+def openai_type(status: int, code: str) -> str:
+    """Return OpenAI's error type for a status, which its SDKs turn into exception classes."""
+    if code == "quota_exceeded":
+        return "insufficient_quota"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "api_error"
+    return _OPENAI_TYPES.get(status, "invalid_request_error")
+
+
+def problem(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> dict[str, Any]:
+    """Return the body of a problem as the contract's section 1 shows it."""
+    first = error.errors[0] if error.errors else None
+    param = first.pointer.strip("/").replace("/", ".") or None if first else None
+    message = f"{param}: {first.detail}" if first and param else error.detail
+    return {
+        "type": f"{base_url}{DOCS_PATH}#{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": instance,
+        "code": error.code,
+        "request_id": request_id,
+        "errors": [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in error.errors],
+        **error.members,
+        "error": {
+            "message": message,
+            "type": openai_type(error.status, error.code),
+            "param": param,
+            "code": error.code,
+        },
+    }
+
+
+def render(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> Response:
+    """Return the response for an error."""
+    body = problem(error, instance=instance, request_id=request_id, base_url=base_url)
+    return Response(orjson.dumps(body), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+def from_validation(found: Sequence[Any]) -> ParleyError:
+    """Turn pydantic's error list into ours, dropping every submitted value."""
+    if any(e["type"] == "json_invalid" for e in found):
+        return errors.InvalidJson()
+    return errors.ValidationFailed(_field_error(e) for e in found)
+
+
+def from_http(error: HTTPException) -> ParleyError:
+    """Turn the framework's own exceptions into ours."""
+    if error.status_code == HTTPStatus.BAD_REQUEST and "pars" in str(error.detail):
+        return errors.InvalidJson()
+    if error.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        return errors.UnsupportedMediaType()
+    kind = _BY_STATUS.get(error.status_code, errors.InternalError)
+    return kind(headers=error.headers)
+
+
+def install_handlers(app: FastAPI, *, base_url: str) -> None:
+    """Register the handlers that turn every exception of an app into a problem."""
+
+    def answer(request: Request, error: ParleyError) -> Response:
+        request_id = request.scope["parley"].request_id
+        return render(error, instance=request.url.path, request_id=request_id, base_url=base_url)
+
+    async def on_parley_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ParleyError)
+        return answer(request, error)
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, from_validation(error.errors()))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return answer(request, from_http(error))
+
+    app.add_exception_handler(ParleyError, on_parley_error)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def _field_error(found: dict[str, Any]) -> FieldError:
+    pointer = _pointer(found["loc"])
+    kind, context = str(found["type"]), found.get("ctx") or {}
+    cause = context.get("error")
+    if isinstance(cause, FieldValueError):
+        return FieldError(pointer, cause.code, cause.detail)
+    detail = "Invalid value."
+    with contextlib.suppress(KeyError, IndexError):
+        detail = _DETAILS[kind].format(**context)
+    return FieldError(pointer, _CODES.get(kind, kind), detail)
+
+
+def _pointer(loc: Sequence[Any]) -> str:
+    segments = loc[1:] if loc and loc[0] in {"body", "query", "path", "header"} else loc
+    escaped = (str(s)[:MAX_POINTER_SEGMENT].replace("~", "~0").replace("/", "~1") for s in segments)
+    return "".join(f"/{segment}" for segment in escaped)

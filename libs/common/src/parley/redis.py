@@ -1,0 +1,38 @@
+"""The Redis client: short timeouts and no retries, so that an absent Redis costs milliseconds, not seconds."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+Client: TypeAlias = Redis
+SOCKET_TIMEOUT = 0.05
+CONNECT_TIMEOUT = 0.2
+UNAVAILABLE: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
+"""What the client raises when Redis is away, frozen or confused."""
+
+
+@contextlib.asynccontextmanager
+async def open_redis(
+    url: str, *, timeout: float | None = SOCKET_TIMEOUT, max_connections: int = 32
+) -> AsyncIterator[Client]:
+    """Open a pooled client; ``timeout`` is for each call, in seconds (None for blocking reads)."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=max_connections,
+        timeout=CONNECT_TIMEOUT,
+        socket_timeout=timeout,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+    client = Redis(connection_pool=pool)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        await pool.disconnect()

@@ -1,0 +1,45 @@
+"""Building blocks of request and response models that several services share."""
+
+from decimal import Decimal
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
+
+from parley.problems import FieldValueError
+
+T = TypeVar("T")
+
+
+class Request(BaseModel):
+    """A request body: unknown members are refused, types are not coerced from strings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Response(BaseModel):
+    """A response body: every member is always present."""
+
+
+class Page(Response, Generic[T]):
+    """One page of a list, and the cursor of the next."""
+
+    data: list[T]
+    next_cursor: str | None
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise FieldValueError("invalid_text", "Must not contain the NUL character.")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+"""Text as Postgres can store it: valid Unicode (pydantic sees to it) without NUL."""
+
+
+def money(amount: Decimal) -> str:
+    """Write US dollars with 9 places, ``0.000012340``."""
+    return f"{amount:.9f}"
+
+
+Money = Annotated[Decimal, PlainSerializer(money, return_type=str)]

@@ -1,0 +1,102 @@
+"""Running an app: uvicorn without its own signal handling, and a drain that lets open streams end."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from parley import logs
+from parley.lifecycle import Lifecycle
+from parley.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+LAST_WORDS = 5
+"""Seconds between the end of the drain and the hard end of whatever is still open."""
+KEEP_ALIVE = 75
+"""Seconds an idle connection stays open: longer than the pools of its callers keep theirs."""
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that is told to stop instead of listening for signals: several share a process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signal handlers alone."""
+        yield
+
+
+def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
+    """Return a server for ``app`` that is not started."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="none",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=LAST_WORDS,
+        ws_max_size=1_048_576,
+        ws_ping_interval=15,
+    )
+    return Server(config)
+
+
+async def drain(server: uvicorn.Server, lifecycle: Lifecycle, settings: ServiceSettings) -> None:
+    """Stop a server: refuse new work, let open requests and streams end within the budget, then close."""
+    lifecycle.start_draining()
+    await asyncio.sleep(settings.drain_delay)
+    if not await lifecycle.wait_idle(settings.drain_timeout):
+        log.warning("drain budget used up", open_requests=lifecycle.open_requests)
+    server.should_exit = True
+
+
+async def serve(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -> int:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal means now. Returns the exit status."""
+    server = make_server(app, settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            server.force_exit = server.should_exit = True
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    running = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set() and not running.done():
+        await drain(server, lifecycle, settings)
+    stopping.cancel()
+    await running
+    return 0 if stop.is_set() else 1
+
+
+def main(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -> int:
+    """Run one service as the whole process; returns the exit status."""
+    import uvloop
+
+    logs.configure(settings.log_level, settings.log_format)
+    return uvloop.run(serve(app, lifecycle, settings))
+
+
+def free_socket(host: str = "127.0.0.1") -> socket.socket:
+    """Return a socket bound to a free port, to be passed on instead of a number that others may take meanwhile."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((host, 0))
+    return bound

@@ -1,0 +1,29 @@
+"""Waiting in tests: for a condition, never for a time."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+POLL = 0.02
+
+
+async def eventually(probe: Callable[[], Any], *, within: float = 5.0, message: str | None = None) -> Any:
+    """Return the first true value of ``probe`` (which may be async); an assertion that fails inside it counts as not yet.
+
+    Raises AssertionError, with the last one's text, when ``within`` seconds have passed.
+    """
+    deadline = time.monotonic() + within
+    failure: AssertionError | None = None
+    while True:
+        try:
+            found = probe()
+            value = await found if inspect.isawaitable(found) else found
+            if value:
+                return value
+        except AssertionError as error:
+            failure = error
+        if time.monotonic() > deadline:
+            raise AssertionError(message or f"not within {within} s: {failure or probe}") from failure
+        await asyncio.sleep(POLL)
