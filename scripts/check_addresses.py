@@ -1,0 +1,50 @@
+"""Fail if a committed file names a package registry's host: pins must work behind any mirror."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+# Kept in pieces, so that this file passes its own check.
+HOSTS = tuple(
+    ".".join(labels).encode()
+    for labels in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("registry", "npmjs", "org"),
+        ("registry", "yarnpkg", "com"),
+        ("deb", "debian", "org"),
+        ("security", "debian", "org"),
+        ("archive", "ubuntu", "com"),
+        ("proxy", "golang", "org"),
+        ("crates", "io"),
+    )
+)
+
+
+def candidate_files() -> list[Path]:
+    """List the files that are, or would be, committed."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    return [path for name in names.split(b"\0") if name and (path := Path(name.decode())).is_file()]
+
+
+def findings(path: Path) -> list[str]:
+    """Return one line of report for each line of the file that names a registry."""
+    lines = path.read_bytes().lower().splitlines()
+    return [
+        f"{path}:{number}: names the registry {host.decode()}"
+        for number, line in enumerate(lines, start=1)
+        for host in HOSTS
+        if host in line
+    ]
+
+
+def main() -> None:
+    """Print what was found and exit 1, or exit 0 without a word."""
+    report = [line for path in candidate_files() for line in findings(path)]
+    if report:
+        sys.exit("\n".join(report))
+
+
+if __name__ == "__main__":
+    main()

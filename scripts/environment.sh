@@ -1,0 +1,72 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# Sourced by the scripts beside it: the clone's root, a usable Python, and uv's settings.
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+cd -- "$root"
+uv=$root/.tools/uv/bin/uv
+
+say() { printf 'parley: %s\n' "$*" >&2; }
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+owner_of() { stat -c %U -- "$1" 2>/dev/null || stat -f %Su -- "$1"; }
+
+require_writable() {
+    local path
+    for path in "$@"; do
+        [[ ! -e $path || -w $path ]] || fail "$path belongs to $(owner_of "$path") and $(id -un) may not write to it:" \
+            "run as $(owner_of "$path"), or 'chown -R $(id -un) $path'."
+    done
+}
+
+hold_lock() {
+    mkdir -p .tools
+    command -v flock >/dev/null || return 0
+    exec 9>.tools/lock
+    flock --nonblock 9 || { say "another setup runs in this clone, waiting for it"; flock --timeout 900 9; } ||
+        fail "another setup has held .tools/lock for 15 minutes: stop it, then try again."
+}
+
+is_supported_python() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11) or sys.implementation.name != "cpython")' 2>/dev/null
+}
+
+# Prints the interpreter behind a name; a shim's target is found by asking the interpreter itself.
+choose_python() {
+    local candidate
+    if [[ -n ${PYTHON:-} ]]; then
+        is_supported_python "$PYTHON" || fail "PYTHON=$PYTHON is not a working CPython of version 3.11 or later."
+        "$PYTHON" -c 'import sys; print(sys.executable)'
+        return
+    fi
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        if is_supported_python "$candidate"; then
+            "$candidate" -c 'import sys; print(sys.executable)'
+            return
+        fi
+    done
+    fail "no CPython of version 3.11 or later on PATH: install one (Debian: 'apt-get install python3'), or set PYTHON to its path."
+}
+
+has_writable_home() {
+    [[ -n ${HOME:-} && -d $HOME && -w $HOME ]] || return 1
+    [[ ! -e ${XDG_CACHE_HOME:-$HOME/.cache} || -w ${XDG_CACHE_HOME:-$HOME/.cache} ]] || return 1
+    [[ ! -e ${XDG_CACHE_HOME:-$HOME/.cache}/uv || -w ${XDG_CACHE_HOME:-$HOME/.cache}/uv ]]
+}
+
+# Needs $python. uv reads no pip configuration, so a mirror set there is handed on; whatever uv was told directly wins.
+configure_uv() {
+    local key value
+    export UV_PYTHON_DOWNLOADS=never UV_PYTHON_PREFERENCE=only-system
+    has_writable_home || export UV_CACHE_DIR=${UV_CACHE_DIR:-$root/.tools/uv-cache}
+    [[ ! -r /etc/ssl/certs/ca-certificates.crt ]] || export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+    while IFS=$'\t' read -r key value; do
+        case $key in
+            index-url) export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$value} ;;
+            cert) export SSL_CERT_FILE=${SSL_CERT_FILE:-$value} ;;
+        esac
+    done < <("$python" "$root/scripts/pip_settings.py")
+}

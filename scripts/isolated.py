@@ -1,0 +1,181 @@
+"""Install each package alone into an empty environment, import it, and run its unit tests.
+
+What a package forgets to declare, or takes from a neighbour, fails here. Usage: isolated.py [PACKAGE ...]
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+UV = ROOT / ".tools" / "uv" / "bin" / "uv"
+STEP_TIMEOUT_SECONDS = 300.0
+IMPORT_LIMIT_SECONDS = 1.5
+IMPORT_TRIES = 3
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "CI", "SSL_CERT_FILE", "UV_")
+IMPORT_EVERYTHING = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    if not module.name.rpartition(".")[2].startswith("__"):
+        importlib.import_module(module.name)
+"""
+
+
+@dataclass(frozen=True)
+class Member:
+    name: str
+    folder: str
+    module: str
+    with_common: bool = True
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.folder, *(["libs/common"] if self.with_common and self.name != "common" else [])]
+
+
+MEMBERS = (
+    Member("common", "libs/common", "parley"),
+    Member("fake-provider", "libs/fake-provider", "fake_provider", with_common=False),
+    Member("gateway", "services/gateway", "gateway"),
+    Member("auth", "services/auth", "auth"),
+    Member("chat", "services/chat", "chat"),
+    Member("history", "services/history", "history"),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    member: Member
+    import_seconds: float | None
+    tests: str
+    failure: str | None
+
+
+class StepError(Exception):
+    """A step failed; the message names the step, the output is on the terminal already."""
+
+
+class Environment:
+    """An empty virtual environment in a folder of its own, which is also the working folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / "venv" / "bin" / "python"
+        self._variables = {
+            name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES) and value
+        }
+
+    def run(self, step: str, command: Iterable[str | Path], accepted: tuple[int, ...] = (0,)) -> str:
+        """Run one command and return its output; raise `StepError` after printing it if it fails."""
+        process = subprocess.run(
+            [str(part) for part in command],
+            cwd=self.folder,
+            env=self._variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=STEP_TIMEOUT_SECONDS,
+            check=False,
+        )
+        if process.returncode not in accepted:
+            print(process.stdout, flush=True)
+            raise StepError(step)
+        return process.stdout
+
+    def create(self) -> None:
+        self.run("create", [UV, "venv", "--quiet", "--python", sys.executable, "venv"])
+
+    def install_pins(self, name: str) -> None:
+        pins = ROOT / "requirements" / f"{name}.txt"
+        self.run(f"install {name}.txt", [*self._installer(), "--require-hashes", "-r", pins])
+
+    def install_sources(self, folders: list[str]) -> None:
+        self.run("install", [*self._installer(), "--no-deps", "--offline", *[ROOT / folder for folder in folders]])
+
+    def _installer(self) -> list[str | Path]:
+        return [UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", self.python]
+
+
+def import_seconds(environment: Environment, member: Member) -> float:
+    """Import every module with warnings as errors, then time what starting the service imports."""
+    environment.run("import", [environment.python, "-W", "error", "-c", IMPORT_EVERYTHING, member.module])
+    has_main = (ROOT / member.folder / "src" / member.module / "main.py").exists()
+    statement = f"import {member.module}.main" if has_main else f"import {member.module}"
+    timings = []
+    for _ in range(IMPORT_TRIES):
+        started = time.monotonic()
+        environment.run("import", [environment.python, "-W", "error", "-c", statement])
+        timings.append(time.monotonic() - started)
+    return min(timings)
+
+
+def run_unit_tests(environment: Environment, member: Member) -> str:
+    """Run the member's unit tests from the environment's folder; return pytest's last line."""
+    output = environment.run(
+        "unit tests",
+        [
+            *(environment.python, "-m", "pytest", ROOT / member.folder / "tests"),
+            *("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider"),
+            *("-q", "-W", "error", "-m", "not integration and not e2e"),
+        ],
+    )
+    return output.strip().rpartition("\n")[2].strip("= ")
+
+
+def check(member: Member) -> Outcome:
+    """Check one member in a new environment, which is removed afterwards."""
+    seconds: float | None = None
+    tests = "-"
+    with tempfile.TemporaryDirectory(prefix="parley-isolated-") as folder:
+        environment = Environment(Path(folder))
+        try:
+            environment.create()
+            environment.install_pins(member.name)
+            environment.install_sources(member.sources)
+            seconds = import_seconds(environment, member)
+            if seconds > IMPORT_LIMIT_SECONDS:
+                return Outcome(member, seconds, tests, f"import takes more than {IMPORT_LIMIT_SECONDS} s")
+            environment.install_pins("testing")
+            if "libs/common" not in member.sources:
+                environment.install_sources(["libs/common"])
+            tests = run_unit_tests(environment, member)
+        except StepError as error:
+            return Outcome(member, seconds, tests, f"{error}")
+        except subprocess.TimeoutExpired:
+            return Outcome(member, seconds, tests, f"a step took more than {STEP_TIMEOUT_SECONDS:.0f} s")
+    return Outcome(member, seconds, tests, None)
+
+
+def print_table(outcomes: list[Outcome]) -> None:
+    print(f"\n{'package':<16}{'import':>8}  result")
+    for outcome in outcomes:
+        seconds = f"{outcome.import_seconds:.2f} s" if outcome.import_seconds is not None else "-"
+        result = f"FAILED: {outcome.failure}" if outcome.failure else outcome.tests
+        print(f"{outcome.member.name:<16}{seconds:>8}  {result}")
+
+
+def main() -> None:
+    """Check the named packages, or all; exit 1 if one fails."""
+    wanted = set(sys.argv[1:]) or {member.name for member in MEMBERS}
+    unknown = wanted - {member.name for member in MEMBERS}
+    if unknown:
+        raise SystemExit(f"parley: no such package: {', '.join(sorted(unknown))}")
+    outcomes = []
+    for member in MEMBERS:
+        if member.name in wanted:
+            print(f"parley: {member.name} alone in an empty environment", flush=True)
+            outcomes.append(check(member))
+    print_table(outcomes)
+    if any(outcome.failure for outcome in outcomes):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
