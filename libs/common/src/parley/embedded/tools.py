@@ -1,0 +1,45 @@
+"""Where downloaded programs are kept between runs."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+WORKSPACE_MARK = "[tool.uv.workspace]"
+
+
+def tools_folder(start: Path, environment: Mapping[str, str]) -> Path:
+    """Return the first writable folder of: PARLEY_TOOLS, the clone's `.tools`, the user's cache, a temporary one."""
+    if environment.get("PARLEY_TOOLS"):
+        return Path(environment["PARLEY_TOOLS"])
+    return next(folder for folder in _candidates(start, environment) if _writable(folder))
+
+
+def _candidates(start: Path, environment: Mapping[str, str]) -> Iterator[Path]:
+    root = workspace_root(start)
+    if root is not None:
+        yield root / ".tools"
+    if environment.get("XDG_CACHE_HOME"):
+        yield Path(environment["XDG_CACHE_HOME"]) / "parley"
+    if environment.get("HOME"):
+        yield Path(environment["HOME"]) / ".cache" / "parley"
+    yield Path(tempfile.gettempdir()) / f"parley-tools-{os.geteuid()}"
+    yield Path(tempfile.mkdtemp(prefix="parley-tools-"))
+
+
+def workspace_root(start: Path) -> Path | None:
+    """Return the clone's root folder, seen from a folder inside it; None outside of a clone."""
+    for folder in (start, *start.parents):
+        project = folder / "pyproject.toml"
+        if project.is_file() and WORKSPACE_MARK in project.read_text(encoding="utf-8"):
+            return folder
+    return None
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    ours = folder.lstat().st_uid == os.geteuid()
+    return ours and os.access(folder, os.W_OK | os.X_OK)
