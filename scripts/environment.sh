@@ -48,7 +48,8 @@ choose_python() {
             return
         fi
     done
-    fail "no CPython of version 3.11 or later on PATH: install one (Debian: 'apt-get install python3'), or set PYTHON to its path."
+    fail "no CPython of version 3.11 or later on PATH: install one (Debian: 'apt-get install python3')," \
+        "or set PYTHON to its path."
 }
 
 has_writable_home() {
