@@ -20,10 +20,14 @@ IMPORT_TRIES = 3
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "CI", "SSL_CERT_FILE", "UV_")
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
-package = importlib.import_module(sys.argv[1])
-for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    if not module.name.rpartition(".")[2].startswith("__"):
-        importlib.import_module(module.name)
+
+def load(name):
+    module = importlib.import_module(name)
+    for child in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if child.name not in ("__main__", "testing"):  # the second is an extra, with pytest
+            load(name + "." + child.name)
+
+load(sys.argv[1])
 """
 
 
