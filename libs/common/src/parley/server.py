@@ -11,8 +11,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from parley import logs
+from parley.errors import ParleyError
 from parley.lifecycle import Lifecycle
-from parley.settings import ServiceSettings
+from parley.lifespan import lifespan
+from parley.settings import ServiceSettings, SettingsError
 
 log = structlog.get_logger()
 
@@ -40,7 +42,7 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
         loop="none",
         http="httptools",
         ws="websockets-sansio",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -63,27 +65,26 @@ async def drain(server: uvicorn.Server, lifecycle: Lifecycle, settings: ServiceS
     server.should_exit = True
 
 
-async def serve(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -> int:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal means now. Returns the exit status."""
-    server = make_server(app, settings)
+async def serve(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and close; a second signal means now."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    async with lifespan(app):
+        server = make_server(app, settings)
 
-    def on_signal() -> None:
-        if stop.is_set():
-            server.force_exit = server.should_exit = True
-        stop.set()
+        def on_signal() -> None:
+            server.force_exit = stop.is_set()
+            server.should_exit = stop.is_set()
+            stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    running = asyncio.create_task(server.serve())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if stop.is_set() and not running.done():
-        await drain(server, lifecycle, settings)
-    stopping.cancel()
-    await running
-    return 0 if stop.is_set() else 1
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(server.serve())
+            stopping = group.create_task(stop.wait())
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not running.done():
+                await drain(server, lifecycle, settings)
 
 
 def main(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -> int:
@@ -91,7 +92,12 @@ def main(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -> int:
     import uvloop
 
     logs.configure(settings.log_level, settings.log_format)
-    return uvloop.run(serve(app, lifecycle, settings))
+    try:
+        uvloop.run(serve(app, lifecycle, settings))
+    except (OSError, SettingsError, ParleyError) as error:
+        log.error("cannot start", service=settings.service, reason=str(error))  # noqa: TRY400 - one line, no stack
+        return 1
+    return 0
 
 
 def free_socket(host: str = "127.0.0.1") -> socket.socket:

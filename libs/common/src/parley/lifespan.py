@@ -1,0 +1,42 @@
+"""Driving an app's lifespan ourselves: it opens before the first connection and closes after the last."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.types import ASGIApp, Message
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
+    """Enter the lifespan of an ASGI app; whatever its startup or shutdown raises is raised here."""
+    to_app: asyncio.Queue[Message] = asyncio.Queue()
+    complete = {name: asyncio.Event() for name in ("lifespan.startup.complete", "lifespan.shutdown.complete")}
+
+    async def send(message: Message) -> None:
+        if message["type"] in complete:
+            complete[message["type"]].set()
+
+    task = asyncio.ensure_future(app({"type": "lifespan", "asgi": {"version": "3.0"}}, to_app.get, send))
+    try:
+        to_app.put_nowait({"type": "lifespan.startup"})
+        await _either(task, complete["lifespan.startup.complete"])
+        try:
+            yield
+        finally:
+            to_app.put_nowait({"type": "lifespan.shutdown"})
+            await _either(task, complete["lifespan.shutdown.complete"])
+            await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _either(task: "asyncio.Future[None]", complete: asyncio.Event) -> None:
+    """Wait for the app's answer; when the app ends instead, raise what ended it."""
+    waiting = asyncio.ensure_future(complete.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done() and not complete.is_set():
+        task.result()
+        raise RuntimeError("the app ended its lifespan without a word")
