@@ -38,7 +38,8 @@ async def open_backing(settings: DataSettings, runtime: Runtime, *, bus: Bus | N
             postgres.open_pool(dsn, size=settings.database_pool_size, application=f"parley-{runtime.service}")
         )
         redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
-        bus = bus or await stack.enter_async_context(open_bus(settings, runtime.service, runtime.metrics))
+        if bus is None:
+            bus = await stack.enter_async_context(open_bus(settings, runtime.service, runtime.metrics))
         verifier = await stack.enter_async_context(open_verifier(settings.jwks_url, issuer=settings.issuer()))
         relay = Relay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
         _register(runtime, pool, redis, bus)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.types import ASGIApp, Message
 
@@ -32,9 +33,9 @@ async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
         await asyncio.wait({task})
 
 
-async def _either(task: "asyncio.Future[None]", complete: asyncio.Event) -> None:
+async def _either(task: "asyncio.Future[Any]", complete: asyncio.Event) -> None:
     """Wait for the app's answer; when the app ends instead, raise what ended it."""
-    waiting = asyncio.ensure_future(complete.wait())
+    waiting: asyncio.Future[Any] = asyncio.ensure_future(complete.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if task.done() and not complete.is_set():

@@ -48,8 +48,8 @@ _DETAILS = {
     "extra_forbidden": "This member is not known.",
     "string_too_long": "At most {max_length} characters.",
     "string_too_short": "At least {min_length} characters.",
-    "too_long": "At most {max_length} entries.",
-    "too_short": "At least {min_length} entries.",
+    "too_long": "At most {max_length} {unit}.",
+    "too_short": "At least {min_length} {unit}.",
     "string_type": "Must be a string.",
     "string_unicode": "Must be valid Unicode text.",
     "int_type": "Must be an integer.",
@@ -172,9 +172,10 @@ def _field_error(found: dict[str, Any]) -> FieldError:
     cause = context.get("error")
     if isinstance(cause, FieldValueError):
         return FieldError(pointer, cause.code, cause.detail)
+    unit = "entries" if context.get("field_type") in {"List", "Dictionary", "Set", "Tuple"} else "characters"
     detail = "Invalid value."
     with contextlib.suppress(KeyError, IndexError):
-        detail = _DETAILS[kind].format(**context)
+        detail = _DETAILS[kind].format(unit=unit, **context)
     return FieldError(pointer, _CODES.get(kind, kind), detail)
 
 

@@ -27,14 +27,18 @@ class Page(Response, Generic[T]):
     next_cursor: str | None
 
 
-def _without_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\x00" in text:
         raise FieldValueError("invalid_text", "Must not contain the NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise FieldValueError("invalid_text", "Must be valid Unicode text.") from None
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
-"""Text as Postgres can store it: valid Unicode (pydantic sees to it) without NUL."""
+Text = Annotated[str, AfterValidator(_storable)]
+"""Text as Postgres can store it: valid Unicode without NUL. Every string a client sends has this type."""
 
 
 def money(amount: Decimal) -> str:

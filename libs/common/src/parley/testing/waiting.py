@@ -9,7 +9,7 @@ from typing import Any
 POLL = 0.02
 
 
-async def eventually(probe: Callable[[], Any], *, within: float = 5.0, message: str | None = None) -> Any:
+async def eventually(probe: Callable[[], Any], *, within: float = 5.0, message: str = "") -> Any:
     """Return the first true value of ``probe`` (which may be async); an assertion that fails inside it counts as not yet.
 
     Raises AssertionError, with the last one's text, when ``within`` seconds have passed.
