@@ -65,7 +65,7 @@ class Connection:
             self._transport.abort()
 
     async def _flush(self) -> None:
-        self.broken = True
+        self.broken = self._transport is not None
         deadline = time.monotonic() + FLUSH_S
         while self._unsent() and time.monotonic() < deadline:
             await asyncio.sleep(0.001)

@@ -1,6 +1,7 @@
 """What the provider saw: one bounded list of calls, and how each ended."""
 
 import hashlib
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ KEPT_HEADERS = frozenset(
 )
 SECRET_HEADERS = frozenset((b"api-key", b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"))
 MAX_HEADER = 1024
+NEVER_ESCAPED = re.compile(r"[A-Za-z0-9 _.:-]*")  # JSON writes these as they are, so most bodies need no parsing
 
 
 class Entry:
@@ -131,7 +133,7 @@ class Journal:
     def select(self, *, since: int = 0, contains: str = "", limit: int | None = None) -> list[dict[str, Any]]:
         """Return the entries after `since` whose messages contain `contains`, oldest first, the newest `limit`."""
         found: deque[dict[str, Any]] = deque(maxlen=limit)
-        found.extend(entry for entry in self._rendered(since) if not contains or _mentions(entry, contains))
+        found.extend(entry for entry in self._rendered(since, contains) if not contains or _mentions(entry, contains))
         return list(found)
 
     def summary(self) -> dict[str, int]:
@@ -142,8 +144,9 @@ class Journal:
             "dropped": self.dropped,
         }
 
-    def _rendered(self, since: int) -> Iterator[dict[str, Any]]:
-        return (entry.render() for entry in self._entries if entry.seq > since)
+    def _rendered(self, since: int, contains: str) -> Iterator[dict[str, Any]]:
+        likely = contains.encode() if NEVER_ESCAPED.fullmatch(contains) else b""
+        return (entry.render() for entry in self._entries if entry.seq > since and likely in entry.body)
 
     def _forget_oldest(self) -> None:
         while self._entries and (len(self._entries) > self._size or self._bytes > self._max_bytes):

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -79,6 +80,13 @@ class Knobs(BaseModel):
     @classmethod
     def _number_as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("status")
+    @classmethod
+    def _status_with_a_body(cls, value: int | None) -> int | None:
+        if value == HTTPStatus.NOT_MODIFIED:
+            raise ValueError("304 has no body, so it cannot be an answer")
+        return value
 
 
 class TimedKnobs(BaseModel):

@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import orjson
 
 ANNOUNCEMENT = "listening on "
+POLL_S = 0.02
 
 
 class FakeProvider:
@@ -114,6 +115,18 @@ class FakeProvider:
         query = urlencode({name: value for name, value in filters.items() if value is not None})
         page: dict[str, Any] = await self._control("GET", f"/_control/journal?{query}")
         return page
+
+    async def ended_call(self, contains: str) -> dict[str, Any]:
+        """Wait until the newest call whose messages contain a text has ended; return its entry.
+
+        Raises `TimeoutError` when it goes on for longer than this provider's timeout.
+        """
+        async with asyncio.timeout(self._timeout):
+            while True:
+                calls = await self.journal(contains=contains)
+                if calls and calls[-1]["ended"] is not None:
+                    return calls[-1]
+                await asyncio.sleep(POLL_S)
 
     async def clear_journal(self) -> None:
         """Forget the calls seen so far."""
