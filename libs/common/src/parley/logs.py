@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import orjson
 import structlog
@@ -13,8 +13,8 @@ _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "coo
 _NOT_SECRET = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "max_tokens", "tokens", "tokens_used"})
 
 
-def configure(level: str = "info", style: Literal["json", "console"] = "json") -> None:
-    """Set up logging for the whole process; called once, by whoever runs it."""
+def configure(level: str = "info", style: Literal["json", "console"] = "json", file: IO[bytes] | None = None) -> None:
+    """Set up logging for the whole process, to standard output or a file; called once, by whoever runs it."""
     renderers: list[Any] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_dumps)]
         if style == "json"
@@ -29,11 +29,10 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json") -
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(file or sys.stdout.buffer),
         cache_logger_on_first_use=False,
     )
-    for noisy in ("aio_pika", "aiormq", "uvicorn", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -48,6 +47,18 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 def bind(**values: Any) -> None:
     """Add values to every log line of the current task."""
     structlog.contextvars.bind_contextvars(**values)
+
+
+class _Forward(logging.Handler):
+    """Hands what libraries log with the standard module to structlog, without their texts' arguments."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the record's template: arguments may hold addresses with passwords."""
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        error = record.exc_info[1] if record.exc_info else None
+        getattr(structlog.get_logger(), level)(
+            "library", logger=record.name, text=str(record.msg), error=type(error).__name__ if error else None
+        )
 
 
 def _dumps(event: dict[str, Any], **_options: Any) -> bytes:

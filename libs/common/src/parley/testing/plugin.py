@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 _TIERS = ("unit", "integration", "e2e")
 _SETTINGS_PREFIXES = ("OPENAI_", "GATEWAY_", "AUTH_", "CHAT_", "HISTORY_", "RATE_LIMIT_", "CORS_", "PARLEY_")
 _BACKEND_URLS = ("DATABASE_URL", "REDIS_URL", "AMQP_URL")
-
-FreshDatabase = Callable[..., Awaitable[str]]
 
 
 def tier(item: pytest.Item) -> str:
@@ -48,6 +46,27 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Skip a test whose backend cannot be had on this machine."""
+    yield from _skip_without_backend()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Skip a test that finds out while it runs."""
+    yield from _skip_without_backend()
+
+
+def _skip_without_backend() -> Generator[None]:
+    from parley.testing.backends import UnavailableError
+
+    try:
+        yield
+    except UnavailableError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)
