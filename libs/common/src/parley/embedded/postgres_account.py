@@ -1,7 +1,6 @@
 """As whom PostgreSQL runs: it refuses to be root."""
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +40,18 @@ async def postgres_account(cluster: Path, program: Path) -> Account:
         return Account()
     if owner in {None, 0} and await _runs(*NAMESPACE, str(program), "--version"):
         return Account(NAMESPACE)
-    return await other_user(program, owner or UNPRIVILEGED)
+    return await other_user(cluster, program, owner or UNPRIVILEGED)
 
 
-async def other_user(program: Path, uid: int) -> Account:
-    """Return the account that becomes another user, once it is known that this user can run the program."""
+async def other_user(cluster: Path, program: Path, uid: int = UNPRIVILEGED) -> Account:
+    """Return the account that becomes another user, once it is known that this user can run PostgreSQL there."""
     prefix = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--pdeathsig=INT")
-    if shutil.which("setpriv") and await _runs(*prefix, str(program), "--version"):
+    home = cluster.parent.parent
+    if await _runs(*prefix, str(program), "--version") and await _runs(*prefix, "test", "-x", str(home)):
         return Account(prefix, uid)
     raise EmbeddedError(
-        f"PostgreSQL does not run as root, user namespaces are forbidden here and uid {uid} cannot run {program}: "
-        "run this as an ordinary user, or set DATABASE_URL."
+        f"PostgreSQL does not run as root, user namespaces are forbidden here, and uid {uid} cannot enter {home} or "
+        f"run {program}: run this as an ordinary user, or set DATABASE_URL."
     )
 
 

@@ -1,6 +1,7 @@
 """The real servers of a test session: throw-away, started when first asked for, gone at its end."""
 
 import asyncio
+import atexit
 import os
 import re
 import secrets
@@ -8,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 from parley.embedded.databases import Databases
 from parley.embedded.errors import EmbeddedError
@@ -35,8 +37,8 @@ class Backends:
     UnavailableError at each call and is listed in `unavailable`, name to reason.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ, tools: Path | None = None) -> None:
-        self._environment = environment
+    def __init__(self, environment: Mapping[str, str] | None = None, tools: Path | None = None) -> None:
+        self._environment = dict(os.environ if environment is None else environment)
         self._tools = tools
         self._folder: Path | None = None
         self._servers: dict[str, EmbeddedServer] = {}
@@ -51,6 +53,7 @@ class Backends:
         """The temporary folder of this session."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="parley-"))
+            atexit.register(self.abandon)
         return self._folder
 
     @property
@@ -163,3 +166,10 @@ class Backends:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+            atexit.unregister(self.abandon)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
