@@ -1,0 +1,90 @@
+"""`parley run`: everything on this machine, from the folder's lock to the last process gone."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import auth.bootstrap
+
+from parley import logs
+from parley.embedded.errors import EmbeddedError
+from parley.embedded.server import make_private
+from parley.errors import ParleyError
+from parley.settings import SettingsError
+from parley_local import checks, lock
+from parley_local.backends import has_provider, open_backends
+from parley_local.console import Console
+from parley_local.demo import demo_login
+from parley_local.model import DISPLAY_NAME
+from parley_local.ports import Ports, require_free
+from parley_local.settings import LocalSettings
+from parley_local.stack import Plan, open_stack, wait_for_signal
+
+LOG_LIMIT_BYTES = 20_000_000
+
+
+def run(settings: LocalSettings, ports: Ports) -> int:
+    """Run until Ctrl-C; returns the exit status. What cannot start is one line and status 1."""
+    import uvloop
+
+    status = 0
+    try:
+        folder = prepare(settings.data_dir)
+        with lock.hold(folder), _logging(folder, settings):
+            uvloop.run(_run(settings, folder, ports))
+    except* (EmbeddedError, SettingsError, ParleyError, OSError) as group:
+        status = 1
+        for error in _leaves(group):
+            sys.stderr.write(f"parley: {error}\n")
+    return status
+
+
+def prepare(data_dir: Path) -> Path:
+    """Return the data folder, made and checked; EmbeddedError when it cannot be used."""
+    folder = data_dir.absolute()
+    make_private(folder)
+    checks.require_own(folder)
+    checks.require_space(folder)
+    return folder
+
+
+async def _run(settings: LocalSettings, folder: Path, ports: Ports) -> None:
+    console = Console()
+    require_free(ports)
+    console.say("Starting Parley …")
+    async with open_backends(settings, folder, console) as backends:
+        plan = Plan(folder, ports, backends, _public_url(settings, ports))
+        async with open_stack(plan) as apps:
+            login = demo_login(folder)
+            await auth.bootstrap.ensure_demo(apps["auth"], login)
+            model = "your provider" if has_provider(settings) else DISPLAY_NAME
+            console.ready(ports, login, model=model, folder=str(folder))
+            await wait_for_signal()
+            console.say("Stopping: open answers may end first (Ctrl-C again: now).")
+    console.say("Stopped.")
+
+
+def _public_url(settings: LocalSettings, ports: Ports) -> str:
+    chosen = "public_url" in settings.model_fields_set
+    return settings.public_url if chosen else f"http://localhost:{ports.of('gateway')}"
+
+
+@contextlib.contextmanager
+def _logging(folder: Path, settings: LocalSettings) -> Iterator[None]:
+    path = folder / "parley.log"
+    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+        path.replace(folder / "parley.log.1")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab", buffering=0) as file:
+        logs.configure(settings.log_level, settings.log_format, file)
+        yield
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
