@@ -41,8 +41,7 @@ def question(**options: Any) -> dict[str, Any]:
 
 async def chunks(client: httpx2.AsyncClient, body: dict[str, Any]) -> list[str]:
     async with client.stream("POST", "chat/completions", json=body) as response:
-        lines = [line.removeprefix("data: ") async for line in response.aiter_lines() if line]
-    return lines
+        return [line.removeprefix("data: ") async for line in response.aiter_lines() if line]
 
 
 async def test_an_answer_is_streamed_and_ends_with_its_usage(client: httpx2.AsyncClient) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from parley.embedded.errors import EmbeddedError
 from parley.embedded.secret_files import kept_secret
+from parley.embedded.server import make_private
 from parley.embedded.sockets import SOCKET_PATH_BYTES, SocketFolder, free_port, port_answers
 from parley.embedded.tools import tools_folder, workspace_root
 from parley.embedded.wheels import wheel_file
@@ -80,6 +81,17 @@ def test_tools_lie_in_the_clone(tmp_path: Path) -> None:
 
 def test_tools_lie_where_the_user_says(tmp_path: Path) -> None:
     assert tools_folder(tmp_path, {"PARLEY_TOOLS": "/elsewhere"}) == Path("/elsewhere")
+
+
+def test_asking_for_the_tools_makes_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.uv.workspace]\n")
+    assert not tools_folder(tmp_path, {}).exists()
+
+
+def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedError, match=r"Cannot use the folder .*file/data \(Not a directory\): chown"):
+        make_private(tmp_path / "file" / "data")
 
 
 def test_tools_lie_in_the_cache_outside_of_a_clone(tmp_path: Path) -> None:

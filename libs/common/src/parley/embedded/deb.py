@@ -59,7 +59,7 @@ async def _locked(tools: Path, name: str, hint: str) -> AsyncIterator[None]:
 
 def _lock_file(tools: Path, name: str, hint: str) -> int:
     try:
-        tools.mkdir(parents=True, exist_ok=True)
+        tools.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(tools / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise EmbeddedError(f"Cannot write into {tools} ({error.strerror}). {hint}") from error

@@ -95,5 +95,13 @@ def make_private(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
     except OSError as error:
-        owner = f", owned by uid {folder.stat().st_uid}" if folder.exists() else ""
-        raise EmbeddedError(f"Cannot use the folder {folder}{owner} ({error.strerror}): chown or remove it.") from error
+        raise EmbeddedError(
+            f"Cannot use the folder {folder}{_owned_by(folder)} ({error.strerror}): chown or remove it."
+        ) from error
+
+
+def _owned_by(folder: Path) -> str:
+    try:
+        return f", owned by uid {folder.stat().st_uid}"
+    except OSError:
+        return ""

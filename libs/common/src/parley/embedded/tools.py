@@ -37,9 +37,8 @@ def workspace_root(start: Path) -> Path | None:
 
 
 def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
-        return False
-    ours = folder.lstat().st_uid == os.geteuid()
-    return ours and os.access(folder, os.W_OK | os.X_OK)
+    """Tell whether the folder is ours, or can be made; it is made when something is downloaded into it."""
+    if os.path.lexists(folder):
+        return folder.lstat().st_uid == os.geteuid() and os.access(folder, os.W_OK | os.X_OK)
+    existing = next(parent for parent in folder.parents if os.path.lexists(parent))
+    return os.access(existing, os.W_OK | os.X_OK)
