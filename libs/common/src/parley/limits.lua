@@ -1,0 +1,77 @@
+-- Decides many checks in one call, each against several limits at once, and says which sessions have been revoked.
+--
+-- A limit is a leaking bucket (GCRA) in whole numbers: a unit costs `period` (microseconds), and each microsecond of Redis
+-- TIME pays back `count`. So after any time t exactly burst + floor(count * t / period) units were admitted, and no rounding
+-- adds up. A bucket is stored as (debt, when) and expires once it is empty.
+--
+-- KEYS[1]  marker that every live revocation is in Redis
+-- then for each check: [revoked session, revoked user] when it has a session; one key for each of its limits
+-- ARGV[1]  number of checks, then for each: number of limits, cost, issued_at (-1: no session), forced (0|1);
+--          then for each limit: count, period, burst
+-- Returns  {marker exists, now, then for each check: verdict, wait, then for each limit: remaining, reset}
+--          verdict 0 = admitted, -1 = revoked, n = refused by its n-th limit; wait and reset in microseconds
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local stored = redis.call('MGET', unpack(KEYS))
+local reply = {stored[1] and 1 or 0, now}
+local debts, changed = {}, {}
+local key, arg = 2, 2
+
+local function debt_of(index, count)
+  local name = KEYS[index]
+  local debt = debts[name]
+  if not debt then
+    debt = 0
+    if stored[index] then
+      local owed, at = struct.unpack('<dd', stored[index])
+      debt = math.max(0, owed - math.max(0, now - at) * count)
+    end
+    debts[name] = debt
+  end
+  return debt
+end
+
+for _ = 1, tonumber(ARGV[1]) do
+  local limits, cost = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
+  local issued_at, forced = tonumber(ARGV[arg + 2]), ARGV[arg + 3] == '1'
+  arg = arg + 4
+  local verdict, wait = 0, 0
+  if issued_at >= 0 then
+    local not_before = stored[key + 1] and tonumber(stored[key + 1])
+    if stored[key] or (not_before and issued_at <= not_before) then
+      verdict = -1
+    end
+    key = key + 2
+  end
+  for i = 0, limits - 1 do
+    local count, period, burst = tonumber(ARGV[arg + i * 3]), tonumber(ARGV[arg + i * 3 + 1]), tonumber(ARGV[arg + i * 3 + 2])
+    local excess = debt_of(key + i, count) + (cost - burst) * period
+    if excess > 0 and not forced and verdict >= 0 and math.ceil(excess / count) > wait then
+      verdict, wait = i + 1, math.ceil(excess / count)
+    end
+  end
+  reply[#reply + 1] = verdict
+  reply[#reply + 1] = wait
+  for i = 0, limits - 1 do
+    local count, period, burst = tonumber(ARGV[arg + i * 3]), tonumber(ARGV[arg + i * 3 + 1]), tonumber(ARGV[arg + i * 3 + 2])
+    local name = KEYS[key + i]
+    if verdict == 0 then
+      debts[name] = math.max(0, debts[name] + cost * period)
+      changed[name] = count
+    end
+    reply[#reply + 1] = math.max(0, math.floor((burst * period - debts[name]) / period))
+    reply[#reply + 1] = math.ceil(debts[name] / count)
+  end
+  key, arg = key + limits, arg + limits * 3
+end
+
+for name, count in pairs(changed) do
+  local debt = debts[name]
+  if debt > 0 then
+    redis.call('SET', name, struct.pack('<dd', debt, now), 'PX', math.ceil(debt / count / 1000) + 1)
+  else
+    redis.call('DEL', name)
+  end
+end
+return reply
