@@ -152,7 +152,7 @@ async def _absent(redis: Client, key: str) -> bool:
     return not await redis.exists(key)
 
 
-async def test_without_redis_each_replica_admits_its_share_and_is_exact_again_within_two_seconds(
+async def test_without_redis_a_replica_admits_its_share_and_is_exact_again_within_two_seconds(
     tmp_path: Path,
 ) -> None:
     server = EmbeddedValkey(tmp_path / "valkey", durable=False)
