@@ -1,0 +1,111 @@
+"""The gateway's OpenAPI document: the public operations of all services in one file."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import auth.main
+import auth.settings
+import chat.main
+import chat.settings
+import gateway.routes
+import history.main
+import history.settings
+from pydantic import SecretStr
+
+from parley import __version__
+
+METHODS = frozenset({"get", "post", "put", "patch", "delete"})
+NO_SECRET = SecretStr("postgresql://nobody@localhost/none")
+HEAD: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "Parley",
+        "version": __version__,
+        "description": "A self-hosted chat backend: durable turns, resumable streams, replayable events. "
+        "Errors are described in /docs/errors.",
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    },
+    "servers": [{"url": "/"}],
+    "security": [{"bearer": []}, {"apiKey": []}],
+}
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An access token or an API key."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def merged() -> str:
+    """Return the document as JSON text."""
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {"Problem": problem_schema()}
+    for service, document in _documents():
+        renamed = _rename(document, service, schemas)
+        schemas.update(renamed.get("components", {}).get("schemas", {}))
+        for path, item in renamed["paths"].items():
+            public = {m: _operation(o, path, m) for m, o in item.items() if m in METHODS and _is_public(path, m)}
+            if public:
+                paths.setdefault(path, {}).update(public)
+    document = {
+        **HEAD,
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": SECURITY_SCHEMES},
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def problem_schema() -> dict[str, Any]:
+    """Return the schema of an error body."""
+    text = {"type": "string"}
+    entry = {"type": "object", "properties": {"pointer": text, "code": text, "detail": text}}
+    sdk = {
+        "type": "object",
+        "properties": {"message": text, "type": text, "param": {"type": ["string", "null"]}, "code": text},
+    }
+    properties = {
+        **dict.fromkeys(("type", "title", "detail", "instance", "code", "request_id"), text),
+        "status": {"type": "integer"},
+        "errors": {"type": "array", "items": entry},
+        "error": sdk,
+    }
+    return {"type": "object", "required": sorted(properties), "properties": properties}
+
+
+def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    common: dict[str, Any] = {"database_url": NO_SECRET, "redis_url": NO_SECRET, "environment": "development"}
+    key = SecretStr("00" * 32)
+    yield (
+        "auth",
+        auth.main.create_app(auth.settings.AuthSettings.model_construct(**common, auth_secret_key=key)).openapi(),
+    )
+    yield "chat", chat.main.create_app(chat.settings.ChatSettings.model_construct(**common)).openapi()
+    yield "history", history.main.create_app(history.settings.HistorySettings.model_construct(**common)).openapi()
+
+
+def _is_public(path: str, method: str) -> bool:
+    return gateway.routes.is_public_operation(path, method.upper())
+
+
+def _operation(operation: dict[str, Any], path: str, method: str) -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    responses = {s: r for s, r in operation.get("responses", {}).items() if s != "422"}
+    responses["default"] = {"description": "A problem.", "content": problem}
+    found = {**operation, "responses": responses}
+    if gateway.routes.is_anonymous_operation(path, method.upper()):
+        found["security"] = []
+    return found
+
+
+def _rename(document: dict[str, Any], service: str, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document with a prefix on the names of schemas that mean something else elsewhere."""
+    schemas = document.get("components", {}).get("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    text = json.dumps(document)
+    for name, schema in schemas.items():
+        if name in taken and taken[name] != schema:
+            fresh = f"{service.capitalize()}{name}"
+            text = text.replace(f'"#/components/schemas/{name}"', f'"#/components/schemas/{fresh}"')
+            text = text.replace(f'"{name}": {json.dumps(schema)}', f'"{fresh}": {json.dumps(schema)}')
+    found: dict[str, Any] = json.loads(text)
+    return found

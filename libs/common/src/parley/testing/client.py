@@ -1,0 +1,103 @@
+"""A small client of the public API, for black-box tests."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+TIMEOUT = 30.0
+
+
+@dataclass
+class SseEvent:
+    """One event of a stream."""
+
+    data: dict[str, Any]
+    id: str | None = None
+    name: str | None = None
+
+
+@dataclass
+class Client:
+    """One user, logged in."""
+
+    http: httpx2.AsyncClient
+    username: str
+    password: str
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The credentials."""
+        return {"Authorization": f"Bearer {self.tokens['access_token']}"}
+
+    async def log_in(self) -> None:
+        """Get tokens for the password."""
+        form = {"grant_type": "password", "username": self.username, "password": self.password}
+        response = await self.http.post("/api/v1/auth/token", data=form)
+        assert response.status_code == httpx2.codes.OK, response.text
+        self.tokens = response.json()
+
+    async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Send a request with the user's credentials."""
+        headers = {**self.headers, **options.pop("headers", {})}
+        return await self.http.request(method, path, headers=headers, **options)
+
+    async def chat(self, message: str, **members: Any) -> dict[str, Any]:
+        """Take one turn and return the answer."""
+        response = await self.request("POST", "/api/v1/chat", json={"message": message, **members})
+        assert response.status_code == httpx2.codes.OK, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def stream(self, message: str, **members: Any) -> AsyncIterator[SseEvent]:
+        """Take one turn and yield its events."""
+        async for event in self.events("POST", "/api/v1/chat/stream", json={"message": message, **members}):
+            yield event
+
+    async def events(self, method: str, path: str, **options: Any) -> AsyncIterator[SseEvent]:
+        """Yield the events of a stream."""
+        headers = {**self.headers, **options.pop("headers", {})}
+        async with self.http.stream(method, path, headers=headers, **options) as response:
+            assert response.status_code == httpx2.codes.OK, await response.aread()
+            async for event in parse_events(response.aiter_lines()):
+                yield event
+
+
+async def parse_events(lines: AsyncIterator[str]) -> AsyncIterator[SseEvent]:
+    """Parse server-sent events whose data is JSON; comments are skipped."""
+    event = SseEvent({})
+    data: list[str] = []
+    async for line in lines:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if data:
+                event.data = json.loads("\n".join(data))
+                yield event
+            event, data = SseEvent({}), []
+        elif name == "data":
+            data.append(value)
+        elif name == "id":
+            event.id = value
+        elif name == "event":
+            event.name = value
+
+
+def open_http(url: str) -> httpx2.AsyncClient:
+    """Return a client of the gateway."""
+    return httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False)
+
+
+async def register(http: httpx2.AsyncClient) -> Client:
+    """Register a new user with a name nobody has, and log in."""
+    name = f"user-{secrets.token_hex(6)}"
+    client = Client(http, name, secrets.token_urlsafe(16))
+    body = {"username": name, "email": f"{name}@example.org", "password": client.password}
+    response = await http.post("/api/v1/auth/register", json=body)
+    assert response.status_code == httpx2.codes.CREATED, response.text
+    await client.log_in()
+    return client

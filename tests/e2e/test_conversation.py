@@ -1,0 +1,100 @@
+"""The main job: register, log in, chat, see the conversation."""
+
+import httpx2
+import pytest
+
+from fake_provider.server import FakeProvider
+from parley.ids import new_id
+from parley.testing import eventually
+from parley.testing.client import Client
+
+pytestmark = pytest.mark.e2e
+
+
+async def stored(user: Client, conversation: str, count: int) -> list[dict[str, object]]:
+    async def enough() -> list[dict[str, object]]:
+        response = await user.request("GET", f"/api/v1/conversations/{conversation}/messages")
+        assert response.status_code == 200
+        messages: list[dict[str, object]] = response.json()["data"]
+        return messages if len([m for m in messages if m["status"] == "completed"]) == count else []
+
+    found: list[dict[str, object]] = await eventually(enough, within=10)
+    return found
+
+
+async def test_a_streamed_answer_arrives_token_by_token_and_ends_once(user: Client) -> None:
+    events = [event async for event in user.stream("hello [[fake tokens=12]]")]
+    first, last = events[0].data, events[-1].data
+    assert (first["delta"], first["status"]) == ("", "running")
+    assert "".join(e.data["delta"] for e in events).split() == [f"t{i}" for i in range(1, 13)]
+    assert [e.data["finished"] for e in events].count(True) == 1
+    assert (last["finished"], last["status"], last["finish_reason"]) == (True, "completed", "stop")
+    assert [e.id for e in events] == [str(i) for i in range(1, len(events) + 1)]
+
+
+async def test_the_second_turn_reaches_the_provider_with_the_first_ones_context(
+    user: Client, provider: FakeProvider
+) -> None:
+    mark = str(new_id())
+    first = await user.chat(f"{mark} first [[fake tokens=3]]")
+    await user.chat(f"{mark} second [[fake tokens=3]]", conversation_id=first["conversation_id"])
+    call = (await provider.journal(contains=f"{mark} second"))[-1]
+    roles = [(m["role"], m["content"]) for m in call["request"]["messages"]]
+    assert [role for role, _ in roles[-3:]] == ["user", "assistant", "user"]
+    assert mark in roles[-3][1]
+    assert roles[-2][1] == first["message"]
+
+
+async def test_history_shows_both_turns_in_order(user: Client) -> None:
+    first = await user.chat("one [[fake tokens=2]]")
+    second = await user.chat("two [[fake tokens=2]]", conversation_id=first["conversation_id"])
+    messages = await stored(user, first["conversation_id"], 4)
+    assert [m["role"] for m in messages] == ["user", "assistant"] * 2
+    assert [m["id"] for m in messages if m["role"] == "assistant"] == [first["message_id"], second["message_id"]]
+    listed = (await user.request("GET", "/api/v1/conversations")).json()["data"]
+    assert [c["id"] for c in listed] == [first["conversation_id"]]
+    assert listed[0]["message_count"] == 4
+
+
+async def test_a_conversation_is_invisible_to_a_stranger(user: Client, stranger: Client) -> None:
+    answer = await user.chat("mine [[fake tokens=1]]")
+    await stored(user, answer["conversation_id"], 2)
+    paths = [f"/api/v1/conversations/{answer['conversation_id']}", f"/api/v1/chat/turns/{answer['turn_id']}"]
+    responses = [await stranger.request("GET", path) for path in paths]
+    assert [r.status_code for r in responses] == [404, 404]
+    taken = await stranger.request(
+        "POST", "/api/v1/chat", json={"message": "hi", "conversation_id": answer["conversation_id"]}
+    )
+    assert (taken.status_code, taken.json()["code"]) == (404, "conversation_not_found")
+
+
+async def test_a_client_that_leaves_does_not_stop_the_turn(user: Client, http: httpx2.AsyncClient) -> None:
+    request = {"message": "long [[fake tokens=30 rate=60]]"}
+    async with http.stream("POST", "/api/v1/chat/stream", json=request, headers=user.headers) as response:
+        turn = response.headers["x-turn-id"]
+        async for _ in response.aiter_bytes():
+            break
+
+    async def ended() -> bool:
+        found = (await user.request("GET", f"/api/v1/chat/turns/{turn}")).json()
+        return bool(found["status"] == "completed")
+
+    await eventually(ended, within=10)
+
+
+async def test_a_stream_is_resumed_at_the_next_token(user: Client, http: httpx2.AsyncClient) -> None:
+    request = {"message": "long [[fake tokens=40 rate=80]]"}
+    seen: list[dict[str, object]] = []
+    async with http.stream("POST", "/api/v1/chat/stream", json=request, headers=user.headers) as response:
+        turn = response.headers["x-turn-id"]
+    path = f"/api/v1/chat/turns/{turn}/stream"
+    last = ""
+    async for event in user.events("GET", path):
+        seen.append(event.data)
+        last = event.id or ""
+        if len(seen) == 5:
+            break
+    rest = [e async for e in user.events("GET", path, headers={"Last-Event-ID": last})]
+    text = "".join(str(d["delta"]) for d in [*seen, *(e.data for e in rest)])
+    assert text.split() == [f"t{i}" for i in range(1, 41)]
+    assert rest[-1].data["finished"] is True
