@@ -7,15 +7,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from parley.embedded.databases import Databases
 from parley.embedded.postgres import EmbeddedPostgres
-from parley.embedded.secret_files import kept_secret
+from parley.embedded.secret_files import kept_secret, write_private
 from parley.embedded.server import EmbeddedServer
 from parley.embedded.valkey import EmbeddedValkey
+from parley.tasks import background
 from parley_local.console import Console
 from parley_local.model import LocalModel
 from parley_local.settings import LocalSettings
 
+LOG_CHECK = 60.0
+"""Seconds between two looks at the size of the servers' logs."""
 WITH_DATABASE = ("auth", "chat", "history")
 
 
@@ -46,6 +51,8 @@ async def open_backends(settings: LocalSettings, folder: Path, console: Console)
         admin = postgres.databases if postgres else Databases(_secret(settings.database_url))
         urls = await _databases(admin, folder)
         redis_url = valkey.url if valkey else _secret(settings.redis_url)
+        running = [server for server in servers.values() if server is not None]
+        await stack.enter_async_context(background("log limit", lambda: _limit_logs(running), service="local"))
         yield Backends(urls, redis_url, model)
 
 
@@ -57,6 +64,13 @@ def has_provider(settings: LocalSettings) -> bool:
 async def _start(name: str, server: EmbeddedServer, console: Console) -> None:
     with console.step(name):
         await server.start()
+
+
+async def _limit_logs(servers: list[EmbeddedServer]) -> None:
+    while True:
+        await asyncio.sleep(LOG_CHECK)
+        for server in servers:
+            server.child.trim_log()
 
 
 async def _databases(admin: Databases, folder: Path) -> dict[str, str]:
@@ -79,14 +93,10 @@ def encryption_key(folder: Path) -> str:
     """Return the key that protects auth's signing keys at rest: 32 random bytes, in hex."""
     path = folder / "auth-secret-key"
     if not path.exists():
-        from parley.embedded.secret_files import write_private
-
         write_private(path, secrets.token_hex(32))
     return path.read_text().strip()
 
 
-def _secret(value: object) -> str:
-    from pydantic import SecretStr
-
-    assert isinstance(value, SecretStr)
+def _secret(value: SecretStr | None) -> str:
+    assert value is not None
     return value.get_secret_value()

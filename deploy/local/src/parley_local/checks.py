@@ -18,7 +18,7 @@ from parley_local.settings import LocalSettings
 NEEDED_BYTES = 300_000_000
 """Room for a new database, its log and a day's data."""
 FreeBytes = Callable[[Path], int]
-CPU_NEEDS = ("avx2",)
+CPU_NEEDS = ("avx2", "fma", "f16c")
 """What the local model's build uses on x86-64."""
 CPU_INFO = Path("/proc/cpuinfo")
 

@@ -1,7 +1,6 @@
 """`parley run`: everything on this machine, from the folder's lock to the last process gone."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +18,9 @@ from parley_local.console import Console
 from parley_local.demo import demo_login
 from parley_local.model import DISPLAY_NAME
 from parley_local.ports import Ports, require_free
+from parley_local.rotating import RotatingFile
 from parley_local.settings import LocalSettings
 from parley_local.stack import Plan, open_stack, wait_for_signal
-
-LOG_LIMIT_BYTES = 20_000_000
 
 
 def run(settings: LocalSettings, ports: Ports) -> int:
@@ -73,11 +71,7 @@ def _public_url(settings: LocalSettings, ports: Ports) -> str:
 
 @contextlib.contextmanager
 def _logging(folder: Path, settings: LocalSettings) -> Iterator[None]:
-    path = folder / "parley.log"
-    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
-        path.replace(folder / "parley.log.1")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "ab", buffering=0) as file:
+    with RotatingFile(folder / "parley.log") as file:
         logs.configure(settings.log_level, settings.log_format, file)
         yield
 
