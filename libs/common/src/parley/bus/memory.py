@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Iterable
 
 import structlog
 
-from parley.bus.ports import PublishError, Rejected, Subscription
+from parley.bus.ports import BusDown, PublishError, Subscription
 from parley.bus.routing import matches
+from parley.bus.verdict import HandlerTimeout, is_final, is_outage
 from parley.cloudevents import CloudEvent, through_the_wire
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ class MemoryBus:
         """Hand the event to every matching subscriber; raises PublishError unless all have committed."""
         absent = self._declared - self._consumers.keys()
         if absent:
-            raise PublishError(f"nobody consumes {', '.join(sorted(absent))} yet")
+            raise BusDown(f"nobody consumes {', '.join(sorted(absent))} yet")
         received = through_the_wire(event)
         matching = [s for s in self._consumers.values() if any(matches(b, event.routing_key) for b in s.bindings)]
         outcomes = await asyncio.gather(*(self._deliver(s, received) for s in matching))
@@ -74,20 +75,21 @@ class MemoryBus:
 
     async def _handle(self, subscription: Subscription, event: CloudEvent) -> bool:
         attempt = (subscription.queue, str(event.id))
-        self._attempts[attempt] += 1
         try:
-            async with asyncio.timeout(HANDLER_TIMEOUT):
+            async with asyncio.timeout(HANDLER_TIMEOUT) as limit:
                 # A fresh context: what the publisher's task has bound is none of the subscriber's business.
                 await asyncio.create_task(_call(subscription, event), context=contextvars.Context())
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its verdict on the event
-            return self._failed(subscription, event, attempt, error)
+            late = HandlerTimeout(f"more than {HANDLER_TIMEOUT:g} s") if limit.expired() else error
+            return self._failed(subscription, event, attempt, late)
         self._attempts.pop(attempt, None)
         return True
 
     def _failed(
         self, subscription: Subscription, event: CloudEvent, attempt: tuple[str, str], error: Exception
     ) -> bool:
-        last = isinstance(error, Rejected) or self._attempts[attempt] >= subscription.max_attempts
+        self._attempts[attempt] += not is_outage(error)
+        last = is_final(error, self._attempts[attempt], subscription.max_attempts)
         log.warning(
             "event not handled",
             queue=subscription.queue,

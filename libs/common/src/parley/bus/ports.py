@@ -14,6 +14,10 @@ class PublishError(Exception):
     """The bus did not confirm an event: it may or may not arrive; publish it again."""
 
 
+class BusDown(PublishError):
+    """The bus takes no event at all right now: there is no point in trying the next one."""
+
+
 class Rejected(Exception):
     """Raise in a handler: this event can never be handled, put it with the dead letters now."""
 
@@ -22,8 +26,10 @@ class Rejected(Exception):
 class Subscription:
     """A durable queue, the routing keys bound to it (``*`` one word, ``#`` any) and who handles its events.
 
-    The handler commits before it returns; events of one partition key are handled one after the other. One that
-    raises is handed out again, ``max_attempts`` times in all, then goes to the dead letters.
+    The handler commits before it returns; events of one partition key are handled one after the other (within one
+    process: replicas share the queue). One that raises is handed out again, ``max_attempts`` times in all, then goes
+    to the dead letters. A handler whose own dependency is away (see ``parley.bus.verdict``) is asked for as long as it
+    takes: an outage makes no event poisonous.
     """
 
     queue: str

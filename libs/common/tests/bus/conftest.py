@@ -1,0 +1,75 @@
+"""A broker that tests may kill, freeze and fill, and ways to look into it."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+from aio_pika import connect
+
+from parley.bus.rabbit import RabbitBus, open_rabbit
+from parley.bus.topology import QueueType
+from parley.embedded.rabbitmq import PrivateRabbitMQ
+from parley.ids import new_id
+from parley.metrics import Metrics
+from parley.testing.backends import Backends, UnavailableError
+
+OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
+Take = Callable[[str], Awaitable[list[str]]]
+
+
+@pytest.fixture(scope="session")
+async def broker(backends: Backends) -> AsyncIterator[PrivateRabbitMQ]:
+    try:
+        root = await backends.rabbitmq_root()
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    folder = Path(tempfile.mkdtemp(prefix="parley-bus-"))
+    try:
+        async with PrivateRabbitMQ(root, folder / "node") as node:
+            yield node
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics("test", "0", "unknown")
+
+
+@pytest.fixture
+def open_bus(broker: PrivateRabbitMQ, metrics: Metrics) -> OpenBus:
+    def opened(url: str = "", queue_type: QueueType = "classic") -> AbstractAsyncContextManager[RabbitBus]:
+        return open_rabbit(url or broker.url, service="test", queue_type=queue_type, metrics=metrics)
+
+    return opened
+
+
+@pytest.fixture
+async def own_bus(open_bus: OpenBus) -> AsyncIterator[RabbitBus]:
+    async with open_bus() as bus:
+        yield bus
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"test-{new_id()}"
+
+
+@pytest.fixture
+def take_all(broker: PrivateRabbitMQ) -> Take:
+    """Return what waits in a queue, as event ids."""
+
+    async def take(queue: str) -> list[str]:
+        async with await connect(broker.url, timeout=10) as connection:
+            channel = await connection.channel()
+            found = []
+            waiting = await channel.get_queue(queue)
+            while message := await waiting.get(fail=False, timeout=10):
+                await message.ack()
+                found.append(str(message.headers["ce-id"]))
+            return found
+
+    return take
