@@ -1,0 +1,192 @@
+"""A TCP proxy that misbehaves on request: latency, bandwidth, slices, black hole, half-close, cut."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Self
+
+CHUNK = 65_536
+CONNECT_TIMEOUT = 5.0
+GOODBYE = 5.0
+_RESET = struct.pack("ii", 1, 0)
+"""Linger for no time: closing then sends RST."""
+
+
+@dataclass
+class Toxics:
+    """What is wrong with the line at present; change it while connections are open."""
+
+    latency: float = 0
+    """Seconds by which every chunk is late."""
+    bandwidth: float = 0
+    """Bytes a second in each direction; 0 for no limit."""
+    slice: int = CHUNK
+    """Most bytes passed on at once."""
+    black_hole: bool = False
+    """Take bytes and pass nothing on, for ever; the connections stay open."""
+    refuse: bool = False
+    """Reset every new connection."""
+
+
+@dataclass
+class Counters:
+    """What happened, so that a test can assert that its fault took effect."""
+
+    accepted: int = 0
+    refused: int = 0
+    cut: int = 0
+    half_closed: int = 0
+    forward: int = 0
+    """Bytes from clients to the target."""
+    backward: int = 0
+    """Bytes from the target to clients."""
+    swallowed: int = 0
+    """Bytes the black hole has taken."""
+
+
+class _Connection:
+    """One client and its connection to the target."""
+
+    def __init__(self, proxy: "TcpProxy", client: asyncio.StreamWriter) -> None:
+        self.proxy, self.client = proxy, client
+        self.target: asyncio.StreamWriter | None = None
+
+    async def run(self, reader: asyncio.StreamReader) -> None:
+        target, port = self.proxy.target
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                from_target, self.target = await asyncio.open_connection(target, port)
+        except OSError:
+            self.reset()
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, self.target, forward=True))
+                group.create_task(self._pump(from_target, self.client, forward=False))
+        except* OSError:
+            self.reset()
+        finally:
+            await _close(self.client)
+            await _close(self.target)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, forward: bool) -> None:
+        counters = self.proxy.counters
+        while data := await reader.read(min(CHUNK, max(1, self.proxy.toxics.slice))):
+            toxics = self.proxy.toxics
+            if toxics.latency:
+                await asyncio.sleep(toxics.latency)
+            if toxics.bandwidth:
+                await asyncio.sleep(len(data) / toxics.bandwidth)
+            if toxics.black_hole:
+                counters.swallowed += len(data)
+                continue
+            writer.write(data)
+            await writer.drain()
+            counters.forward += len(data) if forward else 0
+            counters.backward += 0 if forward else len(data)
+        if not self.proxy.toxics.black_hole and not writer.is_closing():
+            writer.write_eof()
+
+    def reset(self) -> None:
+        """Break the connection on both sides, with RST."""
+        for writer in (self.client, self.target):
+            if writer is not None and not writer.transport.is_closing():
+                raw = writer.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                writer.transport.abort()
+
+    def end_answers(self) -> None:
+        """Send FIN to the client; what it sends still arrives."""
+        self.client.write_eof()
+
+
+class TcpProxy:
+    """Listens on ``port`` of 127.0.0.1 and passes bytes to ``target``; ``async with TcpProxy(host, port) as proxy``."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Take the address of the real server."""
+        self.target = (host, port)
+        self.toxics = Toxics()
+        self.counters = Counters()
+        self._connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that the proxy listens on."""
+        assert self._server is not None, "the proxy was not started"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    def cut(self) -> None:
+        """Reset every open connection; asserts that there was one."""
+        assert self._connections, "no connection to cut"
+        for connection in list(self._connections):
+            connection.reset()
+            self.counters.cut += 1
+
+    def half_close(self) -> None:
+        """End the answers of every open connection, leave the requests' direction open; asserts that there was one."""
+        assert self._connections, "no connection to half-close"
+        for connection in self._connections:
+            connection.end_answers()
+            self.counters.half_closed += 1
+
+    @contextlib.asynccontextmanager
+    async def with_toxics(self, toxics: Toxics) -> AsyncIterator[Toxics]:
+        """Replace what is wrong with the line while the context is entered."""
+        before, self.toxics = self.toxics, toxics
+        try:
+            yield toxics
+        finally:
+            self.toxics = before
+
+    async def __aenter__(self) -> Self:
+        """Start to listen on a free port."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop to listen and break what is open."""
+        assert self._server is not None
+        self._server.close()
+        for connection in list(self._connections):
+            connection.reset()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with asyncio.timeout(GOODBYE):
+            await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = _Connection(self, writer)
+        if self.toxics.refuse:
+            self.counters.refused += 1
+            connection.reset()
+            return
+        self.counters.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._connections.add(connection)
+        try:
+            await connection.run(reader)
+        finally:
+            self._connections.discard(connection)
+            self._tasks.discard(task)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(GOODBYE):
+            await writer.wait_closed()
