@@ -22,8 +22,10 @@ BAD_BODIES: list[tuple[str, bytes, dict[str, str], int, str]] = [
     ("neither message nor regenerate", b"{}", JSON, 422, "validation_failed"),
     (
         "both message and regenerate",
-        (b'{"message":"a","regenerate":"01a200aa-0000-7000-8000-000000000002",'
-        b'"conversation_id":"01a200aa-0000-7000-8000-000000000000"}'),
+        (
+            b'{"message":"a","regenerate":"01a200aa-0000-7000-8000-000000000002",'
+            b'"conversation_id":"01a200aa-0000-7000-8000-000000000000"}'
+        ),
         JSON,
         422,
         "validation_failed",

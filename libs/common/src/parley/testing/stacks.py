@@ -1,13 +1,19 @@
 """Parley as its users run it, for black-box tests: started by its commands, known by its URLs."""
 
+import asyncio
+import json
 import os
+import secrets
+import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import httpx2
 
+from parley.embedded.databases import Databases
 from parley.embedded.process import ChildProcess, Command
 from parley.embedded.sockets import free_port
 
@@ -24,8 +30,6 @@ def command_path(name: str) -> str:
 
 def free_ports(count: int = CONSECUTIVE) -> int:
     """Return the first of ``count`` free ports in a row."""
-    import socket
-
     while True:
         first = free_port()
         sockets = [socket.socket() for _ in range(count)]
@@ -106,3 +110,166 @@ class EmbeddedStack:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """The servers behind a stack of separate processes."""
+
+    database_admin_url: str
+    redis_url: str
+    amqp_url: str
+
+
+class Replica:
+    """One process of one service, started by its command with secrets in files."""
+
+    def __init__(self, name: str, command: str, folder: Path, settings: Mapping[str, str]) -> None:
+        """Choose free ports; nothing is started yet."""
+        self.name, self.port, self.admin_port = name, free_port(), free_port()
+        self._folder = folder / name
+        self._command, self._settings = command, settings
+        self._child: ChildProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        """Where probes, metrics and status are."""
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    @property
+    def child(self) -> ChildProcess:
+        """The running process."""
+        assert self._child is not None
+        return self._child
+
+    async def start(self) -> None:
+        """Start, and wait until it is ready."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        ports = {"PORT": str(self.port), "ADMIN_PORT": str(self.admin_port)}
+        command = Command(
+            name=self.name,
+            arguments=[command_path(self._command)],
+            folder=self._folder,
+            environment=environment(**ports, **self._settings),
+        )
+        self._child = ChildProcess(command)
+        await self._child.start()
+        await self._child.wait_until(lambda: answers(f"{self.admin_url}/ready"), START_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop as an orchestrator does: SIGTERM, then patience."""
+        if self._child is not None:
+            await self._child.stop()
+
+    async def status(self) -> dict[str, object]:
+        """Return what the admin port says of the process's dependencies."""
+        async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
+            found: dict[str, object] = (await client.get(f"{self.admin_url}/status")).json()
+            return found
+
+
+class SeparateStack:
+    """Every service as processes of its own, ``replicas`` of gateway, chat and history each."""
+
+    def __init__(
+        self,
+        folder: Path,
+        infrastructure: Infrastructure,
+        provider_url: str,
+        *,
+        replicas: int = 1,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe the stack; nothing is started yet."""
+        self.folder, self._infrastructure, self._replicas = folder, infrastructure, replicas
+        self._provider_url, self._settings = provider_url, dict(settings or {})
+        self.auth: list[Replica] = []
+        self.chat: list[Replica] = []
+        self.history: list[Replica] = []
+        self.workers: list[Replica] = []
+        self.gateways: list[Replica] = []
+
+    @property
+    def url(self) -> str:
+        """The first gateway."""
+        return self.gateways[0].url
+
+    @property
+    def everything(self) -> list[Replica]:
+        """Every process, in the order of their start."""
+        return [*self.auth, *self.history, *self.workers, *self.chat, *self.gateways]
+
+    async def start(self) -> None:
+        """Make databases and secrets, then start: whoever needs another starts after it."""
+        urls = await self._make_databases()
+        clients = {name: secrets.token_urlsafe(32) for name in ("gateway", "chat", "history")}
+        common = self._common()
+        own = {name: self._secrets(name, urls, clients) for name in ("auth", "chat", "history", "gateway")}
+        self.auth = [Replica("auth", "parley-auth", self.folder, {**common, **own["auth"]})]
+        addresses = {"AUTH_URL": self.auth[0].url, "JWKS_URL": f"{self.auth[0].url}/.well-known/jwks.json"}
+        kept = {**common, **own["history"], **addresses, "RUN_CONSUMER": "false"}
+        self.history = self._make("history", kept)
+        self.workers = [
+            Replica("worker", "parley-history-worker", self.folder, {**common, **own["history"], **addresses})
+        ]
+        history = {"HISTORY_URL": self.history[0].url}
+        provider = {"OPENAI_BASE_URL": self._provider_url, "OPENAI_MODEL": "fake"}
+        self.chat = self._make("chat", {**common, **own["chat"], **addresses, **history, **provider})
+        upstreams = {
+            "CHAT_URL": ",".join(replica.url for replica in self.chat),
+            "HISTORY_URL": ",".join(replica.url for replica in self.history),
+        }
+        self.gateways = self._make("gateway", {**common, **own["gateway"], **addresses, **upstreams})
+        for group in (self.auth, [*self.history, *self.workers], self.chat, self.gateways):
+            await asyncio.gather(*(replica.start() for replica in group))
+
+    async def stop(self) -> None:
+        """Stop everything, whoever needs another first."""
+        for replica in reversed(self.everything):
+            await replica.stop()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _make(self, name: str, settings: Mapping[str, str]) -> list[Replica]:
+        return [Replica(f"{name}-{i}", f"parley-{name}", self.folder, settings) for i in range(self._replicas)]
+
+    def _common(self) -> dict[str, str]:
+        return {"ENVIRONMENT": "development", "REGISTRATION": "open", "DRAIN_TIMEOUT": "20", **self._settings}
+
+    async def _make_databases(self) -> dict[str, str]:
+        databases = Databases(self._infrastructure.database_admin_url)
+        urls = {}
+        for service in ("auth", "chat", "history"):
+            name, password = f"e2e_{service}_{secrets.token_hex(4)}", secrets.token_urlsafe(16)
+            await databases.create_role_and_database(name, password)
+            urls[service] = databases.url(name, name, password)
+        return urls
+
+    def _secrets(self, service: str, urls: Mapping[str, str], clients: Mapping[str, str]) -> dict[str, str]:
+        """Write the secrets of one service into files of its own, as an orchestrator mounts them."""
+        folder = self.folder / f"{service}-secrets"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        values = {"redis_url": self._infrastructure.redis_url}
+        if service in urls:
+            values |= {f"{service}_database_url": urls[service], "amqp_url": self._infrastructure.amqp_url}
+        if service in clients:
+            values["internal_client_secret"] = clients[service]
+        if service == "auth":
+            values |= {"auth_secret_key": secrets.token_hex(32), "internal_clients": json.dumps(dict(clients))}
+        for name, value in values.items():
+            (folder / name).write_text(value)
+        return {"SECRETS_DIR": str(folder)}

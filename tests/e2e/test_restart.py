@@ -1,0 +1,100 @@
+"""`make run` after the worst end: kill -9 of everything, right after an answer."""
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fake_provider.server import FakeProvider
+from parley.embedded.process import run_tool
+from parley.testing import eventually
+from parley.testing.client import open_http, register
+from parley.testing.stacks import EmbeddedStack, command_path, environment
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+async def stack(provider: FakeProvider, tmp_path: Path) -> AsyncIterator[EmbeddedStack]:
+    async with EmbeddedStack(tmp_path, provider.base_url) as running:
+        yield running
+
+
+def family(pid: int) -> set[int]:
+    """Return a process and everything below it."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                parents[int(entry.name)] = int(fields[1])
+    found = {pid}
+    while True:
+        below = {child for child, parent in parents.items() if parent in found} - found
+        if not below:
+            return found
+        found |= below
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def refuses(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+async def test_a_conversation_is_complete_after_kill_9_of_the_whole_stack(stack: EmbeddedStack) -> None:
+    async with open_http(stack.url) as http:
+        user = await register(http)
+        answer = await user.chat("remember me [[fake tokens=5]]")
+    processes = family(stack.child.pid)
+    assert len(processes) > 3
+    for pid in processes:
+        os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not any(alive(pid) for pid in processes))
+    assert all(refuses(stack.port + offset) for offset in range(4))
+
+    await stack.start()
+    async with open_http(stack.url) as http:
+        user.http = http
+        await user.log_in()
+
+        async def complete() -> bool:
+            path = f"/api/v1/conversations/{answer['conversation_id']}/messages"
+            response = await user.request("GET", path)
+            return response.status_code == 200 and [m["content"] for m in response.json()["data"]] == [
+                "remember me [[fake tokens=5]]",
+                answer["message"],
+            ]
+
+        await eventually(complete, within=15)
+
+
+async def test_a_second_run_in_the_same_folder_names_the_first(stack: EmbeddedStack) -> None:
+    status, output = await run_tool(
+        command_path("parley"),
+        *("run", "--data-dir", str(stack.folder / "data"), "--port", "38100", "--admin-port", "39100"),
+        seconds=30,
+        environment=environment(),
+    )
+    assert status == 1
+    assert output.splitlines() == [line for line in output.splitlines() if str(stack.child.pid) in line]
+
+
+async def test_ctrl_c_stops_every_process_with_status_0(stack: EmbeddedStack) -> None:
+    processes = family(stack.child.pid)
+    os.kill(stack.child.pid, signal.SIGINT)
+    await eventually(lambda: not any(alive(pid) for pid in processes), within=20)
+    assert stack.child.exit_status == 0
+    assert not list((stack.folder / "data").glob("**/*.sock"))
