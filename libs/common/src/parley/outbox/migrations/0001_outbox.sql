@@ -32,13 +32,13 @@ CREATE FUNCTION outbox_append(
     event_id uuid, event_name text, event_subject text, event_key text, event_data jsonb, trace text DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    next bigint;
+    following bigint;
 BEGIN
     INSERT INTO outbox_keys AS k (partition_key, sequence) VALUES (event_key, 1)
     ON CONFLICT (partition_key) DO UPDATE SET sequence = k.sequence + 1
-    RETURNING k.sequence INTO next;
+    RETURNING k.sequence INTO following;
     INSERT INTO outbox (id, name, subject, partition_key, sequence, data, traceparent)
-    VALUES (event_id, event_name, event_subject, event_key, next, event_data, trace);
-    RETURN next;
+    VALUES (event_id, event_name, event_subject, event_key, following, event_data, trace);
+    RETURN following;
 END
 $$;
