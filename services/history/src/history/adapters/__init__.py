@@ -1,0 +1,1 @@
+"""What history keeps in Postgres; only ``history.wiring`` imports from here."""

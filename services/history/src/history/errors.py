@@ -1,0 +1,24 @@
+"""What can go wrong in history."""
+
+from parley.errors import NotFound, ParleyError
+
+
+class ConversationNotFound(NotFound):
+    """There is no such conversation."""
+
+    code, title = "conversation_not_found", "Conversation not found"
+    remedy = "Check the id; a deleted conversation stays gone."
+
+
+class MessageNotFound(NotFound):
+    """There is no such message in this conversation."""
+
+    code, title = "message_not_found", "Message not found"
+    remedy = "Read the conversation's messages again and use one of their ids."
+
+
+class CursorExpired(ParleyError):
+    """The feed no longer reaches back to this cursor."""
+
+    status, code, title = 410, "cursor_expired", "Cursor expired"
+    remedy = "Read the conversations again, then follow the feed without a cursor."

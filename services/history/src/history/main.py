@@ -1,0 +1,36 @@
+"""History's API as an app and as a process."""
+
+import sys
+
+from fastapi import FastAPI
+
+from history import VERSION
+from history.api import conversations, internal
+from history.settings import HistorySettings
+from history.wiring import wire as wire_history
+from parley import server
+from parley.app import Wire, build_app
+from parley.settings import load_or_exit
+
+DESCRIPTION = "Conversations: lists, messages, search, export and import, usage, and a feed of what changes."
+
+
+def create_app(settings: HistorySettings | None = None, *, wire: Wire[HistorySettings] = wire_history) -> FastAPI:
+    """Return the app; nothing is opened before its lifespan is entered."""
+    settings = settings or load_or_exit(HistorySettings)
+    return build_app(
+        settings,
+        service="history",
+        version=VERSION,
+        description=DESCRIPTION,
+        wire=wire,
+        routers=(conversations.router, internal.router),
+        larger_bodies={"/api/v1/conversations/import": settings.import_limit},
+    )
+
+
+def main() -> None:
+    """Run the API as the whole process."""
+    settings = load_or_exit(HistorySettings)
+    app = create_app(settings)
+    sys.exit(server.main(app, app.state.runtime.lifecycle, settings))

@@ -1,0 +1,34 @@
+"""History's consumer as its own process: events in, no API; its probes and metrics are on the admin port."""
+
+import asyncio
+import signal
+import sys
+
+from history import VERSION
+from history.settings import WorkerSettings
+from history.wiring import wire
+from parley import logs
+from parley.app import make_runtime, run
+from parley.settings import load_or_exit
+
+
+async def consume(settings: WorkerSettings) -> None:
+    """Consume until SIGTERM or SIGINT, then commit what is in hand."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runtime = make_runtime(settings, service=settings.service, version=VERSION)
+    async with run(runtime, settings, wire):
+        await stop.wait()
+
+
+def main() -> None:
+    """Run the consumer as the whole process."""
+    import uvloop
+
+    settings = load_or_exit(WorkerSettings)
+    settings.run_consumer = True
+    logs.configure(settings.log_level, settings.log_format)
+    uvloop.run(consume(settings))
+    sys.exit(0)
