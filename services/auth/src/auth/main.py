@@ -1,0 +1,37 @@
+"""The auth service."""
+
+import sys
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from auth import wiring
+from auth.api import accounts, forms, token, well_known
+from auth.settings import AuthSettings
+from parley import server
+from parley.app import Wire, build_app
+from parley.settings import load_or_exit
+
+DESCRIPTION = "Identities, sessions and tokens: accounts, OAuth2 grants, API keys and administration."
+
+
+def create_app(settings: AuthSettings | None = None, *, wire: Wire[AuthSettings] = wiring.wire) -> FastAPI:
+    """Return the app; nothing is opened before its lifespan is entered."""
+    settings = settings or load_or_exit(AuthSettings)
+    app = build_app(
+        settings,
+        service=AuthSettings.service,
+        version=version("parley-auth"),
+        description=DESCRIPTION,
+        wire=wire,
+        routers=[accounts.router, token.router, well_known.router],
+    )
+    forms.install_oauth_errors(app)
+    return app
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = load_or_exit(AuthSettings)
+    app = create_app(settings)
+    sys.exit(server.main(app, app.state.runtime.lifecycle, settings))

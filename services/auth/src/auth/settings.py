@@ -1,0 +1,106 @@
+"""What auth can be told."""
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+
+from auth.sealing import InvalidKeyError, read_key
+from parley.settings import DataSettings
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MIN_CLIENT_SECRET = 32
+
+
+class AuthSettings(DataSettings):
+    """Settings of the auth service."""
+
+    service: ClassVar[str] = "auth"
+
+    port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
+    admin_port: int = Field(9001, ge=0, le=65535, description="The admin port; 0 takes a free one.")
+    database_url: SecretStr = Field(
+        description="Postgres DSN of auth's own database.",
+        validation_alias=AliasChoices("AUTH_DATABASE_URL", "DATABASE_URL"),
+    )
+    auth_secret_key: SecretStr = Field(
+        description="At least 32 random bytes in base64 or hex: encrypts the signing keys at rest. Keep it with care: "
+        "without it the stored keys are lost and everybody has to log in again."
+    )
+    registration: Literal["open", "closed"] = Field("closed", description="`open` lets anybody make an account.")
+    password_min_length: int = Field(
+        12, ge=8, le=64, description="Least characters of a password; NIST asks 15 where it is the only factor."
+    )
+    password_queue: int = Field(
+        100, ge=1, le=10_000, description="How many log-ins may wait for a password check before 503 `overloaded`."
+    )
+    access_token_lifetime: int = Field(900, ge=30, le=900, description="Seconds an access token is valid.")
+    refresh_token_lifetime: int = Field(
+        2_592_000, ge=60, le=31_536_000, description="Seconds a session lasts at most, from the log-in on."
+    )
+    refresh_idle_lifetime: int = Field(
+        2_592_000, ge=60, le=31_536_000, description="Seconds a session lasts without being refreshed."
+    )
+    refresh_reuse_window: float = Field(
+        10, ge=0, le=60, description="Seconds in which a refresh token used again gets the same successor."
+    )
+    signing_key_max_age: int = Field(
+        7_776_000, ge=3600, le=63_072_000, description="Seconds after which a new signing key takes over (90 days)."
+    )
+    signing_key_publish_ahead: float = Field(
+        360, ge=0, le=86_400, description="Seconds a new signing key is published before it signs."
+    )
+    signing_key_poll: float = Field(
+        5, gt=0, le=60, description="Seconds between two looks at the signing keys in the database."
+    )
+    plans_file: Path | None = Field(None, description="The operator's `plans.yaml`; none: only the plan `default`.")
+    trusted_proxies: str = Field(
+        "127.0.0.0/8,::1/128",
+        description="Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.",
+    )
+    internal_clients: SecretStr = Field(
+        SecretStr("{}"),
+        description="JSON object of the services that may fetch tokens for themselves: name to secret (32 characters).",
+    )
+
+    @field_validator("auth_secret_key")
+    @classmethod
+    def _strong(cls, value: SecretStr) -> SecretStr:
+        try:
+            read_key(value.get_secret_value())
+        except InvalidKeyError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        self.proxies()
+        self.clients()
+        return self
+
+    def secret_key(self) -> bytes:
+        """Return the bytes of ``AUTH_SECRET_KEY``."""
+        return read_key(self.auth_secret_key.get_secret_value())
+
+    def proxies(self) -> tuple[Network, ...]:
+        """Return the networks of ``TRUSTED_PROXIES``."""
+        parts = [part.strip() for part in self.trusted_proxies.split(",") if part.strip()]
+        try:
+            return tuple(ipaddress.ip_network(part, strict=False) for part in parts)
+        except ValueError:
+            raise ValueError("TRUSTED_PROXIES holds something that is no address or network") from None
+
+    def clients(self) -> dict[str, str]:
+        """Return the secrets of ``INTERNAL_CLIENTS`` by service name."""
+        try:
+            found = json.loads(self.internal_clients.get_secret_value())
+        except ValueError:
+            raise ValueError("INTERNAL_CLIENTS is not a JSON object") from None
+        if not isinstance(found, dict) or not all(isinstance(secret, str) for secret in found.values()):
+            raise ValueError("INTERNAL_CLIENTS must be a JSON object of service names and secrets")
+        short = sorted(name for name, secret in found.items() if len(secret) < MIN_CLIENT_SECRET)
+        if short:
+            raise ValueError(f"INTERNAL_CLIENTS: the secret of {short[0]} is shorter than {MIN_CLIENT_SECRET}")
+        return found

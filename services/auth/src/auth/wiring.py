@@ -1,0 +1,195 @@
+"""Opens everything auth needs, and closes it again."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from auth.adapters.postgres.api_keys import PostgresApiKeys
+from auth.adapters.postgres.audit import PostgresAudit
+from auth.adapters.postgres.database import Database
+from auth.adapters.postgres.erasures import PostgresErasures
+from auth.adapters.postgres.resets import PostgresResets
+from auth.adapters.postgres.revocations import PostgresRevocations, Revoker
+from auth.adapters.postgres.sessions import PostgresSessions
+from auth.adapters.postgres.signing_keys import PostgresSigningKeys
+from auth.adapters.postgres.users import PostgresUsers
+from auth.adapters.redis import RedisFailureCounts, RedisRevocationMirror
+from auth.cursors import Cursors
+from auth.hashing import PasswordHasher, default_workers
+from auth.keyring import KeyRing, RotationRules
+from auth.minting import Minter
+from auth.passwords import PasswordPolicy, common_passwords
+from auth.plans import Plans, read_plans
+from auth.ports import ApiKeys, Audit, Erasures, Resets, Sessions, Users
+from auth.sealing import Sealer, derive
+from auth.service.accounts import Accounts
+from auth.service.admin import Admin
+from auth.service.api_keys import ApiKeyService
+from auth.service.devices import Devices
+from auth.service.erasures import ErasureService
+from auth.service.grants import Grants, SessionRules
+from auth.service.login import Login
+from auth.service.resets import ResetService
+from auth.service.revocations import LiveVerifier, Revocations
+from auth.service.token_info import TokenInfo
+from auth.settings import AuthSettings, Network
+from auth.throttle import LocalCounts, Throttle
+from parley.backing import Backing, open_backing
+from parley.bus.ports import Bus
+from parley.runtime import Runtime
+from parley.tasks import background
+from parley.tokens import KeySet, TokenVerifier
+
+MAINTENANCE = 60.0
+ASK_AGAIN_AFTER = 600.0
+OWN_KEYS_LIFETIME = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is kept in Postgres."""
+
+    users: Users
+    sessions: Sessions
+    api_keys: ApiKeys
+    erasures: Erasures
+    resets: Resets
+    audit: Audit
+    revocations: PostgresRevocations
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What the API finds in ``app.state.wired``."""
+
+    verifier: LiveVerifier
+    keys: KeyRing
+    proxies: tuple[Network, ...]
+    cursors: Cursors
+    stores: Stores
+    accounts: Accounts
+    grants: Grants
+    token_info: TokenInfo
+    revocations: Revocations
+    devices: Devices
+    api_keys: ApiKeyService
+    admin: Admin
+    resets: ResetService
+    erasures: ErasureService
+
+
+@contextlib.asynccontextmanager
+async def wire(settings: AuthSettings, runtime: Runtime, *, bus: Bus | None = None) -> AsyncIterator[Wired]:
+    """Open auth: database, Redis, keys and background work."""
+    plans = read_plans(settings.plans_file)
+    async with contextlib.AsyncExitStack() as stack:
+        backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
+        keys = await _start_keys(settings, backing)
+        hasher = PasswordHasher(workers=default_workers(), queue=settings.password_queue)
+        stack.callback(hasher.close)
+        await hasher.dummy()
+        wired = _assemble(settings, backing, keys, hasher, plans)
+        await stack.enter_async_context(backing.bus.consume(wired.erasures.subscription()))
+        for name, loop in _loops(settings, wired).items():
+            await stack.enter_async_context(background(name, loop, service=runtime.service))
+        yield wired
+
+
+async def _start_keys(settings: AuthSettings, backing: Backing) -> KeyRing:
+    rules = RotationRules(
+        settings.signing_key_publish_ahead, settings.signing_key_max_age, settings.access_token_lifetime
+    )
+    sealer = Sealer(derive(settings.secret_key(), "signing keys"))
+    keys = KeyRing(PostgresSigningKeys(Database(backing.pool)), sealer, rules)
+    await keys.start()
+    return keys
+
+
+def _stores(settings: AuthSettings, backing: Backing) -> Stores:
+    database, revoker = Database(backing.pool), Revoker(settings.access_token_lifetime)
+    return Stores(
+        users=PostgresUsers(database, revoker),
+        sessions=PostgresSessions(database, revoker),
+        api_keys=PostgresApiKeys(database, revoker),
+        erasures=PostgresErasures(database, revoker),
+        resets=PostgresResets(database, revoker),
+        audit=PostgresAudit(database),
+        revocations=PostgresRevocations(database),
+    )
+
+
+def _assemble(settings: AuthSettings, backing: Backing, keys: KeyRing, hasher: PasswordHasher, plans: Plans) -> Wired:
+    stores, secret = _stores(settings, backing), settings.secret_key()
+    revocations = Revocations(stores.revocations, RedisRevocationMirror(backing.redis))
+    verifier = LiveVerifier(_own_verifier(settings, keys), revocations)
+    login = Login(stores.users, hasher, Throttle(RedisFailureCounts(backing.redis), LocalCounts()))
+    policy = PasswordPolicy(settings.password_min_length, common_passwords())
+    minter = Minter(keys, plans, issuer=settings.issuer(), lifetime=settings.access_token_lifetime)
+    return Wired(
+        verifier=verifier,
+        keys=keys,
+        proxies=settings.proxies(),
+        cursors=Cursors(derive(secret, "cursors")),
+        stores=stores,
+        revocations=revocations,
+        accounts=Accounts(
+            users=stores.users,
+            hasher=hasher,
+            policy=policy,
+            login=login,
+            revocations=revocations,
+            registration_open=settings.registration == "open",
+        ),
+        grants=Grants(
+            login=login,
+            sessions=stores.sessions,
+            api_keys=stores.api_keys,
+            minter=minter,
+            revocations=revocations,
+            rules=_session_rules(settings),
+            clients=settings.clients(),
+        ),
+        token_info=TokenInfo(verifier, stores.sessions, stores.users, revocations, issuer=settings.issuer()),
+        devices=Devices(stores.sessions, revocations),
+        api_keys=ApiKeyService(stores.api_keys, revocations),
+        admin=Admin(stores.users, stores.sessions, stores.audit, revocations, plans),
+        resets=ResetService(stores.resets, hasher, policy, revocations),
+        erasures=ErasureService(stores.erasures, revocations),
+    )
+
+
+def _session_rules(settings: AuthSettings) -> SessionRules:
+    return SessionRules(
+        lifetime=settings.refresh_token_lifetime,
+        idle_lifetime=settings.refresh_idle_lifetime,
+        reuse_window=settings.refresh_reuse_window,
+        successor_key=derive(settings.secret_key(), "refresh successors"),
+    )
+
+
+def _own_verifier(settings: AuthSettings, keys: KeyRing) -> TokenVerifier:
+    """Auth has the keys at hand: no request to itself, and no unknown key."""
+
+    async def fetch() -> Mapping[str, Any]:
+        return keys.jwks()
+
+    return TokenVerifier(
+        KeySet(fetch, lifetime=OWN_KEYS_LIFETIME, cooldown=OWN_KEYS_LIFETIME), issuer=settings.issuer()
+    )
+
+
+def _loops(settings: AuthSettings, wired: Wired) -> dict[str, Any]:
+    async def maintain() -> None:
+        while True:
+            await wired.stores.sessions.purge()
+            await wired.stores.revocations.purge()
+            await wired.stores.erasures.ask_again(after=ASK_AGAIN_AFTER)
+            await asyncio.sleep(MAINTENANCE)
+
+    return {
+        "signing keys": lambda: wired.keys.watch(settings.signing_key_poll),
+        "revocations": wired.revocations.watch,
+        "maintenance": maintain,
+    }

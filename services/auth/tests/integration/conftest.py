@@ -1,0 +1,166 @@
+"""A whole auth service over throw-away backends, and people who use it."""
+
+import asyncio
+import base64
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from fastapi import FastAPI
+from parley import migrations
+from parley.bus.memory import MemoryBus
+from parley.settings import load
+from parley.testing.backends import Backends
+
+from auth.main import create_app
+from auth.settings import AuthSettings
+from auth.wiring import Wired, wire
+
+SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
+GATEWAY_SECRET = "gateway-secret-" + "x" * 32
+PASSWORD = "correct horse battery staple"
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass
+class Person:
+    """Somebody with an account and the tokens of one log-in."""
+
+    client: httpx2.AsyncClient
+    username: str
+    id: str = ""
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens['access_token']}"}
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        return jwt.decode(self.tokens["access_token"], options={"verify_signature": False})
+
+    async def call(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        return await self.client.request(method, path, headers=self.headers | options.pop("headers", {}), **options)
+
+    async def login(self, password: str = PASSWORD, **form: str) -> httpx2.Response:
+        found = await self.client.post(
+            "/api/v1/auth/token", data={"grant_type": "password", "username": self.username, "password": password, **form}
+        )
+        if found.status_code == 200:
+            self.tokens = found.json()
+        return found
+
+    async def refresh(self, token: str | None = None, **form: str) -> httpx2.Response:
+        return await self.client.post(
+            "/api/v1/auth/token",
+            data={"grant_type": "refresh_token", "refresh_token": token or self.tokens["refresh_token"], **form},
+        )
+
+
+@dataclass
+class Auth:
+    """One running auth service."""
+
+    app: FastAPI
+    client: httpx2.AsyncClient
+    settings: AuthSettings
+    bus: MemoryBus
+
+    @property
+    def wired(self) -> Wired:
+        found: Wired = self.app.state.wired
+        return found
+
+    async def person(self, *, admin: bool = False) -> Person:
+        person = Person(self.client, f"user-{secrets.token_hex(6)}")
+        body = {"username": person.username, "email": f"{person.username}@example.org", "password": PASSWORD}
+        made = await self.client.post("/api/v1/auth/register", json=body)
+        assert made.status_code == 201, made.text
+        person.id = made.json()["id"]
+        if admin:
+            async with pool(self) as connection:
+                await connection.execute("UPDATE users SET scopes = scopes || '{admin}' WHERE username = $1", person.username)
+        assert (await person.login()).status_code == 200
+        return person
+
+    async def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
+        async with pool(self) as connection:
+            return [dict(row) for row in await connection.fetch(query, *arguments)]
+
+    async def events(self, subject: str) -> list[tuple[str, dict[str, Any]]]:
+        rows = await self.rows("SELECT name, data FROM outbox WHERE subject = $1 ORDER BY position", subject)
+        return [(row["name"], row["data"]) for row in rows]
+
+
+@contextlib.asynccontextmanager
+async def pool(auth: Auth) -> AsyncIterator[Any]:
+    import asyncpg
+    from parley.postgres import prepare
+
+    connection = await asyncpg.connect(auth.settings.database_url.get_secret_value())
+    await prepare(connection)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _migrate(dsn: str) -> None:
+    await migrations.migrate(dsn, "parley.outbox", "auth")
+
+
+MakeSettings = Callable[..., Awaitable[AuthSettings]]
+
+
+@pytest.fixture
+async def make_settings(backends: Backends) -> AsyncIterator[MakeSettings]:
+    made: list[str] = []
+
+    async def make(**overrides: Any) -> AuthSettings:
+        if "database_url" not in overrides:
+            overrides["database_url"] = await backends.fresh_database(_migrate, "auth")
+            made.append(overrides["database_url"])
+        defaults = {
+            "redis_url": await backends.redis_url(),
+            "auth_secret_key": SECRET_KEY,
+            "registration": "open",
+            "admin_port": 0,
+            "internal_clients": f'{{"gateway": "{GATEWAY_SECRET}"}}',
+        }
+        return load(AuthSettings, **(defaults | overrides))
+
+    yield make
+    for dsn in made:
+        await backends.drop(dsn)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: AuthSettings, bus: MemoryBus | None = None) -> AsyncIterator[Auth]:
+    bus = MemoryBus() if bus is None else bus
+    app = create_app(settings, wire=lambda s, r: wire(s, r, bus=bus))
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        asyncio.timeout(120),
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client,
+    ):
+        yield Auth(app, client, settings, bus)
+
+
+Start = Callable[..., contextlib.AbstractAsyncContextManager[Auth]]
+
+
+@pytest.fixture
+def start() -> Start:
+    return running
+
+
+@pytest.fixture
+async def auth(make_settings: MakeSettings) -> AsyncIterator[Auth]:
+    async with running(await make_settings()) as found:
+        yield found
