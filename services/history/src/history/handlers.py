@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import orjson
@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from history.changes import Changes
 from history.ports import ForeignTurn, Hint, Projection
-from parley import postgres
 from parley.bus.ports import Bus, Rejected, Subscription
 from parley.cloudevents import CloudEvent
 from parley.events import EventData, TurnEnded, TurnStarted, UserErased, model_of
@@ -21,9 +20,6 @@ log = structlog.get_logger()
 
 QUEUE = "history.turns"
 BINDINGS = ("conversation.turn.*", "user.erased")
-PATIENCE = 10.0
-"""Seconds to wait for a database that is away before the event goes back to the bus."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 LAST_WORDS = 15.0
 """Seconds that events in hand get to commit when the consumer stops."""
 
@@ -38,18 +34,9 @@ def outcomes_counter(registry: CollectorRegistry) -> Counter:
 class Handlers:
     """Handles the events of ``QUEUE``."""
 
-    def __init__(
-        self,
-        projection: Projection,
-        changes: Changes,
-        *,
-        hint: Hint,
-        outcomes: Counter,
-        patience: float = PATIENCE,
-    ) -> None:
+    def __init__(self, projection: Projection, changes: Changes, *, hint: Hint, outcomes: Counter) -> None:
         """Take what stores events, who waits for them, and the relay's hint."""
-        self._projection, self._changes, self._hint = projection, changes, hint
-        self._outcomes, self._patience = outcomes, patience
+        self._projection, self._changes, self._hint, self._outcomes = projection, changes, hint, outcomes
         self._in_hand = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -57,7 +44,7 @@ class Handlers:
     async def handle(self, event: CloudEvent) -> None:
         """Store one event; raises Rejected when that can never succeed."""
         with self._counted():
-            outcome = await self._patiently(lambda: self._apply(event))
+            outcome = await self._apply(event)
         self._outcomes.labels(event.name, outcome).inc()
 
     async def idle(self, timeout: float = LAST_WORDS) -> None:
@@ -90,21 +77,8 @@ class Handlers:
             self._hint()
         return outcome
 
-    async def _patiently(self, attempt: Callable[[], Any]) -> str:
-        """Wait for a database that is away: handing the event back at once would soon make it a dead letter."""
-        clock = asyncio.get_running_loop().time
-        deadline, pause = clock() + self._patience, FIRST_PAUSE
-        while True:
-            try:
-                return str(await attempt())
-            except postgres.UNAVAILABLE:
-                if clock() + pause > deadline:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-
     @contextlib.contextmanager
-    def _counted(self) -> Any:
+    def _counted(self) -> Iterator[None]:
         self._in_hand += 1
         self._idle.clear()
         try:

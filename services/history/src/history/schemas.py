@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field_validator
 
 from parley.events import Usage
 from parley.problems import FieldValueError
@@ -54,7 +54,7 @@ class ConversationPatch(Request):
     """What its owner may change; ``active_message_id: null`` goes back to the newest turn."""
 
     title: Title | None = None
-    archived: bool | None = None
+    archived: StrictBool | None = None
     active_message_id: UUID | None = None
     metadata: dict[MetadataKey, MetadataValue] | None = Field(None, max_length=MAX_METADATA)
 

@@ -1,5 +1,6 @@
 """What history can be told."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import AliasChoices, Field, SecretStr
@@ -24,6 +25,9 @@ class HistorySettings(DataSettings):
     import_limit: int = Field(33_554_432, ge=1024, description="Largest import in bytes.")
     retention_days: int = Field(
         30, ge=0, le=3650, description="Days until a deleted conversation is purged, where the plan says nothing else."
+    )
+    plans_file: Path | None = Field(
+        None, description="`plans.yaml`: limits, models, budgets and retention of each plan."
     )
     feed_retention_hours: float = Field(
         72, gt=0, le=8760, description="Hours that the event feed can be resumed; an older cursor is 410."

@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 from history.adapters.conversations import PostgresConversations
 from history.adapters.messages import PostgresMessages, PostgresTurns
 from history.adapters.projection import PostgresProjection
 from history.changes import Changes
 from history.handlers import Handlers, consumer, outcomes_counter
+from history.plans import read_retention
 from history.ports import Conversations, Turns
 from history.service import ConversationService, MessageService
 from history.settings import HistorySettings
@@ -42,7 +42,7 @@ async def wire(settings: HistorySettings, runtime: Runtime, *, bus: Bus | None =
         conversations = ConversationService(
             stored,
             changes,
-            retention=lambda _plan: timedelta(days=settings.retention_days),
+            retention=read_retention(settings.plans_file, settings.retention_days),
             hint=backing.relay.hint,
         )
         messages = MessageService(conversations, PostgresMessages(backing.pool), turns, changes)

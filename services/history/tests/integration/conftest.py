@@ -22,7 +22,7 @@ from parley.postgres import Pool, open_pool
 from parley.runtime import Runtime
 from parley.settings import load
 from parley.testing.backends import Backends
-from parley.testing.tokens import TestIssuer
+from parley.testing.tokens import ALL_SCOPES, TestIssuer
 
 
 class World:
@@ -31,7 +31,7 @@ class World:
     def __init__(self, app: FastAPI, bus: MemoryBus, issuer: TestIssuer, pool: Pool, settings: HistorySettings) -> None:
         self.app, self.bus, self.issuer, self.pool, self.settings = app, bus, issuer, pool, settings
 
-    def person(self, user_id: UUID | None = None, scope: str | None = None) -> "Person":
+    def person(self, user_id: UUID | None = None, scope: str = ALL_SCOPES) -> "Person":
         """Return somebody who uses the API."""
         return Person(self, user_id or new_id(), scope)
 
@@ -52,9 +52,9 @@ class World:
 class Person:
     """A caller of the API."""
 
-    def __init__(self, world: World, user_id: UUID, scope: str | None) -> None:
+    def __init__(self, world: World, user_id: UUID, scope: str) -> None:
         self.id, self.world = user_id, world
-        token = world.issuer.token(user_id, **({"scope": scope} if scope else {}))
+        token = world.issuer.token(user_id, scope=scope)
         self._client = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=world.app),
             base_url="http://test",

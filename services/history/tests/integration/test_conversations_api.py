@@ -1,0 +1,193 @@
+"""Reading and changing conversations, and who may."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from parley.ids import new_id
+
+pytestmark = pytest.mark.integration
+
+LIST = "/api/v1/conversations"
+
+
+async def _conversations(world: Any, turn: Callable[..., Any], count: int) -> list[Any]:
+    first = turn(question="Number 1")
+    turns = [first, *(turn(first.user_id, number=n, question=f"Number {n}") for n in range(2, count + 1))]
+    await world.tell(*(one.ended() for one in turns))
+    return turns
+
+
+async def test_pages_show_every_conversation_once_newest_update_first(world: Any, turn: Callable[..., Any]) -> None:
+    turns = await _conversations(world, turn, 5)
+    ada = world.person(turns[0].user_id)
+    seen, cursor = [], None
+    while True:
+        page = await ada.get(LIST, limit=2, **({"cursor": cursor} if cursor else {}))
+        seen += [c["title"] for c in page["data"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == [f"Number {n}" for n in (5, 4, 3, 2, 1)]
+
+
+async def test_the_archived_filter_and_the_title_filter_choose(world: Any, turn: Callable[..., Any]) -> None:
+    turns = await _conversations(world, turn, 3)
+    ada = world.person(turns[0].user_id)
+    changed = await ada.ask("PATCH", f"{LIST}/{turns[1].conversation_id}", json={"archived": True})
+    assert changed.json()["archived"] is True
+
+    async def titles(**params: Any) -> set[str]:
+        return {c["title"] for c in (await ada.get(LIST, **params))["data"]}
+
+    assert await titles() == {"Number 1", "Number 3"}
+    assert await titles(archived="true") == {"Number 2"}
+    assert await titles(archived="all", q="number") == {"Number 1", "Number 2", "Number 3"}
+    assert await titles(q="BER 3") == {"Number 3"}
+    assert await titles(q="100%_") == set()
+
+
+@pytest.mark.parametrize("cursor", ["", "rubbish", "é", "AAAA", "W10", "x" * 5000])
+async def test_a_cursor_we_did_not_make_is_refused(world: Any, turn: Callable[..., Any], cursor: str) -> None:
+    one = turn()
+    await world.tell(one.ended())
+    ada = world.person(one.user_id)
+    for path in (LIST, f"{LIST}/{one.conversation_id}/messages"):
+        assert (await ada.get(path, 400, cursor=cursor))["code"] == "invalid_cursor"
+
+
+async def test_a_cursor_of_another_list_is_refused(world: Any, turn: Callable[..., Any]) -> None:
+    turns = await _conversations(world, turn, 2)
+    ada = world.person(turns[0].user_id)
+    cursor = (await ada.get(LIST, limit=1))["next_cursor"]
+    for path, params in ((LIST, {"archived": "all"}), (f"{LIST}/{turns[0].conversation_id}/messages", {})):
+        assert (await ada.get(path, 400, cursor=cursor, **params))["code"] == "invalid_cursor"
+
+
+async def test_a_change_is_stored_published_and_has_a_new_etag(world: Any, turn: Callable[..., Any]) -> None:
+    one = turn()
+    await world.tell(one.ended())
+    ada, path = world.person(one.user_id), f"{LIST}/{one.conversation_id}"
+    before = await ada.ask("GET", path)
+    wanted = {"title": "Greeting Ada", "metadata": {"colour": "blue"}}
+    after = await ada.ask("PATCH", path, json=wanted, headers={"If-Match": before.headers["etag"]})
+    assert after.status_code == 200
+    assert (after.json()["title"], after.json()["title_source"]) == ("Greeting Ada", "user")
+    assert after.headers["etag"] == f'"{after.json()["version"]}"' != before.headers["etag"]
+    assert (await ada.get(path)) == after.json()
+    events = [e for e in await world.own_events("conversation.updated") if e["user_id"] == str(one.user_id)]
+    assert [(e["version"], e["changed"]) for e in events] == [(after.json()["version"], wanted)]
+
+    stale = await ada.ask("PATCH", path, json={"title": "Late"}, headers={"If-Match": before.headers["etag"]})
+    assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
+    assert stale.headers["x-should-retry"] == "false"
+    same = await ada.ask("PATCH", path, json=wanted)
+    assert same.headers["etag"] == after.headers["etag"]
+
+
+async def test_a_title_of_the_owner_is_not_replaced_by_an_automatic_one(world: Any, turn: Callable[..., Any]) -> None:
+    late_first = turn()
+    second = late_first.next()
+    await world.tell(second.ended())
+    ada, path = world.person(second.user_id), f"{LIST}/{second.conversation_id}"
+    await ada.ask("PATCH", path, json={"title": "Mine"})
+    await world.tell(late_first.ended())
+    assert (await ada.get(path))["title"] == "Mine"
+
+
+async def test_a_deleted_conversation_is_gone_at_once_and_its_purge_announced(
+    world: Any, turn: Callable[..., Any]
+) -> None:
+    one = turn()
+    await world.tell(one.ended())
+    ada, path = world.person(one.user_id), f"{LIST}/{one.conversation_id}"
+    stale = await ada.ask("DELETE", path, headers={"If-Match": '"99"'})
+    assert stale.status_code == 412
+    deleted = await ada.ask("DELETE", path)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    for again in ("GET", "DELETE"):
+        assert (await ada.ask(again, path)).json()["code"] == "conversation_not_found"
+    assert (await ada.ask("GET", f"{path}/messages")).status_code == 404
+    assert (await ada.get(LIST, archived="all"))["data"] == []
+    (event,) = [e for e in await world.own_events("conversation.deleted") if e["user_id"] == str(one.user_id)]
+    assert event["purge_after"][:10] > event["deleted_at"][:10]
+    owner = await world.service().get(f"/internal/conversations/{one.conversation_id}/owner")
+    assert owner == {"user_id": str(one.user_id), "deleted": True, "last_number": 1}
+
+
+async def test_what_is_somebody_elses_unknown_or_malformed_is_the_same_404(
+    world: Any, turn: Callable[..., Any]
+) -> None:
+    one = turn()
+    await world.tell(one.ended())
+    eve = world.person()
+    for name in (one.conversation_id, new_id(), "abc", str(one.conversation_id).upper(), "%00", "1" * 3000):
+        for method, tail, body in (
+            ("GET", "", None),
+            ("PATCH", "", {"title": "Mine now"}),
+            ("DELETE", "", None),
+            ("GET", "/messages", None),
+            ("GET", f"/messages?wait_for={one.turn_id}", None),
+        ):
+            response = await eve.ask(method, f"{LIST}/{name}{tail}", **({"json": body} if body else {}))
+            assert (response.status_code, response.json()["code"]) == (404, "conversation_not_found"), (name, method)
+    assert (await world.person(one.user_id).get(f"{LIST}/{one.conversation_id}"))["title"] != "Mine now"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ({"title": ""}, "/title", "too_short"),
+        ({"title": "  "}, "/title", "blank"),
+        ({"title": "x" * 201}, "/title", "too_long"),
+        ({"title": "a\x00"}, "/title", "invalid_text"),
+        ({"title": None}, "/title", "required"),
+        ({"archived": "yes"}, "/archived", "bool_type"),
+        ({"metadata": {str(n): "x" for n in range(17)}}, "/metadata", "too_long"),
+        ({"metadata": {"a": 1}}, "/metadata/a", "string_type"),
+        ({"active_message_id": "abc"}, "/active_message_id", "uuid_parsing"),
+        ({"owner": "me"}, "/owner", "unknown_member"),
+    ],
+)
+async def test_a_bad_change_is_refused_and_nothing_stored(
+    world: Any, turn: Callable[..., Any], body: dict[str, Any], pointer: str, code: str
+) -> None:
+    one = turn()
+    await world.tell(one.ended())
+    ada, path = world.person(one.user_id), f"{LIST}/{one.conversation_id}"
+    response = await ada.ask("PATCH", path, json=body)
+    assert response.status_code == 422
+    assert [(e["pointer"], e["code"]) for e in response.json()["errors"]] == [(pointer, code)]
+    assert (await ada.get(path))["version"] == 1
+
+
+@pytest.mark.parametrize(
+    "query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"archived": "maybe"}, {"q": "x" * 201}, {"q": "\x00"}]
+)
+async def test_a_bad_query_is_refused(world: Any, query: dict[str, Any]) -> None:
+    assert (await world.person().get(LIST, 422, **query))["code"] == "validation_failed"
+
+
+async def test_a_wrong_content_type_or_broken_json_is_refused(world: Any, turn: Callable[..., Any]) -> None:
+    one = turn()
+    await world.tell(one.ended())
+    ada, path = world.person(one.user_id), f"{LIST}/{one.conversation_id}"
+    text = await ada.ask("PATCH", path, content="{}", headers={"Content-Type": "text/plain"})
+    assert text.status_code == 415
+    broken = await ada.ask("PATCH", path, content='{"title":', headers={"Content-Type": "application/json"})
+    assert (broken.status_code, broken.json()["code"]) == (400, "invalid_json")
+
+
+async def test_scopes_decide_who_may_read_and_write(world: Any, turn: Callable[..., Any]) -> None:
+    one = turn()
+    await world.tell(one.ended())
+    path = f"{LIST}/{one.conversation_id}"
+    reader = world.person(one.user_id, scope="history:read")
+    await reader.get(path)
+    assert (await reader.ask("DELETE", path)).json()["code"] == "insufficient_scope"
+    assert (await world.person(one.user_id, scope="history:write").get(path, 403))["code"] == "insufficient_scope"
+    for owner in (reader, world.person(one.user_id)):
+        await owner.get(f"/internal/conversations/{one.conversation_id}/owner", 403)
+    nobody = await world.person().ask("GET", path, headers={"Authorization": "Basic abc"})
+    assert (nobody.status_code, nobody.json()["code"]) == (401, "credentials_missing")

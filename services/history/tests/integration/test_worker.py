@@ -1,0 +1,38 @@
+"""The consumer as its own process, over RabbitMQ."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from parley.bus.rabbit import open_rabbit
+from parley.metrics import Metrics
+from parley.testing import eventually
+from parley.testing.backends import Backends
+from parley.testing.bus_contract import publish_until_confirmed
+from parley.testing.stacks import Replica
+
+pytestmark = pytest.mark.integration
+
+
+async def test_the_worker_stores_what_the_broker_hands_out_and_ends_with_status_0(
+    backends: Backends, new_database: Callable[[], Awaitable[str]], turn: Callable[..., Any], tmp_path: Path
+) -> None:
+    amqp, dsn = await backends.amqp_url(), await new_database()
+    urls = {"HISTORY_DATABASE_URL": dsn, "REDIS_URL": await backends.redis_url(), "AMQP_URL": amqp}
+    worker = Replica("history-worker", "parley-history-worker", tmp_path, {**urls, "RUN_CONSUMER": "false"})
+    await worker.start()
+    one = turn()
+    async with open_rabbit(amqp, service="test", queue_type="classic", metrics=Metrics("test", "0", "0")) as bus:
+        for event in (one.started(), one.ended()):
+            await publish_until_confirmed(bus, event)
+    connection = await asyncpg.connect(dsn)
+    try:
+        query = "SELECT content FROM messages WHERE id = $1 AND status = 'completed'"
+        await eventually(lambda: connection.fetchval(query, one.turn_id), within=15)
+    finally:
+        await connection.close()
+    await worker.stop()
+    assert worker.child.exit_status == 0
