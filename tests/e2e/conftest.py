@@ -14,7 +14,7 @@ from parley.testing.stacks import EmbeddedStack
 
 Stack: TypeAlias = EmbeddedStack
 
-LIMIT = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_BURST": "10000", "ANONYMOUS_LIMIT_REQUESTS": "100000"}
+LIMIT = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_BURST": "10000", "ANONYMOUS_RATE_LIMIT": "100000"}
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +66,7 @@ async def _start(name: str, server: EmbeddedServer, console: Console) -> None:
         await server.start()
 
 
-async def _limit_logs(servers: list[EmbeddedServer]) -> None:
+async def _limit_logs(servers: Sequence[EmbeddedServer]) -> None:
     while True:
         await asyncio.sleep(LOG_CHECK)
         for server in servers:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from auth.bootstrap import ensure_user
+from auth.wiring import Wired
 from parley.embedded.secret_files import kept_secret
 
 USERNAME = "demo"
@@ -20,3 +22,8 @@ class Login:
 def demo_login(folder: Path) -> Login:
     """Return the login of this folder, made when first asked for."""
     return Login(USERNAME, kept_secret(folder / "demo-password"))
+
+
+async def ensure_demo(auth: Wired, login: Login) -> None:
+    """Make sure that the login has an account."""
+    await ensure_user(auth.accounts, auth.stores.users, username=login.username, password=login.password, email=EMAIL)

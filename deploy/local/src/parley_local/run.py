@@ -5,8 +5,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import auth.bootstrap
-
 from parley import logs
 from parley.embedded.errors import EmbeddedError
 from parley.embedded.server import make_private
@@ -15,7 +13,7 @@ from parley.settings import SettingsError
 from parley_local import checks, lock
 from parley_local.backends import has_provider, open_backends
 from parley_local.console import Console
-from parley_local.demo import demo_login
+from parley_local.demo import demo_login, ensure_demo
 from parley_local.model import DISPLAY_NAME
 from parley_local.ports import Ports, require_free
 from parley_local.rotating import RotatingFile
@@ -56,7 +54,7 @@ async def _run(settings: LocalSettings, folder: Path, ports: Ports) -> None:
         plan = Plan(folder, ports, backends, _public_url(settings, ports))
         async with open_stack(plan) as apps:
             login = demo_login(folder)
-            await auth.bootstrap.ensure_demo(apps["auth"], login)
+            await ensure_demo(apps["auth"].state.wired, login)
             model = "your provider" if has_provider(settings) else DISPLAY_NAME
             console.ready(ports, login, model=model, folder=str(folder))
             await wait_for_signal()

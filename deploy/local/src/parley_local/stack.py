@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -9,18 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import chat.main
+import chat.wiring
+
 import auth.main
 import auth.settings
 import auth.wiring
-import chat.main
 import chat.settings
-import chat.wiring
 import gateway.main
 import gateway.settings
 import history.main
 import history.settings
 import history.wiring
-
 from parley import server
 from parley.bus.memory import MemoryBus
 from parley.lifespan import lifespan
@@ -86,7 +87,8 @@ def auth_service(plan: Plan, bus: MemoryBus) -> Service:
         auth.settings.AuthSettings,
         **plan.stored("auth"),
         auth_secret_key=encryption_key(plan.folder),
-        internal_clients=internal_secrets(plan.folder),
+        internal_clients=json.dumps(internal_secrets(plan.folder)),
+        registration="open",
     )
     return _service(auth.main.create_app(settings, wire=partial(auth.wiring.wire, bus=bus)), settings)
 

@@ -1,20 +1,22 @@
 """The gateway's OpenAPI document: the public operations of all services in one file."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import auth.main
-import auth.settings
 import chat.main
-import chat.settings
-import gateway.routes
-import history.main
-import history.settings
 from pydantic import SecretStr
 
+import auth.main
+import auth.settings
+import chat.settings
+import history.main
+import history.settings
+from gateway.routes import PUBLIC, Route, all_routes
 from parley import __version__
 
+PARAMETER = re.compile(r"\{\w+\}")
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 NO_SECRET = SecretStr("postgresql://nobody@localhost/none")
 HEAD: dict[str, Any] = {
@@ -83,7 +85,16 @@ def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _is_public(path: str, method: str) -> bool:
-    return gateway.routes.is_public_operation(path, method.upper())
+    return _route(path, method) is not None
+
+
+def _route(path: str, method: str) -> Route | None:
+    """Return the gateway's route for an operation, whatever the parameters in its path are called."""
+    wanted = (method.upper(), PARAMETER.sub("{}", path))
+    for route in all_routes():
+        if wanted in {(m, PARAMETER.sub("{}", route.template)) for m in route.methods}:
+            return route
+    return None
 
 
 def _operation(operation: dict[str, Any], path: str, method: str) -> dict[str, Any]:
@@ -91,7 +102,8 @@ def _operation(operation: dict[str, Any], path: str, method: str) -> dict[str, A
     responses = {s: r for s, r in operation.get("responses", {}).items() if s != "422"}
     responses["default"] = {"description": "A problem.", "content": problem}
     found = {**operation, "responses": responses}
-    if gateway.routes.is_anonymous_operation(path, method.upper()):
+    route = _route(path, method)
+    if route is not None and route.scope is PUBLIC:
         found["security"] = []
     return found
 
