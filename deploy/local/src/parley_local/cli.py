@@ -20,7 +20,12 @@ FolderOption = Annotated[Path | None, typer.Option(help="Where data is kept (.pa
 
 def build() -> typer.Typer:
     """Return the command with everything that is installed."""
-    cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Parley, a self-hosted chat backend.")
+    cli = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Parley, a self-hosted chat backend.",
+    )
     cli.command()(run)
     cli.command()(doctor)
     for entry in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
