@@ -1,5 +1,6 @@
 """A broker that tests may kill, freeze and fill, and ways to look into it."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,9 +30,16 @@ async def broker(backends: Backends) -> AsyncIterator[PrivateRabbitMQ]:
     folder = Path(tempfile.mkdtemp(prefix="parley-bus-"))
     try:
         async with PrivateRabbitMQ(root, folder / "node") as node:
+            await age_topology(node)
             yield node
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def age_topology(node: PrivateRabbitMQ) -> None:
+    """Declare everything and let it get older than what RabbitMQ 3.10 forgets when it is killed."""
+    async with open_rabbit(node.url, service="test", queue_type="classic", metrics=Metrics("test", "0", "-")):
+        await asyncio.sleep(2)
 
 
 @pytest.fixture

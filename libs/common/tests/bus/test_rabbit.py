@@ -79,6 +79,34 @@ async def test_an_event_that_no_queue_takes_is_not_published(
     await own_bus.publish(make_event("nobody.cares"))
 
 
+async def test_without_a_log_an_event_that_nobody_wants_counts_as_published(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ
+) -> None:
+    own_bus._has_log = False
+    async with await connect(broker.url, timeout=10) as connection:
+        log = await (await connection.channel()).get_queue(LOG)
+        await log.unbind(EVENTS, "#")
+        try:
+            await own_bus.publish(make_event("nobody.cares"))
+        finally:
+            await log.bind(EVENTS, "#")
+
+
+async def test_a_log_with_other_limits_is_used_as_it_is(broker: PrivateRabbitMQ, metrics: Metrics, queue: str) -> None:
+    async with await connect(broker.url, timeout=10) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(LOG)
+        await channel.declare_queue(LOG, durable=True, arguments={"x-queue-type": "stream", "x-max-age": "1h"})
+        try:
+            async with open_rabbit(broker.url, service="test", queue_type="classic", metrics=metrics) as bus:
+                assert bus._has_log
+                await bus.publish(make_event("nobody.cares"))
+        finally:
+            await channel.queue_delete(LOG)
+    async with open_rabbit(broker.url, service="test", queue_type="classic", metrics=metrics):
+        pass
+
+
 async def test_every_attempt_has_its_own_message_id_and_the_same_event_id(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
 ) -> None:

@@ -90,7 +90,7 @@ class Consumer:
                 channel, self._subscription.queue, self._subscription.bindings, self._arguments
             )
         except AMQPChannelError as error:
-            raise refused(error) from error
+            raise refused(error) from None
         self._tag = await self._queue.consume(self._lanes.take)
 
     def _on_lost(self, *_: object) -> None:

@@ -20,7 +20,7 @@ from parley.bus.consumer import Consumer
 from parley.bus.lanes import Observe
 from parley.bus.link import OUTAGES, Link
 from parley.bus.ports import BusDown, PublishError, Subscription
-from parley.bus.topology import EVENTS, QueueType, assert_topology, queue_arguments
+from parley.bus.topology import EVENTS, QueueType, assert_exchanges, assert_log, queue_arguments
 from parley.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley.ids import new_id
 from parley.metrics import Metrics
@@ -42,6 +42,7 @@ class RabbitBus:
         self._consuming = Link(url, name=f"parley-{service}-consume", prepare=self._prepare_consuming)
         self._channel: AbstractChannel | None = None
         self._underlay: UnderlayChannel | None = None
+        self._has_log = True
         self._consumed: set[str] = set()
 
     async def publish(self, event: CloudEvent) -> None:
@@ -57,7 +58,9 @@ class RabbitBus:
                 timeout=PUBLISH_TIMEOUT,
             )
         except Unroutable:
-            raise PublishError("no queue is bound to this event") from None
+            # The log takes everything, so with it a binding must be missing. Without it, nobody wants this event.
+            if self._has_log:
+                raise PublishError("no queue is bound to this event") from None
         except DeliveryError as error:
             raise PublishError("RabbitMQ refused the event") from error
         except TimeoutError:
@@ -117,14 +120,15 @@ class RabbitBus:
         return self._underlay
 
     async def _prepare_publishing(self, connection: AbstractConnection) -> None:
-        await assert_topology(connection, self._queue_type)
+        await assert_exchanges(connection, self._queue_type)
+        self._has_log = await assert_log(connection)
         # The attribute keeps the channel alive: aio-pika itself holds it only weakly.
         self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         self._channel.close_callbacks.add(self._on_channel_closed)
         self._underlay = await self._channel.get_underlay_channel()
 
     async def _prepare_consuming(self, connection: AbstractConnection) -> None:
-        await assert_topology(connection, self._queue_type)
+        await assert_exchanges(connection, self._queue_type)
 
     def _on_channel_closed(self, channel: AbstractChannel | None, _error: BaseException | None) -> None:
         # The broker closes a channel only when the exchange is gone: assert everything again.

@@ -1,13 +1,14 @@
 """The names and arguments of everything Parley has on a RabbitMQ broker, and how they are asserted."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import structlog
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
-from aio_pika.exceptions import AMQPChannelError, AMQPError
+from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 log = structlog.get_logger()
 
@@ -18,6 +19,8 @@ EVERYTHING = "#"
 
 SETUP_TIMEOUT = 10.0
 """Seconds that opening a channel and asserting what it needs may take."""
+LOG_PATIENCE, LOG_POLL = 5.0, 0.5
+"""Seconds that publishing waits for the log of a broker that has just started, and between two looks."""
 LOG_MAX_AGE = "7D"
 LOG_MAX_BYTES = 2_000_000_000
 LOG_SEGMENT_BYTES = 100_000_000
@@ -45,14 +48,38 @@ def queue_arguments(queue_type: QueueType) -> Arguments:
     return arguments
 
 
-async def assert_topology(connection: AbstractConnection, queue_type: QueueType) -> None:
-    """Declare exchanges, dead letters and the log; raises TopologyError on a conflict."""
+async def assert_exchanges(connection: AbstractConnection, queue_type: QueueType) -> None:
+    """Declare the exchanges and the dead letters; raises TopologyError on a conflict."""
     await with_channel(connection, lambda channel: _assert_exchanges(channel, queue_type))
+
+
+async def assert_log(connection: AbstractConnection) -> bool:
+    """Declare the log; return False, with a warning, when this broker has none: only replay needs it."""
+    deadline = time.monotonic() + LOG_PATIENCE
+    while True:
+        try:
+            await with_channel(connection, _assert_log)
+        except TopologyError as error:
+            return await _adopt_log(connection, error)
+        except ChannelNotFoundEntity as error:
+            # A broker that has just started says so until the log's own recovery is through; 3.10 says it for ever
+            # when it was killed within a second of the log's first declaration.
+            if time.monotonic() > deadline:
+                log.warning("the event log is broken", queue=LOG, reason=str(error))
+                return False
+            await asyncio.sleep(LOG_POLL)
+        else:
+            return True
+
+
+async def _adopt_log(connection: AbstractConnection, conflict: TopologyError) -> bool:
+    """Use a log that somebody declared with other limits."""
     try:
-        await with_channel(connection, _assert_log)
-    except TopologyError as error:
-        # Events are delivered without it; only replay needs the log.
-        log.warning("no event log on this broker", queue=LOG, reason=str(error))
+        await with_channel(connection, _bind_log)
+    except (TopologyError, ChannelNotFoundEntity):
+        log.warning("no event log on this broker", queue=LOG, reason=str(conflict))
+        return False
+    return True
 
 
 async def with_channel(
@@ -67,14 +94,16 @@ async def with_channel(
         try:
             await work(channel)
         except AMQPChannelError as error:
-            raise refused(error) from error
+            raise refused(error) from None
         finally:
             if not channel.is_closed:
                 await channel.close()
 
 
-def refused(error: AMQPError) -> TopologyError:
-    """Say in one line what the broker did not like."""
+def refused(error: AMQPChannelError) -> Exception:
+    """Say in one line what the broker did not like; "not found" is only the state of a broker that is starting."""
+    if isinstance(error, ChannelNotFoundEntity):
+        return error
     return TopologyError(f"RabbitMQ refused: {error}. Remove what is in the way, or correct this user's permissions.")
 
 
@@ -95,8 +124,12 @@ async def _assert_log(channel: AbstractChannel) -> None:
         "x-max-length-bytes": LOG_MAX_BYTES,
         "x-stream-max-segment-size-bytes": LOG_SEGMENT_BYTES,
     }
-    stream = await channel.declare_queue(LOG, durable=True, arguments=arguments)
-    await stream.bind(EVENTS, EVERYTHING)
+    await channel.declare_queue(LOG, durable=True, arguments=arguments)
+    await _bind_log(channel)
+
+
+async def _bind_log(channel: AbstractChannel) -> None:
+    await (await channel.get_queue(LOG)).bind(EVENTS, EVERYTHING)
 
 
 async def assert_queue(
