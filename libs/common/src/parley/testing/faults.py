@@ -41,12 +41,14 @@ class Restartable(Protocol):
 
 def state_of(pid: int) -> str | None:
     """Return a process's state letter as the kernel shows it (``R``, ``S``, ``T``, …), None when it is gone."""
+    process = Path(f"/proc/{pid}")
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        # The first thread may be a zombie while others still end: only then can the process be waited for.
+        ended = state in _GONE and len(list((process / "task").iterdir())) <= 1
     except OSError:
         return None
-    state = text.rpartition(")")[2].split()[0]
-    return None if state in _GONE else state
+    return None if ended else state
 
 
 def port_refuses(port: int, host: str = "127.0.0.1") -> bool:
