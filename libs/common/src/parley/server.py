@@ -34,13 +34,13 @@ class Server(uvicorn.Server):
 
 
 def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
-    """Return a server for ``app`` that is not started."""
+    """Return a server for ``app`` that is not started; an app may bring its HTTP protocol class as ``http_protocol``."""
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="none",
-        http="httptools",
+        http=getattr(app, "http_protocol", "httptools"),
         ws="websockets-sansio",
         lifespan="off",
         log_config=None,
