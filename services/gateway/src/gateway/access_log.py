@@ -1,0 +1,64 @@
+"""The access log: one JSON line a request, written in groups so that a busy gateway does not write for each."""
+
+import asyncio
+import datetime as dt
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import structlog
+
+log = structlog.get_logger()
+
+PAUSE = 0.1
+"""Seconds a line may wait for others."""
+MOST = 500
+Write = Callable[[bytes], object]
+
+
+class AccessLog:
+    """Collects lines; ``flush`` writes them."""
+
+    def __init__(self, write: Write | None, *, service: str) -> None:
+        """Take what writes bytes; None leaves each line to structlog."""
+        self._write, self._service = write, service
+        self._lines: list[bytes] = []
+        self._scheduled = False
+        self._second, self._prefix = 0, ""
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Take the members of one line."""
+        if self._write is None:
+            log.info("request", **line)
+            return
+        self._lines.append(
+            orjson.dumps({"ts": self._now(), "level": "info", "event": "request", "service": self._service, **line})
+        )
+        if len(self._lines) >= MOST:
+            self.flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_later(PAUSE, self.flush)
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        self._scheduled = False
+        lines, self._lines = self._lines, []
+        if lines and self._write is not None:
+            self._write(b"\n".join(lines) + b"\n")
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._prefix = dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._prefix}.{int((now - second) * 1_000_000):06d}Z"
+
+
+def write_stdout(data: bytes) -> None:
+    """Write to standard output at once."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,240 @@
+"""One HTTP/1.1 connection to an upstream: a head goes out, an answer comes back, never faster than read."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+
+from gateway.headers import Header
+
+HIGH_WATER, LOW_WATER = 65_536, 16_384
+"""Bytes of an answer that wait here before the upstream is paused, and at which it goes on."""
+MAX_HEAD = 65_536
+SWITCHING, OK = 101, 200
+BODILESS = frozenset({204, 304})
+
+
+class Failure(Exception):
+    """The exchange cannot go on."""
+
+
+class Unreachable(Failure):
+    """No connection could be made: nothing was sent."""
+
+
+class Broken(Failure):
+    """The upstream closed, reset, or sent what is not HTTP."""
+
+
+class Slow(Failure):
+    """The upstream did not answer in time."""
+
+
+class Connection(asyncio.Protocol):
+    """Used by one request at a time; ``reusable`` tells afterwards whether for another one."""
+
+    def __init__(self, on_lost: "Callable[[Connection], None]") -> None:
+        """Take what is told when the connection is gone."""
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._chunks: deque[bytes] = deque()
+        self._buffered = self._head_bytes = 0
+        self._paused = self._write_paused = False
+        self._framed = self._expects_body = False
+        self._failure: BaseException | None = None
+        self.deadline = float("inf")
+        self.busy = False
+        self.idle_since = 0.0
+        self.status = 0
+        self.reason = b""
+        self.headers: list[Header] = []
+        self.head_complete = self.complete = False
+        self.closed = False
+        self.received = False
+        self._keep_alive = True
+        self._reset("GET")
+
+    # The exchange, as its user sees it.
+
+    def start(self, method: str, data: bytes, *, timeout: float) -> None:
+        """Send the head (and what is at hand of the body); ``timeout`` is seconds to the answer's head."""
+        self._reset(method)
+        self.busy = True
+        self.deadline = time.monotonic() + timeout
+        if self.closed:
+            raise Unreachable
+        self._write(data)
+
+    async def write(self, data: bytes) -> None:
+        """Send more of the body, as fast as the upstream takes it."""
+        if self._failure:
+            raise self._failure
+        self._write(data)
+        if self._write_paused:
+            self._writable = asyncio.get_running_loop().create_future()
+            await self._writable
+
+    async def head(self) -> int:
+        """Wait for the answer's head and return its status."""
+        while not self.head_complete:
+            await self._wait()
+        return self.status
+
+    async def read(self, *, idle: float) -> bytes:
+        """Return what has come of the body since, empty at its end; ``idle`` is how many seconds that may take."""
+        if not self._chunks and not self.complete:
+            self.deadline = time.monotonic() + idle
+            while not self._chunks and not self.complete:
+                await self._wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return what is here of the body without waiting."""
+        if not self._chunks:
+            return b""
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
+        if self._paused and self._transport is not None and not self.closed:
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may use this connection."""
+        return self.complete and self._keep_alive and not self.closed and self._failure is None and not self._paused
+
+    def rest(self, now: float) -> None:
+        """Become idle."""
+        self.busy, self.idle_since, self.deadline = False, now, float("inf")
+
+    def fail(self, failure: BaseException) -> None:
+        """End the exchange: whoever waits gets ``failure``, and the connection closes at once."""
+        if self._failure is None:
+            self._failure = failure
+        self._wake()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._keep_alive = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.busy or self.complete:
+            self.abort()
+            return
+        self.received = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._keep_alive = False
+            if not self.complete:
+                self.fail(Broken())
+        else:
+            self._count_head(len(data))
+        if self._buffered > HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def _count_head(self, size: int) -> None:
+        if not self.head_complete:
+            self._head_bytes += size
+            if self._head_bytes > MAX_HEAD:
+                self.fail(Broken())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        if self.head_complete and not self.complete and not self._framed and error is None and self._failure is None:
+            self.complete = True
+        elif not self.complete and self._failure is None:
+            self._failure = Broken()
+        self._keep_alive = False
+        self._wake()
+        self._resume_writer()
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._resume_writer()
+
+    # What the parser tells.
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason = reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.head_complete:  # later ones are trailers, which end here
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status == SWITCHING:
+            raise Broken
+        if status < OK:
+            self.headers.clear()
+            return
+        self.status = status
+        self._framed = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers)
+        self.head_complete = True
+        self._keep_alive = self._parser.should_keep_alive()
+        if not self._expects_body or status in BODILESS:
+            self.complete = True
+
+    def on_body(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.head_complete:
+            self.complete = True
+
+    # Inside.
+
+    def _reset(self, method: str) -> None:
+        if not self._expects_body:  # the parser would wait for the body that an answer to HEAD does not have
+            self._parser = httptools.HttpResponseParser(self)
+        self._expects_body = method != "HEAD"
+        self.headers = []
+        self._head_bytes = 0
+        self.head_complete = self.complete = self.received = False
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    async def _wait(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        if self._failure is not None and not self._chunks:
+            raise self._failure
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _resume_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)

@@ -1,0 +1,60 @@
+"""The gateway as an ASGI app and as a program."""
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from starlette.routing import Router
+
+from gateway import wiring
+from gateway.edge import Edge
+from gateway.settings import GatewaySettings
+from parley import server
+from parley.app import Wire, make_runtime, run
+from parley.settings import load_or_exit
+
+VERSION = "0.1.0"
+
+
+class Gateway:
+    """The ASGI app: plain ASGI, because every layer would be paid on every request."""
+
+    def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings] | None) -> None:
+        """Make the app; nothing is opened before its lifespan is entered."""
+        runtime = make_runtime(settings, service="gateway", version=VERSION)
+        edge = Edge(settings)
+        self.http_protocol = edge.protocol
+        self.state = SimpleNamespace(runtime=runtime, wired=None)
+        chosen = wire or partial(wiring.wire, edge=edge)
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_: object) -> AsyncIterator[None]:
+            async with run(runtime, settings, chosen) as wired:
+                self.state.wired = wired
+                yield
+
+        self.router = Router(lifespan=lifespan)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request, or start and stop."""
+        if scope["type"] == "http":
+            await self.state.wired.pipeline(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self.state.wired.pipeline.websocket(scope, receive, send)
+        else:
+            await self.router(scope, receive, send)
+
+
+def create_app(settings: GatewaySettings | None = None, *, wire: Wire[GatewaySettings] | None = None) -> Gateway:
+    """Return the gateway's app; ``wire`` opens its parts, by default the real ones."""
+    return Gateway(settings or load_or_exit(GatewaySettings), wire)
+
+
+def main() -> None:
+    """Run the gateway until a signal ends it."""
+    settings = load_or_exit(GatewaySettings)
+    app = create_app(settings)
+    sys.exit(server.main(app, app.state.runtime.lifecycle, settings))

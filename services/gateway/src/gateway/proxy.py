@@ -1,0 +1,314 @@
+"""Passing a request on: streamed both ways, nothing kept, and an upstream that stops with its client."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import compression, sse
+from gateway.connection import Broken, Connection, Failure, Slow, Unreachable
+from gateway.errors import ClientGone, Interrupted, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
+from gateway.headers import Header, RequestFilter, ResponseFilter, nominated
+from gateway.request import Request
+from gateway.routes import Route
+from gateway.streams import Stream, Streams
+from gateway.upstream import Address, Pool
+from parley import errors
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Respond = Callable[[Request, list[Header]], list[Header]]
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+RETRY_PAUSE = 0.05
+"""Longest pause (seconds) before the one retry, when there is no other address."""
+
+
+@dataclass(slots=True)
+class Body:
+    """What of a request's body is at hand, and how the rest is announced to the upstream."""
+
+    first: bytes = b""
+    more: bool = False
+    framing: bytes = b""
+    chunked: bool = False
+
+
+class Proxy:
+    """Forwards to the pools of the services."""
+
+    def __init__(self, pools: Mapping[str, Pool], streams: Streams, respond: Respond, *, idle_timeout: float) -> None:
+        """Take what completes an answer's headers, and the seconds an upstream may be silent inside an answer."""
+        self._pools, self._streams, self._respond, self._idle = pools, streams, respond, idle_timeout
+        self._requests, self._responses = RequestFilter(), ResponseFilter()
+
+    async def forward(self, request: Request, route: Route, receive: Receive, send: Send) -> None:
+        """Pass a request on and its answer back; raises ParleyError before the answer began, ClientGone."""
+        body = await self._body(request, route, receive)
+        head = self._head(request, body)
+        pool = self._pools[route.service]
+        pool.retries.request()
+        async with self._exchange(pool, request, route, head, body, receive) as (connection, done):
+            headers = self._responses.pairs(connection.headers, _nominated(connection.headers))
+            if connection.complete and connection.reusable:
+                data = connection.take()
+                done()
+                await self._send_whole(request, connection.status, headers, data, send)
+            elif _is_stream(headers):
+                await self._send_stream(request, route, connection, headers, send)
+            else:
+                await self._send_pieces(request, connection, headers, send)
+
+    # Towards the upstream.
+
+    async def _body(self, request: Request, route: Route, receive: Receive) -> Body:
+        if not request.body_expected:
+            framing = b"" if request.method in {"GET", "HEAD"} else b"content-length: 0\r\n"
+            return Body(framing=framing)
+        announced = request.found.get(b"content-length")
+        _check_size(int(announced or 0), route)
+        first, more = _part(await receive())
+        _check_size(len(first), route)
+        if not more:
+            return Body(first, framing=b"content-length: %d\r\n" % len(first))
+        if announced is not None:
+            return Body(first, more=True, framing=b"content-length: %d\r\n" % int(announced))
+        return Body(_chunk(first), more=True, framing=b"transfer-encoding: chunked\r\n", chunked=True)
+
+    def _head(self, request: Request, body: Body) -> tuple[bytes, bytes]:
+        connection = request.found.get(b"connection")
+        target = request.raw_path + b"?" + request.query if request.query else request.raw_path
+        first = b"%b %b HTTP/1.1\r\nhost: " % (request.method.encode(), target)
+        pieces = [b"\r\n", *self._requests.lines(request.headers, nominated(connection) if connection else frozenset())]
+        node, scheme, host = request.client.node, request.scheme, request.host
+        pieces.append(
+            b"x-request-id: %b\r\nvia: 1.1 parley\r\nx-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n"
+            b'x-forwarded-host: %b\r\nforwarded: for=%b;host="%b";proto=%b\r\n'
+            % (request.request_id.encode(), request.client.text.encode(), scheme, host, node, host, scheme)
+        )
+        pieces.append(b"traceparent: %b\r\n" % request.traceparent())
+        if request.caller is not None:
+            pieces.append(request.caller.authorization)
+        pieces += (body.framing, b"\r\n", body.first)
+        return first, b"".join(pieces)
+
+    @contextlib.asynccontextmanager
+    async def _exchange(
+        self, pool: Pool, request: Request, route: Route, head: tuple[bytes, bytes], body: Body, receive: Receive
+    ) -> AsyncIterator[tuple[Connection, Callable[[], None]]]:
+        """Yield a connection whose answer's head has come; the second lets go of it early."""
+        address, connection, helpers = await self._ask(pool, request, route, head, body, receive)
+        released = False
+
+        def done() -> None:
+            nonlocal released
+            if not released:
+                released = True
+                if request.exchange is not None:
+                    request.exchange.on_gone = None
+                pool.release(address, connection)
+
+        try:
+            yield connection, done
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            if helpers:
+                if not helpers[0].done():
+                    connection.abort()
+                await asyncio.gather(*helpers, return_exceptions=True)
+            done()
+
+    async def _ask(
+        self, pool: Pool, request: Request, route: Route, head: tuple[bytes, bytes], body: Body, receive: Receive
+    ) -> "tuple[Address, Connection, list[asyncio.Task[None]]]":
+        avoid: Address | None = None
+        while True:
+            request.attempts += 1
+            address: Address | None = None
+            try:
+                address, connection = await pool.acquire(stream=route.stream, avoid=avoid)
+                helpers = await self._send_request(connection, address, request, route, head, body, receive)
+            except Failure as failure:
+                if not self._may_retry(pool, request, body, failure):
+                    raise _error(failure) from None
+                avoid = address
+                if len(pool.addresses) == 1:
+                    await asyncio.sleep(random.uniform(0, RETRY_PAUSE))  # noqa: S311 - jitter is no secret
+                continue
+            return address, connection, helpers
+
+    async def _send_request(
+        self,
+        connection: Connection,
+        address: Address,
+        request: Request,
+        route: Route,
+        head: tuple[bytes, bytes],
+        body: Body,
+        receive: Receive,
+    ) -> "list[asyncio.Task[None]]":
+        pool, began = self._pools[route.service], time.perf_counter()
+        exchange = request.exchange
+        if exchange is not None:
+            exchange.on_gone = lambda: connection.fail(ClientGone())
+        helpers: list[asyncio.Task[None]] = []
+        try:
+            stale = connection.received
+            connection.start(request.method, head[0] + address.authority + head[1], timeout=route.timeout)
+            helpers = self._help(connection, request, route, body, receive)
+            await connection.head()
+        except BaseException as error:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            if exchange is not None:
+                exchange.on_gone = None
+            if isinstance(error, Failure) and not (stale and isinstance(error, Broken) and not connection.received):
+                pool.note_failure(address, error)
+            pool.release(address, connection)
+            raise
+        address.succeeded()
+        request.upstream_time = time.perf_counter() - began
+        return helpers
+
+    def _help(
+        self, connection: Connection, request: Request, route: Route, body: Body, receive: Receive
+    ) -> "list[asyncio.Task[None]]":
+        loop = asyncio.get_running_loop()
+        if body.more:
+            return [loop.create_task(_pump(connection, route, body, receive))]
+        if request.exchange is None:
+            return [loop.create_task(_watch_client(connection, receive))]
+        return []
+
+    @staticmethod
+    def _may_retry(pool: Pool, request: Request, body: Body, failure: Failure) -> bool:
+        if request.attempts > 1 or isinstance(failure, Slow):
+            return False
+        if isinstance(failure, Unreachable):
+            return pool.retries.take()
+        repeatable = request.method in IDEMPOTENT or b"idempotency-key" in request.found
+        return repeatable and not body.more and pool.retries.take()
+
+    # Back to the client.
+
+    async def _send_whole(self, request: Request, status: int, headers: list[Header], data: bytes, send: Send) -> None:
+        if len(data) >= compression.LEAST and compression.wanted(request, status, headers):
+            data, headers = compression.whole(data, headers)
+        request.status, request.sent = status, len(data)
+        await send({"type": "http.response.start", "status": status, "headers": self._respond(request, headers)})
+        await send({"type": "http.response.body", "body": data})
+
+    async def _send_pieces(self, request: Request, connection: Connection, headers: list[Header], send: Send) -> None:
+        compress: compression.Compressor | None = None
+        if compression.wanted(request, connection.status, headers):
+            compress, headers = compression.pieces(headers)
+        request.status = connection.status
+        await send(
+            {"type": "http.response.start", "status": request.status, "headers": self._respond(request, headers)}
+        )
+        try:
+            while True:
+                data = await connection.read(idle=self._idle)
+                more = not connection.complete
+                if compress is not None:
+                    data = compress.feed(data) if more else compress.finish(data)
+                request.sent += len(data)
+                if data or not more:
+                    await send({"type": "http.response.body", "body": data, "more_body": more})
+                if not more:
+                    return
+        except Failure:
+            if request.exchange is None:
+                raise
+            request.exchange.abort()  # a cut answer must not look like a whole one
+
+    async def _send_stream(
+        self, request: Request, route: Route, connection: Connection, headers: list[Header], send: Send
+    ) -> None:
+        if not any(name == b"x-accel-buffering" for name, _ in headers):
+            headers.append((b"x-accel-buffering", b"no"))
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+        request.status = connection.status
+        await send(
+            {"type": "http.response.start", "status": request.status, "headers": self._respond(request, headers)}
+        )
+        session = request.caller.session if request.caller else None
+        cutter, last = sse.EventCutter(), b""
+        openai = route.template.startswith("/v1/")
+        with self._streams.opened(Stream(session, route.endless, connection.fail)):
+            try:
+                while data := await connection.read(idle=self._idle):
+                    whole = cutter.feed(data)
+                    if whole:
+                        request.sent += len(whole)
+                        await send({"type": "http.response.body", "body": whole, "more_body": True})
+                last = cutter.rest()
+            except Interrupted as reason:
+                last = sse.last_word(reason, openai=openai)
+            except Failure as failure:
+                last = sse.last_word(_error(failure), openai=openai)
+        request.sent += len(last)
+        await send({"type": "http.response.body", "body": last if cutter.clean else b"", "more_body": False})
+
+
+async def _pump(connection: Connection, route: Route, body: Body, receive: Receive) -> None:
+    """Pass the rest of a body on, no faster than the upstream takes it."""
+    size = len(body.first)
+    try:
+        while True:
+            data, more = _part(await receive())
+            size += len(data)
+            _check_size(size, route)
+            piece = (_chunk(data) + (b"" if more else b"0\r\n\r\n")) if body.chunked else data
+            await connection.write(piece)
+            connection.deadline = max(connection.deadline, time.monotonic() + route.timeout)
+            if not more:
+                return
+    except (ClientGone, errors.BodyTooLarge) as error:
+        connection.fail(error)
+    except Failure:
+        return
+
+
+def _part(message: Any) -> tuple[bytes, bool]:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _check_size(size: int, route: Route) -> None:
+    if size > route.max_body:
+        raise errors.BodyTooLarge(f"At most {route.max_body} bytes are accepted.", headers={"connection": "close"})
+
+
+async def _watch_client(connection: Connection, receive: Receive) -> None:
+    """Notice that the client went away, on servers that do not tell."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    connection.fail(ClientGone())
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def _nominated(headers: list[Header]) -> frozenset[bytes]:
+    for name, value in headers:
+        if name == b"connection":
+            return nominated(value)
+    return frozenset()
+
+
+def _is_stream(headers: list[Header]) -> bool:
+    return any(name == b"content-type" and value.startswith(sse.MEDIA_TYPE) for name, value in headers)
+
+
+def _error(failure: Failure) -> errors.ParleyError:
+    if isinstance(failure, Unreachable):
+        return UpstreamUnavailable()
+    return UpstreamTimeout() if isinstance(failure, Slow) else UpstreamBroken()

@@ -1,0 +1,108 @@
+"""Streams that are open: how many a user has, whose session has ended, and the goodbye when the process drains."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.errors import Interrupted, TooManyStreams
+from gateway.request import Caller
+from parley.errors import Overloaded
+from parley.lifecycle import Lifecycle
+from parley.limits import Session
+
+log = structlog.get_logger()
+
+RECHECK = 1.0
+"""Seconds between two looks at the sessions of open streams."""
+LAST_WORDS = 1.0
+"""Seconds before the drain budget's end at which the streams that are left are ended."""
+RETRY_AFTER_MS = 500
+
+FindRevoked = Callable[[Sequence[Session]], Awaitable[set[str]]]
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """One open stream; ``end`` makes it say why and close."""
+
+    session: Session | None
+    endless: bool
+    end: Callable[[Interrupted], None]
+
+
+class Streams:
+    """All open streams of this process."""
+
+    def __init__(self, find_revoked: FindRevoked, *, most: int) -> None:
+        """Take what finds the revoked among sessions, and how many streams may be open."""
+        self._find_revoked, self._most = find_revoked, most
+        self._held: Counter[str] = Counter()
+        self._total = 0
+        self._open: set[Stream] = set()
+
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    @contextlib.contextmanager
+    def hold(self, caller: Caller | None) -> Iterator[None]:
+        """Take one of the user's places; raises TooManyStreams or Overloaded."""
+        user = caller.user if caller else ""
+        most = caller.plan.streams if caller else self._most
+        if self._held[user] >= most:
+            raise TooManyStreams(most)
+        if self._total >= self._most:
+            raise Overloaded
+        self._held[user] += 1
+        self._total += 1
+        try:
+            yield
+        finally:
+            self._total -= 1
+            self._held[user] -= 1
+            if not self._held[user]:
+                del self._held[user]
+
+    @contextlib.contextmanager
+    def opened(self, stream: Stream) -> Iterator[None]:
+        """Watch a stream while it is open."""
+        self._open.add(stream)
+        try:
+            yield
+        finally:
+            self._open.discard(stream)
+
+    async def watch_sessions(self) -> None:
+        """End streams whose session was revoked, for ever."""
+        while True:
+            await asyncio.sleep(RECHECK)
+            streams = [stream for stream in self._open if stream.session is not None]
+            sessions = {s.session.session_id: s.session for s in streams if s.session}
+            if not sessions:
+                continue
+            revoked = await self._find_revoked(list(sessions.values()))
+            _end(
+                (s for s in streams if s.session and s.session.session_id in revoked),
+                Interrupted("session_revoked", {}),
+            )
+
+    async def watch_drain(self, lifecycle: Lifecycle, *, delay: float, budget: float) -> None:
+        """When the process drains: end endless streams, and near the end of the budget all others."""
+        await lifecycle.drained.wait()
+        goodbye = Interrupted("draining", {"retry_after_ms": RETRY_AFTER_MS})
+        await asyncio.sleep(delay)
+        _end((s for s in list(self._open) if s.endless), goodbye)
+        await asyncio.sleep(max(0.0, budget - LAST_WORDS))
+        while True:
+            _end(list(self._open), goodbye)
+            await asyncio.sleep(0.1)
+
+
+def _end(streams: Iterable[Stream], reason: Interrupted) -> None:
+    for stream in streams:
+        stream.end(reason)

@@ -1,0 +1,105 @@
+"""A gateway over real sockets, in front of upstreams whose every byte the test decides."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from gateway.main import Gateway, create_app
+from gateway.settings import GatewaySettings
+from parley.lifespan import lifespan
+from parley.server import free_socket, make_server
+from parley.settings import load
+from parley.testing import eventually
+from parley.testing.backends import Backends
+from parley.testing.tokens import TestIssuer
+from parley.testing.upstream import ScriptedUpstream, Seen, respond, scripted_upstream
+
+
+@dataclass
+class World:
+    """A running gateway, its upstreams, and who signs its tokens."""
+
+    app: Gateway
+    port: int
+    issuer: TestIssuer
+    auth: ScriptedUpstream
+    chat: ScriptedUpstream
+    history: ScriptedUpstream
+    client: httpx2.AsyncClient
+
+    def bearer(self, **claims: Any) -> dict[str, str]:
+        """Return the Authorization header of a new user."""
+        return {"authorization": f"Bearer {self.issuer.sign({**self.issuer.claims(), **claims})}"}
+
+    async def raw(self, data: bytes, *, within: float = 5) -> bytes:
+        """Send bytes, return everything until the gateway closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            async with asyncio.timeout(within):
+                return await reader.read()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+Worlds = Callable[..., AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+async def worlds(backends: Backends) -> Worlds:
+    """Make a world; keyword arguments are settings."""
+    redis_url = await backends.redis_url()
+
+    @contextlib.asynccontextmanager
+    async def make(**overrides: Any) -> AsyncIterator[World]:
+        issuer = TestIssuer()
+
+        async def auth_answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
+            keys = seen.target == "/.well-known/jwks.json"
+            await respond(200, orjson.dumps(issuer.jwks()) if keys else b'{"service":"auth"}')(seen, writer)
+
+        async with contextlib.AsyncExitStack() as stack:
+            auth = await stack.enter_async_context(scripted_upstream(auth_answer))
+            chat = await stack.enter_async_context(scripted_upstream())
+            history = await stack.enter_async_context(scripted_upstream())
+            urls = {"auth_url": auth.url, "chat_url": chat.url, "history_url": history.url}
+            settings = load(GatewaySettings, **{"admin_port": 0, "redis_url": redis_url, **urls, **overrides})
+            app = create_app(settings)
+            port = await stack.enter_async_context(_served(app, settings))
+            client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+            await stack.enter_async_context(client)
+            yield World(app, port, issuer, auth, chat, history, client)
+
+    return make
+
+
+@contextlib.asynccontextmanager
+async def _served(app: Gateway, settings: GatewaySettings) -> AsyncIterator[int]:
+    server = make_server(app, settings)
+    bound = free_socket()
+    async with lifespan(app):
+        running = asyncio.create_task(server.serve(sockets=[bound]))
+        try:
+            await eventually(lambda: server.started)
+            yield bound.getsockname()[1]
+        finally:
+            server.should_exit = True
+            async with asyncio.timeout(10):
+                await running
+            bound.close()
+
+
+@pytest.fixture
+async def world(worlds: Worlds) -> AsyncIterator[World]:
+    """A world with default settings."""
+    async with worlds() as found:
+        yield found
