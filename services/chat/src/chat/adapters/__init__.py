@@ -1,0 +1,1 @@
+"""Technologies behind the ports; only wiring imports them."""

@@ -1,0 +1,1 @@
+"""Routes: they read the request, ask the service, and write the response."""

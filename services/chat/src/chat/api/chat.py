@@ -1,0 +1,77 @@
+"""Opening a turn: ``POST /chat`` and ``/chat/stream``."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from chat import errors
+from chat.api.requests import (
+    PING_AFTER,
+    Caller,
+    Service,
+    make_ask,
+    make_key,
+    opened_headers,
+    wants_async,
+)
+from chat.api.streams import LiveResponse
+from chat.domain import Turn
+from chat.projections import parley
+from chat.projections.sse import event_stream
+from chat.schemas import ChatAnswer, ChatRequest, TurnResource
+from chat.service import ChatService, Opened
+from parley.app import JsonRoute
+
+router = APIRouter(prefix="/api/v1/chat", route_class=JsonRoute, tags=["chat"])
+
+JSON = "application/json"
+
+
+@router.post(
+    "",
+    response_model=ChatAnswer,
+    responses={202: {"model": TurnResource}, 409: {}, 429: {}, 502: {}, 503: {}, 504: {}},
+)
+async def create_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
+    """Run a turn and answer when it has ended; ``Prefer: respond-async`` answers at once."""
+    if body.stream:
+        return await stream_turn(body, request, principal, service)
+    key = make_key(request, principal.user_id, body)
+    opened = await service.open(make_ask(request, principal, body, key))
+    if wants_async(request):
+        return await _accepted(service, opened)
+    turn = await service.ended(opened.turn)
+    return Response(whole_answer(opened.turn, turn), media_type=JSON, headers=opened_headers(opened))
+
+
+@router.post(
+    "/stream",
+    response_class=LiveResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, 409: {}, 429: {}, 503: {}},
+)
+async def stream_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
+    """Run a turn and stream it; a client that leaves does not stop it."""
+    key = make_key(request, principal.user_id, body)
+    opened = await service.open(make_ask(request, principal, body, key))
+    steps = service.follow(opened.turn, 0, quiet=PING_AFTER)
+    return LiveResponse(event_stream(opened.turn, steps), headers=opened_headers(opened))
+
+
+async def _accepted(service: ChatService, opened: Opened) -> Response:
+    resource = parley.resource(opened.turn, await service.last_seq(opened.turn))
+    headers = {**opened_headers(opened), "Preference-Applied": "respond-async"}
+    return Response(resource.model_dump_json(), status_code=202, media_type=JSON, headers=headers)
+
+
+def whole_answer(opened: Turn, turn: Turn | None) -> str:
+    """Return the answer of an ended turn; raises the provider's failure, or TurnPending when the end is unknown."""
+    if turn is None or turn.running:
+        raise errors.TurnPending(opened.id)
+    if turn.status == "failed":
+        raise failure_of(turn)
+    return parley.answer(turn).model_dump_json()
+
+
+def failure_of(turn: Turn) -> errors.ProviderFailure:
+    """Return the error of a failed turn."""
+    code, retry_after = (turn.error.code, turn.error.retry_after) if turn.error else ("provider_error", None)
+    return errors.failure(code, retry_after=retry_after, turn_id=turn.id)

@@ -1,0 +1,56 @@
+"""The catalogue, on both wires."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from chat.api.requests import Caller
+from chat.catalogue import Catalogue, Model
+from chat.schemas import ModelPage, ModelResource, Pricing
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/api/v1/models")
+async def list_models(request: Request, principal: Caller) -> ModelPage:
+    """List the models; ``default`` is the one used when none is named."""
+    catalogue: Catalogue = request.app.state.wired.catalogue
+    plan = request.app.state.wired.budgets.plan(principal.plan)
+    data = [_resource(model) for model in catalogue if plan.allows(model.alias)]
+    return ModelPage(data=data, next_cursor=None, default=catalogue.default)
+
+
+@router.get("/v1/models")
+async def list_openai_models(request: Request, principal: Caller) -> dict[str, Any]:
+    """List the models in OpenAI's form."""
+    wired = request.app.state.wired
+    plan, created = wired.budgets.plan(principal.plan), int(wired.started_at.timestamp())
+    data = [
+        {"id": model.alias, "object": "model", "created": created, "owned_by": "parley"}
+        for model in wired.catalogue
+        if plan.allows(model.alias)
+    ]
+    return {"object": "list", "data": data}
+
+
+def _resource(model: Model) -> ModelResource:
+    price = model.price
+    pricing = None
+    if price is not None:
+        cached = price.cached_input_per_million
+        pricing = Pricing(
+            input_per_million=f"{price.input_per_million:.2f}",
+            output_per_million=f"{price.output_per_million:.2f}",
+            cached_input_per_million=None if cached is None else f"{cached:f}",
+            version=price.version,
+        )
+    return ModelResource(
+        id=model.alias,
+        name=model.name,
+        provider=model.provider,
+        context_window=model.context_window,
+        max_output_tokens=model.max_output_tokens,
+        pricing=pricing,
+        capabilities=list(model.capabilities),
+        available=True,
+    )

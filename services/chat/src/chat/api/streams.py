@@ -1,0 +1,61 @@
+"""Responses that go on for as long as a turn: they notice when the client leaves."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+EVENT_STREAM = "text/event-stream"
+STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+Leave = Callable[[], Awaitable[None]]
+
+
+class LiveResponse(Response):
+    """Sends chunks as they come. Its status is held until the first one: an error before it is an ordinary answer."""
+
+    def __init__(
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        *,
+        media_type: str = EVENT_STREAM,
+        headers: Mapping[str, str] | None = None,
+        on_leave: Leave | None = None,
+    ) -> None:
+        """Take what is sent; ``on_leave`` is awaited when the client goes before its end."""
+        super().__init__(media_type=media_type, headers={**STREAM_HEADERS, **(headers or {})})
+        del self.headers["content-length"]
+        self._chunks, self._on_leave = chunks, on_leave
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the chunks until they end or the client leaves."""
+        sending = asyncio.create_task(self._send(send))
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            left = leaving.done() and not sending.done()
+        finally:
+            for task in (sending, leaving):
+                task.cancel()
+            await asyncio.wait({sending, leaving})
+        if left and self._on_leave is not None:
+            await self._on_leave()
+        if not sending.cancelled():
+            sending.result()
+
+    async def _send(self, send: Send) -> None:
+        started = False
+        async with contextlib.aclosing(self._chunks) as chunks:
+            async for chunk in chunks:
+                if not started:
+                    started = True
+                    await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

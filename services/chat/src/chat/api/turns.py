@@ -1,0 +1,100 @@
+"""Turns that were opened: status, list, resumed streams, cancel."""
+
+import base64
+import binascii
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from chat.api.requests import PING_AFTER, Caller, Service, cursor_of, turn_headers
+from chat.api.streams import LiveResponse
+from chat.projections import parley
+from chat.projections.sse import event_stream
+from chat.reading import check_cursor
+from chat.schemas import TurnResource
+from parley.app import JsonRoute
+from parley.errors import InvalidCursor
+from parley.ids import parse_id
+from parley.schemas import Page
+
+router = APIRouter(prefix="/api/v1/chat/turns", route_class=JsonRoute, tags=["chat"])
+
+JSON = "application/json"
+Status = Literal["running", "completed", "incomplete", "failed", "cancelled"]
+
+
+@router.get("")
+async def list_turns(
+    principal: Caller,
+    service: Service,
+    conversation_id: UUID | None = None,
+    status: Status | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> Page[TurnResource]:
+    """List the caller's turns, newest first: the running one is found after a reload."""
+    found = await service.list_turns(
+        principal.user_id,
+        conversation_id=conversation_id,
+        status=status,
+        before=_read_cursor(cursor),
+        limit=limit + 1,
+    )
+    data = [parley.resource(turn, await service.last_seq(turn)) for turn in found[:limit]]
+    return Page(data=data, next_cursor=_write_cursor(data[-1].id) if len(found) > limit else None)
+
+
+@router.get("/{turn_id}", response_model=TurnResource, responses={404: {}})
+async def get_turn(turn_id: str, principal: Caller, service: Service) -> Response:
+    """Show one turn."""
+    turn = await service.get(principal.user_id, parse_id(turn_id))
+    resource = parley.resource(turn, await service.last_seq(turn))
+    return Response(resource.model_dump_json(), media_type=JSON, headers=turn_headers(turn))
+
+
+@router.get(
+    "/{turn_id}/stream",
+    response_class=LiveResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, 400: {}, 404: {}},
+)
+async def resume_turn(
+    turn_id: str,
+    request: Request,
+    principal: Caller,
+    service: Service,
+    after: Annotated[str | None, Query(max_length=32)] = None,
+) -> Response:
+    """Stream a turn behind a cursor, ``Last-Event-ID`` or ``?after=``; without one from its start."""
+    turn = await service.get(principal.user_id, parse_id(turn_id))
+    cursor = cursor_of(request, after)
+    if not turn.running and not turn.log_lost:
+        check_cursor(cursor, turn.last_seq)
+    steps = service.follow(turn, cursor, quiet=PING_AFTER)
+    return LiveResponse(event_stream(turn, steps), headers=turn_headers(turn))
+
+
+@router.post("/{turn_id}/cancel", response_model=TurnResource, responses={202: {"model": TurnResource}, 404: {}})
+async def cancel_turn(turn_id: str, principal: Caller, service: Service) -> Response:
+    """End a turn early and keep what there is; 202 when it has not ended within two seconds."""
+    turn = await service.cancel(principal.user_id, parse_id(turn_id))
+    resource = parley.resource(turn, await service.last_seq(turn))
+    status = 202 if turn.running else 200
+    return Response(resource.model_dump_json(), status_code=status, media_type=JSON, headers=turn_headers(turn))
+
+
+def _write_cursor(turn_id: UUID) -> str:
+    return base64.urlsafe_b64encode(turn_id.bytes).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str | None) -> UUID | None:
+    if cursor is None:
+        return None
+    try:
+        found = UUID(bytes=base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
+    except (ValueError, UnicodeEncodeError, binascii.Error):
+        raise InvalidCursor from None
+    if _write_cursor(found) != cursor:
+        raise InvalidCursor
+    return found

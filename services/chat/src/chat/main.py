@@ -1,0 +1,33 @@
+"""The app of chat, and the process that serves it."""
+
+import sys
+
+from fastapi import FastAPI
+
+from chat import VERSION
+from chat.api import chat, models, openai, turns
+from chat.settings import ChatSettings
+from chat.wiring import wire as wire_chat
+from parley import server
+from parley.app import Wire, build_app
+from parley.settings import load_or_exit
+
+
+def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings] = wire_chat) -> FastAPI:
+    """Return the app; nothing is opened before its lifespan is entered."""
+    settings = settings or load_or_exit(ChatSettings)
+    return build_app(
+        settings,
+        service="chat",
+        version=VERSION,
+        description="LLM turns: durable, resumable, streamed.",
+        wire=wire,
+        routers=[chat.router, turns.router, models.router, openai.router],
+    )
+
+
+def main() -> None:
+    """Serve chat until SIGTERM; exits with the status."""
+    settings = load_or_exit(ChatSettings)
+    app = create_app(settings)
+    sys.exit(server.main(app, app.state.runtime.lifecycle, settings))

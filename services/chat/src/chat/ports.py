@@ -1,0 +1,150 @@
+"""What chat needs from the world. Adapters implement these; tests pass their own."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from chat.domain import Conversation, Entry, Exchange, Key, NewTurn, Outcome, Turn
+from parley.events import Usage
+
+
+class TurnRefused(Exception):
+    """The admission's conditions did not hold; nothing was stored. ``diagnose`` says why."""
+
+
+class BudgetExceeded(Exception):
+    """The reservation does not fit into what is left of a budget; nothing was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What an admission said: our turn with its number, or the turn that its key belongs to already."""
+
+    turn_id: UUID
+    number: int | None
+    body_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """The turn an idempotency key belongs to, and the digest of the body it came with."""
+
+    turn_id: UUID
+    body_hash: bytes
+
+
+class TurnStore(Protocol):
+    """The rows that decide."""
+
+    async def admit(self, turn: NewTurn, runner_id: UUID, key: Key | None) -> Admission:
+        """Admit a turn with its ``turn.started`` event in one statement; raises TurnRefused, BudgetExceeded."""
+        ...
+
+    async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
+        """End a running turn of this epoch with its event in one statement; None when it is no longer ours."""
+        ...
+
+    async def get(self, turn_id: UUID) -> Turn | None:
+        """Return a turn of a conversation that is not deleted."""
+        ...
+
+    async def find_key(self, user_id: UUID, route: str, key: str) -> KeyHolder | None:
+        """Return who holds an idempotency key."""
+        ...
+
+    async def conversation(self, conversation_id: UUID) -> Conversation | None:
+        """Return what chat knows of a conversation."""
+        ...
+
+    async def erased(self, user_id: UUID) -> bool:
+        """Say whether the person was erased."""
+        ...
+
+    async def list_turns(
+        self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
+    ) -> list[Turn]:
+        """Return a person's turns, newest first."""
+        ...
+
+    async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[Exchange]:
+        """Return ended turns from one back to the root, newest first, until ``characters`` or ``limit`` is reached."""
+        ...
+
+    async def request_cancel(self, turn_id: UUID) -> None:
+        """Ask the runner of a turn to stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose conversation history says it is."""
+
+    user_id: UUID
+    deleted: bool
+    last_number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Redo:
+    """What a regeneration needs of the answer it redoes."""
+
+    parent_id: UUID | None
+    user_message_id: UUID
+    user_message: str
+    user_message_at: datetime
+
+
+class ConversationOwners(Protocol):
+    """Who owns a conversation that chat has never seen."""
+
+    async def owner(self, conversation_id: UUID) -> Owner | None:
+        """Return the owner, None when there is no such conversation; raises HistoryUnavailable."""
+        ...
+
+
+class PastMessages(Protocol):
+    """What is older than chat's own turns; asked with the caller's token."""
+
+    async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
+        """Return the newest answer of a conversation; raises HistoryUnavailable."""
+        ...
+
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[Exchange]:
+        """Return the exchanges from an answer back to the root, newest first; empty when there is no such answer.
+
+        Raises HistoryUnavailable, also when it takes too long.
+        """
+        ...
+
+    async def redo(self, conversation_id: UUID, message_id: UUID, token: str) -> Redo | None:
+        """Return what it takes to redo an answer, None when there is none; raises HistoryUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a provider is asked: messages and options on OpenAI's wire."""
+
+    messages: Sequence[dict[str, Any]]
+    max_tokens: int
+    temperature: float | None = None
+    options: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a provider says at one time; the last one has ``finish_reason``, and usage if the provider counts."""
+
+    entry: Entry | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+class Provider(Protocol):
+    """A model server."""
+
+    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """Yield the answer piece by piece; raises ProviderFailure. Closing it ends the call."""
+        ...

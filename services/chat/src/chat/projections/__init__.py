@@ -1,0 +1,1 @@
+"""A turn log on each wire format: Parley SSE, OpenAI, WebSocket."""

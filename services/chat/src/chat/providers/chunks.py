@@ -1,0 +1,97 @@
+"""A chunk of OpenAI's stream as the pieces it holds. Whatever a server puts in, only storable text comes out."""
+
+from typing import Any
+
+import orjson
+
+from chat.domain import Entry
+from chat.ports import Piece
+from chat.providers.sse import MalformedStream
+from chat.text import storable
+from parley.events import Usage
+
+FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+_OLD_NAMES = {"function_call": "tool_calls", "eos": "stop", "end_turn": "stop", "max_tokens": "length"}
+
+
+class StreamedError(Exception):
+    """The provider reported an error in the middle of its stream."""
+
+
+def pieces(data: str) -> list[Piece]:
+    """Return the pieces of one event's data; raises MalformedStream, StreamedError."""
+    try:
+        chunk = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise MalformedStream("not JSON") from error
+    if not isinstance(chunk, dict):
+        raise MalformedStream("not an object")
+    if chunk.get("error"):
+        raise StreamedError
+    try:
+        return list(_pieces(chunk))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise MalformedStream("not a chunk") from error
+
+
+def _pieces(chunk: dict[str, Any]) -> list[Piece]:
+    found = []
+    choice = next(iter(chunk.get("choices") or ()), None)
+    if choice is not None:
+        found += _choice(choice)
+    if chunk.get("usage"):
+        found.append(Piece(usage=usage(chunk["usage"])))
+    return found
+
+
+def _choice(choice: dict[str, Any]) -> list[Piece]:
+    delta = choice.get("delta") or choice.get("message") or {}
+    found = []
+    if delta.get("content"):
+        found.append(Piece(Entry(storable(delta["content"]))))
+    if delta.get("tool_calls"):
+        found.append(Piece(Entry("", tuple(_call(index, call) for index, call in enumerate(delta["tool_calls"])))))
+    if choice.get("finish_reason"):
+        reason = str(choice["finish_reason"])
+        found.append(Piece(finish_reason=reason if reason in FINISH_REASONS else _OLD_NAMES.get(reason, "stop")))
+    return found
+
+
+def _call(position: int, call: dict[str, Any]) -> dict[str, Any]:
+    """Keep what OpenAI's form of a tool call's delta has, and nothing else."""
+    function = call.get("function") or {}
+    kept: dict[str, Any] = {"index": int(call.get("index", position))}
+    if call.get("id"):
+        kept |= {"id": storable(str(call["id"])), "type": "function"}
+    kept["function"] = {name: storable(str(function[name])) for name in ("name", "arguments") if function.get(name)}
+    return kept
+
+
+def usage(reported: dict[str, Any]) -> Usage:
+    """Return a provider's count of tokens."""
+    prompt, completion = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        cached_tokens=min(prompt, _count(reported.get("prompt_tokens_details") or {}, "cached_tokens")),
+        reasoning_tokens=_count(reported.get("completion_tokens_details") or {}, "reasoning_tokens"),
+    )
+
+
+def _count(counts: dict[str, Any], name: str) -> int:
+    return min(2**31 - 1, max(0, int(counts.get(name) or 0)))
+
+
+def join_calls(entries: tuple[Entry, ...]) -> list[dict[str, Any]] | None:
+    """Return whole tool calls from their deltas, None when there are none."""
+    calls: dict[int, dict[str, Any]] = {}
+    for entry in entries:
+        for delta in entry.tool_calls:
+            call = calls.setdefault(
+                delta["index"], {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+            )
+            call["id"] = delta.get("id") or call["id"]
+            for name, text in delta["function"].items():
+                call["function"][name] += text
+    return [calls[index] for index in sorted(calls)] or None

@@ -1,0 +1,81 @@
+"""Asking again before the first token, then asking the next model; never after it."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from chat.catalogue import Model
+from chat.errors import ProviderUnavailable
+from chat.ports import Piece, Prompt
+from chat.providers.breaker import Breakers
+from chat.providers.failures import Attempt
+from chat.providers.openai import OpenAIProvider
+
+log = structlog.get_logger()
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
+LONGEST_WAIT = 10
+"""Seconds of a Retry-After that we wait ourselves; for a longer one the client is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Which model has begun to answer."""
+
+    model: Model
+
+
+class Retrying:
+    """Streams from a model, its retries and its fallbacks as one."""
+
+    def __init__(self, provider_of: Callable[[Model], OpenAIProvider], breakers: Breakers, *, max_retries: int) -> None:
+        self._provider_of, self._breakers, self._max_retries = provider_of, breakers, max_retries
+
+    async def stream(self, models: Sequence[Model], prompt: Prompt) -> AsyncGenerator[Answering | Piece, None]:
+        """Yield who answers, then the pieces; raises the last ProviderFailure when nobody does."""
+        last = Attempt(ProviderUnavailable(), retryable=False)
+        for model in models:
+            for attempt in range(self._max_retries + 1):
+                try:
+                    async with contextlib.aclosing(self._ask(model, prompt)) as found:
+                        async for item in found:
+                            yield item
+                except Attempt as failed:
+                    last = failed
+                    if attempt == self._max_retries or not await self._pause(failed, attempt):
+                        break
+                else:
+                    return
+        raise last.failure
+
+    async def _ask(self, model: Model, prompt: Prompt) -> AsyncGenerator[Answering | Piece, None]:
+        breaker = self._breakers.of(model.target.base_url)
+        breaker.check()
+        began = False
+        try:
+            async with contextlib.aclosing(self._provider_of(model).stream(model.provider_model, prompt)) as found:
+                async for piece in found:
+                    if not began:
+                        began = True
+                        breaker.succeeded()
+                        yield Answering(model)
+                    yield piece
+        except Attempt as failed:
+            if failed.retryable:
+                breaker.failed()
+            raise
+
+    @staticmethod
+    async def _pause(failed: Attempt, attempt: int) -> bool:
+        """Wait before the next attempt; False when there should be none."""
+        wait = failed.failure.retry_after
+        if not failed.retryable or (wait or 0) > LONGEST_WAIT:
+            return False
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
+        log.info("provider asked again", code=failed.failure.code, attempt=attempt + 1)
+        await asyncio.sleep(max(wait or 0, random.uniform(longest / 2, longest)))  # noqa: S311 - jitter
+        return True

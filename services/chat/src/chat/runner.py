@@ -1,0 +1,253 @@
+"""Running one turn: from the provider into the log, then into the row."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from chat.catalogue import Model
+from chat.domain import Entry, Outcome, Turn, TurnError
+from chat.errors import ProviderFailure, ProviderTimeout, TurnInterrupted
+from chat.measures import Measures
+from chat.ports import Piece, Prompt, TurnStore
+from chat.providers.chunks import join_calls
+from chat.providers.retry import Answering
+from chat.tokens import estimate
+from chat.turn_log import LogCopy, TurnLog
+from parley import times
+from parley.errors import DependencyUnavailable
+from parley.events import Usage
+
+log = structlog.get_logger()
+
+PENDING_AFTER = 30.0
+"""Seconds of an absent database after which readers are told to come back."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+
+Stop = Literal["cancelled", "interrupted", "deadline", "fenced"]
+
+
+class Answers(Protocol):
+    """Whoever answers prompts (see ``chat.providers.retry``)."""
+
+    def stream(self, models: Sequence[Model], prompt: Prompt) -> AsyncGenerator[Answering | Piece, None]:
+        """Yield who answers, then the pieces; raises ProviderFailure."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a runner needs beside the turn: who may answer, and what is asked."""
+
+    turn: Turn
+    models: Sequence[Model]
+    prompt: Prompt
+    capped_by_budget: bool = False
+
+
+class Runner:
+    """One turn while it runs. It waits for no reader, and nobody but ``stop`` ends it early."""
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        store: TurnStore,
+        copy: LogCopy,
+        answers: Answers,
+        measures: Measures,
+        answer_limit: int,
+    ) -> None:
+        self.log = TurnLog(job.turn)
+        self._job, self._store, self._copy, self._answers = job, store, copy, answers
+        self._measures, self._answer_limit = measures, answer_limit
+        self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._began = self._last_piece = time.monotonic()
+        self._first_token: float | None = None
+        self._model = job.models[0]
+        self._characters = 0
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+        self._answered = False
+
+    def stop(self, reason: Stop) -> None:
+        """End the turn early; the first reason wins."""
+        if not self._stop.done():
+            self._stop.set_result(reason)
+
+    async def run(self) -> None:
+        """Run the turn to its end: returns when the row is stored, or is no longer ours."""
+        self._copy.opened(self.log)
+        failure = await self._generate()
+        stopped = self._stop.result() if self._stop.done() else None
+        if stopped == "fenced":
+            await self._given_up()
+            return
+        await self._finish(self._outcome(stopped, failure))
+
+    async def _generate(self) -> ProviderFailure | None:
+        """Fill the log until the answer is whole or the turn is stopped; returns what failed."""
+        pump = asyncio.create_task(self._pump())
+        remaining = (self._job.turn.deadline_at - times.now()).total_seconds()
+        try:
+            waiting: set[asyncio.Future[Any]] = {pump, self._stop}
+            await asyncio.wait(waiting, timeout=max(0, remaining), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not pump.done():
+                pump.cancel()
+                await asyncio.wait({pump})
+        if pump.cancelled():
+            self.stop("deadline")
+            return None
+        error = pump.exception()
+        if error is None or isinstance(error, ProviderFailure):
+            return error
+        log.error("turn failed", turn_id=str(self._job.turn.id), exc_info=error)
+        return ProviderFailure()
+
+    async def _pump(self) -> None:
+        async with contextlib.aclosing(self._answers.stream(self._job.models, self._job.prompt)) as found:
+            async for item in found:
+                if isinstance(item, Answering):
+                    self._model, self._answered = item.model, True
+                else:
+                    self._take(item)
+
+    def _take(self, piece: Piece) -> None:
+        self._usage = piece.usage or self._usage
+        self._finish_reason = piece.finish_reason or self._finish_reason
+        if piece.entry is None:
+            return
+        self._time_piece()
+        self._characters += len(piece.entry.text) + sum(len(str(call)) for call in piece.entry.tool_calls)
+        if self._characters > self._answer_limit:
+            raise ProviderFailure
+        self.log.append(piece.entry)
+        self._copy.grown(self.log)
+
+    def _time_piece(self) -> None:
+        now, alias = time.monotonic(), self._job.turn.model
+        if self._first_token is None:
+            self._first_token = now - self._began
+            self._measures.first_token.labels(alias).observe(self._first_token)
+        else:
+            self._measures.inter_token.labels(alias).observe(now - self._last_piece)
+        self._last_piece = now
+
+    def _outcome(self, stopped: Stop | None, failure: ProviderFailure | None) -> Outcome:
+        entries = tuple(self.log.entries)
+        usage = self._usage or self._estimated(entries)
+        verdict = judge(
+            stopped,
+            failure,
+            finish_reason=self._finish_reason,
+            has_output=bool(entries),
+            capped=self._job.capped_by_budget,
+        )
+        if verdict.status == "failed":
+            usage = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+        price = self._model.price
+        return Outcome(
+            status=verdict.status,
+            finish_reason=verdict.finish_reason,
+            entries=entries,
+            content="".join(entry.text for entry in entries),
+            tool_calls=join_calls(entries),
+            usage=usage,
+            cost=price.of(usage) if price else (Decimal(0) if verdict.status == "failed" else None),
+            price_version=price.version if price else None,
+            provider=self._model.provider if self._answered else None,
+            provider_model=self._model.provider_model if self._answered else None,
+            error=verdict.error,
+            finished_at=times.now(),
+            time_to_first_token_ms=None if self._first_token is None else round(self._first_token * 1000),
+        )
+
+    def _estimated(self, entries: Sequence[Entry]) -> Usage:
+        """Count what the provider did not: a call that was cut off is no free call."""
+        completion = estimate("".join(e.text + "".join(map(str, e.tool_calls)) for e in entries))
+        prompt = self._job.turn.prompt_tokens if self._answered else 0
+        return Usage(
+            prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True
+        )
+
+    async def _finish(self, outcome: Outcome) -> None:
+        turn = await self._stored(outcome)
+        if turn is None:
+            await self._given_up()
+            return
+        self._measures.ended(turn.model, outcome.status, outcome.finish_reason, time.monotonic() - self._began)
+        self.log.end(turn)
+        self._copy.closed(self.log)
+
+    async def _stored(self, outcome: Outcome) -> Turn | None:
+        """Store the end, however long the database is away; None when the row is no longer ours."""
+        began, pause = time.monotonic(), FIRST_PAUSE
+        while True:
+            try:
+                return await self._store.finish(self._job.turn, outcome)
+            except DependencyUnavailable:
+                log.warning("end not stored yet", turn_id=str(self._job.turn.id))
+            if time.monotonic() - began > PENDING_AFTER:
+                self.log.wait_for_store()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _given_up(self) -> None:
+        """Show what the row says, now that another runner, or an erasure, has the last word."""
+        turn: Turn | None = None
+        with contextlib.suppress(DependencyUnavailable):
+            turn = await self._store.get(self._job.turn.id)
+        if turn is not None and not turn.running:
+            self.log.end(turn)
+        else:
+            self.log.abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The status of an ended turn, why it ended, and what failed."""
+
+    status: Any
+    finish_reason: str
+    error: TurnError | None = None
+
+
+def judge(
+    stopped: Stop | None,
+    failure: ProviderFailure | None,
+    *,
+    finish_reason: str | None,
+    has_output: bool,
+    capped: bool = False,
+) -> Verdict:
+    """Say how a turn ended: who ended it decides the status, and whether there is output.
+
+    The provider: ``completed``; its owner: ``cancelled``; anything else: ``incomplete`` with output, else ``failed``.
+    """
+    if finish_reason is not None and failure is None and stopped in {None, "deadline"}:
+        if finish_reason == "length" and capped:
+            return Verdict("incomplete", "budget")
+        return Verdict("completed", finish_reason)
+    if stopped == "cancelled":
+        return Verdict("cancelled", "cancelled")
+    if stopped in {"deadline", "interrupted"} and has_output:
+        return Verdict("incomplete", str(stopped))
+    error = as_error(failure or _cause(stopped))
+    return Verdict("incomplete" if has_output else "failed", "error", error)
+
+
+def as_error(failure: ProviderFailure) -> TurnError:
+    """Return the code and sentence of a failure as a turn keeps them."""
+    return TurnError(failure.code, failure.detail, failure.retry_after)
+
+
+def _cause(stopped: Stop | None) -> ProviderFailure:
+    if stopped == "deadline":
+        return ProviderTimeout()
+    return TurnInterrupted() if stopped == "interrupted" else ProviderFailure()

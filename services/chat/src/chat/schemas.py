@@ -1,0 +1,145 @@
+"""Requests and answers of chat's own wire; the OpenAI wire is in ``openai_schemas``."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+
+from parley.events import ErrorInfo, Usage
+from parley.problems import FieldValueError
+from parley.schemas import Page, Request, Response, Text
+from parley.times import Timestamp
+
+MAX_TEXT = 32_000
+MAX_METADATA = 16
+
+
+def _client_id(value: UUID) -> UUID:
+    if value.version not in {4, 7}:
+        raise FieldValueError("invalid_format", "Must be a UUID of version 4 or 7.")
+    return value
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise FieldValueError("blank", "Must not be blank.")
+    return text
+
+
+Message = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(_not_blank)]
+SystemPrompt = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
+ClientId = Annotated[UUID, AfterValidator(_client_id)]
+MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
+
+
+class ChatRequest(Request):
+    """One turn: a message, or an answer to redo."""
+
+    message: Message | None = None
+    regenerate: UUID | None = None
+    conversation_id: ClientId | None = None
+    parent_id: UUID | None = Field(
+        None,
+        description="The answer this message follows; null: the newest one; the conversation's own id: none, a root.",
+    )
+    system_prompt: SystemPrompt | None = None
+    model: Annotated[Text, StringConstraints(min_length=1, max_length=200)] | None = None
+    temperature: float | None = Field(None, ge=0, le=2, strict=True)
+    max_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
+    stream: bool = Field(False, strict=True)
+    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=MAX_METADATA)
+
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _whole_temperature(cls, value: Any) -> Any:
+        return float(value) if type(value) is int else value
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "ChatRequest":
+        if (self.message is None) == (self.regenerate is None):
+            raise FieldValueError("exactly_one", "Send exactly one of message and regenerate.")
+        if self.conversation_id is None and (self.regenerate or self.parent_id):
+            raise FieldValueError("required", "regenerate and parent_id need conversation_id.")
+        return self
+
+
+class TurnResource(Response):
+    """A turn, as ``GET /chat/turns/{id}`` shows it."""
+
+    id: UUID
+    conversation_id: UUID | None
+    number: int
+    status: Literal["running", "completed", "incomplete", "failed", "cancelled"]
+    stored: bool
+    user_message_id: UUID
+    message_id: UUID
+    message: str
+    model: str
+    finish_reason: str | None
+    tokens_used: int | None
+    usage: Usage | None
+    cost_estimate: float | None
+    cost: str | None
+    cached: bool
+    error: ErrorInfo | None
+    last_event_id: str
+    context: Literal["complete", "trimmed", "partial"]
+    context_omitted_turns: int
+    metadata: dict[str, str]
+    created_at: Timestamp
+    started_at: Timestamp
+    finished_at: Timestamp | None
+
+
+class ChatAnswer(Response):
+    """The answer of ``POST /chat``."""
+
+    message: str
+    message_id: UUID
+    user_message_id: UUID
+    conversation_id: UUID | None
+    turn_id: UUID
+    status: Literal["completed", "incomplete", "cancelled"]
+    model: str
+    tokens_used: int | None
+    usage: Usage | None
+    cost_estimate: float | None
+    cost: str | None
+    finish_reason: str | None
+    cached: bool
+    tool_calls: list[dict[str, Any]] | None
+    error: ErrorInfo | None
+    context: Literal["complete", "trimmed", "partial"]
+    context_omitted_turns: int
+    metadata: dict[str, str]
+    timestamp: Timestamp
+
+
+class Pricing(Response):
+    """US dollars for a million tokens."""
+
+    currency: Literal["USD"] = "USD"
+    input_per_million: str
+    output_per_million: str
+    cached_input_per_million: str | None
+    version: str
+
+
+class ModelResource(Response):
+    """One model of the catalogue."""
+
+    id: str
+    name: str
+    provider: str
+    context_window: int
+    max_output_tokens: int
+    pricing: Pricing | None
+    capabilities: list[str]
+    available: bool
+
+
+class ModelPage(Page[ModelResource]):
+    """The catalogue, and the alias that is used when none is sent."""
+
+    default: str | None

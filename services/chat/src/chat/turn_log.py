@@ -1,0 +1,102 @@
+"""The log of a running turn: what its readers see. Any number of cursors, no queue for any of them."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+from chat.domain import FIRST_SEQ, Entry, Turn
+
+LogState = Literal["open", "pending", "ended", "abandoned"]
+
+
+class TurnLog:
+    """Entries in the order of their seq. What is not shown yet no reader may see.
+
+    The event that begins a turn has seq 1, ``entries[0]`` has 2, the event that ends it the one after the last entry.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        """Begin the log of a running turn; nothing is shown but its beginning."""
+        self.turn = turn
+        self.entries: list[Entry] = []
+        self.shown = 0
+        """How many entries readers may see."""
+        self.state: LogState = "open"
+        """``pending``: the row of a whole answer cannot be written for a while; ``abandoned``: it is another's now."""
+        self.readers = 0
+        self._changed: asyncio.Future[None] | None = None
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry; it is shown later."""
+        self.entries.append(entry)
+
+    def show(self, count: int) -> None:
+        """Let readers see the first ``count`` entries."""
+        if count > self.shown:
+            self.shown = count
+            self._wake()
+
+    def end(self, turn: Turn) -> None:
+        """Close the log with the row as it was stored."""
+        self.turn, self.state = turn, "ended"
+        self.entries = list(turn.entries)
+        self.shown = len(self.entries)
+        self._wake()
+
+    def abandon(self) -> None:
+        """Close the log without an end: this process no longer decides about the turn."""
+        self.state = "abandoned"
+        self._wake()
+
+    def wait_for_store(self) -> None:
+        """Tell readers that the end cannot be stored at present."""
+        if self.state == "open":
+            self.state = "pending"
+            self._wake()
+
+    @property
+    def last_seq(self) -> int:
+        """Return the seq of the newest event that is shown."""
+        return self.turn.last_seq if self.state == "ended" else FIRST_SEQ + self.shown
+
+    def after(self, seq: int) -> Sequence[Entry]:
+        """Return the shown entries behind a cursor (``seq`` of the last event seen, at least 1)."""
+        return self.entries[seq - FIRST_SEQ : self.shown]
+
+    async def changed(self, timeout: float) -> bool:
+        """Wait for the next change; False when ``timeout`` seconds pass first."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        done, _ = await asyncio.wait({self._changed}, timeout=timeout)
+        return bool(done)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Count a reader while the context is entered."""
+        self.readers += 1
+        try:
+            yield
+        finally:
+            self.readers -= 1
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set_result(None)
+            self._changed = None
+
+
+class LogCopy(Protocol):
+    """Where the entries of running turns are copied; an entry is shown when its copy is safe."""
+
+    def opened(self, log: TurnLog) -> None:
+        """Begin the copy of a log."""
+        ...
+
+    def grown(self, log: TurnLog) -> None:
+        """Copy the entries that a log has got, then show them."""
+        ...
+
+    def closed(self, log: TurnLog) -> None:
+        """Say that a turn's end is stored: its copy may go soon."""
+        ...

@@ -1,0 +1,195 @@
+"""A turn over Parley's wire."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from parley.ids import new_id
+from parley.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+
+async def test_an_answer_carries_its_turn_usage_and_text(replica: Any) -> None:
+    person = replica.person()
+    response = await person.chat("Hello [[fake tokens=3]]", metadata={"a": "b"})
+    body = response.json()
+    assert response.status_code == 200, body
+    assert body["message"] == "t1 t2 t3"
+    assert (body["status"], body["finish_reason"], body["model"]) == ("completed", "stop", "default")
+    assert body["message_id"] == body["turn_id"] == response.headers["x-turn-id"]
+    assert response.headers["x-conversation-id"] == body["conversation_id"]
+    assert response.headers["location"] == f"/api/v1/chat/turns/{body['turn_id']}"
+    assert body["usage"]["completion_tokens"] == 3
+    assert body["tokens_used"] == body["usage"]["total_tokens"]
+    assert body["metadata"] == {"a": "b"}
+
+
+async def test_started_and_completed_are_in_the_outbox_with_gap_free_sequences(replica: Any) -> None:
+    person = replica.person()
+    body = (await person.chat("Hi [[fake tokens=2]]")).json()
+    again = await person.chat("And [[fake tokens=2]]", conversation_id=body["conversation_id"])
+    assert again.status_code == 200, again.text
+    found = await replica.outbox(body["conversation_id"])
+    assert [row["sequence"] for row in found] == [1, 2, 3, 4]
+    assert [row["name"].rpartition(".")[2] for row in found] == ["started", "completed"] * 2
+    assert [row["data"]["number"] for row in found] == [1, 1, 2, 2]
+    assert found[2]["data"]["parent_id"] == body["turn_id"]
+    ended = found[1]["data"]
+    assert ended["message"]["content"] == "t1 t2"
+    assert ended["user_message"]["content"] == "Hi [[fake tokens=2]]"
+    assert ended["stored"] is True
+
+
+async def test_a_stream_has_its_first_event_at_once_and_exactly_one_last(replica: Any) -> None:
+    person = replica.person()
+    body = {"message": "Hello [[fake tokens=4 latency_ms=300]]"}
+    async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-cache, no-transform"
+        assert response.headers["x-accel-buffering"] == "no"
+        turn_id = response.headers["x-turn-id"]
+        seen = [await anext(found)]
+        assert (await person.turn(turn_id))["status"] == "running"
+        seen += [event async for event in found]
+    assert [event.id for event in seen] == list(range(1, len(seen) + 1))
+    assert all(event.name is None for event in seen)
+    assert seen[0].data["status"] == "running"
+    assert "".join(event.data["delta"] for event in seen) == "t1 t2 t3 t4"
+    assert [event.data["finished"] for event in seen].count(True) == 1
+    assert seen[-1].data["finished"] is True
+    assert seen[-1].data["usage"]["completion_tokens"] == 4
+    turn = await person.turn(turn_id)
+    assert (turn["status"], turn["last_event_id"]) == ("completed", str(seen[-1].id))
+
+
+async def test_the_next_turn_sees_the_earlier_ones(replica: Any, provider: Any) -> None:
+    person, mark = replica.person(), str(new_id())
+    first = (await person.chat("My name is Ada [[fake text=Noted]]", system_prompt="Be brief")).json()
+    await person.chat(f"What is it? {mark}", conversation_id=first["conversation_id"])
+    call = await provider.ended_call(mark)
+    roles = [(m["role"], m["content"]) for m in call["request"]["messages"]]
+    assert roles[0] == ("system", "Be brief")
+    assert roles[1] == ("user", "My name is Ada [[fake text=Noted]]")
+    assert roles[2] == ("assistant", "Noted")
+    assert call["request"]["stream_options"] == {"include_usage": True}
+
+
+async def test_a_client_that_leaves_does_not_stop_its_turn(replica: Any) -> None:
+    person = replica.person()
+    body = {"message": "Hello [[fake tokens=20 rate=40]]"}
+    async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
+        turn_id = response.headers["x-turn-id"]
+        await anext(found)
+    turn = await eventually(lambda: _ended(person, turn_id), within=10)
+    assert turn["status"] == "completed"
+    assert turn["usage"]["completion_tokens"] == 20
+
+
+async def test_readers_who_join_at_any_time_see_the_same(replica: Any) -> None:
+    person = replica.person()
+    body = {"message": "Hello [[fake tokens=30 rate=60]]"}
+    async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
+        turn_id = response.headers["x-turn-id"]
+        first = [await anext(found) for _ in range(10)]
+        resumed, whole = await asyncio.gather(person.resumed(turn_id, 10), person.resumed(turn_id))
+        first += [event async for event in found]
+    assert whole == first
+    assert resumed == first[10:]
+    assert await person.resumed(turn_id) == first
+    assert await person.resumed(turn_id, 12) == first[12:]
+    assert await person.resumed(turn_id, first[-1].id) == first[-1:]
+
+
+@pytest.mark.parametrize("cursor", ["33", "-1", "x", "9" * 30])
+async def test_a_cursor_of_no_event_is_refused(replica: Any, cursor: str) -> None:
+    person = replica.person()
+    turn_id = (await person.chat("Hello [[fake tokens=4]]")).json()["turn_id"]
+    response = await person.ask("GET", f"/api/v1/chat/turns/{turn_id}/stream", headers={"Last-Event-ID": cursor})
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
+
+
+async def test_a_second_turn_while_one_runs_is_refused_with_its_id(replica: Any) -> None:
+    person = replica.person()
+    headers = {"Prefer": "respond-async"}
+    first = await person.chat("Hello [[fake tokens=100 rate=20]]", headers=headers)
+    assert first.status_code == 202, first.text
+    turn = first.json()
+    second = await person.chat("Too soon", conversation_id=turn["conversation_id"])
+    assert (second.status_code, second.json()["code"]) == (409, "turn_in_progress")
+    assert second.json()["turn_id"] == turn["id"]
+    assert second.headers["x-should-retry"] == "false"
+    page = await person.ask(
+        "GET", "/api/v1/chat/turns", params={"conversation_id": turn["conversation_id"], "status": "running"}
+    )
+    assert [t["id"] for t in page.json()["data"]] == [turn["id"]]
+    cancelled = await person.ask("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    again = await person.ask("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
+    assert (again.status_code, again.json()["status"]) == (200, "cancelled")
+
+
+async def test_regenerate_makes_a_sibling_with_the_same_question(replica: Any) -> None:
+    person = replica.person()
+    first = (await person.chat("One [[fake tokens=2]]")).json()
+    response = await person.chat(None, regenerate=first["turn_id"], conversation_id=first["conversation_id"])
+    body = response.json()
+    assert response.status_code == 200, body
+    assert body["user_message_id"] == first["user_message_id"]
+    ended = (await replica.outbox(first["conversation_id"]))[-1]["data"]
+    assert (ended["regenerate"], ended["parent_id"]) == (first["turn_id"], None)
+
+
+async def test_an_edit_follows_the_parent_it_names(replica: Any, provider: Any) -> None:
+    person, mark = replica.person(), str(new_id())
+    first = (await person.chat("One [[fake text=first]]")).json()
+    where = {"conversation_id": first["conversation_id"]}
+    await person.chat("Two [[fake text=second]]", **where)
+    await person.chat(f"Two again {mark}", parent_id=first["turn_id"], **where)
+    texts = [m["content"] for m in (await provider.ended_call(mark))["request"]["messages"]]
+    assert texts[:2] == ["One [[fake text=first]]", "first"]
+    assert len(texts) == 3
+    mark = str(new_id())
+    await person.chat(f"One again {mark}", parent_id=first["conversation_id"], **where)
+    assert len((await provider.ended_call(mark))["request"]["messages"]) == 1
+
+
+async def test_a_key_answers_fifty_requests_with_one_call(replica: Any, provider: Any) -> None:
+    person, mark = replica.person(), str(new_id())
+    headers = {"Idempotency-Key": mark}
+    message = f"Hello {mark} [[fake tokens=5 latency_ms=100]]"
+    responses = await asyncio.gather(*(person.chat(message, headers=headers) for _ in range(50)))
+    assert {r.status_code for r in responses} == {200}
+    assert len({r.content for r in responses}) == 1
+    assert sum(r.headers.get("idempotency-replayed") == "true" for r in responses) == 49
+    assert len(await provider.journal(contains=mark)) == 1
+    other = await person.chat("Another", headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_a_failed_turn_frees_its_key(replica: Any, provider: Any) -> None:
+    person, mark = replica.person(), str(new_id())
+    headers = {"Idempotency-Key": mark}
+    message = f"Hello {mark} [[fake status=400 times=1]]"
+    first = await person.chat(message, headers=headers)
+    assert (first.status_code, first.json()["code"]) == (502, "provider_error")
+    assert (await person.turn(first.json()["turn_id"]))["status"] == "failed"
+    second = await person.chat(message, headers=headers)
+    assert second.status_code == 200, second.text
+    assert "idempotency-replayed" not in second.headers
+
+
+async def test_models_are_listed(replica: Any) -> None:
+    person = replica.person()
+    body = (await person.ask("GET", "/api/v1/models")).json()
+    assert (body["default"], body["next_cursor"]) == ("default", None)
+    assert body["data"][0]["id"] == "default"
+    assert body["data"][0]["context_window"] == 8192
+    listed = (await person.ask("GET", "/v1/models")).json()
+    assert [(m["id"], m["owned_by"]) for m in listed["data"]] == [("default", "parley")]
+
+
+async def _ended(person: Any, turn_id: str) -> Any:
+    turn = await person.turn(turn_id)
+    return turn if turn["status"] != "running" else None
