@@ -32,6 +32,6 @@ async def append(
     if name not in data.names:
         raise ValueError(f"{type(data).__name__} is not the data of {name}")
     event_id = new_id()
-    body = orjson.loads(data.model_dump_json())
+    body = orjson.Fragment(data.model_dump_json())
     await connection.fetchval(_APPEND, event_id, name, str(subject), partition_key or str(subject), body)
     return event_id

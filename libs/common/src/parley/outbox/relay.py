@@ -3,54 +3,38 @@
 import asyncio
 import contextlib
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import TypeAlias
 
 import asyncpg
-import orjson
 import structlog
 
 from parley import postgres
-from parley.bus.ports import Bus, PublishError
-from parley.cloudevents import CloudEvent
+from parley.bus.ports import Bus
 from parley.metrics import Metrics
+from parley.outbox import store
+from parley.outbox.dispatch import Dispatch
+from parley.outbox.store import backlog, purge
+
+__all__ = ["Relay", "backlog", "purge"]
 
 log = structlog.get_logger()
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 LOCK_KEY = 0x6F7574626F78
 """The advisory lock that its leader holds: "outbox" in ASCII."""
 POLL = 0.1
 STANDBY = 1.0
-HEARTBEAT = 3.0
-IDLE_SESSION_TIMEOUT = "10s"
+BUS_DOWN_PAUSE = 0.5
+SESSION_LIMITS = {"idle_session_timeout": "10s", "tcp_user_timeout": "10s", "statement_timeout": "5s"}
 """The server ends the session of a leader that says nothing for so long: a frozen one loses its lock."""
-BATCH = 500
-IN_FLIGHT = 64
 COMMAND_TIMEOUT = 5.0
-FIRST_RETRY, LONGEST_RETRY = 0.2, 10.0
-
-_FETCH = """
-SELECT id, name, version, subject, partition_key, sequence, time, traceparent, data, attempts
-FROM outbox AS o
-WHERE sent_at IS NULL AND NOT EXISTS (
-    SELECT FROM outbox AS w
-    WHERE w.partition_key = o.partition_key AND w.sequence <= o.sequence
-      AND w.sent_at IS NULL AND w.next_attempt_at > now()
-)
-ORDER BY position LIMIT $1"""
-_SENT = "UPDATE outbox SET sent_at = now() WHERE id = ANY($1::uuid[])"
-_FAILED = """
-UPDATE outbox SET attempts = attempts + 1,
-    next_attempt_at = now() + make_interval(secs => least($2 * 2 ^ least(attempts, 20), $3))
-WHERE id = ANY($1::uuid[])"""
-_BACKLOG = "SELECT count(*) AS pending, extract(epoch FROM now() - min(time)) AS age FROM outbox WHERE sent_at IS NULL"
-_PURGE = """
-DELETE FROM outbox WHERE id IN (
-    SELECT id FROM outbox
-    WHERE sent_at < now() - make_interval(secs => $1) AND (NOT $2 OR confirmed_at IS NOT NULL)
-    ORDER BY sent_at LIMIT 1000
-)"""
+CLOSE_TIMEOUT = 2.0
+BATCH = 250
+MOST_ROWS = 1000
+"""Rows in hand at most, so that one key's long backlog leaves room for the others."""
+REPORT = 1.0
 
 
 class Relay:
@@ -60,127 +44,99 @@ class Relay:
         """Take the database, the bus, and the ``source`` of this service's events."""
         self._dsn, self._bus, self._source, self._metrics = dsn, bus, source, metrics
         self._hint = asyncio.Event()
-        self._last_backlog = 0.0
+        self._reported = 0.0
+        self.leads = False
+        """Whether this relay holds the lock."""
 
     def hint(self) -> None:
         """Say that an event was just committed here: saves the wait for the next poll."""
         self._hint.set()
 
     async def lead(self) -> None:
-        """Wait until the lock is ours, then publish until the connection breaks; never returns by itself."""
-        async with self._connection() as connection:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
-                await asyncio.sleep(STANDBY)
-            log.info("relay leads")
-            while True:
-                # Reading on the connection that holds the lock: whoever lost the one cannot do the other.
-                full = await self.publish_waiting(connection) == BATCH
-                await self._report(connection)
-                if not full:
-                    await self._pause()
+        """Wait until the lock is ours, then publish; begins again when the database goes away, never returns."""
+        while True:
+            try:
+                async with self._connection() as connection:
+                    await self._win(connection)
+                    await self._publish_for_ever(connection)
+            except postgres.UNAVAILABLE as error:
+                log.warning("relay lost its database", reason=type(error).__name__)
+            await asyncio.sleep(STANDBY)
 
-    async def publish_waiting(self, connection: Any) -> int:
-        """Publish one batch of what waits; returns how many rows it looked at."""
-        rows = await connection.fetch(_FETCH, BATCH)
-        if not rows:
-            return 0
-        sent, failed = await self._publish(rows, connection)
-        if sent:
-            await connection.execute(_SENT, sent)
-        if failed:
-            await connection.execute(_FAILED, failed, FIRST_RETRY, LONGEST_RETRY)
-        return len(rows)
+    @staticmethod
+    async def _win(connection: Connection) -> None:
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+            await asyncio.sleep(STANDBY)
+        log.info("relay leads")
 
-    async def _publish(self, rows: Sequence[Any], connection: Any) -> tuple[list[Any], list[Any]]:
-        keys: dict[str, list[Any]] = defaultdict(list)
-        for row in rows:
-            keys[row["partition_key"]].append(row)
-        sent: list[Any] = []
-        failed: list[Any] = []
-        slots = asyncio.Semaphore(IN_FLIGHT)
-
-        async def publish_key(waiting: list[Any]) -> None:
-            async with slots:
-                for row in waiting:
-                    if not await self._try(row):
-                        failed.append(row["id"])
-                        return
-                    sent.append(row["id"])
-
-        async with asyncio.TaskGroup() as group:
-            beat = group.create_task(_keep_awake(connection))
-            await asyncio.gather(*(publish_key(waiting) for waiting in keys.values()))
-            beat.cancel()
-        return sent, failed
-
-    async def _try(self, row: Any) -> bool:
-        event = to_event(row, self._source)
+    async def _publish_for_ever(self, connection: Connection) -> None:
+        """Read and record on the connection that holds the lock: whoever lost the one cannot do the other."""
+        dispatch = Dispatch(self._bus, source=self._source, metrics=self._metrics)
+        self.leads = True
         try:
-            await self._bus.publish(event)
-        except PublishError as error:
-            log.warning("event not published", type=event.type, id=str(event.id), reason=str(error))
-            return False
-        self._metrics.events_published.labels(event.name).inc()
-        return True
+            async with dispatch.cancelled_at_exit():
+                while True:
+                    await self._turn(connection, dispatch)
+        finally:
+            self.leads = False
+            self._metrics.outbox_pending.set(0)
+            self._metrics.outbox_lag.set(0)
 
-    async def _pause(self) -> None:
+    async def _turn(self, connection: Connection, dispatch: Dispatch) -> None:
+        results = dispatch.take_results()
+        await store.record(connection, results.sent, results.failed)
+        dispatch.release(results)
+        await self._report(connection)
+        if dispatch.bus_is_down and not dispatch.keys:
+            await asyncio.sleep(BUS_DOWN_PAUSE)
+            dispatch.bus_is_down = False
         self._hint.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POLL):
-                await self._hint.wait()
+        rows = await self._fetch(connection, dispatch)
+        dispatch.start(rows)
+        if len(rows) < BATCH:
+            await self._pause(dispatch)
 
-    async def _report(self, connection: Any) -> None:
-        if time.monotonic() - self._last_backlog < 1:
+    @staticmethod
+    async def _fetch(connection: Connection, dispatch: Dispatch) -> list[store.Row]:
+        room = min(BATCH, MOST_ROWS - dispatch.rows)
+        if room <= 0 or dispatch.bus_is_down:
+            return []
+        return await store.fetch_waiting(connection, room, without=dispatch.keys)
+
+    async def _pause(self, dispatch: Dispatch) -> None:
+        """Wait for the next poll, a hint, or results that make room."""
+        waits = [asyncio.create_task(event.wait()) for event in (self._hint, dispatch.progress)]
+        try:
+            await asyncio.wait(waits, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _report(self, connection: Connection) -> None:
+        if time.monotonic() - self._reported < REPORT:
             return
-        self._last_backlog = time.monotonic()
+        self._reported = time.monotonic()
         found = await backlog(connection)
         self._metrics.outbox_pending.set(found["pending"])
         self._metrics.outbox_lag.set(found["oldest_age_s"])
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    async def _connection(self) -> AsyncIterator[Connection]:
         connection = await asyncpg.connect(
             self._dsn,
             timeout=COMMAND_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
-            server_settings={"idle_session_timeout": IDLE_SESSION_TIMEOUT, "application_name": "parley-relay"},
+            server_settings={**SESSION_LIMITS, "application_name": "parley-relay"},
         )
-        await postgres.prepare(connection)
         try:
             yield connection
         finally:
-            connection.terminate()
+            await _close(connection)
 
 
-async def _keep_awake(connection: Any) -> None:
-    while True:
-        await asyncio.sleep(HEARTBEAT)
-        await connection.execute("SELECT 1")
-
-
-def to_event(row: Any, source: str) -> CloudEvent:
-    """Return the event that an outbox row holds."""
-    return CloudEvent(
-        id=row["id"],
-        source=source,
-        name=row["name"],
-        version=row["version"],
-        subject=row["subject"],
-        time=row["time"],
-        partition_key=row["partition_key"],
-        sequence=row["sequence"],
-        data=orjson.dumps(row["data"]),
-        traceparent=row["traceparent"],
-    )
-
-
-async def backlog(connection: Any) -> dict[str, Any]:
-    """Return how many events wait and how old (seconds) the oldest is, as ``/status`` shows it."""
-    row = await connection.fetchrow(_BACKLOG)
-    return {"pending": row["pending"], "oldest_age_s": round(float(row["age"] or 0), 1)}
-
-
-async def purge(connection: Any, *, retention: float, confirmed_only: bool) -> int:
-    """Delete up to 1,000 events sent more than ``retention`` seconds ago; returns how many."""
-    done: str = await connection.execute(_PURGE, retention, confirmed_only)
-    return int(done.rsplit(maxsplit=1)[-1])
+async def _close(connection: Connection) -> None:
+    """Close politely, so that the lock is free at once, else hard."""
+    try:
+        await connection.close(timeout=CLOSE_TIMEOUT)
+    except (*postgres.UNAVAILABLE, asyncpg.PostgresError):
+        connection.terminate()
