@@ -45,6 +45,7 @@ async def create_turn(body: ChatRequest, request: Request, principal: Caller, se
 
 @router.post(
     "/stream",
+    status_code=200,
     response_class=LiveResponse,
     responses={200: {"content": {"text/event-stream": {}}}, 409: {}, 429: {}, 503: {}},
 )

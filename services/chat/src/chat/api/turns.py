@@ -56,6 +56,7 @@ async def get_turn(turn_id: str, principal: Caller, service: Service) -> Respons
 
 @router.get(
     "/{turn_id}/stream",
+    status_code=200,
     response_class=LiveResponse,
     responses={200: {"content": {"text/event-stream": {}}}, 400: {}, 404: {}},
 )
