@@ -6,7 +6,7 @@ from collections.abc import Callable
 from chat.errors import ProviderUnavailable
 from chat.providers.failures import Attempt
 
-THRESHOLD = 10
+THRESHOLD = 50
 """Failures in a row that open it."""
 PAUSE = 5.0
 """Seconds for which it stays open."""

@@ -1,0 +1,112 @@
+"""What is refused: the code and status of the contract, nothing stored, nothing echoed."""
+
+from typing import Any
+
+import pytest
+
+from parley.ids import new_id
+
+pytestmark = pytest.mark.integration
+
+CANARY = "canary-of-bad-input"
+ID = str(new_id())
+REFUSED: list[tuple[Any, int, str]] = [
+    ({"message": ""}, 422, "validation_failed"),
+    ({"message": " \n\t"}, 422, "validation_failed"),
+    ({"message": CANARY * 3000}, 422, "validation_failed"),
+    ({"message": "x", "regenerate": ID, "conversation_id": ID}, 422, "validation_failed"),
+    ({}, 422, "validation_failed"),
+    ({"regenerate": ID}, 422, "validation_failed"),
+    ({"message": f"{CANARY}\x00"}, 422, "validation_failed"),
+    ({"message": "x", "conversation_id": CANARY}, 422, "validation_failed"),
+    ({"message": "x", "conversation_id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, 422, "validation_failed"),
+    ({"message": "x", "unknown": CANARY}, 422, "validation_failed"),
+    ({"message": "x", "temperature": 2.1}, 422, "validation_failed"),
+    ({"message": "x", "max_tokens": 0}, 422, "validation_failed"),
+    ({"message": "x", "max_tokens": 1025}, 422, "validation_failed"),
+    ({"message": "x", "metadata": {str(i): "v" for i in range(17)}}, 422, "validation_failed"),
+    ({"message": "x", "metadata": {"a": 1}}, 422, "validation_failed"),
+    ({"message": 5}, 422, "validation_failed"),
+    ({"message": "x", "model": CANARY}, 404, "model_not_found"),
+    ({"message": "x " * 16_000}, 200, ""),
+    ({"message": "\u4f60" * 20_000}, 400, "context_length_exceeded"),
+    ({"message": "x", "conversation_id": str(new_id()), "parent_id": ID}, 404, "message_not_found"),
+    ({"regenerate": ID, "conversation_id": str(new_id())}, 404, "message_not_found"),
+]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/chat", "/api/v1/chat/stream"])
+@pytest.mark.parametrize(("body", "status", "code"), REFUSED)
+async def test_bad_bodies_are_refused_and_not_echoed(
+    replica: Any, path: str, body: Any, status: int, code: str
+) -> None:
+    person = replica.person()
+    response = await person.ask("POST", path, json=body)
+    assert response.status_code == status, response.text
+    if status == 200:
+        return
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == code
+    assert CANARY not in response.text
+    assert await replica.pool.fetchval("SELECT count(*) FROM turns WHERE user_id = $1", person.id) == 0
+    assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", person.id) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status", "code"),
+    [
+        (b'{"message": "x"}', "text/plain", 415, "unsupported_media_type"),
+        (b'{"message": ', "application/json", 400, "invalid_json"),
+        (b'{"message": "\\ud800"}', "application/json", 422, "validation_failed"),
+        (b'{"message": "\xff"}', "application/json", 400, "invalid_json"),
+        (b"[1]", "application/json", 422, "validation_failed"),
+        (b'"' + b"x" * 1_100_000 + b'"', "application/json", 413, "body_too_large"),
+    ],
+)
+async def test_bad_bytes_are_refused(replica: Any, content: bytes, content_type: str, status: int, code: str) -> None:
+    person = replica.person()
+    response = await person.ask("POST", "/api/v1/chat", content=content, headers={"Content-Type": content_type})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("key", ["", "has space", "x" * 256, "\u00e4"])
+async def test_bad_keys_are_refused(replica: Any, key: str) -> None:
+    response = await replica.person().ask(
+        "POST", "/api/v1/chat", json={"message": "x"}, headers={"Idempotency-Key": key.encode()}
+    )
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
+
+
+async def test_no_token_and_no_scope_are_refused(replica: Any) -> None:
+    assert (await replica.client.post("/api/v1/chat", json={"message": "x"})).status_code == 401
+    response = await replica.person(scope="history:read").chat("x")
+    assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
+
+
+async def test_nobody_sees_the_turns_of_others(replica: Any) -> None:
+    ada, eve = replica.person(), replica.person()
+    mine = (await ada.chat("Secret [[fake tokens=2]]")).json()
+    for method, suffix in [("GET", ""), ("GET", "/stream"), ("POST", "/cancel")]:
+        response = await eve.ask(method, f"/api/v1/chat/turns/{mine['turn_id']}{suffix}")
+        assert (response.status_code, response.json()["code"]) == (404, "turn_not_found")
+    taken = await eve.chat("Hi", conversation_id=mine["conversation_id"])
+    assert (taken.status_code, taken.json()["code"]) == (404, "conversation_not_found")
+    listed = await eve.ask("GET", "/api/v1/chat/turns", params={"conversation_id": mine["conversation_id"]})
+    assert listed.json()["data"] == []
+
+
+@pytest.mark.parametrize("turn_id", ["x", ID, ID.upper(), "%00"])
+async def test_an_unknown_turn_is_not_found(replica: Any, turn_id: str) -> None:
+    response = await replica.person().ask("GET", f"/api/v1/chat/turns/{turn_id}")
+    assert (response.status_code, response.json()["code"]) == (404, "turn_not_found")
+
+
+async def test_lists_have_cursors(replica: Any) -> None:
+    person = replica.person()
+    made = [(await person.chat("Hi [[fake tokens=1]]")).json()["turn_id"] for _ in range(3)]
+    first = (await person.ask("GET", "/api/v1/chat/turns", params={"limit": 2})).json()
+    second = (await person.ask("GET", "/api/v1/chat/turns", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    assert [t["id"] for t in first["data"] + second["data"]] == made[::-1]
+    assert second["next_cursor"] is None
+    bad = await person.ask("GET", "/api/v1/chat/turns", params={"cursor": "zzz"})
+    assert (bad.status_code, bad.json()["code"]) == (400, "invalid_cursor")

@@ -1,0 +1,91 @@
+"""Conversations chat has never seen: history says whose they are."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from parley.ids import new_id
+
+pytestmark = pytest.mark.integration
+
+
+async def test_an_id_the_client_made_is_created(replica: Any) -> None:
+    person, chosen = replica.person(), str(uuid4())
+    body = (await person.chat("Hi [[fake tokens=1]]", conversation_id=chosen)).json()
+    assert body["conversation_id"] == chosen
+    assert (await person.chat("More [[fake tokens=1]]", conversation_id=chosen)).status_code == 200
+
+
+async def test_a_conversation_of_history_is_adopted_with_its_context(replica: Any, history: Any, provider: Any) -> None:
+    person, conversation, mark = replica.person(), str(new_id()), str(new_id())
+    question, answer = str(new_id()), str(new_id())
+    history.owners[conversation] = {"user_id": str(person.id), "deleted": False, "last_number": 7}
+    common = {"number": 7, "tool_calls": None, "created_at": "2026-11-22T10:00:00.123Z"}
+    history.messages[conversation] = [
+        {"id": answer, "parent_id": question, "role": "assistant", "content": "Blue.", **common},
+        {"id": question, "parent_id": None, "role": "user", "content": "Which colour?", **common},
+    ]
+    response = await person.chat(f"Why? {mark} [[fake tokens=1]]", conversation_id=conversation)
+    assert response.status_code == 200, response.text
+    assert response.json()["context"] == "complete"
+    texts = [m["content"] for m in (await provider.ended_call(mark))["request"]["messages"]]
+    assert texts[:2] == ["Which colour?", "Blue."]
+    ended = (await replica.outbox(conversation))[-1]["data"]
+    assert (ended["number"], ended["parent_id"]) == (8, answer)
+    again = await person.chat(None, regenerate=answer, conversation_id=conversation)
+    assert again.status_code == 200, again.text
+    assert again.json()["user_message_id"] == question
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_a_foreign_or_deleted_conversation_is_not_found(replica: Any, history: Any, deleted: bool) -> None:
+    person, conversation = replica.person(), str(new_id())
+    owner = person.id if deleted else new_id()
+    history.owners[conversation] = {"user_id": str(owner), "deleted": deleted, "last_number": 1}
+    response = await person.chat("Hi", conversation_id=conversation)
+    assert (response.status_code, response.json()["code"]) == (404, "conversation_not_found")
+    assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", person.id) == 0
+
+
+async def test_without_history_only_what_chat_knows_goes_on(replica: Any, history: Any) -> None:
+    person = replica.person()
+    known = (await person.chat("Hi [[fake tokens=1]]")).json()["conversation_id"]
+    history.down = True
+    try:
+        response = await person.chat("Hi", conversation_id=str(new_id()))
+        assert (response.status_code, response.json()["code"]) == (503, "dependency_unavailable")
+        assert (await person.chat("More [[fake tokens=1]]", conversation_id=known)).status_code == 200
+        new = await person.chat("New [[fake tokens=1]]")
+        assert new.status_code == 200
+    finally:
+        history.down = False
+
+
+async def test_context_that_history_cannot_give_is_marked(replica: Any, history: Any) -> None:
+    person = replica.person()
+    first = (await person.chat("Hi [[fake tokens=1]]")).json()
+    await replica.pool.execute("UPDATE turns SET conversation_id = NULL WHERE id = $1", first["turn_id"])
+    history.down = True
+    try:
+        response = await person.chat("More [[fake tokens=1]]", conversation_id=first["conversation_id"])
+    finally:
+        history.down = False
+    assert (response.status_code, response.json()["context"]) == (200, "partial")
+
+
+async def test_two_hundred_turns_still_work(replica: Any, provider: Any) -> None:
+    person, mark = replica.person(), str(new_id())
+    where: dict[str, Any] = {}
+    for number in range(200):
+        text = f"Question {number} {'word ' * 40}[[fake tokens=2]]"
+        response = await person.chat(text, **where)
+        assert response.status_code == 200, response.text
+        where = {"conversation_id": response.json()["conversation_id"]}
+    last = await person.chat(f"{mark} [[fake tokens=2]]", system_prompt="Stay", **where)
+    body = last.json()
+    assert (body["context"], last.status_code) == ("trimmed", 200)
+    messages = (await provider.ended_call(mark))["request"]["messages"]
+    assert messages[0] == {"role": "system", "content": "Stay"}
+    assert messages[-3]["content"].startswith("Question 199 ")
+    assert body["context_omitted_turns"] + (len(messages) - 2) // 2 >= 100
