@@ -1,0 +1,140 @@
+"""How fast the relay drains a backlog, beside bare aio-pika with confirms on the same broker, in the same run.
+
+``python tests/bench/relay.py [--rows 100000] [--keys 2000] [--runs 1]``; exits with 1 below the ratio that must be.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import platform
+import sys
+import time
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import NamedTuple
+
+import uvloop
+from aio_pika import DeliveryMode, Message, connect
+
+from parley import logs, migrations, postgres
+from parley.bus.rabbit import open_rabbit
+from parley.bus.topology import EVENTS
+from parley.metrics import Metrics
+from parley.outbox.relay import Relay
+from parley.postgres import Pool
+from parley.tasks import background
+from parley.testing.backends import Backends
+
+MUST, STRETCH = 0.40, 0.60
+IN_FLIGHT = 64
+BODY = b'{"turn_id": "01a200aa-0000-7000-8000-000000000002", "status": "completed", "text": "%s"}' % (b"x" * 1400)
+NAME = "conversation.turn.completed"
+TIME_LIMIT = 600.0
+
+
+class Measured(NamedTuple):
+    """Events a second, and the process's own CPU microseconds for each."""
+
+    rate: float
+    cpu: float
+
+
+@contextlib.asynccontextmanager
+async def stopwatch(count: int) -> AsyncIterator[list[Measured]]:
+    found: list[Measured] = []
+    began, cpu = time.perf_counter(), time.process_time()
+    yield found
+    found.append(Measured(count / (time.perf_counter() - began), (time.process_time() - cpu) / count * 1e6))
+
+
+async def bare(url: str, count: int) -> Measured:
+    """Publish persistent, mandatory messages with confirms, as many in flight as the relay has."""
+    async with await connect(url, timeout=10) as connection:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        exchange = await channel.get_exchange(EVENTS)
+        numbers = iter(range(count))
+
+        async def publisher() -> None:
+            for _ in numbers:
+                message = Message(BODY, content_type="application/json", delivery_mode=DeliveryMode.PERSISTENT)
+                await exchange.publish(message, NAME, mandatory=True, timeout=30)
+
+        async with stopwatch(count) as found:
+            await asyncio.gather(*(publisher() for _ in range(IN_FLIGHT)))
+        return found[0]
+
+
+async def fill(pool: Pool, rows: int, keys: int) -> None:
+    await pool.execute(
+        "SELECT outbox_append(gen_random_uuid(), $3, 'k' || (n % $2), 'k' || (n % $2), $4::jsonb)"
+        " FROM generate_series(1, $1::int) AS n",
+        rows,
+        keys,
+        NAME,
+        {"text": BODY.decode("latin-1")},
+        timeout=TIME_LIMIT,
+    )
+    await pool.execute("VACUUM ANALYZE outbox", timeout=TIME_LIMIT)
+
+
+async def drain(dsn: str, url: str, rows: int, keys: int) -> Measured:
+    """Drain a backlog of waiting rows by a relay, as a service runs it."""
+    metrics = Metrics("bench", "0", "-")
+    async with (
+        postgres.open_pool(dsn, size=2) as pool,
+        open_rabbit(url, service="bench", queue_type="classic", metrics=metrics) as bus,
+    ):
+        await pool.execute("SET statement_timeout = 0")
+        await fill(pool, rows, keys)
+        relay = Relay(dsn, bus, source="/services/bench", metrics=metrics)
+        async with asyncio.timeout(TIME_LIMIT), stopwatch(rows) as found, background("relay", relay.lead):
+            while await pool.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)"):
+                await asyncio.sleep(0.05)
+        return found[0]
+
+
+async def migrate(dsn: str) -> None:
+    await migrations.migrate(dsn, "parley.outbox")
+
+
+async def run(options: argparse.Namespace) -> float:
+    """Print each run's rates; return the worst ratio."""
+    worst = float("inf")
+    async with Backends() as backends:
+        url = await backends.amqp_url()
+        for number in range(options.runs):
+            dsn = await backends.fresh_database(migrate, "bench")
+            async with open_rabbit(url, service="bench", queue_type="classic", metrics=Metrics("bench", "0", "-")):
+                before = await bare(url, options.rows // 4)
+            relayed = await drain(dsn, url, options.rows, options.keys)
+            after = await bare(url, options.rows // 4)
+            peer = (before.rate + after.rate) / 2
+            ratio = relayed.rate / peer
+            worst = min(worst, ratio)
+            print(
+                f"run {number + 1}: bare {before.rate:,.0f}/s and {after.rate:,.0f}/s ({after.cpu:.0f} us CPU each),"
+                f" relay {relayed.rate:,.0f}/s ({relayed.cpu:.0f} us CPU each), ratio {ratio:.2f}"
+            )
+            await backends.drop(dsn)
+    return worst
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--keys", type=int, default=2_000)
+    parser.add_argument("--runs", type=int, default=1)
+    options = parser.parse_args()
+    logs.configure("warning", "console")
+    print(
+        f"relay: {options.rows:,} rows of {len(BODY)} bytes in {options.keys:,} keys, {IN_FLIGHT} in flight,"
+        f" aio-pika {version('aio-pika')}, Python {platform.python_version()}, uvloop, {os.cpu_count()} CPUs"
+    )
+    worst = uvloop.run(run(options))
+    print(f"worst ratio {worst:.2f}; must {MUST:.2f}, stretch {STRETCH:.2f}")
+    return 0 if worst >= MUST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
