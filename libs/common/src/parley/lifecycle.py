@@ -45,14 +45,22 @@ class Lifecycle:
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
         """Count a request as open."""
-        self.open_requests += 1
-        self._idle.clear()
+        self.begin_request()
         try:
             yield
         finally:
-            self.open_requests -= 1
-            if not self.open_requests:
-                self._idle.set()
+            self.end_request()
+
+    def begin_request(self) -> None:
+        """Count a request as open, where a context manager would cost too much."""
+        self.open_requests += 1
+        self._idle.clear()
+
+    def end_request(self) -> None:
+        """Count it as done."""
+        self.open_requests -= 1
+        if not self.open_requests:
+            self._idle.set()
 
     async def wait_idle(self, timeout: float) -> bool:
         """Wait until no request is open; return False when ``timeout`` seconds pass first."""

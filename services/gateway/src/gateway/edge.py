@@ -77,9 +77,23 @@ class Exchange(RequestResponseCycle):
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if not self.disconnected:
-            self._send_head(message["status"], message["headers"])
+            self.transport.write(self._head(message["status"], message["headers"]))
 
-    def _send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    async def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer in one write; ``headers`` must hold the content-length."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        head = self._head(status, headers)
+        self.transport.write(head if self.scope["method"] == "HEAD" else head + body)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
         self.response_started, self.waiting_for_100_continue = True, False
         content = [STATUS_LINE[status]]
         closing = False
@@ -101,7 +115,7 @@ class Exchange(RequestResponseCycle):
         elif not self.keep_alive:
             content.append(b"connection: close\r\n")
         content.append(b"\r\n")
-        self.transport.write(b"".join(content))
+        return b"".join(content)
 
     def _until_close(self) -> None:
         """Send a body whose end is the connection's: HTTP/1.0 knows no chunks."""
@@ -169,6 +183,7 @@ class EdgeProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if cycle is not None and cycle.on_gone is not None:
             cycle.on_gone()
+        self._let_go()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what belongs to a head."""
@@ -285,6 +300,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, with a deadline of the edge's instead of a timer for each."""
         self.server_state.total_requests += 1
+        self._let_go()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -294,6 +310,11 @@ class EdgeProtocol(HttpToolsProtocol):
             self.cycle = cycle
             self.deadline = float("inf")
             self._start_asgi_task(cycle, app)
+
+    def _let_go(self) -> None:
+        """Break the circle of exchange and scope, so that a request is freed without the garbage collector."""
+        if self.cycle is not None:
+            cast("dict[str, Any]", self.cycle.scope).pop("extensions", None)
 
     def check(self, now: float) -> None:
         """Close the connection when a deadline has passed."""

@@ -15,7 +15,7 @@ from gateway.errors import ClientGone
 from gateway.guard import Guard
 from gateway.headers import Header
 from gateway.pages import Page, Pages, unpacked
-from gateway.proxy import Proxy, Receive, Send
+from gateway.proxy import Proxy, Receive, Send, send_whole
 from gateway.request import Request
 from gateway.routes import Route, RouteTable
 from gateway.streams import Streams
@@ -66,18 +66,19 @@ class Pipeline:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         request = Request(scope, self._addresses)
-        with self._lifecycle.request():
-            try:
-                await self.handle(request, receive, send)
-            except ParleyError as error:
-                await self._answer(request, error, send)
-            except ClientGone:
-                request.status = request.status or CLIENT_GONE
-            except Exception:
-                log.exception("unhandled error", request_id=request.request_id)
-                await self._answer(request, errors.InternalError(), send)
-            finally:
-                self._record(request)
+        self._lifecycle.begin_request()
+        try:
+            await self.handle(request, receive, send)
+        except ParleyError as error:
+            await self._answer(request, error, send)
+        except ClientGone:
+            request.status = request.status or CLIENT_GONE
+        except Exception:
+            log.exception("unhandled error", request_id=request.request_id)
+            await self._answer(request, errors.InternalError(), send)
+        finally:
+            self._lifecycle.end_request()
+            self._record(request)
 
     async def websocket(self, scope: Any, receive: Receive, send: Send) -> None:
         """Pass a WebSocket on, or refuse it before it opens."""
@@ -189,8 +190,7 @@ class Pipeline:
 
     async def _send(self, request: Request, status: int, headers: list[Header], body: bytes, send: Send) -> None:
         request.status, request.sent = status, len(body)
-        await send({"type": "http.response.start", "status": status, "headers": self.respond(request, headers)})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+        await send_whole(request, status, self.respond(request, headers), body, send)
 
     def respond(self, request: Request, headers: list[Header]) -> list[Header]:
         """Add to an answer's headers what the gateway says on every one."""

@@ -1,10 +1,9 @@
 """Passing a request on: streamed both ways, nothing kept, and an upstream that stops with its client."""
 
 import asyncio
-import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,8 @@ Send = Callable[[Any], Awaitable[None]]
 Respond = Callable[[Request, list[Header]], list[Header]]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+USUAL = frozenset({b"keep-alive", b"close"})
+NOTHING: frozenset[bytes] = frozenset()
 RETRY_PAUSE = 0.05
 """Longest pause (seconds) before the one retry, when there is no other address."""
 
@@ -51,16 +52,21 @@ class Proxy:
         head = self._head(request, body)
         pool = self._pools[route.service]
         pool.retries.request()
-        async with self._exchange(pool, request, route, head, body, receive) as (connection, done):
-            headers = self._responses.pairs(connection.headers, _nominated(connection.headers))
-            if connection.complete and connection.reusable:
-                data = connection.take()
-                done()
-                await self._send_whole(request, connection.status, headers, data, send)
-            elif _is_stream(headers):
+        address, connection, helpers = await self._ask(pool, request, route, head, body, receive)
+        headers = self._responses.pairs(connection.headers, _nominated(connection.headers))
+        if connection.reusable and not helpers:
+            status, data = connection.status, connection.take()
+            _let_go(request, pool, address, connection)
+            await self._send_whole(request, status, headers, data, send)
+            return
+        try:
+            if _is_stream(headers):
                 await self._send_stream(request, route, connection, headers, send)
             else:
                 await self._send_pieces(request, connection, headers, send)
+        finally:
+            await _end(helpers, connection)
+            _let_go(request, pool, address, connection)
 
     # Towards the upstream.
 
@@ -82,7 +88,12 @@ class Proxy:
         connection = request.found.get(b"connection")
         target = request.raw_path + b"?" + request.query if request.query else request.raw_path
         first = b"%b %b HTTP/1.1\r\nhost: " % (request.method.encode(), target)
-        pieces = [b"\r\n", *self._requests.lines(request.headers, nominated(connection) if connection else frozenset())]
+        pieces = [
+            b"\r\n",
+            *self._requests.lines(
+                request.headers, nominated(connection) if connection and connection.lower() not in USUAL else NOTHING
+            ),
+        ]
         node, scheme, host = request.client.node, request.scheme, request.host
         pieces.append(
             b"x-request-id: %b\r\nvia: 1.1 parley\r\nx-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n"
@@ -94,33 +105,6 @@ class Proxy:
             pieces.append(request.caller.authorization)
         pieces += (body.framing, b"\r\n", body.first)
         return first, b"".join(pieces)
-
-    @contextlib.asynccontextmanager
-    async def _exchange(
-        self, pool: Pool, request: Request, route: Route, head: tuple[bytes, bytes], body: Body, receive: Receive
-    ) -> AsyncIterator[tuple[Connection, Callable[[], None]]]:
-        """Yield a connection whose answer's head has come; the second lets go of it early."""
-        address, connection, helpers = await self._ask(pool, request, route, head, body, receive)
-        released = False
-
-        def done() -> None:
-            nonlocal released
-            if not released:
-                released = True
-                if request.exchange is not None:
-                    request.exchange.on_gone = None
-                pool.release(address, connection)
-
-        try:
-            yield connection, done
-        finally:
-            for helper in helpers:
-                helper.cancel()
-            if helpers:
-                if not helpers[0].done():
-                    connection.abort()
-                await asyncio.gather(*helpers, return_exceptions=True)
-            done()
 
     async def _ask(
         self, pool: Pool, request: Request, route: Route, head: tuple[bytes, bytes], body: Body, receive: Receive
@@ -200,8 +184,7 @@ class Proxy:
         if len(data) >= compression.LEAST and compression.wanted(request, status, headers):
             data, headers = compression.whole(data, headers)
         request.status, request.sent = status, len(data)
-        await send({"type": "http.response.start", "status": status, "headers": self._respond(request, headers)})
-        await send({"type": "http.response.body", "body": data})
+        await send_whole(request, status, self._respond(request, headers), data, send)
 
     async def _send_pieces(self, request: Request, connection: Connection, headers: list[Header], send: Send) -> None:
         compress: compression.Compressor | None = None
@@ -256,6 +239,31 @@ class Proxy:
         await send({"type": "http.response.body", "body": last if cutter.clean else b"", "more_body": False})
 
 
+async def send_whole(request: Request, status: int, headers: list[Header], body: bytes, send: Send) -> None:
+    """Send a whole answer: in one write where the server can."""
+    if request.exchange is not None and any(name == b"content-length" for name, _ in headers):
+        await request.exchange.respond(status, headers, body)
+        return
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+
+
+def _let_go(request: Request, pool: Pool, address: Address, connection: Connection) -> None:
+    if request.exchange is not None:
+        request.exchange.on_gone = None
+    pool.release(address, connection)
+
+
+async def _end(helpers: "list[asyncio.Task[None]]", connection: Connection) -> None:
+    """End what helped; an upstream that answered before it had the whole body is not used again."""
+    for helper in helpers:
+        if not helper.done():
+            connection.abort()
+            helper.cancel()
+    if helpers:
+        await asyncio.gather(*helpers, return_exceptions=True)
+
+
 async def _pump(connection: Connection, route: Route, body: Body, receive: Receive) -> None:
     """Pass the rest of a body on, no faster than the upstream takes it."""
     size = len(body.first)
@@ -299,9 +307,9 @@ def _chunk(data: bytes) -> bytes:
 
 def _nominated(headers: list[Header]) -> frozenset[bytes]:
     for name, value in headers:
-        if name == b"connection":
+        if name == b"connection" and value.lower() not in USUAL:
             return nominated(value)
-    return frozenset()
+    return NOTHING
 
 
 def _is_stream(headers: list[Header]) -> bool:

@@ -4,12 +4,13 @@ import re
 import time
 from typing import Any, Protocol
 
+from uuid_utils import uuid7
+
 from gateway.addresses import AddressBook, Client
 from gateway.headers import Header
 from gateway.plans import Plan
 from gateway.routes import Route
 from parley.identity import Principal
-from parley.ids import new_id
 from parley.limits import Limit, Session
 from parley.middleware import UNMATCHED
 
@@ -26,6 +27,9 @@ class Exchange(Protocol):
     """What the server tells about the client's connection."""
 
     on_gone: Any
+
+    async def respond(self, status: int, headers: list[Header], body: bytes) -> None:
+        """Send a whole answer at once."""
 
     def abort(self) -> None:
         """Close it at once."""
@@ -80,7 +84,7 @@ class Request:
         self._read_headers()
         found = self.found
         given = found.get(b"x-request-id")
-        self.request_id = given.decode() if given and _REQUEST_ID.match(given) else str(new_id())
+        self.request_id = given.decode() if given and _REQUEST_ID.match(given) else str(uuid7())
         self.exchange: Exchange | None = (scope.get("extensions") or {}).get("parley.exchange")
         peer = scope["client"][0] if scope.get("client") else ""
         self.client: Client
@@ -129,5 +133,5 @@ class Request:
         given = self.found.get(b"traceparent")
         if given and _TRACE.match(given):
             return given
-        trace = new_id().hex
-        return f"00-{trace}-{trace[16:]}-01".encode()
+        trace = uuid7().hex
+        return b"00-%b-%b-01" % (trace.encode(), trace[16:].encode())
