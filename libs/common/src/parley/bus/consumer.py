@@ -34,8 +34,8 @@ class Consumer:
         self._queue: AbstractQueue | None = None
         self._tag = ""
 
-    async def wait_consuming(self, timeout: float) -> bool:
-        """Wait at most ``timeout`` seconds until events are delivered; return whether they are."""
+    async def wait_consuming(self, timeout: float | None) -> bool:
+        """Wait at most ``timeout`` seconds (None: for ever) until events are delivered; return whether they are."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._consuming.wait()

@@ -25,6 +25,7 @@ LOG_MAX_AGE = "7D"
 LOG_MAX_BYTES = 2_000_000_000
 LOG_SEGMENT_BYTES = 100_000_000
 DEAD_MAX_BYTES = 1_000_000_000
+STRANGER_MAX_BYTES = 500_000_000
 DELIVERY_LIMIT = 20
 """Deliveries of one message by a quorum queue: above any consumer's own attempts, and never the broker's default."""
 
@@ -45,6 +46,14 @@ def queue_arguments(queue_type: QueueType) -> Arguments:
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         }
+    return arguments
+
+
+def stranger_arguments(queue_type: QueueType) -> Arguments:
+    """Return the arguments of a subscriber's queue: bounded, so that a forgotten one cannot fill the broker."""
+    arguments: Arguments = {"x-queue-type": queue_type, "x-max-length-bytes": STRANGER_MAX_BYTES}
+    if queue_type == "quorum":
+        arguments["x-delivery-limit"] = DELIVERY_LIMIT
     return arguments
 
 
