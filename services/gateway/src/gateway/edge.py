@@ -160,7 +160,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Take what uvicorn gives, and the edge."""
         super().__init__(config, server_state, app_state, _loop)
         self.edge = edge
-        self.head_bytes = self.head_fields = 0
+        self.head_bytes = self.head_fields = self.heads = 0
         self.in_head = True
         self.refusal: ParleyError | None = None
         self.deadline = time.monotonic() + edge.settings.header_timeout
@@ -191,10 +191,11 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if self.in_head and not self.head_bytes:
             self.deadline = time.monotonic() + self.edge.settings.header_timeout
-        before = self.in_head
+        heads = self.heads
         super().data_received(data)
         if self.in_head:
-            self.head_bytes += len(data) if before else 1
+            # After the end of a head these bytes may be anything; the next head's are counted field by field.
+            self.head_bytes += len(data) if self.heads == heads else 1
             if self.head_bytes > self.edge.settings.header_limit:
                 self._refuse(errors.HeadersTooLarge())
 
@@ -228,6 +229,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Check the framing, then start the app."""
         self.in_head, self.head_bytes = False, 0
+        self.heads += 1
         length, has_body = self._check_head()
         self.deadline = float("inf")
         self.body_began, self.body_bytes = (time.monotonic(), 0) if has_body else (None, 0)
