@@ -7,6 +7,7 @@ import jwt
 import pytest
 
 from parley.ids import new_id
+from parley.testing import eventually
 from parley.testing.client import Client
 from parley.testing.tokens import TestIssuer
 
@@ -80,18 +81,21 @@ async def test_a_turn_is_refused_and_nothing_is_stored_for(
     assert (await user.request("GET", "/api/v1/conversations")).json()["data"] == []
 
 
-async def test_a_deleted_conversation_takes_no_turn(user: Client) -> None:
-    conversation = (await user.chat("soon gone [[fake tokens=1]]"))["conversation_id"]
-    path = f"/api/v1/conversations/{conversation}"
-    await user.request("GET", f"{path}/messages?wait_for={conversation}")
+async def test_a_deleted_conversation_is_gone_and_soon_takes_no_turn(user: Client) -> None:
+    answer = await user.chat("soon gone [[fake tokens=1]]")
+    path = f"/api/v1/conversations/{answer['conversation_id']}"
+    await user.request("GET", f"{path}/messages?wait_for={answer['turn_id']}")
     deleted = await user.request("DELETE", path)
     assert deleted.status_code == 204, deleted.text
     is_problem(await user.request("GET", path), 404, "conversation_not_found")
-    is_problem(
-        await user.request("POST", "/api/v1/chat", json={"message": "hi", "conversation_id": conversation}),
-        404,
-        "conversation_not_found",
-    )
+    is_problem(await user.request("DELETE", path), 404, "conversation_not_found")
+    body = {"message": "hi [[fake tokens=1]]", "conversation_id": answer["conversation_id"]}
+
+    async def refused() -> bool:
+        response = await user.request("POST", "/api/v1/chat", json=body)
+        return response.status_code == 404 and response.json()["code"] == "conversation_not_found"
+
+    await eventually(refused)
 
 
 def forged(user: Client, **changes: Any) -> str:

@@ -11,9 +11,9 @@ from parley_local.ports import Ports
 READY = """
 Parley is ready ({seconds:.1f} s).
 
-  API         {url}            the one address clients use
-  Docs        {url}/docs       every operation; try them there
-  Status      {status}         (per service: +1 auth, +2 chat, +3 history)
+  API         {url}  (the one address clients use)
+  Docs        {url}/docs  (every operation, to be tried)
+  Status      {status}  (the next ports: auth, chat, history)
   Model       {model}
   Data, logs  {folder}
 

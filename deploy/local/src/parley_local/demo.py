@@ -26,4 +26,4 @@ def demo_login(folder: Path) -> Login:
 
 async def ensure_demo(auth: Wired, login: Login) -> None:
     """Make sure that the login has an account."""
-    await ensure_user(auth.accounts, auth.stores.users, username=login.username, password=login.password, email=EMAIL)
+    await ensure_user(auth, username=login.username, password=login.password, email=EMAIL)

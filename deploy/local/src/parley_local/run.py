@@ -13,7 +13,7 @@ from parley.settings import SettingsError
 from parley_local import checks, lock
 from parley_local.backends import has_provider, open_backends
 from parley_local.console import Console
-from parley_local.demo import demo_login, ensure_demo
+from parley_local.demo import demo_login
 from parley_local.model import DISPLAY_NAME
 from parley_local.ports import Ports, require_free
 from parley_local.rotating import RotatingFile
@@ -52,9 +52,8 @@ async def _run(settings: LocalSettings, folder: Path, ports: Ports) -> None:
     console.say("Starting Parley …")
     async with open_backends(settings, folder, console) as backends:
         plan = Plan(folder, ports, backends, _public_url(settings, ports))
-        async with open_stack(plan) as apps:
-            login = demo_login(folder)
-            await ensure_demo(apps["auth"].state.wired, login)
+        login = demo_login(folder)
+        async with open_stack(plan, login):
             model = "your provider" if has_provider(settings) else DISPLAY_NAME
             console.ready(ports, login, model=model, folder=str(folder))
             await wait_for_signal()

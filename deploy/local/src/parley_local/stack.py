@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import chat.main
-import chat.wiring
-
 import auth.main
 import auth.settings
 import auth.wiring
+import chat.main
 import chat.settings
+import chat.wiring
 import gateway.main
 import gateway.settings
 import history.main
@@ -27,6 +26,7 @@ from parley.bus.memory import MemoryBus
 from parley.lifespan import lifespan
 from parley.settings import ServiceSettings, load
 from parley_local.backends import Backends, encryption_key, internal_secrets
+from parley_local.demo import Login, ensure_demo
 from parley_local.model import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
 from parley_local.ports import HOST, Ports
 
@@ -129,17 +129,17 @@ START_ORDER: tuple[Callable[[Plan, MemoryBus], Service], ...] = (
 
 
 @contextlib.asynccontextmanager
-async def open_stack(plan: Plan) -> AsyncIterator[dict[str, Any]]:
-    """Serve all four services; at the end they drain one after the other. Yields the apps by name."""
+async def open_stack(plan: Plan, login: Login) -> AsyncIterator[None]:
+    """Serve all four services, the login known before the door opens; at the end they drain one after the other."""
     bus = MemoryBus(QUEUES)
     async with contextlib.AsyncExitStack() as stack:
-        apps = {}
         for make in START_ORDER:
             service = make(plan, bus)
             await stack.enter_async_context(lifespan(service.app))
+            if make is auth_service:
+                await ensure_demo(service.app.state.wired, login)
             await stack.enter_async_context(_serving(service))
-            apps[service.settings.service] = service.app
-        yield apps
+        yield
 
 
 @contextlib.asynccontextmanager
