@@ -7,6 +7,7 @@ place in the caller's own list, and every query asks for the caller's rows.
 import base64
 import binascii
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,7 @@ _DIGEST = 6
 _LARGEST = 2**62
 
 
-def encode(kind: str, values: Sequence[str | int | None]) -> str:
+def encode(kind: str, values: Sequence[str | float | None]) -> str:
     """Return the cursor of a place in the list ``kind``."""
     body = orjson.dumps(list(values))
     return base64.urlsafe_b64encode(_digest(kind, body) + body).rstrip(b"=").decode()
@@ -36,7 +37,7 @@ def decode(kind: str, cursor: str, types: Sequence[type]) -> list[Any]:
         if raw[:_DIGEST] != _digest(kind, body):
             raise InvalidCursor
         return [_READ[wanted](value) for wanted, value in zip(types, values, strict=True)]
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+    except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError):
         raise InvalidCursor from None
 
 
@@ -46,11 +47,20 @@ def _integer(value: Any) -> int:
     return value
 
 
+def _number(value: Any) -> float:
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise ValueError
+    return value
+
+
 def _moment(value: Any) -> datetime:
-    return datetime.fromisoformat(value).astimezone(UTC)
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment.astimezone(UTC)
 
 
-_READ: dict[type, Callable[[Any], Any]] = {int: _integer, str: str, UUID: UUID, datetime: _moment}
+_READ: dict[type, Callable[[Any], Any]] = {int: _integer, float: _number, str: str, UUID: UUID, datetime: _moment}
 
 
 def _digest(kind: str, body: bytes) -> bytes:

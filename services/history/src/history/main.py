@@ -5,7 +5,7 @@ import sys
 from fastapi import FastAPI
 
 from history import VERSION
-from history.api import conversations, internal
+from history.api import conversations, internal, reading, transfer
 from history.settings import HistorySettings
 from history.wiring import wire as wire_history
 from parley import server
@@ -24,7 +24,7 @@ def create_app(settings: HistorySettings | None = None, *, wire: Wire[HistorySet
         version=VERSION,
         description=DESCRIPTION,
         wire=wire,
-        routers=(conversations.router, internal.router),
+        routers=(transfer.router, conversations.router, reading.router, internal.router),
         larger_bodies={"/api/v1/conversations/import": settings.import_limit},
     )
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from history.schemas import Archived, Conversation, Message, Owner, TurnDigest
+from history.schemas import Archived, Conversation, Message, Owner, Role, TurnDigest, UsageGroup, UsageRow
+from history.terms import Wanted
 from parley.cloudevents import CloudEvent
 from parley.events import ConversationDeleted, TurnEnded, TurnStarted, UserErased
 
@@ -75,6 +76,10 @@ class Conversations(Protocol):
         """Hold a conversation of the person, in a transaction that ends with the context."""
         ...
 
+    async def every(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
+        """Return the person's conversations by id: an order that changes meanwhile do not disturb."""
+        ...
+
     async def owner(self, conversation_id: UUID) -> Owner | None:
         """Return whose a conversation is or was."""
         ...
@@ -108,8 +113,8 @@ class Messages(Protocol):
 class Turns(Protocol):
     """The turns, with or without text."""
 
-    async def ended(self, conversation_id: UUID, turn_id: UUID) -> bool:
-        """Say whether a turn of the conversation is stored to its end."""
+    async def ended(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> bool:
+        """Say whether a turn of the person's conversation is stored to its end."""
         ...
 
     async def known(self, turn_ids: Collection[UUID]) -> list[UUID]:
@@ -118,4 +123,142 @@ class Turns(Protocol):
 
     async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, TurnDigest]:
         """Return what is stored of the turns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """What somebody looks for."""
+
+    text: str
+    role: Role | None = None
+    conversation_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlace:
+    """Where a result stands in the order of results."""
+
+    score: float
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message that matches, and the English stems that made it match."""
+
+    place: SearchPlace
+    conversation_id: UUID
+    title: str | None
+    role: Role
+    content: str
+    stems: tuple[str, ...]
+
+
+class Search(Protocol):
+    """Full text search."""
+
+    async def find(
+        self, user_id: UUID, wanted: Wanted, query: SearchQuery, after: SearchPlace | None, limit: int
+    ) -> list[Found]:
+        """Return the person's messages that hold every term, the best first."""
+        ...
+
+
+Grouping = Literal["day", "model", "conversation"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """Which usage is asked for: from a date to (without) a date in a time zone."""
+
+    user_id: UUID
+    since: date
+    until: date
+    tz: str
+    group: Grouping
+
+
+class UsageStore(Protocol):
+    """What turns used."""
+
+    async def zones(self) -> frozenset[str]:
+        """Return the names of the time zones."""
+        ...
+
+    async def today(self, tz: str) -> date:
+        """Return the date it is now in a time zone."""
+        ...
+
+    async def groups(self, query: UsageQuery) -> list[UsageGroup]:
+        """Return the usage by group."""
+        ...
+
+    async def total(self, query: UsageQuery) -> UsageRow:
+        """Return the usage of all groups together."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEntry:
+    """A position in a person's feed; its event is None once it may no longer be shown."""
+
+    position: int
+    event: CloudEvent | None
+
+
+class Feed(Protocol):
+    """Each person's events, in the order they were committed."""
+
+    async def head(self, user_id: UUID) -> int:
+        """Return the newest position, 0 when there is none."""
+        ...
+
+    async def after(self, user_id: UUID, position: int, limit: int) -> list[FeedEntry]:
+        """Return what follows a position."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DraftMessage:
+    """A message that is to be imported; keys are its file's own."""
+
+    key: str
+    parent: str | None
+    role: Role
+    content: str
+    created_at: datetime | None = None
+    status: str = "completed"
+    model: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A conversation that is to be imported."""
+
+    title: str | None
+    messages: list[DraftMessage]
+    created_at: datetime | None = None
+    active: str | None = None
+    archived: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Imports(Protocol):
+    """Stores what is imported."""
+
+    async def store(self, user_id: UUID, draft: Draft) -> tuple[UUID, str | None]:
+        """Store a conversation whose messages come after their parents; returns its new id and title."""
+        ...
+
+
+class Janitor(Protocol):
+    """Removes what has served its time."""
+
+    async def sweep(self) -> int:
+        """Remove one batch of everything; returns how many rows went."""
         ...

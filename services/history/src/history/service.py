@@ -135,16 +135,17 @@ class MessageService:
     async def page(self, user_id: UUID, conversation_id: UUID, query: MessageQuery) -> Page[Message]:
         """Return a page of the active branch or of the whole tree; raises ConversationNotFound."""
         if query.wait_for:
-            await self._wait(conversation_id, query.wait_for)
+            # Before the question whose it is: the turn may be the first of its conversation. Strangers wait in vain.
+            await self._wait(user_id, conversation_id, query.wait_for)
         conversation = await self._conversations.get(user_id, conversation_id)
         if query.tree:
             return await self._tree(conversation_id, query)
         return await self._branch(conversation, query)
 
-    async def _wait(self, conversation_id: UUID, turn_id: UUID) -> None:
+    async def _wait(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> None:
         with self._changes.watch_turn(turn_id) as may_have_ended, contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._longest_wait):
-                while not await self._turns.ended(conversation_id, turn_id):
+                while not await self._turns.ended(user_id, conversation_id, turn_id):
                     await may_have_ended.wait()
                     may_have_ended.clear()
 

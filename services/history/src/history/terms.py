@@ -5,6 +5,7 @@ A trigram index cannot do this: two-character words, the most common in Chinese,
 
 import re
 import unicodedata
+from dataclasses import dataclass
 
 INDEXED = 100_000
 """Characters of a message that can be found; what comes later is stored, not indexed."""
@@ -17,7 +18,9 @@ _SPACELESS = (
     "\uac00-\ud7af"  # Hangul
 )
 RUN = re.compile(f"[{_SPACELESS}]+")
-WORD = re.compile(rf"[^\W_{_SPACELESS}]+")
+LETTER = rf"[^\W_{_SPACELESS}]"
+"""The pattern of a letter or digit of a script that does put spaces between words."""
+WORD = re.compile(f"{LETTER}+")
 
 
 def normalised(text: str) -> str:
@@ -25,13 +28,47 @@ def normalised(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def bigrams(text: str) -> list[str]:
-    """Return the index terms of the spaceless runs: each pair of neighbours, and the last character alone."""
+def terms(text: str) -> tuple[str, list[str]]:
+    """Return what the index holds of a message: its words, a space between them, and its bigrams."""
+    plain = normalised(text[:INDEXED])
+    return " ".join(WORD.findall(plain)), bigrams(plain)
+
+
+def bigrams(plain: str) -> list[str]:
+    """Return the terms of the spaceless runs: each pair of neighbours, and the last character alone."""
     found: dict[str, None] = {}
-    for match in RUN.finditer(normalised(text[:INDEXED])):
+    for match in RUN.finditer(plain):
         run = match[0]
         for i in range(len(run)):
             found[run[i : i + 2]] = None
         if len(found) >= MAX_BIGRAMS:
             break
     return list(found)[:MAX_BIGRAMS]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The terms of a query."""
+
+    words: tuple[str, ...]
+    runs: tuple[str, ...]
+
+    def lexemes(self) -> str:
+        """Return the words as a Postgres query; the last one also stands for words that begin with it."""
+        return " & ".join(f"'{word}'{':*' if i == len(self.words) else ''}" for i, word in enumerate(self.words, 1))
+
+    def pairs(self) -> str:
+        """Return the runs as a Postgres query."""
+        return " & ".join(_pairs(run) for run in self.runs)
+
+
+def wanted(query: str) -> Wanted:
+    """Return the terms of what somebody searches for."""
+    plain = normalised(query)
+    return Wanted(tuple(WORD.findall(plain)), tuple(RUN.findall(plain)))
+
+
+def _pairs(run: str) -> str:
+    if len(run) == 1:
+        return f"'{run}':*"
+    return " & ".join(f"'{run[i : i + 2]}'" for i in range(len(run) - 1))

@@ -1,19 +1,30 @@
 """Opens and closes everything history needs."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from history.adapters.conversations import PostgresConversations
+from history.adapters.feed import PostgresFeed
+from history.adapters.imports import PostgresImports
+from history.adapters.janitor import PostgresJanitor
 from history.adapters.messages import PostgresMessages, PostgresTurns
 from history.adapters.projection import PostgresProjection
+from history.adapters.search import PostgresSearch
+from history.adapters.usage import PostgresUsage
 from history.changes import Changes
+from history.export import ExportService
+from history.feed import FeedService
 from history.handlers import Handlers, consumer, outcomes_counter
+from history.importing import ImportService
 from history.plans import read_retention
-from history.ports import Conversations, Turns
+from history.ports import Conversations, Janitor, Turns
+from history.search import SearchService
 from history.service import ConversationService, MessageService
 from history.settings import HistorySettings
-from parley.backing import open_backing
+from history.usage import UsageService
+from parley.backing import Backing, open_backing
 from parley.bus.ports import Bus
 from parley.identity import Verifier
 from parley.runtime import Runtime
@@ -27,9 +38,13 @@ class Wired:
     verifier: Verifier
     conversations: ConversationService
     messages: MessageService
+    search: SearchService
+    usage: UsageService
+    export: ExportService
+    imports: ImportService
+    feed: FeedService
     stored: Conversations
     turns: Turns
-    changes: Changes
 
 
 @contextlib.asynccontextmanager
@@ -37,22 +52,45 @@ async def wire(settings: HistorySettings, runtime: Runtime, *, bus: Bus | None =
     """Open history; ``bus`` is given when several services share a process."""
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
-        changes = Changes()
-        stored, turns = PostgresConversations(backing.pool), PostgresTurns(backing.pool)
-        conversations = ConversationService(
-            stored,
-            changes,
-            retention=read_retention(settings.plans_file, settings.retention_days),
-            hint=backing.relay.hint,
-        )
-        messages = MessageService(conversations, PostgresMessages(backing.pool), turns, changes)
-        handlers = Handlers(
-            PostgresProjection(backing.pool),
-            changes,
-            hint=backing.relay.hint,
-            outcomes=outcomes_counter(runtime.metrics.registry),
-        )
-        await stack.enter_async_context(background("changes", lambda: changes.poll(turns), service=runtime.service))
+        changes, turns = Changes(), PostgresTurns(backing.pool)
+        janitor = PostgresJanitor(backing.pool, feed_retention=settings.feed_retention_hours * 3600)
+        for name, loop in (
+            ("changes", lambda: changes.poll(turns)),
+            ("janitor", lambda: sweep(janitor, settings.purge_interval)),
+        ):
+            await stack.enter_async_context(background(name, loop, service=runtime.service))
         if settings.run_consumer:
-            await stack.enter_async_context(consumer(backing.bus, handlers))
-        yield Wired(backing.verifier, conversations, messages, stored, turns, changes)
+            await stack.enter_async_context(consumer(backing.bus, _handlers(backing, runtime, changes)))
+        yield _services(settings, runtime, backing, changes)
+
+
+async def sweep(janitor: Janitor, interval: float) -> None:
+    """Let the janitor remove everything that is due, every ``interval`` seconds; never returns by itself."""
+    while True:
+        while await janitor.sweep():
+            await asyncio.sleep(0)
+        await asyncio.sleep(interval)
+
+
+def _handlers(backing: Backing, runtime: Runtime, changes: Changes) -> Handlers:
+    outcomes = outcomes_counter(runtime.metrics.registry)
+    return Handlers(PostgresProjection(backing.pool), changes, hint=backing.relay.hint, outcomes=outcomes)
+
+
+def _services(settings: HistorySettings, runtime: Runtime, backing: Backing, changes: Changes) -> Wired:
+    pool, hint = backing.pool, backing.relay.hint
+    stored, messages, turns = PostgresConversations(pool), PostgresMessages(pool), PostgresTurns(pool)
+    retention = read_retention(settings.plans_file, settings.retention_days)
+    conversations = ConversationService(stored, changes, retention=retention, hint=hint)
+    return Wired(
+        verifier=backing.verifier,
+        conversations=conversations,
+        messages=MessageService(conversations, messages, turns, changes),
+        search=SearchService(PostgresSearch(pool)),
+        usage=UsageService(PostgresUsage(pool)),
+        export=ExportService(conversations, stored, messages),
+        imports=ImportService(PostgresImports(pool), changes, hint=hint),
+        feed=FeedService(PostgresFeed(pool), changes, drained=runtime.lifecycle.drained),
+        stored=stored,
+        turns=turns,
+    )

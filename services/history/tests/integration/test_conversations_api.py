@@ -128,7 +128,6 @@ async def test_what_is_somebody_elses_unknown_or_malformed_is_the_same_404(
             ("PATCH", "", {"title": "Mine now"}),
             ("DELETE", "", None),
             ("GET", "/messages", None),
-            ("GET", f"/messages?wait_for={one.turn_id}", None),
         ):
             response = await eve.ask(method, f"{LIST}/{name}{tail}", **({"json": body} if body else {}))
             assert (response.status_code, response.json()["code"]) == (404, "conversation_not_found"), (name, method)

@@ -123,6 +123,31 @@ async def test_waiting_sees_what_another_process_stores(
         assert (await asyncio.wait_for(waiting, 1.5))["data"][-1]["status"] == "completed"
 
 
+async def test_waiting_works_for_the_first_turn_of_a_conversation_that_is_not_known_yet(
+    world: Any, turn: Callable[..., Any]
+) -> None:
+    one = turn()
+    waiting = asyncio.create_task(world.person(one.user_id).get(_path(one), wait_for=str(one.turn_id)))
+    await asyncio.wait({waiting}, timeout=0.2)
+    await world.tell(one.ended())
+    assert len((await waiting)["data"]) == 2
+
+
+async def test_how_long_a_stranger_waits_does_not_tell_whether_the_turn_exists(
+    world: Any, turn: Callable[..., Any]
+) -> None:
+    one, unknown = turn(), turn()
+    await world.tell(one.ended())
+    eve = world.person()
+
+    async def seconds(which: Any) -> float:
+        began = time.monotonic()
+        await eve.get(_path(which), 404, wait_for=str(which.turn_id))
+        return time.monotonic() - began
+
+    assert min(await asyncio.gather(seconds(one), seconds(unknown))) > 1.9
+
+
 async def test_waiting_for_a_turn_that_does_not_come_answers_after_two_seconds(
     world: Any, turn: Callable[..., Any]
 ) -> None:

@@ -20,6 +20,8 @@ WHERE c.user_id = $1 AND c.deleted_at IS NULL
   AND ($3::text IS NULL OR strpos(lower(c.title), lower($3)) > 0)
   AND ($4::timestamptz IS NULL OR (c.updated_at, c.id) < ($4, $5::uuid))
 ORDER BY c.updated_at DESC, c.id DESC LIMIT $6"""
+_EVERY = f"""{rows.CONVERSATION}
+WHERE c.user_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3"""
 _OWNER = """
 SELECT user_id, deleted_at IS NOT NULL AS deleted, last_number FROM conversations WHERE id = $1
 UNION ALL SELECT user_id, true, 0 FROM conversation_tombstones WHERE conversation_id = $1
@@ -61,6 +63,11 @@ class PostgresConversations:
                 _PAGE, wanted.user_id, _ARCHIVED[wanted.archived], wanted.title_part, moment, last, limit
             )
         return [rows.conversation(row) for row in found]
+
+    async def every(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
+        """Return the person's conversations by id: an order that changes meanwhile do not disturb."""
+        with translated():
+            return [rows.conversation(row) for row in await self._pool.fetch(_EVERY, user_id, after, limit)]
 
     @contextlib.asynccontextmanager
     async def change(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["HeldConversation | None"]:

@@ -30,7 +30,9 @@ WHERE m.conversation_id = $1 AND ($2::bigint IS NULL
 ORDER BY m.number {{order}}, CASE m.role WHEN 'user' THEN 0 ELSE 1 END {{order}}, m.id {{order}} LIMIT $5"""
 _TREE_ASCENDING = _TREE.format(compare=">", order="ASC")
 _TREE_DESCENDING = _TREE.format(compare="<", order="DESC")
-_ENDED = "SELECT EXISTS (SELECT FROM turns WHERE id = $1 AND conversation_id = $2 AND status <> 'running')"
+_ENDED = """
+SELECT EXISTS (SELECT FROM turns WHERE id = $1 AND conversation_id = $2 AND user_id = $3
+    AND status <> 'running')"""
 _ENDED_OF = "SELECT id FROM turns WHERE id = ANY($1::uuid[]) AND status <> 'running'"
 _HEADS = "SELECT user_id, position FROM feed_heads WHERE user_id = ANY($1::uuid[])"
 _KNOWN = """
@@ -95,10 +97,10 @@ class PostgresTurns:
         """Take the pool of history's database."""
         self._pool = pool
 
-    async def ended(self, conversation_id: UUID, turn_id: UUID) -> bool:
-        """Say whether a turn of the conversation is stored to its end."""
+    async def ended(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> bool:
+        """Say whether a turn of the person's conversation is stored to its end."""
         with translated():
-            return bool(await self._pool.fetchval(_ENDED, turn_id, conversation_id))
+            return bool(await self._pool.fetchval(_ENDED, turn_id, conversation_id, user_id))
 
     async def known(self, turn_ids: Collection[UUID]) -> list[UUID]:
         """Return those of the turns that need not be sent again."""

@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from history.ports import ForeignTurn, Outcome
-from history.terms import bigrams
+from history.terms import terms
 from history.titles import title_from
 from parley import outbox
 from parley.cloudevents import CloudEvent
@@ -18,7 +18,7 @@ from parley.times import now
 ERASURE_TIMEOUT = 50.0
 """Seconds for one statement of an erasure: a person may have millions of messages."""
 
-_PROJECT = "SELECT project_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+_PROJECT = "SELECT project_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 _OWN_CONVERSATIONS = """
     SELECT id FROM conversations WHERE user_id = $1
     UNION SELECT conversation_id FROM conversation_tombstones WHERE user_id = $1"""
@@ -84,8 +84,8 @@ def _arguments(event: CloudEvent, data: TurnStarted | TurnEnded) -> tuple[Any, .
         event.traceparent,
         data.model_dump(mode="json"),
         title,
-        bigrams(question),
-        bigrams(answer),
+        *terms(question),
+        *terms(answer),
         new_id(),
         _created(data, title),
     )

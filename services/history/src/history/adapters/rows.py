@@ -15,7 +15,8 @@ SELECT c.*,
 FROM conversations AS c"""
 MESSAGE = """
 SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.content, m.tool_calls, m.status,
-    m.created_at, t.finish_reason, t.model, t.prompt_tokens, t.completion_tokens, t.total_tokens, t.cached_tokens,
+    m.created_at, t.finish_reason, coalesce(t.model, m.imported_model) AS model, t.prompt_tokens,
+    t.completion_tokens, t.total_tokens, t.cached_tokens,
     t.reasoning_tokens, t.estimated, t.cost
 FROM messages AS m LEFT JOIN turns AS t ON t.id = m.id"""
 

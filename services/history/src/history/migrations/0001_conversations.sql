@@ -4,7 +4,7 @@ CREATE TABLE conversations (
     id uuid PRIMARY KEY,
     user_id uuid NOT NULL,
     title text,
-    title_source text NOT NULL DEFAULT 'auto' CHECK (title_source IN ('auto', 'user', 'import')),
+    title_source text NOT NULL DEFAULT 'auto' CHECK (title_source IN ('auto', 'user')),
     title_number integer,
     archived boolean NOT NULL DEFAULT false,
     model text,
@@ -40,7 +40,8 @@ CREATE TABLE messages (
     status text NOT NULL,
     system_prompt text,
     created_at timestamptz NOT NULL,
-    search tsvector
+    search tsvector,
+    imported_model text
 );
 CREATE INDEX messages_in_order ON messages (conversation_id, number, (CASE role WHEN 'user' THEN 0 ELSE 1 END), id);
 CREATE INDEX messages_children ON messages (conversation_id, parent_id);
@@ -149,8 +150,9 @@ CREATE FUNCTION feed_own(event uuid, person uuid, conversation uuid) RETURNS voi
 $$;
 
 -- What the search index holds of a message: its owner (so that the index never leaves one person's messages), its
--- words as they are and as English stems, and its bigrams of scripts without spaces.
-CREATE FUNCTION search_terms(person uuid, body text, bigrams text[]) RETURNS tsvector LANGUAGE sql IMMUTABLE AS $$
+-- words as they are and as English stems, and the bigrams of scripts without spaces. Words and bigrams are found by the
+-- service, which finds those of a query in the same way.
+CREATE FUNCTION search_terms(person uuid, words text, bigrams text[]) RETURNS tsvector LANGUAGE sql IMMUTABLE AS $$
     SELECT array_to_tsvector(array['user:' || person] || bigrams)
-        || to_tsvector('pg_catalog.simple', body) || to_tsvector('pg_catalog.english', body)
+        || to_tsvector('pg_catalog.simple', words) || to_tsvector('pg_catalog.english', words)
 $$;

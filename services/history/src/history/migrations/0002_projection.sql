@@ -28,8 +28,9 @@ END
 $$;
 
 -- Returns NULL when nothing changed, else how many messages are new.
-CREATE FUNCTION store_messages(e jsonb, question_bigrams text[], answer_bigrams text[])
-RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION store_messages(
+    e jsonb, question_words text, question_bigrams text[], answer_words text, answer_bigrams text[]
+) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     question jsonb := nullif(e->'user_message', 'null');
     owner uuid := (e->>'user_id')::uuid;
@@ -43,7 +44,7 @@ BEGIN
         INSERT INTO messages VALUES (
             (question->>'id')::uuid, (e->>'conversation_id')::uuid, owner, (e->>'turn_id')::uuid,
             (e->>'number')::integer, (e->>'parent_id')::uuid, 'user', question->>'content', NULL, 'completed', NULL,
-            (question->>'created_at')::timestamptz, search_terms(owner, left(question->>'content', 100000), question_bigrams)
+            (question->>'created_at')::timestamptz, search_terms(owner, question_words, question_bigrams)
         )
         ON CONFLICT (id) DO UPDATE SET
             turn_id = EXCLUDED.turn_id, number = EXCLUDED.number, parent_id = EXCLUDED.parent_id,
@@ -59,7 +60,7 @@ BEGIN
         (question->>'id')::uuid, 'assistant', coalesce(e#>>'{message,content}', ''), nullif(e#>'{message,tool_calls}', 'null'),
         coalesce(e->>'status', 'running'), e->>'system_prompt',
         coalesce(e#>>'{message,created_at}', e->>'finished_at', e->>'started_at')::timestamptz,
-        CASE WHEN ended THEN search_terms(owner, left(coalesce(e#>>'{message,content}', ''), 100000), answer_bigrams) END
+        CASE WHEN ended THEN search_terms(owner, answer_words, answer_bigrams) END
     )
     ON CONFLICT (id) DO UPDATE SET
         parent_id = coalesce(EXCLUDED.parent_id, messages.parent_id), content = EXCLUDED.content,
@@ -76,7 +77,8 @@ $$;
 -- Returns what became of the event: stored, unchanged, usage (no text is kept), deleted or erased (nothing is).
 CREATE FUNCTION project_turn(
     event_id uuid, event_name text, event_source text, event_time timestamptz, event_key text, event_sequence bigint,
-    trace text, e jsonb, auto_title text, question_bigrams text[], answer_bigrams text[], created_id uuid, created jsonb
+    trace text, e jsonb, auto_title text, question_words text, question_bigrams text[], answer_words text, answer_bigrams text[],
+    created_id uuid, created jsonb
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     owner uuid := (e->>'user_id')::uuid;
@@ -121,7 +123,7 @@ BEGIN
     VALUES (conversation, owner, coalesce((e#>>'{user_message,created_at}')::timestamptz, happened), happened, 0)
     ON CONFLICT DO NOTHING;
     newly_created := FOUND;
-    added := store_messages(e, question_bigrams, answer_bigrams);
+    added := store_messages(e, question_words, question_bigrams, answer_words, answer_bigrams);
     IF added IS NULL AND NOT turn_changed THEN
         RETURN 'unchanged';
     END IF;

@@ -1,0 +1,122 @@
+"""Storing imported conversations."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from history.ports import Draft, DraftMessage
+from history.terms import terms
+from history.titles import title_from
+from parley import outbox
+from parley.errors import NotFound
+from parley.events import ConversationCreated
+from parley.ids import new_id
+from parley.postgres import Connection, Pool, translated
+from parley.times import now
+
+_ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
+_CONVERSATION = """
+INSERT INTO conversations (id, user_id, title, title_source, title_number, archived, model, message_count, last_number,
+    last_turn_id, active_message_id, active_number, metadata, created_at, updated_at, last_message_at)
+VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $7, $8, $8, $7, $9, $10, $11, $12)"""
+_MESSAGE = """
+INSERT INTO messages (id, conversation_id, user_id, turn_id, number, parent_id, role, content, tool_calls, status,
+    created_at, search, imported_model)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, search_terms($3, $12, $13), $14)"""
+
+
+class PostgresImports:
+    """Stores what is imported, with new ids."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Take the pool of history's database."""
+        self._pool = pool
+
+    async def store(self, user_id: UUID, draft: Draft) -> tuple[UUID, str | None]:
+        """Store a conversation whose messages come after their parents; returns its new id and title."""
+        conversation_id = new_id()
+        ids = {message.key: new_id() for message in draft.messages}
+        rows = _message_rows(user_id, conversation_id, draft, ids)
+        title = draft.title or _first_title(draft)
+        with translated():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute("SELECT lock_person($1)", user_id)
+                if await connection.fetchval(_ERASED, user_id):
+                    raise NotFound
+                await connection.execute(_CONVERSATION, *_conversation_row(user_id, conversation_id, title, draft, ids))
+                await connection.executemany(_MESSAGE, rows)
+                await _announce(connection, user_id, conversation_id, title, draft)
+        return conversation_id, title
+
+
+async def _announce(
+    connection: Connection, user_id: UUID, conversation_id: UUID, title: str | None, draft: Draft
+) -> None:
+    created = ConversationCreated(
+        conversation_id=conversation_id,
+        user_id=user_id,
+        origin="import",
+        title=title,
+        metadata=draft.metadata,
+        created_at=draft.created_at or now(),
+    )
+    event_id = await outbox.append(connection, "conversation.created", created, subject=conversation_id)
+    await connection.execute("SELECT feed_own($1, $2, $3)", event_id, user_id, conversation_id)
+
+
+def _first_title(draft: Draft) -> str | None:
+    return next((title_from(message.content) for message in draft.messages if message.role == "user"), None)
+
+
+def _conversation_row(
+    user_id: UUID, conversation_id: UUID, title: str | None, draft: Draft, ids: Mapping[str, UUID]
+) -> tuple[Any, ...]:
+    models = [message.model for message in draft.messages if message.model]
+    active = ids.get(draft.active or "", ids[draft.messages[-1].key])
+    times = [message.created_at for message in draft.messages if message.created_at]
+    began = draft.created_at or min(times, default=now())
+    return (
+        conversation_id,
+        user_id,
+        title,
+        "user" if draft.title else "auto",
+        draft.archived,
+        models[-1] if models else None,
+        len(draft.messages),
+        active,
+        draft.metadata,
+        began,
+        now(),
+        max(times, default=began),
+    )
+
+
+def _message_rows(user_id: UUID, conversation_id: UUID, draft: Draft, ids: Mapping[str, UUID]) -> list[tuple[Any, ...]]:
+    moment = draft.created_at or now()
+    rows = []
+    for number, message in enumerate(draft.messages, 1):
+        moment = message.created_at or moment
+        rows.append(_message_row(user_id, conversation_id, number, message, ids, moment))
+    return rows
+
+
+def _message_row(
+    user_id: UUID, conversation_id: UUID, number: int, message: DraftMessage, ids: Mapping[str, UUID], moment: datetime
+) -> tuple[Any, ...]:
+    own = ids[message.key]
+    return (
+        own,
+        conversation_id,
+        user_id,
+        own if message.role == "assistant" else None,
+        number,
+        ids.get(message.parent) if message.parent is not None else None,
+        message.role,
+        message.content,
+        message.tool_calls,
+        message.status,
+        moment,
+        *terms(message.content),
+        message.model,
+    )

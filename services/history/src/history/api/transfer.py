@@ -1,0 +1,59 @@
+"""Export and import."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from history.api.parameters import NOT_FOUND, Reader, Services, Writer
+from history.export import MEDIA_TYPES, ExportService, Format, disposition
+from history.importing import ImportService
+from history.schemas import ImportReport
+from history.service import path_id
+from parley.app import is_json
+from parley.errors import UnsupportedMediaType
+
+router = APIRouter(prefix="/api/v1", tags=["transfer"])
+
+LINES = "application/x-ndjson"
+IMPORT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {}}, LINES: {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get("/conversations/{conversation_id}/export", response_class=StreamingResponse, responses=NOT_FOUND)
+async def export_conversation(
+    conversation_id: str,
+    user: Reader,
+    services: Services,
+    format: Format = "json",  # noqa: A002 - the contract's name
+) -> StreamingResponse:
+    """Download a conversation: every branch as JSON, or the active one as Markdown."""
+    service: ExportService = services.export
+    conversation = await service.find(user.user_id, path_id(conversation_id))
+    headers = {"Content-Disposition": disposition(conversation, format)}
+    return StreamingResponse(service.write(conversation, format), media_type=MEDIA_TYPES[format], headers=headers)
+
+
+@router.get("/export", response_class=StreamingResponse)
+async def export_everything(user: Reader, services: Services) -> StreamingResponse:
+    """Download every conversation of the caller, a JSON object a line."""
+    service: ExportService = services.export
+    headers = {"Content-Disposition": 'attachment; filename="conversations.ndjson"'}
+    return StreamingResponse(service.everything(user.user_id), media_type=LINES, headers=headers)
+
+
+@router.post("/conversations/import", status_code=201, openapi_extra=IMPORT_BODY)
+async def import_conversations(request: Request, user: Writer, services: Services, response: Response) -> ImportReport:
+    """Import Parley's own exports or ChatGPT's, with new ids; what cannot be imported is listed."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != LINES and not is_json(media_type):
+        raise UnsupportedMediaType
+    service: ImportService = services.imports
+    report = await service.run(user.user_id, await request.body(), lines=media_type == LINES)
+    only = f"/{report.imported[0].conversation_id}" if len(report.imported) == 1 else ""
+    response.headers["Location"] = f"/api/v1/conversations{only}"
+    return report

@@ -1,0 +1,188 @@
+"""The event feed, over a real socket."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from parley.server import free_socket, make_server
+from parley.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+PATH = "/api/v1/events"
+
+
+class Reader:
+    """Collects the blocks of a stream."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url, self.headers = url, {"Authorization": f"Bearer {token}"}
+        self.blocks: list[dict[str, str]] = []
+        self.status = 0
+        self.ended = asyncio.Event()
+
+    async def read(self, **params: str) -> None:
+        async with (
+            httpx2.AsyncClient(timeout=30) as client,
+            client.stream("GET", f"{self.url}{PATH}", params=params, headers=self.headers) as response,
+        ):
+            self.status = response.status_code
+            block: dict[str, str] = {}
+            async for line in response.aiter_lines():
+                if line:
+                    name, _, value = line.partition(": ")
+                    block[name] = value
+                else:
+                    self.blocks.append(block)
+                    block = {}
+        self.ended.set()
+
+    @property
+    def events(self) -> list[dict[str, str]]:
+        return [block for block in self.blocks if "event" in block]
+
+    @contextlib.asynccontextmanager
+    async def reading(self, **params: str) -> AsyncIterator["Reader"]:
+        task = asyncio.create_task(self.read(**params))
+        try:
+            await eventually(lambda: self.blocks)
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _served(world: Any) -> AsyncIterator[str]:
+    bound = free_socket()
+    server = make_server(world.app, world.settings)
+    server.config.lifespan = "off"
+    running = asyncio.create_task(server.serve(sockets=[bound]))
+    await eventually(lambda: server.started)
+    try:
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running
+
+
+@pytest.fixture
+async def url(world: Any) -> AsyncIterator[str]:
+    async with _served(world) as found:
+        yield found
+
+
+def _reader(world: Any, url: str, user_id: Any) -> Reader:
+    return Reader(url, world.issuer.token(user_id))
+
+
+async def test_a_reader_sees_its_own_events_as_they_are_committed_and_nobody_elses(
+    world: Any, url: str, turn: Callable[..., Any]
+) -> None:
+    one, other = turn(), turn()
+    async with _reader(world, url, one.user_id).reading() as reader:
+        assert "id" in reader.blocks[0]
+        await world.tell(one.started(), other.ended(), one.ended())
+        path = f"/api/v1/conversations/{one.conversation_id}"
+        await world.person(one.user_id).ask("PATCH", path, json={"title": "New"})
+        await eventually(lambda: len(reader.events) == 4)
+    assert [e["event"] for e in reader.events] == [
+        "conversation.created",
+        "conversation.turn.started",
+        "conversation.turn.completed",
+        "conversation.updated",
+    ]
+    updated = orjson.loads(reader.events[-1]["data"])
+    assert updated["type"] == "io.parley.conversation.updated.v1"
+    assert (updated["source"], updated["subject"]) == ("/services/history", str(one.conversation_id))
+    assert updated["data"]["changed"] == {"title": "New"}
+    assert updated["sequence"] == "00000000000000000002"
+    stored = await world.pool.fetch("SELECT id FROM outbox WHERE partition_key = $1", str(one.conversation_id))
+    assert updated["id"] in {str(row["id"]) for row in stored}
+
+
+async def test_a_reader_that_comes_back_continues_after_its_cursor(
+    world: Any, url: str, turn: Callable[..., Any]
+) -> None:
+    one = turn()
+    async with _reader(world, url, one.user_id).reading() as first:
+        await world.tell(one.started())
+        await eventually(lambda: len(first.events) == 2)
+    await world.tell(one.ended())
+    cursor = first.events[0]["id"]
+    async with _reader(world, url, one.user_id).reading(after=cursor) as second:
+        await eventually(lambda: len(second.events) == 2)
+    assert [e["event"] for e in second.events] == ["conversation.turn.started", "conversation.turn.completed"]
+    assert second.events[0]["id"] == first.events[1]["id"]
+
+
+async def test_the_first_block_holds_a_cursor_so_that_nothing_is_missed_before_the_first_event(
+    world: Any, url: str, turn: Callable[..., Any]
+) -> None:
+    one = turn()
+    async with _reader(world, url, one.user_id).reading() as first:
+        pass
+    await world.tell(one.ended())
+    async with _reader(world, url, one.user_id).reading(after=first.blocks[0]["id"]) as second:
+        await eventually(lambda: len(second.events) == 2)
+
+
+async def test_events_that_another_process_stores_arrive_too(
+    turn: Callable[..., Any], open_world: Any, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    dsn, one = await new_database(), turn()
+    async with (
+        open_world(dsn) as stores,
+        open_world(dsn, run_consumer=False) as shows,
+        _served(shows) as url,
+        _reader(shows, url, one.user_id).reading() as reader,
+    ):
+        await stores.tell(one.ended())
+        await eventually(lambda: len(reader.events) == 2)
+
+
+async def test_a_cursor_older_than_the_feed_is_expired_and_a_foreign_one_invalid(
+    world: Any, url: str, turn: Callable[..., Any]
+) -> None:
+    one = turn()
+    async with _reader(world, url, one.user_id).reading() as reader:
+        await world.tell(one.started(), one.ended())
+        await eventually(lambda: len(reader.events) == 3)
+    await world.pool.execute("DELETE FROM feed WHERE user_id = $1 AND position <= 2", one.user_id)
+    ada = world.person(one.user_id)
+    assert (await ada.get(PATH, 410, after=reader.events[0]["id"]))["code"] == "cursor_expired"
+    async with _reader(world, url, one.user_id).reading(after=reader.events[1]["id"]) as again:
+        await eventually(lambda: len(again.events) == 1)
+    for cursor in ("rubbish", reader.events[0]["id"]):
+        assert (await world.person().get(PATH, 400, after=cursor))["code"] == "invalid_cursor"
+
+
+async def test_a_deleted_conversations_texts_leave_the_feed(world: Any, url: str, turn: Callable[..., Any]) -> None:
+    one = turn(answer="a secret")
+    async with _reader(world, url, one.user_id).reading() as before:
+        pass
+    await world.tell(one.ended())
+    await world.person(one.user_id).ask("DELETE", f"/api/v1/conversations/{one.conversation_id}")
+    async with _reader(world, url, one.user_id).reading(after=before.blocks[0]["id"]) as reader:
+        await eventually(lambda: reader.events)
+    assert [e["event"] for e in reader.events] == ["conversation.deleted"]
+
+
+async def test_the_feed_needs_its_own_scope(world: Any) -> None:
+    assert (await world.person(scope="history:read").get(PATH, 403))["code"] == "insufficient_scope"
+
+
+async def test_a_feed_says_goodbye_when_the_process_drains(
+    turn: Callable[..., Any], open_world: Any, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    one = turn()
+    async with open_world(await new_database()) as world, _served(world) as url:
+        async with _reader(world, url, one.user_id).reading() as reader:
+            world.app.state.runtime.lifecycle.start_draining()
+            await asyncio.wait_for(reader.ended.wait(), 5)
+        assert reader.events == [{"event": "draining", "data": '{"retry_after_ms":500}'}]

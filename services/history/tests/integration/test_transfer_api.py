@@ -1,0 +1,204 @@
+"""Export and import."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+pytestmark = pytest.mark.integration
+
+IMPORT = "/api/v1/conversations/import"
+
+
+def _node(parent: str | None, role: str, *parts: Any, time: float | None = None, kind: str = "text") -> dict[str, Any]:
+    content = {"content_type": kind, "parts": list(parts)}
+    message = {"author": {"role": role}, "content": content, "create_time": time, "metadata": {"model_slug": "gpt-x"}}
+    return {"parent": parent, "message": message, "children": []}
+
+
+CHATGPT = {
+    "title": "Trip to Rome",
+    "create_time": 1795307719.5,
+    "current_node": "c",
+    "mapping": {
+        "root": {"parent": None, "message": None},
+        "system": _node("root", "system", "You are helpful."),
+        "a": _node("system", "user", "Where shall I go?", time=1795307720.0),
+        "b": _node("a", "assistant", "Rome.", time=1795307721.0),
+        "empty": _node("a", "assistant", ""),
+        "c": _node("empty", "assistant", "Oslo.", time=1795307722.0),
+        "d": _node("b", "user", {"content_type": "image_asset_pointer"}, "What is this?", kind="multimodal_text"),
+        "e": _node("d", "assistant", "x", kind="hologram"),
+    },
+}
+
+
+async def _messages(person: Any, conversation_id: str) -> list[dict[str, Any]]:
+    found = await person.get(f"/api/v1/conversations/{conversation_id}/messages", tree="true", limit=100)
+    return [dict(m) for m in found["data"]]
+
+
+async def test_a_json_export_holds_every_branch_and_comes_back_the_same_by_import(
+    world: Any, turn: Callable[..., Any]
+) -> None:
+    first = turn(question='Grüße, 你好 / "quoted"')
+    again = first.regenerated(answer="Another answer")
+    await world.tell(first.ended(), again.ended(), again.next(number=3).ended("incomplete"))
+    ada = world.person(first.user_id)
+    path = f"/api/v1/conversations/{first.conversation_id}"
+    await ada.ask("PATCH", path, json={"metadata": {"a": "b"}, "archived": True})
+    response = await ada.ask("GET", f"{path}/export")
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-disposition"].startswith(
+        'attachment; filename="Grue-quoted.json"; filename*=UTF-8'
+    )
+    exported = response.json()
+    assert exported["format"] == "parley.conversation/1"
+    assert exported["conversation"] == await ada.get(path)
+    assert exported["messages"] == await _messages(ada, str(first.conversation_id))
+
+    eve = world.person()
+    answer = await eve.ask("POST", IMPORT, json=exported)
+    assert answer.status_code == 201
+    report = answer.json()
+    (imported,) = report["imported"]
+    assert answer.headers["location"] == f"/api/v1/conversations/{imported['conversation_id']}"
+    assert (imported["title"], imported["messages"], report["skipped"]) == (exported["conversation"]["title"], 5, [])
+    copy = await _messages(eve, imported["conversation_id"])
+    kept = ("role", "content", "status", "model", "created_at")
+    assert [{k: m[k] for k in kept} for m in copy] == [{k: m[k] for k in kept} for m in exported["messages"]]
+    assert not {m["id"] for m in copy} & {m["id"] for m in exported["messages"]}
+    shape = {m["id"]: i for i, m in enumerate(copy)}
+    was = {m["id"]: i for i, m in enumerate(exported["messages"])}
+    assert [shape.get(m["parent_id"]) for m in copy] == [was.get(m["parent_id"]) for m in exported["messages"]]
+    found = await eve.get(f"/api/v1/conversations/{imported['conversation_id']}")
+    assert (found["archived"], found["metadata"], found["tokens_used"], found["cost"]) == (True, {"a": "b"}, 0, None)
+    assert found["active_message_id"] == copy[-1]["id"]
+    assert (await eve.get("/api/v1/search", q="Another"))["data"]
+    assert (await eve.get("/api/v1/usage"))["total"]["turns"] == 0
+    created = [e for e in await world.own_events("conversation.created") if e["user_id"] == str(eve.id)]
+    assert [e["origin"] for e in created] == ["import"]
+
+
+async def test_a_markdown_export_is_the_active_branch(world: Any, turn: Callable[..., Any]) -> None:
+    first = turn(question="Hello")
+    await world.tell(first.ended(), first.regenerated(answer="Better").ended())
+    ada = world.person(first.user_id)
+    response = await ada.ask("GET", f"/api/v1/conversations/{first.conversation_id}/export?format=markdown")
+    assert response.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert response.text == (
+        "# Hello\n\n## You · 2026-11-22T10:00:10.123Z\n\nHello\n\n## Assistant · 2026-11-22T10:00:22.123Z\n\nBetter\n"
+    )
+
+
+async def test_everything_is_exported_a_line_each_and_can_be_imported_again(
+    world: Any, turn: Callable[..., Any]
+) -> None:
+    first = turn()
+    others = [turn(first.user_id) for _ in range(3)]
+    await world.tell(*(one.ended() for one in (first, *others)))
+    ada = world.person(first.user_id)
+    response = await ada.ask("GET", "/api/v1/export")
+    assert response.headers["content-type"] == "application/x-ndjson"
+    lines = [orjson.loads(line) for line in response.text.splitlines()]
+    assert {line["conversation"]["id"] for line in lines} == {str(one.conversation_id) for one in (first, *others)}
+    answer = await ada.ask("POST", IMPORT, content=response.content, headers={"Content-Type": "application/x-ndjson"})
+    assert (answer.status_code, len(answer.json()["imported"])) == (201, 4)
+    assert answer.headers["location"] == "/api/v1/conversations"
+
+
+async def test_a_chatgpt_export_is_imported_with_its_branches(world: Any) -> None:
+    ada = world.person()
+    answer = await ada.ask("POST", IMPORT, json=[CHATGPT, {"hello": 1}, 5, {**CHATGPT, "mapping": {}}])
+    report = answer.json()
+    assert [(s["index"], s["pointer"], s["code"]) for s in report["skipped"]] == [
+        (0, "/0/mapping/d", "unsupported_content"),
+        (0, "/0/mapping/e", "unsupported_content"),
+        (1, "/1", "unknown_format"),
+        (2, "/2", "unknown_format"),
+        (3, "/3/mapping", "too_short"),
+    ]
+    (imported,) = report["imported"]
+    messages = await _messages(ada, imported["conversation_id"])
+    assert [(m["role"], m["content"]) for m in messages] == [
+        ("user", "Where shall I go?"),
+        ("assistant", "Rome."),
+        ("user", "What is this?"),
+        ("assistant", "Oslo."),
+    ]
+    where, rome, what, oslo = (m["id"] for m in messages)
+    assert [m["parent_id"] for m in messages] == [None, where, rome, where]
+    assert messages[1]["sibling_ids"] == [oslo]
+    assert messages[1]["turn_id"] == rome
+    assert messages[2]["id"] == what
+    branch = await ada.get(f"/api/v1/conversations/{imported['conversation_id']}/messages")
+    assert [m["id"] for m in branch["data"]] == [where, oslo]
+
+
+async def test_a_broken_tree_or_a_bad_message_is_skipped_and_the_rest_imported(world: Any) -> None:
+    def own(*messages: dict[str, Any]) -> dict[str, Any]:
+        return {"format": "parley.conversation/1", "conversation": {"title": "T"}, "messages": list(messages)}
+
+    good = {"id": "1", "parent_id": None, "role": "user", "content": "hi"}
+    bodies = [
+        own({**good, "parent_id": "2"}, {**good, "id": "2", "parent_id": "1"}),
+        own(good, good),
+        own({**good, "role": "system"}),
+        own({**good, "content": "a\x00"}),
+        own(),
+        own({**good, "parent_id": "elsewhere"}),
+    ]
+    report = (await world.person().ask("POST", IMPORT, json=bodies)).json()
+    assert [(s["pointer"], s["code"]) for s in report["skipped"]] == [
+        ("/0", "broken_tree"),
+        ("/1", "broken_tree"),
+        ("/2/messages/0/role", "literal_error"),
+        ("/3/messages/0/content", "invalid_text"),
+        ("/4", "empty"),
+    ]
+    assert [i["index"] for i in report["imported"]] == [5]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "code"),
+    [
+        (b"{", "application/json", 400, "invalid_json"),
+        (b'"text"', "application/json", 422, "validation_failed"),
+        (b"null", "application/json", 422, "validation_failed"),
+        (b'{"a": "\\ud800"}', "application/json", 400, "invalid_json"),
+        (b"{}\n{", "application/x-ndjson", 400, "invalid_json"),
+        (b"{}", "text/plain", 415, "unsupported_media_type"),
+        (b"[]", "", 415, "unsupported_media_type"),
+    ],
+)
+async def test_a_file_that_cannot_be_read_is_refused(
+    world: Any, body: bytes, kind: str, status: int, code: str
+) -> None:
+    response = await world.person().ask("POST", IMPORT, content=body, headers={"Content-Type": kind})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+async def test_a_large_file_is_imported_and_one_over_the_limit_refused(
+    open_world: Any, new_database: Callable[[], Any]
+) -> None:
+    async with open_world(await new_database(), import_limit=3_000_000) as world:
+        ada = world.person()
+        message = {"id": "1", "role": "user", "content": "word " * 190_000}
+        own = {"format": "parley.conversation/1", "conversation": {}, "messages": [message, {**message, "id": "2"}]}
+        answer = await ada.ask("POST", IMPORT, json=own)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["imported"][0]["messages"] == 2
+        refused = await ada.ask("POST", IMPORT, json=[own, own])
+        assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+
+
+async def test_exports_of_somebody_else_are_not_found(world: Any, turn: Callable[..., Any]) -> None:
+    one = turn()
+    await world.tell(one.ended())
+    eve = world.person()
+    for name in (one.conversation_id, "abc"):
+        await eve.get(f"/api/v1/conversations/{name}/export", 404)
+    assert (await eve.ask("GET", "/api/v1/export")).content == b""
+    reader = world.person(one.user_id, scope="history:read")
+    assert (await reader.ask("POST", IMPORT, json=[])).status_code == 403

@@ -1,0 +1,94 @@
+"""Usage by day, model and conversation."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+PATH = "/api/v1/usage"
+RANGE = {"from": "2026-11-20", "to": "2026-11-24"}
+
+
+@pytest.fixture
+async def user(world: Any, turn: Callable[..., Any]) -> Any:
+    """Somebody with five turns on two days, one of them still running."""
+    late = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
+    first = turn(began=late)
+    again = first.next(model="large", cost=None, began=late)
+    alone = turn(first.user_id, stored=False)
+    deleted = turn(first.user_id, cost="1.5")
+    await world.tell(*(one.ended() for one in (first, again, alone, deleted)), first.next(number=3).started())
+    person = world.person(first.user_id)
+    await person.ask("DELETE", f"/api/v1/conversations/{deleted.conversation_id}")
+    return person, first, deleted
+
+
+def _brief(report: dict[str, Any]) -> list[tuple[str, int, int, str | None]]:
+    return [(row["key"], row["turns"], row["total_tokens"], row["cost"]) for row in report["data"]]
+
+
+async def test_days_are_those_of_the_callers_zone_and_empty_ones_are_listed(user: Any) -> None:
+    person, _, _ = user
+    report = await person.get(PATH, **RANGE)
+    assert _brief(report) == [
+        ("2026-11-20", 0, 0, "0.000000000"),
+        ("2026-11-21", 2, 114, "0.000012340"),
+        ("2026-11-22", 2, 114, "1.500012340"),
+        ("2026-11-23", 0, 0, "0.000000000"),
+    ]
+    assert (report["from"], report["to"], report["tz"], report["group"]) == ("2026-11-20", "2026-11-24", "UTC", "day")
+    assert report["total"] == {
+        "turns": 4,
+        "prompt_tokens": 164,
+        "completion_tokens": 64,
+        "total_tokens": 228,
+        "estimated_turns": 0,
+        "cost": "1.500024680",
+    }
+    shanghai = await person.get(PATH, **RANGE, tz="Asia/Shanghai")
+    assert [turns for _, turns, _, _ in _brief(shanghai)] == [0, 0, 4, 0]
+
+
+async def test_models_without_a_price_have_no_cost(user: Any) -> None:
+    person, _, _ = user
+    report = await person.get(PATH, **RANGE, group="model")
+    assert _brief(report) == [("default", 3, 171, "1.500024680"), ("large", 1, 57, None)]
+
+
+async def test_conversations_are_told_apart_and_turns_without_one_have_no_key(user: Any) -> None:
+    person, first, deleted = user
+    report = await person.get(PATH, **RANGE, group="conversation")
+    assert {key: turns for key, turns, _, _ in _brief(report)} == {
+        str(first.conversation_id): 2,
+        str(deleted.conversation_id): 1,
+        None: 1,
+    }
+
+
+async def test_the_default_is_the_last_thirty_days(world: Any) -> None:
+    report = await world.person().get(PATH)
+    assert len(report["data"]) == 30
+    assert report["data"][-1]["key"] == datetime.now(UTC).date().isoformat()
+    assert report["total"]["cost"] == "0.000000000"
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer"),
+    [
+        ({"tz": "Mars/Olympus"}, "/tz"),
+        ({"tz": "UTC+3"}, "/tz"),
+        ({"tz": "'; --"}, "/tz"),
+        ({"from": "2026-11-22", "to": "2026-11-22"}, "/to"),
+        ({"from": "2025-01-01", "to": "2026-11-22"}, "/to"),
+        ({"from": "9999-12-31"}, "/to"),
+        ({"to": "0001-01-01"}, "/to"),
+        ({"from": "soon"}, "/from"),
+        ({"group": "person"}, "/group"),
+    ],
+)
+async def test_a_bad_range_zone_or_group_is_refused(world: Any, params: dict[str, str], pointer: str) -> None:
+    found = await world.person().get(PATH, 422, **params)
+    assert [e["pointer"] for e in found["errors"]] == [pointer]
