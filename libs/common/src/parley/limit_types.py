@@ -1,5 +1,6 @@
 """What a limit is, whom it concerns, and what was decided."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,12 +24,14 @@ class Limit:
     strict: bool = False
     key: str = field(init=False, repr=False)
     numbers: tuple[int, int, int] = field(init=False, repr=False)
+    packed: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if min(self.count, self.period, self.burst) < 1 or self.period * SECOND * max(self.burst, self.count) > EXACT:
             raise ValueError(f"limit {self.policy}: cannot count {self.count}/{self.period} s with burst {self.burst}")
         object.__setattr__(self, "key", f"parley:limit:{self.policy}:{self.subject}")
         object.__setattr__(self, "numbers", (self.count, self.period * SECOND, self.burst))
+        object.__setattr__(self, "packed", struct.pack("<ddd", *self.numbers))
 
 
 @dataclass(frozen=True, slots=True)

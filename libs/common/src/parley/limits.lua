@@ -6,8 +6,8 @@
 --
 -- KEYS[1]  marker that every live revocation is in Redis
 -- then for each check: [revoked session, revoked user] when it has a session; one key for each of its limits
--- ARGV[1]  number of checks, then for each: number of limits, cost, issued_at (-1: no session), forced (0|1);
---          then for each limit: count, period, burst
+-- ARGV[1]  little-endian doubles: number of checks, then for each: number of limits, cost, issued_at (-1: no session),
+--          forced (0|1), then for each limit: count, period, burst
 -- Returns  {marker exists, now, then for each check: verdict, wait, then for each limit: remaining, reset}
 --          verdict 0 = admitted, -1 = revoked, n = refused by its n-th limit; wait and reset in microseconds
 
@@ -16,7 +16,17 @@ local now = time[1] * 1000000 + time[2]
 local stored = redis.call('MGET', unpack(KEYS))
 local reply = {stored[1] and 1 or 0, now}
 local debts, changed = {}, {}
-local key, arg = 2, 2
+local key, position = 2, 1
+
+local function numbers(format)
+  local a, b, c, d
+  if format == '<dddd' then
+    a, b, c, d, position = struct.unpack(format, ARGV[1], position)
+  else
+    a, b, c, position = struct.unpack(format, ARGV[1], position)
+  end
+  return a, b, c, d
+end
 
 local function debt_of(index, count)
   local name = KEYS[index]
@@ -32,11 +42,11 @@ local function debt_of(index, count)
   return debt
 end
 
-for _ = 1, tonumber(ARGV[1]) do
-  local limits, cost = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
-  local issued_at, forced = tonumber(ARGV[arg + 2]), ARGV[arg + 3] == '1'
-  arg = arg + 4
-  local verdict, wait = 0, 0
+local checks
+checks, position = struct.unpack('<d', ARGV[1], position)
+for _ = 1, checks do
+  local limits, cost, issued_at, forced = numbers('<dddd')
+  local verdict, wait, rows = 0, 0, {}
   if issued_at >= 0 then
     local not_before = stored[key + 1] and tonumber(stored[key + 1])
     if stored[key] or (not_before and issued_at <= not_before) then
@@ -44,18 +54,19 @@ for _ = 1, tonumber(ARGV[1]) do
     end
     key = key + 2
   end
-  for i = 0, limits - 1 do
-    local count, period, burst = tonumber(ARGV[arg + i * 3]), tonumber(ARGV[arg + i * 3 + 1]), tonumber(ARGV[arg + i * 3 + 2])
-    local excess = debt_of(key + i, count) + (cost - burst) * period
-    if excess > 0 and not forced and verdict >= 0 and math.ceil(excess / count) > wait then
-      verdict, wait = i + 1, math.ceil(excess / count)
+  for i = 1, limits do
+    local count, period, burst = numbers('<ddd')
+    rows[i] = {KEYS[key], count, period, burst}
+    local excess = debt_of(key, count) + (cost - burst) * period
+    key = key + 1
+    if excess > 0 and forced == 0 and verdict >= 0 and math.ceil(excess / count) > wait then
+      verdict, wait = i, math.ceil(excess / count)
     end
   end
   reply[#reply + 1] = verdict
   reply[#reply + 1] = wait
-  for i = 0, limits - 1 do
-    local count, period, burst = tonumber(ARGV[arg + i * 3]), tonumber(ARGV[arg + i * 3 + 1]), tonumber(ARGV[arg + i * 3 + 2])
-    local name = KEYS[key + i]
+  for i = 1, limits do
+    local name, count, period, burst = unpack(rows[i])
     if verdict == 0 then
       debts[name] = math.max(0, debts[name] + cost * period)
       changed[name] = count
@@ -63,7 +74,6 @@ for _ = 1, tonumber(ARGV[1]) do
     reply[#reply + 1] = math.max(0, math.floor((burst * period - debts[name]) / period))
     reply[#reply + 1] = math.ceil(debts[name] / count)
   end
-  key, arg = key + limits, arg + limits * 3
 end
 
 for name, count in pairs(changed) do
