@@ -1,0 +1,234 @@
+"""The manifests as a whole: valid for the API, every reference lands, every pod behind a NetworkPolicy."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+
+Object: TypeAlias = dict[str, Any]
+
+OLDEST, NEWEST = "1.30", "1.37"
+"""The Kubernetes versions the manifests are for; `preStop.sleep` is what needs the oldest."""
+NAMESPACED_BY_CLUSTER = {"Namespace"}
+INTERNET = {"0.0.0.0/0", "::/0"}
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    return [each for each in objects if each["kind"] == kind]
+
+
+def names(objects: list[Object], kind: str) -> set[str]:
+    return {each["metadata"]["name"] for each in of_kind(objects, kind)}
+
+
+def pods(objects: list[Object]) -> dict[str, Object]:
+    """Return the labels of each deployment's pods."""
+    return {
+        each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"]
+        for each in of_kind(objects, "Deployment")
+    }
+
+
+def selects(selector: Object, labels: Object) -> bool:
+    """Say whether a label selector takes these labels."""
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    expressions = selector.get("matchExpressions", [])
+    assert all(each["operator"] == "In" for each in expressions)
+    return wanted and all(labels.get(each["key"]) in each["values"] for each in expressions)
+
+
+def selectors(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    """Yield every selector of pods: what it is for, and itself."""
+    for each in objects:
+        name = f"{each['kind']}/{each['metadata']['name']}"
+        if each["kind"] == "Service":
+            yield name, {"matchLabels": each["spec"]["selector"]}
+        elif each["kind"] == "PodDisruptionBudget":
+            yield name, each["spec"]["selector"]
+        elif each["kind"] == "NetworkPolicy":
+            yield name, each["spec"]["podSelector"]
+            for peer in peers(each):
+                if "podSelector" in peer and "namespaceSelector" not in peer:
+                    yield name, peer["podSelector"]
+
+
+def peers(policy: Object) -> list[Object]:
+    rules = [*policy["spec"].get("ingress", []), *policy["spec"].get("egress", [])]
+    return [peer for rule in rules for peer in [*rule.get("from", []), *rule.get("to", [])]]
+
+
+def dangling_selectors(objects: list[Object]) -> list[str]:
+    labels = pods(objects).values()
+    return [name for name, selector in selectors(objects) if not any(selects(selector, each) for each in labels)]
+
+
+def dangling_references(objects: list[Object]) -> list[str]:
+    """Return what a deployment names and nothing brings: accounts, config maps, named ports of services."""
+    findings = []
+    for each in of_kind(objects, "Deployment"):
+        spec = each["spec"]["template"]["spec"]
+        sources = [source["configMapRef"]["name"] for c in spec["containers"] for source in c["envFrom"]]
+        findings += sorted(set(sources) - names(objects, "ConfigMap"))
+        findings += sorted({spec["serviceAccountName"]} - names(objects, "ServiceAccount"))
+    return findings
+
+
+def pods_without_policy(objects: list[Object]) -> list[str]:
+    """Return the pods that no policy of their own name limits in both directions, besides the default."""
+    policies = [each for each in of_kind(objects, "NetworkPolicy") if each["spec"]["podSelector"]]
+    both = [
+        each["spec"]["podSelector"] for each in policies if set(each["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+    ]
+    return [name for name, labels in pods(objects).items() if not any(selects(each, labels) for each in both)]
+
+
+def denies_by_default(objects: list[Object]) -> bool:
+    empty = [each["spec"] for each in of_kind(objects, "NetworkPolicy") if each["metadata"]["name"] == "default-deny"]
+    return empty == [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}]
+
+
+def reaches_the_internet(policy: Object) -> bool:
+    return any(peer.get("ipBlock", {}).get("cidr") in INTERNET for peer in peers(policy))
+
+
+def edges(objects: list[Object]) -> set[tuple[str, str]]:
+    """Return who may call whom: allowed by the caller's egress and by the called one's ingress."""
+    own = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "NetworkPolicy")}
+    labels = pods(objects)
+
+    def allowed(rules: list[Object], side: str, other: str) -> bool:
+        found = [peer["podSelector"] for rule in rules for peer in rule.get(side, []) if set(peer) == {"podSelector"}]
+        return any(selects(each, labels[other]) for each in found)
+
+    return {
+        (caller, called)
+        for caller in labels
+        for called in labels
+        if allowed(own[caller]["egress"], "to", called) and allowed(own[called]["ingress"], "from", caller)
+    }
+
+
+@pytest.mark.parametrize("folder", ["base", "overlays/example"])
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_every_object_is_valid_for_the_oldest_and_the_newest_api(folder: str, version: str, render: Any) -> None:
+    for each in render(folder):
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_an_unknown_field_is_refused(base: list[Object]) -> None:
+    broken = copy.deepcopy(of_kind(base, "Deployment")[0])
+    broken["spec"]["template"]["spec"]["restartpolicy"] = "Always"
+
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, NEWEST, strict=True)
+
+
+def test_the_base_needs_nothing_but_built_in_kinds_and_holds_no_secret(base: list[Object]) -> None:
+    kinds = {each["kind"] for each in base}
+
+    assert kinds == {
+        "Namespace", "ServiceAccount", "ConfigMap", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy",
+    }  # fmt: skip
+
+
+def test_everything_is_in_the_restricted_namespace(base: list[Object]) -> None:
+    (namespace,) = of_kind(base, "Namespace")
+    labels = namespace["metadata"]["labels"]
+
+    assert all(labels[f"pod-security.kubernetes.io/{mode}"] == "restricted" for mode in ("enforce", "audit", "warn"))
+    assert {each["metadata"].get("namespace") for each in base if each["kind"] not in NAMESPACED_BY_CLUSTER} == {
+        namespace["metadata"]["name"]
+    }
+
+
+def test_no_selector_and_no_reference_dangles(base: list[Object]) -> None:
+    assert dangling_selectors(base) == []
+    assert dangling_references(base) == []
+
+
+def test_a_dangling_selector_is_found(base: list[Object]) -> None:
+    broken = copy.deepcopy(base)
+    of_kind(broken, "Service")[0]["spec"]["selector"] = {"app.kubernetes.io/name": "nobody"}
+
+    assert dangling_selectors(broken) == ["Service/auth"]
+
+
+def test_a_dangling_reference_is_found(base: list[Object]) -> None:
+    broken = [each for each in base if each["kind"] != "ServiceAccount"]
+
+    assert "gateway" in dangling_references(broken)
+
+
+def test_accounts_bring_no_token(base: list[Object]) -> None:
+    assert all(each["automountServiceAccountToken"] is False for each in of_kind(base, "ServiceAccount"))
+
+
+def test_every_deployment_has_a_budget_that_lets_broken_pods_go(base: list[Object]) -> None:
+    budgets = {each["metadata"]["name"]: each["spec"] for each in of_kind(base, "PodDisruptionBudget")}
+
+    assert budgets.keys() == pods(base).keys()
+    assert {(each["maxUnavailable"], each["unhealthyPodEvictionPolicy"]) for each in budgets.values()} == {
+        (1, "AlwaysAllow")
+    }
+
+
+def test_every_pod_has_a_network_policy_of_its_own(base: list[Object]) -> None:
+    assert denies_by_default(base)
+    assert pods_without_policy(base) == []
+
+
+def test_a_pod_without_a_network_policy_is_found(base: list[Object]) -> None:
+    broken = [each for each in base if (each["kind"], each["metadata"]["name"]) != ("NetworkPolicy", "chat")]
+
+    assert pods_without_policy(broken) == ["chat"]
+    assert not denies_by_default([each for each in base if each["metadata"]["name"] != "default-deny"])
+
+
+def test_only_the_wanted_calls_between_services_are_possible(base: list[Object]) -> None:
+    assert edges(base) == {
+        ("gateway", "auth"),
+        ("gateway", "chat"),
+        ("gateway", "history"),
+        ("chat", "auth"),
+        ("chat", "history"),
+        ("auth", "auth"),
+        ("history", "auth"),
+        ("history-worker", "auth"),
+    }
+
+
+def test_only_chat_reaches_the_internet_and_no_private_address_that_way(base: list[Object]) -> None:
+    outward = [each for each in of_kind(base, "NetworkPolicy") if reaches_the_internet(each)]
+    blocks = [peer["ipBlock"] for each in outward for peer in peers(each) if "ipBlock" in peer]
+
+    assert [each["metadata"]["name"] for each in outward] == ["chat"]
+    assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(blocks[0]["except"])
+
+
+def test_policies_between_services_name_the_ports_the_services_have(base: list[Object]) -> None:
+    ports = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in of_kind(base, "Service")}
+    for policy in of_kind(base, "NetworkPolicy"):
+        for rule in policy["spec"].get("egress", []):
+            called = [peer["podSelector"]["matchLabels"] for peer in rule["to"] if set(peer) == {"podSelector"}]
+            assert [ports[labels["app.kubernetes.io/name"]] for labels in called] == (
+                [port["port"] for port in rule["ports"]] if called else []
+            )
+
+
+def test_the_example_overlay_gives_every_image_another_name(render: Any) -> None:
+    images = {
+        container["image"]
+        for each in of_kind(render("overlays/example"), "Deployment")
+        for container in each["spec"]["template"]["spec"]["containers"]
+    }
+
+    assert len(images) == 4
+    assert all(image.startswith("registry.example.org/parley/") for image in images)
+
+
+def test_a_changed_setting_changes_the_name_of_its_config_map(base: list[Object], render: Any) -> None:
+    changed = names(base, "ConfigMap") - names(render("overlays/example"), "ConfigMap")
+
+    assert {name.rpartition("-")[0] for name in changed} == {"parley", "gateway", "chat"}

@@ -1,0 +1,152 @@
+"""The compose file: valid, closed to the outside but for the gateway, and complete."""
+
+import copy
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+Object: TypeAlias = dict[str, Any]
+
+OURS = {"gateway", "auth", "chat", "history", "history-worker", "fake-provider"}
+STORES = {"postgres", "redis", "rabbitmq"}
+OUTSIDE = {"gateway", "chat"}
+
+
+def published(compose: Object) -> dict[str, list[str]]:
+    return {name: each["ports"] for name, each in compose["services"].items() if each.get("ports")}
+
+
+def unhardened(compose: Object) -> list[str]:
+    """Return the services that could do more than they need."""
+    return [
+        name
+        for name, each in compose["services"].items()
+        if not (
+            each.get("read_only") is True
+            and each.get("cap_drop") == ["ALL"]
+            and not each.get("cap_add")
+            and not each.get("privileged")
+            and each.get("security_opt") == ["no-new-privileges:true"]
+            and any(mount.startswith("/tmp:size=") for mount in each.get("tmpfs", []))
+            and each.get("mem_limit")
+            and each.get("pids_limit")
+        )
+    ]
+
+
+def floating_images(compose: Object) -> list[str]:
+    images = [each["image"] for each in compose["services"].values()]
+    return [image for image in images if ":" not in image or image.endswith(":latest")]
+
+
+def test_it_is_a_valid_compose_file(root: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        "docker-compose.yml",
+    ]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_unknown_key_is_no_valid_compose_file(tmp_path: Path) -> None:
+    (tmp_path / "broken.yml").write_text("services: {a: {image: b, read_onli: true}}")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "broken.yml"]
+
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode != 0
+
+
+def test_only_the_gateway_is_published_and_only_to_this_machine(compose: Object) -> None:
+    assert published(compose) == {"gateway": ["127.0.0.1:${PARLEY_PORT:-8000}:8000"]}
+
+
+def test_only_the_gateway_and_chat_are_in_a_network_with_a_way_out(compose: Object) -> None:
+    networks = compose["networks"]
+    open_networks = {name for name, each in networks.items() if not each.get("internal")}
+
+    assert {name for name, each in compose["services"].items() if open_networks & set(each["networks"])} == OUTSIDE
+
+
+def test_every_container_is_hardened(compose: Object) -> None:
+    assert unhardened(compose) == []
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"read_only": False}, {"cap_add": ["NET_ADMIN"]}, {"privileged": True}, {"tmpfs": ["/tmp"]}, {"mem_limit": 0}],
+)
+def test_a_container_that_is_not_hardened_is_found(spoilt: Object, compose: Object) -> None:
+    broken = copy.deepcopy(compose)
+    broken["services"]["auth"] |= spoilt
+
+    assert unhardened(broken) == ["auth"]
+
+
+def test_every_image_is_named_exactly(compose: Object) -> None:
+    assert floating_images(compose) == []
+    assert floating_images({"services": {"a": {"image": "redis"}, "b": {"image": "redis:latest"}}}) == [
+        "redis",
+        "redis:latest",
+    ]
+
+
+def test_every_server_has_a_health_check_and_waits_for_what_it_needs(compose: Object) -> None:
+    services = compose["services"]
+    checked = {name for name, each in services.items() if each.get("healthcheck")}
+    waits = {name: set(each.get("depends_on", {})) for name, each in services.items()}
+
+    assert checked == OURS | STORES
+    assert all({"postgres-init", "redis", "rabbitmq"} <= waits[name] for name in OURS - {"gateway", "fake-provider"})
+    assert waits["gateway"] == {"redis", "auth", "chat", "history"}
+    for each in services.values():
+        for name, condition in each.get("depends_on", {}).items():
+            ends = name == "postgres-init"
+            assert condition == {"condition": "service_completed_successfully" if ends else "service_healthy"}
+
+
+def test_every_secret_is_used_and_made(compose: Object, root: Path, secrets: Path) -> None:
+    used = {
+        each if isinstance(each, str) else each["source"]
+        for service in compose["services"].values()
+        for each in service.get("secrets", [])
+    }
+    files = {name: Path(each["file"]).name for name, each in compose["secrets"].items()}
+
+    assert used == files.keys()
+    assert all((secrets / file).is_file() for file in files.values())
+    assert {str(Path(each["file"]).parent) for each in compose["secrets"].values()} == {"deploy/docker/secrets"}
+
+
+def test_each_image_is_built_for_a_command_that_exists(compose: Object, root: Path) -> None:
+    for name in OURS - {"history-worker"}:
+        arguments = compose["services"][name]["build"]["args"]
+        member = arguments.get("MEMBER", f"services/{arguments['SERVICE']}")
+        project = tomllib.loads((root / member / "pyproject.toml").read_text())["project"]
+
+        assert f"parley-{arguments['SERVICE']}" in project["scripts"]
+        assert (root / "requirements" / f"{arguments['SERVICE']}.txt").is_file()
+
+
+def test_the_worker_is_the_image_of_history_with_its_own_command(compose: Object, root: Path) -> None:
+    worker, history = compose["services"]["history-worker"], compose["services"]["history"]
+    project = tomllib.loads((root / "services/history/pyproject.toml").read_text())["project"]
+    (command,) = worker["entrypoint"]
+
+    assert worker["image"] == history["image"]
+    assert Path(command).name in project["scripts"]
+
+
+def test_redis_keeps_what_it_has_acknowledged_and_never_evicts(compose: Object) -> None:
+    command = compose["services"]["redis"]["command"]
+
+    assert "--appendonly yes" in command
+    assert "--appendfsync everysec" in command
+    assert "--maxmemory-policy noeviction" in command
