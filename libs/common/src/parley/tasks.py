@@ -13,6 +13,8 @@ LONGEST_PAUSE = 10.0
 """Seconds between restarts of a failing loop: doubled from the first to the longest."""
 HEALTHY_AFTER = 30.0
 """A loop that ran this many seconds has recovered: its next pause is short again."""
+CANCEL_AGAIN = 0.5
+"""Seconds after which a task that goes on is cancelled once more."""
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -24,9 +26,14 @@ async def background(name: str, loop: Loop, *, service: str = "") -> AsyncIterat
     try:
         yield task
     finally:
+        await _stop(task)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    # Again until it is heard: in Python 3.11 a cancellation that meets the very end of a ``wait_for`` gets lost.
+    while not task.done():
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN)
 
 
 async def _keep_running(name: str, loop: Loop, service: str) -> None:
