@@ -1,5 +1,5 @@
 # One image per service: docker build -f deploy/docker/service.Dockerfile --build-arg SERVICE=auth --build-arg ADMIN_PORT=9001 .
-# Production pins the base by digest: --build-arg PYTHON_IMAGE=python:3.11.14-slim-bookworm@sha256:…
+# Production pins the base by digest: README.md.
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
