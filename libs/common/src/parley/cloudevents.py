@@ -94,19 +94,26 @@ def from_headers(headers: Mapping[str, Any], body: bytes) -> CloudEvent:
             name=name,
             version=version,
             subject=str(headers["ce-subject"]),
-            time=datetime.fromisoformat(str(headers["ce-time"])).astimezone(UTC),
+            time=_parse_time(str(headers["ce-time"])),
             partition_key=str(headers["ce-partitionkey"]),
             sequence=int(str(headers["ce-sequence"])),
             data=bytes(body),
             traceparent=str(headers["ce-traceparent"]) if headers.get("ce-traceparent") else None,
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise MalformedEvent(f"{type(error).__name__}: {error}") from error
 
 
 def through_the_wire(event: CloudEvent) -> CloudEvent:
     """Encode and decode an event, as a broker would."""
     return from_headers(to_headers(event), event.data)
+
+
+def _parse_time(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return found.astimezone(UTC)
 
 
 def _parse_type(text: str) -> tuple[str, int]:

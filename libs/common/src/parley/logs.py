@@ -1,9 +1,10 @@
 """Structured logs: one JSON object a line, secrets redacted, the service and request named by context variables."""
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import IO, Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import orjson
 import structlog
@@ -13,12 +14,14 @@ _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "coo
 _NOT_SECRET = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "max_tokens", "tokens", "tokens_used"})
 
 
-def configure(level: str = "info", style: Literal["json", "console"] = "json", file: IO[bytes] | None = None) -> None:
+def configure(level: str = "info", style: Literal["json", "console"] = "json", file: BinaryIO | None = None) -> None:
     """Set up logging for the whole process, to standard output or a file; called once, by whoever runs it."""
+    # Local variables of a traceback are where passwords and tokens are.
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     renderers: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_dumps)]
+        [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer(serializer=_dumps)]
         if style == "json"
-        else [structlog.processors.ExceptionPrettyPrinter(), _to_bytes]
+        else [structlog.processors.format_exc_info, _to_bytes]
     )
     structlog.configure(
         processors=[
@@ -38,12 +41,17 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json", f
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Blank every value whose name says that it is a secret."""
-    for name in event:
-        lowered = name.lower()
-        if lowered not in _NOT_SECRET and any(word in lowered for word in _SECRET_WORDS):
+    """Blank every value whose name says that it is a secret, in objects inside the line too."""
+    for name, value in event.items():
+        if _is_secret(str(name).lower()):
             event[name] = REDACTED
+        elif isinstance(value, dict):
+            event[name] = redact(_logger, _method, dict(value))
     return event
+
+
+def _is_secret(name: str) -> bool:
+    return name not in _NOT_SECRET and any(word in name for word in _SECRET_WORDS)
 
 
 def bind(**values: Any) -> None:
@@ -64,10 +72,15 @@ class _Forward(logging.Handler):
 
 
 def _dumps(event: dict[str, Any], **_options: Any) -> bytes:
-    return orjson.dumps(event, default=str)
+    try:
+        return orjson.dumps(event, default=str)
+    except TypeError:
+        # Lone surrogates, or keys that are no strings: a line that reads badly is better than a request that fails.
+        return json.dumps(event, default=str, skipkeys=True).encode()
 
 
 def _to_bytes(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
     head = f"{event.pop('ts')} {event.pop('level'):7} {event.pop('service', '-'):8} {event.pop('event')}"
+    traceback = event.pop("exception", "")
     rest = " ".join(f"{key}={value}" for key, value in event.items())
-    return f"{head} {rest}".rstrip().encode()
+    return f"{head} {rest}\n{traceback}".rstrip().encode(errors="backslashreplace")

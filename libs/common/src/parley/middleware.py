@@ -69,7 +69,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 info.status, info.answered = message["status"], True
                 elapsed = time.perf_counter() - info.started
-                message["headers"] = [*message["headers"], *_context_headers(info, elapsed), *SECURITY_HEADERS]
+                message["headers"] = [*message.get("headers", ()), *_context_headers(info, elapsed), *SECURITY_HEADERS]
             elif message["type"] == "http.response.body":
                 info.sent += len(message.get("body", b""))
             elif message["type"] == "websocket.accept":

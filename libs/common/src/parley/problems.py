@@ -159,7 +159,9 @@ def install_handlers(app: FastAPI, *, base_url: str) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return answer(request, from_http(error))
+        # The framework calls whatever ended the reading of a body a parse error; what it really was is the cause.
+        cause = error.__cause__
+        return answer(request, cause if isinstance(cause, ParleyError) else from_http(error))
 
     app.add_exception_handler(ParleyError, on_parley_error)
     app.add_exception_handler(RequestValidationError, on_validation)

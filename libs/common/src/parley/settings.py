@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSource
 
 DEFAULT_SECRETS_DIR = "/run/secrets"
 _NEAR = 0.9
@@ -83,6 +84,8 @@ def load(kind: type[S], **overrides: Any) -> S:
         return kind(_secrets_dir=secrets if Path(secrets).is_dir() else None, **overrides)
     except ValidationError as error:
         raise SettingsError("\n".join(_line(kind, e) for e in error.errors(include_input=False))) from None
+    except UnreadableSource as error:
+        raise SettingsError(_unreadable(kind, str(error))) from None
 
 
 def load_or_exit(kind: type[S]) -> S:
@@ -134,6 +137,12 @@ def _line(kind: type[ServiceSettings], error: Any) -> str:
     if error["type"] == "missing":
         return f"{name}: is required and not set"
     return f"{name}: {error['msg']}" if name else str(error["msg"])
+
+
+def _unreadable(kind: type[ServiceSettings], message: str) -> str:
+    found = re.search(r'"(\w+)"', message)
+    name = names(kind).get(found[1], found[1].upper()) if found else "settings"
+    return f"{name}: is not valid JSON"
 
 
 def _exit(service: str, message: str) -> NoReturn:

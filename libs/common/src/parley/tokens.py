@@ -129,7 +129,7 @@ class TokenVerifier:
                 expires_at=int(claims["exp"]),
                 token=token,
             )
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError, AttributeError, OverflowError):
             raise errors.TokenInvalid from None
 
     def _remember(self, token: str, principal: Principal) -> None:

@@ -1,0 +1,99 @@
+"""The log: one JSON object a line, no secrets, and never the reason why a request fails."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from parley import logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.fixture
+def file() -> io.BytesIO:
+    return io.BytesIO()
+
+
+@pytest.fixture
+def as_json(file: io.BytesIO) -> io.BytesIO:
+    logs.configure("info", "json", file)
+    return file
+
+
+def lines(file: io.BytesIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in file.getvalue().splitlines()]
+
+
+def test_a_line_is_an_object_with_time_level_event_and_context(as_json: io.BytesIO) -> None:
+    logs.bind(service="chat")
+    structlog.get_logger().info("turn finished", tokens=3)
+    (line,) = lines(as_json)
+    assert str(line.pop("ts")).endswith("Z")
+    assert line == {"level": "info", "event": "turn finished", "service": "chat", "tokens": 3}
+
+
+def test_lines_below_the_level_are_not_written(as_json: io.BytesIO) -> None:
+    structlog.get_logger().debug("detail")
+    assert not lines(as_json)
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "new_password", "client_secret", "access_token", "Authorization", "x_api_key", "cookie"]
+)
+def test_what_is_named_as_a_secret_is_redacted_also_inside_objects(as_json: io.BytesIO, name: str) -> None:
+    structlog.get_logger().info("x", **{name: "hunter2"}, headers={name: "hunter2", "deeper": {name: "hunter2"}})
+    assert b"hunter2" not in as_json.getvalue()
+    assert lines(as_json)[0][name] == logs.REDACTED
+
+
+def test_redacting_leaves_the_callers_own_object_alone(as_json: io.BytesIO) -> None:
+    headers = {"authorization": "Bearer x"}
+    structlog.get_logger().info("x", headers=headers)
+    assert headers == {"authorization": "Bearer x"}
+
+
+def test_counts_of_tokens_are_no_secrets(as_json: io.BytesIO) -> None:
+    structlog.get_logger().info("x", prompt_tokens=1, total_tokens=2)
+    assert lines(as_json)[0]["total_tokens"] == 2
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_traceback_names_the_error_and_shows_no_local_variables(file: io.BytesIO, style: str) -> None:
+    logs.configure("info", "console" if style == "console" else "json", file)
+
+    def fail() -> None:
+        password = f"hunter{2}"
+        raise LookupError(len(password))
+
+    try:
+        fail()
+    except LookupError:
+        structlog.get_logger().exception("failed")
+    assert b"LookupError" in file.getvalue()
+    assert b"hunter2" not in file.getvalue()
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_text_that_is_no_unicode_is_logged_somehow(file: io.BytesIO, style: str) -> None:
+    logs.configure("info", "console" if style == "console" else "json", file)
+    structlog.get_logger().info("x", text="lone \ud800", odd={1: object()})
+    assert b"lone" in file.getvalue()
+
+
+def test_libraries_warnings_come_without_their_arguments(as_json: io.BytesIO) -> None:
+    logging.getLogger("library").warning("cannot reach %s", "amqp://user:hunter2@host")
+    (line,) = lines(as_json)
+    assert (line["event"], line["logger"], line["text"]) == ("library", "library", "cannot reach %s")
+    assert b"hunter2" not in as_json.getvalue()

@@ -1,0 +1,54 @@
+"""Metrics: a registry for each app, none of them the process's default one."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+from prometheus_client import generate_latest
+
+from parley.lifecycle import Lifecycle
+from parley.metrics import Metrics
+
+IMPORT_EVERYTHING = """
+import importlib, pkgutil, sys
+import parley
+for module in pkgutil.walk_packages(parley.__path__, "parley."):
+    if not module.name.startswith("parley.embedded.launch"):
+        importlib.import_module(module.name)
+from prometheus_client import REGISTRY
+own = ("python_", "process_")
+found = [metric.name for metric in REGISTRY.collect() if not metric.name.startswith(own)]
+sys.exit(f"in the default registry: {found}" if found else 0)
+"""
+
+
+def test_importing_everything_registers_nothing_in_the_default_registry() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_EVERYTHING], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_two_apps_of_one_process_count_apart() -> None:
+    first, second = Metrics("chat", "1", "-"), Metrics("history", "1", "-")
+    first.events_published.labels("user.erased").inc()
+    labels = {"type": "user.erased"}
+    assert first.registry.get_sample_value("events_published_total", labels) == 1
+    assert second.registry.get_sample_value("events_published_total", labels) is None
+
+
+def test_the_build_is_told() -> None:
+    text = generate_latest(Metrics("chat", "1.2", "abc").registry).decode()
+    assert 'build_info{git_sha="abc",service="chat",version="1.2"} 1.0' in text
+    assert "_created" not in text
+
+
+async def test_watching_the_loop_notes_that_it_turns() -> None:
+    metrics, lifecycle = Metrics("chat", "1", "-"), Lifecycle()
+    lifecycle.last_tick -= 100
+    assert not lifecycle.alive()
+    watching = asyncio.create_task(metrics.watch_loop(lifecycle))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(watching), 1.5)
+    watching.cancel()
+    assert lifecycle.alive()
+    assert metrics.registry.get_sample_value("process_event_loop_lag_seconds_count") == 1
