@@ -1,36 +1,34 @@
 """Readers of turns, wherever a turn runs: here, on another replica, or no more."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
-from chat.domain import FIRST_SEQ, Turn
-from chat.ports import TurnStore
-from chat.reading import Begun, Quiet, Step, from_log, from_row
+from chat.domain import Turn
+from chat.mirrors import Mirrors
+from chat.ports import StreamStore
+from chat.reading import Step, from_log, from_row
 from chat.turns import Supervisor
-from parley.errors import DependencyUnavailable
-
-ROW_LOOK = 1.0
-"""Seconds between two looks at the row of a turn that runs elsewhere."""
 
 
 class Readers:
     """Gives cursors on turns."""
 
-    def __init__(self, store: TurnStore, supervisor: Supervisor) -> None:
-        self._store, self._supervisor = store, supervisor
+    def __init__(self, supervisor: Supervisor, mirrors: Mirrors, streams: StreamStore) -> None:
+        self._supervisor, self._mirrors, self._streams = supervisor, mirrors, streams
 
     async def follow(self, turn: Turn, after: int, *, quiet: float) -> AsyncGenerator[Step, None]:
         """Yield what happens in a turn behind a cursor; raises InvalidCursor."""
         log = self._supervisor.log(turn.id)
-        if log is not None:
-            steps = from_log(log, after, quiet=quiet)
-        elif turn.running:
-            steps = self._elsewhere(turn, after, quiet)
-        else:
-            steps = from_row(turn, after)
-        async with contextlib.aclosing(steps):
+        async with contextlib.AsyncExitStack() as stack:
+            if log is not None:
+                steps = from_log(log, after, quiet=quiet)
+            elif turn.running:
+                mirror, whole = await stack.enter_async_context(self._mirrors.open(turn))
+                steps = from_log(mirror, after, quiet=quiet, strict=whole)
+            else:
+                steps = from_row(turn, after)
+            await stack.enter_async_context(contextlib.aclosing(steps))
             async for step in steps:
                 yield step
 
@@ -39,7 +37,7 @@ class Readers:
         log = self._supervisor.log(turn.id)
         if log is not None:
             return log.last_seq
-        return FIRST_SEQ if turn.running else turn.last_seq
+        return await self._mirrors.last_seq(turn) if turn.running else turn.last_seq
 
     def watched(self, turn_id: UUID) -> bool:
         """Say whether anybody reads a turn here."""
@@ -48,19 +46,5 @@ class Readers:
 
     async def hint_cancel(self, turn_id: UUID) -> None:
         """Tell the other replicas that a turn is to end."""
-
-    async def _elsewhere(self, turn: Turn, after: int, quiet: float) -> AsyncGenerator[Step, None]:
-        if after < FIRST_SEQ:
-            yield Begun(turn)
-            after = FIRST_SEQ
-        waited = 0.0
-        while turn.running:
-            await asyncio.sleep(ROW_LOOK)
-            waited += ROW_LOOK
-            if waited >= quiet:
-                waited = 0.0
-                yield Quiet()
-            with contextlib.suppress(DependencyUnavailable):
-                turn = await self._store.get(turn.id) or turn
-        async for step in from_row(turn, after):
-            yield step
+        if self._supervisor.log(turn_id) is None:
+            await self._streams.hint_cancel(turn_id)

@@ -56,9 +56,13 @@ def check_cursor(after: int, last_seq: int) -> None:
         raise InvalidCursor("This is no cursor of this turn.")
 
 
-async def from_log(log: TurnLog, after: int, *, quiet: float) -> AsyncGenerator[Step, None]:
-    """Yield what a log shows behind a cursor, to the turn's end; Quiet after each ``quiet`` seconds of silence."""
-    check_cursor(after, log.last_seq)
+async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = True) -> AsyncGenerator[Step, None]:
+    """Yield what a log shows behind a cursor, to the turn's end; Quiet after each ``quiet`` seconds of silence.
+
+    Not ``strict``: the log may lack what others were shown, so a cursor beyond it waits.
+    """
+    if strict:
+        check_cursor(after, log.last_seq)
     with log.reading():
         if after < FIRST_SEQ:
             yield Begun(log.turn)

@@ -83,6 +83,12 @@ class Runner:
     async def run(self) -> None:
         """Run the turn to its end: returns when the row is stored, or is no longer ours."""
         self._copy.opened(self.log)
+        try:
+            await self._run()
+        finally:
+            self._copy.closed(self.log)
+
+    async def _run(self) -> None:
         failure = await self._generate()
         stopped = self._stop.result() if self._stop.done() else None
         if stopped == "fenced":
@@ -183,7 +189,6 @@ class Runner:
             return
         self._measures.ended(turn.model, outcome.status, outcome.finish_reason, time.monotonic() - self._began)
         self.log.end(turn)
-        self._copy.closed(self.log)
 
     async def _stored(self, outcome: Outcome) -> Turn | None:
         """Store the end, however long the database is away; None when the row is no longer ours."""

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +21,15 @@ from chat.wiring import Wired, wire
 from fake_provider.server import FakeProvider
 from parley import migrations
 from parley.bus.memory import MemoryBus
+from parley.embedded.process import ChildProcess, Command
+from parley.embedded.sockets import free_port
 from parley.ids import new_id
 from parley.postgres import Pool, open_pool
 from parley.runtime import Runtime
 from parley.server import free_socket, make_server
 from parley.settings import ServiceSettings, load
 from parley.testing.backends import Backends
+from parley.testing.stacks import answers, environment
 from parley.testing.tokens import ALL_SCOPES, TestIssuer
 
 
@@ -46,6 +51,7 @@ class StubHistory:
     messages: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
     known: set[str] = dataclasses.field(default_factory=set)
     down: bool = False
+    jwks: dict[str, Any] = dataclasses.field(default_factory=dict)
     asked: list[str] = dataclasses.field(default_factory=list)
 
     def app(self) -> FastAPI:
@@ -59,6 +65,10 @@ class StubHistory:
         @app.post("/api/v1/auth/token")
         async def token() -> dict[str, Any]:
             return {"access_token": "service", "expires_in": 900}
+
+        @app.get("/.well-known/jwks.json")
+        async def jwks() -> Any:
+            return self.jwks
 
         @app.get("/internal/conversations/{conversation_id}/owner")
         async def owner(conversation_id: str) -> JSONResponse:
@@ -148,9 +158,9 @@ def _event(lines: list[str]) -> Event | None:
 
 
 class Replica:
-    """One running chat."""
+    """One running chat; ``app`` is None when it is a process of its own."""
 
-    def __init__(self, app: FastAPI, url: str, issuer: TestIssuer, pool: Pool, bus: MemoryBus) -> None:
+    def __init__(self, app: Any, url: str, issuer: TestIssuer, pool: Pool, bus: MemoryBus) -> None:
         self.app, self.url, self.issuer, self.pool, self.bus = app, url, issuer, pool, bus
         self.client = httpx2.AsyncClient(base_url=url, timeout=60)
 
@@ -169,6 +179,14 @@ class Replica:
             "SELECT name, sequence, data FROM outbox WHERE partition_key = $1 ORDER BY sequence", conversation_id
         )
         return [dict(row) for row in rows]
+
+
+class ChatProcess(Replica):
+    """One chat as a process, to be killed."""
+
+    def __init__(self, child: ChildProcess, url: str, issuer: TestIssuer, pool: Pool) -> None:
+        super().__init__(None, url, issuer, pool, MemoryBus())
+        self.child = child
 
 
 @contextlib.asynccontextmanager
@@ -207,8 +225,8 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 
 @pytest.fixture(scope="session")
-async def history() -> AsyncIterator[StubHistory]:
-    stub = StubHistory()
+async def history(issuer: TestIssuer) -> AsyncIterator[StubHistory]:
+    stub = StubHistory(jwks=issuer.jwks())
     async with serving(stub.app()) as url:
         stub.url = url
         yield stub
@@ -269,3 +287,40 @@ async def replica(open_replica: OpenReplica, new_database: Callable[[], Awaitabl
     """One chat for all tests: each test has people of its own."""
     async with open_replica(await new_database()) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+async def spawn(
+    backends: Backends, issuer: TestIssuer, provider: FakeProvider, history: StubHistory, tmp_path_factory: Any
+) -> Callable[..., contextlib.AbstractAsyncContextManager[ChatProcess]]:
+    """Start a chat as a process of its own, its settings changed as a test likes."""
+
+    @contextlib.asynccontextmanager
+    async def spawned(dsn: str, pool: Pool, **changed: str) -> AsyncIterator[ChatProcess]:
+        port = free_port()
+        settings = {
+            "PORT": str(port),
+            "ADMIN_PORT": "0",
+            "CHAT_DATABASE_URL": dsn,
+            "REDIS_URL": await backends.redis_url(),
+            "AUTH_URL": history.url,
+            "HISTORY_URL": history.url,
+            "JWKS_URL": f"{history.url}/.well-known/jwks.json",
+            "INTERNAL_CLIENT_SECRET": "secret",
+            "OPENAI_BASE_URL": provider.base_url,
+            "OPENAI_MODEL": "fake",
+            **changed,
+        }
+        script = str(Path(__file__).parent.parent / "process.py")
+        folder = tmp_path_factory.mktemp("chat")
+        child = ChildProcess(Command("chat", [sys.executable, script], folder, environment=environment(**settings)))
+        await child.start()
+        replica = ChatProcess(child, f"http://127.0.0.1:{port}", issuer, pool)
+        try:
+            await child.wait_until(lambda: answers(f"{replica.url}/ready"), 30)
+            yield replica
+        finally:
+            await replica.client.aclose()
+            await child.stop()
+
+    return spawned

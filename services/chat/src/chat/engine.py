@@ -1,0 +1,129 @@
+"""The engine of turns: supervisor, lease, copies, mirrors and recovery, opened and closed in their order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from chat.catalogue import Catalogue
+from chat.lease import Lease
+from chat.log_copy import SharedCopy
+from chat.measures import Measures
+from chat.mirrors import Mirrors
+from chat.ports import RunnerStore, StreamStore, TurnStore
+from chat.recovery import Recovery
+from chat.runner import Answers, Job, Runner
+from chat.settings import ChatSettings
+from chat.turn_log import LogCopy
+from chat.turns import Supervisor
+from parley.errors import DependencyUnavailable
+from parley.ids import new_id
+from parley.runtime import Runtime
+from parley.tasks import background
+
+FINISH_MARGIN = 3.0
+"""Seconds before the end of the drain at which turns that still run are ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the engine stands on."""
+
+    turns: TurnStore
+    runners: RunnerStore
+    streams: StreamStore
+    answers: Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What others need of the running engine."""
+
+    supervisor: Supervisor
+    mirrors: Mirrors
+    measures: Measures
+
+
+@contextlib.asynccontextmanager
+async def open_engine(
+    settings: ChatSettings, runtime: Runtime, ports: Ports, catalogue: Catalogue
+) -> AsyncIterator[Engine]:
+    """Run the engine while the context is entered; its turns are ended and its lease given up at the end."""
+    runner_id, measures = new_id(), Measures(runtime.metrics.registry)
+    stops: dict[str, Supervisor] = {}
+
+    def cancel(turn_id: UUID) -> None:
+        stops["supervisor"].stop(turn_id, "cancelled")
+
+    def fence(turn_id: UUID) -> None:
+        stops["supervisor"].stop(turn_id, "fenced")
+
+    lease = Lease(ports.runners, runner_id, cancel)
+    copy = SharedCopy(ports.streams, lease, fence, measures)
+    supervisor = _supervisor(settings, runtime, ports, copy, measures, runner_id)
+    stops["supervisor"] = supervisor
+    mirrors = Mirrors(ports.streams, ports.runners)
+    recovery = Recovery(
+        store=ports.turns,
+        runners=ports.runners,
+        streams=ports.streams,
+        supervisor=supervisor,
+        lease=lease,
+        catalogue=catalogue,
+        measures=measures,
+    )
+
+    async def hear_cancels() -> None:
+        async with contextlib.aclosing(ports.streams.cancels()) as found:
+            async for turn_id in found:
+                cancel(turn_id)
+
+    async def interrupt_late() -> None:
+        await runtime.lifecycle.drained.wait()
+        await asyncio.sleep(max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN))
+        supervisor.interrupt_all()
+        await asyncio.Event().wait()
+
+    loops = {
+        "lease": lease.run,
+        "log copy": copy.run,
+        "mirrors": mirrors.run,
+        "recovery": recovery.run,
+        "cancels": hear_cancels,
+        "late turns": interrupt_late,
+    }
+    await lease.beat()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(_leave, ports.runners, runner_id)
+        for name, loop in loops.items():
+            await stack.enter_async_context(background(name, loop, service=runtime.service))
+        await stack.enter_async_context(supervisor.open())
+        yield Engine(supervisor, mirrors, measures)
+
+
+def _supervisor(
+    settings: ChatSettings, runtime: Runtime, ports: Ports, copy: LogCopy, measures: Measures, runner_id: UUID
+) -> Supervisor:
+    def make_runner(job: Job) -> Runner:
+        return Runner(
+            job,
+            store=ports.turns,
+            copy=copy,
+            answers=ports.answers,
+            measures=measures,
+            answer_limit=settings.answer_limit,
+        )
+
+    return Supervisor(
+        make_runner,
+        runner_id=runner_id,
+        measures=measures,
+        busy=runtime.lifecycle.request,
+        limit=settings.max_running_turns,
+    )
+
+
+async def _leave(runners: RunnerStore, runner_id: UUID) -> None:
+    with contextlib.suppress(DependencyUnavailable):
+        await runners.leave(runner_id)

@@ -1,0 +1,140 @@
+"""Processes that die: every accepted turn ends once, and what was shown is a prefix of what is stored."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from parley.ids import new_id
+from parley.postgres import open_pool
+from parley.testing import eventually
+from parley.testing.faults import kill, resume, state_of, stop
+
+pytestmark = pytest.mark.integration
+
+RECOVERED_WITHIN = 25.0
+
+
+@pytest.fixture(scope="module")
+async def survivor(open_replica: Any, new_database: Any) -> Any:
+    """A replica that lives on, and its database."""
+    dsn = await new_database()
+    async with open_replica(dsn) as replica, open_pool(dsn, size=4) as pool:
+        replica.dsn, replica.rows = dsn, pool
+        yield replica
+
+
+async def test_turns_of_a_killed_runner_end_once_with_what_was_shown(survivor: Any, spawn: Any, provider: Any) -> None:
+    mark = str(new_id())
+    async with spawn(survivor.dsn, survivor.rows) as victim:
+        people = [victim.person() for _ in range(10)]
+        watched = [asyncio.create_task(_watch(person, mark, i)) for i, person in enumerate(people)]
+        await asyncio.sleep(1.2)
+        await kill(victim.child)
+        seen = await asyncio.gather(*watched)
+    for person, (turn_id, shown) in zip(people, seen, strict=True):
+        assert len(shown) > 3
+        there = person.at(survivor)
+        turn = await eventually(lambda p=there, t=turn_id: _ended(p, t), within=RECOVERED_WITHIN)
+        assert (turn["status"], turn["finish_reason"]) == ("incomplete", "interrupted")
+        rest = await there.resumed(turn_id, shown[-1].id)
+        whole = await there.resumed(turn_id)
+        assert [*shown, *rest] == whole
+        await _once(survivor, turn["conversation_id"])
+        regenerated = await there.chat(None, regenerate=turn_id, conversation_id=turn["conversation_id"])
+        assert regenerated.status_code == 200, regenerated.text
+    assert len(await provider.journal(contains=mark)) == 20
+
+
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        "turns.admit:before:2",
+        "turns.admit:after:2",
+        "streams.append:before:6",
+        "streams.append:after:6",
+        "turns.finish:before:1",
+        "turns.finish:after:1",
+    ],
+)
+async def test_a_death_between_two_steps_leaves_each_turn_ended_once(
+    survivor: Any, spawn: Any, provider: Any, failpoint: str
+) -> None:
+    mark = str(new_id())
+    async with spawn(survivor.dsn, survivor.rows, FAILPOINT=failpoint) as victim:
+        people = [victim.person() for _ in range(3)]
+        seen = await asyncio.gather(*(_watch(person, mark, i, "tokens=15 rate=30") for i, person in enumerate(people)))
+        await eventually(lambda: state_of(victim.child.pid) is None)
+    for person, (turn_id, shown) in zip(people, seen, strict=True):
+        there = person.at(survivor)
+        rows = await eventually(lambda p=person: _all_ended(survivor, p.id), within=RECOVERED_WITHIN)
+        if turn_id is None:
+            assert len(rows) <= 1
+            continue
+        whole = await there.resumed(turn_id)
+        assert whole[: len(shown)] == shown
+        await _once(survivor, (await there.turn(turn_id))["conversation_id"])
+    assert len(await provider.journal(contains=mark)) <= 3
+
+
+async def test_a_runner_that_sleeps_past_its_lease_writes_nothing(survivor: Any, spawn: Any) -> None:
+    async with spawn(survivor.dsn, survivor.rows) as victim:
+        person = victim.person()
+        there = person.at(survivor)
+        watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=400 rate=20"))
+        await asyncio.sleep(1.5)
+        await stop(victim.child)
+        turn_id = str(await survivor.rows.fetchval("SELECT id FROM turns WHERE user_id = $1", person.id))
+        before = await eventually(lambda: _ended(there, turn_id), within=RECOVERED_WITHIN)
+        whole = await there.resumed(turn_id)
+        await resume(victim.child)
+        _, shown = await asyncio.wait_for(watched, 10)
+        assert shown == whole[: len(shown)]
+        assert await there.turn(turn_id) == before
+        assert await there.resumed(turn_id) == whole
+        await _once(survivor, before["conversation_id"])
+
+
+async def test_a_drained_process_ends_its_turns_and_exits_cleanly(survivor: Any, spawn: Any) -> None:
+    async with spawn(survivor.dsn, survivor.rows, DRAIN_TIMEOUT="4") as victim:
+        person = victim.person()
+        watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=2000 rate=20"))
+        await asyncio.sleep(0.8)
+        os.kill(victim.child.pid, signal.SIGTERM)
+        turn_id, shown = await asyncio.wait_for(watched, 15)
+        assert shown[-1].data["finished"] is True
+        assert (shown[-1].data["status"], shown[-1].data["finish_reason"]) == ("incomplete", "interrupted")
+        await eventually(lambda: victim.child.exit_status == 0, within=10)
+        assert await person.at(survivor).resumed(turn_id) == shown
+
+
+async def _watch(person: Any, mark: str, number: int, knobs: str = "tokens=200 rate=20") -> tuple[Any, list[Any]]:
+    """Stream a turn until its end, or the death of its server; returns what was seen."""
+    seen: list[Any] = []
+    turn_id = None
+    with contextlib.suppress(Exception):
+        body = {"message": f"{mark} {number} [[fake {knobs}]]"}
+        async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
+            turn_id = response.headers["x-turn-id"]
+            async for event in found:
+                seen.append(event)
+    return turn_id, seen
+
+
+async def _ended(person: Any, turn_id: str) -> Any:
+    turn = await person.turn(turn_id)
+    return turn if turn["status"] != "running" else None
+
+
+async def _all_ended(replica: Any, user_id: Any) -> Any:
+    rows = await replica.rows.fetch("SELECT status FROM turns WHERE user_id = $1", user_id)
+    return None if any(row["status"] == "running" for row in rows) else rows or [()]
+
+
+async def _once(replica: Any, conversation_id: str) -> None:
+    names = [row["name"].rpartition(".")[2] for row in await replica.outbox(conversation_id)]
+    assert names.count("started") == 1
+    assert len(names) == 2

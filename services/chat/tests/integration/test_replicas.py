@@ -1,0 +1,84 @@
+"""Several replicas on one set of backends."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from parley.ids import new_id
+from parley.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+async def pair(open_replica: Any, new_database: Any) -> Any:
+    dsn = await new_database()
+    async with open_replica(dsn) as one, open_replica(dsn) as two:
+        yield one, two
+
+
+async def test_ten_readers_on_two_replicas_see_the_same(pair: Any) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    body = {"message": "Hello [[fake tokens=60 rate=60]]"}
+
+    async def join(person: Any, delay: float) -> Any:
+        await asyncio.sleep(delay)
+        return await person.resumed(turn_id)
+
+    async with here.stream("/api/v1/chat/stream", json=body) as (response, found):
+        turn_id = response.headers["x-turn-id"]
+        others = [asyncio.create_task(join((here, there)[i % 2], i * 0.12)) for i in range(10)]
+        first = [event async for event in found]
+        for other in others:
+            assert await other == first
+    assert "".join(e.data["delta"] for e in first) == " ".join(f"t{i}" for i in range(1, 61))
+
+
+async def test_a_reader_changes_replicas_and_misses_nothing(pair: Any) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    body = {"message": "Hello [[fake tokens=40 rate=60]]"}
+    async with here.stream("/api/v1/chat/stream", json=body) as (response, found):
+        turn_id = response.headers["x-turn-id"]
+        seen = [await anext(found) for _ in range(12)]
+    assert (await there.turn(turn_id))["status"] == "running"
+    assert int((await there.turn(turn_id))["last_event_id"]) >= 12
+    seen += await there.resumed(turn_id, seen[-1].id)
+    assert seen == await here.resumed(turn_id)
+
+
+async def test_a_key_is_one_turn_on_all_replicas(pair: Any, provider: Any) -> None:
+    person, mark = pair[0].person(), str(new_id())
+    people = [person, person.at(pair[1])]
+    message = f"{mark} [[fake tokens=5 latency_ms=200]]"
+    headers = {"Idempotency-Key": mark}
+    responses = await asyncio.gather(*(people[i % 2].chat(message, headers=headers) for i in range(50)))
+    assert {r.status_code for r in responses} == {200}
+    assert len({r.content for r in responses}) == 1
+    assert len(await provider.journal(contains=mark)) == 1
+
+
+async def test_a_turn_is_cancelled_from_the_other_replica(pair: Any) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    opened = (await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})).json()
+    response = await there.ask("POST", f"/api/v1/chat/turns/{opened['id']}/cancel")
+    assert (response.status_code, response.json()["status"]) == (200, "cancelled")
+
+
+async def test_a_cursor_of_no_event_is_refused_elsewhere_too(pair: Any) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    opened = (await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})).json()
+    await eventually(lambda: _has_events(there, opened["id"]))
+    with contextlib.suppress(AssertionError):
+        found = await there.resumed(opened["id"], 400)
+        raise ValueError(found)
+    await here.ask("POST", f"/api/v1/chat/turns/{opened['id']}/cancel")
+
+
+async def _has_events(person: Any, turn_id: str) -> bool:
+    return int((await person.turn(turn_id))["last_event_id"]) > 2

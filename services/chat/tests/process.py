@@ -1,0 +1,64 @@
+"""One chat as a process of its own, for tests that kill it.
+
+``FAILPOINT=turns.finish:after:3`` makes it kill itself right after the third call of that port's method.
+"""
+
+import dataclasses
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from chat.engine import Ports
+from chat.main import create_app
+from chat.settings import ChatSettings
+from chat.wiring import wire
+from parley import server
+from parley.bus.memory import MemoryBus
+from parley.settings import load
+
+
+class Dying:
+    """A port whose method kills the process before or after its n-th call."""
+
+    def __init__(self, port: Any, method: str, moment: str, count: int) -> None:
+        self._port, self._method, self._moment, self._left = port, method, moment, count
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        return self._dying(found) if name == self._method else found
+
+    def _dying(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*args: Any, **options: Any) -> Any:
+            self._left -= 1
+            if self._left <= 0 and self._moment == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = await method(*args, **options)
+            if self._left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return call
+
+
+def with_failpoint(ports: Ports) -> Ports:
+    """Return the ports, one of them dying where ``FAILPOINT`` says."""
+    failpoint = os.environ.get("FAILPOINT")
+    if not failpoint:
+        return ports
+    path, moment, count = failpoint.split(":")
+    name, method = path.split(".")
+    return dataclasses.replace(ports, **{name: Dying(getattr(ports, name), method, moment, int(count))})
+
+
+def main() -> int:
+    """Serve until SIGTERM."""
+    settings = load(ChatSettings)
+    app = create_app(settings, wire=functools.partial(wire, bus=MemoryBus(), wrap=with_failpoint))
+    return server.main(app, app.state.runtime.lifecycle, settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
