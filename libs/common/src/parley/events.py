@@ -13,10 +13,14 @@ FinalStatus = Literal["completed", "incomplete", "failed", "cancelled"]
 RevocationReason = Literal["logout", "password_change", "reuse", "admin", "disabled", "erased"]
 
 
+_ALWAYS_PRESENT = ConfigDict(json_schema_serialization_defaults_required=True)
+"""What has a default when it is read is still always written: the schemas say so."""
+
+
 class EventData(BaseModel):
     """The ``data`` of an event; consumers ignore members they do not know."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(**_ALWAYS_PRESENT, extra="ignore", frozen=True)
     names: ClassVar[tuple[str, ...]] = ()
     schema_version: ClassVar[int] = 1
     source: ClassVar[str] = ""
@@ -24,6 +28,8 @@ class EventData(BaseModel):
 
 class Usage(BaseModel):
     """Tokens of a turn, in OpenAI's words; ``estimated`` says that they are ours, not the provider's."""
+
+    model_config = _ALWAYS_PRESENT
 
     prompt_tokens: int
     completion_tokens: int
@@ -43,6 +49,8 @@ class UserMessage(BaseModel):
 
 class AssistantMessage(BaseModel):
     """What the model answered; its id is the turn's."""
+
+    model_config = _ALWAYS_PRESENT
 
     id: UUID
     content: str

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 from parley.problems import FieldValueError
 
@@ -46,4 +46,8 @@ def money(amount: Decimal) -> str:
     return f"{amount:.9f}"
 
 
-Money = Annotated[Decimal, PlainSerializer(money, return_type=str)]
+Money = Annotated[
+    Decimal,
+    PlainSerializer(money, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^-?\d+\.\d{9}$"}, mode="serialization"),
+]

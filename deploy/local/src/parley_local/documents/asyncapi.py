@@ -1,5 +1,8 @@
 """docs/asyncapi.yaml and the JSON Schemas of the events."""
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 
-PAGES: Mapping[str, Callable[[], str]] = {}
+from parley.asyncapi import pages
+
+PAGES: Mapping[str, Callable[[], str]] = pages(version("parley-common"))
