@@ -1,0 +1,112 @@
+"""The admin port: it answers from a thread of its own, whatever the loop does."""
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import pytest
+
+from parley.admin import serve_admin
+from parley.app import make_runtime
+from parley.runtime import Runtime
+from parley.settings import ServiceSettings, load
+
+
+class Answer(NamedTuple):
+    status: int
+    body: str
+
+    @property
+    def json(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.body)
+        return found
+
+
+def get(port: int, path: str) -> Answer:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            return Answer(response.status, response.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read().decode())
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return make_runtime(load(ServiceSettings, admin_port=0), service="chat", version="1")
+
+
+@pytest.fixture
+async def port(runtime: Runtime) -> AsyncIterator[int]:
+    async with serve_admin(runtime) as found:
+        yield found
+
+
+async def test_probes_follow_the_lifecycle(runtime: Runtime, port: int) -> None:
+    assert await asyncio.to_thread(get, port, "/ready") == (503, '{"status":"starting"}')
+    runtime.lifecycle.mark_ready()
+    assert await asyncio.to_thread(get, port, "/ready") == (200, '{"status":"ready"}')
+    assert (await asyncio.to_thread(get, port, "/health")).json["status"] == "ok"
+
+
+async def test_a_blocked_loop_does_not_stall_a_probe(runtime: Runtime, port: int) -> None:
+    probing = asyncio.get_running_loop().run_in_executor(None, _timed_health, port)
+    time.sleep(0.5)
+    assert await probing < 0.4
+
+
+def _timed_health(port: int) -> float:
+    began = time.monotonic()
+    assert get(port, "/health").status == 200
+    return time.monotonic() - began
+
+
+async def test_a_loop_that_has_not_turned_for_long_is_hung(runtime: Runtime, port: int) -> None:
+    runtime.lifecycle.last_tick -= 31
+    found = await asyncio.to_thread(get, port, "/health")
+    assert (found.status, found.json["status"]) == (503, "hung")
+
+
+async def test_metrics_are_those_of_this_app(runtime: Runtime, port: int) -> None:
+    runtime.metrics.events_published.labels("user.erased").inc()
+    found = await asyncio.to_thread(get, port, "/metrics")
+    assert 'events_published_total{type="user.erased"} 1.0' in found.body
+
+
+async def test_status_names_each_dependency_and_no_address(runtime: Runtime, port: int) -> None:
+    async def fails() -> None:
+        raise LookupError("amqp://user:hunter2@host")
+
+    async def hangs() -> None:
+        await asyncio.sleep(60)
+
+    async def works() -> None:
+        pass
+
+    async def report() -> dict[str, object]:
+        return {"outbox": {"pending": 3}}
+
+    runtime.pings.update(bus=fails, redis=hangs, postgres=works)
+    runtime.reports.extend([report, fails])  # type: ignore[list-item]
+    found = await asyncio.to_thread(get, port, "/status")
+    assert "hunter2" not in found.body
+    assert found.json["status"] == "degraded"
+    assert found.json["outbox"] == {"pending": 3}
+    dependencies = found.json["dependencies"]
+    assert isinstance(dependencies, list)
+    assert [(d["name"], d["status"], d["detail"]) for d in dependencies] == [
+        ("bus", "down", "LookupError"),
+        ("redis", "down", "timed out"),
+        ("postgres", "up", None),
+    ]
+
+
+async def test_what_is_not_served_is_404_and_the_port_closes(runtime: Runtime) -> None:
+    async with serve_admin(runtime) as port:
+        assert (await asyncio.to_thread(get, port, "/docs")).status == 404
+    with pytest.raises(urllib.error.URLError):
+        await asyncio.to_thread(get, port, "/health")

@@ -1,0 +1,236 @@
+"""What every service does with a request: ids, logs, limits, problems, and nothing of what was submitted."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+import structlog
+from fastapi import APIRouter, FastAPI, Query
+from pydantic import Field, field_validator
+from structlog.testing import capture_logs
+
+from parley import errors
+from parley.app import JsonRoute, build_app
+from parley.problems import FieldValueError
+from parley.runtime import Runtime
+from parley.schemas import Request, Text
+from parley.settings import ServiceSettings, load
+
+LIMIT = 1024
+Client = httpx2.AsyncClient
+
+
+class Credentials(Request):
+    username: Text = Field(min_length=3, max_length=8)
+    password: Text
+    tags: list[str] = Field(default=[], max_length=2)
+
+    @field_validator("password")
+    @classmethod
+    def long_enough(cls, value: str) -> str:
+        if len(value) < 12:
+            raise FieldValueError("password_too_short", "At least 12 characters.")
+        return value
+
+
+def router() -> APIRouter:
+    made = APIRouter(prefix="/api/v1/things", route_class=JsonRoute)
+
+    @made.post("")
+    async def create(body: Credentials) -> dict[str, int]:
+        return {"length": len(body.username)}
+
+    @made.get("")
+    async def find(limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, int]:
+        return {"limit": limit}
+
+    @made.get("/fail/{how}")
+    async def fail(how: str) -> None:
+        failures: dict[str, Exception] = {
+            "parley": errors.NotFound("No such thing.", hint="look elsewhere"),
+            "busy": errors.DependencyUnavailable(retry_after=7),
+            "bug": RuntimeError("hunter2"),
+        }
+        raise failures[how]
+
+    @made.get("/context")
+    async def context() -> dict[str, Any]:
+        return structlog.contextvars.get_contextvars()
+
+    return made
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    @contextlib.asynccontextmanager
+    async def wire(_settings: ServiceSettings, _runtime: Runtime) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace()
+
+    settings = load(ServiceSettings, admin_port=0, body_limit=LIMIT, public_url="https://chat.example/")
+    return build_app(settings, service="test", version="1", description="x", wire=wire, routers=[router()])
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[Client]:
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as opened:
+        yield opened
+
+
+async def test_a_good_request_has_an_id_a_time_and_security_headers(client: Client) -> None:
+    response = await client.get("/api/v1/things", headers={"x-request-id": "mine-1"})
+    assert response.json() == {"limit": 50}
+    assert response.headers["x-request-id"] == "mine-1"
+    assert float(response.headers["x-process-time"]) >= 0
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\tb", "é".encode().decode("latin-1")])
+async def test_a_request_id_that_is_not_well_formed_is_replaced(client: Client, given: str) -> None:
+    response = await client.get("/api/v1/things", headers=[(b"x-request-id", given.encode("latin-1"))])
+    assert response.headers["x-request-id"] != given
+    assert len(response.headers["x-request-id"]) == 36
+
+
+async def test_an_error_has_the_one_shape_of_the_contract(client: Client) -> None:
+    response = await client.get("/api/v1/things/fail/parley", headers={"x-request-id": "r"})
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json() == {
+        "type": "https://chat.example/docs/errors#not_found",
+        "title": "Not found",
+        "status": 404,
+        "detail": "No such thing.",
+        "instance": "/api/v1/things/fail/parley",
+        "code": "not_found",
+        "request_id": "r",
+        "errors": [],
+        "hint": "look elsewhere",
+        "error": {"message": "No such thing.", "type": "invalid_request_error", "param": None, "code": "not_found"},
+    }
+
+
+async def test_an_error_keeps_its_headers(client: Client) -> None:
+    response = await client.get("/api/v1/things/fail/busy")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "7")
+    assert response.json()["error"]["type"] == "api_error"
+
+
+async def test_a_bug_is_a_500_that_tells_nothing(client: Client) -> None:
+    response = await client.get("/api/v1/things/fail/bug")
+    assert response.status_code == 500
+    assert response.json()["code"] == "internal_error"
+    assert "hunter2" not in response.text
+    assert response.headers["x-request-id"] == response.json()["request_id"]
+
+
+async def test_what_no_route_takes_is_a_problem_too(client: Client) -> None:
+    assert (await client.get("/nowhere")).json()["code"] == "not_found"
+    response = await client.put("/api/v1/things", json={})
+    assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
+    assert set(response.headers["allow"].replace(" ", "").split(",")) <= {"GET", "POST"}
+
+
+async def test_every_invalid_member_is_pointed_at_and_no_value_is_echoed(client: Client) -> None:
+    body = {"username": "ab", "password": "hunter2", "tags": ["a", "b", "c"], "extra/one": "hunter2"}
+    response = await client.post("/api/v1/things", json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {"pointer": "/username", "code": "too_short", "detail": "At least 3 characters."},
+        {"pointer": "/password", "code": "password_too_short", "detail": "At least 12 characters."},
+        {"pointer": "/tags", "code": "too_long", "detail": "At most 2 entries."},
+        {"pointer": "/extra~1one", "code": "unknown_member", "detail": "This member is not known."},
+    ]
+    assert response.json()["error"]["param"] == "username"
+    assert "hunter2" not in response.text
+
+
+async def test_a_missing_member_does_not_echo_the_body(client: Client) -> None:
+    response = await client.post("/api/v1/things", json={"password": "hunter2-hunter2"})
+    assert response.json()["errors"] == [
+        {"pointer": "/username", "code": "required", "detail": "This member is required."}
+    ]
+    assert "hunter2" not in response.text
+
+
+async def test_text_that_cannot_be_stored_is_refused(client: Client) -> None:
+    for text in (r'"nul\u0000x"', r'"lone\ud800"'):
+        body = b'{"username": %s, "password": "long enough for it"}' % text.encode()
+        response = await client.post("/api/v1/things", content=body, headers={"content-type": "application/json"})
+        assert response.status_code in {400, 422}
+        assert response.json()["code"] in {"validation_failed", "invalid_json"}
+
+
+async def test_a_query_parameter_out_of_range_is_named(client: Client) -> None:
+    response = await client.get("/api/v1/things?limit=201")
+    assert response.json()["errors"] == [
+        {"pointer": "/limit", "code": "less_than_equal", "detail": "Must be at most 200."}
+    ]
+
+
+async def test_json_that_is_none_and_bodies_that_are_not_announced_as_json(client: Client) -> None:
+    headers = {"content-type": "application/json"}
+    response = await client.post("/api/v1/things", content=b'{"a":', headers=headers)
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_json")
+    response = await client.post("/api/v1/things", content=b"{}", headers={"content-type": "text/plain"})
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+
+
+async def test_a_body_over_the_limit_is_refused_announced_or_not(client: Client) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b" " * 512
+
+    headers = {"content-type": "application/json"}
+    for content in (b" " * (LIMIT + 1), chunks()):
+        response = await client.post("/api/v1/things", content=content, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+        assert response.json()["detail"] == f"At most {LIMIT} bytes are accepted."
+
+
+async def test_a_request_is_logged_once_with_its_route_and_never_its_path(app: FastAPI, client: Client) -> None:
+    with capture_logs() as logged:
+        await client.get("/api/v1/things/fail/parley?secret=hunter2")
+        await client.get("/health")
+    (line,) = [entry for entry in logged if entry["event"] == "request"]
+    assert (line["route"], line["status"], line["method"]) == ("/api/v1/things/fail/{how}", 404, "GET")
+    assert "hunter2" not in str(logged)
+    labels = {
+        "http_request_method": "GET",
+        "http_route": "/api/v1/things/fail/{how}",
+        "http_response_status_code": "404",
+    }
+    count = app.state.runtime.metrics.registry.get_sample_value("http_server_request_duration_seconds_count", labels)
+    assert count == 1
+
+
+async def test_paths_that_nobody_serves_share_one_label(app: FastAPI, client: Client) -> None:
+    for number in range(3):
+        await client.get(f"/made/up/{number}")
+    registry = app.state.runtime.metrics.registry
+    labels = {"http_request_method": "GET", "http_route": "unmatched", "http_response_status_code": "404"}
+    assert registry.get_sample_value("http_server_request_duration_seconds_count", labels) == 3
+    assert registry.get_sample_value("http_server_active_requests") == 0
+
+
+async def test_a_request_has_a_log_context_of_its_own(client: Client) -> None:
+    with structlog.contextvars.bound_contextvars(left_behind="x"):
+        found = (await client.get("/api/v1/things/context", headers={"x-request-id": "r"})).json()
+    assert found == {"service": "test", "request_id": "r"}
+
+
+async def test_a_service_is_ready_until_it_drains(app: FastAPI, client: Client) -> None:
+    assert (await client.get("/ready")).status_code == 200
+    assert (await client.get("/health")).json() == {"status": "ok", "service": "test", "version": "1"}
+    app.state.runtime.lifecycle.start_draining()
+    response = await client.get("/ready")
+    assert (response.status_code, response.json()) == (503, {"status": "draining"})
+
+
+@pytest.mark.parametrize("build", [errors.ParleyError, errors.NotFound, errors.RateLimited])
+def test_an_error_says_its_docstring_by_itself(build: Callable[[], errors.ParleyError]) -> None:
+    assert build().detail == str(build.__doc__).splitlines()[0]

@@ -1,0 +1,109 @@
+"""Migrations: once each, in order, safe when many start at once, and an applied file never changes."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from parley.migrations import MigrationError, migrate, read
+from parley.testing.backends import Backends, UnavailableError
+
+Write = Callable[[str, str], None]
+PACKAGE = "migrated_package"
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Write a migration into a package that only this test has."""
+    folder = tmp_path / PACKAGE / "migrations"
+    folder.mkdir(parents=True)
+    (tmp_path / PACKAGE / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def written(name: str, sql: str) -> None:
+        (folder / name).write_text(sql)
+
+    yield written
+    sys.modules.pop(PACKAGE, None)
+
+
+@pytest.fixture
+async def dsn(backends: Backends) -> AsyncIterator[str]:
+    async def nothing(_dsn: str) -> None:
+        pass
+
+    try:
+        made = await backends.fresh_database(nothing, "empty")
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    yield made
+    await backends.drop(made)
+
+
+async def values(dsn: str, query: str) -> list[object]:
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        return [row[0] for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+def test_files_are_read_in_the_order_of_their_numbers_and_others_are_left_alone(write: Write) -> None:
+    for name in ("0010_c.sql", "0002_b.sql", "0001_a.sql", "notes.txt", "1_x.sql"):
+        write(name, "SELECT 1")
+    assert [migration.number for migration in read(PACKAGE)] == [1, 2, 10]
+
+
+def test_a_number_used_twice_is_refused(write: Write) -> None:
+    write("0001_a.sql", "SELECT 1")
+    write("0001_b.sql", "SELECT 1")
+    with pytest.raises(MigrationError, match="same number"):
+        read(PACKAGE)
+
+
+@pytest.mark.integration
+async def test_each_migration_is_applied_once(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+    assert await migrate(dsn, PACKAGE) == 1
+    write("0002_b.sql", "INSERT INTO t VALUES (2)")
+    assert await migrate(dsn, PACKAGE) == 1
+    assert await migrate(dsn, PACKAGE) == 0
+    assert await values(dsn, "SELECT n FROM t ORDER BY n") == [1, 2]
+
+
+@pytest.mark.integration
+async def test_replicas_that_start_at_once_apply_each_migration_once(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+    async with asyncio.timeout(30):
+        applied = await asyncio.gather(*(migrate(dsn, PACKAGE) for _ in range(8)))
+    assert sorted(applied) == [0] * 7 + [1]
+    assert await values(dsn, "SELECT n FROM t") == [1]
+
+
+@pytest.mark.integration
+async def test_a_migration_that_fails_leaves_nothing_behind(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "CREATE TABLE t (n int)")
+    write("0002_b.sql", "INSERT INTO t VALUES (1); SELECT 1 / 0")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(dsn, PACKAGE)
+    assert await values(dsn, "SELECT n FROM t") == []
+    write("0002_b.sql", "INSERT INTO t VALUES (2)")
+    assert await migrate(dsn, PACKAGE) == 1
+
+
+@pytest.mark.integration
+async def test_an_applied_migration_that_was_changed_is_refused(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "CREATE TABLE t (n int)")
+    await migrate(dsn, PACKAGE)
+    write("0001_a.sql", "CREATE TABLE t (n bigint)")
+    with pytest.raises(MigrationError, match="migration 1 was changed"):
+        await migrate(dsn, PACKAGE)
+
+
+@pytest.mark.integration
+async def test_two_packages_number_apart(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "SELECT 1")
+    assert await migrate(dsn, "parley.outbox", PACKAGE) == len(read("parley.outbox")) + 1
