@@ -7,9 +7,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-INDEXED = 100_000
+INDEXED = 50_000
 """Characters of a message that can be found; what comes later is stored, not indexed."""
-MAX_BIGRAMS = 20_000
+MAX_BIGRAMS = 10_000
 
 _SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -30,7 +30,8 @@ def normalised(text: str) -> str:
 
 def terms(text: str) -> tuple[str, list[str]]:
     """Return what the index holds of a message: its words, a space between them, and its bigrams."""
-    plain = normalised(text[:INDEXED])
+    # Cut twice: some characters become many. What Postgres indexes of one text must stay below a megabyte.
+    plain = normalised(text[:INDEXED])[:INDEXED]
     return " ".join(WORD.findall(plain)), bigrams(plain)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from history.adapters.conversations import PostgresConversations
+from history.adapters.database import Database
 from history.adapters.feed import PostgresFeed
 from history.adapters.imports import PostgresImports
 from history.adapters.janitor import PostgresJanitor
@@ -52,8 +53,8 @@ async def wire(settings: HistorySettings, runtime: Runtime, *, bus: Bus | None =
     """Open history; ``bus`` is given when several services share a process."""
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
-        changes, turns = Changes(), PostgresTurns(backing.pool)
-        janitor = PostgresJanitor(backing.pool, feed_retention=settings.feed_retention_hours * 3600)
+        changes, turns = Changes(), PostgresTurns(Database(backing.pool))
+        janitor = PostgresJanitor(Database(backing.pool), feed_retention=settings.feed_retention_hours * 3600)
         for name, loop in (
             ("changes", lambda: changes.poll(turns)),
             ("janitor", lambda: sweep(janitor, settings.purge_interval)),
@@ -74,23 +75,23 @@ async def sweep(janitor: Janitor, interval: float) -> None:
 
 def _handlers(backing: Backing, runtime: Runtime, changes: Changes) -> Handlers:
     outcomes = outcomes_counter(runtime.metrics.registry)
-    return Handlers(PostgresProjection(backing.pool), changes, hint=backing.relay.hint, outcomes=outcomes)
+    return Handlers(PostgresProjection(Database(backing.pool)), changes, hint=backing.relay.hint, outcomes=outcomes)
 
 
 def _services(settings: HistorySettings, runtime: Runtime, backing: Backing, changes: Changes) -> Wired:
-    pool, hint = backing.pool, backing.relay.hint
-    stored, messages, turns = PostgresConversations(pool), PostgresMessages(pool), PostgresTurns(pool)
+    database, hint = Database(backing.pool), backing.relay.hint
+    stored, messages, turns = PostgresConversations(database), PostgresMessages(database), PostgresTurns(database)
     retention = read_retention(settings.plans_file, settings.retention_days)
     conversations = ConversationService(stored, changes, retention=retention, hint=hint)
     return Wired(
         verifier=backing.verifier,
         conversations=conversations,
         messages=MessageService(conversations, messages, turns, changes),
-        search=SearchService(PostgresSearch(pool)),
-        usage=UsageService(PostgresUsage(pool)),
+        search=SearchService(PostgresSearch(database)),
+        usage=UsageService(PostgresUsage(database)),
         export=ExportService(conversations, stored, messages),
-        imports=ImportService(PostgresImports(pool), changes, hint=hint),
-        feed=FeedService(PostgresFeed(pool), changes, drained=runtime.lifecycle.drained),
+        imports=ImportService(PostgresImports(database), changes, hint=hint),
+        feed=FeedService(PostgresFeed(database), changes, drained=runtime.lifecycle.drained),
         stored=stored,
         turns=turns,
     )

@@ -244,3 +244,26 @@ async def test_an_altered_or_lost_record_is_repaired_when_its_event_comes_again(
     await world.pool.execute("DELETE FROM messages WHERE id = $1", first.turn_id)
     await world.tell(end)
     assert await _state(world, first.user_id) == before
+
+
+@pytest.mark.parametrize("kind", ["words", "han", "four bytes", "expanding", "one word", "numbers"])
+async def test_an_answer_of_any_size_and_script_is_stored_and_found(
+    world: Any, turn: Callable[..., Any], kind: str
+) -> None:
+    size = 400_000
+    text = {
+        "words": " ".join(f"w{i:x}" for i in range(size // 5)),
+        "han": "".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(size)),
+        "four bytes": " ".join(chr(0x10400 + i % 40) + chr(0x10400 + i // 40 % 40) * 2 for i in range(size // 4)),
+        "expanding": "\ufdfa " * (size // 2),
+        "one word": "x" * size,
+        "numbers": " ".join(str(i * 7919) for i in range(size // 8)),
+    }[kind]
+    long = turn(question="needle", answer=text)
+    await world.tell(long.ended())
+    person = world.person(long.user_id)
+    found = await person.get(f"/api/v1/conversations/{long.conversation_id}/messages")
+    assert found["data"][1]["content"] == text
+    assert (await person.get("/api/v1/search", q="needle"))["data"]
+    if kind == "words":
+        assert (await person.get("/api/v1/search", q="w1f"))["data"]

@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from history.adapters import rows
+from history.adapters.database import Database
 from history.ports import ListFilter
 from history.schemas import Conversation, Owner
 from parley import outbox
 from parley.events import ConversationDeleted, ConversationUpdated
-from parley.postgres import Connection, Pool, translated
+from parley.postgres import Connection
 
 _FIND = f"{rows.CONVERSATION} WHERE c.id = $1 AND c.user_id = $2 AND c.deleted_at IS NULL"
 _PAGE = f"""{rows.CONVERSATION}
@@ -45,43 +46,38 @@ _ARCHIVED = {"false": False, "true": True, "all": None}
 class PostgresConversations:
     """The conversations, by owner."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Take the pool of history's database."""
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
 
     async def find(self, user_id: UUID, conversation_id: UUID) -> Conversation | None:
         """Return a conversation of the person that is not deleted."""
-        with translated():
-            row = await self._pool.fetchrow(_FIND, conversation_id, user_id)
+        row = await self._database.row(_FIND, conversation_id, user_id)
         return rows.conversation(row) if row else None
 
     async def page(self, wanted: ListFilter, after: tuple[datetime, UUID] | None, limit: int) -> list[Conversation]:
         """Return up to ``limit`` conversations, the newest update first."""
         moment, last = after or (None, None)
-        with translated():
-            found = await self._pool.fetch(
-                _PAGE, wanted.user_id, _ARCHIVED[wanted.archived], wanted.title_part, moment, last, limit
-            )
+        found = await self._database.fetch(
+            _PAGE, wanted.user_id, _ARCHIVED[wanted.archived], wanted.title_part, moment, last, limit
+        )
         return [rows.conversation(row) for row in found]
 
     async def every(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
         """Return the person's conversations by id: an order that changes meanwhile do not disturb."""
-        with translated():
-            return [rows.conversation(row) for row in await self._pool.fetch(_EVERY, user_id, after, limit)]
+        return [rows.conversation(row) for row in await self._database.fetch(_EVERY, user_id, after, limit)]
 
     @contextlib.asynccontextmanager
     async def change(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["HeldConversation | None"]:
         """Hold a conversation of the person, in a transaction that ends with the context."""
-        with translated():
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute("SELECT lock_person($1)", user_id)
-                row = await connection.fetchrow(_FIND, conversation_id, user_id)
-                yield HeldConversation(connection, rows.conversation(row), user_id) if row else None
+        async with self._database.transaction() as connection:
+            await connection.execute("SELECT lock_person($1)", user_id)
+            row = await connection.fetchrow(_FIND, conversation_id, user_id)
+            yield HeldConversation(connection, rows.conversation(row), user_id) if row else None
 
     async def owner(self, conversation_id: UUID) -> Owner | None:
         """Return whose a conversation is or was."""
-        with translated():
-            row = await self._pool.fetchrow(_OWNER, conversation_id)
+        row = await self._database.row(_OWNER, conversation_id)
         return Owner(**row) if row else None
 
 

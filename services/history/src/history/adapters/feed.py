@@ -5,9 +5,9 @@ from uuid import UUID
 
 import orjson
 
+from history.adapters.database import Database
 from history.ports import FeedEntry
 from parley.cloudevents import CloudEvent
-from parley.postgres import Pool, translated
 
 _HEAD = "SELECT coalesce((SELECT position FROM feed_heads WHERE user_id = $1), 0)"
 _AFTER = "SELECT * FROM feed WHERE user_id = $1 AND position > $2 ORDER BY position LIMIT $3"
@@ -16,19 +16,17 @@ _AFTER = "SELECT * FROM feed WHERE user_id = $1 AND position > $2 ORDER BY posit
 class PostgresFeed:
     """Each person's events, in the order they were committed."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Take the pool of history's database."""
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
 
     async def head(self, user_id: UUID) -> int:
         """Return the newest position, 0 when there is none."""
-        with translated():
-            return int(await self._pool.fetchval(_HEAD, user_id))
+        return int(await self._database.value(_HEAD, user_id))
 
     async def after(self, user_id: UUID, position: int, limit: int) -> list[FeedEntry]:
         """Return what follows a position."""
-        with translated():
-            rows = await self._pool.fetch(_AFTER, user_id, position, limit)
+        rows = await self._database.fetch(_AFTER, user_id, position, limit)
         return [FeedEntry(row["position"], _event(row) if row["data"] is not None else None) for row in rows]
 
 

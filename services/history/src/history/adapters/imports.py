@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from history.adapters.database import Database
 from history.ports import Draft, DraftMessage
 from history.terms import terms
 from history.titles import title_from
@@ -12,7 +13,7 @@ from parley import outbox
 from parley.errors import NotFound
 from parley.events import ConversationCreated
 from parley.ids import new_id
-from parley.postgres import Connection, Pool, translated
+from parley.postgres import Connection
 from parley.times import now
 
 _ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
@@ -29,9 +30,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, search_terms($3, $12, $13)
 class PostgresImports:
     """Stores what is imported, with new ids."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Take the pool of history's database."""
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
 
     async def store(self, user_id: UUID, draft: Draft) -> tuple[UUID, str | None]:
         """Store a conversation whose messages come after their parents; returns its new id and title."""
@@ -39,14 +40,13 @@ class PostgresImports:
         ids = {message.key: new_id() for message in draft.messages}
         rows = _message_rows(user_id, conversation_id, draft, ids)
         title = draft.title or _first_title(draft)
-        with translated():
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute("SELECT lock_person($1)", user_id)
-                if await connection.fetchval(_ERASED, user_id):
-                    raise NotFound
-                await connection.execute(_CONVERSATION, *_conversation_row(user_id, conversation_id, title, draft, ids))
-                await connection.executemany(_MESSAGE, rows)
-                await _announce(connection, user_id, conversation_id, title, draft)
+        async with self._database.transaction() as connection:
+            await connection.execute("SELECT lock_person($1)", user_id)
+            if await connection.fetchval(_ERASED, user_id):
+                raise NotFound
+            await connection.execute(_CONVERSATION, *_conversation_row(user_id, conversation_id, title, draft, ids))
+            await connection.executemany(_MESSAGE, rows)
+            await _announce(connection, user_id, conversation_id, title, draft)
         return conversation_id, title
 
 

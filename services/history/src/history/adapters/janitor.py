@@ -1,7 +1,8 @@
 """Removing what has served its time."""
 
+from history.adapters.database import Database
 from parley.outbox.relay import purge
-from parley.postgres import Connection, Pool
+from parley.postgres import Connection
 
 BATCH = 1000
 CONVERSATIONS = 50
@@ -35,13 +36,13 @@ DELETE FROM inbox WHERE event_id IN (
 class PostgresJanitor:
     """Purges deleted conversations, and the old ends of feed, inbox and outbox; any number may run at once."""
 
-    def __init__(self, pool: Pool, *, feed_retention: float) -> None:
-        """Take the pool, and the seconds that the feed reaches back."""
-        self._pool, self._feed_retention = pool, feed_retention
+    def __init__(self, database: Database, *, feed_retention: float) -> None:
+        """Take the database, and the seconds that the feed reaches back."""
+        self._database, self._feed_retention = database, feed_retention
 
     async def sweep(self) -> int:
         """Remove one batch of everything; returns how many rows went."""
-        async with self._pool.acquire() as connection:
+        async with self._database.connection() as connection:
             return (
                 await self._conversations(connection)
                 + _count(await connection.execute(_FEED, self._feed_retention, BATCH))

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from history.adapters import rows
+from history.adapters.database import Database
 from history.ports import Place
 from history.schemas import Message, TurnDigest
-from parley.postgres import Pool, translated
 
 _PATH = """
 WITH RECURSIVE path (id, parent_id, step) AS (
@@ -51,36 +51,32 @@ WHERE t.id = ANY($1::uuid[]) AND (m.id IS NOT NULL OR NOT t.stored)"""
 class PostgresMessages:
     """The messages of a conversation whose owner was checked."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Take the pool of history's database."""
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
 
     async def path(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int | None) -> list[UUID]:
         """Return the ids from ``leaf`` up to the root, or up to (without) ``stop``, at most ``limit``."""
-        with translated():
-            found = await self._pool.fetch(_PATH, conversation_id, leaf, stop, limit or LONGEST_PATH)
+        found = await self._database.fetch(_PATH, conversation_id, leaf, stop, limit or LONGEST_PATH)
         return [row["id"] for row in found]
 
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
         """Return messages in the order of their ids."""
-        with translated():
-            found = {row["id"]: row for row in await self._pool.fetch(_FETCH, conversation_id, ids)}
+        found = {row["id"]: row for row in await self._database.fetch(_FETCH, conversation_id, ids)}
         return await self._with_siblings(conversation_id, [found[one] for one in ids if one in found])
 
     async def tree(self, conversation_id: UUID, after: Place | None, *, descending: bool, limit: int) -> list[Message]:
         """Return messages of every branch in creation order."""
         query = _TREE_DESCENDING if descending else _TREE_ASCENDING
         place = (after.number, rank(after.role), after.id) if after else (None, None, None)
-        with translated():
-            found = await self._pool.fetch(query, conversation_id, *place, limit)
+        found = await self._database.fetch(query, conversation_id, *place, limit)
         return await self._with_siblings(conversation_id, found)
 
     async def _with_siblings(self, conversation_id: UUID, found: Sequence[Any]) -> list[Message]:
         if not found:
             return []
         parents = {row["parent_id"] for row in found}
-        with translated():
-            near = await self._pool.fetch(_SIBLINGS, conversation_id, list(parents - {None}), None in parents)
+        near = await self._database.fetch(_SIBLINGS, conversation_id, list(parents - {None}), None in parents)
         families: dict[tuple[UUID | None, str], list[UUID]] = defaultdict(list)
         for row in near:
             families[row["parent_id"], row["role"]].append(row["id"])
@@ -93,33 +89,30 @@ class PostgresMessages:
 class PostgresTurns:
     """The turns, with or without text."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Take the pool of history's database."""
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
 
     async def ended(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> bool:
         """Say whether a turn of the person's conversation is stored to its end."""
-        with translated():
-            return bool(await self._pool.fetchval(_ENDED, turn_id, conversation_id, user_id))
+        return bool(await self._database.value(_ENDED, turn_id, conversation_id, user_id))
 
     async def known(self, turn_ids: Collection[UUID]) -> list[UUID]:
         """Return those of the turns that need not be sent again."""
-        with translated():
-            return [row["id"] for row in await self._pool.fetch(_KNOWN, turn_ids)]
+        return [row["id"] for row in await self._database.fetch(_KNOWN, turn_ids)]
 
     async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, TurnDigest]:
         """Return what is stored of the turns."""
-        with translated():
-            found = await self._pool.fetch(_DIGESTS, turn_ids)
+        found = await self._database.fetch(_DIGESTS, turn_ids)
         return {row["id"]: TurnDigest(status=row["status"], sha256=row["sha256"]) for row in found}
 
     async def ended_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
         """Return those of the turns that are stored and ended."""
-        return {row["id"] for row in await self._pool.fetch(_ENDED_OF, turn_ids)}
+        return {row["id"] for row in await self._database.fetch(_ENDED_OF, turn_ids)}
 
     async def feed_heads(self, user_ids: Collection[UUID]) -> Mapping[UUID, int]:
         """Return the newest position in each person's feed."""
-        return {row["user_id"]: row["position"] for row in await self._pool.fetch(_HEADS, user_ids)}
+        return {row["user_id"]: row["position"] for row in await self._database.fetch(_HEADS, user_ids)}
 
 
 def rank(role: str) -> int:

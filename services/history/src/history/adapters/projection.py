@@ -5,6 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
+from history.adapters.database import Database
 from history.ports import ForeignTurn, Outcome
 from history.terms import terms
 from history.titles import title_from
@@ -12,7 +13,6 @@ from parley import outbox
 from parley.cloudevents import CloudEvent
 from parley.events import ConversationCreated, TurnEnded, TurnStarted, UserErased, UserErasureConfirmed
 from parley.ids import new_id
-from parley.postgres import Pool
 from parley.times import now
 
 ERASURE_TIMEOUT = 50.0
@@ -44,14 +44,14 @@ _ERASE = (
 class PostgresProjection:
     """The projection in Postgres."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Take the pool of history's database."""
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
 
     async def project_turn(self, event: CloudEvent, data: TurnStarted | TurnEnded) -> Outcome:
         """Store what an event says of its turn; raises ForeignTurn when the turn or conversation is somebody else's."""
         try:
-            outcome = await self._pool.fetchval(_PROJECT, *_arguments(event, data))
+            outcome = await self._database.value(_PROJECT, *_arguments(event, data))
         except asyncpg.CheckViolationError as error:
             raise ForeignTurn(str(event.id)) from error
         return cast("Outcome", outcome)
@@ -59,7 +59,7 @@ class PostgresProjection:
     async def erase(self, event: CloudEvent, data: UserErased) -> None:
         """Delete everything of a person, leave tombstones, and confirm through the outbox."""
         confirmed = UserErasureConfirmed(user_id=data.user_id, erasure_id=data.erasure_id, service="history", at=now())
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
             await connection.execute("SELECT lock_person($1)", data.user_id)
             await connection.execute(

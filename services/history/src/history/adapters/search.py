@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
+from history.adapters.database import Database
 from history.ports import Found, SearchPlace, SearchQuery
 from history.terms import INDEXED, Wanted
-from parley.postgres import Pool, translated
 
 # A message holds the words as they are, or all but the stop words by their stems; and each spaceless run as a whole.
 _FIND = f"""
@@ -29,31 +29,30 @@ ORDER BY score DESC, created_at DESC, id DESC LIMIT $14"""  # noqa: S608 - a con
 class PostgresSearch:
     """Searches messages."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Take the pool of history's database."""
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
 
     async def find(
         self, user_id: UUID, wanted: Wanted, query: SearchQuery, after: SearchPlace | None, limit: int
     ) -> list[Found]:
         """Return the person's messages that hold every term, the best first."""
         place = (after.score, after.created_at, after.id) if after else (None, None, None)
-        with translated():
-            rows = await self._pool.fetch(
-                _FIND,
-                user_id,
-                wanted.pairs(),
-                wanted.lexemes(),
-                " ".join(wanted.words),
-                f"'user:{user_id}'",
-                [run for run in wanted.runs if len(run) > 1],
-                query.role,
-                query.conversation_id,
-                query.since,
-                query.until,
-                *place,
-                limit,
-            )
+        rows = await self._database.fetch(
+            _FIND,
+            user_id,
+            wanted.pairs(),
+            wanted.lexemes(),
+            " ".join(wanted.words),
+            f"'user:{user_id}'",
+            [run for run in wanted.runs if len(run) > 1],
+            query.role,
+            query.conversation_id,
+            query.since,
+            query.until,
+            *place,
+            limit,
+        )
         return [_found(row) for row in rows]
 
 

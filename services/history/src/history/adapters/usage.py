@@ -4,9 +4,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from history.adapters.database import Database
 from history.ports import Grouping, UsageQuery
 from history.schemas import UsageGroup, UsageRow
-from parley.postgres import Pool, translated
 
 MOST_GROUPS = 1000
 """Groups of a report, those with the most tokens; the total counts all."""
@@ -33,34 +33,30 @@ _GROUPS = {
 class PostgresUsage:
     """Sums what turns used."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Take the pool of history's database."""
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
         self._zones: frozenset[str] = frozenset()
 
     async def zones(self) -> frozenset[str]:
         """Return the names of the time zones, read once: Postgres reads a folder for them."""
         if not self._zones:
-            with translated():
-                self._zones = frozenset(row["name"] for row in await self._pool.fetch(_ZONES))
+            self._zones = frozenset(row["name"] for row in await self._database.fetch(_ZONES))
         return self._zones
 
     async def today(self, tz: str) -> date:
         """Return the date it is now in a time zone."""
-        with translated():
-            found: date = await self._pool.fetchval(_TODAY, tz)
+        found: date = await self._database.value(_TODAY, tz)
         return found
 
     async def groups(self, query: UsageQuery) -> list[UsageGroup]:
         """Return the usage by group."""
-        with translated():
-            rows = await self._pool.fetch(_GROUPS[query.group], query.user_id, query.since, query.until, query.tz)
+        rows = await self._database.fetch(_GROUPS[query.group], query.user_id, query.since, query.until, query.tz)
         return [UsageGroup(key=row["key"], **_sums(row)) for row in rows]
 
     async def total(self, query: UsageQuery) -> UsageRow:
         """Return the usage of all groups together."""
-        with translated():
-            row = await self._pool.fetchrow(f"SELECT {_SUMS}", query.user_id, query.since, query.until, query.tz)
+        row = await self._database.row(f"SELECT {_SUMS}", query.user_id, query.since, query.until, query.tz)
         return UsageRow(**_sums(row))
 
 

@@ -1,0 +1,49 @@
+"""Reaching the database: bounded waits, and every sign of its absence becomes one error."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from parley.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
+
+Row: TypeAlias = asyncpg.Record
+WHAT = "The conversation database"
+
+
+class Database:
+    """A pool whose failures are DependencyUnavailable."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Take the pool."""
+        self._pool = pool
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection."""
+        with translated(WHAT):
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Run what is inside in one transaction."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Row]:
+        """Return the rows of a query."""
+        async with self.connection() as connection:
+            found: list[Row] = await connection.fetch(query, *arguments)
+            return found
+
+    async def row(self, query: str, *arguments: Any) -> Row | None:
+        """Return the first row of a query."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    async def value(self, query: str, *arguments: Any) -> Any:
+        """Return the first value of a query."""
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *arguments)
