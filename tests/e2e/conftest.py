@@ -1,20 +1,22 @@
-"""The product as its users run it, started once; tests know only its URLs and the provider's journal."""
+"""The product as its users run it, in both profiles; tests know only its URLs and the provider's journal."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeAlias
 
+import aio_pika
 import httpx2
 import pytest
 
 from fake_provider.server import FakeProvider
 from parley.testing.backends import Backends
 from parley.testing.client import Client, open_http, register
-from parley.testing.stacks import EmbeddedStack
+from parley.testing.stacks import EmbeddedStack, Infrastructure, SeparateStack
 
-Stack: TypeAlias = EmbeddedStack
+Stack: TypeAlias = EmbeddedStack | SeparateStack
 
-LIMIT = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_BURST": "10000", "ANONYMOUS_RATE_LIMIT": "100000"}
+GENEROUS = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_BURST": "10000", "ANONYMOUS_RATE_LIMIT": "100000"}
+REPLICAS = 2
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +26,46 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 
 @pytest.fixture(scope="session")
-async def stack(
-    provider: FakeProvider, backends: Backends, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stack]:
+async def infrastructure(backends: Backends) -> Infrastructure:
+    return Infrastructure(await backends.database_url(), await backends.redis_url(), await backends.amqp_url())
+
+
+@pytest.fixture(scope="session")
+async def embedded(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
     folder: Path = tmp_path_factory.mktemp("embedded")
-    async with EmbeddedStack(folder, provider.base_url, LIMIT) as running:
+    async with EmbeddedStack(folder, provider.base_url, GENEROUS) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def separate(
+    provider: FakeProvider, infrastructure: Infrastructure, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[SeparateStack]:
+    folder: Path = tmp_path_factory.mktemp("separate")
+    stack = SeparateStack(folder, infrastructure, provider.base_url, replicas=REPLICAS, settings=GENEROUS)
+    async with stack as running:
+        await talks_to_the_broker(running, infrastructure)
+        yield running
+
+
+async def talks_to_the_broker(stack: SeparateStack, infrastructure: Infrastructure) -> None:
+    """Print the broker's version, and fail unless the services are connected to that very broker."""
+    connection = await aio_pika.connect(infrastructure.amqp_url, timeout=10)
+    async with connection:
+        transport = connection.transport
+        assert transport is not None
+        properties = transport.connection.server_properties
+        print(f"broker: {properties['product']} {properties['version']}")
+    for replica in [*stack.auth, *stack.chat, *stack.history, *stack.workers]:
+        dependencies = (await replica.status())["dependencies"]
+        assert isinstance(dependencies, list)
+        assert {"bus": "up"}.items() <= {d["name"]: d["status"] for d in dependencies}.items(), replica.name
+
+
+@pytest.fixture(params=["embedded", "separate"])
+def stack(request: pytest.FixtureRequest) -> Stack:
+    running: Stack = request.getfixturevalue(request.param)
+    return running
 
 
 @pytest.fixture

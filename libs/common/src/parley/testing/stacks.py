@@ -188,6 +188,7 @@ class SeparateStack:
         """Describe the stack; nothing is started yet."""
         self.folder, self._infrastructure, self._replicas = folder, infrastructure, replicas
         self._provider_url, self._settings = provider_url, dict(settings or {})
+        self._turn = 0
         self.auth: list[Replica] = []
         self.chat: list[Replica] = []
         self.history: list[Replica] = []
@@ -196,8 +197,9 @@ class SeparateStack:
 
     @property
     def url(self) -> str:
-        """The first gateway."""
-        return self.gateways[0].url
+        """A gateway, another one each time."""
+        self._turn += 1
+        return self.gateways[self._turn % len(self.gateways)].url
 
     @property
     def everything(self) -> list[Replica]:
