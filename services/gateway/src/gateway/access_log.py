@@ -22,7 +22,7 @@ class AccessLog:
     """Collects lines; ``flush`` writes them."""
 
     def __init__(self, write: Write | None, *, service: str) -> None:
-        """Take what writes bytes; None leaves each line to structlog."""
+        """Take what writes bytes; None leaves each line to structlog, and its style to whoever set that up."""
         self._write, self._service = write, service
         self._lines: list[bytes] = []
         self._scheduled = False

@@ -22,7 +22,11 @@ class Failure(Exception):
 
 
 class Unreachable(Failure):
-    """No connection could be made: nothing was sent."""
+    """No connection could be made to ``authority``: nothing was sent."""
+
+    def __init__(self, authority: bytes = b"") -> None:
+        super().__init__(authority)
+        self.authority = authority
 
 
 class Broken(Failure):

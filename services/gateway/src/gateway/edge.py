@@ -27,6 +27,8 @@ SWEEP = 0.5
 KEEP_ALIVE = 75.0
 SLOW_BODY_AFTER, SLOW_BODY_RATE = 10.0, 1024
 """A body may be slower than so many bytes a second only for its first seconds."""
+LINGER = 2.0
+"""Seconds a refused client gets to read why."""
 GONE_AFTER = 10.0
 """Seconds a closing connection gets to take its last bytes."""
 _HOST = re.compile(rb"[A-Za-z0-9._~:\[\]-]{0,255}\Z")
@@ -193,7 +195,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self.deadline = time.monotonic() + self.edge.settings.header_timeout
         heads = self.heads
         super().data_received(data)
-        if self.in_head:
+        if self.in_head and self.refusal is None:
             # After the end of a head these bytes may be anything; the next head's are counted field by field.
             self.head_bytes += len(data) if self.heads == heads else 1
             if self.head_bytes > self.edge.settings.header_limit:
@@ -353,7 +355,9 @@ class EdgeProtocol(HttpToolsProtocol):
     def _refuse(self, error: ParleyError) -> None:
         """Answer with a problem and close; when an answer is on its way already, only close."""
         self.refusal = error
-        if self._is_free(self.cycle):
+        if self._is_free(self.cycle) or (not self.pipeline and not self.cycle.response_started):
+            if self.cycle is not None:
+                self.cycle.disconnected = True  # the app, which may be waiting for the body, has nobody to answer
             request_id = str(new_id())
             base_url = self.edge.settings.issuer()
             body = orjson.dumps(problems.problem(error, instance="", request_id=request_id, base_url=base_url))
@@ -362,7 +366,10 @@ class EdgeProtocol(HttpToolsProtocol):
                 b"connection: close\r\n\r\n" % (len(body), request_id.encode())
             )
             self.transport.write(STATUS_LINE[error.status] + head + body)
-        self.transport.close()
+        # Closing with unread data would reset the connection, and the answer with it: read on for a moment instead.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.body_began, self.deadline = None, time.monotonic() + LINGER
 
 
 __all__ = ["Edge", "EdgeProtocol", "Exchange", "FlowControl"]

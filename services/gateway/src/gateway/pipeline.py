@@ -49,7 +49,7 @@ class Pipeline:
         guard: Guard,
         streams: Streams,
         cors: Cors,
-        access_log: AccessLog,
+        access_log: AccessLog | None,
         metrics: Metrics,
         lifecycle: Lifecycle,
         base_url: str,
@@ -228,7 +228,7 @@ class Pipeline:
                 request.method if request.route else "other", request.template, str(request.status)
             )
         timer.observe(elapsed)
-        if request.path in QUIET_ROUTES:
+        if self._access_log is None or request.path in QUIET_ROUTES:
             return
         upstream = request.upstream_time
         self._access_log.add({

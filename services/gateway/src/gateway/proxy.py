@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import compression, sse
-from gateway.connection import Broken, Connection, Failure, Slow, Unreachable
+from gateway.connection import BODILESS, Broken, Connection, Failure, Slow, Unreachable
 from gateway.errors import ClientGone, Interrupted, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
 from gateway.headers import Header, RequestFilter, ResponseFilter, nominated
 from gateway.request import Request
@@ -109,7 +109,7 @@ class Proxy:
     async def _ask(
         self, pool: Pool, request: Request, route: Route, head: tuple[bytes, bytes], body: Body, receive: Receive
     ) -> "tuple[Address, Connection, list[asyncio.Task[None]]]":
-        avoid: Address | None = None
+        avoid = b""
         while True:
             request.attempts += 1
             address: Address | None = None
@@ -119,7 +119,7 @@ class Proxy:
             except Failure as failure:
                 if not self._may_retry(pool, request, body, failure):
                     raise _error(failure) from None
-                avoid = address
+                avoid = failure.authority if isinstance(failure, Unreachable) else getattr(address, "authority", b"")
                 if len(pool.addresses) == 1:
                     await asyncio.sleep(random.uniform(0, RETRY_PAUSE))  # noqa: S311 - jitter is no secret
                 continue
@@ -183,6 +183,8 @@ class Proxy:
     async def _send_whole(self, request: Request, status: int, headers: list[Header], data: bytes, send: Send) -> None:
         if len(data) >= compression.LEAST and compression.wanted(request, status, headers):
             data, headers = compression.whole(data, headers)
+        if status not in BODILESS and request.method != "HEAD" and not any(n == b"content-length" for n, _ in headers):
+            headers.append((b"content-length", b"%d" % len(data)))
         request.status, request.sent = status, len(data)
         await send_whole(request, status, self._respond(request, headers), data, send)
 

@@ -87,7 +87,7 @@ class Pool:
         self.retries = RetryBudget()
         self.on_failure: Callable[[str], None] = lambda _reason: None
 
-    async def acquire(self, *, stream: bool, avoid: Address | None = None) -> "tuple[Address, Connection]":
+    async def acquire(self, *, stream: bool, avoid: bytes = b"") -> "tuple[Address, Connection]":
         """Return a connection of the less loaded of two addresses.
 
         Raises UpstreamUnavailable when all are ejected, Overloaded when too many wait, Unreachable.
@@ -153,7 +153,7 @@ class Pool:
         have = {address.authority for address in kept}
         self.addresses = [*kept, *(a for authority, a in wanted.items() if authority not in have)]
 
-    def choose(self, avoid: Address | None = None) -> Address:
+    def choose(self, avoid: bytes = b"") -> Address:
         """Return the less loaded of two addresses; raises UpstreamUnavailable when all are ejected."""
         now = time.monotonic()
         candidates = self.addresses
@@ -165,8 +165,8 @@ class Pool:
             candidates = [a for a in candidates if a.available(now)]
             if not candidates:
                 raise UpstreamUnavailable
-            if avoid in candidates and len(candidates) > 1:
-                candidates.remove(avoid)
+            if avoid and len(candidates) > 1:
+                candidates = [a for a in candidates if a.authority != avoid]
             if len(candidates) > 2:  # noqa: PLR2004 - the better of two by chance is nearly the best
                 candidates = random.sample(candidates, 2)
             first = min(candidates, key=_load)
@@ -180,7 +180,7 @@ class Pool:
             async with asyncio.timeout(self._limits.connect_timeout):
                 await loop.create_connection(lambda: connection, address.host, address.port)
         except (OSError, TimeoutError) as error:
-            raise Unreachable from error
+            raise Unreachable(address.authority) from error
         address.connections.add(connection)
         return connection
 

@@ -97,7 +97,7 @@ class SocketProxy:
         ended: asyncio.Future[Interrupted] = asyncio.get_running_loop().create_future()
         session = request.caller.session if request.caller else None
         with self._streams.opened(Stream(session, endless=True, end=lambda reason: _resolve(ended, reason))):
-            tasks = [
+            tasks: list[asyncio.Future[Any]] = [
                 asyncio.ensure_future(_to_upstream(upstream, receive)),
                 asyncio.ensure_future(_to_client(request, upstream, send)),
                 ended,

@@ -78,7 +78,7 @@ async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None
             guard=Guard(limiter, revocations, credentials),
             streams=streams,
             cors=Cors(settings.origins()),
-            access_log=access_log,
+            access_log=access_log if settings.log_level in {"debug", "info"} else None,
             metrics=runtime.metrics,
             lifecycle=lifecycle,
             base_url=settings.issuer(),
@@ -154,5 +154,5 @@ async def revoked_sessions(limiter: Limiter, revocations: Revocations, sessions:
 
 
 def log_writer(settings: GatewaySettings) -> Write | None:
-    """Return what writes access log lines as JSON; None leaves them to structlog, in its style and at its level."""
-    return write_stdout if settings.log_format == "json" and settings.log_level in {"debug", "info"} else None
+    """Return what writes access log lines as JSON; None leaves them to structlog, in its style."""
+    return write_stdout if settings.log_format == "json" else None

@@ -1,0 +1,254 @@
+"""Upstreams that fail in every way, and what clients see of it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from parley.testing import eventually
+from parley.testing.upstream import Seen, respond, scripted_upstream
+
+pytestmark = pytest.mark.integration
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+
+async def hang(_seen: Seen, _writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30)
+
+
+async def reset(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def garbage(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+
+async def half_a_head(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-le")
+    await writer.drain()
+    writer.transport.abort()
+
+
+async def switching(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nabc")
+
+
+@pytest.mark.parametrize("answer", [reset, garbage, half_a_head, switching])
+async def test_an_upstream_that_breaks_is_a_502_and_is_asked_again_next_time(world: Any, answer: Any) -> None:
+    headers = world.bearer()
+    world.chat.answer = answer
+    response = await world.client.post("/api/v1/chat", json={}, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (502, "upstream_error")
+    assert len(world.chat.journal) == 1
+    world.chat.answer = respond()
+    assert (await world.client.post("/api/v1/chat", json={}, headers=headers)).status_code == 200
+
+
+async def test_an_upstream_that_never_answers_is_a_504(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with worlds() as world:
+        table = world.app.state.wired.pipeline._table
+        quick = {key: _with_timeout(route, 0.3) for key, route in table._exact.items()}
+        table._exact.update(quick)
+        world.chat.answer = hang
+        response = await world.client.get("/api/v1/models", headers=world.bearer())
+        assert (response.status_code, response.json()["code"]) == (504, "upstream_timeout")
+        await eventually(lambda: world.chat.open == 0)
+
+
+def _with_timeout(route: Any, seconds: float) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(route, timeout=seconds)
+
+
+async def test_an_upstream_that_is_not_there_is_a_503(world: Any) -> None:
+    await world.history.stop()
+    response = await world.client.get("/api/v1/conversations", headers=world.bearer())
+    assert (response.status_code, response.json()["code"]) == (503, "dependency_unavailable")
+    assert response.headers["retry-after"] == "1"
+
+
+async def test_after_five_failures_an_upstream_is_left_alone_and_comes_back(world: Any) -> None:
+    headers = world.bearer()
+    await world.history.stop()
+    for _ in range(6):
+        await world.client.get("/api/v1/conversations", headers=headers)
+    address = world.app.state.wired.pools["history"].addresses[0]
+    assert address.ejected_until > 0
+    await world.history.start()
+
+    async def answered() -> bool:
+        return bool((await world.client.get("/api/v1/conversations", headers=headers)).status_code == 200)
+
+    await eventually(answered, within=5)
+
+
+async def test_a_cut_answer_is_no_whole_answer(world: Any) -> None:
+    async def cut(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n5\r\n[1,2,\r\n"[
+                :-2
+            ]
+        )
+        writer.write(b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    world.history.answer = cut
+    token = world.bearer()["authorization"].encode()
+    answer = await world.raw(b"GET /api/v1/conversations HTTP/1.1\r\nHost: a\r\nAuthorization: %b\r\n\r\n" % token)
+    assert not answer.endswith(b"0\r\n\r\n")
+
+
+async def test_a_request_that_may_be_repeated_survives_the_death_of_one_replica(worlds: Any) -> None:
+    async with (
+        scripted_upstream() as one,
+        scripted_upstream() as two,
+        worlds(history_url=f"{one.url},{two.url}") as world,
+    ):
+        statuses: list[int] = []
+        headers = [world.bearer() for _ in range(40)]
+
+        async def client(number: int) -> None:
+            for _ in range(15):
+                response = await world.client.get("/api/v1/conversations", headers=headers[number])
+                statuses.append(response.status_code)
+
+        load = [asyncio.create_task(client(number)) for number in range(20)]
+        await eventually(lambda: len(statuses) > 60)
+        await one.stop()
+        died_at = len(statuses)
+        await asyncio.gather(*load)
+        assert set(statuses) == {200}
+        assert died_at < len(statuses) == 300
+        assert one.journal
+        assert two.journal
+
+
+async def test_a_post_is_never_sent_twice_unless_it_has_an_idempotency_key(world: Any) -> None:
+    world.chat.answer = reset
+    headers = world.bearer()
+    await world.client.post("/api/v1/chat", json={}, headers=headers)
+    assert len(world.chat.journal) == 1
+    await world.client.post("/api/v1/chat", json={}, headers={**headers, "idempotency-key": "k"})
+    assert len(world.chat.journal) == 3
+
+
+async def test_interim_answers_are_skipped_and_answers_without_a_body_have_none(world: Any) -> None:
+    async def early_hints(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 304 Not Modified\r\netag: "1"\r\n\r\n')
+
+    headers = world.bearer()
+    world.history.answer = early_hints
+    for _ in range(2):
+        response = await world.client.get("/api/v1/conversations", headers=headers)
+        assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", '"1"')
+    world.history.answer = _raw(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert (await world.client.delete("/api/v1/conversations/abc", headers=headers)).status_code == 204
+    world.history.answer = _raw(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n")
+    for _ in range(3):
+        response = await world.client.head("/api/v1/conversations", headers=headers)
+        assert (response.status_code, response.headers["content-length"], response.content) == (200, "500", b"")
+    assert world.history.opened <= 2
+
+
+def _raw(data: bytes) -> Any:
+    async def answer(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+
+    return answer
+
+
+async def test_an_answer_that_ends_with_its_connection_is_whole(world: Any) -> None:
+    async def until_close(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nabc")
+        await writer.drain()
+        writer.close()
+
+    world.history.answer = until_close
+    response = await world.client.get("/api/v1/conversations", headers=world.bearer())
+    assert response.content == b"abc"
+
+
+async def test_a_large_upload_is_passed_on_while_it_comes(world: Any) -> None:
+    sent = 0
+
+    async def body() -> Any:
+        nonlocal sent
+        yield b"x" * 65_536
+        async with asyncio.timeout(5):
+            await eventually(lambda: world.history.journal and world.history.journal[-1].body)
+        for _ in range(200):
+            sent += 65_536
+            yield b"x" * 65_536
+
+    response = await world.client.post(
+        "/api/v1/conversations/import", content=body(), headers={**world.bearer(), "content-type": "application/json"}
+    )
+    assert response.status_code == 200
+    assert len(world.history.journal[-1].body) == sent + 65_536
+
+
+async def test_a_body_over_the_limit_is_refused_announced_or_not(world: Any) -> None:
+    headers = {**world.bearer(), "content-type": "application/json"}
+    announced = await world.client.post("/api/v1/chat", content=b"x" * 1_100_000, headers=headers)
+    assert (announced.status_code, announced.json()["code"]) == (413, "body_too_large")
+    assert world.chat.journal == []
+
+    async def body() -> Any:
+        for _ in range(20):
+            yield b"x" * 65_536
+
+    counted = await world.client.post("/api/v1/chat", content=body(), headers=headers)
+    assert (counted.status_code, counted.json()["code"]) == (413, "body_too_large")
+    await eventually(lambda: world.chat.open == 0)
+
+
+async def test_many_clients_that_leave_at_any_moment_leave_nothing_in_use(world: Any) -> None:
+    async def slow(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        for piece in (OK[:20], OK[20:-1], OK[-1:]):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    world.chat.answer = slow
+    users = [world.bearer()["authorization"].encode() for _ in range(40)]
+
+    async def leave(number: int) -> None:
+        request = (
+            b"POST /api/v1/chat HTTP/1.1\r\nHost: a\r\nAuthorization: %b\r\nContent-Length: 2\r\n\r\n{}"
+            % users[number % 40]
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(request[: 1 + number * 7 % len(request)] if number % 3 else request)
+        await asyncio.sleep(number % 17 * 0.003)
+        writer.transport.abort()
+        del reader
+
+    for start in range(0, 400, 100):
+        await asyncio.gather(*(leave(number) for number in range(start, start + 100)))
+    pool = world.app.state.wired.pools["chat"]
+    await eventually(lambda: sum(address.active for address in pool.addresses) == 0, within=2)
+    world.chat.answer = respond()
+    assert (await world.client.post("/api/v1/chat", json={}, headers=world.bearer())).status_code == 200
+
+
+async def test_more_requests_than_connections_wait_a_little_and_then_are_shed(worlds: Any) -> None:
+    async with worlds(upstream_connections=2, upstream_queue=2) as world:
+        release = asyncio.Event()
+
+        async def wait(seen: Seen, writer: asyncio.StreamWriter) -> None:
+            await release.wait()
+            await respond()(seen, writer)
+
+        world.history.answer = wait
+        headers = world.bearer()
+        tasks = [asyncio.create_task(world.client.get("/api/v1/conversations", headers=headers)) for _ in range(6)]
+        await eventually(lambda: sum(task.done() for task in tasks) == 2)
+        shed = [task.result() for task in tasks if task.done()]
+        assert {(r.status_code, r.json()["code"]) for r in shed} == {(503, "overloaded")}
+        release.set()
+        assert [r.status_code for r in await asyncio.gather(*tasks)].count(200) == 4
