@@ -6,7 +6,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from auth import wiring
-from auth.api import accounts, forms, token, well_known
+from auth.api import accounts, admin, api_keys, devices, erasures, forms, internal, resets, token, well_known
 from auth.settings import AuthSettings
 from parley import server
 from parley.app import Wire, build_app
@@ -24,7 +24,17 @@ def create_app(settings: AuthSettings | None = None, *, wire: Wire[AuthSettings]
         version=version("parley-auth"),
         description=DESCRIPTION,
         wire=wire,
-        routers=[accounts.router, token.router, well_known.router],
+        routers=[
+            accounts.router,
+            erasures.router,
+            resets.router,
+            token.router,
+            devices.router,
+            api_keys.router,
+            admin.router,
+            internal.router,
+            well_known.router,
+        ],
     )
     forms.install_oauth_errors(app)
     return app

@@ -41,7 +41,7 @@ def email(text: str) -> str:
     local, _, domain = address.rpartition("@")
     if len(address) > MAX_EMAIL or len(local) > MAX_LOCAL:
         raise FieldValueError("too_long", f"At most {MAX_EMAIL} characters.")
-    if not _LOCAL.match(local) or local.startswith(".") or local.endswith(".") or ".." in local:
+    if not _LOCAL.fullmatch(local) or local.startswith(".") or local.endswith(".") or ".." in local:
         raise FieldValueError("invalid_format", "Must be an e-mail address.")
     return f"{local}@{_domain(domain)}"
 

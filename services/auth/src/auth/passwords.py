@@ -17,6 +17,13 @@ MAX_UNIT = 4
 """A password that only repeats up to so many characters is as weak as those."""
 MAX_DECORATION = 6
 """A common password stays common with up to so many digits and signs around it."""
+_ROWS = (
+    string.digits * 12,
+    string.ascii_lowercase * 4,
+    "qwertyuiop" * 8,
+    "qwertyuiopasdfghjklzxcvbnm",
+    "1234567890" * 8,
+)
 
 
 def normalise(password: str) -> str:
@@ -45,7 +52,7 @@ class PasswordPolicy:
             raise PasswordTooWeak(reason, pointer=pointer, code="too_common")
 
     def _is_common(self, folded: str) -> bool:
-        if folded in self._common or _repeats(folded):
+        if folded in self._common or _repeats(folded) or _is_run(folded):
             return True
         base = folded.strip(string.digits + string.punctuation + " ")
         return bool(base) and len(folded) - len(base) <= MAX_DECORATION and base in self._common
@@ -55,6 +62,11 @@ def _repeats(text: str) -> bool:
     """Say whether a text is a short unit again and again (``abcabcabcabc``)."""
     period = (text + text).find(text, 1)
     return period <= MAX_UNIT
+
+
+def _is_run(text: str) -> bool:
+    """Say whether a text is a piece of an alphabet or of a row of keys, in either direction."""
+    return any(text in row or text[::-1] in row for row in _ROWS)
 
 
 @cache

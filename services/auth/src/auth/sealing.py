@@ -40,7 +40,7 @@ def read_key(text: str) -> bytes:
 
 
 def _decode(text: str) -> bytes:
-    if _HEX.match(text):
+    if _HEX.fullmatch(text):
         return bytes.fromhex(text)
     padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
     try:

@@ -14,7 +14,7 @@ KEY_RANDOM, KEY_CHECKSUM = 32, 6
 SHOWN_PREFIX = 14
 MAX_TOKEN = 128
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_KEY = re.compile(rf"^{KEY_PREFIX}([0-9A-Za-z]{{{KEY_RANDOM}}})([0-9A-Za-z]{{{KEY_CHECKSUM}}})$")
+_KEY = re.compile(rf"{KEY_PREFIX}([0-9A-Za-z]{{{KEY_RANDOM}}})([0-9A-Za-z]{{{KEY_CHECKSUM}}})")
 
 
 def digest(token: str) -> bytes:
@@ -56,7 +56,7 @@ def new_api_key() -> str:
 
 def valid_api_key(text: str) -> bool:
     """Say whether a text has the form and the checksum of an API key."""
-    match = _KEY.match(text)
+    match = _KEY.fullmatch(text)
     return match is not None and hmac.compare_digest(_checksum(match[1]), match[2])
 
 

@@ -36,8 +36,11 @@ from auth.service.revocations import LiveVerifier, Revocations
 from auth.service.token_info import TokenInfo
 from auth.settings import AuthSettings, Network
 from auth.throttle import LocalCounts, Throttle
-from parley.backing import Backing, open_backing
+from parley import migrations
+from parley.backing import open_backing
 from parley.bus.ports import Bus
+from parley.postgres import Pool, open_pool
+from parley.redis import Client, open_redis
 from parley.runtime import Runtime
 from parley.tasks import background
 from parley.tokens import KeySet, TokenVerifier
@@ -86,29 +89,49 @@ async def wire(settings: AuthSettings, runtime: Runtime, *, bus: Bus | None = No
     plans = read_plans(settings.plans_file)
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
-        keys = await _start_keys(settings, backing)
-        hasher = PasswordHasher(workers=default_workers(), queue=settings.password_queue)
-        stack.callback(hasher.close)
-        await hasher.dummy()
-        wired = _assemble(settings, backing, keys, hasher, plans)
+        wired = await stack.enter_async_context(_assembled(settings, backing.pool, backing.redis, plans))
         await stack.enter_async_context(backing.bus.consume(wired.erasures.subscription()))
         for name, loop in _loops(settings, wired).items():
             await stack.enter_async_context(background(name, loop, service=runtime.service))
         yield wired
 
 
-async def _start_keys(settings: AuthSettings, backing: Backing) -> KeyRing:
+@contextlib.asynccontextmanager
+async def open_offline(settings: AuthSettings) -> AsyncIterator[Wired]:
+    """Open auth without serving, for the command line: no bus and no background work."""
+    dsn = settings.database_url.get_secret_value()
+    await migrations.migrate(dsn, "parley.outbox", "auth")
+    async with (
+        open_pool(dsn, size=2, application="parley-auth-cli") as pool,
+        open_redis(settings.redis_url.get_secret_value()) as redis,
+        _assembled(settings, pool, redis, read_plans(settings.plans_file)) as wired,
+    ):
+        yield wired
+
+
+@contextlib.asynccontextmanager
+async def _assembled(settings: AuthSettings, pool: Pool, redis: Client, plans: Plans) -> AsyncIterator[Wired]:
+    keys = await _start_keys(settings, pool)
+    hasher = PasswordHasher(workers=default_workers(), queue=settings.password_queue)
+    try:
+        await hasher.dummy()
+        yield _assemble(settings, pool, redis, keys, hasher, plans)
+    finally:
+        hasher.close()
+
+
+async def _start_keys(settings: AuthSettings, pool: Pool) -> KeyRing:
     rules = RotationRules(
         settings.signing_key_publish_ahead, settings.signing_key_max_age, settings.access_token_lifetime
     )
     sealer = Sealer(derive(settings.secret_key(), "signing keys"))
-    keys = KeyRing(PostgresSigningKeys(Database(backing.pool)), sealer, rules)
+    keys = KeyRing(PostgresSigningKeys(Database(pool)), sealer, rules)
     await keys.start()
     return keys
 
 
-def _stores(settings: AuthSettings, backing: Backing) -> Stores:
-    database, revoker = Database(backing.pool), Revoker(settings.access_token_lifetime)
+def _stores(settings: AuthSettings, pool: Pool) -> Stores:
+    database, revoker = Database(pool), Revoker(settings.access_token_lifetime)
     return Stores(
         users=PostgresUsers(database, revoker),
         sessions=PostgresSessions(database, revoker),
@@ -120,11 +143,13 @@ def _stores(settings: AuthSettings, backing: Backing) -> Stores:
     )
 
 
-def _assemble(settings: AuthSettings, backing: Backing, keys: KeyRing, hasher: PasswordHasher, plans: Plans) -> Wired:
-    stores, secret = _stores(settings, backing), settings.secret_key()
-    revocations = Revocations(stores.revocations, RedisRevocationMirror(backing.redis))
+def _assemble(
+    settings: AuthSettings, pool: Pool, redis: Client, keys: KeyRing, hasher: PasswordHasher, plans: Plans
+) -> Wired:
+    stores, secret = _stores(settings, pool), settings.secret_key()
+    revocations = Revocations(stores.revocations, RedisRevocationMirror(redis))
     verifier = LiveVerifier(_own_verifier(settings, keys), revocations)
-    login = Login(stores.users, hasher, Throttle(RedisFailureCounts(backing.redis), LocalCounts()))
+    login = Login(stores.users, hasher, Throttle(RedisFailureCounts(redis), LocalCounts()))
     policy = PasswordPolicy(settings.password_min_length, common_passwords())
     minter = Minter(keys, plans, issuer=settings.issuer(), lifetime=settings.access_token_lifetime)
     return Wired(

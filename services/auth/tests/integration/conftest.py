@@ -8,18 +8,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import httpx2
 import jwt
 import pytest
 from fastapi import FastAPI
-from parley import migrations
-from parley.bus.memory import MemoryBus
-from parley.settings import load
-from parley.testing.backends import Backends
 
 from auth.main import create_app
 from auth.settings import AuthSettings
 from auth.wiring import Wired, wire
+from parley import migrations
+from parley.bus.memory import MemoryBus
+from parley.postgres import prepare
+from parley.settings import load
+from parley.testing.backends import Backends
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 GATEWAY_SECRET = "gateway-secret-" + "x" * 32
@@ -49,7 +51,8 @@ class Person:
 
     async def login(self, password: str = PASSWORD, **form: str) -> httpx2.Response:
         found = await self.client.post(
-            "/api/v1/auth/token", data={"grant_type": "password", "username": self.username, "password": password, **form}
+            "/api/v1/auth/token",
+            data={"grant_type": "password", "username": self.username, "password": password, **form},
         )
         if found.status_code == 200:
             self.tokens = found.json()
@@ -84,7 +87,9 @@ class Auth:
         person.id = made.json()["id"]
         if admin:
             async with pool(self) as connection:
-                await connection.execute("UPDATE users SET scopes = scopes || '{admin}' WHERE username = $1", person.username)
+                await connection.execute(
+                    "UPDATE users SET scopes = scopes || '{admin}' WHERE username = $1", person.username
+                )
         assert (await person.login()).status_code == 200
         return person
 
@@ -99,9 +104,6 @@ class Auth:
 
 @contextlib.asynccontextmanager
 async def pool(auth: Auth) -> AsyncIterator[Any]:
-    import asyncpg
-    from parley.postgres import prepare
-
     connection = await asyncpg.connect(auth.settings.database_url.get_secret_value())
     await prepare(connection)
     try:
@@ -117,7 +119,7 @@ async def _migrate(dsn: str) -> None:
 MakeSettings = Callable[..., Awaitable[AuthSettings]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def make_settings(backends: Backends) -> AsyncIterator[MakeSettings]:
     made: list[str] = []
 
@@ -155,12 +157,12 @@ async def running(settings: AuthSettings, bus: MemoryBus | None = None) -> Async
 Start = Callable[..., contextlib.AbstractAsyncContextManager[Auth]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start() -> Start:
     return running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def auth(make_settings: MakeSettings) -> AsyncIterator[Auth]:
     async with running(await make_settings()) as found:
         yield found

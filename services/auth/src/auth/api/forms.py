@@ -3,7 +3,7 @@
 import base64
 import binascii
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl, unquote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -43,9 +43,9 @@ def client_credentials(request: Request, form: dict[str, str]) -> tuple[str | No
         name, _, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         raise InvalidClient("The client's credentials are malformed.") from None
-    if form.get("client_id", unquote_plus(name)) != unquote_plus(name):
+    if form.get("client_id", unquote(name)) != unquote(name):
         raise OAuthInvalidRequest("Two different clients are named.")
-    return unquote_plus(name) or None, unquote_plus(secret)
+    return unquote(name) or None, unquote(secret)
 
 
 def install_oauth_errors(app: FastAPI) -> None:

@@ -1,0 +1,23 @@
+"""What only our own services ask; the gateway's route table does not have it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from auth.api.responses import personal
+from auth.schemas import RevocationAnswer, RevocationQuestion
+from parley.app import JsonRoute
+from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
+from parley.identity import INTERNAL, Principal, caller
+
+router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"])
+
+
+@router.post("/revocations/check", responses=personal(InvalidJson, UnsupportedMediaType, ValidationFailed))
+async def check_revocations(
+    body: RevocationQuestion, request: Request, principal: Annotated[Principal, Depends(caller(INTERNAL))]
+) -> RevocationAnswer:
+    """Say which sessions, and which users with tokens issued at that second, are revoked."""
+    del principal
+    sessions, users = await request.app.state.wired.revocations.among(body.sessions, body.users)
+    return RevocationAnswer(revoked_sessions=sessions, revoked_users=users)

@@ -1,0 +1,118 @@
+"""API keys: made once, stored as digests, exchanged for short tokens."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+
+pytestmark = pytest.mark.integration
+
+KEYS, TOKEN = "/api/v1/auth/api-keys", "/api/v1/auth/token"
+EXCHANGE = {
+    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+    "subject_token_type": "urn:parley:params:oauth:token-type:api-key",
+}
+
+
+async def exchange(auth: Any, key: str, **form: str) -> Any:
+    return await auth.client.post(TOKEN, data={**EXCHANGE, "subject_token": key, **form})
+
+
+async def test_a_key_is_shown_once_and_stored_as_a_digest(auth: Any) -> None:
+    person = await auth.person()
+    made = await person.call("POST", KEYS, json={"name": "ci"})
+    body = made.json()
+    assert made.status_code == 201
+    assert made.headers["location"] == f"{KEYS}/{body['id']}"
+    assert made.headers["cache-control"] == "no-store"
+    assert (body["name"], body["scopes"], body["expires_at"]) == ("ci", ["chat:write"], None)
+    assert len(body["key"]) == 7 + 32 + 6
+    assert body["prefix"] == body["key"][:14]
+    listed = (await person.call("GET", KEYS)).json()["data"]
+    assert listed == [{**body, "key": None}]
+    rows = await auth.rows("SELECT digest FROM api_keys WHERE id = $1", body["id"])
+    assert rows[0]["digest"] == hashlib.sha256(body["key"].encode()).digest()
+
+
+async def test_a_key_is_exchanged_for_a_short_token(auth: Any) -> None:
+    person = await auth.person()
+    made = (await person.call("POST", KEYS, json={"name": "ci", "scopes": ["chat:write", "history:read"]})).json()
+    found = (await exchange(auth, made["key"])).json()
+    claims = jwt.decode(found["access_token"], options={"verify_signature": False})
+    assert (claims["sid"], claims["client_id"], claims["sub"]) == (made["id"], "api-key", person.id)
+    assert (claims["scope"], found["expires_in"]) == ("chat:write history:read", 900)
+    assert "auth_time" not in claims
+    assert "refresh_token" not in found
+    assert found["issued_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
+    assert (await exchange(auth, made["key"], scope="history:read")).json()["scope"] == "history:read"
+    assert (await exchange(auth, made["key"], scope="account")).json()["error"] == "invalid_scope"
+    assert (await person.call("GET", KEYS)).json()["data"][0]["last_used_at"] is not None
+
+
+async def test_a_key_cannot_touch_the_account(auth: Any) -> None:
+    person = await auth.person()
+    assert (await person.call("POST", KEYS, json={"name": "ci", "scopes": ["account"]})).status_code == 422
+    assert (await person.call("POST", KEYS, json={"name": "ci", "scopes": ["admin"]})).status_code == 422
+    assert (await person.call("POST", KEYS, json={"name": "ci", "scopes": []})).status_code == 422
+    made = (await person.call("POST", KEYS, json={"name": "ci"})).json()
+    person.tokens = (await exchange(auth, made["key"])).json()
+    assert (await person.call("GET", KEYS)).status_code == 403
+    assert (await person.call("POST", KEYS, json={"name": "another"})).status_code == 403
+    assert (await person.call("DELETE", "/api/v1/auth/me")).status_code == 403
+
+
+async def test_a_deleted_key_and_its_tokens_are_void_at_once(auth: Any) -> None:
+    person = await auth.person()
+    made = (await person.call("POST", KEYS, json={"name": "ci"})).json()
+    token = (await exchange(auth, made["key"])).json()["access_token"]
+    assert (await person.call("DELETE", f"{KEYS}/{made['id']}")).status_code == 204
+    assert (await person.call("DELETE", f"{KEYS}/{made['id']}")).status_code == 404
+    assert (await exchange(auth, made["key"])).json()["error"] == "invalid_grant"
+    found = await auth.client.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {token}"})
+    assert found.json()["code"] == "session_revoked"
+    name, data = (await auth.events(person.id))[-1]
+    assert (name, data["api_key_id"]) == ("apikey.revoked", made["id"])
+
+
+async def test_a_key_ends_when_it_says_and_its_tokens_with_it(auth: Any) -> None:
+    person = await auth.person()
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    assert (await person.call("POST", KEYS, json={"name": "ci", "expires_at": past})).status_code == 422
+    soon = (datetime.now(UTC) + timedelta(seconds=60)).isoformat()
+    made = (await person.call("POST", KEYS, json={"name": "ci", "expires_at": soon})).json()
+    assert (await exchange(auth, made["key"])).json()["expires_in"] <= 60
+    await auth.rows("UPDATE api_keys SET expires_at = now() WHERE id = $1 RETURNING id", made["id"])
+    assert (await exchange(auth, made["key"])).json()["error"] == "invalid_grant"
+
+
+async def test_a_key_with_a_typing_error_is_refused_without_the_database(auth: Any) -> None:
+    person = await auth.person()
+    key = (await person.call("POST", KEYS, json={"name": "ci"})).json()["key"]
+    mistyped = key[:20] + ("a" if key[20] != "a" else "b") + key[21:]
+    before = await auth.rows("SELECT last_used_at FROM api_keys")
+    for wrong in (mistyped, key[:-1], key + "0", key.upper(), "parley_", "x" * 45, "parley_" + "é" * 38):
+        assert (await exchange(auth, wrong)).json()["error"] == "invalid_grant"
+    assert await auth.rows("SELECT last_used_at FROM api_keys") == before
+
+
+async def test_the_key_of_a_disabled_account_is_refused(auth: Any) -> None:
+    person = await auth.person()
+    key = (await person.call("POST", KEYS, json={"name": "ci"})).json()["key"]
+    await auth.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", person.username)
+    assert (await exchange(auth, key)).json()["error"] == "invalid_grant"
+
+
+async def test_a_repeated_request_makes_no_second_key(auth: Any) -> None:
+    person = await auth.person()
+    headers = {"Idempotency-Key": "once"}
+    first = await person.call("POST", KEYS, json={"name": "ci"}, headers=headers)
+    again = await person.call("POST", KEYS, json={"name": "ci"}, headers=headers)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+    assert again.json() == {**first.json(), "key": None}
+    other = await person.call("POST", KEYS, json={"name": "other"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert len((await person.call("GET", KEYS)).json()["data"]) == 1
+    stranger = await auth.person()
+    assert (await stranger.call("POST", KEYS, json={"name": "ci"}, headers=headers)).json()["key"]

@@ -1,0 +1,162 @@
+"""Sessions, and how fast their end is known everywhere."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from auth.model import SYSTEM
+from parley.redis import open_redis
+from parley.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+SESSIONS, ME = "/api/v1/auth/sessions", "/api/v1/auth/me"
+GATEWAY_SECRET = "gateway-secret-" + "x" * 32
+
+
+@pytest.fixture(scope="module")
+async def redis(auth: Any) -> Any:
+    async with open_redis(auth.settings.redis_url.get_secret_value(), timeout=5) as client:
+        yield client
+
+
+async def twin(person: Any) -> Any:
+    other = type(person)(person.client, person.username)
+    await other.login()
+    return other
+
+
+async def test_people_see_their_devices_newest_first(auth: Any) -> None:
+    person = await auth.person()
+    headers = {"user-agent": "Mozilla/5.0", "x-forwarded-for": "198.51.100.9, 203.0.113.7"}
+    form = {"grant_type": "password", "username": person.username, "password": "correct horse battery staple"}
+    await auth.client.post("/api/v1/auth/token", data=form, headers=headers)
+    body = (await person.call("GET", SESSIONS)).json()
+    newest, oldest = body["data"]
+    assert body["next_cursor"] is None
+    assert (newest["current"], newest["user_agent"], newest["ip"]) == (False, "Mozilla/5.0", "203.0.113.7")
+    assert (oldest["current"], oldest["id"], oldest["client_id"]) == (True, person.claims["sid"], "parley-web")
+    assert set(newest) == {
+        *("id", "current", "client_id", "user_agent", "ip", "created_at", "last_used_at", "expires_at")
+    }
+
+
+async def test_the_list_is_paged_with_cursors_of_its_own(auth: Any) -> None:
+    person = await auth.person()
+    for _ in range(4):
+        await twin(person)
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        body = (await person.call("GET", SESSIONS, params=query)).json()
+        seen += [session["id"] for session in body["data"]]
+        cursor = body["next_cursor"]
+        if cursor is None:
+            break
+    assert len(set(seen)) == len(seen) == 5
+    assert seen == sorted(seen, reverse=True)
+
+
+@pytest.mark.parametrize("cursor", ["x", "", "AAAA", "A" * 43, "💥"])
+async def test_a_cursor_that_is_none_of_ours_is_refused(auth: Any, cursor: str) -> None:
+    person = await auth.person()
+    found = await person.call("GET", SESSIONS, params={"cursor": cursor})
+    assert (found.status_code, found.json()["code"]) == (400, "invalid_cursor")
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "x"])
+async def test_a_limit_out_of_range_is_refused(auth: Any, limit: str) -> None:
+    person = await auth.person()
+    assert (await person.call("GET", SESSIONS, params={"limit": limit})).status_code == 422
+
+
+async def test_one_device_is_logged_out_and_again_is_not_found(auth: Any) -> None:
+    person = await auth.person()
+    other = await twin(person)
+    path = f"{SESSIONS}/{other.claims['sid']}"
+    assert (await person.call("DELETE", path)).status_code == 204
+    assert (await person.call("DELETE", path)).status_code == 404
+    assert (await other.call("GET", ME)).json()["code"] == "session_revoked"
+    assert (await person.call("DELETE", f"{SESSIONS}/current")).status_code == 204
+    assert (await person.call("GET", ME)).json()["code"] == "session_revoked"
+
+
+async def test_all_other_devices_are_logged_out(auth: Any) -> None:
+    person = await auth.person()
+    others = [await twin(person) for _ in range(2)]
+    assert (await person.call("DELETE", SESSIONS)).status_code == 204
+    assert (await person.call("GET", ME)).status_code == 200
+    assert {(await other.call("GET", ME)).status_code for other in others} == {401}
+
+
+@pytest.mark.parametrize(
+    "session", ["rubbish", "01A200A7-0000-7000-8000-000000000001", "01a200a7-0000-7000-8000-000000000001"]
+)
+async def test_a_session_nobody_has_is_not_found(auth: Any, session: str) -> None:
+    person = await auth.person()
+    assert (await person.call("DELETE", f"{SESSIONS}/{session}")).status_code == 404
+
+
+async def test_the_answer_to_a_log_out_comes_after_redis_knows(auth: Any, redis: Any) -> None:
+    person = await auth.person()
+    await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
+    key = f"parley:revoked:{person.claims['sid']}"
+    assert await redis.exists(key)
+    assert 900 < await redis.ttl(key) <= 900 + 120
+    assert await redis.exists("parley:revocations")
+
+
+async def test_what_redis_lost_is_written_again(auth: Any, redis: Any) -> None:
+    person = await auth.person()
+    await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
+    await redis.flushall()
+    await eventually(lambda: redis.exists("parley:revocations"), within=10)
+    assert await redis.exists(f"parley:revoked:{person.claims['sid']}")
+
+
+async def test_what_nobody_pushed_is_pushed_by_the_loop(auth: Any, redis: Any) -> None:
+    person = await auth.person()
+    user = await auth.wired.stores.users.by_login(person.username)
+    await auth.wired.stores.sessions.end_all(user.id, "logout", SYSTEM)
+    await eventually(lambda: redis.exists(f"parley:revoked:{person.claims['sid']}"), within=10)
+    left = await auth.rows("SELECT FROM revocations WHERE NOT pushed AND subject = $1", person.claims["sid"])
+    assert left == []
+
+
+async def service_token(auth: Any) -> str:
+    form = {"grant_type": "client_credentials", "client_id": "parley-gateway", "client_secret": GATEWAY_SECRET}
+    found: str = (await auth.client.post("/api/v1/auth/token", data=form)).json()["access_token"]
+    return found
+
+
+async def check(auth: Any, token: str, **body: Any) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    found: httpx2.Response = await auth.client.post("/internal/revocations/check", json=body, headers=headers)
+    return found
+
+
+async def test_a_gateway_without_redis_asks_what_is_revoked(auth: Any) -> None:
+    gone, here, disabled = [await auth.person() for _ in range(3)]
+    admin = await auth.person(admin=True)
+    await gone.call("DELETE", f"{SESSIONS}/current")
+    await admin.call("PATCH", f"/api/v1/admin/users/{disabled.id}", json={"status": "disabled"})
+    token = await service_token(auth)
+    issued = disabled.claims["iat"]
+    found = await check(
+        auth,
+        token,
+        sessions=[gone.claims["sid"], here.claims["sid"], "rubbish"],
+        users={disabled.id: issued, here.id: issued},
+    )
+    assert found.json() == {"revoked_sessions": [gone.claims["sid"]], "revoked_users": [disabled.id]}
+    later = await check(auth, token, users={disabled.id: issued + 60})
+    assert later.json() == {"revoked_sessions": [], "revoked_users": []}
+
+
+async def test_the_question_is_for_services_and_bounded(auth: Any) -> None:
+    admin = await auth.person(admin=True)
+    assert (await check(auth, admin.tokens["access_token"], sessions=[])).status_code == 403
+    assert (await auth.client.post("/internal/revocations/check", json={})).status_code == 401
+    assert (await check(auth, await service_token(auth), sessions=["x"] * 1001)).status_code == 422
+    assert (await check(auth, await service_token(auth))).status_code == 200

@@ -1,0 +1,113 @@
+"""What a password must be, and how it is hashed."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import bcrypt
+import pytest
+
+from auth.errors import PasswordTooWeak
+from auth.hashing import PasswordHasher
+from auth.passwords import PasswordPolicy, common_passwords
+from parley.errors import Overloaded
+
+GOOD = "correct horse battery staple"
+
+
+@pytest.fixture
+def policy() -> PasswordPolicy:
+    return PasswordPolicy(12, common_passwords())
+
+
+@pytest.fixture
+async def hasher() -> AsyncIterator[PasswordHasher]:
+    found = PasswordHasher(workers=1, queue=3)
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize(
+    "password", [GOOD, "x" * 11 + "y", "            .", "密码密码密码密码一二三四", "a" * 63 + "b" * 900]
+)
+def test_length_is_enough(policy: PasswordPolicy, password: str) -> None:
+    policy.check(password)
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("eleven char", "too_short"),
+        ("e\u0301" * 11, "too_short"),
+        ("password123456", "too_common"),
+        ("PassWord!!!!", "too_common"),
+        ("aaaaaaaaaaaaaaaa", "too_common"),
+        ("abcdabcdabcdabcd", "too_common"),
+        ("987654321098", "too_common"),
+        ("qwertyuiopas", "too_common"),
+        ("Ada.Lovelace@example.org", "too_common"),
+    ],
+)
+def test_a_short_or_common_password_is_refused(policy: PasswordPolicy, password: str, code: str) -> None:
+    with pytest.raises(PasswordTooWeak) as refused:
+        policy.check(password, about=["ada.lovelace@example.org"])
+    assert refused.value.errors[0].code == code
+
+
+def test_the_bundled_list_is_of_a_sensible_size() -> None:
+    assert 5_000 < len(common_passwords()) <= 10_000
+
+
+async def test_a_hash_names_its_parameters_and_verifies_both_unicode_forms(hasher: PasswordHasher) -> None:
+    stored = await hasher.hash("pässword " * 3)
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert await hasher.verify("pa\u0308ssword " * 3, stored)
+    assert not await hasher.verify("passwort " * 3, stored)
+    assert not hasher.outdated(stored)
+
+
+async def test_an_imported_bcrypt_hash_verifies_and_is_outdated(hasher: PasswordHasher) -> None:
+    long = GOOD * 4
+    stored = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode()
+    assert await hasher.verify(long, stored)
+    assert not await hasher.verify("x" + long, stored)
+    assert hasher.outdated(stored)
+
+
+@pytest.mark.parametrize("stored", ["", "plain", "$argon2id$broken", "$2b$12$short"])
+async def test_a_hash_that_cannot_be_read_verifies_nothing(hasher: PasswordHasher, stored: str) -> None:
+    assert not await hasher.verify(GOOD, stored)
+
+
+async def test_nobodys_password_matches_the_dummy(hasher: PasswordHasher) -> None:
+    assert not await hasher.verify("", await hasher.dummy())
+
+
+async def test_more_waiting_than_the_queue_holds_are_told_to_come_back(hasher: PasswordHasher) -> None:
+    stored = await hasher.dummy()
+    outcomes = await asyncio.gather(*(hasher.verify("x", stored) for _ in range(10)), return_exceptions=True)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
+    assert len(refused) >= 10 - 3 - 1
+    assert outcomes.count(False) == 10 - len(refused)
+
+
+async def test_whoever_goes_away_does_not_free_the_thread_their_hash_occupies(hasher: PasswordHasher) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def block() -> bool:
+        began.set()
+        return go_on.wait(10)
+
+    async def leave() -> None:
+        async with hasher.slot() as slot:
+            await slot._run(block)
+
+    leaving = asyncio.create_task(leave())
+    await asyncio.to_thread(began.wait, 10)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    following = asyncio.create_task(hasher.verify("x", "plain"))
+    await asyncio.sleep(0)
+    assert not following.done()
+    go_on.set()
+    assert await asyncio.wait_for(following, 10) is False

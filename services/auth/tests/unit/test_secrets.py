@@ -1,0 +1,122 @@
+"""Keys, sealed secrets, tokens and settings."""
+
+import base64
+import secrets
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from auth import secret_tokens as tokens
+from auth.cursors import Cursors
+from auth.sealing import InvalidKeyError, Sealer, UnsealError, derive, read_key
+from auth.settings import AuthSettings
+from parley.errors import InvalidCursor
+from parley.settings import SettingsError, load
+
+KEY = bytes(range(60, 92)) + b"\xff"
+RANDOM = secrets.token_bytes(32)
+
+
+@pytest.mark.parametrize(
+    "text", [RANDOM.hex(), base64.b64encode(RANDOM).decode(), base64.urlsafe_b64encode(RANDOM).decode()]
+)
+def test_a_key_is_read_in_hex_and_base64(text: str) -> None:
+    assert read_key(text) == RANDOM
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        RANDOM[:31].hex(),
+        "00" * 32,
+        "changeme" * 8,
+        "an-example-key-of-more-than-32-bytes-aaaa",
+        base64.b64encode(b"my very own words are not random enough").decode(),
+        "not base64 at all! " * 4,
+    ],
+)
+def test_a_key_that_is_short_malformed_or_an_example_is_refused(text: str) -> None:
+    with pytest.raises(InvalidKeyError) as refused:
+        read_key(text)
+    assert len(text) < 5 or text not in str(refused.value)
+
+
+def test_each_purpose_has_a_key_of_its_own() -> None:
+    assert len({derive(RANDOM, "a"), derive(RANDOM, "b"), RANDOM}) == 3
+
+
+def test_what_is_sealed_opens_only_under_its_name_and_key() -> None:
+    sealer = Sealer(derive(RANDOM, "a"))
+    sealed = sealer.seal(b"private", "kid-1")
+    assert sealer.open(sealed, "kid-1") == b"private"
+    assert b"private" not in sealed
+    tampered = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    for other, blob, name in ((sealer, sealed, "kid-2"), (sealer, tampered, "kid-1"), (sealer, b"", "kid-1")):
+        with pytest.raises(UnsealError):
+            other.open(blob, name)
+    with pytest.raises(UnsealError):
+        Sealer(derive(RANDOM, "b")).open(sealed, "kid-1")
+
+
+def test_a_refresh_token_always_has_the_same_successor_and_another_key_another() -> None:
+    token = tokens.new_refresh_token()
+    following = tokens.successor(token, KEY)
+    assert following == tokens.successor(token, KEY)
+    assert tokens.looks_like_refresh_token(following)
+    assert len({token, following, tokens.successor(token, RANDOM), tokens.successor(following, KEY)}) == 4
+
+
+def test_an_api_key_carries_its_checksum() -> None:
+    key = tokens.new_api_key()
+    assert tokens.valid_api_key(key)
+    for position in range(len(key)):
+        other = "a" if key[position] != "a" else "b"
+        assert not tokens.valid_api_key(key[:position] + other + key[position + 1 :])
+    assert not tokens.valid_api_key(key + "\n")
+
+
+def test_a_cursor_belongs_to_its_list() -> None:
+    cursors, last = Cursors(KEY), UUID("01a200a7-0000-7000-8000-000000000001")
+    text = cursors.make("users", last)
+    assert cursors.read("users", text) == last
+    assert cursors.read("users", None) is None
+    for name, wrong in (("sessions", text), ("users", text[:-2]), ("users", "%"), ("users", "é")):
+        with pytest.raises(InvalidCursor):
+            cursors.read(name, wrong)
+
+
+def settings(**overrides: Any) -> AuthSettings:
+    given = {"database_url": "postgresql://x", "redis_url": "redis://x", "auth_secret_key": RANDOM.hex()}
+    return load(AuthSettings, **(given | overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ({"auth_secret_key": "changeme"}, "AUTH_SECRET_KEY"),
+        ({"auth_secret_key": RANDOM[:16].hex()}, "AUTH_SECRET_KEY"),
+        ({"internal_clients": "{"}, "INTERNAL_CLIENTS"),
+        ({"internal_clients": '{"gateway": "short"}'}, "INTERNAL_CLIENTS"),
+        ({"internal_clients": "[]"}, "INTERNAL_CLIENTS"),
+        ({"trusted_proxies": "nonsense"}, "TRUSTED_PROXIES"),
+        ({"registration": "maybe"}, "REGISTRATION"),
+    ],
+)
+def test_an_unsafe_setting_is_named_in_one_line_without_its_value(overrides: dict[str, Any], line: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings(**overrides)
+    assert line in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+    assert not any(str(value) in str(refused.value) for value in overrides.values() if len(str(value)) > 5)
+
+
+def test_the_secret_key_has_no_default() -> None:
+    with pytest.raises(SettingsError, match="AUTH_SECRET_KEY: is required"):
+        load(AuthSettings, database_url="postgresql://x", redis_url="redis://x")
+
+
+def test_registration_is_closed_unless_it_is_opened() -> None:
+    assert settings().registration == "closed"
