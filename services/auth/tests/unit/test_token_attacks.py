@@ -113,6 +113,14 @@ def flipped_signature_bit(issuer: TestIssuer) -> str:
     return f"{text}.{b64(bytes(raw))}"
 
 
+def spare_bits(issuer: TestIssuer) -> str:
+    """Change the last character so that the same bytes are decoded: 86 characters hold 4 bits too many."""
+    token = issuer.token()
+    text, last = token[:-1], token[-1]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return text + alphabet[alphabet.index(last) ^ 1]
+
+
 def part_changed(position: int, change: Callable[[str], str]) -> Forge:
     def forge(issuer: TestIssuer) -> str:
         parts = issuer.token().split(".")
@@ -167,7 +175,6 @@ ATTACKS: dict[str, Forge] = {
     "exp infinite": lambda i: signed(
         i, header(i), json.dumps(i.claims() | {"exp": 0}).replace('"exp": 0', '"exp": Infinity').encode()
     ),
-    "exp beyond all numbers": with_claims(exp=10**400),
     "exp negative": with_claims(exp=-1),
     "audience of somebody else": with_claims(aud="other"),
     "audience among others": with_claims(aud=["parley", "other"]),
@@ -192,6 +199,8 @@ ATTACKS: dict[str, Forge] = {
     "base64 with padding": part_changed(1, lambda s: s + "=="),
     "base64 with a line break": part_changed(0, lambda s: s[:5] + "\n" + s[5:]),
     "base64 of the other alphabet": part_changed(0, lambda s: "+/" + s),
+    "signature with spare bits set": spare_bits,
+    "signature with rubbish between": part_changed(2, lambda s: s[:9] + "%" + s[9:]),
     "two parts": lambda i: i.token().rpartition(".")[0],
     "four parts": lambda i: i.token() + ".x",
     "five parts, encrypted": lambda _: "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..a.b.c",
