@@ -193,11 +193,11 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if self.in_head and not self.head_bytes:
             self.deadline = time.monotonic() + self.edge.settings.header_timeout
-        heads = self.heads
+        was_in_head, heads = self.in_head, self.heads
         super().data_received(data)
         if self.in_head and self.refusal is None:
-            # After the end of a head these bytes may be anything; the next head's are counted field by field.
-            self.head_bytes += len(data) if self.heads == heads else 1
+            # Data that ended a head or a body is mostly theirs; what began the next head is counted field by field.
+            self.head_bytes += len(data) if was_in_head and self.heads == heads else 1
             if self.head_bytes > self.edge.settings.header_limit:
                 self._refuse(errors.HeadersTooLarge())
 
@@ -237,6 +237,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.body_began, self.body_bytes = (time.monotonic(), 0) if has_body else (None, 0)
         if self.parser.should_upgrade():
             if self._should_upgrade() and not has_body:
+                self.scope["method"] = self.parser.get_method().decode("ascii")
                 return
             self._stop(errors.InvalidRequest("This upgrade is not supported."))
         del length
@@ -289,6 +290,11 @@ class EdgeProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to the WebSocket protocol, which has deadlines of its own."""
+        self.edge.connections.discard(self)
+        super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
         """Pass the body on."""
