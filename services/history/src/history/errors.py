@@ -17,6 +17,13 @@ class MessageNotFound(NotFound):
     remedy = "Read the conversation's messages again and use one of their ids."
 
 
+class IdempotencyKeyReused(ParleyError):
+    """This idempotency key was used for another request."""
+
+    status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
+    remedy = "Use a new key for each new request, and the same one only to repeat it unchanged."
+
+
 class CursorExpired(ParleyError):
     """The feed no longer reaches back to this cursor."""
 

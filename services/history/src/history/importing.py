@@ -1,7 +1,8 @@
 """Importing conversations: our own export and ChatGPT's; what cannot be imported is said, never guessed."""
 
 import asyncio
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from history.changes import Changes
+from history.errors import IdempotencyKeyReused
 from history.formats import chatgpt, parley
 from history.formats.tree import BrokenTree
 from history.ports import Draft, Hint, Imports
@@ -17,6 +19,7 @@ from history.schemas import Imported, ImportReport, Skipped
 from history.titles import shorten
 from parley import problems as wire_problems
 from parley.errors import FieldError, InvalidJson, Overloaded, ValidationFailed
+from parley.ids import new_id
 
 AT_ONCE = 2
 """Imports that one process works on; each may hold its whole file in memory."""
@@ -24,6 +27,8 @@ PATIENCE = 10.0
 LONGEST_TITLE = 200
 MOST_SKIPPED = 1000
 """Entries of ``skipped``; there is no end to what can be wrong with a file."""
+
+MakeId = Callable[[int], UUID]
 
 
 class ImportService:
@@ -34,10 +39,12 @@ class ImportService:
         self._imports, self._changes, self._hint = imports, changes, hint
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def run(self, user_id: UUID, body: bytes, *, lines: bool) -> ImportReport:
-        """Import a file: JSON, or (``lines``) an object a line.
+    async def run(
+        self, user_id: UUID, body: bytes, *, lines: bool, key: str | None = None
+    ) -> tuple[ImportReport, bool]:
+        """Import a file: JSON, or (``lines``) an object a line; also says whether ``key`` found it all imported before.
 
-        Raises InvalidJson, ValidationFailed or Overloaded.
+        Raises InvalidJson, ValidationFailed, IdempotencyKeyReused or Overloaded.
         """
         try:
             async with asyncio.timeout(PATIENCE):
@@ -45,24 +52,33 @@ class ImportService:
         except TimeoutError:
             raise Overloaded("Other imports are running.") from None
         try:
-            return await self._import(user_id, entries(body, lines=lines))
+            found = entries(body, lines=lines)
+            make_id = await self._ids(user_id, key, body) if key else _new_id
+            return await self._import(user_id, found, make_id)
         finally:
             self._slots.release()
 
-    async def _import(self, user_id: UUID, found: Iterator[Any]) -> ImportReport:
-        report = ImportReport(imported=[], skipped=[])
+    async def _ids(self, user_id: UUID, key: str, body: bytes) -> MakeId:
+        digest = hashlib.sha256(body).digest()
+        if not await self._imports.claim(user_id, key, digest):
+            raise IdempotencyKeyReused
+        seed = hashlib.sha256(b"\0".join((user_id.bytes, key.encode(), digest))).digest()
+        return lambda index: UUID(bytes=hashlib.sha256(seed + index.to_bytes(8)).digest()[:16], version=4)
+
+    async def _import(self, user_id: UUID, found: Iterator[Any], make_id: MakeId) -> tuple[ImportReport, bool]:
+        report, made = ImportReport(imported=[], skipped=[]), 0
         for index, entry in enumerate(found):
             # Reading is work for the processor, and the loop serves others meanwhile.
             draft, skipped = await asyncio.to_thread(read, index, entry)
             report.skipped.extend(skipped[: MOST_SKIPPED - len(report.skipped)])
             if draft is not None:
-                conversation_id, title = await self._imports.store(user_id, draft)
-                report.imported.append(
-                    Imported(index=index, conversation_id=conversation_id, title=title, messages=len(draft.messages))
-                )
+                conversation_id = make_id(index)
+                title, new = await self._imports.store(user_id, draft, conversation_id)
+                made += new
+                report.imported.append(_imported(index, conversation_id, title, draft))
         self._hint()
         self._changes.feed_grew(user_id)
-        return report
+        return report, bool(report.imported) and not made
 
 
 def entries(body: bytes, *, lines: bool) -> Iterator[Any]:
@@ -109,6 +125,14 @@ def _draft(index: int, entry: Any, notes: list[Skipped]) -> Draft | None:
     if "format" in entry:
         return parley.read(parley.OwnExport.model_validate(entry))
     return None
+
+
+def _new_id(_index: int) -> UUID:
+    return new_id()
+
+
+def _imported(index: int, conversation_id: UUID, title: str | None, draft: Draft) -> Imported:
+    return Imported(index=index, conversation_id=conversation_id, title=title, messages=len(draft.messages))
 
 
 def _skipped(index: int, pointer: str, code: str, detail: str) -> Skipped:

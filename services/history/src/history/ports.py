@@ -251,8 +251,15 @@ class Draft:
 class Imports(Protocol):
     """Stores what is imported."""
 
-    async def store(self, user_id: UUID, draft: Draft) -> tuple[UUID, str | None]:
-        """Store a conversation whose messages come after their parents; returns its new id and title."""
+    async def claim(self, user_id: UUID, key: str, digest: bytes) -> bool:
+        """Note which file a person's idempotency key stands for; return False when it stands for another."""
+        ...
+
+    async def store(self, user_id: UUID, draft: Draft, conversation_id: UUID) -> tuple[str | None, bool]:
+        """Store a conversation whose messages come after their parents.
+
+        Returns its title, and whether it is new: an id that is or was there is left as it is.
+        """
         ...
 
 

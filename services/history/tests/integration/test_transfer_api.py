@@ -1,5 +1,6 @@
 """Export and import."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -158,6 +159,35 @@ async def test_a_broken_tree_or_a_bad_message_is_skipped_and_the_rest_imported(w
         ("/4", "empty"),
     ]
     assert [i["index"] for i in report["imported"]] == [5]
+
+
+async def test_an_import_repeated_with_its_key_is_imported_once(world: Any) -> None:
+    ada = world.person()
+    own = {
+        "format": "parley.conversation/1",
+        "conversation": {"title": "T"},
+        "messages": [{"id": "1", "role": "user", "content": "hi"}],
+    }
+    headers = {"Idempotency-Key": "import-1"}
+    first, *others = await asyncio.gather(
+        *(ada.ask("POST", IMPORT, json=[own, own, 5], headers=headers) for _ in range(2))
+    )
+    others.append(await ada.ask("POST", IMPORT, json=[own, own, 5], headers=headers))
+    assert [(o.status_code, o.json()) for o in others] == 2 * [(201, first.json())]
+    assert others[-1].headers["idempotency-replayed"] == "true"
+    found = (await ada.get("/api/v1/conversations"))["data"]
+    assert {c["id"] for c in found} == {i["conversation_id"] for i in first.json()["imported"]}
+
+    await ada.ask("DELETE", f"/api/v1/conversations/{found[0]['id']}")
+    assert (await ada.ask("POST", IMPORT, json=[own, own, 5], headers=headers)).json() == first.json()
+    assert len((await ada.get("/api/v1/conversations"))["data"]) == 1
+    reused = await ada.ask("POST", IMPORT, json=[own], headers=headers)
+    assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
+    other = await world.person().ask("POST", IMPORT, json=[own, own, 5], headers=headers)
+    assert "idempotency-replayed" not in other.headers
+    for bad in ("", "a b", "x" * 256):
+        answer = await ada.ask("POST", IMPORT, json=[own], headers={"Idempotency-Key": bad})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Storing imported conversations."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,12 @@ from parley.postgres import Connection
 from parley.times import now
 
 _ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
+_EXISTS = """
+SELECT EXISTS (SELECT FROM conversations WHERE id = $1)
+    OR EXISTS (SELECT FROM conversation_tombstones WHERE conversation_id = $1)"""
+_CLAIM = """
+INSERT INTO import_keys AS k (user_id, key, digest) VALUES ($1, $2, $3)
+ON CONFLICT (user_id, key) DO UPDATE SET digest = k.digest RETURNING k.digest = $3"""
 _CONVERSATION = """
 INSERT INTO conversations (id, user_id, title, title_source, title_number, archived, model, message_count, last_number,
     last_turn_id, active_message_id, active_number, metadata, created_at, updated_at, last_message_at)
@@ -28,26 +35,31 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, search_terms($3, $12, $13)
 
 
 class PostgresImports:
-    """Stores what is imported, with new ids."""
+    """Stores what is imported."""
 
     def __init__(self, database: Database) -> None:
         """Take history's database."""
         self._database = database
 
-    async def store(self, user_id: UUID, draft: Draft) -> tuple[UUID, str | None]:
-        """Store a conversation whose messages come after their parents; returns its new id and title."""
-        conversation_id = new_id()
+    async def claim(self, user_id: UUID, key: str, digest: bytes) -> bool:
+        """Note which file a person's idempotency key stands for; return False when it stands for another."""
+        return bool(await self._database.value(_CLAIM, user_id, key, digest))
+
+    async def store(self, user_id: UUID, draft: Draft, conversation_id: UUID) -> tuple[str | None, bool]:
+        """Store a conversation whose messages come after their parents; returns its title, and whether it is new."""
         ids = {message.key: new_id() for message in draft.messages}
-        rows = _message_rows(user_id, conversation_id, draft, ids)
         title = draft.title or _first_title(draft)
+        rows = await asyncio.to_thread(_message_rows, user_id, conversation_id, draft, ids)
         async with self._database.transaction() as connection:
             await connection.execute("SELECT lock_person($1)", user_id)
             if await connection.fetchval(_ERASED, user_id):
                 raise NotFound
+            if await connection.fetchval(_EXISTS, conversation_id):
+                return title, False
             await connection.execute(_CONVERSATION, *_conversation_row(user_id, conversation_id, title, draft, ids))
             await connection.executemany(_MESSAGE, rows)
             await _announce(connection, user_id, conversation_id, title, draft)
-        return conversation_id, title
+        return title, True
 
 
 async def _announce(

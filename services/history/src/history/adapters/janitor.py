@@ -32,6 +32,11 @@ DELETE FROM inbox WHERE event_id IN (
     SELECT event_id FROM inbox WHERE received_at < now() - make_interval(days => $1) ORDER BY received_at LIMIT $2
 )"""
 
+_KEYS = """
+DELETE FROM import_keys WHERE (user_id, key) IN (
+    SELECT user_id, key FROM import_keys WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT $1
+)"""
+
 
 class PostgresJanitor:
     """Purges deleted conversations, and the old ends of feed, inbox and outbox; any number may run at once."""
@@ -47,6 +52,7 @@ class PostgresJanitor:
                 await self._conversations(connection)
                 + _count(await connection.execute(_FEED, self._feed_retention, BATCH))
                 + _count(await connection.execute(_INBOX, INBOX_RETENTION_DAYS, BATCH))
+                + _count(await connection.execute(_KEYS, BATCH))
                 + await purge(connection, retention=OUTBOX_RETENTION, confirmed_only=False)
             )
 

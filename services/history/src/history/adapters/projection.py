@@ -38,6 +38,7 @@ _ERASE = (
     "DELETE FROM turns WHERE user_id = $1",
     "DELETE FROM feed WHERE user_id = $1",
     "DELETE FROM feed_heads WHERE user_id = $1",
+    "DELETE FROM import_keys WHERE user_id = $1",
 )
 
 

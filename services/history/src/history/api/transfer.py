@@ -1,8 +1,9 @@
 """Export and import."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from history.api.parameters import NOT_FOUND, Reader, Services, Writer
@@ -11,11 +12,12 @@ from history.importing import ImportService
 from history.schemas import ImportReport
 from history.service import path_id
 from parley.app import is_json
-from parley.errors import UnsupportedMediaType
+from parley.errors import InvalidRequest, UnsupportedMediaType
 
 router = APIRouter(prefix="/api/v1", tags=["transfer"])
 
 LINES = "application/x-ndjson"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 IMPORT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -47,13 +49,24 @@ async def export_everything(user: Reader, services: Services) -> StreamingRespon
 
 
 @router.post("/conversations/import", status_code=201, openapi_extra=IMPORT_BODY)
-async def import_conversations(request: Request, user: Writer, services: Services, response: Response) -> ImportReport:
+async def import_conversations(
+    request: Request,
+    user: Writer,
+    services: Services,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(description="1 to 255 visible characters.")] = None,
+) -> ImportReport:
     """Import Parley's own exports or ChatGPT's, with new ids; what cannot be imported is listed."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != LINES and not is_json(media_type):
         raise UnsupportedMediaType
+    if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
+        raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
     service: ImportService = services.imports
-    report = await service.run(user.user_id, await request.body(), lines=media_type == LINES)
+    body = await request.body()
+    report, replayed = await service.run(user.user_id, body, lines=media_type == LINES, key=idempotency_key)
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
     only = f"/{report.imported[0].conversation_id}" if len(report.imported) == 1 else ""
     response.headers["Location"] = f"/api/v1/conversations{only}"
     return report
