@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from aio_pika import Message, connect
@@ -105,6 +106,12 @@ async def test_a_log_with_other_limits_is_used_as_it_is(broker: PrivateRabbitMQ,
             await channel.queue_delete(LOG)
     async with open_rabbit(broker.url, service="test", queue_type="classic", metrics=metrics):
         pass
+
+
+async def test_an_event_too_large_for_a_broker_is_refused_before_it_breaks_the_channel(own_bus: RabbitBus) -> None:
+    with pytest.raises(PublishError, match="bytes"):
+        await own_bus.publish(replace(make_event(), data=b" " * 15_000_001))
+    await own_bus.publish(replace(make_event(), data=b" " * 15_000_000))
 
 
 async def test_every_attempt_has_its_own_message_id_and_the_same_event_id(

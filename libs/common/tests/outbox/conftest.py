@@ -29,6 +29,7 @@ class RecordingBus:
         self.published: dict[str, list[int]] = defaultdict(list)
         self.attempts: Counter[str] = Counter()
         self.refused_keys: set[str] = set()
+        self.broken_keys: set[str] = set()
         self.in_flight: Counter[str] = Counter()
         self.most_in_flight = 0
         self.is_down = False
@@ -48,6 +49,8 @@ class RecordingBus:
             await self.may_confirm.wait()
         finally:
             self.in_flight[key] -= 1
+        if key in self.broken_keys:
+            raise ValueError("a bug")
         if key in self.refused_keys:
             raise PublishError("refused")
         self.published[key].append(event.sequence)

@@ -74,6 +74,19 @@ async def test_a_refused_event_holds_up_only_its_own_key(relay: Relay, bus: Any,
     await eventually(lambda: all_sent(pool))
 
 
+async def test_an_event_that_breaks_the_bus_is_tried_with_pauses_and_holds_up_only_its_own_key(
+    relay: Relay, bus: Any, pool: Pool, append: Append
+) -> None:
+    bus.broken_keys.add("bad")
+    await append("bad")
+    await append("good")
+    await eventually(lambda: bus.published["good"] == [1])
+    await eventually(lambda: bus.attempts["bad"] >= 3)
+    assert await pool.fetchval("SELECT attempts FROM outbox WHERE partition_key = 'bad'") >= 2
+    bus.broken_keys.clear()
+    await eventually(lambda: all_sent(pool), within=15)
+
+
 async def test_a_hanging_key_does_not_hold_up_the_others(relay: Relay, bus: Any, append: Append) -> None:
     bus.may_confirm.clear()
     await append("hangs")

@@ -29,6 +29,8 @@ from parley.tasks import background
 PUBLISH_TIMEOUT = 5.0
 PATIENCE = 5.0
 """Seconds that opening waits for the broker; then the service starts without it and connects when it comes."""
+MAX_BYTES = 15_000_000
+"""Largest event: RabbitMQ 4 takes 16 MiB and closes the channel, with everybody's events in it, on more."""
 PERSISTENT = 2
 
 
@@ -48,6 +50,8 @@ class RabbitBus:
     async def publish(self, event: CloudEvent) -> None:
         """Return when the broker has confirmed the event; raises PublishError, BusDown when it takes none."""
         channel = self._ready_channel()
+        if len(event.data) > MAX_BYTES:
+            raise PublishError(f"the event has more than {MAX_BYTES} bytes")
         try:
             await channel.basic_publish(
                 event.data,

@@ -97,20 +97,23 @@ class Dispatch:
     async def _publish(self, row: Row) -> bool:
         if self.bus_is_down:
             return False
-        event = to_event(row, self._source)
         try:
             async with asyncio.timeout(PUBLISH_LIMIT):
-                await self._bus.publish(event)
+                await self._bus.publish(to_event(row, self._source))
         except BusDown as error:
             self._note_down(error)
             return False
         except (PublishError, TimeoutError) as error:
-            log.warning("event not published", type=event.type, id=str(event.id), reason=str(error))
-            self._results.failed.append(event.id)
-            return False
-        self._results.sent.append(event.id)
-        self._metrics.events_published.labels(event.name).inc()
-        return True
+            log.warning("event not published", name=row["name"], id=str(row["id"]), reason=str(error))
+        except Exception:
+            # Whatever is wrong with one event must hold up no key but its own, and must not be tried without a pause.
+            log.exception("event cannot be published", name=row["name"], id=str(row["id"]))
+        else:
+            self._results.sent.append(row["id"])
+            self._metrics.events_published.labels(row["name"]).inc()
+            return True
+        self._results.failed.append(row["id"])
+        return False
 
     def _note_down(self, error: BusDown) -> None:
         if not self.bus_is_down:
