@@ -69,6 +69,7 @@ class Exchange(RequestResponseCycle):
     """One request on a connection; in ``scope["extensions"]["parley.exchange"]``."""
 
     on_gone: Callable[[], None] | None = None
+    hang_up: Callable[[bool], None]
     trusted_headers = True
 
     async def send(self, message: Any) -> None:
@@ -92,7 +93,7 @@ class Exchange(RequestResponseCycle):
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
-            self.transport.close()
+            self.hang_up(self.more_body)
         self.on_response()
 
     def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -165,6 +166,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.head_bytes = self.head_fields = self.heads = 0
         self.in_head = True
         self.refusal: ParleyError | None = None
+        self.hanging_up = False
         self.deadline = time.monotonic() + edge.settings.header_timeout
         self.body_began: float | None = None
         self.body_bytes = 0
@@ -189,7 +191,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what belongs to a head."""
-        if self.refusal is not None or self.transport.is_closing():
+        if self.refusal is not None or self.hanging_up or self.transport.is_closing():
             return
         if self.in_head and not self.head_bytes:
             self.deadline = time.monotonic() + self.edge.settings.header_timeout
@@ -283,6 +285,7 @@ class EdgeProtocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        cycle.hang_up = self._hang_up
         scope["extensions"] = {"parley.exchange": cycle}
         if self._is_free(previous):
             self.cycle = cycle
@@ -311,7 +314,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Wait for the next request, with a deadline of the edge's instead of a timer for each."""
         self.server_state.total_requests += 1
         self._let_go()
-        if self.transport.is_closing():
+        if self.hanging_up or self.transport.is_closing():
             return
         self.flow.resume_reading()
         self.deadline = time.monotonic() + KEEP_ALIVE
@@ -372,9 +375,18 @@ class EdgeProtocol(HttpToolsProtocol):
                 b"connection: close\r\n\r\n" % (len(body), request_id.encode())
             )
             self.transport.write(STATUS_LINE[error.status] + head + body)
-        # Closing with unread data would reset the connection, and the answer with it: read on for a moment instead.
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self._hang_up(unread=True)
+
+    def _hang_up(self, unread: bool) -> None:
+        """Close after what was written; with ``unread`` data on its way, read on for a moment, to throw it away.
+
+        Closing at once would reset the connection, and the answer with it.
+        """
+        if not unread or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.hanging_up = True
+        self.transport.write_eof()
         self.body_began, self.deadline = None, time.monotonic() + LINGER
 
 
