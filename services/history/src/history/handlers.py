@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter
-from pydantic import ValidationError
 
 from history.changes import Changes
 from history.ports import ForeignTurn, Hint, Projection
@@ -104,16 +104,24 @@ def read(event: CloudEvent) -> EventData | None:
     if model is None:
         return None
     try:
-        return model.model_validate(_storable(orjson.loads(event.data)))
-    except (orjson.JSONDecodeError, ValidationError) as error:
+        return model.model_validate(_storable(_parsed(event.data)))
+    except (ValueError, RecursionError) as error:
         log.warning("malformed event", type=event.type, id=str(event.id))
         raise Rejected("malformed data") from error
 
 
+def _parsed(data: bytes) -> Any:
+    """Read JSON; orjson refuses half a surrogate pair, and a turn must not be lost for that."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)
+
+
 def _storable(value: Any) -> Any:
-    """Replace the one character that JSON can hold and Postgres cannot."""
+    """Replace what JSON can hold and Postgres cannot: NUL and halves of surrogate pairs."""
     if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
     if isinstance(value, list):
         return [_storable(entry) for entry in value]
     if isinstance(value, dict):

@@ -11,10 +11,11 @@ import orjson
 from pydantic import ValidationError
 
 from history.changes import Changes
+from history.drafts import Draft
 from history.errors import IdempotencyKeyReused
 from history.formats import chatgpt, parley
 from history.formats.tree import BrokenTree
-from history.ports import Draft, Hint, Imports
+from history.ports import Hint, Imports
 from history.schemas import Imported, ImportReport, Skipped
 from history.titles import shorten
 from parley import problems as wire_problems

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from history.drafts import Draft
 from history.schemas import Archived, Conversation, Message, Owner, Role, TurnDigest, UsageGroup, UsageRow
 from history.terms import Wanted
 from parley.cloudevents import CloudEvent
@@ -220,32 +221,6 @@ class Feed(Protocol):
     async def after(self, user_id: UUID, position: int, limit: int) -> list[FeedEntry]:
         """Return what follows a position."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class DraftMessage:
-    """A message that is to be imported; keys are its file's own."""
-
-    key: str
-    parent: str | None
-    role: Role
-    content: str
-    created_at: datetime | None = None
-    status: str = "completed"
-    model: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A conversation that is to be imported."""
-
-    title: str | None
-    messages: list[DraftMessage]
-    created_at: datetime | None = None
-    active: str | None = None
-    archived: bool = False
-    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class Imports(Protocol):

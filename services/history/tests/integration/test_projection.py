@@ -182,9 +182,15 @@ async def test_what_postgres_cannot_store_is_replaced_and_what_is_malformed_is_a
     await world.tell(nul.ended())
     found = await world.person(nul.user_id).get(f"/api/v1/conversations/{nul.conversation_id}/messages")
     assert found["data"][1]["content"] == "a\ufffdb"
+    half = turn(answer="HALF")
+    event = half.ended()
+    await world.tell(replace(event, data=event.data.replace(b"HALF", b"a\\ud800b")))
+    found = await world.person(half.user_id).get(f"/api/v1/conversations/{half.conversation_id}/messages")
+    assert found["data"][1]["content"] == "a?b"
     broken = turn().ended(number="many")
-    await world.tell(broken)
-    assert world.bus.dead[-1][1].id == broken.id
+    for event in (broken, replace(turn().ended(), data=b"{"), replace(turn().ended(), data=b"\xff")):
+        await world.tell(event)
+        assert world.bus.dead[-1][1].id == event.id
 
 
 async def test_an_event_of_an_unknown_version_or_type_is_skipped(world: Any, turn: Callable[..., Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from history.adapters.database import Database
-from history.ports import Draft, DraftMessage
+from history.drafts import Draft, DraftMessage
 from history.terms import terms
 from history.titles import title_from
 from parley import outbox

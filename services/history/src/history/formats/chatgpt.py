@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from history.drafts import Draft, DraftMessage
 from history.formats.tree import in_order
-from history.ports import Draft, DraftMessage
 from history.schemas import Role
 
 LONGEST_CONTENT = 1_000_000

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from history.drafts import Draft, DraftMessage
 from history.formats.tree import in_order
-from history.ports import Draft, DraftMessage
 from history.schemas import MetadataKey, MetadataValue, Role
 from parley.schemas import Text
 

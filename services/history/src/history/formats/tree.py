@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from history.ports import DraftMessage
+from history.drafts import DraftMessage
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
