@@ -201,7 +201,7 @@ class Pipeline:
             *request.quota,
             *SECURITY_HEADERS,
         )
-        if self._cors.enabled:
+        if self._cors.enabled and request.method != "OPTIONS":
             headers += self._cors.headers(request.found.get(b"origin"))
         if self._lifecycle.state == "draining" and not any(name == b"connection" for name, _ in headers):
             headers.append((b"connection", b"close"))

@@ -10,6 +10,8 @@ from parley.problems import openai_type
 
 MAX_HELD = 65_536
 """Bytes of an unfinished event that are held back; a longer one is passed on in pieces."""
+BLANK_LINES = (b"\n\n", b"\r\n\r\n")
+BETWEEN_EVENTS = (b":", b"\n", b"\r\n")
 MEDIA_TYPE = b"text/event-stream"
 
 
@@ -56,13 +58,12 @@ def last_word(reason: Interrupted | ParleyError, *, openai: bool) -> bytes:
 
 
 def _boundary(data: bytes, *, begin_is_clean: bool) -> int:
-    """Return the offset behind the last complete event, or behind comment lines that follow it."""
-    end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
-    if end < 4 and not data.startswith((b"\n\n", b"\r\n\r\n")) and b"\n\n" not in data[:4]:  # noqa: PLR2004
-        end = 0
-        if not begin_is_clean:
-            return 0
-    while data.startswith(b":", end):
+    """Return the offset behind the last complete event, and behind comments and blank lines that follow it."""
+    ends = [found + len(mark) for mark in BLANK_LINES if (found := data.rfind(mark)) >= 0]
+    if not ends and not begin_is_clean:
+        return 0
+    end = max(ends, default=0)
+    while data.startswith(BETWEEN_EVENTS, end):
         line_end = data.find(b"\n", end)
         if line_end < 0:
             break
