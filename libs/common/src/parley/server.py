@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
 
 
 def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
-    """Return a server for ``app`` that is not started; an app may bring its HTTP protocol class as ``http_protocol``."""
+    """Return a server for ``app`` that is not started; an app may bring an HTTP protocol as ``http_protocol``."""
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -65,8 +65,13 @@ async def drain(server: uvicorn.Server, lifecycle: Lifecycle, settings: ServiceS
     server.should_exit = True
 
 
-async def serve(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and close; a second signal means now."""
+async def serve(
+    app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings, sockets: list[socket.socket] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and close; a second signal means now.
+
+    ``sockets`` are listened on instead of the settings' address: several processes can share them.
+    """
     stop = asyncio.Event()
     async with lifespan(app):
         server = make_server(app, settings)
@@ -79,7 +84,7 @@ async def serve(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, on_signal)
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(server.serve())
+            running = group.create_task(server.serve(sockets))
             stopping = group.create_task(stop.wait())
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -87,13 +92,15 @@ async def serve(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -
                 await drain(server, lifecycle, settings)
 
 
-def main(app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings) -> int:
+def main(
+    app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings, sockets: list[socket.socket] | None = None
+) -> int:
     """Run one service as the whole process; returns the exit status."""
     import uvloop
 
     logs.configure(settings.log_level, settings.log_format)
     try:
-        uvloop.run(serve(app, lifecycle, settings))
+        uvloop.run(serve(app, lifecycle, settings, sockets))
     except (OSError, SettingsError, ParleyError) as error:
         log.error("cannot start", service=settings.service, reason=str(error))  # noqa: TRY400 - one line, no stack
         return 1

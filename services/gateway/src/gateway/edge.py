@@ -234,7 +234,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Check the framing, then start the app."""
         self.in_head, self.head_bytes = False, 0
         self.heads += 1
-        length, has_body = self._check_head()
+        has_body = self._check_head()
         self.deadline = float("inf")
         self.body_began, self.body_bytes = (time.monotonic(), 0) if has_body else (None, 0)
         if self.parser.should_upgrade():
@@ -242,10 +242,10 @@ class EdgeProtocol(HttpToolsProtocol):
                 self.scope["method"] = self.parser.get_method().decode("ascii")
                 return
             self._stop(errors.InvalidRequest("This upgrade is not supported."))
-        del length
         self._begin_exchange()
 
-    def _check_head(self) -> tuple[bytes, bool]:
+    def _check_head(self) -> bool:
+        """Refuse ambiguous framing; say whether a body follows."""
         hosts = codings = 0
         length = b"0"
         for name, value in self.headers:
@@ -261,7 +261,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 length = value
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() != "1.0"):
             self._stop(errors.InvalidRequest("Exactly one Host is required."))
-        return length, codings > 0 or length.strip(b"0") != b""
+        return codings > 0 or length.strip(b"0") != b""
 
     def _begin_exchange(self) -> None:
         version = self.parser.get_http_version()

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import socket
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
@@ -13,7 +14,8 @@ from starlette.routing import Router
 from gateway import wiring
 from gateway.edge import Edge
 from gateway.settings import GatewaySettings
-from parley import server
+from gateway.workers import Workers
+from parley import logs, server
 from parley.app import Wire, make_runtime, run
 from parley.settings import load_or_exit
 
@@ -65,6 +67,18 @@ def tune_collector() -> None:
 def main() -> None:
     """Run the gateway until a signal ends it."""
     settings = load_or_exit(GatewaySettings)
+    if settings.workers == 1:
+        sys.exit(work(settings))
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        workers = Workers(settings, work)
+    except OSError as error:
+        sys.exit(f"gateway: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
+    sys.exit(workers.run())
+
+
+def work(settings: GatewaySettings, sockets: list[socket.socket] | None = None) -> int:
+    """Be one gateway process until a signal ends it; returns the exit status."""
     app = create_app(settings)
     tune_collector()
-    sys.exit(server.main(app, app.state.runtime.lifecycle, settings))
+    return server.main(app, app.state.runtime.lifecycle, settings, sockets)

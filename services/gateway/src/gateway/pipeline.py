@@ -1,6 +1,5 @@
 """The way of a request through the gateway: route, credential, revocation and limits, forward."""
 
-import contextlib
 import time
 from typing import Any
 
@@ -109,7 +108,7 @@ class Pipeline:
             await self.admit(request, route)
         else:
             await self._guard.admit_anonymous(request, route)
-        with self._streams.hold(request.caller):
+        async with self._streams.hold(request.caller):
             await self.sockets.forward(request, route, scope["subprotocols"], receive, send)
 
     def _check_origin(self, request: Request) -> None:
@@ -125,7 +124,10 @@ class Pipeline:
         self._refuse_while_draining()
         route = request.route = self._table.find(request.method, request.path)
         await self.admit(request, route)
-        with self._place(request, route):
+        if not route.stream:
+            await self.proxy.forward(request, route, receive, send)
+            return
+        async with self._streams.hold(request.caller):
             await self.proxy.forward(request, route, receive, send)
 
     async def admit(self, request: Request, route: Route) -> None:
@@ -141,9 +143,6 @@ class Pipeline:
         await self._guard.admit_caller(request, route, caller)
         if route.scope:
             caller.principal.require(route.scope)
-
-    def _place(self, request: Request, route: Route) -> contextlib.AbstractContextManager[None]:
-        return self._streams.hold(request.caller) if route.stream else _NO_PLACE
 
     # Answers of the gateway's own.
 
@@ -241,13 +240,3 @@ class Pipeline:
             "upstream_ms": None if upstream is None else round(upstream * 1000, 2),
             "user": request.caller.pseudonym if request.caller else None,
         })  # fmt: skip
-
-
-class _NoPlace(contextlib.AbstractContextManager[None]):
-    """Nothing to hold."""
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-_NO_PLACE = _NoPlace()

@@ -43,6 +43,9 @@ class GatewaySettings(ServiceSettings):
     trusted_proxies: str = Field(
         "", description="Networks (CIDR, separated by commas) whose X-Forwarded-* headers are believed."
     )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that share the port; the n-th serves its admin port at ADMIN_PORT + n."
+    )
     header_limit: int = Field(32_768, ge=1024, description="Most bytes of a request's head.")
     header_count_limit: int = Field(100, ge=10, description="Most fields of a request's head.")
     header_timeout: float = Field(10, gt=0, description="Seconds in which a request's head must arrive.")

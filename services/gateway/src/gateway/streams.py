@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from gateway.errors import Interrupted, TooManyStreams
+from gateway.places import Places
 from gateway.request import Caller
 from parley.errors import Overloaded
 from parley.lifecycle import Lifecycle
@@ -37,9 +38,9 @@ class Stream:
 class Streams:
     """All open streams of this process."""
 
-    def __init__(self, find_revoked: FindRevoked, *, most: int) -> None:
-        """Take what finds the revoked among sessions, and how many streams may be open."""
-        self._find_revoked, self._most = find_revoked, most
+    def __init__(self, find_revoked: FindRevoked, places: Places, *, most: int) -> None:
+        """Take what finds the revoked among sessions, the users' places, and how many streams may be open here."""
+        self._find_revoked, self._places, self._most = find_revoked, places, most
         self._held: Counter[str] = Counter()
         self._total = 0
         self._open: set[Stream] = set()
@@ -49,21 +50,37 @@ class Streams:
         """How many are open."""
         return len(self._open)
 
-    @contextlib.contextmanager
-    def hold(self, caller: Caller | None) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def hold(self, caller: Caller | None) -> AsyncIterator[None]:
         """Take one of the user's places; raises TooManyStreams or Overloaded."""
-        user = caller.user if caller else ""
-        most = caller.plan.streams if caller else self._most
-        if self._held[user] >= most:
-            raise TooManyStreams(most)
         if self._total >= self._most:
             raise Overloaded
-        self._held[user] += 1
         self._total += 1
         try:
-            yield
+            if caller is None:
+                yield
+            else:
+                async with self._place(caller):
+                    yield
         finally:
             self._total -= 1
+
+    @contextlib.asynccontextmanager
+    async def _place(self, caller: Caller) -> AsyncIterator[None]:
+        """Take a place of the user: here, which never fails, and over all processes."""
+        user, most = caller.user, caller.plan.streams
+        if self._held[user] >= most:
+            raise TooManyStreams(most)
+        self._held[user] += 1
+        try:
+            token = await self._places.take(user, most)
+            if token is None:
+                raise TooManyStreams(most)
+            try:
+                yield
+            finally:
+                await self._places.give(token)
+        finally:
             self._held[user] -= 1
             if not self._held[user]:
                 del self._held[user]

@@ -17,6 +17,7 @@ from gateway.edge import Edge
 from gateway.guard import Guard
 from gateway.pages import Pages
 from gateway.pipeline import Pipeline
+from gateway.places import Places
 from gateway.plans import load_plans
 from gateway.proxy import Proxy
 from gateway.revocations import Revocations
@@ -64,10 +65,12 @@ async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None
         revocations = Revocations(auth.ask_revocations, registry)
         credentials = Credentials(verifier, load_plans(settings), auth.exchange_key)
 
+        places = Places(redis)
+
         async def find_revoked(sessions: Sequence[Session]) -> set[str]:
             return await revoked_sessions(limiter, revocations, sessions)
 
-        streams = Streams(find_revoked, most=settings.max_streams)
+        streams = Streams(find_revoked, places, most=settings.max_streams)
         access_log = AccessLog(log_writer(settings), service="gateway")
         stack.callback(access_log.flush)
         pipeline = Pipeline(
@@ -91,6 +94,7 @@ async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None
         loops = {
             "upstream deadlines": lambda: sweep(pools),
             "stream sessions": streams.watch_sessions,
+            "stream places": places.renew,
             "stream drain": lambda: streams.watch_drain(
                 lifecycle, delay=settings.drain_delay, budget=settings.drain_timeout
             ),

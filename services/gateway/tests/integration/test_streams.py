@@ -112,7 +112,7 @@ async def test_draining_lets_turns_end_and_says_goodbye_to_the_rest(worlds: Any)
             lifecycle.start_draining()
             goodbye = b'event: draining\ndata: {"retry_after_ms":500}\n\n'
             assert (await rest(feed.aiter_raw())).endswith(goodbye)
-            assert lifecycle.open_requests == 1
+            await eventually(lambda: lifecycle.open_requests == 1)
             refused = await world.client.get("/api/v1/models", headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (503, "draining")
             assert refused.headers["connection"] == "close"

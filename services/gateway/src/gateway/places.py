@@ -1,0 +1,82 @@
+"""Places for streams, counted over all gateway processes: leases in Redis, renewed while a stream is open."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from parley.deadlines import patient_timeout
+from parley.ids import new_id
+from parley.redis import UNAVAILABLE, Client
+
+LEASE = 15
+"""Seconds after which a place of a process that died is free again."""
+RENEW = 5.0
+TIMEOUT = 0.05
+
+TAKE = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
+  return 0
+end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3] * 2)
+return 1
+"""
+
+
+class Places:
+    """Takes and gives back places; without Redis every process counts for itself."""
+
+    def __init__(self, redis: Client) -> None:
+        """Take a client."""
+        self._redis = redis
+        self._take = redis.register_script(TAKE)
+        self._held: dict[str, str] = {}
+        self._away_until = 0.0
+
+    async def take(self, user: str, most: int) -> str | None:
+        """Return a token for a place of the user, None when all are taken."""
+        token = str(new_id())
+        taken = await self._try(self._take(keys=[_key(user)], args=[token, most, LEASE]))
+        if taken == 0:
+            return None
+        self._held[token] = user
+        return token
+
+    async def give(self, token: str) -> None:
+        """Give a place back."""
+        user = self._held.pop(token, None)
+        if user is not None:
+            await self._try(self._redis.zrem(_key(user), token))
+
+    async def renew(self) -> None:
+        """Renew the leases of all places held here, for ever."""
+        while True:
+            await asyncio.sleep(RENEW)
+            if self._held:
+                await self._try(self._renew_all(), timeout=RENEW)
+
+    async def _renew_all(self) -> None:
+        until = int(time.time()) + LEASE
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for token, user in list(self._held.items()):
+                pipeline.zadd(_key(user), {token: until})
+                pipeline.expire(_key(user), LEASE * 2)
+            await pipeline.execute()
+
+    async def _try(self, call: Any, *, timeout: float = TIMEOUT) -> Any:
+        """Return what Redis says, None when it is away; then it is not asked again for a second."""
+        if time.monotonic() < self._away_until:
+            call.close()
+            return None
+        with contextlib.suppress(*UNAVAILABLE):
+            async with patient_timeout(timeout):
+                return await call
+        self._away_until = time.monotonic() + 1
+        return None
+
+
+def _key(user: str) -> str:
+    return f"parley:streams:{user}"

@@ -1,0 +1,90 @@
+"""Several processes on one port: started, started again when one dies, and ended together."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import structlog
+
+from gateway.settings import GatewaySettings
+
+log = structlog.get_logger()
+
+BACKLOG = 2048
+SHORT_LIFE, PAUSE = 5.0, 1.0
+"""A worker that lived fewer seconds than the first is started again only after the second."""
+Work = Callable[[GatewaySettings, list[socket.socket]], int]
+
+
+def listen(settings: GatewaySettings) -> socket.socket:
+    """Return a listening socket at the settings' address."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((settings.host, settings.port))
+    listening.listen(BACKLOG)
+    listening.set_inheritable(True)
+    return listening
+
+
+class Workers:
+    """The processes that share a socket; this one only watches over them."""
+
+    def __init__(self, settings: GatewaySettings, work: Work) -> None:
+        """Take what a worker does until it is told to end; it returns the exit status."""
+        self._settings, self._work = settings, work
+        self._running: dict[int, tuple[int, float]] = {}
+        self._stopping = False
+        self._listening = listen(settings)
+
+    def run(self) -> int:
+        """Watch until all have ended; returns 0 when that was asked for and none failed."""
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, self._on_signal)
+        for number in range(self._settings.workers):
+            self._start(number)
+        worst = 0
+        while self._running:
+            pid, status = os.wait()
+            if pid in self._running:
+                worst = max(worst, self._ended(pid, os.waitstatus_to_exitcode(status)))
+        return worst
+
+    def _start(self, number: int) -> None:
+        pid = os.fork()
+        if pid:
+            self._running[pid] = (number, time.monotonic())
+            return
+        status = 1
+        try:
+            for each in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(each, signal.SIG_DFL)
+            status = self._work(_own(self._settings, number), [self._listening])
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+
+    def _ended(self, pid: int, status: int) -> int:
+        number, began = self._running.pop(pid)
+        if self._stopping:
+            return abs(status)
+        log.warning("worker died", service="gateway", worker=number, status=status)
+        if time.monotonic() - began < SHORT_LIFE:
+            time.sleep(PAUSE)
+        if not self._stopping:
+            self._start(number)
+        return 0
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+        for pid in self._running:
+            os.kill(pid, number)
+
+
+def _own(settings: GatewaySettings, number: int) -> GatewaySettings:
+    admin_port = settings.admin_port + number if settings.admin_port else 0
+    return settings.model_copy(update={"admin_port": admin_port})
