@@ -22,11 +22,11 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    tokens_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(100_000, ge=1, le=100_000_000)
     tokens_per_day: int | None = Field(None, ge=1)
     tokens_per_month: int | None = Field(None, ge=1)
-    usd_per_day: Decimal | None = Field(None, ge=0)
-    usd_per_month: Decimal | None = Field(None, ge=0)
+    usd_per_day: Decimal | None = Field(Decimal(5), ge=0)
+    usd_per_month: Decimal | None = Field(Decimal(50), ge=0)
     models: tuple[str, ...] = ("*",)
 
     def allows(self, alias: str) -> bool:

@@ -210,8 +210,8 @@ class StreamStore(Protocol):
         """Return when the store answers."""
         ...
 
-    async def forget(self, turn_ids: Sequence[UUID]) -> None:
-        """Delete the copies of turns."""
+    async def forget(self, turn_id: UUID, epoch: int) -> None:
+        """Replace the copy by a seal, so that a runner which does not know yet writes nothing more."""
         ...
 
     async def hint_cancel(self, turn_id: UUID) -> None:
@@ -240,4 +240,60 @@ class RunnerStore(Protocol):
 
     async def rows(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
         """Return turns by id."""
+        ...
+
+
+class Forgetting(Protocol):
+    """What must never come back."""
+
+    async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
+        """Leave a tombstone and blank what is there; returns the turns that still run, to be cancelled."""
+        ...
+
+    async def cancel_all(self, user_id: UUID) -> list[UUID]:
+        """Ask for the end of a person's running turns; returns them."""
+        ...
+
+    async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
+        """Forget a person in one transaction and confirm it; returns ids and epochs of the turns that were running."""
+        ...
+
+    async def blank_stragglers(self) -> int:
+        """Blank turns that ended after their conversation was deleted; returns of how many conversations."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """An ended turn of which history has not been heard."""
+
+    turn_id: UUID
+    finished_at: datetime
+
+
+class Upkeep(Protocol):
+    """What is done each minute to the rows."""
+
+    async def unconfirmed(self, after: Unconfirmed | None, *, older_than: float, limit: int) -> list[Unconfirmed]:
+        """Return a page of ended turns that nobody has confirmed, oldest first."""
+        ...
+
+    async def confirm(self, turn_ids: Collection[UUID]) -> None:
+        """Note that history has these turns."""
+        ...
+
+    async def republish(self, turn_ids: Collection[UUID], *, older_than: float) -> int:
+        """Publish the events of turns again that were sent more than some seconds ago; returns how many."""
+        ...
+
+    async def purge(self, *, turns: float, events: float) -> int:
+        """Delete a batch of what is confirmed and older than these seconds; returns how many rows."""
+        ...
+
+
+class KnownTurns(Protocol):
+    """What history says that it has."""
+
+    async def known(self, turn_ids: list[UUID]) -> set[UUID]:
+        """Return which of at most 1,000 turns history has stored; raises HistoryUnavailable."""
         ...

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -48,6 +48,8 @@ class Job:
     models: Sequence[Model]
     prompt: Prompt
     capped_by_budget: bool = False
+    settle: Callable[[Turn], Awaitable[None]] | None = None
+    """Told of the turn when its end is stored."""
 
 
 class Runner:
@@ -189,6 +191,8 @@ class Runner:
             return
         self._measures.ended(turn.model, outcome.status, outcome.finish_reason, time.monotonic() - self._began)
         self.log.end(turn)
+        if self._job.settle is not None:
+            await self._job.settle(turn)
 
     async def _stored(self, outcome: Outcome) -> Turn | None:
         """Store the end, however long the database is away; None when the row is no longer ours."""

@@ -16,6 +16,7 @@ from chat.catalogue import Catalogue, Model
 from chat.context import Context, ContextSource, Past, fit
 from chat.domain import Key, NewTurn, Reservation, Turn
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused, ModelNotFound, TurnInProgress, TurnNotFound
+from chat.metering import TokenMeter
 from chat.placement import Place, Placement
 from chat.ports import Admission, BudgetExceeded, Prompt, TurnRefused, TurnStore
 from chat.readers import Readers
@@ -61,13 +62,14 @@ class ChatService:
         placement: Placement,
         contexts: ContextSource,
         budgets: Budgets,
+        meter: TokenMeter,
         supervisor: Supervisor,
         readers: Readers,
         turn_timeout: float,
         draining: asyncio.Event,
     ) -> None:
         self._store, self._catalogue, self._placement, self._contexts = store, catalogue, placement, contexts
-        self._budgets, self._supervisor, self._readers = budgets, supervisor, readers
+        self._budgets, self._meter, self._supervisor, self._readers = budgets, meter, supervisor, readers
         self._turn_timeout, self._draining = timedelta(seconds=turn_timeout), draining
 
     async def open(self, ask: Ask) -> Opened:
@@ -98,7 +100,9 @@ class ChatService:
     async def _admit(self, ask: Ask, model: Model) -> Opened:
         place = await self._placement.find(ask)
         context = await self._context(ask, model, place)
+        plan = self._budgets.plan(ask.plan)
         reservation, prompt = await self._budgeted(ask, model, context)
+        await self._meter.admit(ask.user_id, plan, context.prompt_tokens)
         new = _new_turn(ask, model, place, context, reservation, self._turn_timeout)
         admission = await self._store.admit(new, self._supervisor.runner_id, ask.key)
         if admission.turn_id != new.id:
@@ -106,7 +110,8 @@ class ChatService:
             return await self._replay(admission.turn_id, admission.body_hash, ask.key)
         turn = running(new, admission, self._supervisor.runner_id)
         models = self._catalogue.with_fallbacks(model)
-        self._supervisor.start(Job(turn, models, prompt, prompt.max_tokens < context.max_tokens))
+        capped = prompt.max_tokens < context.max_tokens
+        self._supervisor.start(Job(turn, models, prompt, capped, lambda ended: self._meter.settle(ended, plan)))
         return Opened(turn)
 
     async def _budgeted(self, ask: Ask, model: Model, context: Context) -> tuple[Reservation, Prompt]:

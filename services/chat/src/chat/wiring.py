@@ -5,21 +5,26 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.adapters.forgetting import PostgresForgetting
 from chat.adapters.history import HistoryMessages, HistoryOwners
 from chat.adapters.ledger import PostgresLedger
 from chat.adapters.postgres import PostgresTurns
 from chat.adapters.redis import RedisStreams
 from chat.adapters.runners import PostgresRunners
+from chat.adapters.upkeep import PostgresUpkeep
 from chat.budgets import Budgets
 from chat.catalogue import Catalogue, Model, load_catalogue
 from chat.context import ContextSource
 from chat.engine import Ports, open_engine
+from chat.handlers import Handlers
+from chat.metering import TokenMeter
 from chat.placement import Placement
 from chat.plans import load_plans
 from chat.providers.breaker import Breakers
 from chat.providers.openai import OpenAIProvider, Timeouts, open_session
 from chat.providers.retry import Retrying
 from chat.readers import Readers
+from chat.reconciler import Reconciler
 from chat.runner import Answers
 from chat.service import ChatService
 from chat.settings import ChatSettings
@@ -29,9 +34,11 @@ from parley.backing import open_backing
 from parley.bus.ports import Bus
 from parley.http import open_client
 from parley.identity import Verifier
+from parley.limits import open_limiter
 from parley.redis import open_redis
 from parley.runtime import Runtime
 from parley.service_tokens import ServiceTokens
+from parley.tasks import background
 
 HISTORY_TIMEOUT = 5.0
 APPEND_TIMEOUT = 0.25
@@ -50,6 +57,7 @@ class Wired:
     catalogue: Catalogue
     budgets: Budgets
     supervisor: Supervisor
+    reconciler: Reconciler
     started_at: datetime
 
 
@@ -77,18 +85,35 @@ async def wire(
         )
         owners, past = HistoryOwners(client, tokens), HistoryMessages(client)
         budgets = Budgets(plans, PostgresLedger(turns))
+        forgetting = PostgresForgetting(turns)
+        handlers = Handlers(forgetting, ports.streams, engine.supervisor)
+        await stack.enter_async_context(backing.bus.consume(handlers.subscription()))
+        reconciler = Reconciler(
+            upkeep=PostgresUpkeep(turns),
+            forgetting=forgetting,
+            history=owners,
+            measures=engine.measures,
+            interval=settings.reconcile_interval,
+            turn_retention=settings.turn_retention,
+            event_retention=settings.event_retention,
+        )
+        await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
+        limiter = await stack.enter_async_context(
+            open_limiter(backing.redis, service="chat", registry=runtime.metrics.registry)
+        )
         service = ChatService(
             store=ports.turns,
             catalogue=catalogue,
             placement=Placement(ports.turns, owners, past),
             contexts=ContextSource(ports.turns, past),
             budgets=budgets,
+            meter=TokenMeter(limiter),
             supervisor=engine.supervisor,
             readers=Readers(engine.supervisor, engine.mirrors, ports.streams),
             turn_timeout=settings.turn_timeout,
             draining=runtime.lifecycle.drained,
         )
-        yield Wired(backing.verifier, service, catalogue, budgets, engine.supervisor, times.now())
+        yield Wired(backing.verifier, service, catalogue, budgets, engine.supervisor, reconciler, times.now())
 
 
 @contextlib.asynccontextmanager

@@ -313,7 +313,10 @@ async def spawn(
         }
         script = str(Path(__file__).parent.parent / "process.py")
         folder = tmp_path_factory.mktemp("chat")
-        child = ChildProcess(Command("chat", [sys.executable, script], folder, environment=environment(**settings)))
+        command = Command(
+            name="chat", arguments=[sys.executable, script], folder=folder, environment=environment(**settings)
+        )
+        child = ChildProcess(command)
         await child.start()
         replica = ChatProcess(child, f"http://127.0.0.1:{port}", issuer, pool)
         try:

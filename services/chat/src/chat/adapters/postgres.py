@@ -26,7 +26,7 @@ class PostgresTurns:
     """The TurnStore on a pool; ``hint`` tells the relay that an event was committed."""
 
     def __init__(self, pool: Pool, hint: Hint) -> None:
-        self._pool, self._hint = pool, hint
+        self._pool, self.hint = pool, hint
 
     async def admit(self, turn: NewTurn, runner_id: UUID, key: Key | None) -> Admission:
         """Admit a turn with its ``turn.started`` event in one statement."""
@@ -41,7 +41,7 @@ class PostgresTurns:
             return await self._committed(turn.id)
         if row is None:
             raise TurnRefused
-        self._hint()
+        self.hint()
         return Admission(row["turn_id"], row["number"], row["body_hash"])
 
     async def _committed(self, turn_id: UUID) -> Admission:
@@ -55,7 +55,7 @@ class PostgresTurns:
         """End a running turn of this epoch with its event in one statement."""
         row = await self._decide(statements.FINISH, _ending(turn, outcome))
         if row is not None:
-            self._hint()
+            self.hint()
             return to_turn(row)
         return await self._finished_by_us(turn)
 
@@ -197,4 +197,4 @@ def _ending(turn: Turn, outcome: Outcome) -> tuple[Any, ...]:
 
 
 def _json(event: Any) -> Any:
-    return orjson.loads(event.model_dump_json())
+    return orjson.Fragment(event.model_dump_json())

@@ -89,11 +89,14 @@ class RedisStreams:
         with _translated():
             await self._client.ping()
 
-    async def forget(self, turn_ids: Sequence[UUID]) -> None:
-        """Delete the copies of turns; raises CopyUnavailable."""
+    async def forget(self, turn_id: UUID, epoch: int) -> None:
+        """Replace the copy by a seal, so that a runner which does not know yet writes nothing more."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.delete(key_of(turn_id))
+        pipeline.execute_command("XADD", key_of(turn_id), f"{epoch}-{SEALED_SEQ}", _END, b"0")
+        pipeline.expire(key_of(turn_id), LIFETIME)
         with _translated():
-            if turn_ids:
-                await self._client.delete(*(key_of(turn_id) for turn_id in turn_ids))
+            await pipeline.execute()
 
     async def hint_cancel(self, turn_id: UUID) -> None:
         """Tell all replicas that a turn is to end, if Redis is there."""

@@ -1,0 +1,122 @@
+"""Deleted conversations, erased and disabled people: nothing comes back, numbers and sequences stay."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from parley import times
+from parley.cloudevents import CloudEvent
+from parley.events import ConversationDeleted, EventData, UserChanged, UserErased
+from parley.ids import new_id
+from parley.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+CANARY = "canary-of-forgetting"
+
+
+async def tell(replica: Any, name: str, data: EventData, subject: Any) -> None:
+    event = CloudEvent(
+        id=new_id(),
+        source=data.source,
+        name=name,
+        version=1,
+        subject=str(subject),
+        time=times.now(),
+        partition_key=str(subject),
+        sequence=1,
+        data=data.model_dump_json().encode(),
+    )
+    await replica.bus.publish(event)
+
+
+async def everything_stored(replica: Any) -> str:
+    tables = ["turns", "outbox", "conversations", "idempotency_keys"]
+    rows = [dict(row) for table in tables for row in await replica.pool.fetch(f"SELECT * FROM {table}")]
+    return orjson.dumps(rows, default=str).decode()
+
+
+async def erase(replica: Any, person: Any) -> None:
+    data = UserErased(user_id=person.id, erasure_id="erasure", at=times.now())
+    await tell(replica, "user.erased", data, person.id)
+
+
+async def test_an_erased_person_is_gone_everywhere(replica: Any) -> None:
+    person, mark = replica.person(), f"{CANARY}-{new_id()}"
+    done = (await person.chat(f"{mark} [[fake mode=echo]]", system_prompt=mark, metadata={"m": mark})).json()
+    await person.ask("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": mark}]})
+    running = asyncio.create_task(
+        person.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]"})
+    )
+    await eventually(lambda: _running(replica, person))
+    await erase(replica, person)
+    await asyncio.wait_for(running, 10)
+    await eventually(lambda: _settled(replica, person))
+    assert mark not in await everything_stored(replica)
+    rows = await replica.pool.fetch("SELECT status, number FROM turns WHERE user_id = $1", person.id)
+    assert sorted(row["status"] for row in rows) == ["cancelled", "completed", "completed"]
+    assert [row["sequence"] for row in await replica.outbox(done["conversation_id"])] == [1, 2]
+    confirmed = await replica.outbox(str(person.id))
+    assert confirmed[0]["name"] == "user.erasure_confirmed"
+    assert confirmed[0]["data"]["service"] == "chat"
+    refused = await person.chat("again")
+    assert (refused.status_code, refused.json()["code"]) == (410, "erased")
+    assert (await person.ask("GET", f"/api/v1/chat/turns/{done['turn_id']}")).status_code == 404
+    await erase(replica, person)
+
+
+async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: Any) -> None:
+    person, mark = replica.person(), f"{CANARY}-{new_id()}"
+    first = (await person.chat(f"{mark} [[fake tokens=2]]")).json()
+    where = {"conversation_id": first["conversation_id"]}
+    running = asyncio.create_task(
+        person.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]", **where})
+    )
+    await eventually(lambda: _running(replica, person))
+    data = ConversationDeleted(
+        conversation_id=first["conversation_id"], user_id=person.id, deleted_at=times.now(), purge_after=times.now()
+    )
+    await tell(replica, "conversation.deleted", data, first["conversation_id"])
+    assert (await asyncio.wait_for(running, 10))[-1].data["status"] == "cancelled"
+    refused = await person.chat("more", **where)
+    assert (refused.status_code, refused.json()["code"]) == (404, "conversation_not_found")
+    await replica.wired.reconciler.once()
+    assert mark not in await everything_stored(replica)
+    assert [row["sequence"] for row in await replica.outbox(first["conversation_id"])] == [1, 2, 3, 4]
+
+
+async def test_a_conversation_deleted_before_chat_knew_it_stays_deleted(replica: Any) -> None:
+    person, conversation = replica.person(), new_id()
+    data = ConversationDeleted(
+        conversation_id=conversation, user_id=person.id, deleted_at=times.now(), purge_after=times.now()
+    )
+    await tell(replica, "conversation.deleted", data, conversation)
+    assert (await person.chat("Hi", conversation_id=str(conversation))).status_code == 404
+
+
+async def test_a_disabled_person_has_no_running_turns(replica: Any) -> None:
+    person = replica.person()
+    opened = await person.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})
+    data = UserChanged(
+        user_id=person.id, status="disabled", plan="default", scopes=[], changed=["status"], at=times.now()
+    )
+    await tell(replica, "user.disabled", data, person.id)
+    turn = await eventually(lambda: _ended(person, opened.json()["id"]))
+    assert turn["status"] == "cancelled"
+
+
+async def _running(replica: Any, person: Any) -> Any:
+    return await replica.pool.fetchval(
+        "SELECT count(*) FROM turns WHERE user_id = $1 AND status = 'running'", person.id
+    )
+
+
+async def _settled(replica: Any, person: Any) -> bool:
+    return not await _running(replica, person) and not replica.wired.supervisor.running()
+
+
+async def _ended(person: Any, turn_id: str) -> Any:
+    turn = await person.turn(turn_id)
+    return turn if turn["status"] != "running" else None

@@ -1,0 +1,71 @@
+"""History has it: confirmed and later purged. History lacks it: published again, never purged."""
+
+from typing import Any
+
+import pytest
+
+from parley.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def hasty(open_replica: Any, new_database: Any) -> Any:
+    """A replica that keeps and waits for nothing; only ``once`` reconciles."""
+    options = {"reconcile_interval": 3600, "turn_retention": 0.001, "event_retention": 0.001}
+    async with open_replica(await new_database(), **options) as found:
+        found.wired.reconciler._settling = 0.0
+        yield found
+
+
+async def test_what_history_has_is_confirmed_and_purged_and_the_rest_is_kept(hasty: Any, history: Any) -> None:
+    person = hasty.person()
+    stored = (await person.chat("Stored [[fake tokens=1]]")).json()
+    lost = (await person.chat("Lost [[fake tokens=1]]")).json()
+    await eventually(lambda: _all_sent(hasty))
+    history.known.add(stored["turn_id"])
+    await hasty.wired.reconciler.once()
+    assert (await person.ask("GET", f"/api/v1/chat/turns/{stored['turn_id']}")).status_code == 404
+    assert (await person.turn(lost["turn_id"]))["status"] == "completed"
+    assert await hasty.outbox(stored["conversation_id"]) == []
+    assert len(await hasty.outbox(lost["conversation_id"])) == 2
+    more = await person.chat("More [[fake tokens=1]]", conversation_id=lost["conversation_id"])
+    assert more.json()["context"] == "complete"
+
+
+async def test_what_history_lacks_is_published_again_in_order(hasty: Any) -> None:
+    heard: list[str] = []
+    person = hasty.person()
+    lost = (await person.chat("Lost [[fake tokens=1]]")).json()
+    await eventually(lambda: _all_sent(hasty))
+    await _listen(hasty, heard, lost["turn_id"])
+    assert heard == ["conversation.turn.started", "conversation.turn.completed"]
+
+
+async def test_without_history_nothing_is_confirmed_or_purged(hasty: Any, history: Any) -> None:
+    person = hasty.person()
+    body = (await person.chat("Hi [[fake tokens=1]]")).json()
+    await eventually(lambda: _all_sent(hasty))
+    history.down = True
+    try:
+        await hasty.wired.reconciler.once()
+    finally:
+        history.down = False
+    assert (await person.turn(body["turn_id"]))["status"] == "completed"
+    assert len(await hasty.outbox(body["conversation_id"])) == 2
+
+
+async def _listen(replica: Any, heard: list[str], turn_id: str) -> None:
+    from parley.bus.ports import Subscription
+
+    async def handle(event: Any) -> None:
+        if event.json()["turn_id"] == turn_id:
+            heard.append(event.name)
+
+    async with replica.bus.consume(Subscription("test.listener", ("conversation.turn.*",), handle)):
+        await replica.wired.reconciler.once()
+        await eventually(lambda: len(heard) == 2)
+
+
+async def _all_sent(replica: Any) -> bool:
+    return not await replica.pool.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
