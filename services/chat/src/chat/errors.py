@@ -64,6 +64,17 @@ class Erased(ParleyError):
     remedy = "Nothing can be done with an erased account."
 
 
+class TooManyStreams(ParleyError):
+    """Too many turns are followed at once."""
+
+    status, code, title = 429, "too_many_streams", "Too many streams"
+    remedy = "Wait for one of the turns to end, or cancel one."
+
+    def __init__(self) -> None:
+        """Tell clients when to try again."""
+        super().__init__(None, headers={"Retry-After": "1"})
+
+
 class IdempotencyKeyReused(ParleyError):
     """This Idempotency-Key was used with another body."""
 

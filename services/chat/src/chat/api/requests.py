@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from chat.ask import Ask
 from chat.domain import Key, Turn
@@ -34,12 +35,16 @@ Service = Annotated[ChatService, Depends(service_of)]
 
 def make_key(request: Request, user_id: UUID, body: Any) -> Key | None:
     """Return the idempotency key of a request, None without one; raises InvalidRequest."""
-    given = request.headers.get("idempotency-key")
+    return make_key_of(request.headers.get("idempotency-key"), user_id, request.url.path, body)
+
+
+def make_key_of(given: str | None, user_id: UUID, route: str, body: Any) -> Key | None:
+    """Return the idempotency key that was given for a route, None without one; raises InvalidRequest."""
     if given is None:
         return None
     if not _KEY.match(given):
         raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
-    return Key(user_id, request.url.path, given, body_hash(body))
+    return Key(user_id, route, given, body_hash(body))
 
 
 def body_hash(body: Any) -> bytes:
@@ -47,7 +52,7 @@ def body_hash(body: Any) -> bytes:
     return hashlib.sha256(orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def make_ask(request: Request, principal: Principal, body: ChatRequest, key: Key | None) -> Ask:
+def make_ask(request: HTTPConnection, principal: Principal, body: ChatRequest, key: Key | None) -> Ask:
     """Return what a person asks for on Parley's wire."""
     return Ask(
         user_id=principal.user_id,

@@ -1,0 +1,47 @@
+"""Frames that a client sends over the WebSocket."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, StringConstraints, TypeAdapter
+
+from parley.schemas import Request, Text
+
+Ref = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
+
+
+class AuthFrame(Request):
+    """Who is there; again to renew."""
+
+    type: Literal["auth"]
+    token: Annotated[Text, StringConstraints(max_length=8192)]
+
+
+class CreateFrame(Request):
+    """Open a turn; ``body`` is that of ``POST /chat``."""
+
+    type: Literal["turn.create"]
+    ref: Ref
+    idempotency_key: Annotated[Text, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None = None
+    body: dict[str, Any]
+
+
+class ResumeFrame(Request):
+    """Follow a turn behind a cursor."""
+
+    type: Literal["turn.resume"]
+    ref: Ref
+    turn_id: UUID
+    after: Annotated[Text, StringConstraints(pattern=r"^[0-9]{1,9}$")] | None = None
+
+
+class CancelFrame(Request):
+    """End a turn early."""
+
+    type: Literal["turn.cancel"]
+    ref: Ref
+    turn_id: UUID
+
+
+ClientFrame = Annotated[AuthFrame | CreateFrame | ResumeFrame | CancelFrame, Field(discriminator="type")]
+CLIENT_FRAME: TypeAdapter[AuthFrame | CreateFrame | ResumeFrame | CancelFrame] = TypeAdapter(ClientFrame)

@@ -1,0 +1,139 @@
+"""Redis or Postgres away while turns run: what clients see stays a gap-free prefix of what is stored."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chat.log_copy import PROBE
+from parley import migrations
+from parley.embedded.postgres import EmbeddedPostgres
+from parley.embedded.valkey import EmbeddedValkey
+from parley.ids import new_id
+from parley.redis import open_redis
+from parley.testing import eventually
+from parley.testing.backends import Backends
+from parley.testing.faults import frozen, kill
+
+pytestmark = pytest.mark.integration
+
+TURN = {"message": "Hello [[fake tokens=80 rate=20]]"}
+WHOLE = " ".join(f"t{i}" for i in range(1, 81))
+
+
+@pytest.fixture(scope="module")
+async def valkey(backends: Backends, tmp_path_factory: Any) -> AsyncIterator[EmbeddedValkey]:
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False, tools=backends.tools)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="module")
+async def pair(open_replica: Any, new_database: Any, valkey: EmbeddedValkey) -> Any:
+    dsn = await new_database()
+    async with open_replica(dsn, redis_url=valkey.url) as one, open_replica(dsn, redis_url=valkey.url) as two:
+        yield one, two
+
+
+async def watch_on_both(pair: Any, fault: Any) -> None:
+    """Stream on the runner and on the other replica while a fault happens; both must see the same, whole answer."""
+    here = pair[0].person()
+    there = here.at(pair[1])
+    async with here.stream("/api/v1/chat/stream", json=TURN) as (response, found):
+        turn_id = response.headers["x-turn-id"]
+        first = [await anext(found) for _ in range(5)]
+        other = asyncio.create_task(there.resumed(turn_id))
+        first += [await anext(found) for _ in range(10)]
+        await fault()
+        first += [event async for event in found]
+        seen = await asyncio.wait_for(other, 20)
+    assert "".join(event.data["delta"] for event in first) == WHOLE
+    assert [event.id for event in first] == list(range(1, 83))
+    assert seen == first
+    assert await there.resumed(turn_id) == first
+
+
+async def test_a_flushed_redis_leaves_no_gap(pair: Any, valkey: EmbeddedValkey) -> None:
+    async def flush() -> None:
+        async with open_redis(valkey.url, timeout=2) as client:
+            assert await client.dbsize() > 0
+            await client.flushall()
+
+    await watch_on_both(pair, flush)
+
+
+async def test_a_redis_that_restarts_empty_leaves_no_gap(pair: Any, valkey: EmbeddedValkey) -> None:
+    async def restart() -> None:
+        await kill(valkey.child)
+        await asyncio.sleep(0.5)
+        await valkey.start()
+
+    await watch_on_both(pair, restart)
+
+
+async def test_without_redis_turns_stream_and_are_cancelled_from_elsewhere(pair: Any, valkey: EmbeddedValkey) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    await kill(valkey.child)
+    try:
+        events = await here.streamed("/api/v1/chat/stream", json={"message": "Hi [[fake tokens=20 rate=40]]"})
+        assert events[-1].data["status"] == "completed"
+        opened = await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})
+        response = await there.ask("POST", f"/api/v1/chat/turns/{opened.json()['id']}/cancel")
+        assert (response.status_code, response.json()["status"]) == (200, "cancelled")
+    finally:
+        await valkey.start()
+
+
+async def test_a_frozen_redis_stalls_streams_no_longer_than_its_time_out(pair: Any, valkey: EmbeddedValkey) -> None:
+    here = pair[0].person()
+    clock = asyncio.get_running_loop().time
+    async with here.stream("/api/v1/chat/stream", json=TURN) as (_, found):
+        seen = [await anext(found) for _ in range(10)]
+        async with frozen(valkey.child):
+            gaps, last = [], clock()
+            for _ in range(30):
+                seen.append(await anext(found))
+                gaps.append(clock() - last)
+                last = clock()
+        seen += [event async for event in found]
+    assert max(gaps) < PROBE + 0.5
+    assert "".join(event.data["delta"] for event in seen) == WHOLE
+
+
+async def test_a_postgres_that_restarts_loses_no_turn(open_replica: Any, tmp_path: Path, provider: Any) -> None:
+    postgres, mark = EmbeddedPostgres(tmp_path / "postgres", durable=True), str(new_id())
+    await postgres.start()
+    try:
+        await postgres.databases.create_database("chat")
+        dsn = postgres.databases.url("chat")
+        await migrations.migrate(dsn, "parley.outbox", "chat")
+        async with open_replica(dsn) as one, open_replica(dsn) as two:
+            people = [(one, two)[i % 2].person() for i in range(50)]
+            body = {"message": f"{mark} [[fake tokens=60 rate=20]]"}
+            running = [asyncio.create_task(p.streamed("/api/v1/chat/stream", json=body)) for p in people]
+            await eventually(lambda: _count(one, "running", 50), within=20)
+            await kill(postgres.child)
+            refused = await one.person().chat("Hi")
+            assert (refused.status_code, refused.json()["code"]) == (503, "dependency_unavailable")
+            await asyncio.sleep(2)
+            await postgres.start()
+            for events in await asyncio.gather(*running):
+                assert events[-1].data["status"] == "completed"
+                assert "".join(e.data["delta"] for e in events).endswith("t60")
+            names = await one.pool.fetch("SELECT name, count(*) AS count FROM outbox GROUP BY name")
+            assert {row["name"]: row["count"] for row in names} == {
+                "conversation.turn.started": 50,
+                "conversation.turn.completed": 50,
+            }
+        assert len(await provider.journal(contains=mark)) == 50
+    finally:
+        await postgres.stop()
+
+
+async def _count(replica: Any, status: str, expected: int) -> bool:
+    found = await replica.pool.fetchval("SELECT count(*) FROM turns WHERE status = $1", status)
+    return bool(found == expected)

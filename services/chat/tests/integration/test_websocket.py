@@ -1,0 +1,154 @@
+"""The same turns over one socket."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+import websockets
+from websockets.typing import Subprotocol
+
+from parley.ids import new_id
+
+pytestmark = pytest.mark.integration
+
+
+@contextlib.asynccontextmanager
+async def connected(replica: Any, *subprotocols: str) -> AsyncIterator[Any]:
+    url = replica.url.replace("http", "ws", 1) + "/api/v1/chat/ws"
+    async with websockets.connect(url, subprotocols=[Subprotocol(p) for p in subprotocols], proxy=None) as socket:
+        yield socket
+
+
+async def say(socket: Any, **frame: Any) -> None:
+    await socket.send(orjson.dumps(frame).decode())
+
+
+async def hear(socket: Any) -> Any:
+    async with asyncio.timeout(10):
+        return orjson.loads(await socket.recv())
+
+
+async def until_finished(socket: Any, ref: str) -> list[Any]:
+    frames: list[Any] = []
+    while not frames or not frames[-1]["data"]["finished"]:
+        frame = await hear(socket)
+        assert (frame["type"], frame["ref"]) == ("turn.event", ref), frame
+        frames.append(frame)
+    return frames
+
+
+async def closed_with(socket: Any) -> int:
+    async with asyncio.timeout(10):
+        with contextlib.suppress(websockets.ConnectionClosed):
+            while True:
+                await socket.recv()
+    return int(socket.close_code)
+
+
+async def test_a_turn_runs_over_the_socket_and_is_resumed(replica: Any) -> None:
+    person = replica.person()
+    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
+        assert socket.subprotocol == "parley.v1"
+        ready = await hear(socket)
+        assert (ready["type"], ready["user_id"]) == ("ready", str(person.id))
+        await say(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=3]]"})
+        frames = await until_finished(socket, "c1")
+        assert [frame["id"] for frame in frames] == ["1", "2", "3", "4", "5"]
+        assert "".join(frame["data"]["delta"] for frame in frames) == "t1 t2 t3"
+        turn_id = frames[0]["data"]["turn_id"]
+        await say(socket, type="turn.resume", ref="c2", turn_id=turn_id, after="3")
+        again = await until_finished(socket, "c2")
+        assert [frame["data"] for frame in again] == [frame["data"] for frame in frames[3:]]
+        assert [event.data for event in await person.resumed(turn_id)] == [frame["data"] for frame in frames]
+
+
+async def test_a_turn_is_cancelled_over_the_socket(replica: Any) -> None:
+    person = replica.person()
+    async with connected(replica, "parley.v1") as socket:
+        await say(socket, type="auth", token=person.token)
+        await hear(socket)
+        await say(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=500 rate=20]]"})
+        turn_id = (await hear(socket))["data"]["turn_id"]
+        await say(socket, type="turn.cancel", ref="c2", turn_id=turn_id)
+        frames = [await hear(socket)]
+        while frames[-1]["type"] != "ok":
+            frames.append(await hear(socket))
+    assert (await person.turn(turn_id))["status"] == "cancelled"
+
+
+async def test_a_socket_that_closes_does_not_stop_its_turn(replica: Any) -> None:
+    person = replica.person()
+    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
+        await hear(socket)
+        await say(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=20 rate=40]]"})
+        turn_id = (await hear(socket))["data"]["turn_id"]
+    events = await person.resumed(turn_id)
+    assert events[-1].data["status"] == "completed"
+
+
+async def test_refusals_are_problems_with_their_ref(replica: Any) -> None:
+    person = replica.person()
+    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
+        await hear(socket)
+        await say(socket, type="turn.create", ref="c1", body={"message": ""})
+        refused = await hear(socket)
+        assert (refused["type"], refused["ref"]) == ("error", "c1")
+        assert (refused["problem"]["status"], refused["problem"]["code"]) == (422, "validation_failed")
+        assert refused["problem"]["errors"][0]["pointer"] == "/message"
+        await say(socket, type="turn.resume", ref="c2", turn_id=str(new_id()))
+        assert (await hear(socket))["problem"]["code"] == "turn_not_found"
+
+
+async def test_more_than_twenty_turns_at_once_are_refused(replica: Any) -> None:
+    person = replica.person()
+    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
+        await hear(socket)
+        for number in range(21):
+            await say(socket, type="turn.create", ref=f"c{number}", body={"message": "[[fake tokens=60 rate=20]]"})
+        frame = await hear(socket)
+        while frame["type"] != "error":
+            frame = await hear(socket)
+        assert (frame["ref"], frame["problem"]["code"]) == ("c20", "too_many_streams")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"type":"x"}', '{"type":"turn.create","ref":"a"}', '{"type":"turn.cancel"}']
+)
+async def test_a_bad_frame_closes_the_socket(replica: Any, text: str) -> None:
+    person = replica.person()
+    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
+        await hear(socket)
+        await socket.send(text)
+        assert await closed_with(socket) == 4400
+
+
+async def test_bad_tokens_and_missing_scopes_close_the_socket(replica: Any) -> None:
+    async with connected(replica, "parley.v1", "parley.bearer.rubbish") as socket:
+        assert await closed_with(socket) == 4401
+    async with connected(replica, "parley.v1", f"parley.bearer.{replica.person(scope='account').token}") as socket:
+        assert await closed_with(socket) == 4403
+    async with connected(replica, "parley.v1") as socket:
+        await say(socket, type="turn.cancel", ref="c", turn_id=str(new_id()))
+        assert await closed_with(socket) == 4401
+
+
+async def test_an_expired_token_closes_the_socket_unless_renewed(replica: Any) -> None:
+    person = replica.person()
+    short = replica.issuer.token(person.id, lifetime=2)
+    protocols = ("parley.v1", f"parley.bearer.{short}")
+    async with connected(replica, *protocols) as one, connected(replica, *protocols) as two:
+        await hear(one)
+        await hear(two)
+        await say(two, type="auth", token=person.token)
+        await hear(two)
+        assert await closed_with(one) == 4401
+        await say(two, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=1]]"})
+        assert (await until_finished(two, "c1"))[-1]["data"]["status"] == "completed"
+
+
+async def test_silence_closes_the_socket(replica: Any) -> None:
+    async with connected(replica, "parley.v1") as socket:
+        assert await closed_with(socket) == 4408
