@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -19,6 +20,7 @@ MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password; whoever made an imported hash cut the rest off."""
 BUSY_RETRY = 2
+NICE = 5
 
 
 def default_workers() -> int:
@@ -39,7 +41,7 @@ class PasswordHasher:
             argon2__rounds=PASSES,
             argon2__parallelism=LANES,
         )
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
+        self._executor = ThreadPoolExecutor(workers, "argon2", _step_back)
         self._slots = asyncio.Semaphore(workers)
         self._waiting, self._queue = 0, queue
         self._dummy: str | None = None
@@ -89,6 +91,12 @@ class PasswordHasher:
             yield
         finally:
             self._waiting -= 1
+
+
+def _step_back() -> None:
+    """Let the event loop have the processor first when there is not enough of it: a hash can wait, a stream cannot."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class HashSlot:

@@ -3,9 +3,13 @@
 import asyncio
 import base64
 import contextlib
+import os
 import secrets
+import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -21,6 +25,7 @@ from parley import migrations
 from parley.bus.memory import MemoryBus
 from parley.postgres import prepare
 from parley.settings import load
+from parley.testing import eventually
 from parley.testing.backends import Backends
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -166,3 +171,67 @@ def start() -> Start:
 async def auth(make_settings: MakeSettings) -> AsyncIterator[Auth]:
     async with running(await make_settings()) as found:
         yield found
+
+
+PROGRAM = """
+import sys
+from parley import server
+from parley.bus.memory import MemoryBus
+from parley.settings import load_or_exit
+from auth.main import create_app
+from auth.settings import AuthSettings
+from auth.wiring import wire
+settings = load_or_exit(AuthSettings)
+app = create_app(settings, wire=lambda s, r: wire(s, r, bus=MemoryBus()))
+sys.exit(server.main(app, app.state.runtime.lifecycle, settings))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def running_replica(settings: Any, folder: Path, **more: str) -> AsyncIterator[tuple[httpx2.AsyncClient, int]]:
+    """Run one auth process; yields a client of it and its process id."""
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "HOME"}},
+        "AUTH_DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "AUTH_SECRET_KEY": settings.auth_secret_key.get_secret_value(),
+        "REGISTRATION": "open",
+        "PORT": str(port),
+        "ADMIN_PORT": "0",
+        "LOG_LEVEL": "warning",
+        **more,
+    }
+    with (folder / f"auth-{port}.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, env=environment, stdout=log, stderr=log
+        )
+    limits = httpx2.Limits(max_connections=60)
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=limits) as client:
+            await eventually(lambda: _is_ready(client), within=30)
+            yield client, process.pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await asyncio.wait_for(process.wait(), 20)
+
+
+async def _is_ready(client: httpx2.AsyncClient) -> bool:
+    try:
+        return (await client.get("/ready")).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextManager[Any]]:
+    """Start one auth process: ``async with replica(settings) as (client, pid)``."""
+    return lambda settings, **more: running_replica(settings, tmp_path, **more)

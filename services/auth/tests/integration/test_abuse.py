@@ -56,7 +56,7 @@ async def test_a_correct_password_from_a_clean_address_succeeds_amid_a_thousand_
             refused += 1
 
     attackers = [asyncio.create_task(attack(number)) for number in range(50)]
-    outcomes = []
+    outcomes: list[int] = []
     while not all(attacker.done() for attacker in attackers):
         answer = await attempt(auth, person.username, PASSWORD, f"203.0.113.{100 + len(outcomes) % 100}")
         outcomes.append(answer.status_code)
