@@ -4,14 +4,13 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aio_pika import connect
 
 from parley.bus.rabbit import RabbitBus, open_rabbit
-from parley.bus.topology import QueueType
 from parley.embedded.rabbitmq import PrivateRabbitMQ
 from parley.ids import new_id
 from parley.metrics import Metrics
@@ -49,8 +48,18 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def open_bus(broker: PrivateRabbitMQ, metrics: Metrics) -> OpenBus:
-    def opened(url: str = "", queue_type: QueueType = "classic") -> AbstractAsyncContextManager[RabbitBus]:
-        return open_rabbit(url or broker.url, service="test", queue_type=queue_type, metrics=metrics)
+    @asynccontextmanager
+    async def opened(url: str = "") -> AsyncIterator[RabbitBus]:
+        bus = RabbitBus(
+            url or broker.url,
+            service="test",
+            queue_type="classic",
+            metrics=metrics,
+            patience=3,
+            finish_timeout=1,
+        )
+        async with bus.running():
+            yield bus
 
     return opened
 

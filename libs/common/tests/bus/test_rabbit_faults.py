@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-from aio_pika import connect
 
 from parley.bus.ports import BusDown, PublishError, Subscription
 from parley.bus.rabbit import PUBLISH_TIMEOUT, RabbitBus
-from parley.bus.topology import LOG
+from parley.bus.replay import Replay
 from parley.cloudevents import CloudEvent
 from parley.embedded.rabbitmq import PrivateRabbitMQ
 from parley.testing import faults
@@ -214,14 +213,6 @@ async def test_the_log_misses_nothing_that_was_confirmed_around_a_crash(
 
 
 async def in_the_log(broker: PrivateRabbitMQ) -> set[str]:
-    found: set[str] = set()
-    async with await connect(broker.url, timeout=10) as connection:
-        channel = await connection.channel()
-        await channel.set_qos(prefetch_count=100)
-        log = await channel.get_queue(LOG)
-        async with log.iterator(arguments={"x-stream-offset": "first"}, timeout=2) as messages:
-            with contextlib.suppress(TimeoutError):
-                async for message in messages:
-                    await message.ack()
-                    found.add(str(message.headers["ce-id"]))
-    return found
+    collected = Collected()
+    await Replay(broker.url, collected).run("first", idle=1)
+    return set(collected.ids)

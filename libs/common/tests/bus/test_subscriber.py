@@ -14,6 +14,7 @@ from aio_pika.exceptions import AMQPError
 from parley.bus.ports import Rejected
 from parley.bus.rabbit import RabbitBus
 from parley.bus.subscriber import Subscriber
+from parley.bus.topology import TopologyError
 from parley.cloudevents import CloudEvent
 from parley.embedded.rabbitmq import PrivateRabbitMQ
 from parley.events import ConversationDeleted, UserErased
@@ -164,9 +165,20 @@ async def test_a_replay_survives_a_broker_that_is_killed_and_repeats_nothing(
             killed.set()
 
     subscriber.on(UserErased)(handle)
-    await subscriber.replay(start, idle=8)
+    await subscriber.replay(start, idle=2)
     assert killed.is_set()
     assert seen == [str(event.id) for event in events]
+
+
+@pytest.mark.integration
+async def test_a_replay_of_a_log_that_is_not_there_says_so(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
+    await broker.ctl("add_vhost", "empty")
+    await broker.ctl("set_permissions", "-p", "empty", "parley", ".*", ".*", ".*")
+    try:
+        with pytest.raises(TopologyError, match=r"no parley\.log"):
+            await Subscriber(broker.url + "empty", "sub.replay").replay("first", idle=1)
+    finally:
+        await broker.ctl("delete_vhost", "empty")
 
 
 @pytest.mark.integration

@@ -47,12 +47,12 @@ class Consumer:
             connection = await self._link.connection()
             await asyncio.sleep(await self._once(connection))
 
-    async def stop(self) -> None:
+    async def stop(self, finish_timeout: float = FINISH_TIMEOUT) -> None:
         """Take no more events, let running handlers end and acknowledge, return the rest to the queue."""
         if self._queue is not None and self._channel is not None and not self._channel.is_closed:
             with contextlib.suppress(*OUTAGES):
                 await self._queue.cancel(self._tag, timeout=GOODBYE)
-        await self._lanes.finish(FINISH_TIMEOUT)
+        await self._lanes.finish(finish_timeout)
         await self._close_channel()
 
     async def _once(self, connection: AbstractConnection) -> float:

@@ -16,7 +16,7 @@ from aio_pika.exceptions import PublishError as Unroutable
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from pamqp.commands import Basic
 
-from parley.bus.consumer import Consumer
+from parley.bus.consumer import FINISH_TIMEOUT, Consumer
 from parley.bus.lanes import Observe
 from parley.bus.link import OUTAGES, Link
 from parley.bus.ports import BusDown, PublishError, Subscription
@@ -28,7 +28,6 @@ from parley.tasks import background
 
 PUBLISH_TIMEOUT = 5.0
 PATIENCE = 5.0
-"""Seconds that opening waits for the broker; then the service starts without it and connects when it comes."""
 MAX_BYTES = 15_000_000
 """Largest event: RabbitMQ 4 takes 16 MiB and closes the channel, with everybody's events in it, on more."""
 PERSISTENT = 2
@@ -37,8 +36,22 @@ PERSISTENT = 2
 class RabbitBus:
     """The bus of several processes; open it with ``open_rabbit``."""
 
-    def __init__(self, url: str, *, service: str, queue_type: QueueType, metrics: Metrics) -> None:
-        """Prepare both connections; nothing is opened yet."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        service: str,
+        queue_type: QueueType,
+        metrics: Metrics,
+        patience: float = PATIENCE,
+        finish_timeout: float = FINISH_TIMEOUT,
+    ) -> None:
+        """Prepare both connections; nothing is opened yet.
+
+        ``patience`` is how many seconds opening waits for the broker before the service goes on without it,
+        ``finish_timeout`` how many running handlers get at the end.
+        """
+        self._patience, self._finish_timeout = patience, finish_timeout
         self._service, self._queue_type, self._metrics = service, queue_type, metrics
         self._publishing = Link(url, name=f"parley-{service}-publish", prepare=self._prepare_publishing)
         self._consuming = Link(url, name=f"parley-{service}-consume", prepare=self._prepare_consuming)
@@ -89,11 +102,11 @@ class RabbitBus:
         self._consumed.add(queue)
         try:
             async with background(f"consume {queue}", consumer.run, service=self._service):
-                await consumer.wait_consuming(PATIENCE if self._consuming.is_up else 0)
+                await consumer.wait_consuming(self._patience if self._consuming.is_up else 0)
                 try:
                     yield
                 finally:
-                    await consumer.stop()
+                    await consumer.stop(self._finish_timeout)
         finally:
             self._consumed.discard(queue)
 
@@ -111,7 +124,7 @@ class RabbitBus:
             background("bus publishing", self._publishing.run, service=self._service),
             background("bus consuming", self._consuming.run, service=self._service),
         ):
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + self._patience
             for link in (self._publishing, self._consuming):
                 await link.wait_up(max(0.0, deadline - time.monotonic()))
             yield

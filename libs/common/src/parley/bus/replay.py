@@ -18,6 +18,8 @@ from parley.cloudevents import MalformedEvent, from_headers
 log = structlog.get_logger()
 
 PREFETCH = 100
+LOOKS = 5
+"""How often to look for the log, a second apart, before it counts as absent."""
 OFFSET = "x-stream-offset"
 
 Messages = asyncio.Queue[AbstractIncomingMessage | None]
@@ -39,13 +41,20 @@ class Replay:
         self._next: int | None = None
 
     async def run(self, since: datetime | int | str, *, idle: float) -> int:
-        """Read until nothing comes for ``idle`` seconds; return the next offset."""
+        """Read until nothing comes for ``idle`` seconds; return the next offset. Raises TopologyError without a log."""
+        missing = 0
         while True:
             try:
                 async with self._messages(since if self._next is None else self._next) as messages:
                     await self._read(messages, since, idle)
             except _HandlerFailed as failed:
                 raise failed.cause from None
+            except ChannelNotFoundEntity as error:
+                # Also what a broker says that has just started, until the log's own recovery is through.
+                missing += 1
+                if missing >= LOOKS:
+                    raise TopologyError(f"this broker has no {LOG}") from error
+                await asyncio.sleep(RECONNECT)
             except OUTAGES as error:
                 log.warning("log interrupted", reason=type(error).__name__, next_offset=self._next)
                 await asyncio.sleep(RECONNECT)
@@ -89,8 +98,6 @@ class Replay:
                 stream = await channel.get_queue(LOG)
                 await stream.consume(messages.put, arguments={OFFSET: start})
             yield messages
-        except ChannelNotFoundEntity as error:
-            raise TopologyError(f"this broker has no {LOG}") from error
         finally:
             with contextlib.suppress(*OUTAGES):
                 async with asyncio.timeout(CLOSE_TIMEOUT):
