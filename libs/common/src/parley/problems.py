@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from parley import errors
 from parley.errors import FieldError, ParleyError
@@ -21,6 +22,7 @@ DOCS_PATH = "/docs/errors"
 MAX_POINTER_SEGMENT = 64
 """Unknown member names come from the client; a longer one is cut before it is named in a pointer."""
 
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 _BY_STATUS: dict[int, type[ParleyError]] = {
@@ -161,11 +163,20 @@ def install_handlers(app: FastAPI, *, base_url: str) -> None:
         assert isinstance(error, HTTPException)
         # The framework calls whatever ended the reading of a body a parse error; what it really was is the cause.
         cause = error.__cause__
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return answer(request, errors.MethodNotAllowed(headers={"Allow": _allowed(request)}))
         return answer(request, cause if isinstance(cause, ParleyError) else from_http(error))
 
     app.add_exception_handler(ParleyError, on_parley_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+
+
+def _allowed(request: Request) -> str:
+    """Return every method the path takes: the framework names those of the first route with that path only."""
+    routes = request.app.router.routes
+    found = (m for m in _METHODS if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes))
+    return ", ".join(found)
 
 
 def _field_error(found: dict[str, Any]) -> FieldError:
