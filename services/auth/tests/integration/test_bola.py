@@ -76,3 +76,9 @@ async def test_every_answer_a_route_can_give_is_in_the_document(auth: Any) -> No
         for method, operation in item.items():
             assert {"500", "503"} <= set(operation["responses"]), (method, path)
             assert any(status.startswith("2") for status in operation["responses"])
+
+
+async def test_a_method_no_route_takes_is_answered_with_all_that_are(auth: Any) -> None:
+    found = await auth.client.put("/api/v1/auth/me")
+    assert (found.status_code, found.json()["code"]) == (405, "method_not_allowed")
+    assert found.headers["allow"] == "DELETE, GET, PATCH"

@@ -176,6 +176,8 @@ async def test_introspection_tells_people_about_their_own_tokens_only(auth: Any)
     assert (await admin.call("POST", "/api/v1/auth/introspect", data=form)).json()["active"] is True
     assert (await ada.call("POST", "/api/v1/auth/introspect", data={"token": "x"})).json() == {"active": False}
     assert (await auth.client.post("/api/v1/auth/introspect", data=form)).status_code == 401
+    nothing = await ada.call("POST", "/api/v1/auth/introspect", data={"token": ""})
+    assert (nothing.status_code, nothing.json()["error"]) == (400, "invalid_request")
     await auth.client.post("/api/v1/auth/revoke", data={"token": ada.tokens["refresh_token"]})
     assert (await admin.call("POST", "/api/v1/auth/introspect", data=form)).json() == {"active": False}
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from auth.api.client import origin_of
 from auth.api.forms import NO_STORE, client_credentials, form_document, read_form
 from auth.api.responses import Documented, personal, problems
-from auth.errors import LoginThrottled
+from auth.errors import LoginThrottled, OAuthInvalidRequest
 from auth.schemas import IntrospectionView, TokenErrorView, TokenView
 from auth.service.grants import GRANT_TYPES, TokenRequest
 from parley.errors import BodyTooLarge, UnsupportedMediaType
@@ -77,5 +77,7 @@ async def revoke(request: Request) -> Response:
 async def introspect(request: Request, principal: Annotated[Principal, Depends(caller())]) -> JSONResponse:
     """Say what a token is good for (RFC 7662): your own, or any with the scope `admin`."""
     form = await read_form(request)
-    found: dict[str, Any] = await request.app.state.wired.token_info.introspect(form.get("token", ""), principal)
+    if not form.get("token"):
+        raise OAuthInvalidRequest("The parameter token is required.")
+    found: dict[str, Any] = await request.app.state.wired.token_info.introspect(form["token"], principal)
     return JSONResponse(found, headers=NO_STORE)
