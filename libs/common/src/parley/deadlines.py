@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-ROUNDS = 3
+ROUNDS = 10
 """Turns of the event loop between the end of the time and the cancellation: an answer that is here gets through."""
 
 

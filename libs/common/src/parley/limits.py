@@ -37,8 +37,8 @@ BATCH = 128
 IN_FLIGHT = 1
 """Calls open at once; what arrives meanwhile is collected for the next: one trip for many."""
 MAX_WAITING = 10_000
-BEAT, PROBE = 2.0, 1.0
-"""Seconds between two signs of life, and for which limits are local before Redis is asked again."""
+FIRST_BEAT, BEAT, PROBE = 0.25, 2.0, 1.0
+"""Seconds between two signs of life (fewer at first, to find the others), and for which limits stay local."""
 REPLICA_LIFETIME = 10
 SECOND = 1_000_000
 _COUNT, _HEAD = struct.Struct("<d"), struct.Struct("<dddd")
@@ -56,8 +56,10 @@ class _Check:
 class Limiter:
     """Decides whether something may happen now; made by ``open_limiter``."""
 
-    def __init__(self, redis: Client, *, service: str, registry: CollectorRegistry, timeout: float = TIMEOUT) -> None:
-        """Take a client with short timeouts; ``service`` names the metric and the group of replicas."""
+    def __init__(
+        self, redis: Client, *, service: str, registry: CollectorRegistry, timeout: float = TIMEOUT, replicas: int = 1
+    ) -> None:
+        """Take a client; ``service`` names the metric and the group of replicas."""
         self._redis, self._timeout = redis, timeout
         self._source = resources.files("parley").joinpath("limits.lua").read_text()
         self._digest = ""
@@ -66,7 +68,9 @@ class Limiter:
         self._flights: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._outage = asyncio.Event()
+        self._least_replicas = replicas
         self.shares = LocalShares()
+        self.shares.replicas = replicas
         self._decisions = Counter(
             f"{service}_ratelimit_decisions_total",
             "Decisions on limits; local: made without Redis, from this replica's share.",
@@ -204,6 +208,7 @@ class Limiter:
 
     async def watch(self) -> None:
         """Say each two seconds that this replica lives, count the others, and notice when Redis is back."""
+        pause = FIRST_BEAT
         while True:
             if self._outage.is_set():
                 await asyncio.sleep(PROBE)
@@ -215,8 +220,9 @@ class Limiter:
                 continue
             self._regain_redis()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BEAT):
+                async with asyncio.timeout(pause):
                     await self._outage.wait()
+            pause = min(pause * 2, BEAT)
 
     async def _beat(self) -> int:
         now = int(time.time())
@@ -226,7 +232,7 @@ class Limiter:
             pipeline.zcard(self._group)
             pipeline.expire(self._group, REPLICA_LIFETIME * 6)
             found = await pipeline.execute()
-        return max(1, int(found[2]))
+        return max(self._least_replicas, int(found[2]))
 
     async def leave(self) -> None:
         """Finish what is open, and stop counting as a replica."""
@@ -239,10 +245,13 @@ class Limiter:
 
 @contextlib.asynccontextmanager
 async def open_limiter(
-    redis: Client, *, service: str, registry: CollectorRegistry, timeout: float = TIMEOUT
+    redis: Client, *, service: str, registry: CollectorRegistry, timeout: float = TIMEOUT, replicas: int = 1
 ) -> AsyncIterator[Limiter]:
-    """Open a limiter; ``timeout`` in seconds is what Redis may take before this replica decides alone for a while."""
-    limiter = Limiter(redis, service=service, registry=registry, timeout=timeout)
+    """Open a limiter; ``timeout`` in seconds is what Redis may take before this replica decides alone for a while.
+
+    ``replicas`` is how many there are at least, whoever has been seen.
+    """
+    limiter = Limiter(redis, service=service, registry=registry, timeout=timeout, replicas=replicas)
     async with background("limits", limiter.watch, service=service):
         yield limiter
     await limiter.leave()

@@ -79,7 +79,7 @@ class AuthClient:
             credential = b"authorization: Bearer %b\r\n" % token.encode() if token else b""
             head = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: %b\r\n%bcontent-length: %d\r\n\r\n" % (
                 path.encode(),
-                address.authority,
+                address.name,
                 media_type,
                 credential,
                 len(body),

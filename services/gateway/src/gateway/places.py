@@ -29,8 +29,9 @@ return 1
 class Places:
     """Takes and gives back places; without Redis every process counts for itself."""
 
-    def __init__(self, redis: Client) -> None:
-        """Take a client."""
+    def __init__(self, redis: Client, *, timeout: float = TIMEOUT) -> None:
+        """Take a client, and the seconds it may take."""
+        self._timeout = timeout
         self._redis = redis
         self._take = redis.register_script(TAKE)
         self._held: dict[str, str] = {}
@@ -66,13 +67,13 @@ class Places:
                 pipeline.expire(_key(user), LEASE * 2)
             await pipeline.execute()
 
-    async def _try(self, call: Any, *, timeout: float = TIMEOUT) -> Any:
+    async def _try(self, call: Any, *, timeout: float | None = None) -> Any:
         """Return what Redis says, None when it is away; then it is not asked again for a second."""
         if time.monotonic() < self._away_until:
             call.close()
             return None
         with contextlib.suppress(*UNAVAILABLE):
-            async with patient_timeout(timeout):
+            async with patient_timeout(timeout or self._timeout):
                 return await call
         self._away_until = time.monotonic() + 1
         return None

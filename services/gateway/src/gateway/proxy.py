@@ -142,7 +142,7 @@ class Proxy:
         helpers: list[asyncio.Task[None]] = []
         try:
             stale = connection.received
-            connection.start(request.method, head[0] + address.authority + head[1], timeout=route.timeout)
+            connection.start(request.method, head[0] + address.name + head[1], timeout=route.timeout)
             helpers = self._help(connection, request, route, body, receive)
             await connection.head()
         except BaseException as error:

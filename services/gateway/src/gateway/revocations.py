@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -67,7 +67,7 @@ class Revocations:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._answer_open())
         await asyncio.shield(self._asking)
-        if key in self._open:
+        while key in self._open:
             await asyncio.shield(self._restart())
 
     def _restart(self) -> "asyncio.Task[None]":
@@ -77,8 +77,9 @@ class Revocations:
 
     async def _answer_open(self) -> None:
         await asyncio.sleep(0)
-        keys = list(self._open)[:MAX_ASKED]
-        batch = [self._open.pop(key) for key in keys]
+        batch = list(one_of_each_user(self._open.values()))[:MAX_ASKED]
+        for session in batch:
+            del self._open[session.session_id, session.issued_at]
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await self._ask(question(batch))
@@ -100,9 +101,15 @@ class Revocations:
             self._known.popitem(last=False)
 
 
-def question(sessions: Sequence[Session]) -> dict[str, Any]:
-    """Return the body of the question: each user with the oldest token in use."""
+def one_of_each_user(sessions: Iterable[Session]) -> Iterator[Session]:
+    """Leave out sessions whose user is asked about with another time of issue: the answer is for one time only."""
     users: dict[str, int] = {}
     for session in sessions:
-        users[session.user_id] = min(session.issued_at, users.get(session.user_id, session.issued_at))
+        if users.setdefault(session.user_id, session.issued_at) == session.issued_at:
+            yield session
+
+
+def question(sessions: Sequence[Session]) -> dict[str, Any]:
+    """Return the body of the question: the sessions, and each user with the time of issue."""
+    users = {session.user_id: session.issued_at for session in sessions}
     return {"sessions": list(dict.fromkeys(s.session_id for s in sessions)), "users": users}

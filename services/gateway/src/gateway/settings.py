@@ -35,6 +35,9 @@ class GatewaySettings(ServiceSettings):
     anonymous_rate_limit: int = Field(
         120, ge=1, description="Requests a minute of one address on routes without credentials, and with wrong ones."
     )
+    rate_limit_patience: float = Field(
+        0.05, gt=0, le=5, description="Seconds Redis may take for a decision before this process decides by its share."
+    )
     streams_per_user: int = Field(20, ge=1, description="Streams and turns one user may have open.")
     cors_origins: str = Field(
         "",

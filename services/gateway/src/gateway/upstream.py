@@ -40,10 +40,11 @@ class PoolLimits:
 class Address:
     """One replica: its idle connections, its load, and whether it is ejected."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Take where it listens."""
+    def __init__(self, host: str, port: int, *, name: bytes = b"") -> None:
+        """Take where it listens, and the ``name`` it is called by when ``host`` was looked up."""
         self.host, self.port = host, port
         self.authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+        self.name = name or self.authority
         self.idle: list[Connection] = []
         self.connections: set[Connection] = set()
         self.active = 0
@@ -83,6 +84,7 @@ class Pool:
     def __init__(self, name: str, addresses: Sequence[Address], limits: PoolLimits) -> None:
         """Take the service's name and its addresses."""
         self.name, self.addresses, self._limits = name, list(addresses), limits
+        self._leaving: list[Address] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.retries = RetryBudget()
         self.on_failure: Callable[[str], None] = lambda _reason: None
@@ -129,7 +131,8 @@ class Pool:
     def sweep(self) -> None:
         """End what is over its deadline, and close what was idle for long."""
         now = time.monotonic()
-        for address in self.addresses:
+        self._leaving = [address for address in self._leaving if address.connections]
+        for address in (*self.addresses, *self._leaving):
             for connection in list(address.connections):
                 if connection.busy and now > connection.deadline:
                     connection.fail(Slow())
@@ -139,7 +142,7 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection."""
-        for address in self.addresses:
+        for address in (*self.addresses, *self._leaving):
             address.close()
 
     def replace(self, found: Sequence[Address]) -> None:
@@ -148,6 +151,7 @@ class Pool:
         kept = [address for address in self.addresses if address.authority in wanted]
         for address in self.addresses:
             if address.authority not in wanted:
+                self._leaving.append(address)
                 for connection in address.idle:
                     connection.abort()
         have = {address.authority for address in kept}

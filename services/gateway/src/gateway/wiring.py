@@ -20,6 +20,7 @@ from gateway.pipeline import Pipeline
 from gateway.places import Places
 from gateway.plans import load_plans
 from gateway.proxy import Proxy
+from gateway.resolver import Resolver
 from gateway.revocations import Revocations
 from gateway.routes import RouteTable, all_routes
 from gateway.settings import GatewaySettings, split
@@ -57,7 +58,15 @@ async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None
             open_redis(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT)
         )
         runtime.pings["redis"] = redis.ping
-        limiter = await stack.enter_async_context(open_limiter(redis, service="gateway", registry=registry))
+        limiter = await stack.enter_async_context(
+            open_limiter(
+                redis,
+                service="gateway",
+                registry=registry,
+                timeout=settings.rate_limit_patience,
+                replicas=settings.workers,
+            )
+        )
         verifier = await stack.enter_async_context(open_verifier(settings.keys_url(), issuer=settings.issuer()))
         pools = make_pools(settings, runtime)
         stack.callback(close_pools, pools)
@@ -65,7 +74,7 @@ async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None
         revocations = Revocations(auth.ask_revocations, registry)
         credentials = Credentials(verifier, load_plans(settings), auth.exchange_key)
 
-        places = Places(redis)
+        places = Places(redis, timeout=settings.rate_limit_patience)
 
         async def find_revoked(sessions: Sequence[Session]) -> set[str]:
             return await revoked_sessions(limiter, revocations, sessions)
@@ -99,6 +108,10 @@ async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None
                 lifecycle, delay=settings.drain_delay, budget=settings.drain_timeout
             ),
         }
+        for pool in pools.values():
+            resolver = Resolver(pool)
+            if resolver.needed:
+                loops[f"addresses of {pool.name}"] = resolver.watch
         if edge is not None:
             loops["client deadlines"] = edge.watch
         for name, loop in loops.items():

@@ -76,7 +76,13 @@ async def _ready(found: Program) -> bool:
 
 
 async def test_four_processes_admit_what_one_would(backends: Backends) -> None:
-    settings = {"WORKERS": 4, "RATE_LIMIT_REQUESTS": 1, "RATE_LIMIT_WINDOW": 3600, "RATE_LIMIT_BURST": 57}
+    settings = {
+        "WORKERS": 4,
+        "RATE_LIMIT_REQUESTS": 1,
+        "RATE_LIMIT_WINDOW": 3600,
+        "RATE_LIMIT_BURST": 57,
+        "RATE_LIMIT_PATIENCE": 3,
+    }
     async with program(backends, respond(), **settings) as found, found.client() as client:
         headers = found.bearer()
         answers = await asyncio.gather(*(client.get("/api/v1/models", headers=headers) for _ in range(CLIENTS)))
