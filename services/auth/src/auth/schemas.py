@@ -4,13 +4,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from auth import names
 from auth.model import ApiKey, AuditEntry, Erasure, Session, Status, User
 from auth.passwords import MAX_LENGTH
 from auth.scopes import FOR_KEYS, GRANTABLE
-from parley import times
 from parley.problems import FieldValueError
 from parley.schemas import Request, Response, Text
 from parley.times import Timestamp
@@ -27,6 +26,23 @@ def _not_blank(text: str) -> str:
     if not text.strip():
         raise FieldValueError("blank", "Must not be blank.")
     return text
+
+
+def _written(value: object) -> object:
+    if not isinstance(value, str) or "T" not in value.upper():
+        raise FieldValueError("invalid_format", "Must be a time like 2026-11-22T10:00:00Z.")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise FieldValueError("invalid_format", "Must be a time like 2026-11-22T10:00:00Z.") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
+"""A time as clients write it: with a zone, and never a number."""
 
 
 def _scopes_of(allowed: frozenset[str]) -> AfterValidator:
@@ -86,7 +102,7 @@ class ApiKeyBody(Request):
 
     name: Name
     scopes: KeyScopes = Field(default_factory=lambda: ["chat:write"])
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class AdminUserBody(Request):
@@ -314,8 +330,3 @@ class MetadataView(Response):
     response_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     scopes_supported: list[str]
-
-
-def in_future(moment: datetime | None) -> bool:
-    """Say whether a moment, if any, is still to come."""
-    return moment is None or moment.astimezone(UTC) > times.now()

@@ -116,3 +116,12 @@ async def test_a_repeated_request_makes_no_second_key(auth: Any) -> None:
     assert len((await person.call("GET", KEYS)).json()["data"]) == 1
     stranger = await auth.person()
     assert (await stranger.call("POST", KEYS, json={"name": "ci"}, headers=headers)).json()["key"]
+
+
+@pytest.mark.parametrize(
+    "moment", [0.5, 4102444800, "4102444800", "2030-01-01", "2030-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "soon"]
+)
+async def test_a_time_that_is_none_is_refused(auth: Any, moment: Any) -> None:
+    person = await auth.person()
+    refused = await person.call("POST", KEYS, json={"name": "ci", "expires_at": moment})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/expires_at")

@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime
 
 from auth.api.client import origin_of
 from auth.api.erasures import PATH as ERASURES
@@ -13,7 +12,7 @@ from auth.api.listing import DEFAULT_LIMIT, Cursor, Limit
 from auth.api.responses import personal
 from auth.errors import LastAdmin
 from auth.model import Status
-from auth.schemas import AdminUserBody, AuditView, ErasureView, ResetView, UserView
+from auth.schemas import AdminUserBody, AuditView, ErasureView, Moment, ResetView, UserView
 from auth.scopes import ADMIN
 from parley.app import JsonRoute
 from parley.errors import InvalidCursor, InvalidJson, NotFound, UnsupportedMediaType, ValidationFailed
@@ -103,8 +102,8 @@ async def read_audit(
     actor: UUID | None = None,
     action: Filter = None,
     target: Filter = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    since: Annotated[Moment | None, Query(alias="from")] = None,
+    until: Annotated[Moment | None, Query(alias="to")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[AuditView]:
