@@ -11,7 +11,7 @@ from chat.lease import Lease
 from chat.log_copy import SharedCopy
 from chat.measures import Measures
 from chat.mirrors import Mirrors
-from chat.ports import RunnerStore, StreamStore, TurnStore
+from chat.ports import CopyUnavailable, RunnerStore, StreamStore, TurnStore
 from chat.recovery import Recovery
 from chat.runner import Answers, Job, Runner
 from chat.settings import ChatSettings
@@ -22,6 +22,8 @@ from parley.ids import new_id
 from parley.runtime import Runtime
 from parley.tasks import background
 
+DEAF = 1.0
+"""Seconds before cancels are listened for again after Redis went away; the heartbeat brings them meanwhile."""
 FINISH_MARGIN = 3.0
 """Seconds before the end of the drain at which turns that still run are ended."""
 
@@ -75,9 +77,12 @@ async def open_engine(
     )
 
     async def hear_cancels() -> None:
-        async with contextlib.aclosing(ports.streams.cancels()) as found:
-            async for turn_id in found:
-                cancel(turn_id)
+        while True:
+            with contextlib.suppress(CopyUnavailable):
+                async with contextlib.aclosing(ports.streams.cancels()) as found:
+                    async for turn_id in found:
+                        cancel(turn_id)
+            await asyncio.sleep(DEAF)
 
     async def interrupt_late() -> None:
         await runtime.lifecycle.drained.wait()
