@@ -150,7 +150,15 @@ async def test_a_client_that_leaves_stops_the_upstream_at_once(world: Any) -> No
 
 
 async def test_pages_and_probes_are_answered_here(world: Any) -> None:
-    for path in ("/health", "/ready", "/docs", "/redoc", "/docs/static/swagger-ui-bundle.js"):
+    for path in (
+        "/health",
+        "/ready",
+        "/docs",
+        "/redoc",
+        "/docs/errors",
+        "/openapi.json",
+        "/docs/static/swagger-ui-bundle.js",
+    ):
         response = await world.client.get(path)
         assert response.status_code == 200, path
         assert response.headers["x-content-type-options"] == "nosniff"

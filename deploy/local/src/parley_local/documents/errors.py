@@ -1,6 +1,8 @@
-"""docs/errors.md: every code a client can meet, from the error classes."""
+"""docs/errors.md, and the gateway's page of it: every code a client can meet, from the error classes."""
 
+import html
 import importlib
+import re
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -16,6 +18,13 @@ repeats the same in the form that OpenAI's SDKs read. The token endpoints (`/api
 
 A client may repeat a request after 408, 429, 502, 503 and 504 when it waits as long as `Retry-After` says; not when the
 answer has `x-should-retry: false`.
+"""
+
+WEB_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Errors of Parley</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="/docs/static/page.css"></head>
+<body><main class="text"><h1>Errors</h1>
 """
 
 
@@ -40,6 +49,25 @@ def page() -> str:
         parts.append(f"\n## {status}\n")
         parts.extend(_entry(kind) for kind in kinds)
     return "".join(parts)
+
+
+def web_page() -> str:
+    """Return the page that the gateway shows at `/docs/errors`, where every problem's `type` points."""
+    parts = [WEB_HEAD, *(f"<p>{_marked(part)}</p>\n" for part in HEAD.split("\n\n")[1:])]
+    for status, kinds in groupby(catalogue(), key=lambda kind: kind.status):
+        parts.append(f"<h2>{status}</h2>\n")
+        parts.extend(_web_entry(kind) for kind in kinds)
+    return "".join([*parts, "</main></body></html>\n"])
+
+
+def _web_entry(kind: type[ParleyError]) -> str:
+    meaning = (kind.__doc__ or kind.title).strip().splitlines()[0]
+    title = f'<h3 id="{kind.code}"><a href="#{kind.code}"><code>{kind.code}</code></a></h3>'
+    return f"{title}\n<p>{_marked(meaning)}</p>\n<p>What to do: {_marked(kind.remedy)}</p>\n"
+
+
+def _marked(text: str) -> str:
+    return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text.strip()))
 
 
 def _entry(kind: type[ParleyError]) -> str:
