@@ -81,7 +81,7 @@ def fit(past: Past, message: str, *, system_prompt: str | None, model: Model, ma
     needed = estimate_messages([*frame, question])
     require_fit(needed, model)
     wanted = min(max_tokens or model.max_output_tokens, model.max_output_tokens)
-    room = max(model.context_window - wanted, min(needed, model.context_window - RESERVE))
+    room = max(model.context_window - max(wanted, RESERVE), needed)
     kept: list[list[dict[str, Any]]] = []
     for exchange in past.exchanges:
         pair = _messages(exchange)

@@ -20,7 +20,7 @@ from chat.turns import Supervisor
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.runtime import Runtime
-from parley.tasks import background
+from parley.tasks import Loop, background
 
 DEAF = 1.0
 """Seconds before cancels are listened for again after Redis went away; the heartbeat brings them meanwhile."""
@@ -52,19 +52,10 @@ async def open_engine(
     settings: ChatSettings, runtime: Runtime, ports: Ports, catalogue: Catalogue
 ) -> AsyncIterator[Engine]:
     """Run the engine while the context is entered; its turns are ended and its lease given up at the end."""
-    runner_id, measures = new_id(), Measures(runtime.metrics.registry)
-    stops: dict[str, Supervisor] = {}
-
-    def cancel(turn_id: UUID) -> None:
-        stops["supervisor"].stop(turn_id, "cancelled")
-
-    def fence(turn_id: UUID) -> None:
-        stops["supervisor"].stop(turn_id, "fenced")
-
-    lease = Lease(ports.runners, runner_id, cancel)
-    copy = SharedCopy(ports.streams, lease, fence, measures)
-    supervisor = _supervisor(settings, runtime, ports, copy, measures, runner_id)
-    stops["supervisor"] = supervisor
+    runner_id, measures, stops = new_id(), Measures(runtime.metrics.registry), Stops()
+    lease = Lease(ports.runners, runner_id, stops.cancel)
+    copy = SharedCopy(ports.streams, lease, stops.fence, measures)
+    supervisor = stops.supervisor = _supervisor(settings, runtime, ports, copy, measures, runner_id)
     mirrors = Mirrors(ports.streams, ports.runners)
     recovery = Recovery(
         store=ports.turns,
@@ -75,28 +66,14 @@ async def open_engine(
         catalogue=catalogue,
         measures=measures,
     )
-
-    async def hear_cancels() -> None:
-        while True:
-            with contextlib.suppress(CopyUnavailable):
-                async with contextlib.aclosing(ports.streams.cancels()) as found:
-                    async for turn_id in found:
-                        cancel(turn_id)
-            await asyncio.sleep(DEAF)
-
-    async def interrupt_late() -> None:
-        await runtime.lifecycle.drained.wait()
-        await asyncio.sleep(max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN))
-        supervisor.interrupt_all()
-        await asyncio.Event().wait()
-
-    loops = {
+    patience = max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN)
+    loops: dict[str, Loop] = {
         "lease": lease.run,
         "log copy": copy.run,
         "mirrors": mirrors.run,
         "recovery": recovery.run,
-        "cancels": hear_cancels,
-        "late turns": interrupt_late,
+        "cancels": lambda: _hear_cancels(ports.streams, stops),
+        "late turns": lambda: _interrupt_late(runtime, supervisor, patience),
     }
     await lease.beat()
     async with contextlib.AsyncExitStack() as stack:
@@ -105,6 +82,37 @@ async def open_engine(
             await stack.enter_async_context(background(name, loop, service=runtime.service))
         await stack.enter_async_context(supervisor.open())
         yield Engine(supervisor, mirrors, measures)
+
+
+class Stops:
+    """Passes on who is to stop; the supervisor comes after those who ask."""
+
+    supervisor: Supervisor
+
+    def cancel(self, turn_id: UUID) -> None:
+        """End a turn for its owner."""
+        self.supervisor.stop(turn_id, "cancelled")
+
+    def fence(self, turn_id: UUID) -> None:
+        """End the work on a turn that another runner has taken."""
+        self.supervisor.stop(turn_id, "fenced")
+
+
+async def _hear_cancels(streams: StreamStore, stops: Stops) -> None:
+    while True:
+        with contextlib.suppress(CopyUnavailable):
+            async with contextlib.aclosing(streams.cancels()) as found:
+                async for turn_id in found:
+                    stops.cancel(turn_id)
+        await asyncio.sleep(DEAF)
+
+
+async def _interrupt_late(runtime: Runtime, supervisor: Supervisor, patience: float) -> None:
+    """End the turns that a drain has waited for long enough."""
+    await runtime.lifecycle.drained.wait()
+    await asyncio.sleep(patience)
+    supervisor.interrupt_all()
+    await asyncio.Event().wait()
 
 
 def _supervisor(

@@ -15,11 +15,12 @@ from chat.adapters.upkeep import PostgresUpkeep
 from chat.budgets import Budgets
 from chat.catalogue import Catalogue, Model, load_catalogue
 from chat.context import ContextSource
-from chat.engine import Ports, open_engine
+from chat.engine import Engine, Ports, open_engine
 from chat.handlers import Handlers
 from chat.metering import TokenMeter
 from chat.placement import Placement
 from chat.plans import load_plans
+from chat.ports import Forgetting, KnownTurns
 from chat.providers.breaker import Breakers
 from chat.providers.openai import OpenAIProvider, Timeouts, open_session
 from chat.providers.retry import Retrying
@@ -79,41 +80,52 @@ async def wire(
         answers = await stack.enter_async_context(open_answers(settings))
         ports = wrap(Ports(turns, PostgresRunners(turns), streams, answers))
         engine = await stack.enter_async_context(open_engine(settings, runtime, ports, catalogue))
-        client = await stack.enter_async_context(open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT))
-        tokens = ServiceTokens(
-            client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
-        )
-        owners, past = HistoryOwners(client, tokens), HistoryMessages(client)
-        budgets = Budgets(plans, PostgresLedger(turns))
+        owners, past = await stack.enter_async_context(open_history(settings))
         forgetting = PostgresForgetting(turns)
         handlers = Handlers(forgetting, ports.streams, engine.supervisor)
         await stack.enter_async_context(backing.bus.consume(handlers.subscription()))
-        reconciler = Reconciler(
-            upkeep=PostgresUpkeep(turns),
-            forgetting=forgetting,
-            history=owners,
-            measures=engine.measures,
-            interval=settings.reconcile_interval,
-            turn_retention=settings.turn_retention,
-            event_retention=settings.event_retention,
-        )
+        reconciler = _reconciler(settings, turns, forgetting, owners, engine)
         await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
-        limiter = await stack.enter_async_context(
-            open_limiter(backing.redis, service="chat", registry=runtime.metrics.registry)
-        )
+        limits = open_limiter(backing.redis, service="chat", registry=runtime.metrics.registry)
+        meter = TokenMeter(await stack.enter_async_context(limits))
+        budgets = Budgets(plans, PostgresLedger(turns))
         service = ChatService(
             store=ports.turns,
             catalogue=catalogue,
             placement=Placement(ports.turns, owners, past),
             contexts=ContextSource(ports.turns, past),
             budgets=budgets,
-            meter=TokenMeter(limiter),
+            meter=meter,
             supervisor=engine.supervisor,
             readers=Readers(engine.supervisor, engine.mirrors, ports.streams),
             turn_timeout=settings.turn_timeout,
             draining=runtime.lifecycle.drained,
         )
         yield Wired(backing.verifier, service, catalogue, budgets, engine.supervisor, reconciler, times.now())
+
+
+@contextlib.asynccontextmanager
+async def open_history(settings: ChatSettings) -> AsyncIterator[tuple[HistoryOwners, HistoryMessages]]:
+    """Open the connections to history."""
+    async with open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT) as client:
+        tokens = ServiceTokens(
+            client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
+        )
+        yield HistoryOwners(client, tokens), HistoryMessages(client)
+
+
+def _reconciler(
+    settings: ChatSettings, turns: PostgresTurns, forgetting: Forgetting, history: KnownTurns, engine: Engine
+) -> Reconciler:
+    return Reconciler(
+        upkeep=PostgresUpkeep(turns),
+        forgetting=forgetting,
+        history=history,
+        measures=engine.measures,
+        interval=settings.reconcile_interval,
+        turn_retention=settings.turn_retention,
+        event_retention=settings.event_retention,
+    )
 
 
 @contextlib.asynccontextmanager

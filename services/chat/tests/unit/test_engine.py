@@ -1,0 +1,269 @@
+"""Lease, copy and log, on stores that tests can break."""
+# ruff: noqa: ARG002 - the fakes take what the ports are given
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from chat.domain import Entry, NewTurn, Turn
+from chat.lease import LENGTH, Lease
+from chat.log_copy import SharedCopy
+from chat.measures import Measures
+from chat.ports import Admission, Append, Appended, CopyUnavailable
+from chat.reading import Begun, Broken, Ended, Grown, Quiet, from_log, from_row
+from chat.service import running
+from chat.turn_log import TurnLog
+from parley import times
+from parley.errors import DependencyUnavailable, InvalidCursor
+from parley.ids import new_id
+from parley.testing import eventually
+
+
+def make_turn(**changed: Any) -> Turn:
+    now, turn_id = times.now(), new_id()
+    new = NewTurn(
+        id=turn_id,
+        user_id=new_id(),
+        conversation_id=new_id(),
+        parent_id=None,
+        regenerate=None,
+        user_message_id=new_id(),
+        user_message="Hi",
+        user_message_at=now,
+        system_prompt=None,
+        model="default",
+        metadata={},
+        request_id="r",
+        context="complete",
+        omitted_turns=0,
+        prompt_tokens=1,
+        deadline_at=now,
+        created_at=now,
+    )
+    return replace(running(new, Admission(turn_id, 1, None), new_id()), **changed)
+
+
+def ended_turn(turn: Turn, *texts: str) -> Turn:
+    return replace(turn, status="completed", finish_reason="stop", entries=tuple(Entry(text) for text in texts))
+
+
+class Runners:
+    """A RunnerStore that can be away."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.cancelled: list[UUID] = []
+
+    async def beat(self, runner_id: UUID, lease: float) -> list[UUID]:
+        if self.away:
+            raise DependencyUnavailable
+        return self.cancelled
+
+    async def leave(self, runner_id: UUID) -> None:
+        return
+
+    async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
+        return []
+
+    async def rows(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
+        return {}
+
+
+class Streams:
+    """Copies in a dictionary, which can be away, lost or sealed."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.copies: dict[UUID, list[tuple[int, int]]] = {}
+
+    def _check(self) -> None:
+        if self.away:
+            raise CopyUnavailable
+
+    async def append(self, batches: Sequence[Append]) -> list[Appended]:
+        self._check()
+        return [self._append(batch) for batch in batches]
+
+    def _append(self, batch: Append) -> Appended:
+        copy = self.copies.get(batch.turn_id)
+        if copy is None:
+            if not batch.create:
+                return "missing"
+            copy = self.copies[batch.turn_id] = []
+        for offset in range(len(batch.entries)):
+            identifier = (batch.epoch, batch.seq + offset)
+            if copy and copy[-1] >= identifier:
+                return "refused"
+            copy.append(identifier)
+        return "appended"
+
+    async def end(self, turn_id: UUID, epoch: int, seq: int) -> None:
+        self._check()
+
+    async def top(self, turn_id: UUID) -> tuple[int, int] | None:
+        self._check()
+        copy = self.copies.get(turn_id)
+        return copy[-1] if copy else None
+
+    async def ping(self) -> None:
+        self._check()
+
+
+class Bench:
+    """A SharedCopy under test."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.streams, self.runners = Streams(), Runners()
+        self.fenced: list[UUID] = []
+        self.heard: list[UUID] = []
+        self.lease = Lease(self.runners, new_id(), self.heard.append, clock=lambda: self.now)
+        measures = Measures(CollectorRegistry())
+        self.copy = SharedCopy(self.streams, self.lease, self.fenced.append, measures)  # type: ignore[arg-type]
+
+    def grow(self, log: TurnLog, *texts: str) -> None:
+        for text in texts:
+            log.append(Entry(text))
+            self.copy.grown(log)
+
+
+@pytest.fixture
+async def bench() -> Any:
+    found = Bench()
+    await found.lease.beat()
+    task = asyncio.create_task(found.copy.run())
+    yield found
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_entries_are_shown_when_their_copy_is_safe(bench: Bench) -> None:
+    log = TurnLog(make_turn())
+    bench.copy.opened(log)
+    bench.grow(log, "a", "b")
+    assert log.shown == 0
+    await eventually(lambda: log.shown == 2)
+    assert bench.streams.copies[log.turn.id] == [(1, 1), (1, 2), (1, 3)]
+
+
+async def test_a_lost_copy_is_written_again_from_the_list(bench: Bench) -> None:
+    log = TurnLog(make_turn())
+    bench.copy.opened(log)
+    bench.grow(log, "a", "b")
+    await eventually(lambda: log.shown == 2)
+    bench.streams.copies.clear()
+    bench.grow(log, "c")
+    await eventually(lambda: log.shown == 3)
+    assert bench.streams.copies[log.turn.id] == [(1, 1), (1, 2), (1, 3), (1, 4)]
+
+
+async def test_a_higher_epoch_ends_the_runner_and_nothing_more_is_shown(bench: Bench) -> None:
+    log = TurnLog(make_turn())
+    bench.copy.opened(log)
+    bench.grow(log, "a")
+    await eventually(lambda: log.shown == 1)
+    bench.streams.copies[log.turn.id].append((2, 0))
+    bench.grow(log, "b")
+    await eventually(lambda: bench.fenced == [log.turn.id])
+    assert log.shown == 1
+
+
+async def test_an_append_that_landed_though_it_seemed_lost_is_not_written_twice(bench: Bench) -> None:
+    log = TurnLog(make_turn())
+    bench.copy.opened(log)
+    bench.grow(log, "a")
+    await eventually(lambda: log.shown == 1)
+    bench.streams.copies[log.turn.id] += [(1, 3)]
+    bench.grow(log, "b", "c")
+    await eventually(lambda: log.shown == 3)
+    assert bench.fenced == []
+    assert bench.streams.copies[log.turn.id] == [(1, 1), (1, 2), (1, 3), (1, 4)]
+
+
+async def test_without_the_store_entries_are_shown_while_the_lease_holds(bench: Bench) -> None:
+    log = TurnLog(make_turn())
+    bench.copy.opened(log)
+    bench.streams.away = True
+    bench.grow(log, "a")
+    await eventually(lambda: log.shown == 1)
+    bench.now = LENGTH + 1
+    bench.grow(log, "b")
+    await asyncio.wait({asyncio.create_task(log.changed(0.7))})
+    assert log.shown == 1
+    await bench.lease.beat()
+    await eventually(lambda: log.shown == 2)
+    bench.streams.away = False
+    await eventually(lambda: bench.streams.copies.get(log.turn.id) == [(1, 1), (1, 2), (1, 3)])
+
+
+async def test_without_the_lease_a_lost_copy_is_not_begun_again(bench: Bench) -> None:
+    log = TurnLog(make_turn())
+    bench.copy.opened(log)
+    bench.grow(log, "a")
+    await eventually(lambda: log.shown == 1)
+    bench.streams.copies.clear()
+    bench.now = LENGTH + 1
+    bench.grow(log, "b")
+    await asyncio.wait({asyncio.create_task(log.changed(0.3))})
+    assert (log.shown, bench.streams.copies) == (1, {})
+
+
+async def test_a_lease_is_seasoned_after_one_length_without_failure() -> None:
+    bench = Bench()
+    assert not bench.lease.held()
+    await bench.lease.beat()
+    assert bench.lease.held()
+    for _ in range(9):
+        assert not bench.lease.seasoned()
+        bench.now += 1
+        await bench.lease.beat()
+    assert bench.lease.seasoned()
+    bench.runners.away = True
+    await bench.lease.beat()
+    assert bench.lease.held()
+    assert not bench.lease.seasoned()
+    bench.now += LENGTH
+    assert not bench.lease.held()
+
+
+async def test_a_beat_brings_cancels() -> None:
+    bench = Bench()
+    bench.runners.cancelled = [new_id()]
+    await bench.lease.beat()
+    assert bench.heard == bench.runners.cancelled
+
+
+async def test_a_cursor_gives_what_is_behind_it_then_pings_then_the_end() -> None:
+    turn = make_turn()
+    log = TurnLog(turn)
+    log.append(Entry("a"))
+    log.append(Entry("b"))
+    log.show(2)
+    steps = from_log(log, 0, quiet=0.01)
+    assert await anext(steps) == Begun(turn)
+    assert await anext(steps) == Grown(2, [Entry("a"), Entry("b")])
+    assert await anext(steps) == Quiet()
+    ended = ended_turn(turn, "a", "b")
+    log.end(ended)
+    assert await anext(steps) == Ended(4, ended)
+    assert [step async for step in from_row(ended, 2)] == [Grown(3, (Entry("b"),)), Ended(4, ended)]
+    assert [step async for step in from_row(ended, 4)] == [Ended(4, ended)]
+    with pytest.raises(InvalidCursor):
+        _ = [step async for step in from_row(ended, 5)]
+
+
+async def test_a_cursor_beyond_a_lost_log_still_ends() -> None:
+    ended = replace(ended_turn(make_turn(), "a"), log_lost=True, status="incomplete")
+    assert [step async for step in from_row(ended, 40)] == [Ended(3, ended)]
+
+
+async def test_readers_of_an_end_that_cannot_be_stored_are_sent_away() -> None:
+    log = TurnLog(make_turn())
+    log.wait_for_store()
+    found = [step async for step in from_log(log, 1, quiet=1)]
+    assert found == [Broken("interrupted", "finish_pending")]
