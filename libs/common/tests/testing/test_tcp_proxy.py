@@ -105,6 +105,28 @@ async def test_a_black_hole_swallows_everything_and_keeps_the_connection(proxy: 
     assert await send(client, b"found") == b"found"
 
 
+async def test_muted_clients_still_hear_the_target() -> None:
+    heard: list[bytes] = []
+    muted = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await muted.wait()
+        writer.write(b"still here")
+        heard.append(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server, TcpProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        async with proxy.with_toxics(Toxics(mute_clients=True)):
+            writer.write(b"unheard")
+            await eventually(lambda: proxy.counters.swallowed == 7)
+            muted.set()
+            assert await asyncio.wait_for(reader.readexactly(10), 5) == b"still here"
+            writer.close()
+            await eventually(lambda: heard == [b""])
+
+
 async def test_a_cut_resets_the_connection(proxy: TcpProxy, client: Streams) -> None:
     await send(client, b"ping")
     proxy.cut()

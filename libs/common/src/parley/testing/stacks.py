@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
 from parley.embedded.databases import Databases
 from parley.embedded.process import ChildProcess, Command
@@ -166,11 +167,28 @@ class Replica:
         if self._child is not None:
             await self._child.stop()
 
+    def twin(self, name: str, **settings: str) -> "Replica":
+        """Return another replica of the same service, with some settings of its own; not started."""
+        return Replica(name, self._command, self._folder.parent, {**self._settings, **settings})
+
     async def status(self) -> dict[str, object]:
         """Return what the admin port says of the process's dependencies."""
         async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
             found: dict[str, object] = (await client.get(f"{self.admin_url}/status")).json()
             return found
+
+    async def dependency(self, name: str) -> str:
+        """Return what the process says of one dependency: ``up`` or ``down``."""
+        dependencies = (await self.status())["dependencies"]
+        assert isinstance(dependencies, list)
+        return str(next(d["status"] for d in dependencies if d["name"] == name))
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return a metric of the process, summed over the labels that are not named; 0 when there is none."""
+        async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
+            text = (await client.get(f"{self.admin_url}/metrics")).text
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
 
 class SeparateStack:
@@ -206,6 +224,10 @@ class SeparateStack:
         """Every process, in the order of their start."""
         return [*self.auth, *self.history, *self.workers, *self.chat, *self.gateways]
 
+    def database_url(self, service: str) -> str:
+        """Return the DSN of a service's database, once the stack was started."""
+        return (self.folder / f"{service}-secrets" / f"{service}_database_url").read_text()
+
     async def start(self) -> None:
         """Make databases and secrets, then start: whoever needs another starts after it."""
         urls = await self._make_databases()
@@ -232,8 +254,8 @@ class SeparateStack:
 
     async def stop(self) -> None:
         """Stop everything, whoever needs another first."""
-        for replica in reversed(self.everything):
-            await replica.stop()
+        for group in (self.gateways, self.chat, [*self.history, *self.workers], self.auth):
+            await asyncio.gather(*(replica.stop() for replica in group))
 
     async def __aenter__(self) -> Self:
         try:

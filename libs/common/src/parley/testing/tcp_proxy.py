@@ -27,6 +27,8 @@ class Toxics:
     """Most bytes passed on at once."""
     black_hole: bool = False
     """Take bytes and pass nothing on, for ever; the connections stay open."""
+    mute_clients: bool = False
+    """Take what clients say and pass none of it on; the target is still heard."""
     refuse: bool = False
     """Reset every new connection."""
 
@@ -44,7 +46,7 @@ class Counters:
     backward: int = 0
     """Bytes from the target to clients."""
     swallowed: int = 0
-    """Bytes the black hole has taken."""
+    """Bytes that were taken and not passed on."""
 
 
 class _Connection:
@@ -80,7 +82,7 @@ class _Connection:
                 await asyncio.sleep(toxics.latency)
             if toxics.bandwidth:
                 await asyncio.sleep(len(data) / toxics.bandwidth)
-            if toxics.black_hole:
+            if toxics.black_hole or (toxics.mute_clients and forward):
                 counters.swallowed += len(data)
                 continue
             writer.write(data)

@@ -1,0 +1,48 @@
+"""Who leads: which process holds an advisory lock of a database, found by its connection's port."""
+
+from pathlib import Path
+
+import asyncpg
+
+_HOLDER = """
+SELECT a.client_port FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted
+  AND a.application_name = 'parley-relay' AND a.datname = current_database()"""
+SECONDS = 10.0
+
+
+async def relay_leader(database_url: str) -> int | None:
+    """Return the pid of the process whose relay leads a service on a Postgres of this machine, None when none does."""
+    connection = await asyncpg.connect(database_url, timeout=SECONDS, command_timeout=SECONDS)
+    try:
+        port = await connection.fetchval(_HOLDER)
+    finally:
+        await connection.close(timeout=SECONDS)
+    return None if port is None else owner_of(port)
+
+
+def owner_of(port: int) -> int | None:
+    """Return the pid of the process that has the client's end of a TCP connection from a local port."""
+    inode = _inode(port)
+    if inode is None:
+        return None
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and f"socket:[{inode}]" in _open_files(process):
+            return int(process.name)
+    return None
+
+
+def _inode(port: int) -> str | None:
+    wanted = f":{port:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(wanted) and fields[9] != "0":
+            return fields[9]
+    return None
+
+
+def _open_files(process: Path) -> set[str]:
+    try:
+        return {str(entry.readlink()) for entry in (process / "fd").iterdir()}
+    except OSError:
+        return set()
