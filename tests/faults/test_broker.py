@@ -1,0 +1,146 @@
+"""RabbitMQ killed, wiped, frozen and out of memory: no user notices, and history has each turn once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from parley.testing import eventually, faults
+from parley.testing.client import Client
+from parley.testing.listener import Listener
+from parley.testing.private_servers import PrivateServers
+from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.turns import Turn, go_on, stored_exactly_once, take_turn, take_turns
+
+pytestmark = pytest.mark.e2e
+
+TURNS = 50
+LONG = "long [[fake tokens=30 rate=15]]"
+SHORT = "short [[fake tokens=3]]"
+DRAINED = 15.0
+NOTICED = 20.0
+ALARM = 8.0
+PATIENT = 10.0
+"""Seconds that a turn of a few tokens may take on a busy machine while the broker is away."""
+
+
+@pytest.fixture(autouse=True)
+async def healed(private_servers: PrivateServers, private_stack: SeparateStack) -> AsyncIterator[None]:
+    """Leave a working broker behind, whatever happened."""
+    yield
+    await private_servers.rabbitmq.start()
+    await eventually(lambda: everybody_says(private_stack, "up"), within=30)
+
+
+async def everybody_says(stack: SeparateStack, status: str) -> bool:
+    """Say whether every process with a bus finds it in this state."""
+    found = await asyncio.gather(*(replica.dependency("bus") for replica in with_bus(stack)))
+    return set(found) == {status}
+
+
+def with_bus(stack: SeparateStack) -> list[Replica]:
+    return [*stack.auth, *stack.chat, *stack.history, *stack.workers]
+
+
+async def running_turns(stack: SeparateStack) -> float:
+    return sum([await replica.metric("chat_turns_running") for replica in stack.chat])
+
+
+async def waiting_events(stack: SeparateStack) -> float:
+    return sum([await replica.metric("outbox_pending") for replica in stack.chat])
+
+
+async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stored_once(
+    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client], eavesdropper: Listener
+) -> None:
+    answers = asyncio.create_task(take_turns(users, TURNS, LONG))
+    await eventually(lambda: running_turns(private_stack), within=PATIENT)
+    await private_servers.kill_broker()
+    turns = await answers
+    assert {turn.status for turn in turns} == {"completed"}
+    turns += await go_on(turns[:10], SHORT)
+    assert faults.port_refuses(private_servers.rabbitmq.port)
+    assert await everybody_says(private_stack, "down")
+    await eventually(lambda: waiting_events(private_stack))
+
+    opened = await private_servers.start_broker()
+    left = opened + DRAINED - asyncio.get_running_loop().time()
+    await stored_exactly_once(turns, within=left)
+    print(f"{len(turns)} turns in history {asyncio.get_running_loop().time() - opened:.1f} s after the port opened")
+    await eavesdropper.expect([turn.id for turn in turns], within=DRAINED)
+
+
+async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_brokers_data(
+    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client]
+) -> None:
+    worker = private_stack.workers[0]
+    await worker.stop()
+    turns = await take_turns(users, 20, SHORT)
+    await eventually(lambda: all_sent(private_stack), within=PATIENT)
+    await private_servers.kill_broker()
+    await private_servers.wipe_broker()
+    # Services must start, and be ready, while there is no broker.
+    chat = private_stack.chat[0]
+    await chat.stop()
+    await asyncio.gather(worker.start(), chat.start())
+    assert [await replica.dependency("bus") for replica in (worker, chat)] == ["down", "down"]
+    turns.append(await take_turn(users[0], SHORT))
+
+    await private_servers.start_broker()
+    await stored_exactly_once(turns, within=30)
+    assert sum([await replica.metric("chat_turns_republished_total") for replica in private_stack.chat]) >= 20
+
+
+async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
+    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client]
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with faults.frozen(private_servers.rabbitmq.child):
+        frozen_at = loop.time()
+        noticed = asyncio.create_task(eventually(lambda: everybody_says(private_stack, "down"), within=NOTICED))
+        turns = [await take_turn(users[0], SHORT)]
+        while not noticed.done():
+            turns.append(await take_turn(users[len(turns) % len(users)], SHORT))
+        await noticed
+        print(f"noticed after {loop.time() - frozen_at:.1f} s; slowest of {len(turns)} turns {slowest(turns):.2f} s")
+    assert slowest(turns) < PATIENT
+    assert {turn.status for turn in turns} == {"completed"}
+    await stored_exactly_once(turns, within=30)
+
+
+async def test_turns_go_on_and_consumers_drain_while_the_brokers_memory_alarm_is_on(
+    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client], eavesdropper: Listener
+) -> None:
+    worker = private_stack.workers[0]
+    await worker.stop()
+    before = await take_turns(users, 20, SHORT)
+    await eventually(lambda: all_sent(private_stack), within=PATIENT)
+    async with private_servers.memory_alarm():
+        during = [await take_turn(users[0], SHORT)]
+        await worker.start()
+        await stored_exactly_once(before, within=DRAINED)
+        await eventually(lambda: publisher_is_blocked(private_stack), within=NOTICED)
+        until = asyncio.get_running_loop().time() + ALARM
+        while asyncio.get_running_loop().time() < until:
+            during += await take_turns(users, 4, SHORT)
+        assert await waiting_events(private_stack) > 0
+    turns = [*before, *during]
+    assert slowest(turns) < PATIENT
+    assert {turn.status for turn in turns} == {"completed"}
+    await stored_exactly_once(turns, within=DRAINED)
+    await eavesdropper.expect([turn.id for turn in turns], within=DRAINED)
+
+
+async def publisher_is_blocked(stack: SeparateStack) -> bool:
+    """Say whether the chat that publishes knows that it must not: the broker tells only connections that publish."""
+    return "down" in [await replica.dependency("bus") for replica in stack.chat]
+
+
+async def all_sent(stack: SeparateStack) -> bool:
+    """Say whether the outbox of chat is empty: whoever does not lead says nothing of it."""
+    found: dict[str, float] = (await stack.chat[0].status())["outbox"]  # type: ignore[assignment]
+    return found["pending"] == 0
+
+
+def slowest(turns: list[Turn]) -> float:
+    return max(turn.seconds for turn in turns)
