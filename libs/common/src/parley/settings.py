@@ -136,7 +136,8 @@ def _line(kind: type[ServiceSettings], error: Any) -> str:
     name = names(kind).get(field, field.upper())
     if error["type"] == "missing":
         return f"{name}: is required and not set"
-    return f"{name}: {error['msg']}" if name else str(error["msg"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message
 
 
 def _unreadable(kind: type[ServiceSettings], message: str) -> str:
