@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import NoReturn
 
 from auth import main, names
 from auth.model import OPERATOR
@@ -14,6 +15,7 @@ from auth.scopes import ADMIN, PERSONAL
 from auth.settings import AuthSettings
 from auth.wiring import Wired, open_offline
 from parley.errors import ParleyError
+from parley.postgres import UNAVAILABLE
 from parley.problems import FieldValueError
 from parley.settings import SettingsError, load
 
@@ -88,9 +90,16 @@ def run(arguments: Sequence[str] | None = None) -> None:
     try:
         message = asyncio.run(_offline(command, found))
     except (SettingsError, ParleyError, FieldValueError, LookupError) as error:
-        sys.stderr.write(f"parley-auth: {error}\n")
-        sys.exit(1)
+        _fail(str(error))
+    except UNAVAILABLE as error:
+        _fail(f"The account database cannot be reached ({type(error).__name__}).")
     sys.stdout.write(f"{message}\n")
+
+
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        sys.stderr.write(f"parley-auth: {line}\n")
+    sys.exit(1)
 
 
 async def _offline(command: Command, arguments: argparse.Namespace) -> str:

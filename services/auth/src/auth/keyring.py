@@ -84,7 +84,10 @@ class KeyRing:
         """Follow the stored keys for ever, looking each ``interval`` seconds."""
         while True:
             await asyncio.sleep(interval)
-            await self.refresh()
+            try:
+                await self.refresh()
+            except DependencyUnavailable:
+                log.warning("signing keys not followed")
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return the claims as a signed access token."""

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 
 TOKEN = "/api/v1/auth/token"
 PASSWORD = "correct horse battery staple"
-SAMPLES = 100
+SAMPLES = 60
 
 
 async def attempt(auth: Any, username: str, password: str, address: str) -> Any:

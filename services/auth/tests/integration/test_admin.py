@@ -195,3 +195,15 @@ async def test_an_administrator_erases_somebody(auth: Any) -> None:
 @pytest.mark.parametrize("erasure", ["x", "%00", "ü", "q5m3b0m8dW1kq0m9b5c3Jm8dW1kq0m9b5c3Jm8dW1k0"])
 async def test_an_erasure_nobody_asked_for_is_not_found(auth: Any, erasure: str) -> None:
     assert (await auth.client.get(f"/api/v1/auth/erasures/{erasure}")).status_code == 404
+
+
+async def test_a_service_that_lost_the_question_is_asked_again(auth: Any) -> None:
+    person = await auth.person()
+    await person.call("DELETE", ME)
+    assert await auth.wired.stores.erasures.ask_again(after=60) == 0
+    await auth.rows(
+        "UPDATE erasures SET asked_at = now() - interval '1 hour' WHERE user_id = $1 RETURNING id", person.id
+    )
+    assert await auth.wired.stores.erasures.ask_again(after=60) == 1
+    asked = [name for name, _ in await auth.events(person.id)]
+    assert asked.count("user.erased") == 2

@@ -59,6 +59,7 @@ async def test_a_key_cannot_touch_the_account(auth: Any) -> None:
     made = (await person.call("POST", KEYS, json={"name": "ci"})).json()
     person.tokens = (await exchange(auth, made["key"])).json()
     assert (await person.call("GET", KEYS)).status_code == 403
+    assert (await person.call("GET", "/api/v1/auth/me")).status_code == 403
     assert (await person.call("POST", KEYS, json={"name": "another"})).status_code == 403
     assert (await person.call("DELETE", "/api/v1/auth/me")).status_code == 403
 

@@ -1,6 +1,7 @@
 """The command line, and accounts made by the launcher."""
 
 import re
+import secrets
 from typing import Any
 
 import bcrypt
@@ -63,3 +64,16 @@ async def test_an_imported_bcrypt_hash_opens_the_account_and_is_replaced(auth: A
     (row,) = await auth.rows("SELECT password_hash FROM users WHERE username = $1", person.username)
     assert row["password_hash"].startswith("$argon2id$")
     assert (await person.login("an imported password")).status_code == 200
+
+
+def test_what_is_wrong_is_one_line_and_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    for name, value in (
+        ("AUTH_DATABASE_URL", "postgresql://nobody:nothing@127.0.0.1:1/auth"),
+        ("REDIS_URL", "redis://127.0.0.1:1/0"),
+        ("AUTH_SECRET_KEY", secrets.token_hex(32)),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["rotate-keys"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "parley-auth: The account database cannot be reached (ConnectionRefusedError).\n"

@@ -38,7 +38,7 @@ async def register(body: RegisterBody, request: Request, response: Response) -> 
 
 
 @router.get("/me", responses=personal())
-async def me(request: Request, principal: Annotated[Principal, Depends(caller())]) -> UserView:
+async def me(request: Request, principal: Owner) -> UserView:
     """Return the account of the caller."""
     return UserView.of(await request.app.state.wired.accounts.me(principal))
 
