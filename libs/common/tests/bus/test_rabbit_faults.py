@@ -18,7 +18,7 @@ from parley.testing.bus_contract import make_event, publish_until_confirmed
 from parley.testing.tcp_proxy import TcpProxy, Toxics
 from parley.testing.waiting import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
 NOTICED = 20.0

@@ -147,6 +147,7 @@ async def test_a_replay_since_a_time_leaves_out_what_is_older(own_bus: RabbitBus
 
 
 @pytest.mark.integration
+@pytest.mark.chaos
 async def test_a_replay_survives_a_broker_that_is_killed_and_repeats_nothing(
     own_bus: RabbitBus, broker: PrivateRabbitMQ
 ) -> None:

@@ -119,6 +119,7 @@ async def test_another_relay_takes_over_from_a_killed_leader(
     assert journal.first_occurrences() == expected(1)
 
 
+@pytest.mark.chaos
 async def test_another_relay_takes_over_from_a_frozen_leader_that_later_wakes(
     start_relay: StartRelay, journal: Journal, pool: Pool
 ) -> None:
