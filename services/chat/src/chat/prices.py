@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from parley.events import Usage
 
+LOCAL = "local"
 MILLION = Decimal(1_000_000)
 PLACES = Decimal("0.000000001")
 
@@ -35,6 +36,9 @@ class Price:
 @lru_cache(maxsize=256)
 def listed_price(provider: str, provider_model: str) -> Price | None:
     """Return the price of the bundled list, or None when it does not know the model."""
+    if provider == LOCAL or "." in provider:
+        # The list knows providers by name, not by host; loading it costs memory.
+        return None
     import genai_prices
 
     def cost(**tokens: int) -> Decimal:

@@ -69,6 +69,10 @@ class Runner:
         self._job, self._store, self._copy, self._answers = job, store, copy, answers
         self._measures, self._answer_limit = measures, answer_limit
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        alias = job.turn.model
+        # Looked up once: finding a label's child costs more than counting with it.
+        self._observe_first = measures.first_token.labels(alias).observe
+        self._observe_gap = measures.inter_token.labels(alias).observe
         self._began = self._last_piece = time.monotonic()
         self._first_token: float | None = None
         self._model = job.models[0]
@@ -139,12 +143,12 @@ class Runner:
         self._copy.grown(self.log)
 
     def _time_piece(self) -> None:
-        now, alias = time.monotonic(), self._job.turn.model
+        now = time.monotonic()
         if self._first_token is None:
             self._first_token = now - self._began
-            self._measures.first_token.labels(alias).observe(self._first_token)
+            self._observe_first(self._first_token)
         else:
-            self._measures.inter_token.labels(alias).observe(now - self._last_piece)
+            self._observe_gap(now - self._last_piece)
         self._last_piece = now
 
     def _outcome(self, stopped: Stop | None, failure: ProviderFailure | None) -> Outcome:

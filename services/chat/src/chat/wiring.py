@@ -22,7 +22,7 @@ from chat.placement import Placement
 from chat.plans import load_plans
 from chat.ports import Forgetting, KnownTurns
 from chat.providers.breaker import Breakers
-from chat.providers.openai import OpenAIProvider, Timeouts, open_session
+from chat.providers.openai import OpenAIProvider, open_session
 from chat.providers.retry import Retrying
 from chat.readers import Readers
 from chat.reconciler import Reconciler
@@ -142,10 +142,10 @@ async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisStreams]:
 @contextlib.asynccontextmanager
 async def open_answers(settings: ChatSettings) -> AsyncIterator[Answers]:
     """Open the connections to the providers."""
-    timeouts = Timeouts(settings.openai_timeout, settings.openai_timeout)
-    async with open_session(settings.max_running_turns) as session:
+    timeout = settings.openai_timeout
+    async with open_session(settings.max_running_turns, idle=timeout) as session:
 
         def provider_of(model: Model) -> OpenAIProvider:
-            return OpenAIProvider(session, model.target, timeouts)
+            return OpenAIProvider(session, model.target, first_byte=timeout)
 
         yield Retrying(provider_of, Breakers(), max_retries=settings.openai_max_retries)

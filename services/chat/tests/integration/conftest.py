@@ -283,9 +283,13 @@ async def open_replica(
 
 
 @pytest.fixture(scope="session")
-async def replica(open_replica: OpenReplica, new_database: Callable[[], Awaitable[str]]) -> AsyncIterator[Replica]:
-    """One chat for all tests: each test has people of its own."""
-    async with open_replica(await new_database()) as found:
+async def replica(
+    open_replica: OpenReplica, new_database: Callable[[], Awaitable[str]], tmp_path_factory: Any
+) -> AsyncIterator[Replica]:
+    """One chat for all tests, without a limit of tokens a minute: each test has people of its own."""
+    plans = tmp_path_factory.mktemp("plans") / "plans.yaml"
+    plans.write_text("default: {tokens_per_minute: null}")
+    async with open_replica(await new_database(), plans_file=plans) as found:
         yield found
 
 

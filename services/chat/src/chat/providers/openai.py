@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -27,19 +26,12 @@ CHUNK_SIZE = 65_536
 OK = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait for the first byte, and between two pieces."""
-
-    first_byte: float = 60.0
-    idle: float = 60.0
-
-
 class OpenAIProvider:
-    """The Provider for one target."""
+    """The Provider for one target; the session's time limit holds between two pieces."""
 
-    def __init__(self, session: aiohttp.ClientSession, target: Target, timeouts: Timeouts) -> None:
-        self._session, self._target, self._timeouts = session, target, timeouts
+    def __init__(self, session: aiohttp.ClientSession, target: Target, *, first_byte: float) -> None:
+        """Take the seconds to wait for the answer's head."""
+        self._session, self._target, self._first_byte = session, target, first_byte
 
     async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Yield the answer piece by piece.
@@ -64,7 +56,7 @@ class OpenAIProvider:
     async def _post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
         url, body = f"{self._target.base_url}/chat/completions", self._body(provider_model, prompt)
         try:
-            async with asyncio.timeout(self._timeouts.first_byte):
+            async with asyncio.timeout(self._first_byte):
                 response = await self._session.post(url, data=body, headers=self._headers(), allow_redirects=False)
         except aiohttp.ConnectionTimeoutError as error:
             raise Attempt(ProviderTimeout(), retryable=True) from error
@@ -108,12 +100,9 @@ class OpenAIProvider:
         if not ended:
             raise ProviderFailure
 
-    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-        while True:
-            async with asyncio.timeout(self._timeouts.idle):
-                chunk = await response.content.readany()
-            if not chunk:
-                return
+    @staticmethod
+    async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        while chunk := await response.content.readany():
             yield chunk
 
     def _headers(self) -> dict[str, str]:
@@ -139,11 +128,14 @@ class OpenAIProvider:
 
 
 @contextlib.asynccontextmanager
-async def open_session(max_connections: int) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the connection pool to all providers; it follows no proxy of the environment and keeps no cookies."""
+async def open_session(max_connections: int, *, idle: float) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open the connection pool to all providers; ``idle`` is how many seconds one may say nothing.
+
+    It follows no proxy of the environment and keeps no cookies.
+    """
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=30),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=idle),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         read_bufsize=CHUNK_SIZE,
