@@ -6,6 +6,7 @@ readers (uvicorn has none), trailers ignored, and a word to the app at once when
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -27,6 +28,8 @@ SWEEP = 0.5
 KEEP_ALIVE = 75.0
 SLOW_BODY_AFTER, SLOW_BODY_RATE = 10.0, 1024
 """A body may be slower than so many bytes a second only for its first seconds."""
+SEND_BUFFER = 131_072
+"""Bytes the kernel keeps for a client that does not read: without a bound, a thousand of them starve all others."""
 LINGER = 2.0
 """Seconds a refused client gets to read why."""
 GONE_AFTER = 10.0
@@ -177,6 +180,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Begin, unless there are too many connections."""
         super().connection_made(cast("asyncio.Transport", transport))
         self.edge.connections.add(self)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if len(self.edge.connections) > self.edge.settings.max_connections:
             self._refuse(errors.Overloaded())
 

@@ -67,6 +67,7 @@ class Pages:
         return _json(200 if state == "ready" else 503, {"status": state})
 
 
+@lru_cache(maxsize=8)
 def unpacked(page: Page) -> Page:
     """Return the page for a client that does not take gzip."""
     if (b"content-encoding", b"gzip") not in page.headers:

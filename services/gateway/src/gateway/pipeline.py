@@ -16,7 +16,7 @@ from gateway.headers import Header
 from gateway.pages import Page, Pages, unpacked
 from gateway.proxy import Proxy, Receive, Send, send_whole
 from gateway.request import Request
-from gateway.routes import Route, RouteTable
+from gateway.routes import Route, RouteTable, route
 from gateway.streams import Streams
 from gateway.websocket import SocketProxy, offered_token, refuse
 from parley import errors, problems
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 CLIENT_GONE = 499
 """How nginx, and we, log a request whose client left before its answer began."""
+PAGE = route("GET", "/docs", "auth", None)
+"""Stands for our own pages where a route is asked for: they count on the address."""
 GET = frozenset({"GET", "HEAD"})
 
 
@@ -156,6 +158,8 @@ class Pipeline:
             return False
         if request.method not in GET:
             raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+        if request.path not in QUIET_ROUTES:
+            await self._guard.admit_anonymous(request, PAGE)
         await self._answer_page(request, render(), send)
         return True
 

@@ -24,6 +24,8 @@ Respond = Callable[[Request, list[Header]], list[Header]]
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 USUAL = frozenset({b"keep-alive", b"close"})
 NOTHING: frozenset[bytes] = frozenset()
+ONE_WRITE, PIECE = 262_144, 65_536
+"""Bytes up to which an answer is one write, and of each piece of a longer one, which waits for a slow reader."""
 RETRY_PAUSE = 0.05
 """Longest pause (seconds) before the one retry, when there is no other address."""
 
@@ -243,11 +245,17 @@ class Proxy:
 
 async def send_whole(request: Request, status: int, headers: list[Header], body: bytes, send: Send) -> None:
     """Send a whole answer: in one write where the server can."""
-    if request.exchange is not None and any(name == b"content-length" for name, _ in headers):
+    if (
+        request.exchange is not None
+        and len(body) <= ONE_WRITE
+        and any(name == b"content-length" for name, _ in headers)
+    ):
         await request.exchange.respond(status, headers, body)
         return
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+    for start in range(0, 0 if request.method == "HEAD" else len(body), PIECE):
+        await send({"type": "http.response.body", "body": body[start : start + PIECE], "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _let_go(request: Request, pool: Pool, address: Address, connection: Connection) -> None:

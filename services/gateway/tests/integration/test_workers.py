@@ -51,7 +51,8 @@ async def program(backends: Backends, answer: Any, **settings: Any) -> AsyncIter
     async with scripted_upstream(upstream_answer) as upstream:
         values = {
             "PORT": port, "ADMIN_PORT": 0, "REDIS_URL": await backends.redis_url(), "AUTH_URL": upstream.url,
-            "CHAT_URL": upstream.url, "HISTORY_URL": upstream.url, "LOG_LEVEL": "warning", "RATE_LIMIT_PATIENCE": 3, **settings,
+            "CHAT_URL": upstream.url, "HISTORY_URL": upstream.url, "LOG_LEVEL": "warning",
+            "RATE_LIMIT_PATIENCE": 3, **settings,
         }  # fmt: skip
         command = str(Path(sys.executable).parent / "parley-gateway")
         environment = {**os.environ, **{name: str(value) for name, value in values.items()}}
