@@ -64,7 +64,7 @@ def _temporary(folder: Path, name: str) -> str:
 def envoy_configuration(
     ports: Ports, jwks: str, issuer: str, *, policy: bool, cache: bool, log: bool
 ) -> dict[str, Any]:
-    """Return Envoy as a proxy; ``policy`` verifies tokens and limits, ``cache`` remembers tokens, ``log`` writes a line each."""
+    """Return Envoy as a proxy: ``policy`` verifies tokens and limits, ``cache`` remembers tokens."""
     filters = [_jwt_filter(jwks, issuer, cache=cache), _limit_filter()] if policy else []
     router = {"name": "envoy.filters.http.router", "typed_config": _typed("filters.http.router.v3.Router")}
     manager: dict[str, Any] = {
