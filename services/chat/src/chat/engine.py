@@ -73,7 +73,7 @@ async def open_engine(
         "mirrors": mirrors.run,
         "recovery": recovery.run,
         "cancels": lambda: _hear_cancels(ports.streams, stops),
-        "late turns": lambda: _interrupt_late(runtime, supervisor, patience),
+        "drain": lambda: _drain(runtime, supervisor, mirrors, patience),
     }
     await lease.beat()
     async with contextlib.AsyncExitStack() as stack:
@@ -107,9 +107,10 @@ async def _hear_cancels(streams: StreamStore, stops: Stops) -> None:
         await asyncio.sleep(DEAF)
 
 
-async def _interrupt_late(runtime: Runtime, supervisor: Supervisor, patience: float) -> None:
-    """End the turns that a drain has waited for long enough."""
+async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: Mirrors, patience: float) -> None:
+    """Send readers of others' turns away at once, and end the own turns that were waited for long enough."""
     await runtime.lifecycle.drained.wait()
+    mirrors.dismiss()
     await asyncio.sleep(patience)
     supervisor.interrupt_all()
     await asyncio.Event().wait()

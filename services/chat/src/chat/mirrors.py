@@ -63,6 +63,7 @@ class Mirrors:
         self._streams, self._rows = streams, rows
         self._mirrors: dict[UUID, _Mirror] = {}
         self._wanted = asyncio.Event()
+        self._dismissed = False
 
     @contextlib.asynccontextmanager
     async def open(self, turn: Turn) -> AsyncIterator[tuple[TurnLog, bool]]:
@@ -74,11 +75,19 @@ class Mirrors:
         mirror.users += 1
         try:
             await self._catch_up(mirror)
+            if self._dismissed:
+                mirror.log.dismiss()
             yield mirror.log, mirror.whole
         finally:
             mirror.users -= 1
             if not mirror.users:
                 self._mirrors.pop(turn.id, None)
+
+    def dismiss(self) -> None:
+        """Send all readers to other replicas: this process is about to go."""
+        self._dismissed = True
+        for mirror in self._mirrors.values():
+            mirror.log.dismiss()
 
     async def last_seq(self, turn: Turn) -> int:
         """Return the seq of the newest event of a turn that runs elsewhere, as far as it is known."""
@@ -126,7 +135,7 @@ class Mirrors:
             return
         for turn_id in silent:
             mirror, row = self._mirrors.get(turn_id), rows.get(turn_id)
-            if mirror is None:
+            if mirror is None or self._dismissed:
                 continue
             mirror.heard, mirror.ended = time.monotonic(), False
             if row is None:

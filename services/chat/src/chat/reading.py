@@ -76,10 +76,16 @@ async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = Tru
                 yield Ended(log.turn.last_seq, log.turn)
                 return
             elif log.state != "open":
-                yield Broken("interrupted", "finish_pending" if log.state == "pending" else "upstream_error")
+                yield _broken(log)
                 return
             elif not await log.changed(quiet):
                 yield Quiet()
+
+
+def _broken(log: TurnLog) -> Broken:
+    if log.state == "dismissed":
+        return Broken("draining")
+    return Broken("interrupted", "finish_pending" if log.state == "pending" else "upstream_error")
 
 
 async def from_row(turn: Turn, after: int) -> AsyncGenerator[Step, None]:

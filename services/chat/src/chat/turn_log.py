@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from chat.domain import FIRST_SEQ, Entry, Turn
 
-LogState = Literal["open", "pending", "ended", "abandoned"]
+LogState = Literal["open", "pending", "ended", "abandoned", "dismissed"]
 
 
 class TurnLog:
@@ -23,7 +23,8 @@ class TurnLog:
         self.shown = 0
         """How many entries readers may see."""
         self.state: LogState = "open"
-        """``pending``: the row of a whole answer cannot be written for a while; ``abandoned``: it is another's now."""
+        """``pending``: the row of a whole answer cannot be written for a while; ``abandoned``: it is another's now;
+        ``dismissed``: this process, which only mirrors the log, is about to go."""
         self.readers = 0
         self._changed: asyncio.Future[None] | None = None
 
@@ -47,6 +48,11 @@ class TurnLog:
     def abandon(self) -> None:
         """Close the log without an end: this process no longer decides about the turn."""
         self.state = "abandoned"
+        self._wake()
+
+    def dismiss(self) -> None:
+        """Send the readers of a mirrored log to another replica."""
+        self.state = "dismissed"
         self._wake()
 
     def wait_for_store(self) -> None:

@@ -262,6 +262,12 @@ async def test_a_cursor_beyond_a_lost_log_still_ends() -> None:
     assert [step async for step in from_row(ended, 40)] == [Ended(3, ended)]
 
 
+async def test_readers_of_a_mirror_are_sent_away_at_a_drain() -> None:
+    log = TurnLog(make_turn())
+    log.dismiss()
+    assert [step async for step in from_log(log, 1, quiet=1)] == [Broken("draining")]
+
+
 async def test_readers_of_an_end_that_cannot_be_stored_are_sent_away() -> None:
     log = TurnLog(make_turn())
     log.wait_for_store()

@@ -1,6 +1,7 @@
 """Turns in Postgres: admitted in one statement, finished in one statement."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,8 @@ from parley.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 ATTEMPTS = 3
+LONGEST_RETRYING = 1.0
+"""Seconds after which a database that hangs is not asked again: the client waits."""
 Hint = Callable[[], None]
 
 
@@ -119,11 +122,12 @@ class PostgresTurns:
 
     async def _decide(self, query: str, values: tuple[Any, ...]) -> Any:
         """Run a statement again after a conflict, or a commit nobody told us of: both statements bear it."""
+        began = time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._fetchrow(query, *values)
             except (*CONFLICTS, DependencyUnavailable):
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or time.monotonic() - began > LONGEST_RETRYING:
                     raise
         return None
 
