@@ -55,7 +55,7 @@ async def talks_to_the_broker(stack: SeparateStack, infrastructure: Infrastructu
         transport = connection.transport
         assert transport is not None
         properties = transport.connection.server_properties
-        print(f"broker: {properties['product']} {properties['version']}")
+        print(f"broker: {properties['product']!r} {properties['version']!r}")
     for replica in [*stack.auth, *stack.chat, *stack.history, *stack.workers]:
         dependencies = (await replica.status())["dependencies"]
         assert isinstance(dependencies, list)

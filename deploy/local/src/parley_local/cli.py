@@ -1,18 +1,26 @@
-"""The `parley` command. Services and tools add their own through the entry points `parley.commands`."""
+"""The `parley` command. Services add their own through the entry points `parley.commands`.
+
+Such an entry point is a function that takes the arguments and returns the exit status. When a stack runs in the data
+folder, the function finds that stack's settings in its environment.
+"""
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from parley.settings import SettingsError, load
-from parley_local import checks
+from parley_local import checks, connections
 from parley_local.ports import Ports
 from parley_local.settings import LocalSettings
 
 COMMANDS = "parley.commands"
+HELP = {
+    "auth": "Administrators, password resets, key rotation.",
+    "verify": "Compare what was accepted with what is stored.",
+}
 PortOption = Annotated[int, typer.Option(help="The gateway's port; auth, chat and history take the next three.")]
 AdminPortOption = Annotated[int, typer.Option(help="The gateway's admin port; the others take the next three.")]
 FolderOption = Annotated[Path | None, typer.Option(help="Where data is kept (.parley).")]
@@ -29,8 +37,22 @@ def build() -> typer.Typer:
     cli.command()(run)
     cli.command()(doctor)
     for entry in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
-        cli.add_typer(entry.load(), name=entry.name)
+        _add(cli, entry)
     return cli
+
+
+def _add(cli: typer.Typer, entry: EntryPoint) -> None:
+    @cli.command(
+        entry.name,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        help=HELP.get(entry.name, f"See: parley {entry.name} --help"),
+    )
+    def command(context: typer.Context) -> None:
+        connections.use(_settings(None).data_dir)
+        sys.exit(entry.load()(context.args))
+
+    del command
 
 
 def app() -> None:

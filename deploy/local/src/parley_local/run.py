@@ -10,7 +10,7 @@ from parley.embedded.errors import EmbeddedError
 from parley.embedded.server import make_private
 from parley.errors import ParleyError
 from parley.settings import SettingsError
-from parley_local import checks, lock
+from parley_local import checks, connections, lock
 from parley_local.backends import has_provider, open_backends
 from parley_local.console import Console
 from parley_local.demo import demo_login
@@ -52,6 +52,7 @@ async def _run(settings: LocalSettings, folder: Path, ports: Ports) -> None:
     console.say("Starting Parley …")
     async with open_backends(settings, folder, console) as backends:
         plan = Plan(folder, ports, backends, _public_url(settings, ports))
+        connections.keep(folder, plan.environment())
         login = demo_login(folder)
         async with open_stack(plan, login):
             model = "your provider" if has_provider(settings) else DISPLAY_NAME

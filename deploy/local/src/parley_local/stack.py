@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import auth.main
+import auth.service.erasures
 import auth.settings
 import auth.wiring
+import chat.handlers
 import chat.main
 import chat.settings
 import chat.wiring
 import gateway.main
 import gateway.settings
+import history.handlers
 import history.main
 import history.settings
 import history.wiring
@@ -32,7 +35,7 @@ from parley_local.ports import HOST, Ports
 
 POOL_SIZE = 8
 """Postgres connections of each service: one process needs few."""
-QUEUES = ("history.turns",)
+QUEUES = (history.handlers.QUEUE, chat.handlers.QUEUE, auth.service.erasures.QUEUE)
 """Queues whose consumer must be there before an event counts as published."""
 
 
@@ -69,6 +72,18 @@ class Plan:
             "admin_port": self.ports.admin(service),
             "drain_delay": 0,
             "redis_url": self.backends.redis_url,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings with which a command reaches this stack."""
+        urls = {f"{name.upper()}_DATABASE_URL": url for name, url in self.backends.database_urls.items()}
+        return urls | {
+            "REDIS_URL": self.backends.redis_url,
+            "PUBLIC_URL": self.public_url,
+            "AUTH_URL": self.ports.url("auth"),
+            "HISTORY_URL": self.ports.url("history"),
+            "AUTH_SECRET_KEY": encryption_key(self.folder),
+            "INTERNAL_CLIENT_SECRET": internal_secrets(self.folder)["chat"],
         }
 
     def stored(self, service: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.adapters.evidence import PostgresEvidence
 from chat.adapters.forgetting import PostgresForgetting
 from chat.adapters.history import HistoryMessages, HistoryOwners
 from chat.adapters.ledger import PostgresLedger
@@ -30,12 +31,14 @@ from chat.runner import Answers
 from chat.service import ChatService
 from chat.settings import ChatSettings
 from chat.turns import Supervisor
+from chat.verification import Report, verify
 from parley import times
 from parley.backing import open_backing
 from parley.bus.ports import Bus
 from parley.http import open_client
 from parley.identity import Verifier
 from parley.limits import open_limiter
+from parley.postgres import open_pool
 from parley.redis import open_redis
 from parley.runtime import Runtime
 from parley.service_tokens import ServiceTokens
@@ -149,3 +152,13 @@ async def open_answers(settings: ChatSettings) -> AsyncIterator[Answers]:
             return OpenAIProvider(session, model.target, first_byte=timeout)
 
         yield Retrying(provider_of, Breakers(), max_retries=settings.openai_max_retries)
+
+
+async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) -> Report:
+    """Compare chat's turns with history's, beside a running chat (see ``chat.verification``)."""
+    async with contextlib.AsyncExitStack() as stack:
+        dsn = settings.database_url.get_secret_value()
+        pool = await stack.enter_async_context(open_pool(dsn, size=2, application="parley-verify"))
+        history, _ = await stack.enter_async_context(open_history(settings))
+        evidence = PostgresEvidence(PostgresTurns(pool, lambda: None))
+        return await verify(evidence, history, settle=settle, repair=repair)

@@ -129,7 +129,7 @@ class Replica:
         """Choose free ports; nothing is started yet."""
         self.name, self.port, self.admin_port = name, free_port(), free_port()
         self._folder = folder / name
-        self._command, self._settings = command, settings
+        self._command, self.settings = command, settings
         self._child: ChildProcess | None = None
 
     @property
@@ -156,7 +156,7 @@ class Replica:
             name=self.name,
             arguments=[command_path(self._command)],
             folder=self._folder,
-            environment=environment(**ports, **self._settings),
+            environment=environment(**ports, **self.settings),
         )
         self._child = ChildProcess(command)
         await self._child.start()
@@ -169,7 +169,7 @@ class Replica:
 
     def twin(self, name: str, **settings: str) -> "Replica":
         """Return another replica of the same service, with some settings of its own; not started."""
-        return Replica(name, self._command, self._folder.parent, {**self._settings, **settings})
+        return Replica(name, self._command, self._folder.parent, {**self.settings, **settings})
 
     async def status(self) -> dict[str, object]:
         """Return what the admin port says of the process's dependencies."""
@@ -207,6 +207,7 @@ class SeparateStack:
         self.folder, self._infrastructure, self._replicas = folder, infrastructure, replicas
         self._provider_url, self._settings = provider_url, dict(settings or {})
         self._turn = 0
+        self.database_urls: dict[str, str] = {}
         self.auth: list[Replica] = []
         self.chat: list[Replica] = []
         self.history: list[Replica] = []
@@ -230,7 +231,7 @@ class SeparateStack:
 
     async def start(self) -> None:
         """Make databases and secrets, then start: whoever needs another starts after it."""
-        urls = await self._make_databases()
+        urls = self.database_urls = await self._make_databases()
         clients = {name: secrets.token_urlsafe(32) for name in ("gateway", "chat", "history")}
         common = self._common()
         own = {name: self._secrets(name, urls, clients) for name in ("auth", "chat", "history", "gateway")}
@@ -251,6 +252,10 @@ class SeparateStack:
         self.gateways = self._make("gateway", {**common, **own["gateway"], **addresses, **upstreams})
         for group in (self.auth, [*self.history, *self.workers], self.chat, self.gateways):
             await asyncio.gather(*(replica.start() for replica in group))
+
+    def settings_of(self, service: str) -> Mapping[str, str]:
+        """Return the settings of a service's first replica, for a command beside it."""
+        return getattr(self, service)[0].settings  # type: ignore[no-any-return]
 
     async def stop(self) -> None:
         """Stop everything, whoever needs another first."""

@@ -12,6 +12,7 @@ import httpx2
 from chat.domain import Exchange
 from chat.errors import HistoryUnavailable
 from chat.ports import Owner, Redo
+from chat.verification import Stored
 from parley.errors import DependencyUnavailable
 from parley.service_tokens import ServiceTokens
 
@@ -39,17 +40,27 @@ class HistoryOwners:
 
     async def known(self, turn_ids: list[UUID]) -> set[UUID]:
         """Return which of at most 1,000 turns history has stored; raises HistoryUnavailable."""
+        answer = await self._ask("/internal/turns/known", turn_ids)
+        return {UUID(turn_id) for turn_id in answer["known"]}
+
+    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, Stored]:
+        """Return what history has stored of at most 1,000 turns; raises HistoryUnavailable."""
+        answer = await self._ask("/internal/turns/digests", turn_ids)
+        return {UUID(turn_id): Stored(**found) for turn_id, found in answer["digests"].items()}
+
+    async def _ask(self, path: str, turn_ids: list[UUID]) -> dict[str, Any]:
         with _translated():
             token = await self._tokens.get()
             response = await self._client.post(
-                "/internal/turns/known",
+                path,
                 json={"turn_ids": [str(turn_id) for turn_id in turn_ids]},
                 headers={"Authorization": f"Bearer {token}"},
             )
             if response.status_code == httpx2.codes.UNAUTHORIZED:
                 self._tokens.forget()
             response.raise_for_status()
-            return {UUID(turn_id) for turn_id in response.json()["known"]}
+            answer: dict[str, Any] = response.json()
+            return answer
 
 
 class HistoryMessages:

@@ -1,0 +1,86 @@
+"""Accepted and stored turns are compared by status and digest."""
+
+from uuid import UUID
+
+from chat.verification import Accepted, Report, Stored, verify
+from parley.ids import new_id
+
+
+class Ledger:
+    """Chat's side, in memory."""
+
+    def __init__(self, *turns: Accepted, double: tuple[UUID, ...] = (), overdue: tuple[UUID, ...] = ()) -> None:
+        self.turns = sorted(turns, key=lambda turn: turn.turn_id)
+        self.double, self.overdue = list(double), list(overdue)
+        self.again: list[UUID] = []
+
+    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[Accepted]:
+        return [turn for turn in self.turns if after is None or turn.turn_id > after][:limit]
+
+    async def unfinished(self, *, overdue: float) -> list[UUID]:
+        return self.overdue
+
+    async def ended_twice(self) -> list[UUID]:
+        return self.double
+
+    async def publish_again(self, turn_ids: list[UUID]) -> int:
+        self.again += turn_ids
+        return len(turn_ids)
+
+
+class Shelf:
+    """History's side, in memory."""
+
+    def __init__(self, **stored: Stored) -> None:
+        self.stored = {UUID(turn_id): found for turn_id, found in stored.items()}
+
+    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, Stored]:
+        return {turn_id: self.stored[turn_id] for turn_id in turn_ids if turn_id in self.stored}
+
+
+def turn(digest: str = "d", *, sent: bool = True, has_event: bool = True, confirmed: bool = False) -> Accepted:
+    return Accepted(new_id(), "completed", digest, confirmed, has_event, sent)
+
+
+async def compared(ledger: Ledger, shelf: Shelf, *, repair: bool = False) -> Report:
+    return await verify(ledger, shelf, settle=0, repair=repair)
+
+
+async def test_turns_that_agree_are_only_counted() -> None:
+    kept = turn()
+    report = await compared(Ledger(kept), Shelf(**{str(kept.turn_id): Stored("completed", "d")}))
+    assert (report.compared, report.findings) == (1, [])
+
+
+async def test_a_turn_that_history_lacks_is_missing_once_its_event_was_sent() -> None:
+    lost, late = turn(), turn(sent=False)
+    report = await compared(Ledger(lost, late), Shelf())
+    assert report.of("missing") == [lost.turn_id]
+    assert report.waiting == 1
+
+
+async def test_another_text_or_another_status_is_altered() -> None:
+    text, status = turn(), turn()
+    shelf = Shelf(**{str(text.turn_id): Stored("completed", "other"), str(status.turn_id): Stored("incomplete", "d")})
+    report = await compared(Ledger(text, status), shelf)
+    assert set(report.of("altered")) == {text.turn_id, status.turn_id}
+
+
+async def test_a_turn_without_a_terminal_event_is_unpublished() -> None:
+    silent = turn(has_event=False, sent=False)
+    report = await compared(Ledger(silent), Shelf())
+    assert report.of("unpublished") == [silent.turn_id]
+
+
+async def test_two_terminal_events_and_a_turn_without_end_are_found() -> None:
+    double, overdue = new_id(), new_id()
+    report = await compared(Ledger(double=(double,), overdue=(overdue,)), Shelf())
+    assert (report.of("double"), report.of("unfinished")) == ([double], [overdue])
+
+
+async def test_repair_publishes_again_what_is_missing_or_altered_and_nothing_else() -> None:
+    lost, fine = turn(), turn()
+    ledger = Ledger(lost, fine, double=(new_id(),))
+    report = await compared(ledger, Shelf(**{str(fine.turn_id): Stored("completed", "d")}), repair=True)
+    assert ledger.again == [lost.turn_id]
+    assert report.repaired == 1

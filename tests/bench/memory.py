@@ -1,0 +1,62 @@
+"""What each service costs when it is run alone and idle: resident memory, and the time its import takes."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fake_provider.server import FakeProvider
+from parley.testing.backends import Backends
+from parley.testing.stacks import Infrastructure, SeparateStack
+
+MUST_MB, MUST_IMPORT_S = 100, 1.5
+SETTLE_SECONDS = 5
+MODULES = {
+    "auth": "auth.cli",
+    "chat": "chat.main",
+    "history": "history.main",
+    "worker": "history.worker",
+    "gateway": "gateway.main",
+}
+
+
+def resident_mb(pid: int) -> float:
+    """Return a process's resident memory in MB (10^6 bytes)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024 / 1e6
+
+
+def import_seconds(module: str) -> float:
+    """Return the best of three times that importing a module takes in a new process."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+async def measure() -> bool:
+    """Print a line for each service; returns whether all are within the limits."""
+    good = True
+    async with Backends() as backends, FakeProvider() as provider:
+        infrastructure = Infrastructure(
+            await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
+        )
+        with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+            async with SeparateStack(Path(folder), infrastructure, provider.base_url) as stack:
+                await asyncio.sleep(SETTLE_SECONDS)
+                for replica in stack.everything:
+                    name = replica.name.partition("-")[0]
+                    memory, seconds = resident_mb(replica.child.pid), import_seconds(MODULES[name])
+                    good = good and memory <= MUST_MB and seconds <= MUST_IMPORT_S
+                    print(
+                        f"{name:<10} {memory:6.1f} MB (must {MUST_MB})   import {seconds:4.2f} s (must {MUST_IMPORT_S})"
+                    )
+    return good
+
+
+if __name__ == "__main__":
+    sys.exit(0 if asyncio.run(measure()) else 1)

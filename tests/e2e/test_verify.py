@@ -1,0 +1,61 @@
+"""`parley verify` on a running system: one turn deleted, one doubled, one altered, all found, and mended."""
+
+import asyncpg
+import pytest
+
+from parley.embedded.process import run_tool
+from parley.ids import new_id
+from parley.testing import eventually
+from parley.testing.client import open_http, register
+from parley.testing.stacks import SeparateStack, command_path, environment
+
+pytestmark = pytest.mark.e2e
+
+
+async def verify(stack: SeparateStack, *arguments: str) -> tuple[int, str]:
+    return await run_tool(
+        command_path("parley"),
+        "verify",
+        *("--settle", "0", *arguments),
+        seconds=60,
+        environment=environment(**stack.settings_of("chat")),
+    )
+
+
+async def test_what_was_deleted_doubled_and_altered_is_found_and_repaired(separate: SeparateStack) -> None:
+    async with open_http(separate.url) as http:
+        user = await register(http)
+        turns = [(await user.chat(f"turn {i} [[fake tokens=3]]"))["turn_id"] for i in range(4)]
+
+    async def agrees() -> bool:
+        status, output = await verify(separate)
+        return status == 0 and " 0 wrong" in output
+
+    await eventually(agrees, within=20)
+
+    history = await asyncpg.connect(separate.database_urls["history"])
+    await history.execute("DELETE FROM messages WHERE id = $1::uuid", turns[0])
+    await history.execute("UPDATE messages SET content = 'changed' WHERE id = $1::uuid", turns[1])
+    await history.close()
+    chat = await asyncpg.connect(separate.database_urls["chat"])
+    await chat.execute(
+        "INSERT INTO outbox (id, name, subject, partition_key, sequence, data, sent_at) "
+        "SELECT $2, name, subject, 'double', 1, data, now() FROM outbox "
+        "WHERE name = 'conversation.turn.completed' AND data ->> 'turn_id' = $1",
+        turns[2],
+        new_id(),
+    )
+    await chat.close()
+
+    status, output = await verify(separate, "--repair")
+    assert status == 1
+    assert {f"missing {turns[0]}", f"altered {turns[1]}", f"double {turns[2]}"} <= set(output.splitlines())
+
+    async def only_the_double_is_left() -> bool:
+        _, found = await verify(separate)
+        return f"double {turns[2]}" in found and " 1 wrong" in found
+
+    await eventually(only_the_double_is_left, within=20)
+    chat = await asyncpg.connect(separate.database_urls["chat"])
+    await chat.execute("DELETE FROM outbox WHERE partition_key = 'double'")
+    await chat.close()
