@@ -17,7 +17,9 @@ def chunk(**delta: object) -> str:
     return orjson.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).decode()
 
 
-@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n")), max_size=5), st.integers(1, 7))
+@given(
+    st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\n")), max_size=5), st.integers(1, 7)
+)
 def test_events_are_the_same_however_the_bytes_are_cut(texts: list[str], size: int) -> None:
     stream = b"".join(b"data: " + text.encode() + b"\r\n\r\n" for text in texts if text)
     parser, found = EventParser(), []
