@@ -63,6 +63,9 @@ class Address:
 
     def failed(self, now: float) -> bool:
         """Note a failure; returns True when this ejects the address."""
+        # One crash breaks many requests: only what was sent since the last ejection makes the next one longer.
+        if now < self.ejected_until:
+            return False
         self.failures += 1
         if self.failures < FAILURES and not self.probing:
             return False
@@ -109,8 +112,6 @@ class Pool:
             self.leave(address)
             if isinstance(error, Unreachable):
                 self.note_failure(address, error)
-            else:
-                address.probing = False
             raise
 
     def release(self, address: Address, connection: Connection) -> None:
@@ -163,10 +164,13 @@ class Pool:
         candidates = self.addresses
         if len(candidates) == 1:
             first = candidates[0]
-            if first.ejected_until and not first.available(now):
+            if now < first.ejected_until:
                 raise UpstreamUnavailable
         else:
-            candidates = [a for a in candidates if a.available(now)]
+            # A probe may be an answer that takes a minute: with nobody else to ask, nobody waits for it.
+            candidates = [a for a in candidates if a.available(now)] or [
+                a for a in candidates if now >= a.ejected_until
+            ]
             if not candidates:
                 raise UpstreamUnavailable
             if avoid and len(candidates) > 1:
@@ -208,6 +212,8 @@ class Pool:
     def leave(self, address: Address) -> None:
         """Count a request as done, and let the next that waits go on."""
         address.active -= 1
+        # It may have been the probe, given up by its client: the next request is one then.
+        address.probing = False
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

@@ -9,7 +9,7 @@ from gateway import compression
 from gateway.cors import Cors
 from gateway.plans import Plan, load_plans
 from gateway.settings import GatewaySettings
-from gateway.upstream import FAILURES, Pool, PoolLimits, RetryBudget, parse_address
+from gateway.upstream import FAILURES, FIRST_EJECTION, Pool, PoolLimits, RetryBudget, parse_address
 from parley.settings import SettingsError, load
 
 
@@ -108,6 +108,30 @@ def test_an_ejected_address_gets_one_probe_and_longer_pauses() -> None:
     assert not address.available(100 + first)
     assert address.failed(200)
     assert address.ejected_until - 200 > first
+
+
+def test_one_crash_with_many_open_requests_is_one_ejection() -> None:
+    address = parse_address("http://localhost:1", setting="X")
+    assert sum(address.failed(100) for _ in range(50)) == 1
+    assert address.ejected_until < 100 + 2 * FIRST_EJECTION
+
+
+def test_with_nobody_else_to_ask_no_request_waits_for_a_slow_probe() -> None:
+    one, two = (parse_address(f"http://localhost:{port}", setting="X") for port in (1, 2))
+    for addresses in ([one], [one, two]):
+        pool = Pool("chat", addresses, PoolLimits())
+        for address in addresses:
+            address.ejections, address.ejected_until, address.probing = 1, 0.1, True
+        assert pool.choose() in addresses
+
+
+def test_a_probe_that_its_client_gave_up_makes_room_for_the_next() -> None:
+    one, two = (parse_address(f"http://localhost:{port}", setting="X") for port in (1, 2))
+    pool = Pool("chat", [one, two], PoolLimits())
+    one.ejections, one.ejected_until, one.probing, one.active, two.active = 1, 0.1, True, 1, 9
+    assert pool.choose() is two
+    pool.leave(one)
+    assert pool.choose() is one
 
 
 def test_of_two_addresses_the_less_loaded_is_asked() -> None:
