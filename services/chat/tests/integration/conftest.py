@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx2
@@ -18,7 +18,6 @@ from fastapi.responses import JSONResponse
 from chat.main import create_app
 from chat.settings import ChatSettings
 from chat.wiring import Wired, wire
-from fake_provider.server import FakeProvider
 from parley import migrations
 from parley.bus.memory import MemoryBus
 from parley.embedded.process import ChildProcess, Command
@@ -31,6 +30,9 @@ from parley.settings import ServiceSettings, load
 from parley.testing.backends import Backends
 from parley.testing.stacks import answers, environment
 from parley.testing.tokens import ALL_SCOPES, TestIssuer
+
+if TYPE_CHECKING:
+    from fake_provider.server import FakeProvider
 
 
 @dataclasses.dataclass
@@ -219,7 +221,9 @@ def issuer() -> TestIssuer:
 
 
 @pytest.fixture(scope="session")
-async def provider() -> AsyncIterator[FakeProvider]:
+async def provider() -> "AsyncIterator[FakeProvider]":
+    from fake_provider.server import FakeProvider
+
     async with FakeProvider() as found:
         yield found
 
@@ -242,7 +246,7 @@ async def new_database(backends: Backends) -> Callable[[], Awaitable[str]]:
 
 @pytest.fixture(scope="session")
 async def open_replica(
-    backends: Backends, issuer: TestIssuer, provider: FakeProvider, history: StubHistory
+    backends: Backends, issuer: TestIssuer, provider: "FakeProvider", history: StubHistory
 ) -> OpenReplica:
     """Open a chat on a database, its settings changed as a test likes."""
 
@@ -295,7 +299,7 @@ async def replica(
 
 @pytest.fixture(scope="session")
 async def spawn(
-    backends: Backends, issuer: TestIssuer, provider: FakeProvider, history: StubHistory, tmp_path_factory: Any
+    backends: Backends, issuer: TestIssuer, provider: "FakeProvider", history: StubHistory, tmp_path_factory: Any
 ) -> Callable[..., contextlib.AbstractAsyncContextManager[ChatProcess]]:
     """Start a chat as a process of its own, its settings changed as a test likes."""
 

@@ -1,5 +1,4 @@
 """Lease, copy and log, on stores that tests can break."""
-# ruff: noqa: ARG002 - the fakes take what the ports are given
 
 import asyncio
 from collections.abc import Collection, Sequence
