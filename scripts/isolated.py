@@ -30,6 +30,20 @@ def load(name):
 load(sys.argv[1])
 """
 
+MAKE_A_SERVER = """
+import importlib, sys
+from pydantic import SecretStr
+from parley import server
+
+name = sys.argv[1]
+kinds = vars(importlib.import_module(name + ".settings")).values()
+kind = next(k for k in kinds if isinstance(k, type) and getattr(k, "service", None) == name)
+secret = SecretStr("00" * 32)
+settings = kind.model_construct(database_url=secret, redis_url=secret, auth_secret_key=secret)
+app = importlib.import_module(name + ".main").create_app(settings)
+server.make_server(app, settings).config.load()
+"""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -127,7 +141,7 @@ def run_unit_tests(environment: Environment, member: Member) -> str:
         [
             *(environment.python, "-m", "pytest", ROOT / member.folder / "tests"),
             *("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider"),
-            *("-q", "-W", "error", "-m", "not integration and not e2e"),
+            *("-q", "-W", "error", "-m", "not integration and not e2e and not chaos"),
         ],
     )
     return output.strip().rpartition("\n")[2].strip("= ")
@@ -146,6 +160,8 @@ def check(member: Member) -> Outcome:
             seconds = import_seconds(environment, member)
             if seconds > IMPORT_LIMIT_SECONDS:
                 return Outcome(member, seconds, tests, f"import takes more than {IMPORT_LIMIT_SECONDS} s")
+            if member.folder.startswith("services/"):
+                environment.run("server", [environment.python, "-W", "error", "-c", MAKE_A_SERVER, member.module])
             environment.install_pins("testing")
             if "libs/common" not in member.sources:
                 environment.install_sources(["libs/common"])

@@ -41,7 +41,7 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
         port=settings.port,
         loop="none",
         http=getattr(app, "http_protocol", "httptools"),
-        ws="websockets-sansio",
+        ws="websockets-sansio" if settings.speaks_websocket else "none",
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -28,6 +28,8 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True)
     service: ClassVar[str] = "service"
+    speaks_websocket: ClassVar[bool] = False
+    """Whether the service's server needs the package `websockets`."""
 
     environment: Literal["production", "development"] = Field(
         "production", description="`development` allows settings that are unsafe on a network."

@@ -16,6 +16,7 @@ class ChatSettings(DataSettings):
 
     model_config = SettingsConfigDict(protected_namespaces=())
     service: ClassVar[str] = "chat"
+    speaks_websocket: ClassVar[bool] = True
 
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9002, ge=0, le=65535, description="The admin port; 0 takes a free one.")

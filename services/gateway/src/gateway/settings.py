@@ -15,6 +15,7 @@ class GatewaySettings(ServiceSettings):
     """Settings of the gateway."""
 
     service: ClassVar[str] = "gateway"
+    speaks_websocket: ClassVar[bool] = True
 
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9000, ge=0, le=65535, description="The admin port; 0 takes a free one.")
