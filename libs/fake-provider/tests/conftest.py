@@ -7,6 +7,7 @@ import httpx2
 import openai
 import orjson
 import pytest
+
 from fake_provider.server import FakeProvider
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import httpx2
 import openai
 import pytest
+
 from fake_provider.server import FakeProvider
 
 Ask = Callable[..., Awaitable[httpx2.Response]]

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import httpx2
 import pytest
+from starlette.types import Message
+
 from fake_provider.app import create_app
 from fake_provider.journal import Journal
 from fake_provider.server import FakeProvider
-from starlette.types import Message
 
 Ask = Callable[..., Awaitable[httpx2.Response]]
 OpenCall = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]

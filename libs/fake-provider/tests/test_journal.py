@@ -2,6 +2,7 @@
 
 import orjson
 import pytest
+
 from fake_provider.journal import Journal, redacted
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
 from fake_provider.knobs import Knobs
 from fake_provider.main import build_parser, main
 from fake_provider.server import FakeProvider

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
 import auth.settings
 import chat.settings
 import gateway.settings
 import history.settings
-from pydantic import SecretStr
-from pydantic.fields import FieldInfo
-
 from parley.settings import ServiceSettings, names
 from parley_local.settings import LocalSettings
 

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import chat.main
 from pydantic import SecretStr
 
 import auth.main
 import auth.settings
+import chat.main
 import chat.settings
 import history.main
 import history.settings
