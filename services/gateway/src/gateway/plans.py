@@ -1,20 +1,14 @@
 """Plans: how much a user may ask for, from the operator's file and the token's claim."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
-import structlog
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.settings import GatewaySettings
+from parley import plans
 from parley.limits import Limit
 from parley.settings import SettingsError
 
-log = structlog.get_logger()
-
-DEFAULT = "default"
 DAY = 86_400
 
 
@@ -37,23 +31,7 @@ class Plan(BaseModel):
         return (minute, Limit("user-day", user, self.requests_per_day, DAY, self.requests_per_day, strict))
 
 
-class Plans:
-    """All plans by name; an unknown one is the default, logged once."""
-
-    def __init__(self, plans: Mapping[str, Plan]) -> None:
-        """Take the plans, the default among them."""
-        self._plans = dict(plans)
-        self._unknown: set[str] = set()
-
-    def find(self, name: str) -> Plan:
-        """Return the plan of that name, or the default."""
-        plan = self._plans.get(name)
-        if plan is not None:
-            return plan
-        if len(self._unknown) < 100 and name not in self._unknown:  # noqa: PLR2004 - bounds what is remembered
-            self._unknown.add(name)
-            log.warning("unknown plan", plan=name[:64])
-        return self._plans[DEFAULT]
+Plans: TypeAlias = plans.Plans[Plan]
 
 
 def load_plans(settings: GatewaySettings) -> Plans:
@@ -64,29 +42,10 @@ def load_plans(settings: GatewaySettings) -> Plans:
         burst=settings.rate_limit_burst,
         streams=settings.streams_per_user,
     )
-    found = _read(settings.plans_file) if settings.plans_file else {}
-    plans = {DEFAULT: default, **{name: _plan(name, members) for name, members in found.items()}}
-    for name, plan in plans.items():
+    found = plans.read_plans(settings.plans_file, default)
+    for name, plan in found.by_name.items():
         try:
             plan.limits("user")
         except ValueError as error:
             raise SettingsError(f"plan {name}: {error}") from None
-    return Plans(plans)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"PLANS_FILE: cannot be read ({type(error).__name__})") from None
-    if not isinstance(found, dict):
-        raise SettingsError("PLANS_FILE: must name plans, each with its members")
     return found
-
-
-def _plan(name: str, members: Any) -> Plan:
-    try:
-        return Plan.model_validate(members)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        raise SettingsError(f"PLANS_FILE: {name}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

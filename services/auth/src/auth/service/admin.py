@@ -38,7 +38,7 @@ class Admin:
         self, user_id: str, *, status: Status | None, plan: str | None, scopes: list[str] | None, origin: Origin
     ) -> User:
         """Change an account; raises NotFound, LastAdmin, or ValidationFailed for an unknown plan."""
-        if plan is not None and plan not in self._plans.names:
+        if plan is not None and plan not in self._plans.by_name:
             raise ValidationFailed([FieldError("/plan", "unknown_plan", "There is no such plan.")])
         user = await self.find(user_id)
         changed = await self._users.administer(

@@ -1,0 +1,51 @@
+"""Plans from the operator's file."""
+
+from pathlib import Path
+
+import pytest
+from parley.plans import read_plans
+from parley.settings import SettingsError
+from pydantic import BaseModel, Field
+
+pytest.importorskip("yaml")
+
+
+class Plan(BaseModel):
+    burst: int = Field(10, ge=1)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "plans.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_file_everybody_has_the_default() -> None:
+    assert read_plans(None, Plan()).find("team").burst == 10
+
+
+def test_a_plan_of_the_file_is_found_and_an_unknown_one_is_the_files_default(tmp_path: Path) -> None:
+    plans = read_plans(write(tmp_path, "default: {burst: 5}\nteam: {burst: 50, models: ['*']}"), Plan())
+    assert [plans.find(name).burst for name in ("team", "default", "gone")] == [50, 5, 5]
+    assert plans.effective("gone") == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("team: {burst: 0}", "burst"),
+        ("- a list", "must name plans"),
+        ("team: 7", "PLANS_FILE"),
+        ("1: {}", "must name plans"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as error:
+        read_plans(write(tmp_path, text), Plan())
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_plans(tmp_path / "none.yaml", Plan())
