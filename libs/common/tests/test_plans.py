@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, Field
+
 from parley.plans import read_plans
 from parley.settings import SettingsError
-from pydantic import BaseModel, Field
 
 pytest.importorskip("yaml")
 

@@ -18,11 +18,16 @@ WITH confirmed AS (
     RETURNING started_event_id, ended_event_id
 )
 UPDATE outbox AS o SET confirmed_at = now() FROM confirmed AS c WHERE o.id IN (c.started_event_id, c.ended_event_id)"""
+# What waits in a long queue is not lost: each time an event is sent again only when it was out for twice as long, up to
+# a bound. Replicas that compare at once leave each other's rows alone.
 _REPUBLISH = """
-UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL
-FROM turns AS t
-WHERE t.id = ANY ($1::uuid[]) AND o.id IN (t.started_event_id, t.ended_event_id)
-  AND o.sent_at < now() - make_interval(secs => $2)
+WITH lost AS (
+    SELECT o.id FROM outbox AS o JOIN turns AS t ON o.id IN (t.started_event_id, t.ended_event_id)
+    WHERE t.id = ANY ($1::uuid[])
+      AND o.sent_at < now() - make_interval(secs => least(greatest($2, extract(epoch FROM o.sent_at - o.time)), 16 * $2))
+    FOR UPDATE OF o SKIP LOCKED
+)
+UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL FROM lost AS l WHERE o.id = l.id
 RETURNING o.id"""
 _PURGE_TURNS = """
 WITH old AS (
