@@ -1,5 +1,6 @@
 """History has it: confirmed and later purged. History lacks it: published again, never purged."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -40,6 +41,27 @@ async def test_what_history_lacks_is_published_again_in_order(hasty: Any) -> Non
     await eventually(lambda: _all_sent(hasty))
     await _listen(hasty, heard, lost["turn_id"])
     assert heard == ["conversation.turn.started", "conversation.turn.completed"]
+
+
+@pytest.mark.parametrize(("sent", "again"), [(25, False), (35, True)])
+async def test_what_may_still_wait_in_a_queue_is_sent_again_less_and_less_often(
+    hasty: Any, sent: int, again: bool
+) -> None:
+    hasty.wired.reconciler._settling = 10.0
+    body = (await hasty.person().chat("Queued [[fake tokens=1]]")).json()
+    await eventually(lambda: _all_sent(hasty))
+    await hasty.pool.execute("UPDATE turns SET finished_at = now() - interval '60 s'")
+    aged = (
+        "UPDATE outbox SET sent_at = $1, time = now() - interval '60 s', confirmed_at = NULL WHERE partition_key = $2"
+    )
+    moment = datetime.now(UTC) - timedelta(seconds=sent)
+    await hasty.pool.execute(aged, moment, body["conversation_id"])
+    await hasty.wired.reconciler.once()
+    await eventually(lambda: _all_sent(hasty))
+    last = await hasty.pool.fetchval(
+        "SELECT min(sent_at) FROM outbox WHERE partition_key = $1", body["conversation_id"]
+    )
+    assert (last > moment) is again
 
 
 async def test_without_history_nothing_is_confirmed_or_purged(hasty: Any, history: Any) -> None:

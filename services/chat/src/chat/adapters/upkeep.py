@@ -24,7 +24,8 @@ _REPUBLISH = """
 WITH lost AS (
     SELECT o.id FROM outbox AS o JOIN turns AS t ON o.id IN (t.started_event_id, t.ended_event_id)
     WHERE t.id = ANY ($1::uuid[])
-      AND o.sent_at < now() - make_interval(secs => least(greatest($2, extract(epoch FROM o.sent_at - o.time)), 16 * $2))
+      AND o.sent_at < now() - make_interval(
+          secs => least(greatest($2, extract(epoch FROM o.sent_at - o.time)), 16 * $2))
     FOR UPDATE OF o SKIP LOCKED
 )
 UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL FROM lost AS l WHERE o.id = l.id
