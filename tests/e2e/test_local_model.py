@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from parley.embedded.process import run_tool
 from parley.testing.client import Client, open_http
-from parley.testing.stacks import EmbeddedStack
+from parley.testing.stacks import EmbeddedStack, command_path, environment, free_ports
 
 pytestmark = pytest.mark.e2e
 
@@ -41,6 +42,22 @@ async def test_the_catalogue_names_the_local_model(demo: Client) -> None:
     models = (await demo.request("GET", "/api/v1/models")).json()
     assert models["default"] == "default"
     assert [(m["provider"], m["context_window"]) for m in models["data"]] == [("local", 8192)]
+
+
+async def test_a_model_that_cannot_start_is_one_line_and_no_answer_is_made_up(tmp_path: Path) -> None:
+    broken = tmp_path / "modules"
+    broken.mkdir()
+    (broken / "xllamacpp.py").write_text("raise ImportError('broken for this test')\n")
+    status, output = await run_tool(
+        command_path("parley"),
+        *("run", "--data-dir", str(tmp_path / "data"), "--port", str(free_ports()), "--admin-port", str(free_ports())),
+        seconds=60,
+        environment=environment(PYTHONPATH=str(broken)),
+    )
+    assert status == 1
+    [line] = [line for line in output.splitlines() if line.startswith("parley:")]
+    assert "Model ended at its start" in line
+    assert "OPENAI_BASE_URL" in line
 
 
 def secret_files(folder: Path) -> list[Path]:
