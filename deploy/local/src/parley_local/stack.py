@@ -161,11 +161,10 @@ async def open_stack(plan: Plan, login: Login) -> AsyncIterator[None]:
 async def _serving(service: Service) -> AsyncIterator[None]:
     task = asyncio.create_task(service.server.serve(), name=f"serve {service.settings.service}")
     try:
-        while not service.server.started:
-            if task.done():
-                task.result()
-                raise OSError(f"{service.settings.service} could not listen on port {service.settings.port}")
-            await asyncio.sleep(0.01)
+        await server.listening(service.server, task)
+        if task.done():
+            task.result()
+            raise OSError(f"{service.settings.service} could not listen on port {service.settings.port}")
         yield
     finally:
         await service.drain()

@@ -25,6 +25,10 @@ class Lifecycle:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def mark_starting(self) -> None:
+        """Not yet, after all."""
+        self.state = "starting"
+
     def mark_ready(self) -> None:
         """Everything is open: requests may come."""
         self.state = "ready"

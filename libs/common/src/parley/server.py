@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 LAST_WORDS = 5
 """Seconds between the end of the drain and the hard end of whatever is still open."""
+LISTEN_POLL = 0.01
 KEEP_ALIVE = 75
 """Seconds an idle connection stays open: longer than the pools of its callers keep theirs."""
 
@@ -74,6 +75,8 @@ async def serve(
     """
     stop = asyncio.Event()
     async with lifespan(app):
+        # Wired, but nobody listens yet: whoever asks /ready would be sent to a closed port.
+        lifecycle.mark_starting()
         server = make_server(app, settings)
 
         def on_signal() -> None:
@@ -86,10 +89,18 @@ async def serve(
         async with asyncio.TaskGroup() as group:
             running = group.create_task(server.serve(sockets))
             stopping = group.create_task(stop.wait())
+            await listening(server, running)
+            lifecycle.mark_ready()
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if not running.done():
                 await drain(server, lifecycle, settings)
+
+
+async def listening(server: uvicorn.Server, running: "asyncio.Task[None]") -> None:
+    """Wait until the server listens, or has ended."""
+    while not server.started and not running.done():
+        await asyncio.sleep(LISTEN_POLL)
 
 
 def main(

@@ -17,7 +17,6 @@ from parley.testing.faults import kill, resume, state_of, stop
 pytestmark = pytest.mark.integration
 
 RECOVERED_WITHIN = 25.0
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "4"))
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +28,16 @@ async def survivor(open_replica: Any, new_database: Any) -> Any:
         yield replica
 
 
+@pytest.mark.parametrize("rounds", [4, pytest.param(20, marks=pytest.mark.chaos)])
 async def test_every_turn_in_flight_at_a_kill_ends_once_with_what_was_shown(
-    survivor: Any, spawn: Any, provider: Any
+    survivor: Any, spawn: Any, provider: Any, rounds: int
 ) -> None:
-    """``KILL_ROUNDS=20`` makes it 200 turns; the seed of the moments is printed."""
+    """Ten turns a kill; the seed of the moments is printed."""
     seed = random.randrange(1_000_000)
-    print(f"seed {seed}, {ROUNDS} kills")  # noqa: T201
+    print(f"seed {seed}, {rounds} kills")  # noqa: T201
     moments, mark = random.Random(seed), str(new_id())
-    watched = [pair for _ in range(ROUNDS) for pair in await _round(survivor, spawn, mark, moments.uniform(0.05, 2))]
-    assert len(watched) == 10 * ROUNDS
+    watched = [pair for _ in range(rounds) for pair in await _round(survivor, spawn, mark, moments.uniform(0.05, 2))]
+    assert len(watched) == 10 * rounds
     for person, (turn_id, shown) in watched:
         if turn_id is None:
             continue

@@ -149,7 +149,8 @@ class Replica:
         return self._child
 
     async def start(self) -> None:
-        """Start, and wait until it is ready."""
+        """Start, and wait until it is ready; one that was killed is waited for first."""
+        await self.stop()
         self._folder.mkdir(parents=True, exist_ok=True)
         ports = {"PORT": str(self.port), "ADMIN_PORT": str(self.admin_port)}
         command = Command(
