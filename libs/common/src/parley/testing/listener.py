@@ -45,7 +45,8 @@ class Listener:
         wanted = {UUID(turn) for turn in turns}
         await eventually(lambda: wanted <= self.ended.keys(), within=within, message="not every turn's end was heard")
         assert {self.ended[turn] for turn in wanted} == {1}, "a turn ended twice"
-        assert self.misplaced() == {}, "events are missing or out of order"
+        misplaced = self.misplaced()
+        assert misplaced == {}, f"events are missing or out of order: {misplaced}"
 
     def misplaced(self) -> dict[tuple[str, str], list[int]]:
         """Return the sequences that are not 1, 2, 3 …, by source and key."""

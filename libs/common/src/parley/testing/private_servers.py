@@ -77,8 +77,9 @@ class PrivateServers:
 @contextlib.asynccontextmanager
 async def open_private_servers(folder: Path, backends: Backends) -> AsyncIterator[PrivateServers]:
     """Run the servers below ``folder`` while the context is entered; UnavailableError where RabbitMQ cannot be had."""
+    # A Postgres that does not wait for its log loses its last commits with a kill: nothing could be promised on it.
     servers = PrivateServers(
-        EmbeddedPostgres(folder / "postgres", durable=False, tcp=True, max_connections=MAX_CONNECTIONS),
+        EmbeddedPostgres(folder / "postgres", tcp=True, max_connections=MAX_CONNECTIONS),
         EmbeddedValkey(folder / "valkey", tcp=True, tools=backends.tools),
         PrivateRabbitMQ(await backends.rabbitmq_root(), folder / "rabbitmq", memory_limit=MEMORY_LIMIT),
     )

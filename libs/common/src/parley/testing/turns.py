@@ -40,10 +40,17 @@ async def open_users(stack: SeparateStack, count: int) -> AsyncIterator[list[Cli
 
 
 async def take_turn(user: Client, message: str, conversation: str | None = None) -> Turn:
-    """Take one turn as JSON; asserts that it was accepted."""
-    began = time.monotonic()
-    answer = await user.chat(message, **({"conversation_id": conversation} if conversation else {}))
-    seconds = time.monotonic() - began
+    """Take one turn as JSON; asserts that it was accepted. Whoever is told to wait waits: a busy Redis costs bursts."""
+    body = {"message": message, **({"conversation_id": conversation} if conversation else {})}
+    while True:
+        began = time.monotonic()
+        response = await user.request("POST", "/api/v1/chat", json=body)
+        seconds = time.monotonic() - began
+        if response.status_code != httpx2.codes.TOO_MANY_REQUESTS:
+            break
+        await asyncio.sleep(float(response.headers["retry-after"]))
+    assert response.status_code == httpx2.codes.OK, response.text
+    answer = response.json()
     return Turn(user, answer["turn_id"], answer["conversation_id"], answer["status"], answer["message"], seconds)
 
 

@@ -1,0 +1,106 @@
+"""The faults of `tests/faults`, longer: a leader frozen for 30 s, a memory alarm of 30 s."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from parley.testing import eventually, faults
+from parley.testing.client import Client, open_http
+from parley.testing.listener import Listener
+from parley.testing.private_servers import PrivateServers
+from parley.testing.sessions import relay_leader
+from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.turns import Reader, Turn, stored_exactly_once, take_turns
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+STEADY = "steady [[fake tokens=5 rate=5]]"
+SHORT = "short [[fake tokens=3]]"
+LONG = "long [[fake tokens=100 rate=10]]"
+FROZEN = 30.0
+ALARM = 30.0
+TAKEN_OVER = 15.0
+PATIENT = 10.0
+
+
+@pytest.fixture
+async def leader(private_stack: SeparateStack) -> Replica:
+    async def found() -> Replica | None:
+        pid = await relay_leader(private_stack.database_url("chat"))
+        return next((replica for replica in private_stack.chat if replica.child.pid == pid), None)
+
+    replica: Replica = await eventually(found, within=TAKEN_OVER, message="no chat leads")
+    return replica
+
+
+@pytest.fixture
+async def survivor(private_stack: SeparateStack, leader: Replica) -> Replica:
+    return next(replica for replica in private_stack.chat if replica is not leader)
+
+
+@pytest.fixture
+async def at_survivor(survivor: Replica, users: list[Client]) -> AsyncIterator[list[Client]]:
+    async with open_http(survivor.url) as http:
+        yield [replace(user, http=http) for user in users]
+
+
+@pytest.fixture
+async def readers(leader: Replica, survivor: Replica, users: list[Client]) -> AsyncIterator[list[Reader]]:
+    async with open_http(leader.url) as first, open_http(survivor.url) as second:
+        yield [Reader(user, [first, second]) for user in users * 2]
+
+
+async def test_a_leader_frozen_for_30_s_is_replaced_and_its_turns_end_once(
+    private_stack: SeparateStack,
+    users: list[Client],
+    leader: Replica,
+    survivor: Replica,
+    readers: list[Reader],
+    at_survivor: list[Client],
+    eavesdropper: Listener,
+) -> None:
+    loop = asyncio.get_running_loop()
+    reading = [asyncio.create_task(reader.read(LONG)) for reader in readers]
+    await eventually(lambda: all(reader.text for reader in readers), within=PATIENT)
+    async with faults.frozen(leader.child):
+        began = loop.time()
+        turns = await take_turns(at_survivor, 20, SHORT)
+        await eventually(lambda: leads(private_stack, survivor), within=TAKEN_OVER, message="nobody took over")
+        print(f"taken over after {loop.time() - began:.1f} s")
+        await eavesdropper.expect([turn.id for turn in turns], within=TAKEN_OVER)
+        while loop.time() < began + FROZEN:
+            turns += await take_turns(at_survivor, 4, STEADY)
+        await eavesdropper.expect([reader.turn_id for reader in readers], within=TAKEN_OVER)
+    ended = await asyncio.gather(*reading)
+    assert {turn.status for turn in ended} == {"incomplete"}
+    everything = [at_gateway(turn, users) for turn in [*turns, *ended]]
+    await stored_exactly_once(everything, within=TAKEN_OVER)
+    await eavesdropper.expect([turn.id for turn in everything], within=TAKEN_OVER)
+    assert await leads(private_stack, survivor)
+
+
+async def leads(stack: SeparateStack, replica: Replica) -> bool:
+    return await relay_leader(stack.database_url("chat")) == replica.child.pid
+
+
+def at_gateway(turn: Turn, users: list[Client]) -> Turn:
+    return replace(turn, user=next(user for user in users if user.username == turn.user.username))
+
+
+async def test_a_memory_alarm_of_30_s_delays_events_and_nothing_else(
+    private_servers: PrivateServers, users: list[Client], eavesdropper: Listener
+) -> None:
+    loop = asyncio.get_running_loop()
+    turns = await take_turns(users, 20, SHORT)
+    async with private_servers.memory_alarm():
+        until = loop.time() + ALARM
+        while loop.time() < until:
+            turns += await take_turns(users, 8, STEADY)
+    slowest = max(turn.seconds for turn in turns)
+    assert slowest < PATIENT
+    assert {turn.status for turn in turns} == {"completed"}
+    took = await stored_exactly_once(turns, within=30)
+    print(f"{len(turns)} turns, the slowest {slowest:.2f} s, all stored {took:.1f} s after the alarm")
+    await eavesdropper.expect([turn.id for turn in turns], within=TAKEN_OVER)

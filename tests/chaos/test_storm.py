@@ -1,0 +1,176 @@
+"""Processes are killed at random while people chat: what was accepted is kept once, whatever died on the way."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx2
+import pytest
+
+from parley.ids import new_id
+from parley.testing import eventually, faults
+from parley.testing.client import Client, open_http
+from parley.testing.listener import Listener
+from parley.testing.private_servers import PrivateServers
+from parley.testing.stacks import Replica, SeparateStack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+MESSAGE = "go on [[fake tokens=15 rate=15]]"
+CONVERSATIONS = 16
+KILLS = {"broker": 3, "worker": 10, "chat": 8, "everything": 16}
+RETRY = 0.3
+GIVEN_UP = 60.0
+SETTLED = 30.0
+OUTPUT = {"completed", "incomplete"}
+
+Fault = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Talker:
+    """Goes on with one conversation; repeats a turn under its idempotency key until it is answered."""
+
+    user: Client
+    gateways: Sequence[httpx2.AsyncClient]
+    conversation: str | None = None
+    answered: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    async def talk(self, over: asyncio.Event) -> None:
+        while not over.is_set():
+            await self._turn(str(new_id()))
+
+    async def _turn(self, key: str) -> None:
+        body = {"message": MESSAGE, **({"conversation_id": self.conversation} if self.conversation else {})}
+        async with asyncio.timeout(GIVEN_UP):
+            while (answer := await self._try(body, key)) is None:
+                await asyncio.sleep(RETRY)
+        self.conversation = answer["conversation_id"]
+        self.answered.append(answer["turn_id"])
+
+    async def _try(self, body: dict[str, Any], key: str) -> dict[str, Any] | None:
+        user = replace(self.user, http=random.choice(self.gateways))
+        try:
+            response = await user.request("POST", "/api/v1/chat", json=body, headers={"Idempotency-Key": key})
+        except httpx2.TransportError as error:
+            self.refused[type(error).__name__] += 1
+            return None
+        if response.status_code != httpx2.codes.OK:
+            assert response.status_code >= 500 or response.status_code in {409, 429}, response.text
+            self.refused[f"{response.json()['code']}: {response.json()['detail']}"] += 1
+            return None
+        found: dict[str, Any] = response.json()
+        return found
+
+
+@pytest.fixture
+async def gateways(private_stack: SeparateStack) -> AsyncIterator[list[httpx2.AsyncClient]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(open_http(gateway.url)) for gateway in private_stack.gateways]
+
+
+@pytest.fixture
+def all_faults(private_servers: PrivateServers, private_stack: SeparateStack) -> dict[str, list[Fault]]:
+    async def broker() -> None:
+        await private_servers.kill_broker()
+        await private_servers.start_broker()
+
+    async def valkey() -> None:
+        await faults.restart(private_servers.valkey, port=private_servers.valkey.port)
+
+    async def postgres() -> None:
+        await faults.restart(private_servers.postgres, port=private_servers.postgres.port)
+
+    groups: dict[str, list[Fault]] = {
+        "broker": [broker],
+        "worker": [killing(replica) for replica in private_stack.workers],
+        "chat": [killing(replica) for replica in private_stack.chat],
+    }
+    others = [killing(replica) for replica in (*private_stack.gateways, *private_stack.history, *private_stack.auth)]
+    groups["everything"] = [*(fault for group in groups.values() for fault in group), valkey, postgres, *others]
+    return groups
+
+
+def killing(replica: Replica) -> Fault:
+    async def kill() -> None:
+        await faults.kill(replica.child, port=replica.admin_port)
+        await replica.stop()
+        await replica.start()
+
+    return kill
+
+
+@pytest.mark.parametrize("victims", KILLS)
+async def test_what_was_accepted_is_kept_once(
+    victims: str,
+    all_faults: dict[str, list[Fault]],
+    users: list[Client],
+    gateways: list[httpx2.AsyncClient],
+    eavesdropper: Listener,
+) -> None:
+    talkers = [Talker(users[i % len(users)], gateways) for i in range(CONVERSATIONS)]
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for talker in talkers:
+            group.create_task(talker.talk(over))
+        await asyncio.sleep(1)
+        for fault in random.sample(all_faults[victims] * KILLS[victims], KILLS[victims]):
+            await fault()
+            await asyncio.sleep(random.uniform(0, 1.5))
+        over.set()
+    refused = sum((talker.refused for talker in talkers), Counter[str]())
+    print(f"{victims}: {sum(len(talker.answered) for talker in talkers)} turns, refused meanwhile: {dict(refused)}")
+    for talker in talkers:
+        await settled(talker)
+        await kept_once(talker, eavesdropper)
+    print(f"{victims}: all kept once; {eavesdropper.duplicates} deliveries were repetitions, so far")
+
+
+async def settled(talker: Talker) -> None:
+    async def none_runs() -> bool:
+        return all(turn["status"] != "running" for turn in await turns_of(talker))
+
+    await eventually(none_runs, within=SETTLED, message=f"a turn of {talker.conversation} never ends")
+
+
+async def turns_of(talker: Talker) -> list[dict[str, Any]]:
+    return await everything(talker.user, f"/api/v1/chat/turns?conversation_id={talker.conversation}&limit=100")
+
+
+async def everything(user: Client, path: str) -> list[dict[str, Any]]:
+    """Return the entries of all pages."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        response = await user.request("GET", path + cursor)
+        assert response.status_code == httpx2.codes.OK, response.text
+        page = response.json()
+        found += page["data"]
+        if page["next_cursor"] is None:
+            return found
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+async def kept_once(talker: Talker, eavesdropper: Listener) -> None:
+    """Assert that chat, history and a stranger agree about every turn of a conversation."""
+    turns = await turns_of(talker)
+    with_output = {turn["id"]: turn["status"] for turn in turns if turn["status"] in OUTPUT}
+    assert set(talker.answered) <= with_output.keys(), "an answered turn is gone"
+    assert len(set(talker.answered)) == len(talker.answered), "two questions got one answer"
+
+    async def stored() -> bool:
+        path = f"/api/v1/conversations/{talker.conversation}/messages?limit=100&tree=true"
+        messages = await everything(talker.user, path)
+        answers = [m for m in messages if m["role"] == "assistant" and m["status"] in OUTPUT]
+        assert len({m["id"] for m in answers}) == len(answers), "an answer is there twice"
+        found = {m["id"]: m["status"] for m in answers}
+        assert found == with_output, f"history and chat disagree about {found.items() ^ with_output.items()}"
+        return True
+
+    await eventually(stored, within=SETTLED)
+    await eavesdropper.expect([turn["id"] for turn in turns], within=SETTLED)
