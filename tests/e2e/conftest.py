@@ -15,7 +15,12 @@ from parley.testing.stacks import EmbeddedStack, Infrastructure, SeparateStack
 
 Stack: TypeAlias = EmbeddedStack | SeparateStack
 
-GENEROUS = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_BURST": "10000", "ANONYMOUS_RATE_LIMIT": "100000"}
+GENEROUS = {
+    "RATE_LIMIT_REQUESTS": "100000",
+    "RATE_LIMIT_BURST": "10000",
+    "ANONYMOUS_RATE_LIMIT": "100000",
+    "RATE_LIMIT_PATIENCE": "1",
+}
 REPLICAS = 2
 
 

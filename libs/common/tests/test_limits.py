@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 
 @contextlib.asynccontextmanager
-async def limiter_at(url: str, timeout: float = 0.5) -> AsyncIterator[Limiter]:
+async def limiter_at(url: str, timeout: float = 2) -> AsyncIterator[Limiter]:
     async with (
         open_redis(url, timeout=2) as redis,
         open_limiter(redis, service="test", registry=CollectorRegistry(), timeout=timeout) as limiter,
@@ -173,7 +173,11 @@ async def test_without_redis_a_replica_admits_its_share_and_is_exact_again_withi
 
 
 async def test_a_frozen_redis_costs_one_timeout_and_then_nothing() -> None:
-    listener = await asyncio.start_server(lambda _r, _w: asyncio.sleep(30), "127.0.0.1", 0)
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     clock = asyncio.get_running_loop().time
     async with listener, limiter_at(f"redis://127.0.0.1:{port}", timeout=0.05) as limiter:

@@ -26,7 +26,7 @@ from parley.ids import new_id
 from parley.postgres import Pool, open_pool
 from parley.runtime import Runtime
 from parley.server import free_socket, make_server
-from parley.settings import ServiceSettings, load
+from parley.settings import load
 from parley.testing.backends import Backends
 from parley.testing.stacks import answers, environment
 from parley.testing.tokens import ALL_SCOPES, TestIssuer
@@ -195,7 +195,7 @@ class ChatProcess(Replica):
 async def serving(app: Any) -> AsyncIterator[str]:
     """Serve an app on a free port; yields its URL."""
     socket = free_socket()
-    server = make_server(app, ServiceSettings(admin_port=0))
+    server = make_server(app, ChatSettings.model_construct())
     task = asyncio.create_task(server.serve(sockets=[socket]))
     try:
         async with asyncio.timeout(10):

@@ -28,7 +28,8 @@ async def survivor(open_replica: Any, new_database: Any) -> Any:
         yield replica
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(20, marks=pytest.mark.chaos)])
+@pytest.mark.chaos
+@pytest.mark.parametrize("rounds", [20])
 async def test_every_turn_in_flight_at_a_kill_ends_once_with_what_was_shown(
     survivor: Any, spawn: Any, provider: Any, rounds: int
 ) -> None:

@@ -87,7 +87,8 @@ class EmbeddedStack:
         return self._child
 
     async def start(self) -> None:
-        """Start, and wait until the gateway is ready."""
+        """Start, and wait until the gateway is ready; one that was killed is waited for first."""
+        await self.stop()
         arguments = ["run", "--port", str(self.port), "--admin-port", str(self.admin_port)]
         self._child = ChildProcess(
             Command(
