@@ -16,6 +16,7 @@ pytestmark = pytest.mark.e2e
 
 TURNS = 50
 LONG = "long [[fake tokens=30 rate=15]]"
+STEADY = "steady [[fake tokens=5 rate=5]]"
 SHORT = "short [[fake tokens=3]]"
 DRAINED = 15.0
 NOTICED = 20.0
@@ -124,7 +125,7 @@ async def test_turns_go_on_and_consumers_drain_while_the_brokers_memory_alarm_is
         await eventually(lambda: publisher_is_blocked(private_stack), within=NOTICED)
         during += await take_turns(users, 4, SHORT)
         while loop.time() < until:
-            during += await take_turns(users, 4, SHORT)
+            during += await take_turns(users, 4, STEADY)
         assert await waiting_events(private_stack) > 0
     turns = [*before, *during]
     assert slowest(turns) < PATIENT
