@@ -58,7 +58,7 @@ def postgres_program(name: str) -> Path:
 class EmbeddedPostgres(EmbeddedServer):
     """A PostgreSQL on a unix socket, with `tcp` on 127.0.0.1 instead.
 
-    `durable=False` survives a kill of the process, not of the machine: for tests only.
+    `durable=False` may lose its last commits even when only the process is killed: for tests that kill nothing.
     """
 
     def __init__(
