@@ -6,7 +6,19 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from auth import wiring
-from auth.api import accounts, admin, api_keys, devices, erasures, forms, internal, resets, token, well_known
+from auth.api import (
+    accounts,
+    admin,
+    api_keys,
+    devices,
+    erasures,
+    forms,
+    internal,
+    reset_requests,
+    resets,
+    token,
+    well_known,
+)
 from auth.settings import AuthSettings
 from parley import server
 from parley.app import Wire, build_app
@@ -34,6 +46,7 @@ def create_app(settings: AuthSettings | None = None, *, wire: Wire[AuthSettings]
             admin.router,
             internal.router,
             well_known.router,
+            *([reset_requests.router] if settings.smtp_url else []),
         ],
     )
     forms.install_oauth_errors(app)

@@ -241,12 +241,28 @@ class Resets(Protocol):
         """Store a token and return when it ends; None without such an account."""
         ...
 
+    async def request(self, email_key: str, digest: bytes, *, lifetime: int, pause: int, origin: Origin) -> User | None:
+        """Store a token beside earlier ones; None without such an active account, or ``pause`` s after the last."""
+        ...
+
     async def find(self, digest: bytes) -> User | None:
         """Return the account of a token that may still be used."""
         ...
 
     async def use(self, digest: bytes, password_hash: str, origin: Origin) -> bool:
         """Set the password and end every session; False when the token is not valid (any more)."""
+        ...
+
+
+class MailNotSent(Exception):
+    """The mail server cannot be reached or refused; the text can be logged."""
+
+
+class Mailer(Protocol):
+    """The way out for mails."""
+
+    async def send(self, to: str, subject: str, text: str) -> None:
+        """Send a mail; raises MailNotSent."""
         ...
 
 

@@ -97,6 +97,16 @@ class ResetBody(Request):
     new_password: Password
 
 
+class ResetRequestBody(Request):
+    """Where to mail a link for a new password."""
+
+    email: Email
+
+
+class ResetRequestView(Response):
+    """Nothing: whether there is such an account is nobody's business."""
+
+
 class ApiKeyBody(Request):
     """A new API key."""
 

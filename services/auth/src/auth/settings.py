@@ -4,9 +4,11 @@ import ipaddress
 import json
 from pathlib import Path
 from typing import ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
+from auth import names
 from auth.sealing import InvalidKeyError, read_key
 from parley.settings import DataSettings
 
@@ -60,6 +62,15 @@ class AuthSettings(DataSettings):
         "127.0.0.0/8,::1/128",
         description="Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.",
     )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="`smtp://` or `smtps://user:password@host:port`: lets people ask for a new password by mail. "
+        "Credentials are only sent over TLS.",
+    )
+    smtp_from: str | None = Field(None, description="The address mails come from; required with `SMTP_URL`.")
+    password_reset_url: str | None = Field(
+        None, description="The page for a new password, which gets `#token=…`; none: `/reset` of `PUBLIC_URL`."
+    )
     internal_clients: SecretStr = Field(
         SecretStr("{}"),
         description="JSON object of the services that may fetch tokens for themselves: name to secret (32 characters).",
@@ -74,11 +85,36 @@ class AuthSettings(DataSettings):
             raise ValueError(str(error)) from None
         return value
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_url(value.get_secret_value(), "smtp", "smtps"):
+            raise ValueError("must be smtp:// or smtps://user:password@host:port")
+        return value
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _sender(cls, value: str | None) -> str | None:
+        return None if value is None else names.email(value)
+
+    @field_validator("password_reset_url")
+    @classmethod
+    def _page(cls, value: str | None) -> str | None:
+        if value is not None and (not _is_url(value, "http", "https") or "#" in value):
+            raise ValueError("must be http:// or https:// and without a fragment")
+        return value
+
     @model_validator(mode="after")
     def _readable(self) -> Self:
         self.proxies()
         self.clients()
+        if self.smtp_url is not None and self.smtp_from is None:
+            raise ValueError("SMTP_FROM is required with SMTP_URL")
         return self
+
+    def reset_page(self) -> str:
+        """Return the URL that a reset token is given to as a fragment."""
+        return self.password_reset_url or f"{self.issuer()}/reset"
 
     def secret_key(self) -> bytes:
         """Return the bytes of ``AUTH_SECRET_KEY``."""
@@ -104,3 +140,11 @@ class AuthSettings(DataSettings):
         if short:
             raise ValueError(f"INTERNAL_CLIENTS: the secret of {short[0]} is shorter than {MIN_CLIENT_SECRET}")
         return found
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in schemes and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False

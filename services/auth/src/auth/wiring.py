@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from auth.adapters.postgres.api_keys import PostgresApiKeys
@@ -16,6 +16,7 @@ from auth.adapters.postgres.sessions import PostgresSessions
 from auth.adapters.postgres.signing_keys import PostgresSigningKeys
 from auth.adapters.postgres.users import PostgresUsers
 from auth.adapters.redis import RedisFailureCounts, RedisRevocationMirror
+from auth.adapters.smtp import SmtpMailer
 from auth.cursors import Cursors
 from auth.hashing import PasswordHasher, default_workers
 from auth.keyring import KeyRing, RotationRules
@@ -31,6 +32,7 @@ from auth.service.devices import Devices
 from auth.service.erasures import ErasureService
 from auth.service.grants import Grants, SessionRules
 from auth.service.login import Login
+from auth.service.reset_requests import ResetRequests
 from auth.service.resets import ResetService
 from auth.service.revocations import LiveVerifier, Revocations
 from auth.service.token_info import TokenInfo
@@ -81,6 +83,8 @@ class Wired:
     admin: Admin
     resets: ResetService
     erasures: ErasureService
+    reset_requests: ResetRequests | None = None
+    """None where no mail can be sent."""
 
 
 @contextlib.asynccontextmanager
@@ -90,10 +94,21 @@ async def wire(settings: AuthSettings, runtime: Runtime, *, bus: Bus | None = No
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
         wired = await stack.enter_async_context(_assembled(settings, backing.pool, backing.redis, plans))
+        requests = stack.enter_context(_open_requests(settings, wired.stores.resets))
+        wired = replace(wired, reset_requests=requests)
         await stack.enter_async_context(backing.bus.consume(wired.erasures.subscription()))
         for name, loop in _loops(settings, wired).items():
             await stack.enter_async_context(background(name, loop, service=runtime.service))
         yield wired
+
+
+@contextlib.contextmanager
+def _open_requests(settings: AuthSettings, resets: Resets) -> Iterator[ResetRequests | None]:
+    if settings.smtp_url is None or settings.smtp_from is None:
+        yield None
+        return
+    with contextlib.closing(SmtpMailer(settings.smtp_url.get_secret_value(), settings.smtp_from)) as mailer:
+        yield ResetRequests(resets, mailer, url=settings.reset_page())
 
 
 @contextlib.asynccontextmanager
@@ -213,8 +228,9 @@ def _loops(settings: AuthSettings, wired: Wired) -> dict[str, Any]:
             await wired.stores.erasures.ask_again(after=ASK_AGAIN_AFTER)
             await asyncio.sleep(MAINTENANCE)
 
-    return {
+    found = {
         "signing keys": lambda: wired.keys.watch(settings.signing_key_poll),
         "revocations": wired.revocations.watch,
         "maintenance": maintain,
     }
+    return found | ({"password resets": wired.reset_requests.deliver} if wired.reset_requests else {})

@@ -68,6 +68,7 @@ def auth_routes() -> list[Route]:
         route("POST", f"{base}/token", "auth", PUBLIC, strict=True),
         route("POST", f"{base}/revoke", "auth", PUBLIC),
         route("POST", f"{base}/password-reset", "auth", PUBLIC, strict=True),
+        route("POST", f"{base}/password-reset/request", "auth", PUBLIC, strict=True),
         route("GET", f"{base}/erasures/{{id}}", "auth", PUBLIC),
         route("POST", f"{base}/introspect", "auth", ANY),
         route("GET", f"{base}/me", "auth", ANY),

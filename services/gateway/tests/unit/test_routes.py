@@ -20,6 +20,7 @@ def test_only_these_routes_need_no_credential() -> None:
         "/api/v1/auth/token",
         "/api/v1/auth/revoke",
         "/api/v1/auth/password-reset",
+        "/api/v1/auth/password-reset/request",
         "/api/v1/auth/erasures/{id}",
     }
 

@@ -75,11 +75,8 @@ def problem_schema() -> dict[str, Any]:
 
 def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
     common: dict[str, Any] = {"database_url": NO_SECRET, "redis_url": NO_SECRET, "environment": "development"}
-    key = SecretStr("00" * 32)
-    yield (
-        "auth",
-        auth.main.create_app(auth.settings.AuthSettings.model_construct(**common, auth_secret_key=key)).openapi(),
-    )
+    own: dict[str, Any] = {"auth_secret_key": SecretStr("00" * 32), "smtp_url": SecretStr("smtp://localhost")}
+    yield "auth", auth.main.create_app(auth.settings.AuthSettings.model_construct(**common, **own)).openapi()
     yield "chat", chat.main.create_app(chat.settings.ChatSettings.model_construct(**common)).openapi()
     yield "history", history.main.create_app(history.settings.HistorySettings.model_construct(**common)).openapi()
 

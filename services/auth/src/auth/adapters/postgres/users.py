@@ -28,6 +28,7 @@ _PROFILE = """
 UPDATE users SET username = $2, username_key = $3, email = $4, email_key = $5, display_name = $6, updated_at = now(),
     email_verified = email_verified AND email_key IS NOT DISTINCT FROM $5
 WHERE id = $1 RETURNING *"""
+_FORGET_RESETS = "DELETE FROM password_resets WHERE user_id = $1"
 _ADMINISTER = """
 UPDATE users SET status = $2, plan = $3, scopes = $4, not_before = $5, updated_at = now() WHERE id = $1 RETURNING *"""
 _PASSWORD = "UPDATE users SET password_hash = $2, updated_at = now() WHERE id = $1"  # noqa: S105 - a statement
@@ -90,6 +91,8 @@ class PostgresUsers:
                 row = await connection.fetchrow(
                     _PROFILE, user_id, name, names.key(name), email, names.key(email) if email else None, display
                 )
+                if email != before.email:
+                    await connection.execute(_FORGET_RESETS, user_id)
                 return await self._changed(connection, before, row, "user.updated", origin)
 
     async def set_password(
@@ -98,6 +101,7 @@ class PostgresUsers:
         """Store a new password and end every session but the one to keep."""
         async with self._database.transaction() as connection:
             await connection.execute(_PASSWORD, user_id, password_hash)
+            await connection.execute(_FORGET_RESETS, user_id)
             keep = parse_id(keep_session) if keep_session else None
             await self._revoker.end_sessions(connection, user_id, "password_change", keep=keep)
             await audit.record(connection, "password.changed", origin, user_id)
