@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import asyncpg
@@ -57,6 +58,19 @@ async def test_a_pid_file_that_names_somebody_else_is_no_obstacle(short_folder: 
         lock.write_text(lock.read_text().replace(str(server.child.pid), str(os.getpid()), 1))
         await server.start()
         assert await query(server.url, "SELECT 1") == 1
+
+
+async def test_a_lock_of_a_killed_server_that_nobody_has_waited_for_is_no_obstacle(short_folder: Path) -> None:
+    async with EmbeddedPostgres(short_folder / "zombie", durable=False) as server:
+        await server.kill()
+        with subprocess.Popen(["true"]) as zombie:
+            await eventually(lambda: "Z" in Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(")")[2])
+            locks = [server.cluster / "postmaster.pid", *server.data_dir.rglob("*.lock")]
+            for lock in locks:
+                lock.write_text(lock.read_text().replace(str(server.child.pid), str(zombie.pid), 1))
+            await server.start()
+            assert len(locks) == 2
+            assert await query(server.url, "SELECT 1") == 1
 
 
 async def test_a_server_in_a_deep_folder_is_reached_by_a_short_socket(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from parley.embedded.databases import Databases
 from parley.embedded.errors import EmbeddedError
-from parley.embedded.pids import KILL_SECONDS, ProcessIdentity, end_process, processes_in
+from parley.embedded.pids import KILL_SECONDS, PROC, ProcessIdentity, end_process, processes_in
 from parley.embedded.postgres_account import Account, postgres_account
 from parley.embedded.process import Command, run_tool
 from parley.embedded.secret_files import kept_secret
@@ -108,6 +108,8 @@ class EmbeddedPostgres(EmbeddedServer):
         self._check_version()
         await self._end_strays()
         account.own(self._socket_folder.open(account.uid))
+        for name in (self.cluster / "postmaster.pid", self._socket_folder.path / f".s.PGSQL.{self.port}.lock"):
+            remove_dead_lock(name)
         return Command(
             name="PostgreSQL",
             arguments=[*account.prefix, str(program), "-D", str(self.cluster), *self._options()],
@@ -203,6 +205,19 @@ class EmbeddedPostgres(EmbeddedServer):
             await self._end_strays()
         if self._socket is not None:
             self._socket.close()
+
+
+def remove_dead_lock(lock: Path) -> None:
+    """Remove a lock file whose process is dead.
+
+    PostgreSQL does so itself, but takes a killed process that nobody has waited for yet (a zombie) for a living one.
+    """
+    try:
+        pid = int(lock.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    if PROC.exists() and ProcessIdentity.of(abs(pid)) is None:
+        lock.unlink(missing_ok=True)
 
 
 def clean_environment() -> dict[str, str]:
