@@ -10,7 +10,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from parley import logs
+from parley import logs, memory
 from parley.errors import ParleyError
 from parley.lifecycle import Lifecycle
 from parley.lifespan import lifespan
@@ -109,6 +109,7 @@ def main(
     """Run one service as the whole process; returns the exit status."""
     import uvloop
 
+    memory.share_one_heap()
     logs.configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(serve(app, lifecycle, settings, sockets))
