@@ -1,6 +1,7 @@
 """Mail by SMTP: the standard library's client in a thread of its own."""
 
 import asyncio
+import contextlib
 import smtplib
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,10 @@ PORT, TLS_PORT = 25, 465
 class SmtpMailer:
     """Sends one mail at a time. TLS is used wherever it is offered, and credentials are sent over nothing else."""
 
-    def __init__(self, url: str, sender: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, sender: str, *, timeout: float = TIMEOUT, tls: ssl.SSLContext | None = None) -> None:
         """Take ``smtp://`` or ``smtps://user:password@host:port``, whom mails come from, and seconds for a step."""
         self._url, self._sender, self._timeout = urlsplit(url), sender, timeout
-        self._tls = ssl.create_default_context()
+        self._tls = tls or ssl.create_default_context()
         self._executor = ThreadPoolExecutor(1, "smtp")
 
     async def send(self, to: str, subject: str, text: str) -> None:
@@ -37,10 +38,13 @@ class SmtpMailer:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, message: EmailMessage) -> None:
-        with self._connect() as server:
+        with contextlib.closing(self._connect()) as server:
             if self._url.username:
                 server.login(unquote(self._url.username), unquote(self._url.password or ""))
             server.send_message(message)
+            # The mail is theirs by now, however the farewell goes.
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                server.quit()
 
     def _connect(self) -> smtplib.SMTP:
         host = self._url.hostname or ""
