@@ -66,7 +66,7 @@ async def test_a_conversation_is_complete_after_kill_9_of_the_whole_stack(stack:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     await eventually(lambda: not any(alive(pid) for pid in processes))
-    assert all(refuses(stack.port + offset) for offset in range(4))
+    await eventually(lambda: all(refuses(stack.port + offset) for offset in range(4)))
 
     await stack.start()
     async with open_http(stack.url) as http:

@@ -15,9 +15,9 @@ from parley.testing.private_servers import PrivateServers
 from parley.testing.sessions import relay_leader
 from parley.testing.stacks import Replica, SeparateStack
 from parley.testing.tcp_proxy import TcpProxy, Toxics
-from parley.testing.turns import Reader, go_on, stored_exactly_once, take_turns
+from parley.testing.turns import Reader, Turn, go_on, stored_exactly_once, take_turns
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 SHORT = "short [[fake tokens=3]]"
 STREAM = "stream [[fake tokens=30 rate=15]]"
@@ -96,7 +96,7 @@ async def test_one_of_each_kind_ends_in_order_when_told_to_and_no_stream_is_lost
         readers = [Reader(user, order) for user, order in zip(users * 4, orders, strict=False)]
         short = [asyncio.create_task(reader.read(STREAM)) for reader in readers[:8]]
         long = [asyncio.create_task(reader.read(LONG_STREAM)) for reader in readers[8:]]
-        await eventually(lambda: all(reader.text for reader in readers), within=TAKEN_OVER)
+        await eventually(lambda: under_way(readers, [*short, *long]), within=TAKEN_OVER)
         statuses = dict(zip([r.name for r in ending], await asyncio.gather(*map(told_to_end, ending)), strict=True))
         ended, interrupted = await asyncio.gather(*short), await asyncio.gather(*long)
 
@@ -108,6 +108,14 @@ async def test_one_of_each_kind_ends_in_order_when_told_to_and_no_stream_is_lost
         assert turn.text.split() == [f"t{i}" for i in range(1, len(turn.text.split()) + 1)]
     await asyncio.gather(*(replica.start() for replica in ending))
     await stored_exactly_once([*ended, *interrupted], within=TAKEN_OVER)
+
+
+def under_way(readers: list[Reader], reading: list[asyncio.Task[Turn]]) -> bool:
+    """Say whether every reader has seen text; raises what ended one before."""
+    for task in reading:
+        if task.done():
+            task.result()
+    return all(reader.text for reader in readers)
 
 
 async def told_to_end(replica: Replica) -> int | None:

@@ -15,6 +15,8 @@ from parley.testing.stacks import SeparateStack
 from parley.testing.waiting import eventually
 
 PAGE = 100
+PATIENCE, COME_AGAIN = 30.0, 0.5
+"""Seconds after which a reader gives up on 503, and between two tries."""
 AT_ONCE = 10
 """Questions to history in flight."""
 
@@ -105,10 +107,19 @@ class Reader:
             self.broken += 1
             assert self.turn_id, "the stream broke before it began"
             gateway = self.gateways[self.broken % len(self.gateways)]
-            headers = {"Last-Event-ID": self.cursor}
-            await self._read("GET", f"/api/v1/chat/turns/{self.turn_id}/stream", gateway, headers=headers)
+            await self._resume(gateway, began + PATIENCE)
         seconds = time.monotonic() - began
         return Turn(self.user, self.turn_id, self.conversation, self.status, self.text, seconds)
+
+    async def _resume(self, gateway: httpx2.AsyncClient, deadline: float) -> None:
+        """Go on behind the last event; a 503 asks to come again, and a client of ours does, for a while."""
+        path, headers = f"/api/v1/chat/turns/{self.turn_id}/stream", {"Last-Event-ID": self.cursor}
+        try:
+            await self._read("GET", path, gateway, headers=headers)
+        except AssertionError as refusal:
+            if b'"status":503' not in refusal.args[0] or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(COME_AGAIN)
 
     async def _read(self, method: str, path: str, gateway: httpx2.AsyncClient, **options: Any) -> None:
         with contextlib.suppress(httpx2.TransportError):
