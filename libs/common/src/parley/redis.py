@@ -8,6 +8,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 Client: TypeAlias = Redis
 SOCKET_TIMEOUT = 0.05
@@ -29,6 +30,9 @@ async def open_redis(
         socket_connect_timeout=CONNECT_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
+        # With them on, redis-py 8.1 takes a connection that the server has closed for a usable one: after a restart of
+        # Redis each pooled connection would fail one call (redis-py #4252).
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     client = Redis(connection_pool=pool)
     try:

@@ -19,8 +19,8 @@ from chat.turn_log import TurnLog
 
 log = structlog.get_logger()
 
-PROBE = 0.5
-"""Seconds between two questions whether an absent store is back."""
+FIRST_PROBE, PROBE = 0.05, 0.5
+"""Seconds until an absent store is asked whether it is back, doubled each time, and the most."""
 LOOK = 1.0
 """Seconds after which what could not be begun is tried again."""
 BATCH = 500
@@ -145,29 +145,30 @@ class SharedCopy:
 
     async def _probe(self) -> None:
         """Show what comes while the store is away; return when it answers, with everything to be copied."""
-        loop = asyncio.get_running_loop()
-        next_ping = loop.time() + PROBE
-        while True:
-            try:
-                async with asyncio.timeout_at(next_ping):
-                    await self._wake.wait()
-            except TimeoutError:
-                next_ping = loop.time() + PROBE
-                if await self._answers():
-                    break
-            self._wake.clear()
-            self._show_held()
+        back = asyncio.create_task(self._answered(), name="probe of the copies")
+        back.add_done_callback(lambda _: self._wake.set())
+        try:
+            while not back.done():
+                self._show_held()
+                await self._wake.wait()
+                self._wake.clear()
+            await back
+        finally:
+            back.cancel()
         log.info("copies of logs are back")
         self._away = False
         self._dirty.update(self._copies)
 
-    async def _answers(self) -> bool:
-        self._show_held()
-        try:
-            await self._streams.ping()
-        except CopyUnavailable:
-            return False
-        return True
+    async def _answered(self) -> None:
+        pause = FIRST_PROBE
+        while True:
+            await asyncio.sleep(pause)
+            # The lease may be back meanwhile: what waits for it can be shown.
+            self._wake.set()
+            with contextlib.suppress(CopyUnavailable):
+                await self._streams.ping()
+                return
+            pause = min(2 * pause, PROBE)
 
     def _show_held(self) -> None:
         """Show what the list has; without the lease it may be another's turn by now."""
