@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-BENCHES = ("gateway", "relay", "memory")
+BENCHES = ("gateway", "relay", "tokens", "memory")
 
 
 def main(arguments: list[str]) -> int:

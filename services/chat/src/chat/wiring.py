@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.adapters.appending import Appender
 from chat.adapters.evidence import PostgresEvidence
 from chat.adapters.forgetting import PostgresForgetting
 from chat.adapters.history import HistoryMessages, HistoryOwners
@@ -138,8 +139,9 @@ async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisStreams]:
     async with (
         open_redis(url, timeout=APPEND_TIMEOUT) as client,
         open_redis(url, timeout=TAIL_TIMEOUT, max_connections=1) as tail,
+        open_redis(url, timeout=None, max_connections=1) as line,
     ):
-        yield RedisStreams(client, tail)
+        yield RedisStreams(client, tail, Appender(line, timeout=APPEND_TIMEOUT))
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,218 @@
+"""What a streamed token costs: streams at 20 tokens/s through gateway and chat, beside the provider asked directly.
+
+``python tests/bench/run.py tokens [--streams 100] [--rate 20] [--seconds 20]``; exits with 1 above what must be. CPU is
+what the kernel counted for each process while every stream was under way.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import orjson
+import uvloop
+
+from fake_provider.server import FakeProvider
+from parley.testing.backends import Backends
+from parley.testing.client import open_http, register
+from parley.testing.stacks import Infrastructure, SeparateStack
+
+MUST, STRETCH = 100, 60
+"""CPU microseconds of gateway and chat for each streamed token."""
+WARM_SECONDS = 3.0
+SLACK_SECONDS = 8.0
+"""How much longer a stream lasts than it is measured: nobody begins or ends meanwhile."""
+USERS = 10
+TICK = os.sysconf("SC_CLK_TCK")
+SETTINGS = {
+    "RATE_LIMIT_REQUESTS": "100000",
+    "RATE_LIMIT_BURST": "10000",
+    "ANONYMOUS_RATE_LIMIT": "100000",
+    "STREAMS_PER_USER": "1000",
+    "LOG_LEVEL": "warning",
+}
+PLANS = "default: {tokens_per_minute: null, streams: 1000, requests_per_minute: 100000, burst: 10000}\n"
+
+
+@dataclass
+class Seen:
+    """What the clients of one path saw while they were measured."""
+
+    tokens: int = 0
+    gaps: list[float] = field(default_factory=list)
+    measuring: bool = False
+
+    def p99_gap(self) -> float:
+        """Return the 99th percentile of the time between two tokens of a stream, in milliseconds."""
+        return statistics.quantiles(self.gaps, n=100)[98] * 1000
+
+
+class StreamClient(asyncio.Protocol):
+    """Sends one request and counts the events of its answer: cheap, so that it disturbs little."""
+
+    def __init__(self, seen: Seen, request: bytes) -> None:
+        self._seen, self._request = seen, request
+        self._last = 0.0
+        self.head = b""
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.head:
+            self.head = data[:15]
+        events, now = data.count(b"data: {"), time.perf_counter()
+        if self._seen.measuring and events:
+            self._seen.tokens += events
+            if self._last:
+                self._seen.gaps.append(now - self._last)
+        self._last = now if events else self._last
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Tokens seen, and CPU seconds by process."""
+
+    seen: Seen
+    cpu: Mapping[str, float]
+
+    def each(self, *names: str) -> float:
+        """Return the CPU microseconds that some processes took for a token."""
+        return sum(self.cpu[name] for name in names) / self.seen.tokens * 1e6
+
+
+async def measure(
+    url: str, requests: Sequence[bytes], options: argparse.Namespace, processes: Mapping[str, int]
+) -> Measured:
+    """Open a stream for each request, their tokens evenly apart, and count while all are under way."""
+    seen, loop = Seen(), asyncio.get_running_loop()
+    address = urlsplit(url)
+    clients = []
+    transports = []
+    try:
+        for request in requests:
+            transport, client = await loop.create_connection(
+                lambda request=request: StreamClient(seen, request), address.hostname, address.port
+            )
+            transports.append(transport)
+            clients.append(client)
+            await asyncio.sleep(max(0.005, 1 / options.rate / len(requests)))
+        await asyncio.sleep(WARM_SECONDS)
+        refused = {client.head for client in clients} - {b"HTTP/1.1 200 OK"}
+        assert not refused, refused
+        before, seen.measuring = cpu_of(processes), True
+        await asyncio.sleep(options.seconds)
+        seen.measuring, after = False, cpu_of(processes)
+    finally:
+        for transport in transports:
+            transport.close()
+    await asyncio.gather(*(client.closed for client in clients))
+    return Measured(seen, {name: after[name] - before[name] for name in processes})
+
+
+def cpu_of(processes: Mapping[str, int]) -> dict[str, float]:
+    """Return the CPU seconds that processes and their children have taken."""
+    return {name: sum(map(_own_cpu, _family(pid))) for name, pid in processes.items()}
+
+
+def _own_cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _family(int(child))
+
+
+def request_of(url: str, path: str, body: Mapping[str, Any], token: str = "-") -> bytes:
+    """Return a POST as it goes over the wire."""
+    data = orjson.dumps(body)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\nAccept: text/event-stream\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    return head.encode() + data
+
+
+async def run(options: argparse.Namespace) -> float:
+    """Print what was measured; return the CPU microseconds of gateway and chat for a token."""
+    tokens = round((options.seconds + WARM_SECONDS + SLACK_SECONDS) * options.rate)
+    message = f"bench [[fake tokens={tokens} rate={options.rate}]]"
+    async with Backends() as backends, FakeProvider() as provider:
+        infrastructure = Infrastructure(
+            await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
+        )
+        direct = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": message}]}
+        path, pid = "/v1/chat/completions", provider.process.pid
+        asked = [request_of(provider.url, path, direct)] * options.streams
+        show("provider", await measure(provider.url, asked, options, {"provider": pid}))
+        with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+            (Path(folder) / "plans.yaml").write_text(PLANS)
+            settings = {**SETTINGS, "PLANS_FILE": f"{folder}/plans.yaml"}
+            async with SeparateStack(Path(folder), infrastructure, provider.base_url, settings=settings) as stack:
+                processes = {
+                    "gateway": stack.gateways[0].child.pid,
+                    "chat": stack.chat[0].child.pid,
+                    "redis": backends._servers["redis"].child.pid,  # type: ignore[attr-defined]
+                    "provider": pid,
+                }
+                if options.wait:
+                    print(processes, flush=True)
+                found = await measure(stack.url, await requests_of(stack, message, options), options, processes)
+                show("Parley", found)
+                return found.each("gateway", "chat")
+
+
+async def requests_of(stack: SeparateStack, message: str, options: argparse.Namespace) -> list[bytes]:
+    """Return a request for each stream, spread over some users."""
+    async with open_http(stack.url) as http:
+        users = [await register(http) for _ in range(USERS)]
+    path, body = ("/api/v1/chat/stream", {"message": message})
+    if options.openai:
+        path, body = ("/v1/chat/completions", {"stream": True, "messages": [{"role": "user", "content": message}]})
+    return [request_of(stack.url, path, body, users[i % USERS].tokens["access_token"]) for i in range(options.streams)]
+
+
+def show(name: str, found: Measured) -> None:
+    """Print one line."""
+    costs = "   ".join(f"{process} {found.each(process):6.1f}" for process in found.cpu)
+    print(f"{name:<9} {found.seen.tokens:7,} tokens   gap p99 {found.seen.p99_gap():6.1f} ms   CPU us/token: {costs}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=100)
+    parser.add_argument("--rate", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--openai", action="store_true", help="stream /v1/chat/completions instead of /api/v1")
+    parser.add_argument("--wait", action="store_true", help="print the process ids, for a profiler")
+    options = parser.parse_args()
+    print(
+        f"tokens: {options.streams} streams at {options.rate}/s for {options.seconds:g} s, one gateway, one chat,"
+        f" Python {platform.python_version()}, {os.cpu_count()} CPUs, {SETTINGS}"
+    )
+    cost = uvloop.run(run(options))
+    print(f"gateway and chat {cost:.1f} us a token; must {MUST}, stretch {STRETCH}")
+    return 0 if cost <= MUST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
