@@ -53,7 +53,12 @@ class GatewaySettings(ServiceSettings):
     header_limit: int = Field(32_768, ge=1024, description="Most bytes of a request's head.")
     header_count_limit: int = Field(100, ge=10, description="Most fields of a request's head.")
     header_timeout: float = Field(10, gt=0, description="Seconds in which a request's head must arrive.")
-    write_timeout: float = Field(30, gt=0, description="Seconds a client may read nothing of what waits for it.")
+    body_timeout: float = Field(
+        10, gt=0, description="Seconds a client may take for its next part of a body: 1 KiB for each of them."
+    )
+    write_timeout: float = Field(
+        30, gt=0, description="Seconds a client may take to read its next part of what waits: 1 KiB for each of them."
+    )
     idle_timeout: float = Field(60, gt=0, description="Seconds an upstream may be silent inside an answer.")
     connect_timeout: float = Field(1, gt=0, description="Seconds to connect to an upstream.")
     upstream_connections: int = Field(
