@@ -231,6 +231,13 @@ async def test_a_service_is_ready_until_it_drains(app: FastAPI, client: Client) 
     assert (response.status_code, response.json()) == (503, {"status": "draining"})
 
 
+async def test_a_draining_service_answers_and_ends_each_connection(app: FastAPI, client: Client) -> None:
+    assert "connection" not in (await client.get("/api/v1/things/context")).headers
+    app.state.runtime.lifecycle.start_draining()
+    for path in ("/api/v1/things/context", "/nowhere"):
+        assert (await client.get(path)).headers["connection"] == "close"
+
+
 @pytest.mark.parametrize("build", [errors.ParleyError, errors.NotFound, errors.RateLimited])
 def test_an_error_says_its_docstring_by_itself(build: Callable[[], errors.ParleyError]) -> None:
     assert build().detail == str(build.__doc__).splitlines()[0]

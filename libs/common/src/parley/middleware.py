@@ -24,6 +24,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
+LAST_ANSWER: tuple[tuple[bytes, bytes], ...] = ((b"connection", b"close"),)
 
 
 @dataclass(slots=True)
@@ -69,7 +70,10 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 info.status, info.answered = message["status"], True
                 elapsed = time.perf_counter() - info.started
-                message["headers"] = [*message.get("headers", ()), *_context_headers(info, elapsed), *SECURITY_HEADERS]
+                # Whoever keeps connections must not meet their end with its next request: it is told now.
+                goodbye = LAST_ANSWER if self.lifecycle.state == "draining" else ()
+                own = (*_context_headers(info, elapsed), *SECURITY_HEADERS, *goodbye)
+                message["headers"] = [*message.get("headers", ()), *own]
             elif message["type"] == "http.response.body":
                 info.sent += len(message.get("body", b""))
             elif message["type"] == "websocket.accept":

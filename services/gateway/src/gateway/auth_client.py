@@ -91,7 +91,7 @@ class AuthClient:
                 found += data
                 if len(found) > MAX_ANSWER:
                     raise Broken
-            address.succeeded()
+            self._pool.note_answer(address, connection)
             return status, _object(bytes(found))
         except Failure as failure:
             if not isinstance(failure, Unreachable):

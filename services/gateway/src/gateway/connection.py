@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection to an upstream: a head goes out, an answer comes back, never faster than read."""
 
 import asyncio
+import select
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,11 +23,11 @@ class Failure(Exception):
 
 
 class Unreachable(Failure):
-    """No connection could be made to ``authority``: nothing was sent."""
+    """No connection could be made: nothing was sent. ``refused``: nobody listens there, which was known at once."""
 
-    def __init__(self, authority: bytes = b"") -> None:
-        super().__init__(authority)
-        self.authority = authority
+    def __init__(self, *, refused: bool = False) -> None:
+        super().__init__(refused)
+        self.refused = refused
 
 
 class Broken(Failure):
@@ -44,6 +45,7 @@ class Connection(asyncio.Protocol):
         """Take what is told when the connection is gone."""
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
+        self._poll: select.poll | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -115,6 +117,28 @@ class Connection(asyncio.Protocol):
         """Whether another request may use this connection."""
         return self.complete and self._keep_alive and not self.closed and self._failure is None and not self._paused
 
+    @property
+    def last(self) -> bool:
+        """Whether the answer says that it ends the connection."""
+        return (
+            self.head_complete
+            and not self._keep_alive
+            and any(name == b"connection" and b"close" in value.lower() for name, value in self.headers)
+        )
+
+    def usable(self) -> bool:
+        """Say whether an idle connection is still open; its end may have come, and the event loop not told it yet."""
+        return not self.closed and not (self._poll is not None and self._poll.poll(0))
+
+    async def whole(self, *, most: int) -> bytes | None:
+        """Wait for an answer's end and return its body, which stays here to be read; None if it is over ``most``."""
+        try:
+            while not self.complete and self._buffered <= most:
+                await self._wait()
+        except Failure:  # whoever reads on gets it
+            return None
+        return b"".join(self._chunks) if self._buffered <= most else None
+
     def rest(self, now: float) -> None:
         """Become idle."""
         self.busy, self.idle_since, self.deadline = False, now, float("inf")
@@ -136,6 +160,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        opened = transport.get_extra_info("socket")
+        if opened is not None:
+            self._poll = select.poll()
+            self._poll.register(opened.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if not self.busy or self.complete:

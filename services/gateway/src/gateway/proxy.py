@@ -7,14 +7,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from gateway import compression, sse
 from gateway.connection import BODILESS, Broken, Connection, Failure, Slow, Unreachable
 from gateway.errors import ClientGone, Interrupted, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
 from gateway.headers import Header, RequestFilter, ResponseFilter, nominated
+from gateway.replica import Address
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.streams import Stream, Streams
-from gateway.upstream import Address, Pool
+from gateway.upstream import Pool
 from parley import errors
 
 Receive = Callable[[], Awaitable[Any]]
@@ -26,6 +29,8 @@ USUAL = frozenset({b"keep-alive", b"close"})
 NOTHING: frozenset[bytes] = frozenset()
 ONE_WRITE, PIECE = 262_144, 65_536
 """Bytes up to which an answer is one write, and of each piece of a longer one, which waits for a slow reader."""
+UNAVAILABLE, PROBLEM = errors.Draining.status, 8192
+"""The status with which a replica says that it shuts down, and the most bytes it needs to say so."""
 RETRY_PAUSE = 0.05
 """Longest pause (seconds) before the one retry, when there is no other address."""
 
@@ -111,7 +116,7 @@ class Proxy:
     async def _ask(
         self, pool: Pool, request: Request, route: Route, head: tuple[bytes, bytes], body: Body, receive: Receive
     ) -> "tuple[Address, Connection, list[asyncio.Task[None]]]":
-        avoid = b""
+        avoid: set[bytes] = set()
         while True:
             request.attempts += 1
             address: Address | None = None
@@ -121,11 +126,21 @@ class Proxy:
             except Failure as failure:
                 if not self._may_retry(pool, request, body, failure):
                     raise _error(failure) from None
-                avoid = failure.authority if isinstance(failure, Unreachable) else getattr(address, "authority", b"")
+                if address is not None:
+                    avoid.add(address.authority)
                 if len(pool.addresses) == 1:
                     await asyncio.sleep(random.uniform(0, RETRY_PAUSE))  # noqa: S311 - jitter is no secret
                 continue
-            return address, connection, helpers
+            if connection.status != UNAVAILABLE or body.more or address.authority in avoid:
+                return address, connection, helpers
+            avoid.add(address.authority)
+            drains = await self._drains(pool, request, address, connection, helpers)
+            if not drains or not pool.has_other(avoid):
+                return address, connection, helpers
+            # It shuts down and carried nothing out: asking the next is no retry.
+            await _end(helpers, connection)
+            _let_go(request, pool, address, connection)
+            request.attempts -= 1
 
     async def _send_request(
         self,
@@ -157,7 +172,7 @@ class Proxy:
                 pool.note_failure(address, error)
             pool.release(address, connection)
             raise
-        address.succeeded()
+        pool.note_answer(address, connection)
         request.upstream_time = time.perf_counter() - began
         return helpers
 
@@ -170,6 +185,22 @@ class Proxy:
         if request.exchange is None:
             return [loop.create_task(_watch_client(connection, receive))]
         return []
+
+    @staticmethod
+    async def _drains(
+        pool: Pool, request: Request, address: Address, connection: Connection, helpers: "list[asyncio.Task[None]]"
+    ) -> bool:
+        """Say whether a 503 means that this replica shuts down; its body stays to be read."""
+        try:
+            answer = await connection.whole(most=PROBLEM)
+        except BaseException:
+            await _end(helpers, connection)
+            _let_go(request, pool, address, connection)
+            raise
+        if not _is_draining(answer):
+            return False
+        pool.note_draining(address)
+        return True
 
     @staticmethod
     def _may_retry(pool: Pool, request: Request, body: Body, failure: Failure) -> bool:
@@ -324,6 +355,14 @@ def _nominated(headers: list[Header]) -> frozenset[bytes]:
 
 def _is_stream(headers: list[Header]) -> bool:
     return any(name == b"content-type" and value.startswith(sse.MEDIA_TYPE) for name, value in headers)
+
+
+def _is_draining(answer: bytes | None) -> bool:
+    try:
+        problem = orjson.loads(answer or b"null")
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(problem, dict) and problem.get("code") == errors.Draining.code
 
 
 def _error(failure: Failure) -> errors.ParleyError:

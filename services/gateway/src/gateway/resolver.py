@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from gateway.upstream import Address, Pool
+from gateway.replica import Address
+from gateway.upstream import Pool
 
 log = structlog.get_logger()
 

@@ -4,16 +4,16 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import structlog
 
 from gateway.connection import Connection, Failure, Slow, Unreachable
 from gateway.errors import UpstreamUnavailable
+from gateway.replica import Address
+from gateway.retries import RetryBudget
 from parley.errors import Overloaded
-from parley.settings import SettingsError
 
 log = structlog.get_logger()
 
@@ -22,10 +22,8 @@ SWEEP = 0.1
 KEEP_IDLE = 30.0
 """Seconds a connection may be idle: less than the services keep theirs, so that they never close first."""
 QUEUE_TIMEOUT = 1.0
-FAILURES = 5
-"""Failures in a row after which an address is left alone."""
-FIRST_EJECTION, LONGEST_EJECTION = 1.0, 30.0
-RETRY_SHARE, RETRY_FLOOR, RETRY_WINDOW = 0.2, 3, 10.0
+CONNECT_PATIENCE = 2
+"""How many times the seconds to connect may have passed when one more address is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +33,6 @@ class PoolLimits:
     connections: int = 512
     queue: int = 512
     connect_timeout: float = 1.0
-
-
-class Address:
-    """One replica: its idle connections, its load, and whether it is ejected."""
-
-    def __init__(self, host: str, port: int, *, name: bytes = b"") -> None:
-        """Take where it listens, and the ``name`` it is called by when ``host`` was looked up."""
-        self.host, self.port = host, port
-        self.authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
-        self.name = name or self.authority
-        self.idle: list[Connection] = []
-        self.connections: set[Connection] = set()
-        self.active = 0
-        self.failures = self.ejections = 0
-        self.ejected_until = 0.0
-        self.probing = False
-
-    def available(self, now: float) -> bool:
-        """Say whether requests may go here; of an address whose ejection has ended, one request is the probe."""
-        return now >= self.ejected_until and not self.probing
-
-    def succeeded(self) -> None:
-        """Note an answer, of whatever status."""
-        self.failures = self.ejections = 0
-        self.probing = False
-
-    def failed(self, now: float) -> bool:
-        """Note a failure; returns True when this ejects the address."""
-        # One crash breaks many requests: only what was sent since the last ejection makes the next one longer.
-        if now < self.ejected_until:
-            return False
-        self.failures += 1
-        if self.failures < FAILURES and not self.probing:
-            return False
-        self.ejections += 1
-        pause = min(FIRST_EJECTION * 2 ** (self.ejections - 1), LONGEST_EJECTION)
-        self.ejected_until = now + pause * random.uniform(0.8, 1.2)  # noqa: S311 - jitter is no secret
-        self.probing = False
-        return True
-
-    def close(self) -> None:
-        """Close every connection."""
-        for connection in list(self.connections):
-            connection.fail(UpstreamUnavailable())
 
 
 class Pool:
@@ -92,32 +46,47 @@ class Pool:
         self.retries = RetryBudget()
         self.on_failure: Callable[[str], None] = lambda _reason: None
 
-    async def acquire(self, *, stream: bool, avoid: bytes = b"") -> "tuple[Address, Connection]":
-        """Return a connection of the less loaded of two addresses.
+    async def acquire(self, *, stream: bool, avoid: Collection[bytes] = ()) -> tuple[Address, Connection]:
+        """Return a connection of the less loaded of two addresses, of those to ``avoid`` only when there is no other.
 
+        One that cannot be reached was sent nothing, so the others are tried: that is no retry, and costs no budget.
         Raises UpstreamUnavailable when all are ejected, Overloaded when too many wait, Unreachable.
         """
-        address = self.choose(avoid)
-        if not stream and address.active >= self._limits.connections:
-            await self._queue()
-            address = self.choose(avoid)
+        tried: set[bytes] = set()
+        patience = time.monotonic() + CONNECT_PATIENCE * self._limits.connect_timeout
+        while True:
+            address = self.choose(avoid, tried)
+            if not stream and address.active >= self._limits.connections:
+                await self._queue()
+                address = self.choose(avoid, tried)
+            try:
+                return address, await self._take(address)
+            except Unreachable:
+                tried.add(address.authority)
+                if not self._candidates(avoid, tried) or time.monotonic() > patience:
+                    raise
+
+    async def _take(self, address: Address) -> Connection:
+        """Return a connection to an address: an idle one that is still open, else a new one."""
         address.active += 1
         while address.idle:
             connection = address.idle.pop()
-            if not connection.closed:
-                return address, connection
+            if connection.usable():
+                return connection
+            connection.abort()
         try:
-            return address, await self._connect(address)
+            return await self._connect(address)
         except BaseException as error:
-            self.leave(address)
             if isinstance(error, Unreachable):
                 self.note_failure(address, error)
+            self.leave(address)
             raise
 
     def release(self, address: Address, connection: Connection) -> None:
         """Give a connection back: kept when it may be used again, else closed."""
-        if connection.reusable and address in self.addresses:
-            connection.rest(time.monotonic())
+        now = time.monotonic()
+        if connection.reusable and address in self.addresses and not address.closing(now):
+            connection.rest(now)
             address.idle.append(connection)
         else:
             connection.abort()
@@ -126,8 +95,20 @@ class Pool:
     def note_failure(self, address: Address, failure: Failure) -> None:
         """Count a failure of an address, for its ejection."""
         self.on_failure(type(failure).__name__.lower())
-        if address.failed(time.monotonic()):
+        if address.failed(time.monotonic(), failure):
             log.warning("upstream ejected", upstream=self.name, address=address.authority.decode())
+
+    def note_answer(self, address: Address, connection: Connection) -> None:
+        """Note that an answer began; one that ends its connection says that its sender is shutting down."""
+        address.succeeded()
+        if connection.last:
+            self.note_draining(address)
+
+    def note_draining(self, address: Address) -> None:
+        """Ask others from now on: this address is shutting down."""
+        address.forget_idle()
+        if address.drains(time.monotonic()):
+            log.info("upstream drains", upstream=self.name, address=address.authority.decode())
 
     def sweep(self) -> None:
         """End what is over its deadline, and close what was idle for long."""
@@ -153,33 +134,35 @@ class Pool:
         for address in self.addresses:
             if address.authority not in wanted:
                 self._leaving.append(address)
-                for connection in address.idle:
-                    connection.abort()
+                address.forget_idle()
         have = {address.authority for address in kept}
         self.addresses = [*kept, *(a for authority, a in wanted.items() if authority not in have)]
 
-    def choose(self, avoid: bytes = b"") -> Address:
+    def choose(self, avoid: Collection[bytes] = (), tried: Collection[bytes] = ()) -> Address:
         """Return the less loaded of two addresses; raises UpstreamUnavailable when all are ejected."""
-        now = time.monotonic()
-        candidates = self.addresses
-        if len(candidates) == 1:
-            first = candidates[0]
-            if now < first.ejected_until:
-                raise UpstreamUnavailable
-        else:
-            # A probe may be an answer that takes a minute: with nobody else to ask, nobody waits for it.
-            candidates = [a for a in candidates if a.available(now)] or [
-                a for a in candidates if now >= a.ejected_until
-            ]
-            if not candidates:
-                raise UpstreamUnavailable
-            if avoid and len(candidates) > 1:
-                candidates = [a for a in candidates if a.authority != avoid]
-            if len(candidates) > 2:  # noqa: PLR2004 - the better of two by chance is nearly the best
-                candidates = random.sample(candidates, 2)
-            first = min(candidates, key=_load)
+        candidates = self._candidates(avoid, tried)
+        if not candidates:
+            raise UpstreamUnavailable
+        if len(candidates) > 2:  # noqa: PLR2004 - the better of two by chance is nearly the best
+            candidates = random.sample(candidates, 2)
+        first = min(candidates, key=_load)
         first.probing = first.ejected_until > 0 and first.ejections > 0
         return first
+
+    def has_other(self, than: Collection[bytes]) -> bool:
+        """Say whether somebody else may be asked."""
+        return bool(self._candidates((), than))
+
+    def _candidates(self, avoid: Collection[bytes], tried: Collection[bytes]) -> list[Address]:
+        now = time.monotonic()
+        left = [a for a in self.addresses if a.authority not in tried] if tried else self.addresses
+        # A probe may be an answer that takes a minute: with nobody else to ask, nobody waits for it.
+        found = (
+            [a for a in left if a.available(now)]
+            or [a for a in left if now >= a.ejected_until]
+            or [a for a in left if a.gone]
+        )
+        return ([a for a in found if a.authority not in avoid] or found) if avoid else found
 
     async def _connect(self, address: Address) -> Connection:
         connection = Connection(lambda lost: self._lost(address, lost))
@@ -188,8 +171,9 @@ class Pool:
             async with asyncio.timeout(self._limits.connect_timeout):
                 await loop.create_connection(lambda: connection, address.host, address.port)
         except (OSError, TimeoutError) as error:
-            raise Unreachable(address.authority) from error
+            raise Unreachable(refused=isinstance(error, ConnectionRefusedError)) from error
         address.connections.add(connection)
+        address.reached()
         return connection
 
     @staticmethod
@@ -219,42 +203,6 @@ class Pool:
             if not turn.done():
                 turn.set_result(None)
                 return
-
-
-class RetryBudget:
-    """Retries may be a fifth of the requests of the last seconds, three at least."""
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the clock (seconds)."""
-        self._clock = clock
-        self._since = clock()
-        self._requests = self._retries = 0
-
-    def request(self) -> None:
-        """Count a request."""
-        self._requests += 1
-
-    def take(self) -> bool:
-        """Say whether one more retry is within the budget, and count it."""
-        now = self._clock()
-        if now - self._since > RETRY_WINDOW:
-            self._since, self._requests, self._retries = now, self._requests // 2, self._retries // 2
-        if self._retries >= max(RETRY_FLOOR, self._requests * RETRY_SHARE):
-            return False
-        self._retries += 1
-        return True
-
-
-def parse_address(url: str, *, setting: str) -> Address:
-    """Return the address of a URL; raises SettingsError unless it is plain HTTP with nothing behind the port."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 80
-    except ValueError:
-        host, port, parts = None, 80, urlsplit("")
-    if parts.scheme != "http" or not host or parts.path.strip("/") or parts.query or parts.username:
-        raise SettingsError(f"{setting}: must be addresses like http://host:port")
-    return Address(host, port)
 
 
 def _load(address: Address) -> float:

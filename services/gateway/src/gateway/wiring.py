@@ -20,12 +20,13 @@ from gateway.pipeline import Pipeline
 from gateway.places import Places
 from gateway.plans import load_plans
 from gateway.proxy import Proxy
+from gateway.replica import parse_address
 from gateway.resolver import Resolver
 from gateway.revocations import Revocations
 from gateway.routes import RouteTable, all_routes
 from gateway.settings import GatewaySettings, split
 from gateway.streams import Streams
-from gateway.upstream import SWEEP, Pool, PoolLimits, parse_address
+from gateway.upstream import SWEEP, Pool, PoolLimits
 from gateway.websocket import SocketProxy
 from parley.jwks import open_verifier
 from parley.limits import Limiter, Session, open_limiter

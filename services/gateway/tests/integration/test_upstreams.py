@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx2
 import pytest
 
 from parley.testing import eventually
@@ -126,6 +127,115 @@ async def test_a_request_that_may_be_repeated_survives_the_death_of_one_replica(
         assert died_at < len(statuses) == 300
         assert one.journal
         assert two.journal
+
+
+async def test_two_replicas_never_see_one_post_twice_when_one_of_them_dies(worlds: Any) -> None:
+    async with (
+        scripted_upstream() as one,
+        scripted_upstream() as two,
+        worlds(chat_url=f"{one.url},{two.url}") as world,
+    ):
+        headers = [world.bearer() for _ in range(20)]
+        statuses: list[int] = []
+
+        async def client(number: int) -> None:
+            for turn in range(10):
+                body = {"number": f"{number}-{turn}"}
+                response = await world.client.post("/api/v1/chat", json=body, headers=headers[number])
+                statuses.append(response.status_code)
+
+        load = [asyncio.create_task(client(number)) for number in range(20)]
+        await eventually(lambda: len(statuses) > 50)
+        one.answer = hang
+        address = world.app.state.wired.pools["chat"].addresses[0]
+        await eventually(lambda: address.active >= 5)
+        await one.stop()
+        await asyncio.gather(*load)
+        # What was under way at the dead one may have been carried out, so it fails; nothing else does.
+        assert set(statuses) == {200, 502}
+        assert 5 <= statuses.count(502) <= 20
+        seen = [bytes(request.body) for upstream in (one, two) for request in upstream.journal if request.complete]
+        assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+async def test_a_dead_replica_costs_no_request_even_when_there_are_few(worlds: Any, dead: int) -> None:
+    async with (
+        scripted_upstream() as one,
+        scripted_upstream() as two,
+        worlds(chat_url=f"{one.url},{two.url}") as world,
+    ):
+        await (one, two)[dead].stop()
+        headers = [world.bearer() for _ in range(30)]
+        # All at once: nobody knows yet, and the budget of retries would be three.
+        posts = [world.client.post("/api/v1/chat", json={}, headers=each) for each in headers]
+        assert [response.status_code for response in await asyncio.gather(*posts)] == [200] * 30
+        assert len((one, two)[1 - dead].journal) == 30
+
+
+def draining(code: str = "draining") -> Any:
+    body = b'{"status":503,"code":"%b"}' % code.encode()
+    headers = {"content-type": "application/problem+json", "retry-after": "1"}
+    return respond(503, body, *headers.items())
+
+
+async def test_what_a_draining_replica_refuses_goes_to_the_other_and_nothing_more_does(worlds: Any) -> None:
+    async with (
+        scripted_upstream(draining()) as drains,
+        scripted_upstream() as stays,
+        worlds(chat_url=f"{drains.url},{stays.url}") as world,
+    ):
+        headers = [world.bearer() for _ in range(30)]
+        posts = [world.client.post("/api/v1/chat", json={"a": 1}, headers=each) for each in headers]
+        assert [response.status_code for response in await asyncio.gather(*posts)] == [200] * 30
+        assert {bytes(seen.body) for seen in stays.journal} == {b'{"a":1}'}
+        asked = len(drains.journal)
+        for each in headers[:10]:
+            assert (await world.client.post("/api/v1/chat", json={}, headers=each)).status_code == 200
+        assert len(drains.journal) == asked, "it said that it leaves"
+
+
+async def test_when_all_replicas_drain_their_answer_is_passed_on(worlds: Any) -> None:
+    async with (
+        scripted_upstream(draining()) as one,
+        scripted_upstream(draining()) as two,
+        worlds(chat_url=f"{one.url},{two.url}") as world,
+    ):
+        for _ in range(3):
+            response = await world.client.post("/api/v1/chat", json={}, headers=world.bearer())
+            assert (response.status_code, response.json()["code"]) == (503, "draining")
+            assert response.headers["retry-after"] == "1"
+        assert 3 <= len(one.journal) + len(two.journal) <= 6
+
+
+@pytest.mark.parametrize("code", ["overloaded", "dependency_unavailable"])
+async def test_any_other_503_is_passed_on(worlds: Any, code: str) -> None:
+    async with (
+        scripted_upstream(draining(code)) as one,
+        scripted_upstream(draining(code)) as two,
+        worlds(chat_url=f"{one.url},{two.url}") as world,
+    ):
+        response = await world.client.post("/api/v1/chat", json={}, headers=world.bearer())
+        assert (response.status_code, response.json()["code"]) == (503, code)
+        assert len(one.journal) + len(two.journal) == 1
+
+
+async def test_a_503_that_is_cut_or_long_is_no_word_of_draining(worlds: Any) -> None:
+    async with worlds() as world:
+        one = world.chat
+        one.answer = respond(503, b"x" * 100_000)
+        response = await world.client.post("/api/v1/chat", json={}, headers=world.bearer())
+        assert (response.status_code, len(response.content)) == (503, 100_000)
+
+        async def cut(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 503 X\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")
+            await writer.drain()
+            writer.transport.abort()
+
+        one.answer = cut
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await world.client.post("/api/v1/chat", json={}, headers=world.bearer())
+        await eventually(lambda: sum(a.active for a in world.app.state.wired.pools["chat"].addresses) == 0)
 
 
 async def test_a_post_is_never_sent_twice_unless_it_has_an_idempotency_key(world: Any) -> None:

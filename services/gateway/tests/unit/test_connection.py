@@ -20,6 +20,9 @@ class Wire:
         self.paused = self.aborted = False
         self.written = b""
 
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
     def write(self, data: bytes) -> None:
         self.written += data
 

@@ -1,4 +1,4 @@
-"""Small parts: plans, CORS, compression, the retry budget, ejection."""
+"""Small parts: plans, CORS, compression, addresses of upstreams."""
 
 import gzip
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from gateway import compression
 from gateway.cors import Cors
 from gateway.plans import Plan, load_plans
+from gateway.replica import parse_address
 from gateway.settings import GatewaySettings
-from gateway.upstream import FAILURES, FIRST_EJECTION, Pool, PoolLimits, RetryBudget, parse_address
 from parley.settings import SettingsError, load
 
 
@@ -81,64 +81,6 @@ def test_gzip_is_used_when_it_is_accepted(accepted: bytes, wanted: bool) -> None
 def test_compressed_pieces_are_the_answer() -> None:
     compress, _ = compression.pieces([])
     assert gzip.decompress(compress.feed(b"a" * 100) + compress.finish(b"b")) == b"a" * 100 + b"b"
-
-
-def test_retries_are_a_fifth_of_the_requests_and_three_at_least() -> None:
-    budget = RetryBudget(clock=lambda: 0.0)
-    assert [budget.take() for _ in range(4)] == [True, True, True, False]
-    for _ in range(100):
-        budget.request()
-    assert sum(budget.take() for _ in range(100)) == 17
-
-
-def test_a_success_between_failures_keeps_an_address() -> None:
-    address = parse_address("http://localhost:1", setting="X")
-    for _ in range(20):
-        assert not any(address.failed(0) for _ in range(FAILURES - 1))
-        address.succeeded()
-
-
-def test_an_ejected_address_gets_one_probe_and_longer_pauses() -> None:
-    address = parse_address("http://localhost:1", setting="X")
-    assert [address.failed(100) for _ in range(FAILURES)][-1]
-    first = address.ejected_until - 100
-    assert not address.available(100)
-    assert address.available(100 + first)
-    address.probing = True
-    assert not address.available(100 + first)
-    assert address.failed(200)
-    assert address.ejected_until - 200 > first
-
-
-def test_one_crash_with_many_open_requests_is_one_ejection() -> None:
-    address = parse_address("http://localhost:1", setting="X")
-    assert sum(address.failed(100) for _ in range(50)) == 1
-    assert address.ejected_until < 100 + 2 * FIRST_EJECTION
-
-
-def test_with_nobody_else_to_ask_no_request_waits_for_a_slow_probe() -> None:
-    one, two = (parse_address(f"http://localhost:{port}", setting="X") for port in (1, 2))
-    for addresses in ([one], [one, two]):
-        pool = Pool("chat", addresses, PoolLimits())
-        for address in addresses:
-            address.ejections, address.ejected_until, address.probing = 1, 0.1, True
-        assert pool.choose() in addresses
-
-
-def test_a_probe_that_its_client_gave_up_makes_room_for_the_next() -> None:
-    one, two = (parse_address(f"http://localhost:{port}", setting="X") for port in (1, 2))
-    pool = Pool("chat", [one, two], PoolLimits())
-    one.ejections, one.ejected_until, one.probing, one.active, two.active = 1, 0.1, True, 1, 9
-    assert pool.choose() is two
-    pool.leave(one)
-    assert pool.choose() is one
-
-
-def test_of_two_addresses_the_less_loaded_is_asked() -> None:
-    one, two = (parse_address(f"http://localhost:{port}", setting="X") for port in (1, 2))
-    pool = Pool("chat", [one, two], PoolLimits())
-    one.active = 5
-    assert {pool.choose() for _ in range(20)} == {two}
 
 
 @pytest.mark.parametrize("url", ["localhost:80", "https://a", "http://a/path", "http://", "http://a:b", "http://u:p@a"])

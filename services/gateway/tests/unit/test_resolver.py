@@ -1,7 +1,8 @@
 """Names that stand for several replicas, which come and go."""
 
+from gateway.replica import Address
 from gateway.resolver import Resolver, look_up
-from gateway.upstream import Address, Pool, PoolLimits
+from gateway.upstream import Pool, PoolLimits
 
 
 async def test_a_name_is_looked_up_and_keeps_its_name() -> None:
