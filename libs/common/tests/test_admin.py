@@ -53,6 +53,16 @@ async def test_probes_follow_the_lifecycle(runtime: Runtime, port: int) -> None:
     assert (await asyncio.to_thread(get, port, "/health")).json["status"] == "ok"
 
 
+async def test_a_service_that_is_served_is_ready_when_it_listens_not_when_it_is_wired(
+    runtime: Runtime, port: int
+) -> None:
+    runtime.lifecycle.expect_server()
+    runtime.lifecycle.mark_wired()
+    assert (await asyncio.to_thread(get, port, "/ready")).status == 503
+    runtime.lifecycle.mark_ready()
+    assert (await asyncio.to_thread(get, port, "/ready")).status == 200
+
+
 async def test_a_blocked_loop_does_not_stall_a_probe(runtime: Runtime, port: int) -> None:
     probing = asyncio.get_running_loop().run_in_executor(None, _timed_health, port)
     time.sleep(0.5)

@@ -26,6 +26,7 @@ import history.settings
 import history.wiring
 from parley import server
 from parley.bus.memory import MemoryBus
+from parley.lifecycle import Lifecycle
 from parley.lifespan import lifespan
 from parley.settings import ServiceSettings, load
 from parley_local.backends import Backends, encryption_key, internal_secrets
@@ -47,9 +48,15 @@ class Service:
     settings: ServiceSettings
     server: server.Server
 
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Where it stands between start and exit."""
+        found: Lifecycle = self.app.state.runtime.lifecycle
+        return found
+
     async def drain(self) -> None:
         """Refuse new work, let what is open end, stop."""
-        await server.drain(self.server, self.app.state.runtime.lifecycle, self.settings)
+        await server.drain(self.server, self.lifecycle, self.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,7 @@ async def open_stack(plan: Plan, login: Login) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
         for make in START_ORDER:
             service = make(plan, bus)
+            service.lifecycle.expect_server()
             await stack.enter_async_context(lifespan(service.app))
             if make is auth_service:
                 await ensure_demo(service.app.state.wired, login)
@@ -165,6 +173,7 @@ async def _serving(service: Service) -> AsyncIterator[None]:
         if task.done():
             task.result()
             raise OSError(f"{service.settings.service} could not listen on port {service.settings.port}")
+        service.lifecycle.mark_ready()
         yield
     finally:
         await service.drain()

@@ -79,7 +79,7 @@ async def run(runtime: Runtime, settings: S, wire: Wire[S]) -> AsyncIterator[Any
         watch = background("loop watch", lambda: runtime.metrics.watch_loop(runtime.lifecycle), service=runtime.service)
         await stack.enter_async_context(watch)
         wired = await stack.enter_async_context(wire(settings, runtime))
-        runtime.lifecycle.mark_ready()
+        runtime.lifecycle.mark_wired()
         try:
             yield wired
         finally:

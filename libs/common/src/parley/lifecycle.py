@@ -22,15 +22,21 @@ class Lifecycle:
         self.drained = asyncio.Event()
         """Set when draining begins: open streams wait on it to say goodbye."""
         self.open_requests = 0
+        self._server_comes = False
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def mark_starting(self) -> None:
-        """Not yet, after all."""
-        self.state = "starting"
+    def expect_server(self) -> None:
+        """Stay ``starting`` until ``mark_ready``: whoever is told earlier would be sent to a closed port."""
+        self._server_comes = True
+
+    def mark_wired(self) -> None:
+        """Everything is open but, where one is expected, the server: without one requests may come."""
+        if not self._server_comes:
+            self.mark_ready()
 
     def mark_ready(self) -> None:
-        """Everything is open: requests may come."""
+        """Say that requests may come."""
         self.state = "ready"
 
     def start_draining(self) -> None:

@@ -74,9 +74,8 @@ async def serve(
     ``sockets`` are listened on instead of the settings' address: several processes can share them.
     """
     stop = asyncio.Event()
+    lifecycle.expect_server()
     async with lifespan(app):
-        # Wired, but nobody listens yet: whoever asks /ready would be sent to a closed port.
-        lifecycle.mark_starting()
         server = make_server(app, settings)
 
         def on_signal() -> None:
