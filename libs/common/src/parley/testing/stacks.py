@@ -126,9 +126,10 @@ class Infrastructure:
 class Replica:
     """One process of one service, started by its command with secrets in files."""
 
-    def __init__(self, name: str, command: str, folder: Path, settings: Mapping[str, str]) -> None:
-        """Choose free ports; nothing is started yet."""
-        self.name, self.port, self.admin_port = name, free_port(), free_port()
+    def __init__(self, name: str, command: str, folder: Path, settings: Mapping[str, str], port: int = 0) -> None:
+        """Take ``port`` and the one after it, else choose free ones; nothing is started yet."""
+        port = port or free_ports(2)
+        self.name, self.port, self.admin_port = name, port, port + 1
         self._folder = folder / name
         self._command, self.settings = command, settings
         self._child: ChildProcess | None = None
@@ -209,6 +210,8 @@ class SeparateStack:
         self.folder, self._infrastructure, self._replicas = folder, infrastructure, replicas
         self._provider_url, self._settings = provider_url, dict(settings or {})
         self._turn = 0
+        # One row for all: chosen one by one, two would be the same now and then.
+        self._port = free_ports(2 * (replicas * len(("history", "chat", "gateway")) + len(("auth", "worker"))))
         self.database_urls: dict[str, str] = {}
         self.auth: list[Replica] = []
         self.chat: list[Replica] = []
@@ -237,13 +240,12 @@ class SeparateStack:
         clients = {name: secrets.token_urlsafe(32) for name in ("gateway", "chat", "history")}
         common = self._common()
         own = {name: self._secrets(name, urls, clients) for name in ("auth", "chat", "history", "gateway")}
-        self.auth = [Replica("auth", "parley-auth", self.folder, {**common, **own["auth"]})]
+        self.auth = [self._replica("auth", "parley-auth", {**common, **own["auth"]})]
         addresses = {"AUTH_URL": self.auth[0].url, "JWKS_URL": f"{self.auth[0].url}/.well-known/jwks.json"}
         kept = {**common, **own["history"], **addresses, "RUN_CONSUMER": "false"}
         self.history = self._make("history", kept)
-        self.workers = [
-            Replica("worker", "parley-history-worker", self.folder, {**common, **own["history"], **addresses})
-        ]
+        worker = {**common, **own["history"], **addresses}
+        self.workers = [self._replica("worker", "parley-history-worker", worker)]
         history = {"HISTORY_URL": self.history[0].url}
         provider = {"OPENAI_BASE_URL": self._provider_url, "OPENAI_MODEL": "fake"}
         self.chat = self._make("chat", {**common, **own["chat"], **addresses, **history, **provider})
@@ -276,7 +278,11 @@ class SeparateStack:
         await self.stop()
 
     def _make(self, name: str, settings: Mapping[str, str]) -> list[Replica]:
-        return [Replica(f"{name}-{i}", f"parley-{name}", self.folder, settings) for i in range(self._replicas)]
+        return [self._replica(f"{name}-{i}", f"parley-{name}", settings) for i in range(self._replicas)]
+
+    def _replica(self, name: str, command: str, settings: Mapping[str, str]) -> Replica:
+        port, self._port = self._port, self._port + 2
+        return Replica(name, command, self.folder, settings, port)
 
     def _common(self) -> dict[str, str]:
         return {"ENVIRONMENT": "development", "REGISTRATION": "open", "DRAIN_TIMEOUT": "20", **self._settings}

@@ -98,6 +98,8 @@ class Reader:
     text: str = ""
     status: str = ""
     broken: int = 0
+    refused: int = 0
+    """How often it was told by 503 to come again."""
 
     async def read(self, message: str) -> Turn:
         """Take a turn and read it to its end, however often the stream breaks."""
@@ -119,6 +121,7 @@ class Reader:
         except AssertionError as refusal:
             if b'"status":503' not in refusal.args[0] or time.monotonic() > deadline:
                 raise
+            self.refused += 1
             await asyncio.sleep(COME_AGAIN)
 
     async def _read(self, method: str, path: str, gateway: httpx2.AsyncClient, **options: Any) -> None:
