@@ -109,6 +109,7 @@ def main(
     import uvloop
 
     memory.share_one_heap()
+    memory.collect_less_often()
     logs.configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(serve(app, lifecycle, settings, sockets))

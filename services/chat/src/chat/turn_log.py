@@ -26,7 +26,7 @@ class TurnLog:
         """``pending``: the row of a whole answer cannot be written for a while; ``abandoned``: it is another's now;
         ``dismissed``: this process, which only mirrors the log, is about to go."""
         self.readers = 0
-        self._changed: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[bool]] = []
 
     def append(self, entry: Entry) -> None:
         """Add an entry; it is shown later."""
@@ -72,10 +72,16 @@ class TurnLog:
 
     async def changed(self, timeout: float) -> bool:
         """Wait for the next change; False when ``timeout`` seconds pass first."""
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        done, _ = await asyncio.wait({self._changed}, timeout=timeout)
-        return bool(done)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiters.append(waiter)
+        timer = loop.call_later(timeout, _resolve, waiter, False)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -87,9 +93,14 @@ class TurnLog:
             self.readers -= 1
 
     def _wake(self) -> None:
-        if self._changed is not None:
-            self._changed.set_result(None)
-            self._changed = None
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _resolve(waiter, True)
+
+
+def _resolve(waiter: asyncio.Future[bool], changed: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(changed)
 
 
 class LogCopy(Protocol):

@@ -14,7 +14,7 @@ from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable
 from chat.ports import Piece, Prompt
 from chat.providers.chunks import StreamedError, pieces
 from chat.providers.failures import Attempt, from_status
-from chat.providers.sse import MalformedStream, events
+from chat.providers.sse import EventParser, MalformedStream
 from chat.settings import OPENAI
 
 log = structlog.get_logger()
@@ -81,10 +81,10 @@ class OpenAIProvider:
         return from_status(response.status, response.headers, body)
 
     async def _read(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Piece, None]:
-        ended = False
+        ended, parser = False, EventParser()
         try:
-            async with contextlib.aclosing(events(self._chunks(response))) as found:
-                async for event in found:
+            while chunk := await response.content.readany():
+                for event in parser.feed(chunk):
                     if event == DONE:
                         if not ended:
                             yield Piece(finish_reason="stop")
@@ -99,11 +99,6 @@ class OpenAIProvider:
             raise ProviderFailure from error
         if not ended:
             raise ProviderFailure
-
-    @staticmethod
-    async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-        while chunk := await response.content.readany():
-            yield chunk
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}

@@ -1,6 +1,6 @@
 """Reading a server-sent event stream: bounded lines, strict UTF-8."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import Iterator
 
 MAX_LINE = 1_048_576
 MAX_EVENT = 4 * MAX_LINE
@@ -46,11 +46,3 @@ class EventParser:
             return data.decode()
         except UnicodeDecodeError as error:
             raise MalformedStream("not UTF-8") from error
-
-
-async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-    """Yield the data of each event of a stream of bytes."""
-    parser = EventParser()
-    async for chunk in chunks:
-        for event in parser.feed(chunk):
-            yield event
