@@ -157,12 +157,13 @@ class Pool:
         now = time.monotonic()
         left = [a for a in self.addresses if a.authority not in tried] if tried else self.addresses
         # A probe may be an answer that takes a minute: with nobody else to ask, nobody waits for it.
-        found = (
-            [a for a in left if a.available(now)]
-            or [a for a in left if now >= a.ejected_until]
-            or [a for a in left if a.gone]
-        )
-        return ([a for a in found if a.authority not in avoid] or found) if avoid else found
+        ready = [a for a in left if a.available(now)] or [a for a in left if now >= a.ejected_until]
+        if ready and not avoid:
+            return ready
+        # One that refused may be back, and if not, it costs nothing to learn that.
+        gone = [a for a in left if a.gone]
+        others = ([a for a in found if a.authority not in avoid] for found in (ready, gone))
+        return next((found for found in (*others, ready, gone) if found), [])
 
     async def _connect(self, address: Address) -> Connection:
         connection = Connection(lambda lost: self._lost(address, lost))

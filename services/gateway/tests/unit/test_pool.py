@@ -164,6 +164,18 @@ async def test_a_restarted_replica_is_asked_before_its_ejection_ends_when_the_ot
         pool.close()
 
 
+@pytest.mark.parametrize("back", [True, False])
+async def test_a_retry_goes_to_a_replica_that_was_gone_before_it_goes_to_the_one_that_broke(back: bool) -> None:
+    async with scripted_upstream() as one, scripted_upstream() as two:
+        pool = pool_of(restarted := address_of(one), broke := address_of(two))
+        pool.note_failure(restarted, REFUSED)
+        if not back:
+            await one.stop()
+        found, _ = await pool.acquire(stream=False, avoid={broke.authority})
+        assert found is (restarted if back else broke)
+        pool.close()
+
+
 async def test_a_replica_that_listens_again_is_an_ordinary_one_again() -> None:
     async with scripted_upstream() as upstream:
         pool = pool_of(address := address_of(upstream), Address("127.0.0.1", upstream.port))
