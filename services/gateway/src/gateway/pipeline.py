@@ -8,13 +8,14 @@ import structlog
 
 from gateway.access_log import AccessLog
 from gateway.addresses import AddressBook
+from gateway.bodies import Receive
 from gateway.cors import Cors
 from gateway.credentials import Credentials
 from gateway.errors import ClientGone
 from gateway.guard import Guard
 from gateway.headers import Header
 from gateway.pages import Page, Pages, unpacked
-from gateway.proxy import Proxy, Receive, Send, send_whole
+from gateway.proxy import Proxy, Send, send_whole
 from gateway.request import Request
 from gateway.routes import Route, RouteTable, route
 from gateway.streams import Streams

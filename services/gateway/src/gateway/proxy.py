@@ -4,12 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from gateway import compression, sse
+from gateway import bodies, compression, sse
+from gateway.bodies import Body, Receive
 from gateway.connection import BODILESS, Broken, Connection, Failure, Slow, Unreachable
 from gateway.errors import ClientGone, Interrupted, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
 from gateway.headers import Header, RequestFilter, ResponseFilter, nominated
@@ -20,7 +20,6 @@ from gateway.streams import Stream, Streams
 from gateway.upstream import Pool
 from parley import errors
 
-Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Respond = Callable[[Request, list[Header]], list[Header]]
 
@@ -35,16 +34,6 @@ RETRY_PAUSE = 0.05
 """Longest pause (seconds) before the one retry, when there is no other address."""
 
 
-@dataclass(slots=True)
-class Body:
-    """What of a request's body is at hand, and how the rest is announced to the upstream."""
-
-    first: bytes = b""
-    more: bool = False
-    framing: bytes = b""
-    chunked: bool = False
-
-
 class Proxy:
     """Forwards to the pools of the services."""
 
@@ -55,7 +44,7 @@ class Proxy:
 
     async def forward(self, request: Request, route: Route, receive: Receive, send: Send) -> None:
         """Pass a request on and its answer back; raises ParleyError before the answer began, ClientGone."""
-        body = await self._body(request, route, receive)
+        body = await bodies.begin(request, route, receive)
         head = self._head(request, body)
         pool = self._pools[route.service]
         pool.retries.request()
@@ -76,20 +65,6 @@ class Proxy:
             _let_go(request, pool, address, connection)
 
     # Towards the upstream.
-
-    async def _body(self, request: Request, route: Route, receive: Receive) -> Body:
-        if not request.body_expected:
-            framing = b"" if request.method in {"GET", "HEAD"} else b"content-length: 0\r\n"
-            return Body(framing=framing)
-        announced = request.found.get(b"content-length")
-        _check_size(int(announced or 0), route)
-        first, more = _part(await receive())
-        _check_size(len(first), route)
-        if not more:
-            return Body(first, framing=b"content-length: %d\r\n" % len(first))
-        if announced is not None:
-            return Body(first, more=True, framing=b"content-length: %d\r\n" % int(announced))
-        return Body(_chunk(first), more=True, framing=b"transfer-encoding: chunked\r\n", chunked=True)
 
     def _head(self, request: Request, body: Body) -> tuple[bytes, bytes]:
         connection = request.found.get(b"connection")
@@ -181,7 +156,7 @@ class Proxy:
     ) -> "list[asyncio.Task[None]]":
         loop = asyncio.get_running_loop()
         if body.more:
-            return [loop.create_task(_pump(connection, route, body, receive))]
+            return [loop.create_task(bodies.pump(connection, route, body, receive))]
         if request.exchange is None:
             return [loop.create_task(_watch_client(connection, receive))]
         return []
@@ -305,45 +280,11 @@ async def _end(helpers: "list[asyncio.Task[None]]", connection: Connection) -> N
         await asyncio.gather(*helpers, return_exceptions=True)
 
 
-async def _pump(connection: Connection, route: Route, body: Body, receive: Receive) -> None:
-    """Pass the rest of a body on, no faster than the upstream takes it."""
-    size = len(body.first)
-    try:
-        while True:
-            data, more = _part(await receive())
-            size += len(data)
-            _check_size(size, route)
-            piece = (_chunk(data) + (b"" if more else b"0\r\n\r\n")) if body.chunked else data
-            await connection.write(piece)
-            connection.deadline = max(connection.deadline, time.monotonic() + route.timeout)
-            if not more:
-                return
-    except (ClientGone, errors.BodyTooLarge) as error:
-        connection.fail(error)
-    except Failure:
-        return
-
-
-def _part(message: Any) -> tuple[bytes, bool]:
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    return message.get("body", b""), message.get("more_body", False)
-
-
-def _check_size(size: int, route: Route) -> None:
-    if size > route.max_body:
-        raise errors.BodyTooLarge(f"At most {route.max_body} bytes are accepted.", headers={"connection": "close"})
-
-
 async def _watch_client(connection: Connection, receive: Receive) -> None:
     """Notice that the client went away, on servers that do not tell."""
     while (await receive())["type"] != "http.disconnect":
         pass
     connection.fail(ClientGone())
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 def _nominated(headers: list[Header]) -> frozenset[bytes]:
