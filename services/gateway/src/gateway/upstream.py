@@ -28,7 +28,7 @@ CONNECT_PATIENCE = 2
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """How many requests may be open at one address, how many may wait, and the seconds to connect."""
+    """How many requests may wait for one address to answer, how many for their turn, and the seconds to connect."""
 
     connections: int = 512
     queue: int = 512
@@ -56,31 +56,36 @@ class Pool:
         patience = time.monotonic() + CONNECT_PATIENCE * self._limits.connect_timeout
         while True:
             address = self.choose(avoid, tried)
-            if not stream and address.active >= self._limits.connections:
+            if not stream and address.slots >= self._limits.connections:
                 await self._queue()
                 address = self.choose(avoid, tried)
             try:
-                return address, await self._take(address)
+                return address, await self._take(address, slot=not stream)
             except Unreachable:
                 tried.add(address.authority)
                 if not self._candidates(avoid, tried) or time.monotonic() > patience:
                     raise
 
-    async def _take(self, address: Address) -> Connection:
+    async def _take(self, address: Address, *, slot: bool) -> Connection:
         """Return a connection to an address: an idle one that is still open, else a new one."""
         address.active += 1
+        address.slots += slot
         while address.idle:
             connection = address.idle.pop()
             if connection.usable():
+                connection.slot = slot
                 return connection
             connection.abort()
         try:
-            return await self._connect(address)
+            connection = await self._connect(address)
         except BaseException as error:
             if isinstance(error, Unreachable):
                 self.note_failure(address, error)
+            self._free(address, slot=slot)
             self.leave(address)
             raise
+        connection.slot = slot
+        return connection
 
     def release(self, address: Address, connection: Connection) -> None:
         """Give a connection back: kept when it may be used again, else closed."""
@@ -90,7 +95,13 @@ class Pool:
             address.idle.append(connection)
         else:
             connection.abort()
+        self.free_slot(address, connection)
         self.leave(address)
+
+    def free_slot(self, address: Address, connection: Connection) -> None:
+        """Let the next that waits go on: from here on the client, not the upstream, decides how long this takes."""
+        self._free(address, slot=connection.slot)
+        connection.slot = False
 
     def note_failure(self, address: Address, failure: Failure) -> None:
         """Count a failure of an address, for its ejection."""
@@ -140,6 +151,8 @@ class Pool:
 
     def choose(self, avoid: Collection[bytes] = (), tried: Collection[bytes] = ()) -> Address:
         """Return the less loaded of two addresses; raises UpstreamUnavailable when all are ejected."""
+        if len(self.addresses) == 1 and not tried and not self.addresses[0].ejected_until:
+            return self.addresses[0]
         candidates = self._candidates(avoid, tried)
         if not candidates:
             raise UpstreamUnavailable
@@ -195,11 +208,14 @@ class Pool:
             raise Overloaded from None
 
     def leave(self, address: Address) -> None:
-        """Count a request as done, and let the next that waits go on."""
+        """Count a request as done."""
         address.active -= 1
         # It may have been the probe, given up by its client: the next request is one then.
         address.probing = False
-        while self._waiting:
+
+    def _free(self, address: Address, *, slot: bool) -> None:
+        address.slots -= slot
+        while slot and self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
