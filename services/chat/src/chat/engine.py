@@ -127,6 +127,7 @@ def _supervisor(
             answers=ports.answers,
             measures=measures,
             answer_limit=settings.answer_limit,
+            pending_after=settings.finish_pending_after,
         )
 
     return Supervisor(

@@ -21,6 +21,8 @@ WAIT = 0.2
 SILENCE = 1.0
 """Seconds of silence after which the row is looked at."""
 PAUSE = 0.5
+MARK_EVERY, MARKED_FOR = 1.0, 5.0
+"""Seconds between two notes that turns are read here, and for which one holds: some may fail."""
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Mirrors:
         self._mirrors: dict[UUID, _Mirror] = {}
         self._wanted = asyncio.Event()
         self._dismissed = False
+        self._marked = time.monotonic()
 
     @contextlib.asynccontextmanager
     async def open(self, turn: Turn) -> AsyncIterator[tuple[TurnLog, bool]]:
@@ -74,6 +77,7 @@ class Mirrors:
             self._wanted.set()
         mirror.users += 1
         try:
+            await self._mark([turn.id])
             await self._catch_up(mirror)
             if self._dismissed:
                 mirror.log.dismiss()
@@ -106,6 +110,14 @@ class Mirrors:
                 continue
             await self._read()
             await self._look()
+            if time.monotonic() - self._marked >= MARK_EVERY:
+                self._marked = time.monotonic()
+                await self._mark(list(self._mirrors))
+
+    async def _mark(self, turn_ids: Sequence[UUID]) -> None:
+        """Let the replica that runs a turn know that it is read here."""
+        with contextlib.suppress(CopyUnavailable):
+            await self._streams.mark_read(turn_ids, MARKED_FOR)
 
     async def _catch_up(self, mirror: _Mirror) -> None:
         if not mirror.whole:

@@ -214,6 +214,14 @@ class StreamStore(Protocol):
         """Replace the copy by a seal, so that a runner which does not know yet writes nothing more."""
         ...
 
+    async def mark_read(self, turn_ids: Collection[UUID], seconds: float) -> None:
+        """Note that turns have readers on some replica; it is forgotten after ``seconds``."""
+        ...
+
+    async def is_read(self, turn_id: UUID) -> bool:
+        """Say whether a turn was marked as read not long ago."""
+        ...
+
     async def hint_cancel(self, turn_id: UUID) -> None:
         """Tell all replicas that a turn is to end; never raises."""
         ...

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chat.domain import Turn
 from chat.mirrors import Mirrors
-from chat.ports import StreamStore
+from chat.ports import CopyUnavailable, StreamStore
 from chat.reading import Step, from_log, from_row
 from chat.turns import Supervisor
 
@@ -39,10 +39,15 @@ class Readers:
             return log.last_seq
         return await self._mirrors.last_seq(turn) if turn.running else turn.last_seq
 
-    def watched(self, turn_id: UUID) -> bool:
-        """Say whether anybody reads a turn here."""
+    async def watched(self, turn_id: UUID) -> bool:
+        """Say whether anybody reads a turn, on whichever replica; also when that cannot be learnt."""
         log = self._supervisor.log(turn_id)
-        return log is not None and log.readers > 0
+        if log is not None and log.readers > 0:
+            return True
+        try:
+            return await self._streams.is_read(turn_id)
+        except CopyUnavailable:
+            return True
 
     async def hint_cancel(self, turn_id: UUID) -> None:
         """Tell the other replicas that a turn is to end."""

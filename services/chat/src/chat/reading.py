@@ -44,7 +44,8 @@ class Broken:
     """This connection cannot go on, but the turn does: come back with the cursor. Nothing follows."""
 
     reason: Literal["interrupted", "draining"]
-    code: str = "upstream_error"
+    code: Literal["upstream_error", "finish_pending"] = "upstream_error"
+    """``finish_pending``: the answer is whole, but its end cannot be stored at present."""
 
 
 Step = Begun | Grown | Ended | Quiet | Broken

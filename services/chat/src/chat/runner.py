@@ -25,8 +25,6 @@ from parley.events import Usage
 
 log = structlog.get_logger()
 
-PENDING_AFTER = 30.0
-"""Seconds of an absent database after which readers are told to come back."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 Stop = Literal["cancelled", "interrupted", "deadline", "fenced"]
@@ -64,10 +62,12 @@ class Runner:
         answers: Answers,
         measures: Measures,
         answer_limit: int,
+        pending_after: float,
     ) -> None:
+        """Take the most characters of an answer, and the seconds after which readers of an unstored end are told."""
         self.log = TurnLog(job.turn)
         self._job, self._store, self._copy, self._answers = job, store, copy, answers
-        self._measures, self._answer_limit = measures, answer_limit
+        self._measures, self._answer_limit, self._pending_after = measures, answer_limit, pending_after
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         alias = job.turn.model
         # Looked up once: finding a label's child costs more than counting with it.
@@ -200,16 +200,19 @@ class Runner:
 
     async def _stored(self, outcome: Outcome) -> Turn | None:
         """Store the end, however long the database is away; None when the row is no longer ours."""
-        began, pause = time.monotonic(), FIRST_PAUSE
-        while True:
-            try:
-                return await self._store.finish(self._job.turn, outcome)
-            except DependencyUnavailable:
-                log.warning("end not stored yet", turn_id=str(self._job.turn.id))
-            if time.monotonic() - began > PENDING_AFTER:
-                self.log.wait_for_store()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+        pause = FIRST_PAUSE
+        # A timer, because one attempt at a database that hangs may take longer than readers should wait.
+        patience = asyncio.get_running_loop().call_later(self._pending_after, self.log.wait_for_store)
+        try:
+            while True:
+                try:
+                    return await self._store.finish(self._job.turn, outcome)
+                except DependencyUnavailable:
+                    log.warning("end not stored yet", turn_id=str(self._job.turn.id))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+        finally:
+            patience.cancel()
 
     async def _given_up(self) -> None:
         """Show what the row says, now that another runner, or an erasure, has the last word."""

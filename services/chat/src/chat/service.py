@@ -197,8 +197,8 @@ class ChatService:
         await self._readers.hint_cancel(turn.id)
 
     async def abandon(self, turn: Turn) -> None:
-        """End a turn whose client left, unless somebody else is reading it."""
-        if not self._readers.watched(turn.id):
+        """End a turn whose client left, unless somebody else is reading it, or may be: an answer is worth more."""
+        if not await self._readers.watched(turn.id):
             with contextlib.suppress(DependencyUnavailable):
                 await self.request_cancel(turn)
 

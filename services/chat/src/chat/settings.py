@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from parley.settings import DataSettings
 
 OPENAI = "https://api.openai.com/v1"
+PENDING_AFTER: float = 30
 
 
 class ChatSettings(DataSettings):
@@ -45,6 +46,12 @@ class ChatSettings(DataSettings):
     plans_file: Path | None = Field(None, description="YAML of plans: limits and budgets.")
 
     turn_timeout: float = Field(600, gt=0, le=86_400, description="Most seconds a turn may take.")
+    finish_pending_after: float = Field(
+        PENDING_AFTER,
+        gt=0,
+        le=600,
+        description="Seconds that clients of an answer which cannot be stored wait before they are told to come back.",
+    )
     answer_limit: int = Field(1_000_000, ge=1000, description="Most characters of one answer.")
     max_running_turns: int = Field(2000, ge=1, description="Turns that one process runs at once.")
     turn_retention: float = Field(

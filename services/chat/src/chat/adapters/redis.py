@@ -1,7 +1,7 @@
 """Copies of running logs in Redis Streams: ids are ``<epoch>-<seq>``, so a higher epoch shuts out the lower ones."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -81,6 +81,19 @@ class RedisStreams:
         with _translated():
             await pipeline.execute()
 
+    async def mark_read(self, turn_ids: Collection[UUID], seconds: float) -> None:
+        """Note that turns have readers, to be forgotten after ``seconds``; raises CopyUnavailable."""
+        pipeline = self._client.pipeline(transaction=False)
+        for turn_id in turn_ids:
+            pipeline.set(_readers_key(turn_id), 1, px=round(seconds * 1000))
+        with _translated():
+            await pipeline.execute()
+
+    async def is_read(self, turn_id: UUID) -> bool:
+        """Say whether a turn was marked as read not long ago; raises CopyUnavailable."""
+        with _translated():
+            return bool(await self._client.exists(_readers_key(turn_id)))
+
     async def hint_cancel(self, turn_id: UUID) -> None:
         """Tell all replicas that a turn is to end, if Redis is there."""
         with contextlib.suppress(*UNAVAILABLE):
@@ -95,6 +108,10 @@ class RedisStreams:
                     message = await subscription.get_message(timeout=SUBSCRIBE_WAIT)
                     if message is not None:
                         yield UUID(message["data"].decode())
+
+
+def _readers_key(turn_id: UUID) -> str:
+    return f"{key_of(turn_id)}:read"
 
 
 @contextlib.contextmanager

@@ -147,7 +147,8 @@ def _frames(chunks: CompletionChunks, turn: Turn, step: Step) -> bytes:
         return b"".join(_data(chunks.grown(entry)) for entry in step.entries)
     if isinstance(step, Ended):
         return b"".join(_data(data) for data in chunks.ended(step.turn))
-    return _data(orjson.dumps(openai.error(turn)))
+    pending = isinstance(step, Broken) and step.code == "finish_pending"
+    return _data(orjson.dumps(openai.pending(turn) if pending else openai.error(turn)))
 
 
 def _data(data: bytes) -> bytes:

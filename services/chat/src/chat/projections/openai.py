@@ -25,6 +25,13 @@ def error(turn: Turn) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": cause.code}}
 
 
+def pending(turn: Turn) -> dict[str, Any]:
+    """Return the ``error`` object for a whole answer whose end cannot be stored at present."""
+    message = "The answer is whole but cannot be stored right now. Read it later by its turn_id."
+    found = {"message": message, "type": "api_error", "param": None, "code": "finish_pending", "turn_id": str(turn.id)}
+    return {"error": found}
+
+
 def usage(turn: Turn) -> dict[str, Any] | None:
     """Return the usage in OpenAI's form."""
     if turn.usage is None:

@@ -26,8 +26,9 @@ class ParleyProjection:
     """The objects that a stream of one turn shows."""
 
     def __init__(self, turn: Turn) -> None:
+        self.turn_id = str(turn.id)
         self._ids = {
-            "turn_id": str(turn.id),
+            "turn_id": self.turn_id,
             "conversation_id": str(turn.conversation_id) if turn.conversation_id else None,
         }
         self._head = orjson.dumps(self._ids)[:-1] + b',"delta":'

@@ -1,6 +1,7 @@
 """A turn as a Parley event stream: ``id:`` and ``data:`` lines, pings, and the named events of the connection."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 import orjson
 
@@ -28,7 +29,7 @@ def frame(projection: ParleyProjection, step: Step) -> bytes:
     if isinstance(step, Ended):
         return _event(step.seq, projection.ended(step.turn))
     if isinstance(step, Broken):
-        return _broken(step)
+        return _broken(projection, step)
     return PING
 
 
@@ -36,6 +37,10 @@ def _event(seq: int, data: bytes) -> bytes:
     return b"id: %d\ndata: %b\n\n" % (seq, data)
 
 
-def _broken(step: Broken) -> bytes:
-    body = {"retry_after_ms": DRAINING_RETRY_MS} if step.reason == "draining" else {"code": step.code}
+def _broken(projection: ParleyProjection, step: Broken) -> bytes:
+    body: dict[str, Any] = {"code": step.code}
+    if step.reason == "draining":
+        body = {"retry_after_ms": DRAINING_RETRY_MS}
+    elif step.code == "finish_pending":
+        body["turn_id"] = projection.turn_id
     return b"event: %b\ndata: %b\n\n" % (step.reason.encode(), orjson.dumps(body))

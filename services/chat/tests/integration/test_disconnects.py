@@ -1,0 +1,129 @@
+"""``/v1/chat/completions``: whose turn ends when its client leaves, with readers on two replicas."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from parley.embedded.valkey import EmbeddedValkey
+from parley.redis import open_redis
+from parley.testing import eventually
+from parley.testing.backends import Backends
+from parley.testing.faults import frozen, kill
+
+pytestmark = pytest.mark.integration
+
+PATH = "/v1/chat/completions"
+WHOLE = " ".join(f"t{i}" for i in range(1, 61))
+
+
+@pytest.fixture(scope="module")
+async def valkey(backends: Backends, tmp_path_factory: Any) -> AsyncIterator[EmbeddedValkey]:
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False, tools=backends.tools)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="module")
+async def pair(open_replica: Any, new_database: Any, valkey: EmbeddedValkey) -> Any:
+    dsn = await new_database()
+    async with open_replica(dsn, redis_url=valkey.url) as one, open_replica(dsn, redis_url=valkey.url) as two:
+        yield one, two
+
+
+@contextlib.asynccontextmanager
+async def completion(person: Any, tokens: int = 60) -> AsyncIterator[str]:
+    """Stream a completion without a key; yields its turn, and leaves it when the context ends."""
+    message = {"role": "user", "content": f"Hello [[fake tokens={tokens} rate=20]]"}
+    request = {"stream": True, "messages": [message]}
+    async with person.replica.client.stream("POST", PATH, json=request, headers=person.headers) as response:
+        assert response.status_code == 200, await response.aread()
+        lines = response.aiter_lines()
+        await anext(lines)
+        yield response.headers["x-turn-id"]
+
+
+async def end_of(person: Any, turn_id: str) -> Any:
+    async def ended() -> Any:
+        turn = await person.turn(turn_id)
+        return turn if turn["status"] != "running" else None
+
+    return await eventually(ended, within=10)
+
+
+async def test_a_turn_goes_on_for_a_reader_on_another_replica(pair: Any) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    async with completion(here) as turn_id:
+        path = f"/api/v1/chat/turns/{turn_id}/stream"
+        reading = there.stream(path, method="GET")
+        _, found = await reading.__aenter__()
+        seen = [await anext(found)]
+    seen += [event async for event in found]
+    await reading.__aexit__(None, None, None)
+    assert seen[-1].data["status"] == "completed"
+    assert "".join(event.data["delta"] for event in seen) == WHOLE
+
+
+async def test_a_turn_goes_on_for_another_reader_on_its_own_replica(pair: Any) -> None:
+    person = pair[0].person()
+    async with completion(person) as turn_id:
+        reading = asyncio.create_task(person.resumed(turn_id))
+        await eventually(lambda: _readers(pair[0], turn_id) == 2)
+    assert (await reading)[-1].data["status"] == "completed"
+
+
+async def test_a_turn_ends_when_the_reader_on_the_other_replica_left_some_time_ago(
+    pair: Any, valkey: EmbeddedValkey
+) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    async with open_redis(valkey.url, timeout=2) as redis, completion(here, tokens=1000) as turn_id:
+        async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
+            await anext(found)
+            assert await redis.exists(f"parley:turn:{turn_id}:read")
+        await eventually(lambda: _gone(redis, turn_id), within=10)
+    assert (await end_of(there, turn_id))["status"] == "cancelled"
+
+
+async def test_without_redis_nobody_knows_who_reads_so_the_turn_goes_on(pair: Any, valkey: EmbeddedValkey) -> None:
+    person = pair[0].person()
+    try:
+        async with completion(person) as turn_id:
+            await kill(valkey.child)
+        assert (await end_of(person, turn_id))["status"] == "completed"
+    finally:
+        await valkey.start()
+
+
+async def test_a_frozen_redis_is_asked_no_longer_than_an_append(pair: Any, valkey: EmbeddedValkey) -> None:
+    person = pair[0].person()
+    async with completion(person) as turn_id:
+        await eventually(lambda: _readers(pair[0], turn_id) == 1)
+        freezing = frozen(valkey.child)
+        await freezing.__aenter__()
+    try:
+        assert (await end_of(person, turn_id))["status"] == "completed"
+    finally:
+        await freezing.__aexit__(None, None, None)
+
+
+async def test_without_any_other_reader_the_turn_ends(pair: Any) -> None:
+    person = pair[0].person()
+    async with completion(person) as turn_id:
+        await eventually(lambda: _readers(pair[0], turn_id) == 1)
+    turn = await end_of(person, turn_id)
+    assert (turn["status"], turn["finish_reason"]) == ("cancelled", "cancelled")
+    assert turn["usage"]["completion_tokens"] > 0
+
+
+def _readers(replica: Any, turn_id: str) -> int:
+    logs = (replica.wired.supervisor.log(found) for found in replica.wired.supervisor.running())
+    return sum(log.readers for log in logs if log is not None and str(log.turn.id) == turn_id)
+
+
+async def _gone(redis: Any, turn_id: str) -> bool:
+    return not await redis.exists(f"parley:turn:{turn_id}:read")

@@ -1,0 +1,131 @@
+"""Postgres away for longer than clients should wait: they are told, and the turn ends once it is back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from parley import migrations
+from parley.embedded.postgres import EmbeddedPostgres
+from parley.ids import new_id
+from parley.testing import eventually
+from parley.testing.faults import kill
+from parley.testing.tcp_proxy import TcpProxy, Toxics
+
+pytestmark = pytest.mark.integration
+
+PENDING_AFTER = 1.0
+TOKENS = 20
+WHOLE = " ".join(f"t{i}" for i in range(1, TOKENS + 1))
+
+
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(tmp_path / "postgres", durable=True, tcp=True)
+    await server.start()
+    await server.databases.create_database("chat")
+    await migrations.migrate(server.databases.url("chat"), "parley.outbox", "chat")
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def pair(open_replica: Any, postgres: EmbeddedPostgres) -> Any:
+    dsn, options = postgres.databases.url("chat"), {"finish_pending_after": PENDING_AFTER}
+    async with open_replica(dsn, **options) as one, open_replica(dsn, **options) as two:
+        yield one, two
+
+
+async def completion_lines(person: Any, message: str) -> tuple[str, list[Any]]:
+    request = {"stream": True, "store": True, "messages": [{"role": "user", "content": message}]}
+    stream = person.replica.client.stream("POST", "/v1/chat/completions", json=request, headers=person.headers)
+    async with stream as response:
+        lines = [line.removeprefix("data: ") async for line in response.aiter_lines() if line.startswith("data: ")]
+    return response.headers["x-turn-id"], lines
+
+
+async def completion(person: Any, message: str) -> Any:
+    request = {"store": True, "messages": [{"role": "user", "content": message}]}
+    return await person.ask("POST", "/v1/chat/completions", json=request)
+
+
+async def test_clients_are_told_that_the_end_is_pending_and_find_it_later(
+    pair: Any, postgres: EmbeddedPostgres, provider: Any
+) -> None:
+    mark = str(new_id())
+    people = [pair[0].person() for _ in range(4)]
+    message = f"{mark} [[fake tokens={TOKENS} rate=20]]"
+    streamed = asyncio.create_task(people[0].streamed("/api/v1/chat/stream", json={"message": message}))
+    whole = asyncio.create_task(people[1].chat(message))
+    chunked = asyncio.create_task(completion_lines(people[2], message))
+    completed = asyncio.create_task(completion(people[3], message))
+    await eventually(lambda: _running(pair[0], 4))
+    await kill(postgres.child)
+
+    *events, told = await streamed
+    turn_id = events[0].data["turn_id"]
+    assert "".join(event.data["delta"] for event in events) == WHOLE
+    assert (told.id, told.name, told.data) == (None, "interrupted", {"code": "finish_pending", "turn_id": turn_id})
+    chunked_id, lines = await chunked
+    error = orjson.loads(lines[-1])["error"]
+    assert (error["code"], error["turn_id"]) == ("finish_pending", chunked_id)
+    answers = [await whole, await completed]
+    assert [(r.status_code, r.json()["code"]) for r in answers] == [(504, "upstream_timeout")] * 2
+    away = await people[0].ask("GET", f"/api/v1/chat/turns/{turn_id}/stream")
+    assert (away.status_code, away.json()["code"]) == (503, "dependency_unavailable")
+
+    await postgres.start()
+    whole_id, completed_id = (response.json()["turn_id"] for response in answers)
+    turn_ids = [turn_id, whole_id, chunked_id, completed_id]
+    assert len(set(turn_ids)) == 4
+    for person, found in zip(people, turn_ids, strict=True):
+        await _ends_once(pair, person, found)
+    rest = await people[0].at(pair[1]).resumed(turn_id, events[-1].id)
+    assert [event.data["status"] for event in rest] == ["completed"]
+    assert await people[0].resumed(turn_id) == [*events, *rest]
+    assert len(await provider.journal(contains=mark)) == 4
+
+
+async def test_a_postgres_that_hangs_keeps_nobody_waiting_longer(open_replica: Any, postgres: EmbeddedPostgres) -> None:
+    clock = asyncio.get_running_loop().time
+    dsn = postgres.databases.url("chat")
+    body = {"message": f"Hi [[fake tokens={TOKENS} rate=20]]"}
+    async with (
+        TcpProxy("127.0.0.1", postgres.port) as proxy,
+        open_replica(dsn) as other,
+        open_replica(
+            dsn.replace(f":{postgres.port}/", f":{proxy.port}/"), finish_pending_after=PENDING_AFTER
+        ) as replica,
+    ):
+        person = replica.person()
+        streamed = asyncio.create_task(person.streamed("/api/v1/chat/stream", json=body))
+        await eventually(lambda: _running(other, 1))
+        async with proxy.with_toxics(Toxics(black_hole=True)):
+            began = clock()
+            *events, told = await streamed
+            took = clock() - began
+            assert proxy.counters.swallowed > 0
+        proxy.cut()
+        assert (told.name, told.data["code"]) == ("interrupted", "finish_pending")
+        assert took < TOKENS / 20 + PENDING_AFTER + 1.5
+        await _ends_once((other, other), person.at(other), events[0].data["turn_id"])
+
+
+async def _ends_once(pair: Any, person: Any, turn_id: str) -> None:
+    async def ended() -> Any:
+        turn = await person.turn(turn_id)
+        return turn if turn["status"] != "running" else None
+
+    turn = await eventually(ended, within=20)
+    assert (turn["status"], turn["finish_reason"]) == ("completed", "stop")
+    shown = await person.at(pair[1]).resumed(turn_id)
+    assert "".join(event.data["delta"] for event in shown) == WHOLE
+    names = [row["name"].rpartition(".")[2] for row in await pair[0].outbox(turn["conversation_id"])]
+    assert names == ["started", "completed"]
+
+
+async def _running(replica: Any, count: int) -> bool:
+    return bool(await replica.pool.fetchval("SELECT count(*) FROM turns WHERE status = 'running'") == count)
