@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         self._framed = self._expects_body = False
         self._failure: BaseException | None = None
         self.deadline = float("inf")
-        self.busy = False
+        self.busy = self.slot = False
         self.idle_since = 0.0
         self.status = 0
         self.reason = b""

@@ -55,6 +55,7 @@ class Proxy:
             _let_go(request, pool, address, connection)
             await self._send_whole(request, status, headers, data, send)
             return
+        pool.free_slot(address, connection)
         try:
             if _is_stream(headers):
                 await self._send_stream(request, route, connection, headers, send)
@@ -96,7 +97,7 @@ class Proxy:
             request.attempts += 1
             address: Address | None = None
             try:
-                address, connection = await pool.acquire(stream=route.stream, avoid=avoid)
+                address, connection = await pool.acquire(stream=route.stream or body.more, avoid=avoid)
                 helpers = await self._send_request(connection, address, request, route, head, body, receive)
             except Failure as failure:
                 if not self._may_retry(pool, request, body, failure):

@@ -22,7 +22,7 @@ class Address:
         self.name = name or self.authority
         self.idle: list[Connection] = []
         self.connections: set[Connection] = set()
-        self.active = 0
+        self.active = self.slots = 0
         self.failures = self.ejections = 0
         self.ejected_until = 0.0
         self.probing = False

@@ -62,7 +62,7 @@ class GatewaySettings(ServiceSettings):
     idle_timeout: float = Field(60, gt=0, description="Seconds an upstream may be silent inside an answer.")
     connect_timeout: float = Field(1, gt=0, description="Seconds to connect to an upstream.")
     upstream_connections: int = Field(
-        512, ge=1, description="Most requests open at one upstream address; streams are not counted."
+        512, ge=1, description="Most requests that wait for one upstream address to answer; streams are not counted."
     )
     upstream_queue: int = Field(512, ge=0, description="Most requests that wait for a free upstream connection.")
     max_streams: int = Field(10_000, ge=1, description="Most streams open in this process.")
