@@ -1,7 +1,6 @@
 """The gateway as an ASGI app and as a program."""
 
 import contextlib
-import gc
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -20,8 +19,6 @@ from parley.app import Wire, make_runtime, run
 from parley.settings import load_or_exit
 
 VERSION = "0.1.0"
-GARBAGE_OBJECTS = 20_000
-"""Objects that come into being between two looks for garbage."""
 
 
 class Gateway:
@@ -58,12 +55,6 @@ def create_app(settings: GatewaySettings | None = None, *, wire: Wire[GatewaySet
     return Gateway(settings or load_or_exit(GatewaySettings), wire)
 
 
-def tune_collector() -> None:
-    """Look for garbage less often: a request leaves hardly any circles, and what was imported stays."""
-    gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
-
-
 def main() -> None:
     """Run the gateway until a signal ends it."""
     settings = load_or_exit(GatewaySettings)
@@ -80,5 +71,4 @@ def main() -> None:
 def work(settings: GatewaySettings, sockets: list[socket.socket] | None = None) -> int:
     """Be one gateway process until a signal ends it; returns the exit status."""
     app = create_app(settings)
-    tune_collector()
     return server.main(app, app.state.runtime.lifecycle, settings, sockets)
