@@ -22,6 +22,7 @@ from parley import migrations
 from parley.bus.memory import MemoryBus
 from parley.embedded.process import ChildProcess, Command
 from parley.embedded.sockets import free_port
+from parley.embedded.valkey import EmbeddedValkey
 from parley.ids import new_id
 from parley.postgres import Pool, open_pool
 from parley.runtime import Runtime
@@ -242,6 +243,15 @@ async def new_database(backends: Backends) -> Callable[[], Awaitable[str]]:
         return await backends.fresh_database(_migrate, "chat")
 
     return make
+
+
+@pytest.fixture(scope="module")
+async def valkey(backends: Backends, tmp_path_factory: Any) -> AsyncIterator[EmbeddedValkey]:
+    """Redis for one module, to be killed, frozen and emptied."""
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False, tools=backends.tools)
+    await server.start()
+    yield server
+    await server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Redis or Postgres away while turns run: what clients see stays a gap-free prefix of what is stored."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,12 @@ from parley.embedded.valkey import EmbeddedValkey
 from parley.ids import new_id
 from parley.redis import open_redis
 from parley.testing import eventually
-from parley.testing.backends import Backends
 from parley.testing.faults import frozen, kill
 
 pytestmark = pytest.mark.integration
 
 TURN = {"message": "Hello [[fake tokens=80 rate=20]]"}
 WHOLE = " ".join(f"t{i}" for i in range(1, 81))
-
-
-@pytest.fixture(scope="module")
-async def valkey(backends: Backends, tmp_path_factory: Any) -> AsyncIterator[EmbeddedValkey]:
-    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False, tools=backends.tools)
-    await server.start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture(scope="module")

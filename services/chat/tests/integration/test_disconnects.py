@@ -10,21 +10,12 @@ import pytest
 from parley.embedded.valkey import EmbeddedValkey
 from parley.redis import open_redis
 from parley.testing import eventually
-from parley.testing.backends import Backends
 from parley.testing.faults import frozen, kill
 
 pytestmark = pytest.mark.integration
 
 PATH = "/v1/chat/completions"
 WHOLE = " ".join(f"t{i}" for i in range(1, 61))
-
-
-@pytest.fixture(scope="module")
-async def valkey(backends: Backends, tmp_path_factory: Any) -> AsyncIterator[EmbeddedValkey]:
-    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False, tools=backends.tools)
-    await server.start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,126 @@
+"""Readers of one turn: many, late, slow, on other replicas, and after the copy of its log is gone."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from parley.embedded.valkey import EmbeddedValkey
+from parley.redis import open_redis
+from parley.testing import eventually
+
+pytestmark = pytest.mark.integration
+
+MANY = 20_000
+"""Tokens of an answer that is more than the buffers of a connection take."""
+PING = b": ping\n\n"
+
+
+@pytest.fixture(scope="module")
+async def pair(open_replica: Any, new_database: Any, valkey: EmbeddedValkey) -> Any:
+    dsn = await new_database()
+    options = {"redis_url": valkey.url, "model_context_window": 100_000, "model_max_output_tokens": MANY}
+    async with open_replica(dsn, **options) as one, open_replica(dsn, **options) as two:
+        yield one, two
+
+
+async def raw(person: Any, turn_id: str) -> bytes:
+    """Return a whole stream as it came over the wire."""
+    response = await person.ask("GET", f"/api/v1/chat/turns/{turn_id}/stream")
+    assert response.status_code == 200, response.text
+    return bytes(response.content.replace(PING, b""))
+
+
+async def started(person: Any, knobs: str) -> str:
+    response = await person.chat(f"Hello [[fake {knobs}]]", headers={"Prefer": "respond-async"})
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
+
+
+async def test_ten_readers_on_two_replicas_get_the_same_bytes(pair: Any) -> None:
+    here = pair[0].person()
+    turn_id = await started(here, "tokens=60 rate=60")
+    at = asyncio.get_running_loop().time()
+
+    async def join(person: Any, moment: float) -> bytes:
+        await asyncio.sleep(at + moment - asyncio.get_running_loop().time())
+        return await raw(person, turn_id)
+
+    people = [here, here.at(pair[1])]
+    streams = await asyncio.gather(*(join(people[i % 2], i * 0.12) for i in range(10)))
+    assert set(streams) == {await raw(here, turn_id)}
+    assert streams[0].count(b"data: {") == 62
+
+
+async def test_the_rest_fits_when_the_log_expired_between_two_reads(pair: Any, valkey: EmbeddedValkey) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    turn_id = await started(here, "tokens=40 rate=40")
+    async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
+        seen = [await anext(found) for _ in range(10)]
+    await eventually(lambda: _ended(here, turn_id), within=10)
+    async with open_redis(valkey.url, timeout=2) as redis:
+        key = f"parley:turn:{turn_id}"
+        assert 0 < await redis.ttl(key) <= 60
+        await redis.pexpire(key, 1)
+        await eventually(lambda: _gone(redis, key))
+    rest = await there.resumed(turn_id, seen[-1].id)
+    whole = await here.resumed(turn_id)
+    assert [*seen, *rest] == whole
+    assert "".join(event.data["delta"] for event in whole) == " ".join(f"t{i}" for i in range(1, 41))
+
+
+async def test_the_rest_fits_when_the_log_expired_while_the_turn_runs(pair: Any, valkey: EmbeddedValkey) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    turn_id = await started(here, "tokens=60 rate=30")
+    async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
+        seen = [await anext(found) for _ in range(10)]
+    async with open_redis(valkey.url, timeout=2) as redis:
+        assert await redis.delete(f"parley:turn:{turn_id}") == 1
+    seen += await there.resumed(turn_id, seen[-1].id)
+    assert seen == await here.resumed(turn_id)
+
+
+async def test_a_reader_who_does_not_read_holds_up_nobody_and_misses_nothing(pair: Any) -> None:
+    here = pair[0].person()
+    there = here.at(pair[1])
+    turn_id = await started(here, f"tokens={MANY}")
+    path = f"/api/v1/chat/turns/{turn_id}/stream"
+    async with here.stream(path, method="GET") as (_, one), there.stream(path, method="GET") as (_, other):
+        first = [await anext(one), await anext(other)]
+        turn = await eventually(lambda: _ended(here, turn_id), within=60)
+        assert (turn["status"], turn["usage"]["completion_tokens"]) == ("completed", MANY)
+        late = [[event async for event in found] for found in (one, other)]
+    whole = await here.resumed(turn_id)
+    assert [[start, *rest] for start, rest in zip(first, late, strict=True)] == [whole, whole]
+
+
+async def test_readers_of_many_turns_on_another_replica_share_one_connection(pair: Any, valkey: EmbeddedValkey) -> None:
+    people = [pair[0].person() for _ in range(5)]
+    turn_ids = [await started(person, "tokens=60 rate=20") for person in people]
+    reading = [
+        asyncio.create_task(person.at(pair[1]).resumed(turn_id))
+        for person, turn_id in zip(people, turn_ids, strict=True)
+        for _ in range(4)
+    ]
+    async with open_redis(valkey.url, timeout=2) as redis:
+
+        async def tailing() -> int:
+            return sum(client["cmd"] == "xread" for client in await redis.client_list())
+
+        await eventually(tailing)
+        counts = [await tailing() for _ in range(100)]
+    assert max(counts) == 1
+    streams = await asyncio.gather(*reading)
+    assert all(events[-1].data["status"] == "completed" for events in streams)
+    assert len(streams) == 20
+
+
+async def _ended(person: Any, turn_id: str) -> Any:
+    turn = await person.turn(turn_id)
+    return turn if turn["status"] != "running" else None
+
+
+async def _gone(redis: Any, key: str) -> bool:
+    return not await redis.exists(key)
