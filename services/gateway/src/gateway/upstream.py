@@ -45,6 +45,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.retries = RetryBudget()
         self.on_failure: Callable[[str], None] = lambda _reason: None
+        self.on_ejection: Callable[[], None] = lambda: None
 
     async def acquire(self, *, stream: bool, avoid: Collection[bytes] = ()) -> tuple[Address, Connection]:
         """Return a connection of the less loaded of two addresses, of those to ``avoid`` only when there is no other.
@@ -108,6 +109,7 @@ class Pool:
         self.on_failure(type(failure).__name__.lower())
         if address.failed(time.monotonic(), failure):
             log.warning("upstream ejected", upstream=self.name, address=address.authority.decode())
+            self.on_ejection()
 
     def note_answer(self, address: Address, connection: Connection) -> None:
         """Note that an answer began; one that ends its connection says that its sender is shutting down."""
@@ -120,6 +122,7 @@ class Pool:
         address.forget_idle()
         if address.drains(time.monotonic()):
             log.info("upstream drains", upstream=self.name, address=address.authority.decode())
+            self.on_ejection()
 
     def sweep(self) -> None:
         """End what is over its deadline, and close what was idle for long."""
