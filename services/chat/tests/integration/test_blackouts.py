@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat.log_copy import PROBE
+from chat.wiring import APPEND_TIMEOUT
 from parley import migrations
 from parley.embedded.postgres import EmbeddedPostgres
 from parley.embedded.valkey import EmbeddedValkey
@@ -18,6 +18,8 @@ from parley.testing.faults import frozen, kill
 pytestmark = pytest.mark.integration
 
 TURN = {"message": "Hello [[fake tokens=80 rate=20]]"}
+BUSY = 0.2
+"""Seconds that a busy machine may add to what is measured."""
 WHOLE = " ".join(f"t{i}" for i in range(1, 81))
 
 
@@ -90,7 +92,7 @@ async def test_a_frozen_redis_stalls_streams_no_longer_than_its_time_out(pair: A
                 gaps.append(clock() - last)
                 last = clock()
         seen += [event async for event in found]
-    assert max(gaps) < PROBE + 0.5
+    assert max(gaps) < APPEND_TIMEOUT + 1 / 20 + BUSY
     assert "".join(event.data["delta"] for event in seen) == WHOLE
 
 

@@ -10,6 +10,8 @@ from parley.testing import eventually
 
 pytestmark = pytest.mark.integration
 
+ASYNC = {"Prefer": "respond-async"}
+
 
 async def test_an_answer_carries_its_turn_usage_and_text(replica: Any) -> None:
     person = replica.person()
@@ -87,6 +89,38 @@ async def test_a_client_that_leaves_does_not_stop_its_turn(replica: Any) -> None
     assert turn["usage"]["completion_tokens"] == 20
 
 
+@pytest.mark.parametrize("path", ["/api/v1/chat", "/api/v1/chat/stream"])
+async def test_a_request_cancelled_before_the_first_token_leaves_a_turn_that_completes(
+    replica: Any, provider: Any, path: str
+) -> None:
+    person, mark = replica.person(), str(new_id())
+    body = {"message": f"{mark} [[fake tokens=5 latency_ms=600]]"}
+    request = asyncio.create_task(person.ask("POST", path, json=body))
+    await eventually(lambda: provider.journal(contains=mark))
+    request.cancel()
+    await asyncio.wait({request})
+    assert request.cancelled()
+    found = await person.ask("GET", "/api/v1/chat/turns")
+    (turn,) = found.json()["data"]
+    assert (turn["status"], turn["last_event_id"]) == ("running", "1")
+    turn = await eventually(lambda: _ended(person, turn["id"]), within=10)
+    assert (turn["status"], turn["usage"]["completion_tokens"]) == ("completed", 5)
+    assert len(await provider.journal(contains=mark)) == 1
+
+
+async def test_a_message_longer_than_the_models_window_is_refused_and_leaves_nothing(replica: Any) -> None:
+    person = replica.person()
+    # A token for each character: four times what the window takes.
+    response = await person.chat("\u8bed" * 32_000)
+    body = response.json()
+    assert (response.status_code, body["code"]) == (400, "context_length_exceeded")
+    assert body["error"]["type"] == "invalid_request_error"
+    assert (await person.ask("GET", "/api/v1/chat/turns")).json()["data"] == []
+    openai = {"messages": [{"role": "user", "content": "\u8bed" * 32_000}]}
+    refused = await person.ask("POST", "/v1/chat/completions", json=openai)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
 async def test_readers_who_join_at_any_time_see_the_same(replica: Any) -> None:
     person = replica.person()
     body = {"message": "Hello [[fake tokens=30 rate=60]]"}
@@ -128,6 +162,36 @@ async def test_a_second_turn_while_one_runs_is_refused_with_its_id(replica: Any)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
     again = await person.ask("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
     assert (again.status_code, again.json()["status"]) == (200, "cancelled")
+
+
+async def test_one_turn_runs_in_a_conversation_whichever_branch_it_is_on(replica: Any) -> None:
+    person = replica.person()
+    first = (await person.chat("One [[fake tokens=2]]")).json()
+    where = {"conversation_id": first["conversation_id"]}
+    running = (await person.chat("Two [[fake tokens=200 rate=20]]", headers=ASYNC, **where)).json()
+    elsewhere: list[dict[str, Any]] = [
+        {"message": "Edited", "parent_id": first["turn_id"]},
+        {"message": "From the root", "parent_id": first["conversation_id"]},
+        {"message": None, "regenerate": first["turn_id"]},
+    ]
+    for members in elsewhere:
+        refused = await person.chat(**members, **where)
+        assert (refused.status_code, refused.json()["code"]) == (409, "turn_in_progress"), members
+        assert refused.json()["turn_id"] == running["id"]
+    await person.ask("POST", f"/api/v1/chat/turns/{running['id']}/cancel")
+
+
+async def test_of_many_turns_at_once_in_a_conversation_one_runs(replica: Any) -> None:
+    person = replica.person()
+    first = (await person.chat("One [[fake tokens=2]]")).json()
+    where = {"conversation_id": first["conversation_id"]}
+    branches: list[dict[str, Any]] = [{}, {"parent_id": first["turn_id"]}, {"parent_id": first["conversation_id"]}]
+    message = "Two [[fake tokens=10 rate=20]]"
+    responses = await asyncio.gather(*(person.chat(message, **branches[i % 3], **where) for i in range(30)))
+    assert sorted({r.status_code for r in responses}) == [200, 409]
+    assert sum(r.status_code == 200 for r in responses) == 1
+    rows = await replica.outbox(first["conversation_id"])
+    assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
 
 
 async def test_regenerate_makes_a_sibling_with_the_same_question(replica: Any) -> None:

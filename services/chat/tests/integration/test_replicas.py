@@ -59,6 +59,31 @@ async def test_a_key_is_one_turn_on_all_replicas(pair: Any, provider: Any) -> No
     assert {r.status_code for r in responses} == {200}
     assert len({r.content for r in responses}) == 1
     assert len(await provider.journal(contains=mark)) == 1
+    assert sum(r.headers.get("idempotency-replayed") == "true" for r in responses) == 49
+    other = await people[1].chat("Another", headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_streams_with_one_key_on_all_replicas_show_one_turn(pair: Any, provider: Any) -> None:
+    person, mark = pair[0].person(), str(new_id())
+    people = [person, person.at(pair[1])]
+    options = {"json": {"message": f"{mark} [[fake tokens=20 rate=40]]"}, "headers": {"Idempotency-Key": mark}}
+    streams = await asyncio.gather(*(people[i % 2].streamed("/api/v1/chat/stream", **options) for i in range(50)))
+    assert all(events == streams[0] for events in streams)
+    assert len(await provider.journal(contains=mark)) == 1
+
+
+async def test_a_key_is_answered_again_after_a_restart(open_replica: Any, new_database: Any, provider: Any) -> None:
+    dsn, mark = await new_database(), str(new_id())
+    request = {"message": f"{mark} [[fake tokens=5]]", "headers": {"Idempotency-Key": mark}}
+    async with open_replica(dsn) as replica:
+        person = replica.person()
+        first = await person.chat(**request)
+    async with open_replica(dsn) as replica:
+        again = await person.at(replica).chat(**request)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(await provider.journal(contains=mark)) == 1
 
 
 async def test_a_turn_is_cancelled_from_the_other_replica(pair: Any) -> None:
