@@ -10,11 +10,13 @@ from parley import times
 from parley.cloudevents import CloudEvent
 from parley.events import ConversationDeleted, EventData, UserChanged, UserErased
 from parley.ids import new_id
+from parley.redis import open_redis
 from parley.testing import eventually
 
 pytestmark = pytest.mark.integration
 
 CANARY = "canary-of-forgetting"
+ENDED_IN = "SELECT conversation_id::text FROM turns WHERE user_id = $1 AND status = 'cancelled'"
 
 
 async def tell(replica: Any, name: str, data: EventData, subject: Any) -> None:
@@ -58,6 +60,8 @@ async def test_an_erased_person_is_gone_everywhere(replica: Any) -> None:
     rows = await replica.pool.fetch("SELECT status, number FROM turns WHERE user_id = $1", person.id)
     assert sorted(row["status"] for row in rows) == ["cancelled", "completed", "completed"]
     assert [row["sequence"] for row in await replica.outbox(done["conversation_id"])] == [1, 2]
+    ended = await replica.pool.fetchval(ENDED_IN, person.id)
+    assert [row["sequence"] for row in await replica.outbox(ended)] == [1, 2]
     confirmed = await replica.outbox(str(person.id))
     assert confirmed[0]["name"] == "user.erasure_confirmed"
     assert confirmed[0]["data"]["service"] == "chat"
@@ -65,6 +69,39 @@ async def test_an_erased_person_is_gone_everywhere(replica: Any) -> None:
     assert (refused.status_code, refused.json()["code"]) == (410, "erased")
     assert (await person.ask("GET", f"/api/v1/chat/turns/{done['turn_id']}")).status_code == 404
     await erase(replica, person)
+
+
+@pytest.mark.parametrize("how", ["erased", "deleted"])
+async def test_nothing_comes_back_of_a_turn_that_runs_on_another_replica(
+    open_replica: Any, new_database: Any, backends: Any, how: str
+) -> None:
+    dsn, mark = await new_database(), f"{CANARY}-{new_id()}"
+    async with open_replica(dsn) as runner, open_replica(dsn) as told, open_redis(await backends.redis_url()) as redis:
+        person = runner.person()
+        request = {"json": {"message": f"{mark} [[fake tokens=500 rate=20]]"}}
+        running = asyncio.create_task(person.streamed("/api/v1/chat/stream", **request))
+        row = await eventually(lambda: runner.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id))
+        await eventually(lambda: redis.xlen(f"parley:turn:{row['id']}"))
+        conversation = str(row["conversation_id"])
+        if how == "erased":
+            await erase(told, person)
+        else:
+            data = ConversationDeleted(
+                conversation_id=conversation, user_id=person.id, deleted_at=times.now(), purge_after=times.now()
+            )
+            await tell(told, "conversation.deleted", data, conversation)
+        events = await asyncio.wait_for(running, 10)
+        assert not events[-1].data.get("finished") or events[-1].data["status"] == "cancelled"
+        await eventually(lambda: _settled(runner, person))
+        await told.wired.reconciler.once()
+        assert mark not in await everything_stored(told)
+        assert [row["sequence"] for row in await told.outbox(conversation)] == [1, 2]
+        names = [row["name"] for row in await told.outbox(conversation)]
+        assert names == ["conversation.turn.started", "conversation.turn.cancelled"]
+        assert (await person.ask("GET", f"/api/v1/chat/turns/{row['id']}")).status_code == 404
+        if how == "erased":
+            items = await redis.xrange(f"parley:turn:{row['id']}")
+            assert all(b"e" not in fields for _, fields in items)
 
 
 async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: Any) -> None:
