@@ -11,7 +11,9 @@ import pytest
 
 from parley.ids import new_id
 from parley.postgres import open_pool
+from parley.redis import open_redis
 from parley.testing import eventually
+from parley.testing.backends import Backends
 from parley.testing.faults import kill, resume, state_of, stop
 
 pytestmark = pytest.mark.integration
@@ -89,6 +91,17 @@ FAILPOINTS = (
     "streams.append:after:6",
     "turns.finish:before:1",
     "turns.finish:after:1",
+    "streams.end:before:1",
+    "streams.end:after:1",
+)
+
+
+RECOVERING = (
+    "runners.take_over:after:1",
+    "streams.seal:before:1",
+    "streams.seal:after:1",
+    "turns.finish:before:1",
+    "turns.finish:after:1",
 )
 
 
@@ -115,8 +128,41 @@ async def _die_and_check(survivor: Any, spawn: Any, provider: Any, failpoint: st
     assert len(await provider.journal(contains=mark)) <= 3
 
 
-async def test_a_runner_that_sleeps_past_its_lease_writes_nothing(survivor: Any, spawn: Any) -> None:
-    async with spawn(survivor.dsn, survivor.rows) as victim:
+async def test_a_death_in_the_middle_of_a_recovery_leaves_each_turn_ended_once(
+    new_database: Any, spawn: Any, open_replica: Any, provider: Any
+) -> None:
+    deaths = [_die_recovering(await new_database(), spawn, open_replica, provider, point) for point in RECOVERING]
+    await asyncio.gather(*deaths)
+
+
+async def _die_recovering(dsn: str, spawn: Any, open_replica: Any, provider: Any, failpoint: str) -> None:
+    mark = str(new_id())
+    async with open_pool(dsn, size=2) as rows:
+        async with spawn(dsn, rows) as first, spawn(dsn, rows, FAILPOINT=failpoint) as second:
+            people = [first.person() for _ in range(3)]
+            watching = [asyncio.create_task(_watch(person, mark, i)) for i, person in enumerate(people)]
+            await asyncio.sleep(1.0)
+            await kill(first.child)
+            seen = await asyncio.gather(*watching)
+            await eventually(lambda: state_of(second.child.pid) is None, within=RECOVERED_WITHIN, message=failpoint)
+        async with open_replica(dsn) as third:
+            for person, (turn_id, shown) in zip(people, seen, strict=True):
+                there = person.at(third)
+                turn = await eventually(_asking(_ended, there, turn_id), within=RECOVERED_WITHIN, message=failpoint)
+                assert turn["status"] == "incomplete", failpoint
+                whole = await there.resumed(turn_id)
+                assert whole[: len(shown)] == shown, failpoint
+                await _once(third, turn["conversation_id"])
+    assert len(await provider.journal(contains=mark)) == 3
+
+
+async def test_a_runner_that_sleeps_past_its_lease_writes_nothing(
+    survivor: Any, spawn: Any, backends: Backends
+) -> None:
+    async with (
+        spawn(survivor.dsn, survivor.rows) as victim,
+        open_redis(await backends.redis_url(), timeout=2) as redis,
+    ):
         person = victim.person()
         there = person.at(survivor)
         watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=400 rate=20"))
@@ -125,9 +171,14 @@ async def test_a_runner_that_sleeps_past_its_lease_writes_nothing(survivor: Any,
         turn_id = str(await survivor.rows.fetchval("SELECT id FROM turns WHERE user_id = $1", person.id))
         before = await eventually(lambda: _ended(there, turn_id), within=RECOVERED_WITHIN)
         whole = await there.resumed(turn_id)
+        sealed = await redis.xrange(f"parley:turn:{turn_id}")
+        assert sealed, "there is nothing that the runner could have altered"
+        row = await survivor.rows.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id)
         await resume(victim.child)
         _, shown = await asyncio.wait_for(watched, 10)
         assert shown == whole[: len(shown)]
+        assert await redis.xrange(f"parley:turn:{turn_id}") == sealed
+        assert await survivor.rows.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id) == row
         assert await there.turn(turn_id) == before
         assert await there.resumed(turn_id) == whole
         await _once(survivor, before["conversation_id"])
