@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,8 +12,11 @@ import httptools
 
 from gateway.headers import Header
 
-HIGH_WATER, LOW_WATER = 65_536, 16_384
-"""Bytes of an answer that wait here before the upstream is paused, and at which it goes on."""
+HIGH_WATER, READ = 32_768, 32_768
+"""Bytes of an answer that wait here before the upstream is paused, and that are read at once."""
+RECEIVE_BUFFER = 65_536
+"""Bytes the kernel keeps of an answer; left alone it gives an upstream that was fast megabytes."""
+NEVER = float("inf")
 MAX_HEAD = 65_536
 SWITCHING, OK = 101, 200
 BODILESS = frozenset({204, 304})
@@ -38,12 +42,12 @@ class Slow(Failure):
     """The upstream did not answer in time."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Used by one request at a time; ``reusable`` tells afterwards whether for another one."""
 
-    def __init__(self, on_lost: "Callable[[Connection], None]") -> None:
-        """Take what is told when the connection is gone."""
-        self._on_lost = on_lost
+    def __init__(self, on_lost: "Callable[[Connection], None]", space: bytearray | None = None) -> None:
+        """Take what is told when the connection is gone, and the space to read into: one for all of an event loop."""
+        self._on_lost, self._space = on_lost, memoryview(space or bytearray(READ))
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -54,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._paused = self._write_paused = False
         self._framed = self._expects_body = False
         self._failure: BaseException | None = None
-        self.deadline = float("inf")
+        self.deadline = NEVER
         self.busy = self.slot = False
         self.idle_since = 0.0
         self.status = 0
@@ -90,6 +94,7 @@ class Connection(asyncio.Protocol):
         """Wait for the answer's head and return its status."""
         while not self.head_complete:
             await self._wait()
+        self.deadline = NEVER
         return self.status
 
     async def read(self, *, idle: float) -> bytes:
@@ -98,6 +103,7 @@ class Connection(asyncio.Protocol):
             self.deadline = time.monotonic() + idle
             while not self._chunks and not self.complete:
                 await self._wait()
+            self.deadline = NEVER  # what comes next waits for the client, not for the upstream
         return self.take()
 
     def take(self) -> bytes:
@@ -141,7 +147,7 @@ class Connection(asyncio.Protocol):
 
     def rest(self, now: float) -> None:
         """Become idle."""
-        self.busy, self.idle_since, self.deadline = False, now, float("inf")
+        self.busy, self.idle_since, self.deadline = False, now, NEVER
 
     def fail(self, failure: BaseException) -> None:
         """End the exchange: whoever waits gets ``failure``, and the connection closes at once."""
@@ -162,10 +168,18 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         opened = transport.get_extra_info("socket")
         if opened is not None:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             self._poll = select.poll()
             self._poll.register(opened.fileno(), select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return self._space
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self._space[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
         if not self.busy or self.complete:
             self.abort()
             return

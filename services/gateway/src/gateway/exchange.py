@@ -23,8 +23,7 @@ class Exchange(RequestResponseCycle):
         if message["type"] != "http.response.start" or self.response_started:
             await super().send(message)
             return
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+        await self.writable()
         if not self.disconnected:
             self.transport.write(self._head(message["status"], message["headers"]))
 
@@ -71,6 +70,11 @@ class Exchange(RequestResponseCycle):
         self.keep_alive = False
         self.chunked_encoding = False
         self.expected_content_length = _Unbounded()
+
+    async def writable(self) -> None:
+        """Wait until the client has taken most of what was written."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
 
     def abort(self) -> None:
         """Close the connection at once, so that nobody takes a part for the whole."""

@@ -206,20 +206,27 @@ class Proxy:
             {"type": "http.response.start", "status": request.status, "headers": self._respond(request, headers)}
         )
         try:
-            while True:
-                data = await connection.read(idle=self._idle)
-                more = not connection.complete
-                if compress is not None:
-                    data = compress.feed(data) if more else compress.finish(data)
-                request.sent += len(data)
-                if data or not more:
-                    await send({"type": "http.response.body", "body": data, "more_body": more})
-                if not more:
-                    return
+            while await self._send_piece(request, connection, compress, send):
+                pass
         except Failure:
             if request.exchange is None:
                 raise
             request.exchange.abort()  # a cut answer must not look like a whole one
+
+    async def _send_piece(
+        self, request: Request, connection: Connection, compress: compression.Compressor | None, send: Send
+    ) -> bool:
+        """Send what has come; say whether more follows. Nothing is taken from the upstream before it can be sent."""
+        if request.exchange is not None:
+            await request.exchange.writable()
+        data = await connection.read(idle=self._idle)
+        more = not connection.complete
+        if compress is not None:
+            data = compress.feed(data) if more else compress.finish(data)
+        request.sent += len(data)
+        if data or not more:
+            await send({"type": "http.response.body", "body": data, "more_body": more})
+        return more
 
     async def _send_stream(
         self, request: Request, route: Route, connection: Connection, headers: list[Header], send: Send
@@ -236,11 +243,8 @@ class Proxy:
         openai = route.template.startswith("/v1/")
         with self._streams.opened(Stream(session, route.endless, connection.fail)):
             try:
-                while data := await connection.read(idle=self._idle):
-                    whole = cutter.feed(data)
-                    if whole:
-                        request.sent += len(whole)
-                        await send({"type": "http.response.body", "body": whole, "more_body": True})
+                while await self._send_events(request, connection, cutter, send):
+                    pass
                 last = cutter.rest()
             except Interrupted as reason:
                 last = sse.last_word(reason, openai=openai)
@@ -248,6 +252,17 @@ class Proxy:
                 last = sse.last_word(_error(failure), openai=openai)
         request.sent += len(last)
         await send({"type": "http.response.body", "body": last if cutter.clean else b"", "more_body": False})
+
+    async def _send_events(self, request: Request, connection: Connection, cutter: sse.EventCutter, send: Send) -> bool:
+        """Send the events that are whole; say whether more may follow."""
+        if request.exchange is not None:
+            await request.exchange.writable()
+        data = await connection.read(idle=self._idle)
+        whole = cutter.feed(data) if data else b""
+        if whole:
+            request.sent += len(whole)
+            await send({"type": "http.response.body", "body": whole, "more_body": True})
+        return bool(data)
 
 
 async def send_whole(request: Request, status: int, headers: list[Header], body: bytes, send: Send) -> None:

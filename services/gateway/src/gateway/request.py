@@ -31,6 +31,9 @@ class Exchange(Protocol):
     async def respond(self, status: int, headers: list[Header], body: bytes) -> None:
         """Send a whole answer at once."""
 
+    async def writable(self) -> None:
+        """Wait until the client has taken most of what was sent."""
+
     def abort(self) -> None:
         """Close it at once."""
 

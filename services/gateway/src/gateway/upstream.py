@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from gateway.connection import Connection, Failure, Slow, Unreachable
+from gateway.connection import READ, Connection, Failure, Slow, Unreachable
 from gateway.errors import UpstreamUnavailable
 from gateway.replica import Address
 from gateway.retries import RetryBudget
@@ -42,6 +42,7 @@ class Pool:
         """Take the service's name and its addresses."""
         self.name, self.addresses, self._limits = name, list(addresses), limits
         self._leaving: list[Address] = []
+        self._space = bytearray(READ)
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.retries = RetryBudget()
         self.on_failure: Callable[[str], None] = lambda _reason: None
@@ -182,7 +183,7 @@ class Pool:
         return next((found for found in (*others, ready, gone) if found), [])
 
     async def _connect(self, address: Address) -> Connection:
-        connection = Connection(lambda lost: self._lost(address, lost))
+        connection = Connection(lambda lost: self._lost(address, lost), self._space)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limits.connect_timeout):
