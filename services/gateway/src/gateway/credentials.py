@@ -1,6 +1,7 @@
 """Who asks: a bearer token verified here, or an API key that auth exchanges for a token."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import time
@@ -47,8 +48,9 @@ class Credentials:
         return await self._learn(credential, digest)
 
     def forget(self, request: Request) -> None:
-        """Drop what is remembered of the request's credential: it was revoked."""
-        self._callers.pop(hashlib.sha256(presented(request)).digest(), None)
+        """Drop what is remembered of the request's credential, if it has one: it was revoked."""
+        with contextlib.suppress(ParleyError):
+            self._callers.pop(hashlib.sha256(presented(request)).digest(), None)
 
     async def caller_of(self, token: str) -> Caller:
         """Return the caller of an access token."""

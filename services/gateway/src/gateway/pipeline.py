@@ -16,7 +16,7 @@ from gateway.guard import Guard
 from gateway.headers import Header
 from gateway.pages import Page, Pages, unpacked
 from gateway.proxy import Proxy, Send, send_whole
-from gateway.request import Request
+from gateway.request import Caller, Request
 from gateway.routes import Route, RouteTable, route
 from gateway.streams import Streams
 from gateway.websocket import SocketProxy, offered_token, refuse
@@ -146,6 +146,21 @@ class Pipeline:
         await self._guard.admit_caller(request, route, caller)
         if route.scope:
             caller.principal.require(route.scope)
+
+    async def renew(self, request: Request, route: Route, token: str) -> Caller:
+        """Check a token that came over an open socket; raises what refuses it, and TokenInvalid for another person's.
+
+        It is counted and looked up among the revoked like the credential of a request.
+        """
+        try:
+            caller = await self._credentials.caller_of(token)
+            if request.caller is not None and request.caller.user != caller.user:
+                raise errors.TokenInvalid
+        except errors.Unauthenticated:
+            await self._guard.count_failure(request)
+            raise
+        await self._guard.admit_caller(request, route, caller)
+        return caller
 
     # Answers of the gateway's own.
 

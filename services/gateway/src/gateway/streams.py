@@ -60,14 +60,14 @@ class Streams:
             if caller is None:
                 yield
             else:
-                async with self._place(caller):
+                async with self.place(caller):
                     yield
         finally:
             self._total -= 1
 
     @contextlib.asynccontextmanager
-    async def _place(self, caller: Caller) -> AsyncIterator[None]:
-        """Take a place of the user: here, which never fails, and over all processes."""
+    async def place(self, caller: Caller) -> AsyncIterator[None]:
+        """Take one of the user's places, here and over all processes; raises TooManyStreams."""
         user, most = caller.user, caller.plan.streams
         if self._held[user] >= most:
             raise TooManyStreams(most)

@@ -1,9 +1,11 @@
 """WebSockets in passing: frames both ways, one at a time, each side as fast as the other."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -11,16 +13,19 @@ from websockets.typing import Subprotocol
 
 from gateway.connection import Unreachable
 from gateway.errors import Interrupted, UpstreamUnavailable
-from gateway.request import Request
+from gateway.request import Caller, Request
 from gateway.routes import Route
 from gateway.streams import Stream, Streams
 from gateway.upstream import Pool
-from parley.errors import ParleyError
+from parley.errors import ParleyError, RateLimited, Unauthenticated
 
 log = structlog.get_logger()
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+Renew = Callable[[Request, Route, str], Awaitable[Caller]]
+Goodbye = tuple[int, str]
+"""Code and reason of the close."""
 
 PROTOCOL = "parley.v1"
 BEARER = "parley.bearer."
@@ -29,7 +34,7 @@ MAX_QUEUE = 4
 """Frames that wait here from the upstream before it is paused."""
 OPEN_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
-NORMAL, GOING_AWAY, INTERNAL, UNAUTHENTICATED = 1000, 1001, 1011, 4401
+NORMAL, GOING_AWAY, INTERNAL, UNAUTHENTICATED, LIMITED = 1000, 1001, 1011, 4401, 4429
 _UNSENDABLE = frozenset({1005, 1006, 1015})
 _SWITCHED = 101
 
@@ -37,9 +42,9 @@ _SWITCHED = 101
 class SocketProxy:
     """Connects a client's WebSocket with the service's."""
 
-    def __init__(self, pools: Mapping[str, Pool], streams: Streams) -> None:
-        """Take the services' pools, for their addresses."""
-        self._pools, self._streams = pools, streams
+    def __init__(self, pools: Mapping[str, Pool], streams: Streams, renew: Renew) -> None:
+        """Take the services' pools, for their addresses, and what checks a token that comes over a socket."""
+        self._pools, self._streams, self._renew = pools, streams, renew
 
     async def forward(
         self, request: Request, route: Route, offered: Sequence[str], receive: Receive, send: Send
@@ -52,7 +57,7 @@ class SocketProxy:
             upstream = await self._connect(pool, f"ws://{address.authority.decode()}{request.path}", request, offered)
             address.succeeded()
             try:
-                await self._relay(request, upstream, offered, receive, send)
+                await self._relay(request, route, upstream, offered, receive, send)
             finally:
                 await upstream.close()
         except Unreachable as failure:
@@ -67,7 +72,7 @@ class SocketProxy:
         try:
             return await connect(
                 url,
-                subprotocols=[Subprotocol(name) for name in offered] or None,
+                subprotocols=[Subprotocol(name) for name in offered if not name.startswith(BEARER)] or None,
                 additional_headers=_headers(request),
                 user_agent_header=None,
                 compression=None,
@@ -84,7 +89,13 @@ class SocketProxy:
             raise Unreachable from None
 
     async def _relay(
-        self, request: Request, upstream: ClientConnection, offered: Sequence[str], receive: Receive, send: Send
+        self,
+        request: Request,
+        route: Route,
+        upstream: ClientConnection,
+        offered: Sequence[str],
+        receive: Receive,
+        send: Send,
     ) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
@@ -94,25 +105,42 @@ class SocketProxy:
             "subprotocol": PROTOCOL if PROTOCOL in offered else None,
             "headers": [(b"x-request-id", request.request_id.encode())],
         })  # fmt: skip
-        ended: asyncio.Future[Interrupted] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[Goodbye] = asyncio.get_running_loop().create_future()
         session = request.caller.session if request.caller else None
-        with self._streams.opened(Stream(session, endless=True, end=lambda reason: _resolve(ended, reason))):
+        stream = Stream(session, endless=True, end=lambda reason: _resolve(ended, _goodbye(reason)))
+        async with contextlib.AsyncExitStack() as places:
+            places.enter_context(self._streams.opened(stream))
+
+            async def check(token: str) -> None:
+                known = request.caller
+                caller = request.caller = await self._renew(request, route, token)
+                stream.session = caller.session
+                if known is None:
+                    await places.enter_async_context(self._streams.place(caller))
+
             tasks: list[asyncio.Future[Any]] = [
-                asyncio.ensure_future(_to_upstream(upstream, receive)),
+                asyncio.ensure_future(_to_upstream(upstream, receive, check, ended)),
                 asyncio.ensure_future(_to_client(request, upstream, send)),
                 ended,
             ]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
-                    await send(_goodbye(ended.result()))
+                    code, reason = ended.result()
+                    await send({"type": "websocket.close", "code": code, "reason": reason})
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _to_upstream(upstream: ClientConnection, receive: Receive) -> None:
+async def _to_upstream(
+    upstream: ClientConnection,
+    receive: Receive,
+    check: Callable[[str], Awaitable[None]],
+    ended: "asyncio.Future[Goodbye]",
+) -> None:
+    """Pass the client's frames on; those that say who is there are checked first, each as the first credential was."""
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -120,8 +148,14 @@ async def _to_upstream(upstream: ClientConnection, receive: Receive) -> None:
             return
         data = message.get("text")
         try:
+            token = auth_token(data) if data is not None else None
+            if token is not None:
+                await check(token)
             await upstream.send(data if data is not None else message["bytes"])
         except ConnectionClosed:
+            return
+        except ParleyError as error:
+            _resolve(ended, (_close_code(error), error.code))
             return
 
 
@@ -153,6 +187,24 @@ def offered_token(subprotocols: Sequence[str]) -> str:
     return next((name.removeprefix(BEARER) for name in subprotocols if name.startswith(BEARER)), "")
 
 
+def auth_token(text: str) -> str | None:
+    """Return the token of an ``auth`` frame, None for any other: the service says what is wrong with those."""
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(frame, dict) or frame.get("type") != "auth":
+        return None
+    token = frame.get("token")
+    return token if isinstance(token, str) else ""
+
+
+def _close_code(error: ParleyError) -> int:
+    if isinstance(error, Unauthenticated):
+        return UNAUTHENTICATED
+    return LIMITED if isinstance(error, RateLimited) else GOING_AWAY
+
+
 def _headers(request: Request) -> list[tuple[str, str]]:
     headers = [
         ("x-request-id", request.request_id),
@@ -170,15 +222,14 @@ def _headers(request: Request) -> list[tuple[str, str]]:
     return headers
 
 
-def _goodbye(reason: Interrupted) -> dict[str, Any]:
-    code = UNAUTHENTICATED if reason.event == "session_revoked" else GOING_AWAY
-    return {"type": "websocket.close", "code": code, "reason": reason.event}
+def _goodbye(reason: Interrupted) -> Goodbye:
+    return (UNAUTHENTICATED if reason.event == "session_revoked" else GOING_AWAY), reason.event
 
 
 def _sendable(code: int | None) -> int:
     return NORMAL if code is None or code in _UNSENDABLE else code
 
 
-def _resolve(future: "asyncio.Future[Interrupted]", reason: Interrupted) -> None:
+def _resolve(future: "asyncio.Future[Goodbye]", goodbye: Goodbye) -> None:
     if not future.done():
-        future.set_result(reason)
+        future.set_result(goodbye)

@@ -98,7 +98,7 @@ async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None
             drain_delay=settings.drain_delay,
         )
         pipeline.proxy = Proxy(pools, streams, pipeline.respond, idle_timeout=settings.idle_timeout)
-        pipeline.sockets = SocketProxy(pools, streams)
+        pipeline.sockets = SocketProxy(pools, streams, pipeline.renew)
         runtime.metrics.active_requests.set_function(lambda: lifecycle.open_requests)
         Gauge("gateway_streams", "Streams that are open.", registry=registry).set_function(lambda: streams.count)
         loops = {

@@ -1,0 +1,150 @@
+"""Who is there on an open WebSocket: said again in frames, and looked at again while it is open."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from parley.ids import new_id
+from parley.redis import open_redis
+from parley.testing import eventually
+from parley.testing.backends import Backends
+
+pytestmark = pytest.mark.integration
+
+USER = "01a200a6-d8e8-77ac-b25c-1d805c924a2b"
+
+
+class Chat:
+    """Says every frame back, and remembers it."""
+
+    def __init__(self) -> None:
+        self.seen: list[str | bytes] = []
+        self.open = 0
+
+    async def __call__(self, socket: ServerConnection) -> None:
+        self.open += 1
+        try:
+            async for message in socket:
+                self.seen.append(message)
+                await socket.send(message)
+        finally:
+            self.open -= 1
+
+
+@contextlib.asynccontextmanager
+async def chatting(worlds: Any, **settings: Any) -> AsyncIterator[tuple[Any, Chat]]:
+    chat = Chat()
+    async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with worlds(chat_url=f"http://127.0.0.1:{port}", **settings) as world:
+            yield world, chat
+
+
+def opened(world: Any, token: str | None = None) -> Any:
+    protocols = [Subprotocol("parley.v1")] + ([Subprotocol(f"parley.bearer.{token}")] if token else [])
+    return connect(f"ws://127.0.0.1:{world.port}/api/v1/chat/ws", subprotocols=protocols, proxy=None)
+
+
+def token_of(world: Any, **claims: Any) -> str:
+    return str(world.bearer(**{"sub": USER, **claims})["authorization"]).removeprefix("Bearer ")
+
+
+def auth(token: str) -> str:
+    return orjson.dumps({"type": "auth", "token": token}).decode()
+
+
+async def closed(socket: ClientConnection) -> tuple[int | None, str | None]:
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await socket.recv()
+    return socket.close_code, socket.close_reason
+
+
+async def revoke(backends: Backends, session: str) -> None:
+    async with open_redis(await backends.redis_url(), timeout=2) as redis:
+        await redis.set(f"parley:revoked:{session}", 1, ex=60)
+
+
+async def test_a_frame_that_renews_is_passed_on_and_so_is_any_other(worlds: Any) -> None:
+    async with chatting(worlds) as (world, _), opened(world, token_of(world)) as socket:
+        for frame in (auth(token_of(world)), '{"type":"turn.cancel"}', "no JSON at all", "[1]"):
+            await socket.send(frame)
+            assert await socket.recv() == frame
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"sub": "01a200a6-d8e8-77ac-b25c-1d805c924a2c"}, "token_invalid"),
+        ({"exp": 1000, "iat": 100}, "token_expired"),
+        ({"aud": "another"}, "token_invalid"),
+    ],
+)
+async def test_a_renewal_by_a_wrong_token_closes_the_socket_and_goes_no_further(
+    worlds: Any, claims: dict[str, Any], reason: str
+) -> None:
+    async with chatting(worlds) as (world, chat), opened(world, token_of(world)) as socket:
+        await socket.send(auth(token_of(world, **claims)))
+        assert await closed(socket) == (4401, reason)
+        await eventually(lambda: chat.open == 0)
+        assert chat.seen == []
+
+
+@pytest.mark.parametrize("first", [False, True])
+async def test_a_revoked_session_is_refused_in_a_frame_too(worlds: Any, backends: Backends, first: bool) -> None:
+    session = str(new_id())
+    await revoke(backends, session)
+    async with chatting(worlds) as (world, chat), opened(world, None if first else token_of(world)) as socket:
+        await socket.send(auth(token_of(world, sid=session)))
+        assert await closed(socket) == (4401, "session_revoked")
+        assert chat.seen == []
+
+
+@pytest.mark.parametrize("by_frame", [False, True])
+async def test_an_open_socket_of_a_revoked_session_is_closed(worlds: Any, backends: Backends, by_frame: bool) -> None:
+    session = str(new_id())
+    async with chatting(worlds) as (world, chat):
+        token = token_of(world, sid=session)
+        async with opened(world, None if by_frame else token) as socket:
+            if by_frame:
+                await socket.send(auth(token))
+                await socket.recv()
+            await eventually(lambda: chat.open == 1)
+            await revoke(backends, session)
+            assert await closed(socket) == (4401, "session_revoked")
+            await eventually(lambda: chat.open == 0)
+
+
+async def test_a_renewed_socket_outlives_the_session_it_began_with(worlds: Any, backends: Backends) -> None:
+    before = str(new_id())
+    async with chatting(worlds) as (world, _), opened(world, token_of(world, sid=before)) as socket:
+        await socket.send(auth(token_of(world)))
+        await socket.recv()
+        await revoke(backends, before)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(socket.recv(), 2)
+        await socket.send("still there")
+        assert await socket.recv() == "still there"
+
+
+async def test_a_socket_whose_user_comes_by_frame_takes_one_of_the_users_places(worlds: Any) -> None:
+    user = str(new_id())
+    async with chatting(worlds, streams_per_user=1) as (world, _), opened(world) as one, opened(world) as two:
+        await one.send(auth(token_of(world, sub=user)))
+        await one.recv()
+        await two.send(auth(token_of(world, sub=user)))
+        assert await closed(two) == (4429, "too_many_streams")
+        await one.close()
+        async with opened(world) as three:
+            frame = auth(token_of(world, sub=user))
+            await three.send(frame)
+            assert await three.recv() == frame
