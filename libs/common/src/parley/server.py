@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 LAST_WORDS = 5
 """Seconds between the end of the drain and the hard end of whatever is still open."""
+FAREWELL = 0.5
+"""Least seconds to go on answering callers that keep connections: each answer then tells them that it is the last."""
 LISTEN_POLL = 0.01
 KEEP_ALIVE = 75
 """Seconds an idle connection stays open: longer than the pools of its callers keep theirs."""
@@ -60,8 +62,10 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
 async def drain(server: uvicorn.Server, lifecycle: Lifecycle, settings: ServiceSettings) -> None:
     """Stop a server: refuse new work, let open requests and streams end within the budget, then close."""
     lifecycle.start_draining()
-    await asyncio.sleep(settings.drain_delay)
-    if not await lifecycle.wait_idle(settings.drain_timeout):
+    # A connection that is closed at once may have a request on its way, which is lost then.
+    longer = max(0.0, FAREWELL - settings.drain_delay) if server.server_state.connections else 0.0
+    await asyncio.sleep(settings.drain_delay + longer)
+    if not await lifecycle.wait_idle(max(0.0, settings.drain_timeout - longer)):
         log.warning("drain budget used up", open_requests=lifecycle.open_requests)
     server.should_exit = True
 
