@@ -2,9 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,13 +18,17 @@ import pytest
 
 from gateway.main import Gateway, create_app
 from gateway.settings import GatewaySettings
+from parley.embedded.sockets import free_port
 from parley.lifespan import lifespan
 from parley.server import free_socket, make_server
 from parley.settings import load
 from parley.testing import eventually
 from parley.testing.backends import Backends
 from parley.testing.tokens import TestIssuer
-from parley.testing.upstream import ScriptedUpstream, Seen, respond, scripted_upstream
+from parley.testing.upstream import Answer, ScriptedUpstream, Seen, respond, scripted_upstream
+
+CLIENTS = 200
+PROGRAM = str(Path(sys.executable).parent / "parley-gateway")
 
 
 @dataclass
@@ -106,3 +115,65 @@ async def world(worlds: Worlds) -> AsyncIterator[World]:
     """A world with default settings."""
     async with worlds() as found:
         yield found
+
+
+class Program:
+    """The gateway as its own processes."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, issuer: TestIssuer) -> None:
+        self.process, self.port, self.issuer = process, port, issuer
+        self.url = f"http://127.0.0.1:{port}"
+
+    def bearer(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.issuer.token()}"}
+
+    def client(self) -> httpx2.AsyncClient:
+        limits = httpx2.Limits(max_connections=CLIENTS)
+        return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=20, limits=limits)
+
+
+Programs = Callable[..., AbstractAsyncContextManager[Program]]
+
+
+@pytest.fixture
+async def programs(backends: Backends) -> Programs:
+    """Run the gateway as its own processes; keyword arguments are environment variables."""
+    redis_url = await backends.redis_url()
+    return partial(_program, redis_url)
+
+
+@contextlib.asynccontextmanager
+async def _program(
+    redis_url: str, answer: Answer, *, command: Sequence[str] = (PROGRAM,), **settings: Any
+) -> AsyncIterator[Program]:
+    issuer, port = TestIssuer(), free_port()
+
+    async def upstream_answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        keys = respond(200, orjson.dumps(issuer.jwks()))
+        await (keys if seen.target.endswith("jwks.json") else answer)(seen, writer)
+
+    async with scripted_upstream(upstream_answer) as upstream:
+        values = {
+            "PORT": port, "ADMIN_PORT": 0, "REDIS_URL": redis_url, "AUTH_URL": upstream.url,
+            "CHAT_URL": upstream.url, "HISTORY_URL": upstream.url, "LOG_LEVEL": "warning",
+            "RATE_LIMIT_PATIENCE": 3, **settings,
+        }  # fmt: skip
+        environment = {**os.environ, **{name: str(value) for name, value in values.items()}}
+        process = await asyncio.create_subprocess_exec(*command, env=environment)
+        try:
+            found = Program(process, port, issuer)
+            await eventually(lambda: _ready(found), within=20)
+            yield found
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(20):
+                    await process.wait()
+
+
+async def _ready(found: Program) -> bool:
+    try:
+        async with found.client() as client:
+            return bool((await client.get("/ready")).status_code == 200)
+    except httpx2.HTTPError:
+        return False

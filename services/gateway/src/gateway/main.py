@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from starlette.routing import Router
 
 from gateway import wiring
 from gateway.edge import Edge
+from gateway.routes import Route
 from gateway.settings import GatewaySettings
 from gateway.workers import Workers
 from parley import logs, server
@@ -24,13 +25,15 @@ VERSION = "0.1.0"
 class Gateway:
     """The ASGI app: plain ASGI, because every layer would be paid on every request."""
 
-    def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings] | None) -> None:
+    def __init__(
+        self, settings: GatewaySettings, wire: Wire[GatewaySettings] | None, routes: Iterable[Route] | None
+    ) -> None:
         """Make the app; nothing is opened before its lifespan is entered."""
         runtime = make_runtime(settings, service="gateway", version=VERSION)
         edge = Edge(settings)
         self.http_protocol = edge.protocol
         self.state = SimpleNamespace(runtime=runtime, wired=None)
-        chosen = wire or partial(wiring.wire, edge=edge)
+        chosen = wire or partial(wiring.wire, edge=edge, routes=routes)
 
         @contextlib.asynccontextmanager
         async def lifespan(_: object) -> AsyncIterator[None]:
@@ -50,9 +53,14 @@ class Gateway:
             await self.router(scope, receive, send)
 
 
-def create_app(settings: GatewaySettings | None = None, *, wire: Wire[GatewaySettings] | None = None) -> Gateway:
-    """Return the gateway's app; ``wire`` opens its parts, by default the real ones."""
-    return Gateway(settings or load_or_exit(GatewaySettings), wire)
+def create_app(
+    settings: GatewaySettings | None = None,
+    *,
+    wire: Wire[GatewaySettings] | None = None,
+    routes: Iterable[Route] | None = None,
+) -> Gateway:
+    """Return the gateway's app; ``wire`` opens its parts, by default the real ones with these ``routes``, or all."""
+    return Gateway(settings or load_or_exit(GatewaySettings), wire, routes)
 
 
 def main() -> None:

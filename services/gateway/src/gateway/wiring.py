@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,7 +23,7 @@ from gateway.proxy import Proxy
 from gateway.replica import parse_address
 from gateway.resolver import Resolver
 from gateway.revocations import Revocations
-from gateway.routes import RouteTable, all_routes
+from gateway.routes import Route, RouteTable, all_routes
 from gateway.settings import GatewaySettings, split
 from gateway.streams import Streams
 from gateway.upstream import SWEEP, Pool, PoolLimits
@@ -51,8 +51,10 @@ class Wired:
 
 
 @contextlib.asynccontextmanager
-async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None = None) -> AsyncIterator[Wired]:
-    """Open the gateway's parts; ``edge`` holds its client connections to their deadlines."""
+async def wire(
+    settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None = None, routes: Iterable[Route] | None = None
+) -> AsyncIterator[Wired]:
+    """Open the gateway's parts; ``edge`` holds its client connections to their deadlines; all ``routes`` by default."""
     registry, lifecycle = runtime.metrics.registry, runtime.lifecycle
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(
@@ -86,7 +88,7 @@ async def wire(settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None
         pipeline = Pipeline(
             addresses=AddressBook(split(settings.trusted_proxies), per_minute=settings.anonymous_rate_limit),
             pages=Pages(runtime),
-            table=RouteTable(all_routes()),
+            table=RouteTable(all_routes() if routes is None else routes),
             credentials=credentials,
             guard=Guard(limiter, revocations, credentials),
             streams=streams,

@@ -4,20 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
-import orjson
 import pytest
 
-from parley.embedded.sockets import free_port
 from parley.testing import eventually
-from parley.testing.backends import Backends
-from parley.testing.tokens import TestIssuer
-from parley.testing.upstream import Seen, respond, scripted_upstream
+from parley.testing.upstream import Seen, respond
 
 pytestmark = pytest.mark.integration
 
@@ -25,77 +18,26 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 CLIENTS = 200
 
 
-class Program:
-    """The gateway as its own processes."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int, issuer: TestIssuer) -> None:
-        self.process, self.port, self.issuer = process, port, issuer
-        self.url = f"http://127.0.0.1:{port}"
-
-    def bearer(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.issuer.token()}"}
-
-    def client(self) -> httpx2.AsyncClient:
-        limits = httpx2.Limits(max_connections=CLIENTS)
-        return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=20, limits=limits)
-
-
-@contextlib.asynccontextmanager
-async def program(backends: Backends, answer: Any, **settings: Any) -> AsyncIterator[Program]:
-    issuer, port = TestIssuer(), free_port()
-
-    async def upstream_answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
-        keys = respond(200, orjson.dumps(issuer.jwks()))
-        await (keys if seen.target.endswith("jwks.json") else answer)(seen, writer)
-
-    async with scripted_upstream(upstream_answer) as upstream:
-        values = {
-            "PORT": port, "ADMIN_PORT": 0, "REDIS_URL": await backends.redis_url(), "AUTH_URL": upstream.url,
-            "CHAT_URL": upstream.url, "HISTORY_URL": upstream.url, "LOG_LEVEL": "warning",
-            "RATE_LIMIT_PATIENCE": 3, **settings,
-        }  # fmt: skip
-        command = str(Path(sys.executable).parent / "parley-gateway")
-        environment = {**os.environ, **{name: str(value) for name, value in values.items()}}
-        process = await asyncio.create_subprocess_exec(command, env=environment)
-        try:
-            found = Program(process, port, issuer)
-            await eventually(lambda: _ready(found), within=20)
-            yield found
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                async with asyncio.timeout(20):
-                    await process.wait()
-
-
-async def _ready(found: Program) -> bool:
-    try:
-        async with found.client() as client:
-            return bool((await client.get("/ready")).status_code == 200)
-    except httpx2.HTTPError:
-        return False
-
-
-async def test_four_processes_admit_what_one_would(backends: Backends) -> None:
+async def test_four_processes_admit_what_one_would(programs: Any) -> None:
     settings = {
         "WORKERS": 4,
         "RATE_LIMIT_REQUESTS": 1,
         "RATE_LIMIT_WINDOW": 3600,
         "RATE_LIMIT_BURST": 57,
     }
-    async with program(backends, respond(), **settings) as found, found.client() as client:
+    async with programs(respond(), **settings) as found, found.client() as client:
         headers = found.bearer()
         answers = await asyncio.gather(*(client.get("/api/v1/models", headers=headers) for _ in range(CLIENTS)))
         assert [answer.status_code for answer in answers].count(200) == 57
         assert [answer.status_code for answer in answers].count(429) == CLIENTS - 57
 
 
-async def test_four_processes_share_a_users_streams(backends: Backends) -> None:
+async def test_four_processes_share_a_users_streams(programs: Any) -> None:
     async def endless(_seen: Seen, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
         await asyncio.sleep(30)
 
-    async with program(backends, endless, WORKERS=4, STREAMS_PER_USER=3) as found, contextlib.AsyncExitStack() as stack:
+    async with programs(endless, WORKERS=4, STREAMS_PER_USER=3) as found, contextlib.AsyncExitStack() as stack:
         headers, statuses = found.bearer(), []
         for _ in range(8):
             client = await stack.enter_async_context(found.client())
@@ -104,7 +46,7 @@ async def test_four_processes_share_a_users_streams(backends: Backends) -> None:
         assert statuses == [200] * 3 + [429] * 5
 
 
-async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(backends: Backends) -> None:
+async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(programs: Any) -> None:
     async def answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
         if not seen.target.endswith("/stream"):
             await respond()(seen, writer)
@@ -117,7 +59,7 @@ async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(backends: 
         writer.write(b"0\r\n\r\n")
 
     settings = {"DRAIN_DELAY": 1.5, "DRAIN_TIMEOUT": 10, "WORKERS": 2}
-    async with program(backends, answer, **settings) as found, found.client() as client:
+    async with programs(answer, **settings) as found, found.client() as client:
         streams = [
             asyncio.create_task(client.post("/api/v1/chat/stream", json={}, headers=found.bearer())) for _ in range(20)
         ]
@@ -140,8 +82,8 @@ async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(backends: 
             assert await found.process.wait() == 0
 
 
-async def test_a_worker_that_dies_is_replaced(backends: Backends) -> None:
-    async with program(backends, respond(), WORKERS=2) as found:
+async def test_a_worker_that_dies_is_replaced(programs: Any) -> None:
+    async with programs(respond(), WORKERS=2) as found:
         children = Path(f"/proc/{found.process.pid}/task/{found.process.pid}/children")
         before = children.read_text().split()
         os.kill(int(before[0]), signal.SIGKILL)

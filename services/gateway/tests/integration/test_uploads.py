@@ -1,0 +1,76 @@
+"""A large upload through the gateway's own process: passed on while it comes, and nothing kept."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parley.testing.upstream import respond
+
+pytestmark = pytest.mark.integration
+
+SIZE, PIECE = 100 * 1_048_576, 65_536
+MIB = 1024
+"""In the kernel's KiB."""
+GATEWAY = Path(__file__).with_name("upload_gateway.py")
+
+
+class Sink:
+    """Counts bodies, remembers nothing of them, and answers at their end."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.first_byte = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        self.received = 0
+        while self.received < length:
+            self.received += len(await reader.read(PIECE))
+            self.first_byte.set()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+
+def kibibytes(pid: int, field: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+async def upload(gateway: Any, sink: Sink, size: int) -> bytes:
+    """Send so much; the last piece only when the upstream has seen the first byte."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    token = gateway.bearer()["authorization"]
+    path = "/api/v1/conversations/import"
+    writer.write(
+        f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: {size}\r\n\r\n".encode()
+    )
+    sink.first_byte.clear()
+    for _ in range(size // PIECE - 1):
+        writer.write(bytes(PIECE))
+        await writer.drain()
+    async with asyncio.timeout(5):
+        await sink.first_byte.wait()
+    writer.write(bytes(PIECE))
+    status = await reader.readline()
+    writer.close()
+    return status
+
+
+async def test_a_hundred_mebibytes_pass_through_in_less_than_one_of_memory(programs: Any) -> None:
+    sink = Sink()
+    async with await asyncio.start_server(sink, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with programs(respond(), command=(sys.executable, str(GATEWAY)), HISTORY_URL=url) as gateway:
+            pid = gateway.process.pid
+            assert b"200" in await upload(gateway, sink, 4 * PIECE)
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is counted anew from here
+            before = kibibytes(pid, "VmHWM")
+            assert b"200" in await upload(gateway, sink, SIZE)
+            added = kibibytes(pid, "VmHWM") - before
+    assert sink.received == SIZE
+    assert added < MIB, f"{added} KiB were added to the peak of {before} KiB"
