@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from parley.deadlines import patient_timeout
 from parley.ids import new_id
@@ -13,6 +14,8 @@ LEASE = 15
 """Seconds after which a place of a process that died is free again."""
 RENEW = 5.0
 TIMEOUT = 0.05
+PORTION = 100
+Item = TypeVar("Item")
 
 TAKE = """
 local now = tonumber(redis.call('TIME')[1])
@@ -55,14 +58,17 @@ class Places:
     async def renew(self) -> None:
         """Renew the leases of all places held here, for ever."""
         while True:
-            await asyncio.sleep(RENEW)
-            if self._held:
-                await self._try(self._renew_all(), timeout=RENEW)
+            held = list(self._held.items())
+            for some in portions(held):
+                await self._try(self._renew([pair for pair in some if pair[0] in self._held]), timeout=RENEW)
+                await asyncio.sleep(RENEW * len(some) / len(held))
+            if not held:
+                await asyncio.sleep(RENEW)
 
-    async def _renew_all(self) -> None:
+    async def _renew(self, some: Sequence[tuple[str, str]]) -> None:
         until = int(time.time()) + LEASE
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for token, user in list(self._held.items()):
+            for token, user in some:
                 pipeline.zadd(_key(user), {token: until})
                 pipeline.expire(_key(user), LEASE * 2)
             await pipeline.execute()
@@ -77,6 +83,12 @@ class Places:
                 return await call
         self._away_until = time.monotonic() + 1
         return None
+
+
+def portions(everything: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Return so much at a time as does not hold up the streams in between."""
+    for start in range(0, len(everything), PORTION):
+        yield everything[start : start + PORTION]
 
 
 def _key(user: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.errors import Interrupted, TooManyStreams
-from gateway.places import Places
+from gateway.places import Places, portions
 from gateway.request import Caller
 from parley.errors import Overloaded
 from parley.lifecycle import Lifecycle
@@ -18,7 +18,7 @@ from parley.limits import Session
 log = structlog.get_logger()
 
 RECHECK = 1.0
-"""Seconds between two looks at the sessions of open streams."""
+"""Seconds in which the sessions of all open streams are looked at, some at a time."""
 LAST_WORDS = 1.0
 """Seconds before the drain budget's end at which the streams that are left are ended."""
 RETRY_AFTER_MS = 500
@@ -97,16 +97,15 @@ class Streams:
     async def watch_sessions(self) -> None:
         """End streams whose session was revoked, for ever."""
         while True:
-            await asyncio.sleep(RECHECK)
-            streams = [stream for stream in self._open if stream.session is not None]
-            sessions = {s.session.session_id: s.session for s in streams if s.session}
+            sessions = {s.session.session_id: s.session for s in self._open if s.session}
+            for some in portions(list(sessions.values())):
+                revoked = await self._find_revoked(some)
+                if revoked:
+                    found = [s for s in self._open if s.session and s.session.session_id in revoked]
+                    _end(found, Interrupted("session_revoked", {}))
+                await asyncio.sleep(RECHECK * len(some) / len(sessions))
             if not sessions:
-                continue
-            revoked = await self._find_revoked(list(sessions.values()))
-            _end(
-                (s for s in streams if s.session and s.session.session_id in revoked),
-                Interrupted("session_revoked", {}),
-            )
+                await asyncio.sleep(RECHECK)
 
     async def watch_drain(self, lifecycle: Lifecycle, *, delay: float, budget: float) -> None:
         """When the process drains: end endless streams, and near the end of the budget all others."""
