@@ -5,7 +5,7 @@ from pathlib import Path
 import asyncpg
 
 _HOLDER = """
-SELECT a.client_port FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+SELECT a.client_port, inet_server_port() FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted
   AND a.application_name = 'parley-relay' AND a.datname = current_database()"""
 SECONDS = 10.0
@@ -15,15 +15,15 @@ async def relay_leader(database_url: str) -> int | None:
     """Return the pid of the process whose relay leads a service on a Postgres of this machine, None when none does."""
     connection = await asyncpg.connect(database_url, timeout=SECONDS, command_timeout=SECONDS)
     try:
-        port = await connection.fetchval(_HOLDER)
+        ports = await connection.fetchrow(_HOLDER)
     finally:
         await connection.close(timeout=SECONDS)
-    return None if port is None else owner_of(port)
+    return None if ports is None else owner_of(*ports)
 
 
-def owner_of(port: int) -> int | None:
-    """Return the pid of the process that has the client's end of a TCP connection from a local port."""
-    inode = _inode(port)
+def owner_of(port: int, server: int) -> int | None:
+    """Return the pid of the process that has the client's end of a local TCP connection from a port to a server's."""
+    inode = _inode(port, server)
     if inode is None:
         return None
     for process in Path("/proc").iterdir():
@@ -32,11 +32,12 @@ def owner_of(port: int) -> int | None:
     return None
 
 
-def _inode(port: int) -> str | None:
-    wanted = f":{port:04X}"
+def _inode(port: int, server: int) -> str | None:
+    # Connections to different servers may come from the same port.
+    here, there = f":{port:04X}", f":{server:04X}"
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        if fields[1].endswith(wanted) and fields[9] != "0":
+        if fields[1].endswith(here) and fields[2].endswith(there) and fields[9] != "0":
             return fields[9]
     return None
 
