@@ -13,6 +13,7 @@ from websockets.typing import Subprotocol
 
 from gateway.connection import Unreachable
 from gateway.errors import Interrupted, UpstreamUnavailable
+from gateway.replica import Address
 from gateway.request import Caller, Request
 from gateway.routes import Route
 from gateway.streams import Stream, Streams
@@ -51,42 +52,12 @@ class SocketProxy:
     ) -> None:
         """Pass frames until one side closes; raises ParleyError when the service does not take the socket."""
         pool = self._pools[route.service]
-        address = pool.choose()
-        address.active += 1
+        address, upstream = await _opened(pool, request, offered)
         try:
-            upstream = await self._connect(pool, f"ws://{address.authority.decode()}{request.path}", request, offered)
-            address.succeeded()
-            try:
-                await self._relay(request, route, upstream, offered, receive, send)
-            finally:
-                await upstream.close()
-        except Unreachable as failure:
-            pool.note_failure(address, failure)
-            raise UpstreamUnavailable from None
+            await self._relay(request, route, upstream, offered, receive, send)
         finally:
             pool.leave(address)
-
-    @staticmethod
-    async def _connect(pool: Pool, url: str, request: Request, offered: Sequence[str]) -> ClientConnection:
-        del pool
-        try:
-            return await connect(
-                url,
-                subprotocols=[Subprotocol(name) for name in offered if not name.startswith(BEARER)] or None,
-                additional_headers=_headers(request),
-                user_agent_header=None,
-                compression=None,
-                proxy=None,
-                open_timeout=OPEN_TIMEOUT,
-                close_timeout=CLOSE_TIMEOUT,
-                ping_interval=None,
-                max_size=MAX_FRAME,
-                max_queue=MAX_QUEUE,
-            )
-        except InvalidStatus as error:
-            raise UpstreamUnavailable(f"The service refused the socket with {error.response.status_code}.") from None
-        except (OSError, TimeoutError, InvalidHandshake):
-            raise Unreachable from None
+            await upstream.close()
 
     async def _relay(
         self,
@@ -132,6 +103,47 @@ class SocketProxy:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _opened(pool: Pool, request: Request, offered: Sequence[str]) -> tuple[Address, ClientConnection]:
+    """Return a connection to the first replica that can be reached; one that cannot was sent nothing."""
+    tried: set[bytes] = set()
+    while True:
+        address = pool.choose(tried=tried)
+        address.active += 1
+        try:
+            upstream = await _connect(address, request, offered)
+        except Unreachable as failure:
+            pool.note_failure(address, failure)
+            pool.leave(address)
+            tried.add(address.authority)
+        except BaseException:
+            pool.leave(address)
+            raise
+        else:
+            address.succeeded()
+            return address, upstream
+
+
+async def _connect(address: Address, request: Request, offered: Sequence[str]) -> ClientConnection:
+    try:
+        return await connect(
+            f"ws://{address.authority.decode()}{request.path}",
+            subprotocols=[Subprotocol(name) for name in offered if not name.startswith(BEARER)] or None,
+            additional_headers=_headers(request),
+            user_agent_header=None,
+            compression=None,
+            proxy=None,
+            open_timeout=OPEN_TIMEOUT,
+            close_timeout=CLOSE_TIMEOUT,
+            ping_interval=None,
+            max_size=MAX_FRAME,
+            max_queue=MAX_QUEUE,
+        )
+    except InvalidStatus as error:
+        raise UpstreamUnavailable(f"The service refused the socket with {error.response.status_code}.") from None
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        raise Unreachable(refused=isinstance(error, ConnectionRefusedError)) from None
 
 
 async def _to_upstream(

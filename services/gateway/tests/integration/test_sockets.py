@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from parley.embedded.sockets import free_port
 from parley.ids import new_id
 from parley.redis import open_redis
 from parley.testing import eventually
@@ -72,6 +73,17 @@ async def closed(socket: ClientConnection) -> tuple[int | None, str | None]:
 async def revoke(backends: Backends, session: str) -> None:
     async with open_redis(await backends.redis_url(), timeout=2) as redis:
         await redis.set(f"parley:revoked:{session}", 1, ex=60)
+
+
+async def test_a_replica_that_is_gone_costs_no_socket(worlds: Any) -> None:
+    chat, gone = Chat(), free_port()
+    async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with worlds(chat_url=f"http://127.0.0.1:{gone},http://127.0.0.1:{port}") as world:
+            for _ in range(12):
+                async with opened(world, token_of(world)) as socket:
+                    await socket.send("there?")
+                    assert await socket.recv() == "there?"
 
 
 async def test_a_frame_that_renews_is_passed_on_and_so_is_any_other(worlds: Any) -> None:
