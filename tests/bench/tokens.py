@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ SETTINGS = {
     "RATE_LIMIT_BURST": "10000",
     "ANONYMOUS_RATE_LIMIT": "100000",
     "STREAMS_PER_USER": "1000",
+    "RATE_LIMIT_PATIENCE": "1",
     "LOG_LEVEL": "warning",
 }
 PLANS = "default: {tokens_per_minute: null, streams: 1000, requests_per_minute: 100000, burst: 10000}\n"
@@ -105,9 +107,8 @@ async def measure(
     transports = []
     try:
         for request in requests:
-            transport, client = await loop.create_connection(
-                lambda request=request: StreamClient(seen, request), address.hostname, address.port
-            )
+            make = partial(StreamClient, seen, request)
+            transport, client = await loop.create_connection(make, str(address.hostname), address.port or 80)
             transports.append(transport)
             clients.append(client)
             await asyncio.sleep(max(0.005, 1 / options.rate / len(requests)))
@@ -171,7 +172,7 @@ async def run(options: argparse.Namespace) -> float:
                 processes = {
                     "gateway": stack.gateways[0].child.pid,
                     "chat": stack.chat[0].child.pid,
-                    "redis": backends._servers["redis"].child.pid,  # type: ignore[attr-defined]
+                    "redis": backends._servers["redis"].child.pid,
                     "provider": pid,
                 }
                 if options.wait:
@@ -185,9 +186,9 @@ async def requests_of(stack: SeparateStack, message: str, options: argparse.Name
     """Return a request for each stream, spread over some users."""
     async with open_http(stack.url) as http:
         users = [await register(http) for _ in range(USERS)]
-    path, body = ("/api/v1/chat/stream", {"message": message})
+    path, body = "/api/v1/chat/stream", dict[str, Any](message=message)
     if options.openai:
-        path, body = ("/v1/chat/completions", {"stream": True, "messages": [{"role": "user", "content": message}]})
+        path, body = "/v1/chat/completions", {"stream": True, "messages": [{"role": "user", "content": message}]}
     return [request_of(stack.url, path, body, users[i % USERS].tokens["access_token"]) for i in range(options.streams)]
 
 

@@ -1,53 +1,22 @@
-"""Appending to many logs by one call of a script: each token of each turn passes here.
+"""Appending to many logs in one round trip: each token of each turn passes here.
 
 It goes past the client's own layers, which cost several times what the call itself does.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import hiredis
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 
 from chat.adapters.log_format import ENTRY, LIFETIME, dumped, key_of
 from chat.ports import Append, Appended, CopyUnavailable
 from parley.deadlines import patient_timeout
 from parley.redis import UNAVAILABLE, Client
 
-# For each log: whether to create it, how many entries, then id and content of each. The first id that a log refuses
-# ends what is appended to it; what else goes wrong is the answer.
-SCRIPT = f"""
-local verdicts, at = {{}}, 1
-for position, key in ipairs(KEYS) do
-    local create, last, verdict = ARGV[at] == '1', at + 2 * tonumber(ARGV[at + 1]), 1
-    for id = at + 2, last, 2 do
-        local reply
-        if create then
-            reply = redis.pcall('XADD', key, ARGV[id], '{ENTRY.decode()}', ARGV[id + 1])
-            redis.pcall('EXPIRE', key, {LIFETIME})
-            create = false
-        else
-            reply = redis.pcall('XADD', key, 'NOMKSTREAM', ARGV[id], '{ENTRY.decode()}', ARGV[id + 1])
-        end
-        if not reply then
-            verdict = 0
-        elseif reply['err'] and string.find(reply['err'], 'equal or smaller', 1, true) then
-            verdict = -1
-        elseif reply['err'] then
-            return reply
-        end
-        if verdict < 1 then break end
-    end
-    verdicts[position], at = verdict, last + 2
-end
-return verdicts
-"""
-DIGEST = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-VERDICTS: dict[int, Appended] = {1: "appended", 0: "missing", -1: "refused"}
 MOST = 1000
-"""Entries in one call, so that a script never keeps Redis for long: it takes about a millisecond for so many."""
+"""Entries in one round trip, each of which has the whole time limit for itself."""
 
 
 class Appender:
@@ -64,32 +33,23 @@ class Appender:
         return [appended for part in _parts(batches) for appended in await self._append(part)]
 
     async def _append(self, batches: Sequence[Append]) -> list[Appended]:
-        keys = [key_of(batch.turn_id) for batch in batches]
-        words = [word for batch in batches for word in _words(batch)]
+        commands = [list(_commands(batch)) for batch in batches]
         try:
             async with patient_timeout(self._timeout), self._calling:
-                verdicts = await self._evaluate(len(keys), *keys, *words)
+                replies = iter(await self._call([command for each in commands for command in each]))
         except UNAVAILABLE as error:
             raise CopyUnavailable from error
-        return [VERDICTS[verdict] for verdict in verdicts]
+        return [_judge([next(replies) for _ in each]) for each in commands]
 
-    async def _evaluate(self, *words: Any) -> list[int]:
-        try:
-            return await self._call("EVALSHA", DIGEST, *words)
-        except NoScriptError:
-            return await self._call("EVAL", SCRIPT, *words)
-
-    async def _call(self, *words: Any) -> list[int]:
+    async def _call(self, commands: list[bytes]) -> list[Any]:
+        """Send packed commands at once, return their replies; what the server refuses is a reply."""
         connection = await self._connection()
         try:
-            await connection.send_packed_command([hiredis.pack_command(words)], check_health=False)
-            reply: list[int] = await connection.read_response()
-        except NoScriptError:
-            raise
+            await connection.send_packed_command(commands, check_health=False)
+            return [await _reply(connection) for _ in commands]
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        return reply
 
     async def _connection(self) -> Any:
         """Return the connection, another one if the server has closed it meanwhile."""
@@ -116,9 +76,34 @@ def _parts(batches: Sequence[Append]) -> Iterator[list[Append]]:
         yield part
 
 
-def _words(batch: Append) -> Iterator[str | int | bytes]:
-    yield "1" if batch.create else "0"
-    yield len(batch.entries)
+def _commands(batch: Append) -> Iterator[bytes]:
+    key, create = key_of(batch.turn_id), batch.create
     for seq, entry in enumerate(batch.entries, batch.seq):
-        yield f"{batch.epoch}-{seq}"
-        yield dumped(entry)
+        only_existing = () if create else ("NOMKSTREAM",)
+        yield _packed("XADD", key, *only_existing, f"{batch.epoch}-{seq}", ENTRY, dumped(entry))
+        if create:
+            yield _packed("EXPIRE", key, LIFETIME)
+            create = False
+
+
+def _packed(*words: Any) -> bytes:
+    packed: bytes = hiredis.pack_command(words)
+    return packed
+
+
+async def _reply(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _judge(replies: Sequence[Any]) -> Appended:
+    for reply in replies:
+        if isinstance(reply, ResponseError) and "equal or smaller" in str(reply):
+            return "refused"
+        if isinstance(reply, Exception):
+            raise CopyUnavailable from reply
+        if reply is None:
+            return "missing"
+    return "appended"
