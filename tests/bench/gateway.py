@@ -6,7 +6,6 @@ counted for the proxy's own processes, and for Redis. nginx cannot verify tokens
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -15,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from gateway_configurations import (  # type: ignore[import-not-found]
     nginx_configuration,
     upstream_configuration,
 )
+from processes import cpu_seconds, running  # type: ignore[import-not-found]
 
 from parley.embedded.deb import unpack_debian
 from parley.embedded.sockets import free_port
@@ -39,8 +38,6 @@ from parley.testing.tokens import TestIssuer
 USERS = 64
 PATH = "/api/v1/models"
 LEAST_UPSTREAM = 3
-TICK = os.sysconf("SC_CLK_TCK")
-READY_WITHIN = 20.0
 _REQUESTS = re.compile(r"Requests/sec:\s+([\d.]+)")
 _TOTAL = re.compile(r"(\d+) requests in ([\d.]+)(\w+)")
 _PERCENTILE = re.compile(r"(50|99)%\s+([\d.]+)(us|ms|s)")
@@ -252,58 +249,6 @@ def wrk(bench: Bench, port: int, *, seconds: int | None = None) -> Load:
     percentiles = {name: float(value) * _UNITS[unit] for name, value, unit in _PERCENTILE.findall(text)}
     wrong = _ERRORS.search(text)
     return Load(float(rate[1]), int(total[1]), percentiles["50"], percentiles["99"], wrong[0] if wrong else "none")
-
-
-@contextlib.asynccontextmanager
-async def running(
-    command: list[str], port: int, extra: dict[str, str] | None = None
-) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """Run a program until its port answers, and end it afterwards."""
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command, env={**os.environ, **(extra or {})}, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            await _until_open(process, port, output.fileno())
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-async def _until_open(process: subprocess.Popen[bytes], port: int, output: int) -> None:
-    async with asyncio.timeout(READY_WITHIN):
-        while True:
-            if process.poll() is not None:
-                sys.exit(os.pread(output, 4000, 0).decode(errors="replace"))
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and its children."""
-    return sum(_own_cpu(each) for each in (pid, *_descendants(pid)))
-
-
-def _own_cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from _descendants(int(child))
 
 
 def redis_pid(bench: Bench) -> int:

@@ -7,6 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from processes import resident_mb  # type: ignore[import-not-found]
+
 from fake_provider.server import FakeProvider
 from parley.testing.backends import Backends
 from parley.testing.stacks import Infrastructure, SeparateStack
@@ -20,12 +22,6 @@ MODULES = {
     "worker": "history.worker",
     "gateway": "gateway.main",
 }
-
-
-def resident_mb(pid: int) -> float:
-    """Return a process's resident memory in MB (10^6 bytes)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024 / 1e6
 
 
 def import_seconds(module: str) -> float:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-BENCHES = ("gateway", "relay", "tokens", "memory")
+BENCHES = ("gateway", "relay", "tokens", "memory", "slow", "soak", "streams")
 
 
 def main(arguments: list[str]) -> int:

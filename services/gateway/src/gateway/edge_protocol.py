@@ -22,7 +22,7 @@ from parley import errors
 from parley.errors import ParleyError
 
 KEEP_ALIVE = 75.0
-SEND_BUFFER, HIGH_WATER = 131_072, 32_768
+SEND_BUFFER, HIGH_WATER = 65_536, 16_384
 """Bytes the kernel, and this process, keep for a client that does not read: a thousand of them starve nobody."""
 LINGER = 2.0
 """Seconds a refused client gets to read why."""

@@ -1,0 +1,75 @@
+"""Programs that are measured: started, ended, and what the kernel counts of them."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+READY_WITHIN = 20.0
+
+
+@contextlib.asynccontextmanager
+async def running(
+    command: list[str], port: int, extra: dict[str, str] | None = None
+) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """Run a program until its port answers, and end it afterwards."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **(extra or {})},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Linux shares the processors among sessions: as a service it would have its own
+        )
+        try:
+            await _until_open(process, port, output.fileno())
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+async def _until_open(process: subprocess.Popen[bytes], port: int, output: int) -> None:
+    async with asyncio.timeout(READY_WITHIN):
+        while True:
+            if process.poll() is not None:
+                sys.exit(os.pread(output, 4000, 0).decode(errors="replace"))
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and its children."""
+    return sum(_own_cpu(each) for each in (pid, *_descendants(pid)))
+
+
+def _own_cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield int(child)
+            yield from _descendants(int(child))
+
+
+def resident_mb(pid: int, field: str = "VmRSS") -> float:
+    """Return a process's resident memory in MB (10^6 bytes); with ``VmHWM`` the most it ever was."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6

@@ -1,0 +1,174 @@
+"""A thousand clients that are slow on purpose, and what a healthy one feels of them: ``run.py slow``.
+
+slowhttptest (the system's, or Debian's package unpacked into the tools folder) attacks a gateway process with slow
+heads, slow bodies and slow reading, while a healthy client asks at a steady pace of the same services. Fails unless
+all slow clients are closed at their deadline, every healthy request succeeds, its p99 is at most twice that without
+an attack, and memory stays within a bound for each connection.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stage import FOLDER, Stage, staged  # type: ignore[import-not-found]
+from upstream import LARGE  # type: ignore[import-not-found]
+
+from parley.embedded.deb import unpack_debian
+from parley.embedded.tools import tools_folder
+
+RATE = 200
+"""Requests a second of the healthy client."""
+MOST_SLOWER, MOST_KB = 2.0, 256
+CLOSED_WITHIN = 3.0
+"""Seconds after the last one's deadline at which all must be closed: looks are half a second apart."""
+ATTACKS = {
+    "slow heads": ["-H", "-i", "5", "-u", "{url}/api/v1/models"],
+    "slow bodies": ["-B", "-i", "2", "-s", "8192", "-x", "10", "-u", "{url}/api/v1/auth/token"],
+    "slow reading": ["-X", "-k", "1", "-n", "5", "-z", "32", "-w", "512", "-y", "1024", "-u", "{url}" + LARGE],
+}
+DEADLINES = {"slow heads": 10.0, "slow bodies": 10.0, "slow reading": 30.0}
+"""Seconds, by the gateway's defaults."""
+
+
+@dataclass
+class Result:
+    """What was seen during one attack; memory in KB a connection."""
+
+    name: str
+    most: int
+    closed_after: float
+    patience: float
+    memory: float
+    healthy: dict[str, Any]
+
+
+async def main() -> int:
+    """Run each attack, print a line for each; returns the exit status."""
+    options = _options()
+    program = await find_slowhttptest()
+    async with staged() as stage:
+        await healthy_for(stage, 3)
+        quiet = [await healthy_for(stage, options.seconds)]
+        print(f"healthy client alone: {_times(quiet[0])}", flush=True)
+        results = []
+        for name in ATTACKS:
+            if name.startswith(options.only):
+                results.append(await attack(stage, program, name, options))
+                quiet.append(await healthy_for(stage, options.seconds))
+                print(f"healthy client alone: {_times(quiet[-1])}", flush=True)
+    return _judge(results, quiet, options.connections)
+
+
+async def attack(stage: Stage, program: Path, name: str, options: argparse.Namespace) -> Result:
+    """Let slowhttptest attack until the gateway has closed all its connections."""
+    before, memory_before, most_memory, most = stage.connections(), stage.memory, 0.0, 0
+    patience = DEADLINES[name] + CLOSED_WITHIN
+    words = [word.format(url=f"http://127.0.0.1:{stage.port}") for word in ATTACKS[name]]
+    limits = ["-c", str(options.connections), "-r", str(options.rate), "-l", str(int(patience + 40)), "-p", "20"]
+    async with healthy(stage) as found:
+        process = subprocess.Popen([str(program), *words, *limits], stdout=subprocess.DEVNULL)
+        began = last_opened = time.monotonic()
+        closed_after = float("inf")
+        try:
+            while closed_after == float("inf") and time.monotonic() < began + patience + 30:
+                await asyncio.sleep(0.25)
+                now = stage.connections() - before
+                most_memory = max(most_memory, stage.memory)
+                if now > most:
+                    most, last_opened = now, time.monotonic()
+                # The kernel hands out what it had for them for a while longer: slowhttptest ends later.
+                if most > options.connections / 2 and now < options.connections / 10:
+                    closed_after = time.monotonic() - last_opened
+        finally:
+            process.kill()
+            process.wait()
+    kilobytes = (most_memory - memory_before) * 1000 / options.connections
+    result = Result(name, most, closed_after, patience, kilobytes, found[0])
+    print(
+        f"{name}: at most {most} descriptors more, all closed {closed_after:.1f} s after the last was opened"
+        f" (must {patience:.1f}), {kilobytes:.0f} KB each; healthy client: {_times(found[0])}",
+        flush=True,
+    )
+    return result
+
+
+@contextlib.asynccontextmanager
+async def healthy(stage: Stage) -> AsyncIterator[list[dict[str, Any]]]:
+    """Run the healthy client while the context is entered; then the list holds what it found."""
+    command = [sys.executable, str(FOLDER / "probe.py"), str(stage.port), stage.token(), str(RATE)]
+    found: list[dict[str, Any]] = []
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield found
+    finally:
+        output, _ = await process.communicate(b"")
+        found.append(json.loads(output))
+
+
+async def healthy_for(stage: Stage, seconds: float) -> dict[str, Any]:
+    """Return what the healthy client finds while nothing else happens."""
+    async with healthy(stage) as found:
+        await asyncio.sleep(seconds)
+    return found[0]
+
+
+def _judge(results: list[Result], quiet: list[dict[str, Any]], connections: int) -> int:
+    wrong = []
+    for number, result in enumerate(results):
+        # The machine has other work too: what counts is the healthy client right before and right after.
+        alone = (quiet[number]["p99"] + quiet[number + 1]["p99"]) / 2
+        slower = result.healthy["p99"] / alone
+        print(f"{result.name}: p99 {slower:.2f} times that without an attack (must {MOST_SLOWER})")
+        wrong += [
+            f"{result.name}: {what}"
+            for what, bad in (
+                ("healthy requests failed", bool(result.healthy["failures"])),
+                ("the healthy client was slowed down", slower > MOST_SLOWER),
+                ("not closed in time", result.closed_after > result.patience),
+                ("too much memory", result.memory > MOST_KB),
+                ("the attack did not come through", result.most < connections * 0.9),
+            )
+            if bad
+        ]
+    print("\n".join(wrong) or "all held")
+    return 1 if wrong else 0
+
+
+def _times(found: dict[str, Any]) -> str:
+    failures = f", failures {found['failures']}" if found["failures"] else ""
+    return f"{found['count']} requests, p50 {found['p50']:.2f} ms, p99 {found['p99']:.2f} ms{failures}"
+
+
+async def find_slowhttptest() -> Path:
+    """Return slowhttptest: the system's, or Debian's unpacked into the tools folder."""
+    found = shutil.which("slowhttptest")
+    if found:
+        return Path(found)
+    tools = tools_folder(Path.cwd(), os.environ)
+    root = await unpack_debian("slowhttptest", ["slowhttptest"], tools, hint="Install slowhttptest.")
+    return root / "usr/bin/slowhttptest"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--connections", type=int, default=1000)
+    parser.add_argument("--rate", type=int, default=200, help="slow connections opened a second")
+    parser.add_argument("--seconds", type=float, default=10, help="how long the healthy client is measured alone")
+    parser.add_argument("--only", default="", help="only attacks whose name begins so")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,79 @@
+"""Whether memory stays flat: so many requests through one gateway process, its resident memory after each 100,000.
+
+``run.py soak --requests 1000000``; fails when the last figure is more than MOST_GROWTH_MB above the first.
+"""
+
+import argparse
+import asyncio
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from stage import Stage, staged  # type: ignore[import-not-found]
+
+USERS, CONNECTIONS = 64, 64
+STEP = 100_000
+SLICE_SECONDS = 5
+MOST_GROWTH_MB = 3.0
+PATH = "/api/v1/models"
+_TOTAL = re.compile(r"(\d+) requests in")
+_WRONG = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
+
+
+async def main() -> int:
+    """Load the gateway, print its memory; returns the exit status."""
+    options = _options()
+    async with staged() as stage:
+        with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+            script = Path(folder) / "load.lua"
+            script.write_text(_script(stage))
+            print(f"start      {stage.memory:6.1f} MB", flush=True)
+            figures = soak(stage, script, options.requests)
+    growth = figures[-1] - figures[0]
+    print(f"growth from the first to the last figure: {growth:+.1f} MB (must {MOST_GROWTH_MB})")
+    return 0 if growth <= MOST_GROWTH_MB else 1
+
+
+def soak(stage: Stage, script: Path, requests: int) -> list[float]:
+    """Return the resident memory after each step."""
+    figures: list[float] = []
+    done, began = 0, time.monotonic()
+    while done < requests:
+        done += _load(stage.port, script)
+        if done // STEP > len(figures):
+            figures.append(stage.memory)
+            rate = done / (time.monotonic() - began)
+            print(f"{done:10,} {figures[-1]:6.1f} MB   {rate:,.0f} requests/s", flush=True)
+    return figures or [stage.memory]
+
+
+def _load(port: int, script: Path) -> int:
+    program = shutil.which("wrk") or sys.exit("wrk is needed (Debian: apt-get install wrk)")
+    words = [program, "-t1", f"-c{CONNECTIONS}", f"-d{SLICE_SECONDS}s", "-s", str(script)]
+    text = subprocess.run([*words, f"http://127.0.0.1:{port}{PATH}"], check=True, capture_output=True, text=True).stdout
+    total, wrong = _TOTAL.search(text), _WRONG.search(text)
+    if total is None or wrong is not None:
+        sys.exit(text)
+    return int(total[1])
+
+
+def _script(stage: Stage) -> str:
+    tokens = ",".join(f'"Bearer {stage.token()}"' for _ in range(USERS))
+    return (
+        f"local tokens = {{{tokens}}}\nlocal n = 0\nrequest = function()\n  n = n % {USERS} + 1\n"
+        '  return wrk.format("GET", nil, {["Authorization"] = tokens[n]})\nend\n'
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1_000_000)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

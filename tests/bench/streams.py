@@ -1,0 +1,130 @@
+"""Many open streams on one gateway process, an event a second each: memory of each, and how late events come.
+
+``run.py streams [--streams 5000] [--seconds 20]``. The upstream writes the time into each event; the reader takes the
+difference, first of streams straight from the upstream, then of streams through the gateway.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+import uvloop
+from processes import cpu_seconds  # type: ignore[import-not-found]
+from stage import raise_descriptors, staged  # type: ignore[import-not-found]
+
+OPENED_AT_ONCE = 100
+OPEN_WITHIN = 120.0
+MUST_KB, MUST_P99_MS = 60, 100
+
+
+class Reader(asyncio.Protocol):
+    """Reads one stream, and notes how late each event is (milliseconds)."""
+
+    def __init__(self, request: bytes, note: Callable[[float], None]) -> None:
+        self._request, self._note = request, note
+        self.began = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic_ns()
+        if not self.began.done():
+            self.began.set_result("200" if data[9:12] == b"200" else data.decode())
+        for piece in data.split(b"data: ")[1:]:
+            self._note((now - int(piece.partition(b"\n")[0])) / 1e6)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.began.done():
+            self.began.set_result("the connection was lost")
+
+
+async def open_streams(port: int, requests: list[bytes], note: Callable[[float], None]) -> list[Reader]:
+    """Open them all, some at a time; exits when one is refused."""
+    loop, readers = asyncio.get_running_loop(), []
+    async with asyncio.timeout(OPEN_WITHIN):
+        for start in range(0, len(requests), OPENED_AT_ONCE):
+            some = [Reader(request, note) for request in requests[start : start + OPENED_AT_ONCE]]
+            await asyncio.gather(
+                *(loop.create_connection(partial(_same, reader), "127.0.0.1", port) for reader in some)
+            )
+            statuses = set(await asyncio.gather(*(reader.began for reader in some)))
+            if statuses != {"200"}:
+                sys.exit(f"a stream was refused: {min(statuses - {'200'})}")
+            readers += some
+    return readers
+
+
+async def watch(port: int, requests: list[bytes], seconds: float) -> tuple[list[float], list[Reader]]:
+    """Return how late the events of some seconds came, sorted, and the readers, still open."""
+    late: list[float] = []
+    readers = await open_streams(port, requests, late.append)
+    await asyncio.sleep(2)
+    late.clear()
+    await asyncio.sleep(seconds)
+    return sorted(late), readers
+
+
+async def main(options: argparse.Namespace) -> int:
+    """Print what was measured; returns the exit status."""
+    raise_descriptors()
+    limits = {"MAX_STREAMS": str(options.streams), "MAX_CONNECTIONS": str(options.streams + 100)}
+    async with staged(**limits, CONNECT_TIMEOUT="30") as stage:
+        tokens = [stage.token() for _ in range(-(-options.streams // options.each))]
+        requests = [_request(tokens[number // options.each]) for number in range(options.streams)]
+        direct, readers = await watch(stage.upstream_port, requests, options.seconds)
+        _close(readers)
+        print(f"straight from the upstream: {_summary(direct)}", flush=True)
+        before = stage.memory
+        late, readers = await watch(stage.port, requests, 0)
+        cpu, began = cpu_seconds(stage.gateway.pid), time.monotonic()
+        late.clear()
+        for reader in readers:
+            reader._note = late.append
+        await asyncio.sleep(options.seconds)
+        used = (cpu_seconds(stage.gateway.pid) - cpu) / (time.monotonic() - began)
+        kilobytes = (stage.memory - before) * 1000 / options.streams
+        late.sort()
+        _close(readers)
+    print(f"through the gateway:        {_summary(late)}; {kilobytes:.1f} KB a stream, {used * 100:.0f} % of a CPU")
+    p99 = late[len(late) * 99 // 100]
+    print(f"must: {MUST_KB} KB a stream, p99 {MUST_P99_MS} ms")
+    return 0 if kilobytes <= MUST_KB and p99 <= MUST_P99_MS else 1
+
+
+def _request(token: str) -> bytes:
+    head = f"POST /api/v1/chat/stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 2\r\n\r\n"
+    return head.encode() + b"{}"
+
+
+def _same(reader: Reader) -> Reader:
+    return reader
+
+
+def _close(readers: list[Reader]) -> None:
+    for reader in readers:
+        if reader.transport is not None:
+            reader.transport.abort()
+
+
+def _summary(late: list[float]) -> str:
+    p50, p99 = late[len(late) // 2], late[len(late) * 99 // 100]
+    return f"{len(late):,} events, p50 {p50:.2f} ms, p99 {p99:.2f} ms late"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=5000)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--each", type=int, default=1, help="streams of each user")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main(_options())))
