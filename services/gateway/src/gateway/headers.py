@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 Header = tuple[bytes, bytes]
+USUAL = frozenset({b"keep-alive", b"close"})
+"""What `Connection` says without naming a header."""
+NOTHING: frozenset[bytes] = frozenset()
 
 HOP_BY_HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization",

@@ -8,6 +8,7 @@ import structlog
 
 from gateway.access_log import AccessLog
 from gateway.addresses import AddressBook
+from gateway.answers import Send, send_whole
 from gateway.bodies import Receive
 from gateway.cors import Cors
 from gateway.credentials import Credentials
@@ -15,7 +16,7 @@ from gateway.errors import ClientGone
 from gateway.guard import Guard
 from gateway.headers import Header
 from gateway.pages import Page, Pages, unpacked
-from gateway.proxy import Proxy, Send, send_whole
+from gateway.proxy import Proxy
 from gateway.request import Caller, Request
 from gateway.routes import Route, RouteTable, route
 from gateway.streams import Streams
