@@ -11,19 +11,29 @@ ROUNDS = 10
 @contextlib.asynccontextmanager
 async def patient_timeout(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError after ``seconds``, unless the answer only waited for this process to read it."""
-    loop = asyncio.get_running_loop()
-    pending: asyncio.Handle
-
-    def expire(rounds: int) -> None:
-        nonlocal pending
-        if rounds:
-            pending = loop.call_soon(expire, rounds - 1)
-        else:
-            deadline.reschedule(loop.time())
-
     async with asyncio.timeout(None) as deadline:
-        pending = loop.call_later(seconds, expire, ROUNDS)
+        patience = _Patience(deadline, seconds)
         try:
             yield
         finally:
-            pending.cancel()
+            patience.end()
+
+
+class _Patience:
+    """Ends the time; its own end breaks the circle with the event loop, so that nothing is left to the collector."""
+
+    def __init__(self, deadline: asyncio.Timeout, seconds: float) -> None:
+        self._deadline, self._loop = deadline, asyncio.get_running_loop()
+        self._pending: asyncio.Handle | None = self._loop.call_later(seconds, self._expire, ROUNDS)
+
+    def _expire(self, rounds: int) -> None:
+        if rounds:
+            self._pending = self._loop.call_soon(self._expire, rounds - 1)
+        else:
+            self._deadline.reschedule(self._loop.time())
+
+    def end(self) -> None:
+        """Stop counting."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
