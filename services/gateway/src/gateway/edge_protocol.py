@@ -28,10 +28,6 @@ LINGER = 2.0
 """Seconds a refused client gets to read why."""
 
 
-class Refused(Exception):
-    """This request is answered here and goes no further."""
-
-
 class EdgeProtocol(HttpToolsProtocol):
     """One client connection."""
 
@@ -78,6 +74,9 @@ class EdgeProtocol(HttpToolsProtocol):
         if cycle is not None and cycle.on_gone is not None:
             cycle.on_gone()
         self._let_go()
+        # Without these circles a connection is freed at once, and memory does not wait for the garbage collector.
+        self.cycle = None  # type: ignore[assignment]
+        del self.parser
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what belongs to a head."""
@@ -227,7 +226,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _stop(self, error: ParleyError) -> NoReturn:
         self.refusal = error
-        raise Refused
+        raise framing.Refused
 
     def _refuse(self, error: ParleyError) -> None:
         """Answer with a problem and close; when an answer is on its way already, only close."""

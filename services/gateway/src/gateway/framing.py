@@ -8,6 +8,10 @@ from parley import errors
 _HOST = re.compile(rb"[A-Za-z0-9._~:\[\]-]{0,255}\Z")
 
 
+class Refused(Exception):
+    """This request is answered here and goes no further."""
+
+
 def has_body(headers: list[Header], version: str) -> bool:
     """Say whether a body follows this head; raises InvalidRequest unless there is one Host and one way to read it."""
     hosts = codings = 0
