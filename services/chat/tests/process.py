@@ -1,6 +1,7 @@
 """One chat as a process of its own, for tests that kill it.
 
 ``FAILPOINT=turns.finish:after:3`` makes it kill itself right after the third call of that port's method.
+``LEASE_LENGTH`` is in seconds.
 """
 
 import dataclasses
@@ -56,7 +57,8 @@ def with_failpoint(ports: Ports) -> Ports:
 def main() -> int:
     """Serve until SIGTERM."""
     settings = load(ChatSettings)
-    app = create_app(settings, wire=functools.partial(wire, bus=MemoryBus(), wrap=with_failpoint))
+    lease = float(os.environ["LEASE_LENGTH"])
+    app = create_app(settings, wire=functools.partial(wire, bus=MemoryBus(), wrap=with_failpoint, lease_length=lease))
     return server.main(app, app.state.runtime.lifecycle, settings)
 
 

@@ -27,7 +27,7 @@ async def open_redis(
         max_connections=max_connections,
         timeout=CONNECT_TIMEOUT,
         socket_timeout=timeout,
-        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_connect_timeout=max(CONNECT_TIMEOUT, timeout or 0),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
         # With them on, redis-py 8.1 takes a connection that the server has closed for a usable one: after a restart of

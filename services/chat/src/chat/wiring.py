@@ -19,6 +19,7 @@ from chat.catalogue import Catalogue, Model, load_catalogue
 from chat.context import ContextSource
 from chat.engine import Engine, Ports, open_engine
 from chat.handlers import Handlers
+from chat.lease import LENGTH
 from chat.metering import TokenMeter
 from chat.placement import Placement
 from chat.plans import load_plans
@@ -73,9 +74,14 @@ def unchanged(ports: Ports) -> Ports:
 
 @contextlib.asynccontextmanager
 async def wire(
-    settings: ChatSettings, runtime: Runtime, *, bus: Bus | None = None, wrap: Wrap = unchanged
+    settings: ChatSettings,
+    runtime: Runtime,
+    *,
+    bus: Bus | None = None,
+    wrap: Wrap = unchanged,
+    lease_length: float = LENGTH,
 ) -> AsyncIterator[Wired]:
-    """Open chat; ``bus`` is given when several services share a process."""
+    """Open chat; ``bus`` is given when several services share a process, another ``lease_length`` by hasty tests."""
     catalogue, plans = load_catalogue(settings), load_plans(settings.plans_file)
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
@@ -83,7 +89,9 @@ async def wire(
         streams = await stack.enter_async_context(open_streams(settings))
         answers = await stack.enter_async_context(open_answers(settings))
         ports = wrap(Ports(turns, PostgresRunners(turns), streams, answers))
-        engine = await stack.enter_async_context(open_engine(settings, runtime, ports, catalogue))
+        engine = await stack.enter_async_context(
+            open_engine(settings, runtime, ports, catalogue, lease_length=lease_length)
+        )
         owners, past = await stack.enter_async_context(open_history(settings))
         forgetting = PostgresForgetting(turns)
         handlers = Handlers(forgetting, ports.streams, engine.supervisor)

@@ -35,6 +35,9 @@ from parley.testing.tokens import ALL_SCOPES, TestIssuer
 if TYPE_CHECKING:
     from fake_provider.server import FakeProvider
 
+LEASE_LENGTH = 4.0
+"""Seconds: less than half of the real one, which the end-to-end tests wait for."""
+
 
 @dataclasses.dataclass
 class Event:
@@ -282,7 +285,7 @@ async def open_replica(
 
         @contextlib.asynccontextmanager
         async def wire_for_tests(settings: ChatSettings, runtime: Runtime) -> AsyncIterator[Wired]:
-            async with wire(settings, runtime, bus=own_bus) as wired:
+            async with wire(settings, runtime, bus=own_bus, lease_length=LEASE_LENGTH) as wired:
                 yield dataclasses.replace(wired, verifier=issuer.verifier())
 
         app = create_app(settings, wire=wire_for_tests)
@@ -327,6 +330,7 @@ async def spawn(
             "INTERNAL_CLIENT_SECRET": "secret",
             "OPENAI_BASE_URL": provider.base_url,
             "OPENAI_MODEL": "fake",
+            "LEASE_LENGTH": str(LEASE_LENGTH),
             **changed,
         }
         script = str(Path(__file__).parent.parent / "process.py")
