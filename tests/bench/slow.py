@@ -38,6 +38,8 @@ ATTACKS = {
 }
 DEADLINES = {"slow heads": 10.0, "slow bodies": 10.0, "slow reading": 30.0}
 """Seconds, by the gateway's defaults."""
+RATES = {"slow heads": 200, "slow bodies": 200, "slow reading": 50}
+"""Connections opened a second: all must be open before the first is closed, and each slow reader moves 300 KB first."""
 
 
 @dataclass
@@ -74,7 +76,16 @@ async def attack(stage: Stage, program: Path, name: str, options: argparse.Names
     before, memory_before, most_memory, most = stage.connections(), stage.memory, 0.0, 0
     patience = DEADLINES[name] + CLOSED_WITHIN
     words = [word.format(url=f"http://127.0.0.1:{stage.port}") for word in ATTACKS[name]]
-    limits = ["-c", str(options.connections), "-r", str(options.rate), "-l", str(int(patience + 40)), "-p", "20"]
+    limits = [
+        "-c",
+        str(options.connections),
+        "-r",
+        str(options.rate or RATES[name]),
+        "-l",
+        str(int(patience + 40)),
+        "-p",
+        "20",
+    ]
     async with healthy(stage) as found:
         process = subprocess.Popen([str(program), *words, *limits], stdout=subprocess.DEVNULL)
         began = last_opened = time.monotonic()
@@ -164,7 +175,7 @@ async def find_slowhttptest() -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=1000)
-    parser.add_argument("--rate", type=int, default=200, help="slow connections opened a second")
+    parser.add_argument("--rate", type=int, help="slow connections opened a second, for every attack")
     parser.add_argument("--seconds", type=float, default=10, help="how long the healthy client is measured alone")
     parser.add_argument("--only", default="", help="only attacks whose name begins so")
     return parser.parse_args()

@@ -7,15 +7,12 @@ from typing import Any
 
 from gateway.connection import Connection, Failure
 from gateway.errors import ClientGone
+from gateway.framing import BEGINNING
 from gateway.request import Request
 from gateway.routes import Route
 from parley import errors
 
 Receive = Callable[[], Awaitable[Any]]
-
-BEGINNING = 32_768
-"""Bytes that must be here (unless the body is shorter) before an upstream is asked: who sends a byte now and then keeps
-none of its connections busy."""
 
 
 @dataclass(slots=True)

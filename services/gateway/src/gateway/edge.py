@@ -8,10 +8,11 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.edge_protocol import EdgeProtocol
+from gateway.places import portions
 from gateway.settings import GatewaySettings
 
 SWEEP = 0.5
-"""Seconds between two looks at the deadlines of clients."""
+"""Seconds in which the deadlines of all clients are looked at, some at a time."""
 
 
 class Edge:
@@ -35,7 +36,11 @@ class Edge:
     async def watch(self) -> None:
         """Close what is too slow, for ever."""
         while True:
-            await asyncio.sleep(SWEEP)
-            now = time.monotonic()
-            for client in list(self.clients):
-                client.check(now)
+            clients = list(self.clients)
+            for some in portions(clients):
+                now = time.monotonic()
+                for client in self.clients.intersection(some):
+                    client.check(now)
+                await asyncio.sleep(SWEEP * len(some) / len(clients))
+            if not clients:
+                await asyncio.sleep(SWEEP)

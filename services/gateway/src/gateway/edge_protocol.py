@@ -45,12 +45,10 @@ class EdgeProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.settings, self.clients = settings, clients
         self.head_bytes = self.head_fields = self.heads = 0
-        self.in_head = True
+        self.in_head, self.in_body, self.hanging_up = True, False, False
         self.refusal: ParleyError | None = None
-        self.hanging_up = False
         self.deadline = time.monotonic() + settings.header_timeout
-        self.in_body = False
-        self.body_bytes = 0
+        self.body_bytes = self.body_began = 0
         self.body_pace = Pace(settings.body_timeout)
         self.read_pace = Pace(settings.write_timeout)
         self.taken: Taken
@@ -129,6 +127,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._stop(error)
         self.deadline = float("inf")
         self.body_pace.rest()
+        self.body_began = self.body_bytes
         if self.parser.should_upgrade():
             if self._should_upgrade() and not self.in_body:
                 self.scope["method"] = self.parser.get_method().decode("ascii")
@@ -140,10 +139,9 @@ class EdgeProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         scope = cast("dict[str, Any]", self.scope)
         target = httptools.parse_url(self.url)
-        raw = target.path
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        scope["path"], scope["raw_path"], scope["query_string"] = raw.decode("ascii"), raw, target.query or b""
+        scope["method"], scope["http_version"] = self.parser.get_method().decode("ascii"), version
+        scope["path"], scope["raw_path"] = target.path.decode("ascii"), target.path
+        scope["query_string"] = target.query or b""
         previous = self.cycle
         cycle = Exchange(
             scope=self.scope,
@@ -160,7 +158,7 @@ class EdgeProtocol(HttpToolsProtocol):
         )
         cycle.hang_up = self._hang_up
         scope["extensions"] = {"parley.exchange": cycle}
-        if self._is_free(previous):
+        if _is_free(previous):
             self.cycle = cycle
             self._start_asgi_task(cycle, self.app)
         else:
@@ -173,9 +171,12 @@ class EdgeProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
-        """Pass the body on."""
+        """Pass the body on; the app is not woken before its beginning is here."""
         self.body_bytes += len(body)
-        super().on_body(body)
+        if self.body_bytes - self.body_began < framing.BEGINNING and not self.cycle.response_complete:
+            self.cycle.body += body
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
@@ -220,10 +221,6 @@ class EdgeProtocol(HttpToolsProtocol):
             return False
         return self.body_pace.too_slow(now, self.body_bytes)
 
-    @staticmethod
-    def _is_free(cycle: RequestResponseCycle | None) -> bool:
-        return cycle is None or cycle.response_complete
-
     def _stop(self, error: ParleyError) -> NoReturn:
         self.refusal = error
         raise framing.Refused
@@ -231,7 +228,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _refuse(self, error: ParleyError) -> None:
         """Answer with a problem and close; when an answer is on its way already, only close."""
         self.refusal = error
-        if self._is_free(self.cycle) or (not self.pipeline and not self.cycle.response_started):
+        if _is_free(self.cycle) or (not self.pipeline and not self.cycle.response_started):
             if self.cycle is not None:
                 self.cycle.disconnected = True  # the app, which may be waiting for the body, has nobody to answer
             self.transport.write(refusal(error, self.settings.issuer()))
@@ -248,3 +245,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.hanging_up = True
         self.transport.write_eof()
         self.in_body, self.deadline = False, time.monotonic() + LINGER
+
+
+def _is_free(cycle: RequestResponseCycle | None) -> bool:
+    return cycle is None or cycle.response_complete

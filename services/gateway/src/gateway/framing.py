@@ -8,6 +8,11 @@ from parley import errors
 _HOST = re.compile(rb"[A-Za-z0-9._~:\[\]-]{0,255}\Z")
 
 
+BEGINNING = 32_768
+"""Bytes that must be here (unless the body is shorter) before an upstream is asked: who sends a byte now and then keeps
+none of its connections busy."""
+
+
 class Refused(Exception):
     """This request is answered here and goes no further."""
 
