@@ -22,7 +22,7 @@ from parley.settings import load
 
 
 class Dying:
-    """A port whose method kills the process before or after its n-th call."""
+    """A port whose method kills the process before or after its n-th call, or the n-th that found something."""
 
     def __init__(self, port: Any, method: str, moment: str, count: int) -> None:
         self._port, self._method, self._moment, self._left = port, method, moment, count
@@ -33,15 +33,19 @@ class Dying:
 
     def _dying(self, method: Callable[..., Any]) -> Callable[..., Any]:
         async def call(*args: Any, **options: Any) -> Any:
-            self._left -= 1
-            if self._left <= 0 and self._moment == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self._moment == "before":
+                self._count_down()
             result = await method(*args, **options)
-            if self._left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self._moment == "after" or (self._moment == "found" and result):
+                self._count_down()
             return result
 
         return call
+
+    def _count_down(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def with_failpoint(ports: Ports) -> Ports:

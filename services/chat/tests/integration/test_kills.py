@@ -97,7 +97,7 @@ FAILPOINTS = (
 
 
 RECOVERING = (
-    "runners.take_over:after:1",
+    "runners.take_over:found:1",
     "streams.seal:before:1",
     "streams.seal:after:1",
     "turns.finish:before:1",
@@ -140,8 +140,9 @@ async def _die_recovering(dsn: str, spawn: Any, open_replica: Any, provider: Any
     async with open_pool(dsn, size=2) as rows:
         async with spawn(dsn, rows) as first, spawn(dsn, rows, FAILPOINT=failpoint) as second:
             people = [first.person() for _ in range(3)]
-            watching = [asyncio.create_task(_watch(person, mark, i)) for i, person in enumerate(people)]
-            await asyncio.sleep(1.0)
+            parts: list[list[Any]] = [[] for _ in people]
+            watching = [asyncio.create_task(_watch(person, mark, i, seen=parts[i])) for i, person in enumerate(people)]
+            await eventually(lambda: all(parts), within=RECOVERED_WITHIN, message="nothing was shown")
             await kill(first.child)
             seen = await asyncio.gather(*watching)
             await eventually(lambda: state_of(second.child.pid) is None, within=RECOVERED_WITHIN, message=failpoint)
@@ -197,9 +198,11 @@ async def test_a_drained_process_ends_its_turns_and_exits_cleanly(survivor: Any,
         assert await person.at(survivor).resumed(turn_id) == shown
 
 
-async def _watch(person: Any, mark: str, number: int, knobs: str = "tokens=80 rate=20") -> tuple[Any, list[Any]]:
-    """Stream a turn until its end, or the death of its server; returns what was seen."""
-    seen: list[Any] = []
+async def _watch(
+    person: Any, mark: str, number: int, knobs: str = "tokens=80 rate=20", seen: list[Any] | None = None
+) -> tuple[Any, list[Any]]:
+    """Stream a turn until its end, or the death of its server; returns what was seen, noted in ``seen`` at once."""
+    seen = [] if seen is None else seen
     turn_id = None
     with contextlib.suppress(Exception):
         body = {"message": f"{mark} {number} [[fake {knobs}]]"}

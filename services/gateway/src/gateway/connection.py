@@ -18,6 +18,8 @@ RECEIVE_BUFFER = 65_536
 """Bytes the kernel keeps of an answer; left alone it gives an upstream that was fast megabytes."""
 NEVER = float("inf")
 MAX_HEAD = 65_536
+SHORT = 16_384
+"""Bytes of an answer that is waited for; fewer than make this connection pause."""
 SWITCHING, OK = 101, 200
 BODILESS = frozenset({204, 304})
 
@@ -91,8 +93,11 @@ class Connection(asyncio.BufferedProtocol):
             await self._writable
 
     async def head(self) -> int:
-        """Wait for the answer's head and return its status."""
-        while not self.head_complete:
+        """Wait for the answer's head and return its status; of a short answer wait for the end, too.
+
+        One whose sender dies in the middle can still be asked for elsewhere then: the client was told nothing.
+        """
+        while not self.head_complete or (self._short and not self.complete):
             await self._wait()
         self.deadline = NEVER
         return self.status
@@ -239,6 +244,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self.status = status
         self._framed = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers)
+        self._short = any(name == b"content-length" and _is_short(value) for name, value in self.headers)
         self.head_complete = True
         self._keep_alive = self._parser.should_keep_alive()
         if not self._expects_body or status in BODILESS:
@@ -260,7 +266,7 @@ class Connection(asyncio.BufferedProtocol):
         self._expects_body = method != "HEAD"
         self.headers = []
         self._head_bytes = 0
-        self.head_complete = self.complete = self.received = False
+        self.head_complete = self.complete = self.received = self._short = False
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
@@ -284,3 +290,7 @@ class Connection(asyncio.BufferedProtocol):
     def _resume_writer(self) -> None:
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+
+
+def _is_short(length: bytes) -> bool:
+    return len(length) <= len(b"%d" % SHORT) and length.isdigit() and int(length) <= SHORT

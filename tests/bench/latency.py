@@ -1,0 +1,98 @@
+"""What a request waits in an open loop: so many a second over many connections, whether or not answers keep up.
+
+``run.py latency``: h2load (the system's, or Debian's package unpacked into the tools folder) keeps its pace against one
+gateway process; fails when p50 or p99 is over its bound, or any request failed.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from stage import Stage, staged  # type: ignore[import-not-found]
+
+from parley.embedded.deb import library_folders, unpack_debian
+from parley.embedded.tools import tools_folder
+
+PATH = "/api/v1/models"
+WARM_UP = 3
+MOST_P50, MOST_P99 = 3.0, 30.0
+"""Milliseconds."""
+OK = "200"
+
+
+@dataclass
+class Answers:
+    """What h2load wrote down: milliseconds of each answer, sorted, and how many were not 200."""
+
+    times: list[float]
+    failed: int
+
+    def percentile(self, percent: int) -> float:
+        """Return milliseconds."""
+        return statistics.quantiles(self.times, n=100)[percent - 1]
+
+
+async def main() -> int:
+    """Load the upstream alone, then through the gateway; returns the exit status."""
+    options = _options()
+    environment, program = await find_h2load()
+    async with staged() as stage:
+        direct = load(stage, stage.upstream_port, options, program, environment)
+        show("upstream alone", direct, options)
+        through = load(stage, stage.port, options, program, environment)
+        show("through the gateway", through, options)
+    met = through.percentile(50) <= MOST_P50 and through.percentile(99) <= MOST_P99 and not through.failed
+    print(f"must: p50 {MOST_P50:.0f} ms, p99 {MOST_P99:.0f} ms, none failed: {'met' if met else 'missed'}")
+    return 0 if met else 1
+
+
+def load(stage: Stage, port: int, options: argparse.Namespace, program: Path, environment: dict[str, str]) -> Answers:
+    """Ask at a steady pace; returns what was answered after the warm-up."""
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+        notes = Path(folder) / "answers.tsv"
+        each = options.rate / options.connections
+        words = ["--h1", "-t1", f"-c{options.connections}", f"--rps={each:g}", f"-D{options.seconds}"]
+        words += [f"--warm-up-time={WARM_UP}", f"--log-file={notes}", "-H", f"authorization: Bearer {stage.token()}"]
+        command = [str(program), *words, f"http://127.0.0.1:{port}{PATH}"]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, **environment})
+        rows = [line.split("\t") for line in notes.read_text().splitlines()]
+    times = sorted(int(duration) / 1000 for _, status, duration in rows if status == OK)
+    return Answers(times, len(rows) - len(times))
+
+
+def show(name: str, answers: Answers, options: argparse.Namespace) -> None:
+    """Print a line."""
+    rate = len(answers.times) / options.seconds
+    figures = (
+        f"p50 {answers.percentile(50):.2f} ms, p99 {answers.percentile(99):.2f} ms, most {answers.times[-1]:.1f} ms"
+    )
+    print(f"{name}: {rate:,.0f}/s of {options.rate:,} over {options.connections:,}, {figures}, {answers.failed} failed")
+
+
+async def find_h2load() -> tuple[dict[str, str], Path]:
+    """Return the program, and what its environment needs to find its libraries."""
+    found = shutil.which("h2load")
+    if found:
+        return {}, Path(found)
+    tools = tools_folder(Path.cwd(), os.environ)
+    root = await unpack_debian("h2load", ["nghttp2-client"], tools, hint="Install nghttp2-client.")
+    return {"LD_LIBRARY_PATH": ":".join(map(str, library_folders(root)))}, root / "usr/bin/h2load"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--connections", type=int, default=1000)
+    parser.add_argument("--rate", type=int, default=3000, help="requests a second, of all connections")
+    parser.add_argument("--seconds", type=int, default=20)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
