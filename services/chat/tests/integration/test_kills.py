@@ -142,7 +142,7 @@ async def _die_recovering(dsn: str, spawn: Any, open_replica: Any, provider: Any
             people = [first.person() for _ in range(3)]
             parts: list[list[Any]] = [[] for _ in people]
             watching = [asyncio.create_task(_watch(person, mark, i, seen=parts[i])) for i, person in enumerate(people)]
-            await eventually(lambda: all(parts), within=RECOVERED_WITHIN, message="nothing was shown")
+            await eventually(lambda: all(map(_has_text, parts)), within=RECOVERED_WITHIN, message="no text was shown")
             await kill(first.child)
             seen = await asyncio.gather(*watching)
             await eventually(lambda: state_of(second.child.pid) is None, within=RECOVERED_WITHIN, message=failpoint)
@@ -211,6 +211,10 @@ async def _watch(
             async for event in found:
                 seen += [event]
     return turn_id, seen
+
+
+def _has_text(seen: list[Any]) -> bool:
+    return any(event.data.get("delta") for event in seen)
 
 
 def _asking(question: Any, *about: Any) -> Any:
