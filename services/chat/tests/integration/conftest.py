@@ -299,6 +299,16 @@ async def open_replica(
     return opened
 
 
+@pytest.fixture(scope="module")
+async def pair(
+    open_replica: OpenReplica, new_database: Callable[[], Awaitable[str]], valkey: EmbeddedValkey
+) -> AsyncIterator[tuple[Replica, Replica]]:
+    """Two replicas on one database and a Redis that a test may break."""
+    dsn = await new_database()
+    async with open_replica(dsn, redis_url=valkey.url) as one, open_replica(dsn, redis_url=valkey.url) as two:
+        yield one, two
+
+
 @pytest.fixture(scope="session")
 async def replica(
     open_replica: OpenReplica, new_database: Callable[[], Awaitable[str]], tmp_path_factory: Any

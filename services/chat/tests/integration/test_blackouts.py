@@ -23,13 +23,6 @@ BUSY = 0.2
 WHOLE = " ".join(f"t{i}" for i in range(1, 81))
 
 
-@pytest.fixture(scope="module")
-async def pair(open_replica: Any, new_database: Any, valkey: EmbeddedValkey) -> Any:
-    dsn = await new_database()
-    async with open_replica(dsn, redis_url=valkey.url) as one, open_replica(dsn, redis_url=valkey.url) as two:
-        yield one, two
-
-
 async def watch_on_both(pair: Any, fault: Any) -> None:
     """Stream on the runner and on the other replica while a fault happens; both must see the same, whole answer."""
     here = pair[0].person()

@@ -18,13 +18,6 @@ PATH = "/v1/chat/completions"
 WHOLE = " ".join(f"t{i}" for i in range(1, 61))
 
 
-@pytest.fixture(scope="module")
-async def pair(open_replica: Any, new_database: Any, valkey: EmbeddedValkey) -> Any:
-    dsn = await new_database()
-    async with open_replica(dsn, redis_url=valkey.url) as one, open_replica(dsn, redis_url=valkey.url) as two:
-        yield one, two
-
-
 @contextlib.asynccontextmanager
 async def completion(person: Any, tokens: int = 60) -> AsyncIterator[str]:
     """Stream a completion without a key; yields its turn, and leaves it when the context ends."""
