@@ -14,9 +14,9 @@ from chat.lease import Lease
 from chat.measures import Measures
 from chat.ports import Copied, CopyUnavailable, RunnerStore, StreamStore, TurnStore
 from chat.providers.chunks import join_calls
-from chat.runner import Stop, judge
 from chat.tokens import estimate
 from chat.turns import Supervisor
+from chat.verdict import Stop, judge
 from parley import times
 from parley.errors import DependencyUnavailable
 from parley.events import Usage

@@ -6,19 +6,20 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from chat.catalogue import Model
-from chat.domain import Entry, Outcome, Turn, TurnError
-from chat.errors import ProviderFailure, ProviderTimeout, TurnInterrupted
+from chat.domain import Entry, Outcome, Turn
+from chat.errors import ProviderFailure
 from chat.measures import Measures
 from chat.ports import Piece, Prompt, TurnStore
 from chat.providers.chunks import join_calls
 from chat.providers.retry import Answering
 from chat.tokens import estimate
 from chat.turn_log import LogCopy, TurnLog
+from chat.verdict import Stop, judge
 from parley import times
 from parley.errors import DependencyUnavailable
 from parley.events import Usage
@@ -26,8 +27,6 @@ from parley.events import Usage
 log = structlog.get_logger()
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-
-Stop = Literal["cancelled", "interrupted", "deadline", "fenced"]
 
 
 class Answers(Protocol):
@@ -223,47 +222,3 @@ class Runner:
             self.log.end(turn)
         else:
             self.log.abandon()
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The status of an ended turn, why it ended, and what failed."""
-
-    status: Any
-    finish_reason: str
-    error: TurnError | None = None
-
-
-def judge(
-    stopped: Stop | None,
-    failure: ProviderFailure | None,
-    *,
-    finish_reason: str | None,
-    has_output: bool,
-    capped: bool = False,
-) -> Verdict:
-    """Say how a turn ended: who ended it decides the status, and whether there is output.
-
-    The provider: ``completed``; its owner: ``cancelled``; anything else: ``incomplete`` with output, else ``failed``.
-    """
-    if finish_reason is not None and failure is None and stopped in {None, "deadline"}:
-        if finish_reason == "length" and capped:
-            return Verdict("incomplete", "budget")
-        return Verdict("completed", finish_reason)
-    if stopped == "cancelled":
-        return Verdict("cancelled", "cancelled")
-    if stopped in {"deadline", "interrupted"} and has_output:
-        return Verdict("incomplete", str(stopped))
-    error = as_error(failure or _cause(stopped))
-    return Verdict("incomplete" if has_output else "failed", "error", error)
-
-
-def as_error(failure: ProviderFailure) -> TurnError:
-    """Return the code and sentence of a failure as a turn keeps them."""
-    return TurnError(failure.code, failure.detail, failure.retry_after)
-
-
-def _cause(stopped: Stop | None) -> ProviderFailure:
-    if stopped == "deadline":
-        return ProviderTimeout()
-    return TurnInterrupted() if stopped == "interrupted" else ProviderFailure()

@@ -5,27 +5,25 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
 
+from chat.admission import new_turn, running
 from chat.ask import Ask
 from chat.budgets import Budgets
 from chat.catalogue import Catalogue, Model
 from chat.context import Context, ContextSource, Past, fit
-from chat.domain import Key, NewTurn, Reservation, Turn
+from chat.domain import Key, Reservation, Turn
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused, ModelNotFound, TurnInProgress, TurnNotFound
 from chat.metering import TokenMeter
 from chat.placement import Place, Placement
-from chat.ports import Admission, BudgetExceeded, Prompt, TurnRefused, TurnStore
+from chat.ports import BudgetExceeded, Prompt, TurnRefused, TurnStore
 from chat.readers import Readers
 from chat.reading import Ended, Step
 from chat.runner import Job
 from chat.turns import Supervisor
-from parley import times
 from parley.errors import DependencyUnavailable, Draining, FieldError, Overloaded, ValidationFailed
-from parley.ids import new_id
 
 log = structlog.get_logger()
 
@@ -39,16 +37,6 @@ class Opened:
 
     turn: Turn
     replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is decided about a turn before its admission."""
-
-    model: Model
-    place: Place
-    context: Context
-    options: dict[str, Any]
 
 
 class ChatService:
@@ -103,7 +91,7 @@ class ChatService:
         plan = self._budgets.plan(ask.plan)
         reservation, prompt = await self._budgeted(ask, model, context)
         await self._meter.admit(ask.user_id, plan, context.prompt_tokens)
-        new = _new_turn(ask, model, place, context, reservation, self._turn_timeout)
+        new = new_turn(ask, model, place, context, reservation, self._turn_timeout)
         admission = await self._store.admit(new, self._supervisor.runner_id, ask.key)
         if admission.turn_id != new.id:
             assert ask.key is not None
@@ -218,80 +206,3 @@ def _check_output_limit(ask: Ask, model: Model) -> None:
     if ask.max_tokens is not None and ask.max_tokens > model.max_output_tokens and not ask.lenient:
         detail = f"At most {model.max_output_tokens} for this model."
         raise ValidationFailed([FieldError("/max_tokens", "less_than_equal", detail)])
-
-
-def _new_turn(
-    ask: Ask, model: Model, place: Place, context: Context, reservation: Reservation, timeout: timedelta
-) -> NewTurn:
-    now = times.now()
-    return NewTurn(
-        id=new_id(),
-        user_id=ask.user_id,
-        conversation_id=place.conversation_id,
-        parent_id=place.parent_id,
-        regenerate=ask.regenerate,
-        user_message_id=place.user_message_id or new_id(),
-        user_message=place.message,
-        user_message_at=place.message_at or now,
-        system_prompt=place.system_prompt,
-        model=model.alias,
-        metadata=ask.metadata,
-        request_id=ask.request_id,
-        context=context.state,
-        omitted_turns=context.omitted_turns,
-        prompt_tokens=context.prompt_tokens,
-        deadline_at=now + timeout,
-        created_at=now,
-        first_number=place.first_number,
-        adopted=place.adopted,
-        tip=place.tip,
-        follows_latest=place.follows_latest,
-        keep_system_prompt=ask.system_prompt is not None,
-        reservation=reservation,
-    )
-
-
-def running(new: NewTurn, admission: Admission, runner_id: UUID) -> Turn:
-    """Return an admitted turn as its row now is."""
-    return Turn(
-        **{name: getattr(new, name) for name in _SHARED},
-        number=admission.number or 1,
-        provider=None,
-        provider_model=None,
-        status="running",
-        finish_reason=None,
-        epoch=1,
-        runner_id=runner_id,
-        entries=(),
-        content=None,
-        tool_calls=None,
-        usage=None,
-        cost=None,
-        price_version=None,
-        error=None,
-        time_to_first_token_ms=None,
-        log_lost=False,
-        started_at=new.created_at,
-        finished_at=None,
-    )
-
-
-_SHARED = [
-    "id",
-    "user_id",
-    "conversation_id",
-    "parent_id",
-    "regenerate",
-    "user_message_id",
-    "user_message",
-    "user_message_at",
-    "system_prompt",
-    "model",
-    "metadata",
-    "request_id",
-    "context",
-    "omitted_turns",
-    "prompt_tokens",
-    "deadline_at",
-    "created_at",
-]

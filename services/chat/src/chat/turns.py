@@ -10,8 +10,9 @@ from uuid import UUID
 import structlog
 
 from chat.measures import Measures
-from chat.runner import Job, Runner, Stop
+from chat.runner import Job, Runner
 from chat.turn_log import TurnLog
+from chat.verdict import Stop
 from parley.errors import Draining, Overloaded
 
 log = structlog.get_logger()

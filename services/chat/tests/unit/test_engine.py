@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
+from chat.admission import running
 from chat.domain import Entry, NewTurn, Turn
 from chat.lease import LENGTH, Lease
 from chat.log_copy import SharedCopy
 from chat.measures import Measures
 from chat.ports import Admission, Append, Appended, CopyUnavailable
 from chat.reading import Begun, Broken, Ended, Grown, Quiet, from_log, from_row
-from chat.service import running
 from chat.turn_log import TurnLog
 from parley import times
 from parley.errors import DependencyUnavailable, InvalidCursor

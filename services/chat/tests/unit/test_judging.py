@@ -6,7 +6,7 @@ from chat.domain import Entry
 from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable, failure
 from chat.ports import Copied
 from chat.recovery import contiguous
-from chat.runner import Stop, judge
+from chat.verdict import Stop, judge
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
