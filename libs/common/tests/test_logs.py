@@ -97,3 +97,9 @@ def test_libraries_warnings_come_without_their_arguments(as_json: io.BytesIO) ->
     (line,) = lines(as_json)
     assert (line["event"], line["logger"], line["text"]) == ("library", "library", "cannot reach %s")
     assert b"hunter2" not in as_json.getvalue()
+
+
+def test_what_we_say_ourselves_of_libraries_they_do_not_say_again(as_json: io.BytesIO) -> None:
+    for name in ("aio_pika.connection", "opentelemetry.exporter.otlp.proto.http.trace_exporter"):
+        logging.getLogger(name).error("gone")
+    assert lines(as_json) == []

@@ -16,6 +16,7 @@ from parley.middleware import BodyLimit, RequestContext
 from parley.runtime import Runtime
 from parley.settings import ServiceSettings
 from parley.tasks import background
+from parley.tracing import open_tracer
 
 S = TypeVar("S", bound=ServiceSettings)
 Wire = Callable[[S, Runtime], AbstractAsyncContextManager[Any]]
@@ -52,14 +53,10 @@ def build_app(
         description=description,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: f"{service}_{route.name}",
+        # Its spans hold paths, queries and errors' texts, and its switches are not our settings.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         middleware=[
-            Middleware(
-                RequestContext,
-                service=service,
-                metrics=runtime.metrics,
-                lifecycle=runtime.lifecycle,
-                base_url=settings.issuer(),
-            ),
+            Middleware(RequestContext, runtime=runtime, base_url=settings.issuer()),
             Middleware(BodyLimit, limit=settings.body_limit, larger=dict(larger_bodies or {})),
         ],
     )
@@ -76,6 +73,15 @@ async def run(runtime: Runtime, settings: S, wire: Wire[S]) -> AsyncIterator[Any
     """Open the admin port and everything ``wire`` opens; ready inside, draining from its end on."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admin.serve_admin(runtime))
+        runtime.tracer = await stack.enter_async_context(
+            open_tracer(
+                settings,
+                service=runtime.service,
+                version=runtime.version,
+                environment=settings.environment,
+                metrics=runtime.metrics,
+            )
+        )
         watch = background("loop watch", lambda: runtime.metrics.watch_loop(runtime.lifecycle), service=runtime.service)
         await stack.enter_async_context(watch)
         wired = await stack.enter_async_context(wire(settings, runtime))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from parley import migrations, postgres
 from parley.bus.ports import Bus
+from parley.bus.traced import TracedBus
 from parley.jwks import open_verifier
 from parley.metrics import Metrics
 from parley.outbox.relay import Relay, backlog
@@ -40,6 +41,8 @@ async def open_backing(settings: DataSettings, runtime: Runtime, *, bus: Bus | N
         redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
         if bus is None:
             bus = await stack.enter_async_context(open_bus(settings, runtime.service, runtime.metrics))
+        if runtime.tracer is not None:
+            bus = TracedBus(bus, runtime.tracer)
         verifier = await stack.enter_async_context(open_verifier(settings.jwks_url, issuer=settings.issuer()))
         relay = Relay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
         _register(runtime, pool, redis, bus)

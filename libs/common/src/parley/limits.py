@@ -16,13 +16,12 @@ from typing import Any
 import hiredis
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from redis.exceptions import NoScriptError
 
 from parley.deadlines import patient_timeout
 from parley.ids import new_id
 from parley.limit_shares import LocalShares
 from parley.limit_types import Decision, Limit, Session, State
-from parley.redis import UNAVAILABLE, Client
+from parley.redis import UNAVAILABLE, Client, NoScriptError
 from parley.tasks import background
 
 __all__ = ["Decision", "Limit", "Limiter", "Session", "State", "open_limiter"]

@@ -36,8 +36,8 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json", f
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
-    for told_by_the_bus in ("aio_pika", "aiormq"):
-        logging.getLogger(told_by_the_bus).setLevel(logging.CRITICAL)
+    for told_by_us in ("aio_pika", "aiormq", "opentelemetry.exporter"):
+        logging.getLogger(told_by_us).setLevel(logging.CRITICAL)
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

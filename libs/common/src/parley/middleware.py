@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parley import errors, problems
+from parley import errors, problems, tracing
 from parley.errors import ParleyError
 from parley.ids import new_id, pseudonym
-from parley.lifecycle import Lifecycle
-from parley.metrics import Metrics
+from parley.runtime import Runtime
+from parley.tracing import Span, Tracer
 
 log = structlog.get_logger()
 
@@ -38,15 +38,17 @@ class RequestInfo:
     status: int = 500
     sent: int = 0
     answered: bool = False
+    span: Span | None = None
+    """Only of a request that is traced."""
 
 
 class RequestContext:
-    """Give each request an id, log it once, time it, count it, and answer what nobody else answered."""
+    """Give each request an id, log it once, time it, count it, trace it, and answer what nobody else answered."""
 
-    def __init__(self, app: ASGIApp, *, service: str, metrics: Metrics, lifecycle: Lifecycle, base_url: str) -> None:
+    def __init__(self, app: ASGIApp, *, runtime: Runtime, base_url: str) -> None:
         """Wrap ``app``; errors are described at ``base_url``."""
-        self.app, self.service, self.metrics = app, service, metrics
-        self.lifecycle, self.base_url = lifecycle, base_url
+        self.app, self.runtime, self.base_url = app, runtime, base_url
+        self.service, self.metrics, self.lifecycle = runtime.service, runtime.metrics, runtime.lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -60,10 +62,20 @@ class RequestContext:
         self.metrics.active_requests.inc()
         with self.lifecycle.request():
             try:
-                await self._run(scope, receive, send, info)
+                if self.runtime.tracer is None or scope["path"] in QUIET_ROUTES:
+                    await self._run(scope, receive, send, info)
+                else:
+                    await self._traced(self.runtime.tracer, scope, receive, send, info)
             finally:
                 self.metrics.active_requests.dec()
                 self._record(scope, info)
+
+    async def _traced(self, tracer: Tracer, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
+        parent = tracing.remote(_text(scope, b"traceparent"), _text(scope, b"tracestate"))
+        span = info.span = tracing.start_server(tracer, scope.get("method", "GET"), scope["scheme"], parent)
+        structlog.contextvars.bind_contextvars(**tracing.log_ids(span))
+        with tracing.working(span):
+            await self._run(scope, receive, send, info)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
         async def send_counted(message: Message) -> None:
@@ -98,6 +110,9 @@ class RequestContext:
         elapsed = time.perf_counter() - info.started
         method = scope.get("method", "WS")
         route = info.route or route_template(scope)
+        if info.span is not None:
+            known = None if route == UNMATCHED else route
+            tracing.end_server(info.span, scope.get("method", "GET"), known, info.status, info.user_id)
         self.metrics.request_duration.labels(method, route, str(info.status)).observe(elapsed)
         if route in QUIET_ROUTES:
             return
@@ -148,6 +163,11 @@ def header(scope: Scope, name: bytes) -> bytes | None:
         if key == name:
             return bytes(value)
     return None
+
+
+def _text(scope: Scope, name: bytes) -> str | None:
+    value = header(scope, name)
+    return None if value is None else value.decode("latin-1")
 
 
 def request_id(scope: Scope) -> str:

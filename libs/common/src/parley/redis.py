@@ -4,11 +4,17 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
+from parley.lean import without
+
+# It has metrics of its own, which nobody turns on here; their SDK would cost every service 3 MB and 70 ms.
+with without("opentelemetry.sdk.metrics"):
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import NoScriptError, RedisError
+    from redis.maint_notifications import MaintNotificationsConfig
+
+__all__ = ["UNAVAILABLE", "Client", "NoScriptError", "open_redis"]
 
 Client: TypeAlias = Redis
 SOCKET_TIMEOUT = 0.05

@@ -9,6 +9,7 @@ from typing import Any
 from parley.lifecycle import Lifecycle
 from parley.metrics import Metrics
 from parley.settings import ServiceSettings
+from parley.tracing import Tracer
 
 PING_TIMEOUT = 2.0
 Ping = Callable[[], Awaitable[object]]
@@ -24,6 +25,8 @@ class Runtime:
     settings: ServiceSettings
     metrics: Metrics
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    tracer: Tracer | None = None
+    """There while the service runs and is traced."""
     pings: dict[str, Ping] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
     """Each adds members to ``/status``, for example the outbox's backlog."""

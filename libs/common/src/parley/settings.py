@@ -9,21 +9,26 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSource
+
+from parley.trace_settings import TraceSettings
 
 DEFAULT_SECRETS_DIR = "/run/secrets"
 _NEAR = 0.9
 """How alike (0 to 1) an unknown variable must be to a setting before it is taken for a typing error."""
 _FOREIGN_PREFIXES = ("GATEWAY_", "AUTH_", "CHAT_", "HISTORY_")
 _SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT\w*)|PORT(_\w+)?)$")
+_OTHER_SIGNALS = ("OTEL_EXPORTER_OTLP_METRICS_", "OTEL_EXPORTER_OTLP_LOGS_")
+_TRACES_ONLY = "OTEL_EXPORTER_OTLP_TRACES_"
+"""Stand above the settings we read where OpenTelemetry does it: ignored, they would send spans to the wrong place."""
 
 
 class SettingsError(Exception):
     """A setting is missing, unknown or unsafe; one line a problem, never a value."""
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(TraceSettings):
     """What every service can be told. Each field is the environment variable of the same name in upper case."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True)
@@ -113,9 +118,9 @@ def unknown_settings(kind: type[ServiceSettings], environ: Mapping[str, str]) ->
     known = {name.upper() for name in _all_names(kind)} | {"SECRETS_DIR"}
     lines = []
     for name in sorted(environ):
-        if name in known or _SERVICE_LINK.search(name) or not name.isupper():
+        if name in known or _SERVICE_LINK.search(name) or not name.isupper() or name.startswith(_OTHER_SIGNALS):
             continue
-        own = name.startswith(f"{kind.service.upper()}_")
+        own = name.startswith((f"{kind.service.upper()}_", _TRACES_ONLY))
         foreign = name.startswith(_FOREIGN_PREFIXES) and not own
         near = [] if foreign else difflib.get_close_matches(name, known, 1, 0.6 if own else _NEAR)
         if near or own:

@@ -10,8 +10,9 @@ import orjson
 
 from parley.events import EventData
 from parley.ids import new_id
+from parley.tracing import current_traceparent
 
-_APPEND = "SELECT outbox_append($1, $2, $3, $4, $5)"
+_APPEND = "SELECT outbox_append($1, $2, $3, $4, $5, $6)"
 
 
 class Executor(Protocol):
@@ -27,11 +28,13 @@ async def append(
 ) -> UUID:
     """Write an event into the outbox in the caller's transaction; returns the event's id.
 
-    ``name`` is the type without prefix and version; the partition key defaults to the subject.
+    ``name`` is the type without prefix and version; the partition key defaults to the subject. The event remembers
+    the span in which it came to be, if there is one.
     """
     if name not in data.names:
         raise ValueError(f"{type(data).__name__} is not the data of {name}")
     event_id = new_id()
     body = orjson.Fragment(data.model_dump_json())
-    await connection.fetchval(_APPEND, event_id, name, str(subject), partition_key or str(subject), body)
+    key = partition_key or str(subject)
+    await connection.fetchval(_APPEND, event_id, name, str(subject), key, body, current_traceparent())
     return event_id

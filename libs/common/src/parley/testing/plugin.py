@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from parley.testing.backends import Backends
 
 _TIERS = ("unit", "integration", "e2e")
-_SETTINGS_PREFIXES = ("OPENAI_", "GATEWAY_", "AUTH_", "CHAT_", "HISTORY_", "RATE_LIMIT_", "CORS_", "PARLEY_")
+_SETTINGS_PREFIXES = ("OPENAI_", "GATEWAY_", "AUTH_", "CHAT_", "HISTORY_", "RATE_LIMIT_", "CORS_", "PARLEY_", "OTEL_")
 _BACKEND_URLS = ("DATABASE_URL", "REDIS_URL", "AMQP_URL")
 
 

@@ -1,0 +1,131 @@
+"""Traces cost nothing when they are off, and a collector that is gone costs nothing but spans."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import httpx2
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from prometheus_client import CollectorRegistry, Counter
+from structlog.testing import capture_logs
+
+from parley.testing.collector import Collector
+from parley.testing.upstream import Seen, scripted_upstream
+from parley.testing.waiting import eventually
+from parley.trace_export import BATCH, COMPLAIN, FLUSH_TIMEOUT, Watched
+from parley.tracing import Tracer
+
+Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+HEAVY = ("opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf", "requests", "urllib3")
+
+
+def make_a_batch(client: httpx2.AsyncClient) -> None:
+    """End as many spans as are sent at once."""
+    tracer: Tracer = client.app.state.runtime.tracer  # type: ignore[attr-defined]
+    for _ in range(BATCH):
+        tracer.start_span("x").end()
+
+
+def test_a_service_that_is_not_traced_loads_nothing_of_it() -> None:
+    program = f"""
+import sys, parley.app, parley.backing, parley.limits, parley.server, parley.bus.rabbit
+print([name for name in sys.modules if name.startswith({HEAVY!r})])
+import opentelemetry.sdk.metrics
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("off", [{"endpoint": None}, {"otel_sdk_disabled": True}])
+async def test_off_means_no_spans_no_ids_and_no_thread(
+    spans: Collector, service: Services, off: dict[str, Any]
+) -> None:
+    async with service(**{"endpoint": spans.url, **off}) as client:
+        logged = (await client.post("/things/1")).json()
+    assert "trace_id" not in logged
+    assert spans.upstream.journal == []
+
+
+@pytest.mark.parametrize("sampler", ["parentbased_traceidratio", "traceidratio", "always_off"])
+async def test_nothing_is_exported_when_nothing_is_sampled(spans: Collector, service: Services, sampler: str) -> None:
+    async with service(spans.url, otel_traces_sampler=sampler, otel_traces_sampler_arg=0.0) as client:
+        logged = (await client.post("/things/1")).json()
+    assert len(logged["trace_id"]) == 32
+    assert spans.upstream.journal == []
+
+
+async def test_a_tenth_of_new_traces_is_sampled_by_default(spans: Collector, service: Services) -> None:
+    async with service(spans.url, otel_traces_sampler_arg=0.1) as client:
+        await asyncio.gather(*(client.get("/missing") for _ in range(1000)))
+    assert 50 < len(spans.spans) < 160
+
+
+async def test_the_collector_is_sent_its_headers_and_no_provider_is_global(spans: Collector, service: Services) -> None:
+    before = trace.get_tracer_provider()
+    async with service(spans.url, otel_exporter_otlp_headers="api-key=a%20b") as client:
+        await client.get("/missing")
+        assert trace.get_tracer_provider() is before
+    assert spans.upstream.journal[0].header("api-key") == "a b"
+    assert spans.upstream.journal[0].target == "/v1/traces"
+
+
+async def test_a_collector_that_is_gone_slows_no_request_and_no_shutdown(spans: Collector, service: Services) -> None:
+    await spans.upstream.stop()
+    began = time.monotonic()
+    async with service(spans.url) as client:
+        for _ in range(100):
+            assert (await client.get("/missing")).status_code == 404
+        answered = time.monotonic() - began
+    assert answered < 2
+    assert time.monotonic() - began < answered + FLUSH_TIMEOUT + 1
+
+
+async def test_a_collector_that_never_answers_delays_no_shutdown(service: Services) -> None:
+    hanging = asyncio.Event()
+
+    async def hang(_seen: Seen, _writer: asyncio.StreamWriter) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    async with scripted_upstream(hang) as upstream:
+        async with service(upstream.url) as client:
+            make_a_batch(client)
+            await eventually(hanging.is_set)
+            began = time.monotonic()
+        assert time.monotonic() - began < FLUSH_TIMEOUT + 1
+
+
+async def test_what_became_of_spans_is_counted(spans: Collector, service: Services) -> None:
+    async with service(spans.url) as client:
+        registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
+        make_a_batch(client)
+        counted = {"outcome": "exported"}
+        await eventually(lambda: registry.get_sample_value("trace_spans_total", counted) == BATCH)
+
+
+class Broken(SpanExporter):
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.FAILURE
+
+
+def test_failures_are_said_once_a_minute_and_counted() -> None:
+    registry, now = CollectorRegistry(), [0.0]
+    outcomes = Counter("trace_spans_total", "x", ["outcome"], registry=registry)
+    watched = Watched(Broken(), service="chat", outcomes=outcomes, clock=lambda: now[0])
+    span = ReadableSpan("x")
+    with capture_logs() as lines:
+        for _ in range(10):
+            watched.export([span])
+        assert len(lines) == 1
+        now[0] = COMPLAIN
+        watched.export([span])
+    assert len(lines) == 2
+    assert lines[0]["service"] == "chat"
+    assert registry.get_sample_value("trace_spans_total", {"outcome": "failed"}) == 11
