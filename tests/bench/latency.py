@@ -1,7 +1,9 @@
 """What a request waits in an open loop: so many a second over many connections, whether or not answers keep up.
 
 ``run.py latency``: h2load (the system's, or Debian's package unpacked into the tools folder) keeps its pace against one
-gateway process; fails when p50 or p99 is over its bound, or any request failed.
+gateway process; fails when p50 or p99 is over its bound, or any request failed, or the pace was not kept.
+
+The connections are opened over a second: opened at once they would send in step, a thousand requests in one moment.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from stage import Stage, staged  # type: ignore[import-not-found]
 
@@ -22,17 +25,30 @@ from parley.embedded.tools import tools_folder
 
 PATH = "/api/v1/models"
 WARM_UP = 3
+PERIOD, OPENED_IN = 10, 100
+"""Milliseconds between two handfuls of new connections, and how many handfuls there are."""
+KEPT = 0.95
+"""The least part of the pace with which the load counts as open."""
 MOST_P50, MOST_P99 = 3.0, 30.0
 """Milliseconds."""
-OK = "200"
+OK, SECOND = 200, 1_000_000
+
+
+class Answer(NamedTuple):
+    """A line of h2load's: when it was asked (microseconds), with what result, and how long that took."""
+
+    began: int
+    status: int
+    took: int
 
 
 @dataclass
 class Answers:
-    """What h2load wrote down: milliseconds of each answer, sorted, and how many were not 200."""
+    """What h2load wrote down: milliseconds of each answer, sorted, how many were not 200, and the rate (a second)."""
 
     times: list[float]
     failed: int
+    rate: float
 
     def percentile(self, percent: int) -> float:
         """Return milliseconds."""
@@ -48,32 +64,37 @@ async def main() -> int:
         show("upstream alone", direct, options)
         through = load(stage, stage.port, options, program, environment)
         show("through the gateway", through, options)
-    met = through.percentile(50) <= MOST_P50 and through.percentile(99) <= MOST_P99 and not through.failed
+    kept = min(direct.rate, through.rate) >= KEPT * options.rate
+    met = through.percentile(50) <= MOST_P50 and through.percentile(99) <= MOST_P99 and not through.failed and kept
     print(f"must: p50 {MOST_P50:.0f} ms, p99 {MOST_P99:.0f} ms, none failed: {'met' if met else 'missed'}")
     return 0 if met else 1
 
 
 def load(stage: Stage, port: int, options: argparse.Namespace, program: Path, environment: dict[str, str]) -> Answers:
-    """Ask at a steady pace; returns what was answered after the warm-up."""
+    """Ask at a steady pace; return what was answered after the warm-up."""
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         notes = Path(folder) / "answers.tsv"
         each = options.rate / options.connections
-        words = ["--h1", "-t1", f"-c{options.connections}", f"--rps={each:g}", f"-D{options.seconds}"]
-        words += [f"--warm-up-time={WARM_UP}", f"--log-file={notes}", "-H", f"authorization: Bearer {stage.token()}"]
+        total = options.rate * (options.seconds + WARM_UP)
+        words = ["--h1", "-t1", f"-c{options.connections}", f"-n{total}", f"--rps={each:g}"]
+        words += [f"-r{options.connections // OPENED_IN}", f"--rate-period={PERIOD}ms"]
+        words += [f"--log-file={notes}", "-H", f"authorization: Bearer {stage.token()}"]
         command = [str(program), *words, f"http://127.0.0.1:{port}{PATH}"]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, **environment})
-        rows = [line.split("\t") for line in notes.read_text().splitlines()]
-    times = sorted(int(duration) / 1000 for _, status, duration in rows if status == OK)
-    return Answers(times, len(rows) - len(times))
+        answers = [Answer(*map(int, line.split("\t"))) for line in notes.read_text().splitlines()]
+    begin = min(answer.began for answer in answers) + WARM_UP * SECOND
+    seen = [answer for answer in answers if begin <= answer.began < begin + options.seconds * SECOND]
+    times = sorted(answer.took / 1000 for answer in seen if answer.status == OK)
+    return Answers(times, sum(answer.status != OK for answer in answers), len(times) / options.seconds)
 
 
 def show(name: str, answers: Answers, options: argparse.Namespace) -> None:
     """Print a line."""
-    rate = len(answers.times) / options.seconds
     figures = (
         f"p50 {answers.percentile(50):.2f} ms, p99 {answers.percentile(99):.2f} ms, most {answers.times[-1]:.1f} ms"
     )
-    print(f"{name}: {rate:,.0f}/s of {options.rate:,} over {options.connections:,}, {figures}, {answers.failed} failed")
+    pace = f"{answers.rate:,.0f}/s of {options.rate:,} over {options.connections:,}"
+    print(f"{name}: {pace}, {figures}, {answers.failed} failed")
 
 
 async def find_h2load() -> tuple[dict[str, str], Path]:
