@@ -244,13 +244,19 @@ class Limiter:
 
 @contextlib.asynccontextmanager
 async def open_limiter(
-    redis: Client, *, service: str, registry: CollectorRegistry, timeout: float = TIMEOUT, replicas: int = 1
+    redis: Client,
+    *,
+    service: str,
+    registry: CollectorRegistry,
+    timeout: float = TIMEOUT,
+    replicas: int = 1,
+    kind: type[Limiter] = Limiter,
 ) -> AsyncIterator[Limiter]:
     """Open a limiter; ``timeout`` in seconds is what Redis may take before this replica decides alone for a while.
 
-    ``replicas`` is how many there are at least, whoever has been seen.
+    ``replicas`` is how many there are at least, whoever has been seen; ``kind`` may be one that tells what it decides.
     """
-    limiter = Limiter(redis, service=service, registry=registry, timeout=timeout, replicas=replicas)
+    limiter = kind(redis, service=service, registry=registry, timeout=timeout, replicas=replicas)
     async with background("limits", limiter.watch, service=service):
         yield limiter
     await limiter.leave()

@@ -52,7 +52,12 @@ class Wired:
 
 @contextlib.asynccontextmanager
 async def wire(
-    settings: GatewaySettings, runtime: Runtime, *, edge: Edge | None = None, routes: Iterable[Route] | None = None
+    settings: GatewaySettings,
+    runtime: Runtime,
+    *,
+    edge: Edge | None = None,
+    routes: Iterable[Route] | None = None,
+    limiter: type[Limiter] = Limiter,
 ) -> AsyncIterator[Wired]:
     """Open the gateway's parts; ``edge`` holds its client connections to their deadlines; all ``routes`` by default."""
     registry, lifecycle = runtime.metrics.registry, runtime.lifecycle
@@ -61,13 +66,14 @@ async def wire(
             open_redis(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT)
         )
         runtime.pings["redis"] = redis.ping
-        limiter = await stack.enter_async_context(
+        limits = await stack.enter_async_context(
             open_limiter(
                 redis,
                 service="gateway",
                 registry=registry,
                 timeout=settings.rate_limit_patience,
                 replicas=settings.workers,
+                kind=limiter,
             )
         )
         verifier = await stack.enter_async_context(open_verifier(settings.keys_url(), issuer=settings.issuer()))
@@ -80,7 +86,7 @@ async def wire(
         places = Places(redis, timeout=settings.rate_limit_patience)
 
         async def find_revoked(sessions: Sequence[Session]) -> set[str]:
-            return await revoked_sessions(limiter, revocations, sessions)
+            return await revoked_sessions(limits, revocations, sessions)
 
         streams = Streams(find_revoked, places, most=settings.max_streams)
         access_log = AccessLog(log_writer(settings), service="gateway")
@@ -90,7 +96,7 @@ async def wire(
             pages=Pages(runtime),
             table=RouteTable(all_routes() if routes is None else routes),
             credentials=credentials,
-            guard=Guard(limiter, revocations, credentials),
+            guard=Guard(limits, revocations, credentials),
             streams=streams,
             cors=Cors(settings.origins()),
             access_log=access_log if settings.log_level in {"debug", "info"} else None,
@@ -119,7 +125,7 @@ async def wire(
             loops["client deadlines"] = edge.watch
         for name, loop in loops.items():
             await stack.enter_async_context(background(name, loop, service="gateway"))
-        yield Wired(pipeline, verifier, limiter, pools, streams)
+        yield Wired(pipeline, verifier, limits, pools, streams)
 
 
 def make_pools(settings: GatewaySettings, runtime: Runtime) -> dict[str, Pool]:

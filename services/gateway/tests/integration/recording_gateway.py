@@ -1,0 +1,44 @@
+"""Gateway processes that write down each decision on limits, for a test that replays them.
+
+``python recording_gateway.py FILE`` with the usual environment; a line of JSON for each decision: what it says, Redis'
+time of it in microseconds, and the count, period (microseconds) and burst of each limit by its key.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import orjson
+
+from gateway import wiring
+from gateway.main import create_app
+from gateway.settings import GatewaySettings
+from gateway.workers import Workers
+from parley import server
+from parley.limits import Decision, Limit, Limiter, Session
+from parley.settings import load_or_exit
+
+
+class RecordingLimiter(Limiter):
+    async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: Session | None = None) -> Decision:
+        decision = await super().check(limits, cost=cost, session=session)
+        line = {
+            "at": decision.at,
+            "process": os.getpid(),
+            "allowed": decision.allowed,
+            "limits": {limit.key: limit.numbers for limit in limits},
+        }
+        with open(sys.argv[1], "ab") as file:  # noqa: PTH123 - one short write, whole as the processes append
+            file.write(orjson.dumps(line) + b"\n")
+        return decision
+
+
+def work(settings: GatewaySettings, sockets: list[socket.socket]) -> int:
+    app = create_app(settings, wire=partial(wiring.wire, limiter=RecordingLimiter))
+    return server.main(app, app.state.runtime.lifecycle, settings, sockets)
+
+
+if __name__ == "__main__":
+    sys.exit(Workers(load_or_exit(GatewaySettings), work).run())

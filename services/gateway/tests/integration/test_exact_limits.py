@@ -1,0 +1,75 @@
+"""What four gateway processes decide together is what ten lines of arithmetic decide alone."""
+
+import asyncio
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from parley.testing.upstream import respond
+
+pytestmark = pytest.mark.integration
+
+PROGRAM = Path(__file__).with_name("recording_gateway.py")
+CLIENTS, USERS, REQUESTS = 200, 20, 12
+PLANS = "default: {requests_per_minute: 20, window: 1, burst: 6, requests_per_day: 25}\n"
+OFTEN = 100
+"""Decisions that must be of each kind for the comparison to mean something."""
+
+
+def admissible(decisions: list[dict[str, Any]]) -> list[bool]:
+    """Decide as the definition of GCRA says: each limit has a theoretical arrival time; none moves unless all allow."""
+    arrivals: dict[str, Fraction] = {}
+    answers = []
+    for decision in decisions:
+        now, limits = Fraction(decision["at"]), decision["limits"]
+        after = {
+            key: max(arrivals.get(key, now), now) + Fraction(period, units)
+            for key, (units, period, _) in limits.items()
+        }
+        allowed = all(
+            after[key] - now <= Fraction(burst * period, units) for key, (units, period, burst) in limits.items()
+        )
+        arrivals |= after if allowed else {}
+        answers.append(allowed)
+    return answers
+
+
+async def test_decisions_of_four_processes_equal_the_model(programs: Any, tmp_path: Path) -> None:
+    plans, decisions = tmp_path / "plans.yaml", tmp_path / "decisions"
+    plans.write_text(PLANS)
+    command = (sys.executable, str(PROGRAM), str(decisions))
+    async with programs(respond(), command=command, WORKERS=4, PLANS_FILE=plans, CONNECT_TIMEOUT=10) as found:
+        users = [found.bearer() for _ in range(USERS)]
+        statuses = await asyncio.gather(*(_ask(found, users[number % USERS]) for number in range(CLIENTS)))
+    answered = [status for some in statuses for status in some]
+    made = [orjson.loads(line) for line in decisions.read_bytes().splitlines()]
+    made = sorted((each for each in made if "parley:limit:user-day:" in "".join(each["limits"])), key=_time)
+    assert len({each["process"] for each in made}) == 4
+    assert sorted(200 if each["allowed"] else 429 for each in made) == sorted(answered)
+    assert min(answered.count(200), answered.count(429)) > OFTEN
+    assert [each["allowed"] for each in made] == admissible(made)
+
+
+def _time(decision: dict[str, Any]) -> int:
+    return int(decision["at"])
+
+
+async def _ask(found: Any, headers: dict[str, str]) -> list[int]:
+    # A connection for each client, so that the processes share them out.
+    reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
+    request = f"GET /api/v1/models HTTP/1.1\r\nhost: test\r\nauthorization: {headers['authorization']}\r\n\r\n"
+    statuses = []
+    for number in range(REQUESTS):
+        writer.write(request.encode())
+        async with asyncio.timeout(20):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+        statuses.append(int(head.split()[1]))
+        await asyncio.sleep(0.05 * (number % 4))
+    writer.close()
+    return statuses
