@@ -110,9 +110,10 @@ class RequestContext:
         elapsed = time.perf_counter() - info.started
         method = scope.get("method", "WS")
         route = info.route or route_template(scope)
+        user = pseudonym(info.user_id) if info.user_id else None
         if info.span is not None:
             known = None if route == UNMATCHED else route
-            tracing.end_server(info.span, scope.get("method", "GET"), known, info.status, info.user_id)
+            tracing.end_server(info.span, scope.get("method", "GET"), known, info.status, user)
         self.metrics.request_duration.labels(method, route, str(info.status)).observe(elapsed)
         if route in QUIET_ROUTES:
             return
@@ -123,7 +124,7 @@ class RequestContext:
             status=info.status,
             bytes=info.sent,
             duration_ms=round(elapsed * 1000, 2),
-            user=pseudonym(info.user_id) if info.user_id else None,
+            user=user,
         )
 
 

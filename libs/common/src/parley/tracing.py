@@ -13,7 +13,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from parley.ids import pseudonym
 from parley.metrics import Metrics
 from parley.trace_settings import TraceSettings
 
@@ -67,6 +66,11 @@ def log_ids(span: Span) -> dict[str, str]:
     return {"trace_id": f"{found.trace_id:032x}", "span_id": f"{found.span_id:016x}"}
 
 
+def inside(span: Span) -> Context:
+    """Return the context of a span's children, without making it the current one."""
+    return trace.set_span_in_context(span, Context())
+
+
 def working(span: Span) -> AbstractContextManager[Span]:
     """Make a span the current one; it goes on afterwards, and an exception's text is not recorded."""
     return trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
@@ -85,15 +89,15 @@ def start_server(tracer: Tracer, method: str, scheme: str, parent: Context) -> S
     return tracer.start_span(_name(method), context=parent, kind=SpanKind.SERVER, attributes=attributes)
 
 
-def end_server(span: Span, method: str, route: str | None, status: int, user_id: str | None = None) -> None:
-    """End the span of a request with what became of it; ``user_id`` appears as a pseudonym."""
+def end_server(span: Span, method: str, route: str | None, status: int, user: str | None) -> None:
+    """End the span of a request with what became of it; ``user`` is a pseudonym."""
     if span.is_recording():
         if route is not None:
             span.update_name(f"{_name(method)} {route}")
             span.set_attribute("http.route", route)
         span.set_attribute("http.response.status_code", status)
-        if user_id:
-            span.set_attribute("enduser.pseudo.id", pseudonym(user_id))
+        if user:
+            span.set_attribute("enduser.pseudo.id", user)
         if status >= SERVER_ERROR:
             failed(span, str(status))
     span.end()

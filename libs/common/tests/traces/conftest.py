@@ -10,6 +10,7 @@ import httpx2
 import pytest
 import structlog
 from fastapi import APIRouter, Request, WebSocket
+from structlog.testing import capture_logs
 
 from parley.app import build_app
 from parley.errors import NotFound
@@ -65,7 +66,8 @@ async def _service(endpoint: str | None, name: str = "test", **overrides: Any) -
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), Client(transport=transport, base_url="http://t") as client:
         client.app = app  # type: ignore[attr-defined]
-        yield client
+        with capture_logs():
+            yield client
 
 
 @pytest.fixture

@@ -56,7 +56,9 @@ class Asking:
             b'x-forwarded-host: %b\r\nforwarded: for=%b;host="%b";proto=%b\r\n'
             % (request.request_id.encode(), request.client.text.encode(), scheme, host, node, host, scheme)
         )
-        pieces.append(b"traceparent: %b\r\n" % request.traceparent())
+        traceparent = request.traceparent()
+        if traceparent is not None:
+            pieces.append(b"traceparent: %b\r\n" % traceparent)
         if request.caller is not None:
             pieces.append(request.caller.authorization)
         pieces += (body.framing, b"\r\n", body.first)

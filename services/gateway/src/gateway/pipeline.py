@@ -20,12 +20,14 @@ from gateway.proxy import Proxy
 from gateway.request import Caller, Request
 from gateway.routes import Route, RouteTable, route
 from gateway.streams import Streams
+from gateway.traces import RequestTrace
 from gateway.websocket import SocketProxy, offered_token, refuse
 from parley import errors, problems
 from parley.errors import ParleyError
 from parley.lifecycle import Lifecycle
 from parley.metrics import Metrics
 from parley.middleware import QUIET_ROUTES, SECURITY_HEADERS
+from parley.tracing import Tracer, log_ids
 
 log = structlog.get_logger()
 
@@ -55,6 +57,7 @@ class Pipeline:
         access_log: AccessLog | None,
         metrics: Metrics,
         lifecycle: Lifecycle,
+        tracer: Tracer | None,
         base_url: str,
         drain_delay: float,
     ) -> None:
@@ -63,12 +66,15 @@ class Pipeline:
         self._credentials, self._guard, self._streams = credentials, guard, streams
         self._cors, self._access_log, self._metrics = cors, access_log, metrics
         self._lifecycle, self._base_url, self._drain_delay = lifecycle, base_url, drain_delay
+        self._tracer = tracer
         self._draining_since: float | None = None
         self._timers: dict[tuple[str, str, int], Any] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         request = Request(scope, self._addresses)
+        if self._tracer is not None and request.path not in QUIET_ROUTES:
+            request.trace = RequestTrace(self._tracer, request)
         self._lifecycle.begin_request()
         try:
             await self.handle(request, receive, send)
@@ -87,6 +93,8 @@ class Pipeline:
         """Pass a WebSocket on, or refuse it before it opens."""
         scope = {**scope, "method": "GET"}
         request = Request(scope, self._addresses)
+        if self._tracer is not None:
+            request.trace = RequestTrace(self._tracer, request)
         with self._lifecycle.request():
             try:
                 await self._open_socket(request, scope, receive, send)
@@ -248,10 +256,12 @@ class Pipeline:
                 request.method if request.route else "other", request.template, str(request.status)
             )
         timer.observe(elapsed)
+        if request.trace is not None:
+            request.trace.end(request)
         if self._access_log is None or request.path in QUIET_ROUTES:
             return
         upstream = request.upstream_time
-        self._access_log.add({
+        line = {
             "request_id": request.request_id,
             "method": request.method,
             "route": request.template,
@@ -260,4 +270,7 @@ class Pipeline:
             "duration_ms": round(elapsed * 1000, 2),
             "upstream_ms": None if upstream is None else round(upstream * 1000, 2),
             "user": request.caller.pseudonym if request.caller else None,
-        })  # fmt: skip
+        }
+        if request.trace is not None:
+            line |= log_ids(request.trace.span)
+        self._access_log.add(line)

@@ -25,6 +25,8 @@ class Proxy:
         """Pass a request on and its answer back; raises ParleyError before the answer began, ClientGone."""
         body = await bodies.begin(request, route, receive)
         address, connection, helpers = await self._asking.ask(request, route, body, receive)
+        if request.trace is not None:
+            request.trace.answered(address, connection.status)
         pool = self._pools[route.service]
         headers = self._responses.pairs(connection.headers, _nominated(connection.headers))
         if connection.reusable and not helpers:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from uuid_utils import uuid7
 
@@ -13,6 +13,9 @@ from gateway.routes import Route
 from parley.identity import Principal
 from parley.limits import Limit, Session
 from parley.middleware import UNMATCHED
+
+if TYPE_CHECKING:
+    from gateway.traces import RequestTrace
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 _TRACE = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
@@ -70,8 +73,8 @@ class Request:
 
     __slots__ = (
         "attempts", "caller", "client", "exchange", "extra", "found", "headers", "host", "method", "path", "query",
-        "quota", "raw_path", "repeated", "request_id", "route", "scheme", "sent", "started", "status", "upstream_time",
-        "version",
+        "quota", "raw_path", "repeated", "request_id", "route", "scheme", "sent", "started", "status", "trace",
+        "upstream_time", "version",
     )  # fmt: skip
 
     def __init__(self, scope: Any, addresses: AddressBook) -> None:
@@ -98,6 +101,7 @@ class Request:
         self.extra: tuple[Header, ...] = ()
         self.status, self.sent, self.attempts = 0, 0, 0
         self.upstream_time: float | None = None
+        self.trace: RequestTrace | None = None
 
     def _read_headers(self) -> None:
         found = self.found
@@ -131,10 +135,9 @@ class Request:
         """Whether a body follows the head."""
         return b"transfer-encoding" in self.found or self.found.get(b"content-length", b"0").strip(b"0") != b""
 
-    def traceparent(self) -> bytes:
-        """Return the caller's trace context, or a new one."""
+    def traceparent(self) -> bytes | None:
+        """Return the trace context for the service: our span's, else the caller's; None lets the service begin one."""
+        if self.trace is not None:
+            return self.trace.ask(self).encode()
         given = self.found.get(b"traceparent")
-        if given and _TRACE.match(given):
-            return given
-        trace = uuid7().hex
-        return b"00-%b-%b-01" % (trace.encode(), trace[16:].encode())
+        return given if given and _TRACE.match(given) else None

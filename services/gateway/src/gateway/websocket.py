@@ -122,6 +122,8 @@ async def _opened(pool: Pool, request: Request, offered: Sequence[str]) -> tuple
             raise
         else:
             address.succeeded()
+            if request.trace is not None:
+                request.trace.answered(address, _SWITCHED)
             return address, upstream
 
 
@@ -224,8 +226,10 @@ def _headers(request: Request) -> list[tuple[str, str]]:
         ("x-forwarded-proto", request.scheme.decode()),
         ("x-forwarded-host", request.host.decode("latin-1")),
         ("via", "1.1 parley"),
-        ("traceparent", request.traceparent().decode()),
     ]
+    traceparent = request.traceparent()
+    if traceparent is not None:
+        headers.append(("traceparent", traceparent.decode()))
     if request.caller is not None:
         headers.append(("authorization", f"Bearer {request.caller.principal.token}"))
     origin = request.found.get(b"origin")

@@ -102,6 +102,7 @@ async def wire(
             access_log=access_log if settings.log_level in {"debug", "info"} else None,
             metrics=runtime.metrics,
             lifecycle=lifecycle,
+            tracer=runtime.tracer,
             base_url=settings.issuer(),
             drain_delay=settings.drain_delay,
         )

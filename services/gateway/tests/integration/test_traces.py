@@ -1,0 +1,148 @@
+"""A request through the gateway is a span, and what the gateway asks for it is its child, which a service continues."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
+
+from parley.testing.collector import Collector, collector
+from parley.testing.upstream import respond
+
+pytestmark = pytest.mark.integration
+
+TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED, UNSAMPLED = f"00-{TRACE}-{CALLER}-01", f"00-{TRACE}-{CALLER}-00"
+CONVERSATION = "/api/v1/conversations/01a200aa-0000-7000-8000-000000000000"
+TEMPLATE = "/api/v1/conversations/{id}"
+
+
+@pytest.fixture
+async def spans() -> AsyncIterator[Collector]:
+    async with collector() as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def traced(worlds: Any, spans: Collector, **settings: Any) -> AsyncIterator[Any]:
+    usual = {"otel_exporter_otlp_endpoint": spans.url, "otel_traces_sampler_arg": 1.0}
+    async with worlds(**{**usual, **settings}) as world:
+        yield world
+
+
+async def test_a_request_and_what_it_asks_are_parent_and_child(worlds: Any, spans: Collector) -> None:
+    async with traced(worlds, spans) as world:
+        world.history.answer = respond(404)
+        await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": SAMPLED})
+        told = world.history.journal[0].header("traceparent")
+    own = await spans.find(f"GET {TEMPLATE}", kind="SERVER")
+    asked = await spans.find(f"GET {TEMPLATE}", kind="CLIENT")
+    assert (own.service, own.trace_id, own.parent_id) == ("gateway", TRACE, CALLER)
+    assert asked.under(own)
+    assert told.split("-")[1:3] == [asked.trace_id, asked.span_id]
+    assert own.attributes["http.route"] == asked.attributes["url.template"] == TEMPLATE
+    assert (own.attributes["http.response.status_code"], own.failed) == (404, False)
+    assert (asked.attributes["http.response.status_code"], asked.failed) == (404, True)
+    assert asked.attributes["server.port"] == world.history.port
+    assert "response head" in asked.events
+    assert len(own.attributes["enduser.pseudo.id"]) == 12
+
+
+async def test_nothing_that_was_sent_is_exported(worlds: Any, spans: Collector) -> None:
+    async with traced(worlds, spans) as world:
+        headers = {**world.bearer(), "user-agent": "canary-agent", "cookie": "canary=1"}
+        await world.client.post("/api/v1/chat?q=canary-query", json={"message": "canary-prompt"}, headers=headers)
+        await world.client.get("/api/v1/conversations/canary-id", headers=headers)
+        await world.client.get("/canary-unmatched")
+        token = headers["authorization"].encode()
+    await spans.find("GET", kind="SERVER")
+    assert b"canary" not in spans.raw
+    assert token[-30:] not in spans.raw
+
+
+async def test_retries_are_one_span_that_counts_them(worlds: Any, spans: Collector) -> None:
+    async with traced(worlds, spans) as world:
+
+        async def once_broken(seen: Any, writer: Any) -> None:
+            if len(world.history.journal) == 1:
+                writer.transport.abort()
+            else:
+                await respond()(seen, writer)
+
+        world.history.answer = once_broken
+        response = await world.client.get(CONVERSATION, headers=world.bearer())
+        assert (response.status_code, len(world.history.journal)) == (200, 2)
+    asked = await spans.find(f"GET {TEMPLATE}", kind="CLIENT")
+    assert (asked.attributes["http.request.resend_count"], asked.failed) == (1, False)
+
+
+async def test_a_service_that_does_not_answer_is_a_failed_span(worlds: Any, spans: Collector) -> None:
+    async with traced(worlds, spans) as world:
+        await world.chat.stop()
+        response = await world.client.get("/api/v1/models", headers=world.bearer())
+        assert response.status_code == 503
+    own = await spans.find("GET /api/v1/models", kind="SERVER")
+    asked = await spans.find("GET /api/v1/models", kind="CLIENT")
+    assert (own.failed, own.attributes["error.type"]) == (True, "503")
+    assert (asked.failed, asked.attributes["error.type"]) == (True, "no_answer")
+
+
+async def test_the_access_log_names_the_span(worlds: Any, spans: Collector, capfdbinary: Any) -> None:
+    async with traced(worlds, spans, log_level="info") as world:
+        await world.client.get(CONVERSATION, headers=world.bearer())
+    lines = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines() if line.startswith(b"{")]
+    (line,) = [line for line in lines if line.get("route") == TEMPLATE]
+    own = await spans.find(f"GET {TEMPLATE}", kind="SERVER")
+    assert (line["trace_id"], line["span_id"]) == (own.trace_id, own.span_id)
+
+
+async def test_a_caller_that_does_not_sample_is_followed_and_passed_on(worlds: Any, spans: Collector) -> None:
+    async with traced(worlds, spans) as world:
+        await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": UNSAMPLED})
+        told = world.history.journal[0].header("traceparent")
+    assert told.startswith(f"00-{TRACE}-")
+    assert int(told[-2:], 16) & 1 == 0
+    assert spans.names() == []
+
+
+async def test_without_traces_a_callers_context_goes_on_and_none_is_made_up(world: Any) -> None:
+    await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": SAMPLED})
+    await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": "nonsense"})
+    await world.client.get(CONVERSATION, headers=world.bearer())
+    assert [seen.header("traceparent") for seen in world.history.journal] == [SAMPLED, None, None]
+
+
+async def test_probes_are_not_traced_and_our_own_pages_are(worlds: Any, spans: Collector) -> None:
+    async with traced(worlds, spans) as world:
+        await world.client.get("/ready")
+        await world.client.get("/openapi.json")
+    assert spans.names() == [("gateway", "GET")]
+
+
+async def test_a_websocket_is_traced_as_long_as_it_is_open(worlds: Any, spans: Collector) -> None:
+    told: list[str] = []
+
+    async def chat(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        told.append(socket.request.headers["traceparent"])
+        async for message in socket:
+            await socket.send(message)
+
+    async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with traced(worlds, spans, chat_url=f"http://127.0.0.1:{port}") as world:
+            url = f"ws://127.0.0.1:{world.port}/api/v1/chat/ws"
+            protocols = [Subprotocol("parley.v1")]
+            async with connect(url, subprotocols=protocols, additional_headers=world.bearer(), proxy=None) as socket:
+                await socket.send("canary")
+                assert await socket.recv() == "canary"
+    own = await spans.find("GET /api/v1/chat/ws", kind="SERVER")
+    asked = await spans.find("GET /api/v1/chat/ws", kind="CLIENT")
+    assert asked.under(own)
+    assert own.attributes["http.response.status_code"] == 101
+    assert told[0].split("-")[1:3] == [asked.trace_id, asked.span_id]
+    assert b"canary" not in spans.raw
