@@ -85,6 +85,7 @@ def running(new: NewTurn, admission: Admission, runner_id: UUID) -> Turn:
         error=None,
         time_to_first_token_ms=None,
         log_lost=False,
+        cached=False,
         started_at=new.created_at,
         finished_at=None,
     )

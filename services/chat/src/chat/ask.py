@@ -12,6 +12,14 @@ from chat.tokens import estimate_messages
 
 
 @dataclass(frozen=True, slots=True)
+class Reuse:
+    """Whether a turn may be answered like an earlier one (``read``), and later ones like it (``write``)."""
+
+    read: bool = True
+    write: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A turn to open. ``token`` is the caller's, for questions to history."""
 
@@ -35,6 +43,7 @@ class Ask:
     messages: Sequence[dict[str, Any]] | None = None
     """The whole context, when the client holds it itself (OpenAI's wire)."""
     options: dict[str, Any] = field(default_factory=dict)
+    reuse: Reuse = field(default_factory=Reuse)
 
     def own_context(self, model: Model) -> Context:
         """Return the context that the client sent; raises ContextLengthExceeded."""

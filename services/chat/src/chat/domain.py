@@ -114,6 +114,8 @@ class Outcome:
     finished_at: datetime
     time_to_first_token_ms: int | None = None
     log_lost: bool = False
+    cached: bool = False
+    """It is the answer of an earlier turn; no provider was asked."""
 
     @property
     def has_output(self) -> bool:
@@ -157,6 +159,7 @@ class Turn:
     error: TurnError | None
     time_to_first_token_ms: int | None
     log_lost: bool
+    cached: bool
     created_at: datetime
     started_at: datetime
     finished_at: datetime | None

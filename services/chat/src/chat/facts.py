@@ -56,7 +56,7 @@ def ended(turn: Turn, outcome: Outcome) -> TurnEnded:
         cost=outcome.cost,
         currency="USD",
         price_version=outcome.price_version,
-        cached=False,
+        cached=outcome.cached,
         error=ErrorInfo(code=outcome.error.code, message=outcome.error.message) if outcome.error else None,
         request_id=turn.request_id,
         started_at=turn.started_at,

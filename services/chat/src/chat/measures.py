@@ -40,6 +40,12 @@ class Measures:
         self.republished = Counter(
             "chat_turns_republished_total", "Turns published again because history lacked them.", registry=registry
         )
+        self.cache_lookups = Counter(
+            "chat_answer_cache_lookups_total",
+            "Questions looked up in the cache of answers: hit, miss, or error when it could not be asked.",
+            ["result"],
+            registry=registry,
+        )
         self.copy_lost = Counter(
             "chat_log_copy_failures_total", "Appends to the copy of a log that failed.", registry=registry
         )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from chat.answer_cache import Recall, repeated
 from chat.catalogue import Model
 from chat.domain import Entry, Outcome, Turn
 from chat.errors import ProviderFailure
@@ -47,6 +48,8 @@ class Job:
     capped_by_budget: bool = False
     settle: Callable[[Turn], Awaitable[None]] | None = None
     """Told of the turn when its end is stored."""
+    recall: Recall | None = None
+    """Where an earlier answer to the same question may be found."""
 
 
 class Runner:
@@ -79,6 +82,7 @@ class Runner:
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self._answered = False
+        self._earlier: Turn | None = None
 
     def stop(self, reason: Stop) -> None:
         """End the turn early; the first reason wins."""
@@ -122,6 +126,12 @@ class Runner:
         return ProviderFailure()
 
     async def _pump(self) -> None:
+        if self._job.recall is not None:
+            self._earlier = await self._job.recall.find()
+        if self._earlier is None:
+            await self._ask()
+
+    async def _ask(self) -> None:
         async with contextlib.aclosing(self._answers.stream(self._job.models, self._job.prompt)) as found:
             async for item in found:
                 if isinstance(item, Answering):
@@ -151,6 +161,9 @@ class Runner:
         self._last_piece = now
 
     def _outcome(self, stopped: Stop | None, failure: ProviderFailure | None) -> Outcome:
+        if self._earlier is not None and stopped is None:
+            # Nothing of it is in the log: it is shown with the row that says so, or not at all.
+            return repeated(self._earlier)
         entries = tuple(self.log.entries)
         usage = self._usage or self._estimated(entries)
         verdict = judge(
@@ -194,6 +207,8 @@ class Runner:
             return
         self._measures.ended(turn.model, outcome.status, outcome.finish_reason, time.monotonic() - self._began)
         self.log.end(turn)
+        if self._job.recall is not None:
+            await self._job.recall.note(turn, self._model)
         if self._job.settle is not None:
             await self._job.settle(turn)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from chat.admission import new_turn, running
+from chat.answer_cache import AnswerCache
 from chat.ask import Ask
 from chat.budgets import Budgets
 from chat.catalogue import Catalogue, Model
@@ -55,10 +56,12 @@ class ChatService:
         readers: Readers,
         turn_timeout: float,
         draining: asyncio.Event,
+        cache: AnswerCache | None = None,
     ) -> None:
         self._store, self._catalogue, self._placement, self._contexts = store, catalogue, placement, contexts
         self._budgets, self._meter, self._supervisor, self._readers = budgets, meter, supervisor, readers
         self._turn_timeout, self._draining = timedelta(seconds=turn_timeout), draining
+        self._cache = cache
 
     async def open(self, ask: Ask) -> Opened:
         """Admit a turn and start it, or find the one its idempotency key belongs to.
@@ -92,6 +95,7 @@ class ChatService:
         reservation, prompt = await self._budgeted(ask, model, context)
         await self._meter.admit(ask.user_id, plan, context.prompt_tokens)
         new = new_turn(ask, model, place, context, reservation, self._turn_timeout)
+        recall = self._cache.recall(ask, model, prompt) if self._cache is not None else None
         admission = await self._store.admit(new, self._supervisor.runner_id, ask.key)
         if admission.turn_id != new.id:
             assert ask.key is not None
@@ -99,7 +103,7 @@ class ChatService:
         turn = running(new, admission, self._supervisor.runner_id)
         models = self._catalogue.with_fallbacks(model)
         capped = prompt.max_tokens < context.max_tokens
-        self._supervisor.start(Job(turn, models, prompt, capped, lambda ended: self._meter.settle(ended, plan)))
+        self._supervisor.start(Job(turn, models, prompt, capped, lambda ended: self._meter.settle(ended, plan), recall))
         return Opened(turn)
 
     async def _budgeted(self, ask: Ask, model: Model, context: Context) -> tuple[Reservation, Prompt]:

@@ -45,6 +45,11 @@ class ChatSettings(DataSettings):
     models_file: Path | None = Field(None, description="YAML catalogue of models, instead of the single OPENAI_MODEL.")
     plans_file: Path | None = Field(None, description="YAML of plans: limits and budgets.")
 
+    enable_cache: bool = Field(
+        False, description="Give the answer a person got before to the same question of theirs, without the provider."
+    )
+    cache_ttl: int = Field(3600, ge=1, le=86_400, description="Seconds for which an answer is given again.")
+
     turn_timeout: float = Field(600, gt=0, le=86_400, description="Most seconds a turn may take.")
     finish_pending_after: float = Field(
         PENDING_AFTER,

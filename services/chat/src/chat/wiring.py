@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.adapters.answer_index import RedisAnswers
 from chat.adapters.appending import Appender
 from chat.adapters.evidence import PostgresEvidence
 from chat.adapters.forgetting import PostgresForgetting
@@ -14,6 +15,7 @@ from chat.adapters.postgres import PostgresTurns
 from chat.adapters.redis import RedisStreams
 from chat.adapters.runners import PostgresRunners
 from chat.adapters.upkeep import PostgresUpkeep
+from chat.answer_cache import AnswerCache
 from chat.budgets import Budgets
 from chat.catalogue import Catalogue, Model, load_catalogue
 from chat.context import ContextSource
@@ -41,7 +43,7 @@ from parley.http import open_client
 from parley.identity import Verifier
 from parley.limits import open_limiter
 from parley.postgres import open_pool
-from parley.redis import open_redis
+from parley.redis import Client, open_redis
 from parley.runtime import Runtime
 from parley.service_tokens import ServiceTokens
 from parley.tasks import background
@@ -112,6 +114,7 @@ async def wire(
             readers=Readers(engine.supervisor, engine.mirrors, ports.streams),
             turn_timeout=settings.turn_timeout,
             draining=runtime.lifecycle.drained,
+            cache=_answer_cache(settings, backing.redis, ports, engine),
         )
         yield Wired(backing.verifier, service, catalogue, budgets, engine.supervisor, reconciler, times.now())
 
@@ -124,6 +127,12 @@ async def open_history(settings: ChatSettings) -> AsyncIterator[tuple[HistoryOwn
             client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
         )
         yield HistoryOwners(client, tokens), HistoryMessages(client)
+
+
+def _answer_cache(settings: ChatSettings, redis: Client, ports: Ports, engine: Engine) -> AnswerCache | None:
+    if not settings.enable_cache:
+        return None
+    return AnswerCache(RedisAnswers(redis, ttl=settings.cache_ttl), ports.turns, engine.measures)
 
 
 def _reconciler(

@@ -18,11 +18,12 @@ class AuthFrame(Request):
 
 
 class CreateFrame(Request):
-    """Open a turn; ``body`` is that of ``POST /chat``."""
+    """Open a turn; the members are what ``POST /chat`` has as headers and ``body``."""
 
     type: Literal["turn.create"]
     ref: Ref
     idempotency_key: Annotated[Text, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None = None
+    cache_control: Annotated[Text, StringConstraints(max_length=256)] | None = None
     body: dict[str, Any]
 
 

@@ -124,6 +124,35 @@ async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: An
     assert [row["sequence"] for row in await replica.outbox(first["conversation_id"])] == [1, 2, 3, 4]
 
 
+async def test_the_answers_of_a_deleted_conversation_are_not_given_again(
+    open_replica: Any, new_database: Any, provider: Any
+) -> None:
+    mark = f"{CANARY}-{new_id()}"
+    async with open_replica(await new_database(), enable_cache=True) as replica:
+        person = replica.person()
+
+        async def answered() -> Any:
+            response = await person.chat(f"{mark} [[fake mode=echo]]")
+            await eventually(lambda: not replica.wired.supervisor.running())
+            return response.json()
+
+        async def delete(conversation: str) -> None:
+            now = times.now()
+            data = ConversationDeleted(conversation_id=conversation, user_id=person.id, deleted_at=now, purge_after=now)
+            await tell(replica, "conversation.deleted", data, conversation)
+
+        first, again = await answered(), await answered()
+        assert (first["cached"], again["cached"]) == (False, True)
+        await delete(again["conversation_id"])
+        assert (await answered())["cached"] is True
+        await delete(first["conversation_id"])
+        last = await answered()
+        assert last["cached"] is False
+        assert len(await provider.journal(contains=mark)) == 2
+        await erase(replica, person)
+        assert mark not in await everything_stored(replica)
+
+
 async def test_a_conversation_deleted_before_chat_knew_it_stays_deleted(replica: Any) -> None:
     person, conversation = replica.person(), new_id()
     data = ConversationDeleted(

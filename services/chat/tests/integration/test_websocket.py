@@ -11,6 +11,7 @@ import websockets
 from websockets.typing import Subprotocol
 
 from parley.ids import new_id
+from parley.testing import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -152,3 +153,18 @@ async def test_an_expired_token_closes_the_socket_unless_renewed(replica: Any) -
 async def test_silence_closes_the_socket(replica: Any) -> None:
     async with connected(replica, "parley.v1") as socket:
         assert await closed_with(socket) == 4408
+
+
+async def test_a_frame_says_whether_an_answer_may_be_given_again(open_replica: Any, new_database: Any) -> None:
+    async with open_replica(await new_database(), enable_cache=True) as replica:
+        person = replica.person()
+        async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
+            await hear(socket)
+            cached = []
+            for cache_control in (None, None, "no-cache", "no-store"):
+                create = {"type": "turn.create", "ref": "c1", "cache_control": cache_control}
+                await say(socket, **create, body={"message": "Hi [[fake tokens=3]]"})
+                frames = await until_finished(socket, "c1")
+                cached.append(frames[-1]["data"]["cached"])
+                await eventually(lambda: not replica.wired.supervisor.running())
+        assert cached == [False, True, False, False]

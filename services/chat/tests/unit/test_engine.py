@@ -9,42 +9,16 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from chat.admission import running
-from chat.domain import Entry, NewTurn, Turn
+from chat.domain import Entry, Turn
 from chat.lease import LENGTH, Lease
 from chat.log_copy import SharedCopy
 from chat.measures import Measures
-from chat.ports import Admission, Append, Appended, CopyUnavailable
+from chat.ports import Append, Appended, CopyUnavailable
 from chat.reading import Begun, Broken, Ended, Grown, Quiet, from_log, from_row
 from chat.turn_log import TurnLog
-from parley import times
 from parley.errors import DependencyUnavailable, InvalidCursor
 from parley.ids import new_id
 from parley.testing import eventually
-
-
-def make_turn(**changed: Any) -> Turn:
-    now, turn_id = times.now(), new_id()
-    new = NewTurn(
-        id=turn_id,
-        user_id=new_id(),
-        conversation_id=new_id(),
-        parent_id=None,
-        regenerate=None,
-        user_message_id=new_id(),
-        user_message="Hi",
-        user_message_at=now,
-        system_prompt=None,
-        model="default",
-        metadata={},
-        request_id="r",
-        context="complete",
-        omitted_turns=0,
-        prompt_tokens=1,
-        deadline_at=now,
-        created_at=now,
-    )
-    return replace(running(new, Admission(turn_id, 1, None), new_id()), **changed)
 
 
 def ended_turn(turn: Turn, *texts: str) -> Turn:
@@ -141,7 +115,7 @@ async def bench() -> Any:
     await asyncio.wait({task})
 
 
-async def test_entries_are_shown_when_their_copy_is_safe(bench: Bench) -> None:
+async def test_entries_are_shown_when_their_copy_is_safe(bench: Bench, make_turn: Any) -> None:
     log = TurnLog(make_turn())
     bench.copy.opened(log)
     bench.grow(log, "a", "b")
@@ -150,7 +124,7 @@ async def test_entries_are_shown_when_their_copy_is_safe(bench: Bench) -> None:
     assert bench.streams.copies[log.turn.id] == [(1, 1), (1, 2), (1, 3)]
 
 
-async def test_a_lost_copy_is_written_again_from_the_list(bench: Bench) -> None:
+async def test_a_lost_copy_is_written_again_from_the_list(bench: Bench, make_turn: Any) -> None:
     log = TurnLog(make_turn())
     bench.copy.opened(log)
     bench.grow(log, "a", "b")
@@ -161,7 +135,7 @@ async def test_a_lost_copy_is_written_again_from_the_list(bench: Bench) -> None:
     assert bench.streams.copies[log.turn.id] == [(1, 1), (1, 2), (1, 3), (1, 4)]
 
 
-async def test_a_higher_epoch_ends_the_runner_and_nothing_more_is_shown(bench: Bench) -> None:
+async def test_a_higher_epoch_ends_the_runner_and_nothing_more_is_shown(bench: Bench, make_turn: Any) -> None:
     log = TurnLog(make_turn())
     bench.copy.opened(log)
     bench.grow(log, "a")
@@ -172,7 +146,7 @@ async def test_a_higher_epoch_ends_the_runner_and_nothing_more_is_shown(bench: B
     assert log.shown == 1
 
 
-async def test_an_append_that_landed_though_it_seemed_lost_is_not_written_twice(bench: Bench) -> None:
+async def test_an_append_that_landed_though_it_seemed_lost_is_not_written_twice(bench: Bench, make_turn: Any) -> None:
     log = TurnLog(make_turn())
     bench.copy.opened(log)
     bench.grow(log, "a")
@@ -184,7 +158,7 @@ async def test_an_append_that_landed_though_it_seemed_lost_is_not_written_twice(
     assert bench.streams.copies[log.turn.id] == [(1, 1), (1, 2), (1, 3), (1, 4)]
 
 
-async def test_without_the_store_entries_are_shown_while_the_lease_holds(bench: Bench) -> None:
+async def test_without_the_store_entries_are_shown_while_the_lease_holds(bench: Bench, make_turn: Any) -> None:
     log = TurnLog(make_turn())
     bench.copy.opened(log)
     bench.streams.away = True
@@ -200,7 +174,7 @@ async def test_without_the_store_entries_are_shown_while_the_lease_holds(bench: 
     await eventually(lambda: bench.streams.copies.get(log.turn.id) == [(1, 1), (1, 2), (1, 3)])
 
 
-async def test_without_the_lease_a_lost_copy_is_not_begun_again(bench: Bench) -> None:
+async def test_without_the_lease_a_lost_copy_is_not_begun_again(bench: Bench, make_turn: Any) -> None:
     log = TurnLog(make_turn())
     bench.copy.opened(log)
     bench.grow(log, "a")
@@ -237,7 +211,7 @@ async def test_a_beat_brings_cancels() -> None:
     assert bench.heard == bench.runners.cancelled
 
 
-async def test_a_cursor_gives_what_is_behind_it_then_pings_then_the_end() -> None:
+async def test_a_cursor_gives_what_is_behind_it_then_pings_then_the_end(make_turn: Any) -> None:
     turn = make_turn()
     log = TurnLog(turn)
     log.append(Entry("a"))
@@ -256,18 +230,18 @@ async def test_a_cursor_gives_what_is_behind_it_then_pings_then_the_end() -> Non
         _ = [step async for step in from_row(ended, 5)]
 
 
-async def test_a_cursor_beyond_a_lost_log_still_ends() -> None:
+async def test_a_cursor_beyond_a_lost_log_still_ends(make_turn: Any) -> None:
     ended = replace(ended_turn(make_turn(), "a"), log_lost=True, status="incomplete")
     assert [step async for step in from_row(ended, 40)] == [Ended(3, ended)]
 
 
-async def test_readers_of_a_mirror_are_sent_away_at_a_drain() -> None:
+async def test_readers_of_a_mirror_are_sent_away_at_a_drain(make_turn: Any) -> None:
     log = TurnLog(make_turn())
     log.dismiss()
     assert [step async for step in from_log(log, 1, quiet=1)] == [Broken("draining")]
 
 
-async def test_readers_of_an_end_that_cannot_be_stored_are_sent_away() -> None:
+async def test_readers_of_an_end_that_cannot_be_stored_are_sent_away(make_turn: Any) -> None:
     log = TurnLog(make_turn())
     log.wait_for_store()
     found = [step async for step in from_log(log, 1, quiet=1)]

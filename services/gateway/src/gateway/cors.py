@@ -6,8 +6,8 @@ from gateway.headers import Header
 
 METHODS = b"GET, POST, PATCH, DELETE"
 ALLOWED = (
-    b"authorization, content-type, idempotency-key, if-match, last-event-id, prefer, traceparent, x-api-key, "
-    b"x-request-id"
+    b"authorization, cache-control, content-type, idempotency-key, if-match, last-event-id, prefer, traceparent, "
+    b"x-api-key, x-request-id"
 )
 EXPOSED = (
     b"etag, idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, retry-after-ms, "

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.integration
 async def test_a_request_arrives_with_our_identity_and_comes_back_with_our_headers(world: Any) -> None:
     world.chat.answer = respond(200, b'{"data":[]}', ("server", "secret"), ("x-turn-id", "t1"), ("etag", '"7"'))
     headers = {**world.bearer(), "x-request-id": "mine-1", "x-user-id": "root", "X_User_Id": "root", "x-custom": "yes"}
+    headers["cache-control"] = "no-store"
     response = await world.client.get("/api/v1/models?a=b%20c", headers=headers)
     assert (response.status_code, response.json()) == (200, {"data": []})
     seen = world.chat.journal[-1]
@@ -21,6 +22,7 @@ async def test_a_request_arrives_with_our_identity_and_comes_back_with_our_heade
     assert seen.header("x-request-id") == response.headers["x-request-id"] == "mine-1"
     assert seen.header("x-forwarded-for") == "127.0.0.1"
     assert seen.header("x-custom") == "yes"
+    assert seen.header("cache-control") == "no-store"
     assert seen.header("via") == "1.1 parley"
     assert seen.header("host") == f"127.0.0.1:{world.chat.port}"
     assert not [name for name, value in seen.headers if value == "root"]

@@ -197,6 +197,7 @@ def _ending(turn: Turn, outcome: Outcome) -> tuple[Any, ...]:
         f"conversation.turn.{outcome.status}",
         key,
         _json(ended(turn, outcome)),
+        outcome.cached,
     )
 
 

@@ -35,6 +35,7 @@ _SAME = [
     "price_version",
     "time_to_first_token_ms",
     "log_lost",
+    "cached",
     "created_at",
     "started_at",
     "finished_at",

@@ -77,7 +77,7 @@ WITH conversation_lock AS MATERIALIZED (
     UPDATE turns AS t SET
         status = $3, finish_reason = $4, entries = $5, content = $6, tool_calls = $7, usage = $8, cost = $9,
         price_version = $10, provider = $11, provider_model = $12, error = $13, finished_at = $14,
-        time_to_first_token_ms = $15, log_lost = $16, ended_event_id = $19
+        time_to_first_token_ms = $15, log_lost = $16, ended_event_id = $19, cached = $23
     FROM (SELECT count(*) AS locked FROM conversation_lock) AS l
     WHERE t.id = $1 AND t.epoch = $2 AND t.status = 'running' AND l.locked >= 0
     RETURNING t.*

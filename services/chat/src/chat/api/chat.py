@@ -10,6 +10,7 @@ from chat.api.requests import (
     Service,
     make_ask,
     make_key,
+    make_reuse,
     opened_headers,
     wants_async,
 )
@@ -32,11 +33,15 @@ JSON = "application/json"
     responses={202: {"model": TurnResource}, 409: {}, 429: {}, 502: {}, 503: {}, 504: {}},
 )
 async def create_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
-    """Run a turn and answer when it has ended; ``Prefer: respond-async`` answers at once."""
+    """Run a turn and answer when it has ended; ``Prefer: respond-async`` answers at once.
+
+    ``Cache-Control: no-cache`` wants a new answer where answers are given again (``ENABLE_CACHE``); ``no-store`` wants
+    one that is not given again, either.
+    """
     if body.stream:
         return await stream_turn(body, request, principal, service)
     key = make_key(request, principal.user_id, body)
-    opened = await service.open(make_ask(request, principal, body, key))
+    opened = await service.open(make_ask(request, principal, body, key, make_reuse(request)))
     if wants_async(request):
         return await _accepted(service, opened)
     turn = await service.ended(opened.turn)
@@ -50,9 +55,9 @@ async def create_turn(body: ChatRequest, request: Request, principal: Caller, se
     responses={200: {"content": {"text/event-stream": {}}}, 409: {}, 429: {}, 503: {}},
 )
 async def stream_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
-    """Run a turn and stream it; a client that leaves does not stop it."""
+    """Run a turn and stream it; a client that leaves does not stop it. ``Cache-Control`` as for ``POST /chat``."""
     key = make_key(request, principal.user_id, body)
-    opened = await service.open(make_ask(request, principal, body, key))
+    opened = await service.open(make_ask(request, principal, body, key, make_reuse(request)))
     steps = service.follow(opened.turn, 0, quiet=PING_AFTER)
     return LiveResponse(event_stream(opened.turn, steps), headers=opened_headers(opened))
 

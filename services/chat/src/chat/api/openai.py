@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from chat import errors
 from chat.api.chat import JSON, failure_of
-from chat.api.requests import PING_AFTER, Caller, Service, make_key, opened_headers
+from chat.api.requests import PING_AFTER, Caller, Service, make_key, make_reuse, opened_headers
 from chat.api.streams import EVENT_STREAM, LiveResponse
 from chat.ask import Ask
 from chat.catalogue import Catalogue
@@ -34,7 +34,10 @@ CLIENT_ID_VERSIONS = frozenset({4, 7})
 
 @router.post("/completions", response_class=Response, responses={400: {}, 404: {}, 429: {}, 502: {}, 503: {}})
 async def create_completion(body: CompletionRequest, request: Request, principal: Caller, service: Service) -> Response:
-    """Answer in OpenAI's form; a client that leaves ends its turn, unless it sent an Idempotency-Key."""
+    """Answer in OpenAI's form; a client that leaves ends its turn, unless it sent an Idempotency-Key.
+
+    ``Cache-Control`` as for ``POST /api/v1/chat``.
+    """
     _check(body, request.app.state.wired.catalogue)
     key = make_key(request, principal.user_id, body)
     opened = await service.open(_ask(body, request, principal, key))
@@ -87,6 +90,7 @@ def _ask(body: CompletionRequest, request: Request, principal: Principal, key: K
         lenient=True,
         messages=[_message(message) for message in body.messages],
         options=body.options(),
+        reuse=make_reuse(request),
     )
 
 

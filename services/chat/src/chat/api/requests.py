@@ -9,7 +9,7 @@ import orjson
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
-from chat.ask import Ask
+from chat.ask import Ask, Reuse
 from chat.domain import Key, Turn
 from chat.schemas import ChatRequest
 from chat.service import ChatService, Opened
@@ -52,7 +52,21 @@ def body_hash(body: Any) -> bytes:
     return hashlib.sha256(orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def make_ask(request: HTTPConnection, principal: Principal, body: ChatRequest, key: Key | None) -> Ask:
+def make_reuse(request: Request) -> Reuse:
+    """Return what the ``Cache-Control`` headers of a request allow (RFC 9111, 5.2.1)."""
+    return make_reuse_of(",".join(request.headers.getlist("cache-control")))
+
+
+def make_reuse_of(cache_control: str | None) -> Reuse:
+    """Return what directives allow: ``no-cache`` wants a new answer, ``no-store`` one that is used only once."""
+    if not cache_control:
+        return Reuse()
+    directives = {directive.partition("=")[0].strip().lower() for directive in cache_control.split(",")}
+    write = "no-store" not in directives
+    return Reuse(read=write and "no-cache" not in directives, write=write)
+
+
+def make_ask(request: HTTPConnection, principal: Principal, body: ChatRequest, key: Key | None, reuse: Reuse) -> Ask:
     """Return what a person asks for on Parley's wire."""
     return Ask(
         user_id=principal.user_id,
@@ -69,6 +83,7 @@ def make_ask(request: HTTPConnection, principal: Principal, body: ChatRequest, k
         max_tokens=body.max_tokens,
         metadata=body.metadata,
         key=key,
+        reuse=reuse,
     )
 
 

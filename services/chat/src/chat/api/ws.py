@@ -11,7 +11,7 @@ from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from chat.api.requests import make_ask, make_key_of
+from chat.api.requests import make_ask, make_key_of, make_reuse_of
 from chat.domain import Turn
 from chat.errors import TooManyStreams, TurnPending
 from chat.projections.parley import ParleyProjection
@@ -165,7 +165,9 @@ class Session:
         except ValidationError as error:
             raise problems.from_validation(error.errors(include_input=False)) from None
         key = make_key_of(found.idempotency_key, self._me.user_id, ROUTE, body)
-        opened = await self._service.open(make_ask(self._socket, self._me, body, key))
+        # Not the header of the handshake: browsers send a Cache-Control of their own with it.
+        reuse = make_reuse_of(found.cache_control)
+        opened = await self._service.open(make_ask(self._socket, self._me, body, key, reuse))
         return opened.turn
 
     async def _follow(self, ref: str, turn: Turn, after: int) -> None:
