@@ -39,13 +39,18 @@ async def open_client(
 
 
 class TracedTransport(httpx2.AsyncBaseTransport):
-    """Another transport, with a span from each request's first byte to its answer's head."""
+    """Another transport, with a span from each request's first byte to its answer's head.
+
+    What is asked outside of any trace, by loops in the background, begins none.
+    """
 
     def __init__(self, transport: httpx2.AsyncBaseTransport, tracer: Tracer) -> None:
         self._transport, self._tracer = transport, tracer
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request that names its span; raises what the other transport raises."""
+        if tracing.current_traceparent() is None:
+            return await self._transport.handle_async_request(request)
         span = self._tracer.start_span(request.method, kind=SpanKind.CLIENT, attributes=_attributes(request))
         request.headers["traceparent"] = tracing.traceparent_of(span)
         try:

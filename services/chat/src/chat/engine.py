@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from chat.catalogue import Catalogue
@@ -15,6 +16,7 @@ from chat.ports import CopyUnavailable, RunnerStore, StreamStore, TurnStore
 from chat.recovery import Recovery
 from chat.runner import Answers, Job, Runner
 from chat.settings import ChatSettings
+from chat.traces import turn_span
 from chat.turn_log import LogCopy
 from chat.turns import Supervisor
 from parley.errors import DependencyUnavailable
@@ -136,6 +138,7 @@ def _supervisor(
         measures=measures,
         busy=runtime.lifecycle.request,
         limit=settings.max_running_turns,
+        traced=partial(turn_span, runtime.tracer),
     )
 
 

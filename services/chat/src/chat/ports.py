@@ -140,6 +140,8 @@ class Piece:
     entry: Entry | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
+    response_model: str | None = None
+    """Which model the provider says has answered; comes with the usage."""
 
 
 class Provider(Protocol):

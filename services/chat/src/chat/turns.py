@@ -21,6 +21,7 @@ LAST_CHANCE = 4.0
 """Seconds that interrupted turns get to be stored when the process ends."""
 
 MakeRunner = Callable[[Job], Runner]
+Traced = Callable[[TurnLog], AbstractContextManager[None]]
 T = TypeVar("T")
 
 
@@ -35,10 +36,12 @@ class Supervisor:
         measures: Measures,
         busy: Callable[[], AbstractContextManager[None]],
         limit: int,
+        traced: Traced = lambda _: contextlib.nullcontext(),
     ) -> None:
-        """Take what makes runners; ``busy`` is entered while a turn runs, so that a drain waits for it."""
+        """Take what makes runners; ``busy`` and ``traced`` are entered while a turn runs: a drain waits for it."""
         self.runner_id = runner_id
         self._make_runner, self._measures, self._busy, self._limit = make_runner, measures, busy, limit
+        self._traced = traced
         self._runners: dict[UUID, Runner] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -87,7 +90,7 @@ class Supervisor:
     async def _run(self, job: Job, runner: Runner) -> None:
         self._measures.running.inc()
         try:
-            with self._busy():
+            with self._busy(), self._traced(runner.log):
                 await runner.run()
         except Exception:
             log.exception("turn not finished", turn_id=str(job.turn.id))

@@ -25,10 +25,11 @@ from chat.lease import LENGTH
 from chat.metering import TokenMeter
 from chat.placement import Placement
 from chat.plans import load_plans
-from chat.ports import Forgetting, KnownTurns
+from chat.ports import Forgetting, KnownTurns, Provider
 from chat.providers.breaker import Breakers
 from chat.providers.openai import OpenAIProvider, open_session
 from chat.providers.retry import Retrying
+from chat.providers.traced import TracedProvider
 from chat.readers import Readers
 from chat.reconciler import Reconciler
 from chat.runner import Answers
@@ -47,6 +48,7 @@ from parley.redis import Client, open_redis
 from parley.runtime import Runtime
 from parley.service_tokens import ServiceTokens
 from parley.tasks import background
+from parley.tracing import Tracer
 
 HISTORY_TIMEOUT = 5.0
 APPEND_TIMEOUT = 0.25
@@ -89,12 +91,12 @@ async def wire(
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
         turns = PostgresTurns(backing.pool, backing.relay.hint)
         streams = await stack.enter_async_context(open_streams(settings))
-        answers = await stack.enter_async_context(open_answers(settings))
+        answers = await stack.enter_async_context(open_answers(settings, runtime.tracer))
         ports = wrap(Ports(turns, PostgresRunners(turns), streams, answers))
         engine = await stack.enter_async_context(
             open_engine(settings, runtime, ports, catalogue, lease_length=lease_length)
         )
-        owners, past = await stack.enter_async_context(open_history(settings))
+        owners, past = await stack.enter_async_context(open_history(settings, runtime.tracer))
         forgetting = PostgresForgetting(turns)
         handlers = Handlers(forgetting, ports.streams, engine.supervisor)
         await stack.enter_async_context(backing.bus.consume(handlers.subscription()))
@@ -120,9 +122,11 @@ async def wire(
 
 
 @contextlib.asynccontextmanager
-async def open_history(settings: ChatSettings) -> AsyncIterator[tuple[HistoryOwners, HistoryMessages]]:
+async def open_history(
+    settings: ChatSettings, tracer: Tracer | None = None
+) -> AsyncIterator[tuple[HistoryOwners, HistoryMessages]]:
     """Open the connections to history."""
-    async with open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT) as client:
+    async with open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT, tracer=tracer) as client:
         tokens = ServiceTokens(
             client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
         )
@@ -162,13 +166,14 @@ async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisStreams]:
 
 
 @contextlib.asynccontextmanager
-async def open_answers(settings: ChatSettings) -> AsyncIterator[Answers]:
+async def open_answers(settings: ChatSettings, tracer: Tracer | None = None) -> AsyncIterator[Answers]:
     """Open the connections to the providers."""
     timeout = settings.openai_timeout
     async with open_session(settings.max_running_turns, idle=timeout) as session:
 
-        def provider_of(model: Model) -> OpenAIProvider:
-            return OpenAIProvider(session, model.target, first_byte=timeout)
+        def provider_of(model: Model) -> Provider:
+            provider = OpenAIProvider(session, model.target, first_byte=timeout)
+            return provider if tracer is None else TracedProvider(provider, model, tracer)
 
         yield Retrying(provider_of, Breakers(), max_retries=settings.openai_max_retries)
 

@@ -14,6 +14,7 @@ from parley import outbox, times
 from parley.events import Usage, UserErasureConfirmed
 from parley.ids import new_id
 from parley.postgres import Connection
+from parley.tracing import current_traceparent
 
 _BLANK_TURNS = """
 UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
@@ -109,7 +110,13 @@ async def _blank(connection: Connection, conversations: Sequence[UUID]) -> None:
 async def _publish_end(connection: Connection, turn: Turn) -> None:
     event_id, key = new_id(), str(turn.conversation_id or turn.id)
     body = orjson.Fragment(ended(turn, _blank_end()).model_dump_json())
-    await connection.execute("SELECT outbox_append($1, 'conversation.turn.cancelled', $2, $2, $3)", event_id, key, body)
+    await connection.execute(
+        "SELECT outbox_append($1, 'conversation.turn.cancelled', $2, $2, $3, $4)",
+        event_id,
+        key,
+        body,
+        current_traceparent(),
+    )
     await connection.execute("UPDATE turns SET ended_event_id = $2 WHERE id = $1", turn.id, event_id)
 
 

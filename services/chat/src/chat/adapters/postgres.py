@@ -17,6 +17,7 @@ from chat.ports import Admission, BudgetExceeded, KeyHolder, TurnRefused
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
+from parley.tracing import current_traceparent
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 ATTEMPTS = 3
@@ -168,6 +169,7 @@ def _admission(turn: NewTurn, runner_id: UUID, key: Key | None) -> tuple[Any, ..
         new_id(),
         _json(started(turn, turn.conversation_id)) if turn.conversation_id else None,
         turn.tip,
+        current_traceparent(),
     )
 
 
@@ -198,6 +200,7 @@ def _ending(turn: Turn, outcome: Outcome) -> tuple[Any, ...]:
         key,
         _json(ended(turn, outcome)),
         outcome.cached,
+        current_traceparent(),
     )
 
 

@@ -63,7 +63,7 @@ WITH account AS (
 ), started AS (
     SELECT outbox_append(
         $31::uuid, 'conversation.turn.started', $6::uuid::text, $6::uuid::text,
-        $32::jsonb || jsonb_build_object('number', turn.number)
+        $32::jsonb || jsonb_build_object('number', turn.number), $34::text
     ) AS sequence
     FROM turn WHERE $6::uuid IS NOT NULL
 )
@@ -97,7 +97,7 @@ WITH conversation_lock AS MATERIALIZED (
 ), freed AS (
     DELETE FROM idempotency_keys AS k USING turn WHERE k.turn_id = turn.id AND $3 = 'failed' RETURNING k.key
 ), ended AS (
-    SELECT outbox_append($19, $20, $21, $21, $22) AS sequence
+    SELECT outbox_append($19, $20, $21, $21, $22, $24) AS sequence
     FROM turn, (SELECT count(*) FROM settled) AS after_settled
 )
 SELECT turn.*, (SELECT max(sequence) FROM ended) AS sequence, (SELECT count(*) FROM freed) AS freed FROM turn"""

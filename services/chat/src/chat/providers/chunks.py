@@ -11,6 +11,7 @@ from chat.text import storable
 from parley.events import Usage
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+MAX_MODEL = 100
 _OLD_NAMES = {"function_call": "tool_calls", "eos": "stop", "end_turn": "stop", "max_tokens": "length"}
 
 
@@ -40,8 +41,13 @@ def _pieces(chunk: dict[str, Any]) -> list[Piece]:
     if choice is not None:
         found += _choice(choice)
     if chunk.get("usage"):
-        found.append(Piece(usage=usage(chunk["usage"])))
+        found.append(Piece(usage=usage(chunk["usage"]), response_model=_model(chunk)))
     return found
+
+
+def _model(chunk: dict[str, Any]) -> str | None:
+    model = chunk.get("model")
+    return storable(model[:MAX_MODEL]) if isinstance(model, str) else None
 
 
 def _choice(choice: dict[str, Any]) -> list[Piece]:

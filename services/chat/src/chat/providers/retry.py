@@ -10,10 +10,9 @@ import structlog
 
 from chat.catalogue import Model
 from chat.errors import ProviderUnavailable
-from chat.ports import Piece, Prompt
+from chat.ports import Piece, Prompt, Provider
 from chat.providers.breaker import Breakers
 from chat.providers.failures import Attempt
-from chat.providers.openai import OpenAIProvider
 
 log = structlog.get_logger()
 
@@ -32,7 +31,7 @@ class Answering:
 class Retrying:
     """Streams from a model, its retries and its fallbacks as one."""
 
-    def __init__(self, provider_of: Callable[[Model], OpenAIProvider], breakers: Breakers, *, max_retries: int) -> None:
+    def __init__(self, provider_of: Callable[[Model], Provider], breakers: Breakers, *, max_retries: int) -> None:
         self._provider_of, self._breakers, self._max_retries = provider_of, breakers, max_retries
 
     async def stream(self, models: Sequence[Model], prompt: Prompt) -> AsyncGenerator[Answering | Piece, None]:

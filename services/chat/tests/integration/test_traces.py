@@ -1,0 +1,125 @@
+"""A turn is a span, each call of a provider is its child, and its events remember it; nothing of what was said does."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import yaml
+
+from parley.bus.ports import Subscription
+from parley.ids import new_id
+from parley.testing import eventually
+from parley.testing.collector import Collector, collector
+
+pytestmark = pytest.mark.integration
+
+TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
+CALL = "chat fake"
+
+
+@pytest.fixture
+async def spans() -> AsyncIterator[Collector]:
+    async with collector() as running:
+        yield running
+
+
+@pytest.fixture
+def traced(open_replica: Any, new_database: Any, spans: Collector) -> Any:
+    @contextlib.asynccontextmanager
+    async def opened(**settings: Any) -> AsyncIterator[Any]:
+        async with open_replica(await new_database(), otel_exporter_otlp_endpoint=spans.url, **settings) as replica:
+            yield replica
+
+    return opened
+
+
+async def test_request_turn_call_and_events_are_one_trace(spans: Collector, traced: Any) -> None:
+    heard: dict[str, str] = {}
+
+    async def hear(event: Any) -> None:
+        heard[event.name] = event.traceparent
+
+    async with traced() as replica, replica.bus.consume(Subscription("ear", ("conversation.#",), hear)):
+        answer = (await replica.person().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
+        await eventually(lambda: "conversation.turn.completed" in heard)
+    request = await spans.find("POST /api/v1/chat")
+    turn, call = await spans.find("turn"), await spans.find(CALL)
+    assert (request.trace_id, request.parent_id) == (TRACE, CALLER)
+    assert turn.under(request)
+    assert call.under(turn)
+    started, ended = heard["conversation.turn.started"], heard["conversation.turn.completed"]
+    assert started.split("-")[1:3] == [TRACE, request.span_id]
+    assert ended.split("-")[1:3] == [TRACE, turn.span_id]
+    assert turn.attributes["parley.turn.status"] == "completed"
+    assert turn.attributes["parley.turn.cached"] is False
+    assert turn.attributes["gen_ai.conversation.id"] == answer["conversation_id"]
+    assert [span.parent_id for span in spans.spans if span.kind == "PRODUCER"] == [request.span_id, turn.span_id]
+
+
+async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: Collector, traced: Any) -> None:
+    async with traced() as replica:
+        body = (await replica.person().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
+    call = await spans.find(CALL)
+    assert call.kind == "CLIENT"
+    assert call.attributes["gen_ai.operation.name"] == "chat"
+    assert call.attributes["gen_ai.request.model"] == "fake"
+    assert call.attributes["gen_ai.response.model"] == "fake"
+    assert call.attributes["gen_ai.response.finish_reasons"] == ["stop"]
+    assert call.attributes["gen_ai.usage.input_tokens"] == body["usage"]["prompt_tokens"]
+    assert call.attributes["gen_ai.usage.output_tokens"] == body["usage"]["completion_tokens"]
+    assert 0 < call.attributes["gen_ai.response.time_to_first_chunk"] <= call.seconds
+    assert "first token" in call.events
+    assert b"canary" not in spans.raw
+    assert body["message"].encode() not in spans.raw
+
+
+async def test_retries_are_spans_of_their_own(spans: Collector, traced: Any) -> None:
+    async with traced() as replica:
+        knobs = "[[fake status=503 error_message=canary-raw]]"
+        response = await replica.person().chat(f"{new_id()} {knobs}", headers=SAMPLED)
+        assert response.status_code == 503
+    turn = await spans.find("turn")
+    calls = [span for span in spans.spans if span.name == CALL]
+    assert len(calls) == 3
+    assert all(call.under(turn) and call.failed for call in calls)
+    assert {call.attributes["error.type"] for call in calls} == {"provider_unavailable"}
+    assert (turn.attributes["parley.turn.status"], turn.attributes["error.type"]) == ("failed", "provider_unavailable")
+    assert b"canary" not in spans.raw
+
+
+async def test_a_fallback_is_a_span_with_its_own_model(
+    spans: Collector, traced: Any, provider: Any, tmp_path: Any
+) -> None:
+    models = tmp_path / "models.yaml"
+    entry = {"base_url": provider.base_url, "context_window": 8000, "max_output_tokens": 100}
+    bad = {**entry, "provider_model": "fake?status=400", "fallbacks": ["good"]}
+    good = {**entry, "provider_model": "fake"}
+    models.write_text(yaml.safe_dump({"default": "bad", "models": {"bad": bad, "good": good}}))
+    async with traced(models_file=models) as replica:
+        await replica.person().chat("[[fake tokens=1]]", headers=SAMPLED)
+    turn, first, second = await spans.find("turn"), await spans.find("chat fake?status=400"), await spans.find(CALL)
+    assert first.under(turn)
+    assert second.under(turn)
+    assert first.failed
+    assert not second.failed
+
+
+async def test_a_turn_that_is_cancelled_ends_both_spans(spans: Collector, traced: Any) -> None:
+    async with traced() as replica:
+        person = replica.person()
+        body = {"message": "[[fake endless rate=20]]"}
+        async with person.stream("/api/v1/chat/stream", json=body, headers=SAMPLED) as (response, events):
+            await anext(events)
+            await person.ask("POST", f"/api/v1/chat/turns/{response.headers['x-turn-id']}/cancel")
+    turn, call = await spans.find("turn"), await spans.find(CALL)
+    assert turn.attributes["parley.turn.status"] == "cancelled"
+    assert call.under(turn)
+    assert not call.failed
+
+
+async def test_without_a_sampled_caller_and_a_share_of_none_nothing_is_exported(spans: Collector, traced: Any) -> None:
+    async with traced(otel_traces_sampler_arg=0.0) as replica:
+        assert (await replica.person().chat("[[fake tokens=1]]")).status_code == 200
+    assert spans.upstream.journal == []
