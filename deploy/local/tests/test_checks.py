@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from parley.embedded.errors import EmbeddedError
+from parley.testing.stacks import free_ports
 from parley_local import checks, lock
 from parley_local.ports import Ports, require_free
 from parley_local.settings import LocalSettings
@@ -43,7 +44,7 @@ def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def problems(folder: Path, ports: Ports | None = None, **settings: str) -> dict[str, str]:
-    found = checks.examine(LocalSettings(data_dir=folder, **settings), ports or Ports(38000, 39000))  # type: ignore[arg-type]
+    found = checks.examine(LocalSettings(data_dir=folder, **settings), ports or Ports(free_ports(), free_ports()))  # type: ignore[arg-type]
     return {finding.name: finding.problem for finding in found if finding.problem}
 
 
@@ -57,7 +58,7 @@ def test_the_doctor_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path, busy_port: int) -> None:
-    found = problems(tmp_path, Ports(busy_port, 39000))
+    found = problems(tmp_path, Ports(busy_port, free_ports()))
     assert list(found) == ["ports"]
     assert str(busy_port) in found["ports"]
     assert "--port" in found["ports"]
@@ -65,7 +66,7 @@ def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path, busy_port: int) 
 
 def test_a_stack_cannot_start_on_a_taken_port(busy_port: int) -> None:
     with pytest.raises(EmbeddedError, match=str(busy_port)):
-        require_free(Ports(38000, busy_port))
+        require_free(Ports(free_ports(), busy_port))
 
 
 def test_the_process_that_holds_the_folder_is_named(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
@@ -110,12 +111,14 @@ def test_an_old_cpu_is_said_with_the_way_around(tmp_path: Path) -> None:
 
 def test_a_provider_of_ones_own_needs_no_cpu_for_the_model(tmp_path: Path) -> None:
     settings = LocalSettings(data_dir=tmp_path, openai_base_url="http://localhost:1/v1")
-    assert "local model" not in [finding.name for finding in checks.examine(settings, Ports(38000, 39000))]
+    assert "local model" not in [
+        finding.name for finding in checks.examine(settings, Ports(free_ports(), free_ports()))
+    ]
 
 
 def test_a_problem_is_one_line_and_exit_status_1(tmp_path: Path, busy_port: int) -> None:
     command = [sys.executable, "-c", "from parley_local.cli import app; app()", "doctor"]
-    arguments = ["--port", str(busy_port), "--admin-port", "39000", "--data-dir", str(tmp_path)]
+    arguments = ["--port", str(busy_port), "--admin-port", str(free_ports()), "--data-dir", str(tmp_path)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1, done.stderr
     assert [line for line in done.stdout.splitlines() if line.startswith("FAIL")] == [

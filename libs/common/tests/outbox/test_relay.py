@@ -141,7 +141,9 @@ async def test_a_leader_whose_session_is_ended_stops_and_leads_again(
     await eventually(lambda: relay.leads)
     ended = await pool.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_locks"
-        " WHERE locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = $1",
+        " WHERE locktype = 'advisory'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND ((classid::bigint << 32) | objid::bigint) = $1",
         LOCK_KEY,
     )
     assert ended == 1

@@ -19,7 +19,12 @@ RANDOM = secrets.token_bytes(32)
 
 
 @pytest.mark.parametrize(
-    "text", [RANDOM.hex(), base64.b64encode(RANDOM).decode(), base64.urlsafe_b64encode(RANDOM).decode()]
+    "text",
+    [
+        pytest.param(RANDOM.hex(), id="hex"),
+        pytest.param(base64.b64encode(RANDOM).decode(), id="base64"),
+        pytest.param(base64.urlsafe_b64encode(RANDOM).decode(), id="base64url"),
+    ],
 )
 def test_a_key_is_read_in_hex_and_base64(text: str) -> None:
     assert read_key(text) == RANDOM
@@ -30,7 +35,7 @@ def test_a_key_is_read_in_hex_and_base64(text: str) -> None:
     [
         "",
         "x",
-        RANDOM[:31].hex(),
+        pytest.param(RANDOM[:31].hex(), id="31 bytes"),
         "00" * 32,
         "changeme" * 8,
         "an-example-key-of-more-than-32-bytes-aaaa",

@@ -95,7 +95,7 @@ async def test_nobody_sees_the_turns_of_others(replica: Any) -> None:
     assert listed.json()["data"] == []
 
 
-@pytest.mark.parametrize("turn_id", ["x", ID, ID.upper(), "%00"])
+@pytest.mark.parametrize("turn_id", ["x", ID, ID.upper(), "%00"], ids=["x", "id", "ID", "%00"])
 async def test_an_unknown_turn_is_not_found(replica: Any, turn_id: str) -> None:
     response = await replica.person().ask("GET", f"/api/v1/chat/turns/{turn_id}")
     assert (response.status_code, response.json()["code"]) == (404, "turn_not_found")
