@@ -13,9 +13,9 @@ from parley import logs
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    handlers, level = logging.root.handlers[:], logging.root.level
+    configured, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
     yield
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     structlog.contextvars.clear_contextvars()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)

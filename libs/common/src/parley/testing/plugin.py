@@ -78,6 +78,16 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _plain_tracebacks() -> None:
+    """Log exceptions without rich, which takes seconds for each."""
+    import structlog
+
+    *before, _ = structlog.get_config()["processors"]
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*before, renderer])
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _collect_garbage() -> Iterator[None]:
     """Let what a test leaked be noticed before the session ends."""
     yield
