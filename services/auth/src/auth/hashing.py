@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from passlib.context import CryptContext
@@ -15,12 +16,19 @@ from auth.passwords import normalise
 from parley.errors import Overloaded
 
 T = TypeVar("T")
-MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
-"""OWASP's least for argon2id: 19 MiB, two passes, one lane."""
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password; whoever made an imported hash cut the rest off."""
 BUSY_RETRY = 2
 NICE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HashCost:
+    """What a new hash costs: by default OWASP's least for argon2id, 19 MiB, two passes, one lane."""
+
+    memory_kib: int = 19_456
+    passes: int = 2
+    lanes: int = 1
 
 
 def default_workers() -> int:
@@ -31,15 +39,16 @@ def default_workers() -> int:
 class PasswordHasher:
     """Hashes and verifies off the loop; more than ``queue`` callers waiting are told that we are overloaded."""
 
-    def __init__(self, *, workers: int, queue: int) -> None:
-        """Take how many hashes run at once and how many callers may wait."""
+    def __init__(self, *, workers: int, queue: int, cost: HashCost | None = None) -> None:
+        """Take how many hashes run at once, how many callers may wait, and what a hash costs."""
+        cost = cost or HashCost()
         self._context = CryptContext(
             schemes=["argon2", "bcrypt"],
             deprecated=["bcrypt"],
             argon2__type="ID",
-            argon2__memory_cost=MEMORY_KIB,
-            argon2__rounds=PASSES,
-            argon2__parallelism=LANES,
+            argon2__memory_cost=cost.memory_kib,
+            argon2__rounds=cost.passes,
+            argon2__parallelism=cost.lanes,
         )
         self._executor = ThreadPoolExecutor(workers, "argon2", _step_back)
         self._slots = asyncio.Semaphore(workers)

@@ -18,7 +18,7 @@ from auth.adapters.postgres.users import PostgresUsers
 from auth.adapters.redis import RedisFailureCounts, RedisRevocationMirror
 from auth.adapters.smtp import SmtpMailer
 from auth.cursors import Cursors
-from auth.hashing import PasswordHasher, default_workers
+from auth.hashing import HashCost, PasswordHasher, default_workers
 from auth.keyring import KeyRing, RotationRules
 from auth.minting import Minter
 from auth.passwords import PasswordPolicy, common_passwords
@@ -88,12 +88,14 @@ class Wired:
 
 
 @contextlib.asynccontextmanager
-async def wire(settings: AuthSettings, runtime: Runtime, *, bus: Bus | None = None) -> AsyncIterator[Wired]:
-    """Open auth: database, Redis, keys and background work."""
+async def wire(
+    settings: AuthSettings, runtime: Runtime, *, bus: Bus | None = None, hash_cost: HashCost | None = None
+) -> AsyncIterator[Wired]:
+    """Open auth: database, Redis, keys and background work; another ``hash_cost`` is for hasty tests."""
     plans = read_plans(settings.plans_file)
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
-        wired = await stack.enter_async_context(_assembled(settings, backing.pool, backing.redis, plans))
+        wired = await stack.enter_async_context(_assembled(settings, backing.pool, backing.redis, plans, hash_cost))
         requests = stack.enter_context(_open_requests(settings, wired.stores.resets))
         wired = replace(wired, reset_requests=requests)
         await stack.enter_async_context(backing.bus.consume(wired.erasures.subscription()))
@@ -125,9 +127,11 @@ async def open_offline(settings: AuthSettings) -> AsyncIterator[Wired]:
 
 
 @contextlib.asynccontextmanager
-async def _assembled(settings: AuthSettings, pool: Pool, redis: Client, plans: Plans) -> AsyncIterator[Wired]:
+async def _assembled(
+    settings: AuthSettings, pool: Pool, redis: Client, plans: Plans, hash_cost: HashCost | None = None
+) -> AsyncIterator[Wired]:
     keys = await _start_keys(settings, pool)
-    hasher = PasswordHasher(workers=default_workers(), queue=settings.password_queue)
+    hasher = PasswordHasher(workers=default_workers(), queue=settings.password_queue, cost=hash_cost)
     try:
         await hasher.dummy()
         yield _assemble(settings, pool, redis, keys, hasher, plans)

@@ -18,6 +18,7 @@ import jwt
 import pytest
 from fastapi import FastAPI
 
+from auth.hashing import HashCost
 from auth.main import create_app
 from auth.settings import AuthSettings
 from auth.wiring import Wired, wire
@@ -31,6 +32,8 @@ from parley.testing.backends import Backends
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 GATEWAY_SECRET = "gateway-secret-" + "x" * 32
 PASSWORD = "correct horse battery staple"
+CHEAP = HashCost(memory_kib=1024, passes=1)
+"""A hash that costs a fortieth: where the subject is not the hash, its price buys nothing."""
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -147,9 +150,11 @@ async def make_settings(backends: Backends) -> AsyncIterator[MakeSettings]:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: AuthSettings, bus: MemoryBus | None = None) -> AsyncIterator[Auth]:
+async def running(
+    settings: AuthSettings, bus: MemoryBus | None = None, hash_cost: HashCost | None = CHEAP
+) -> AsyncIterator[Auth]:
     bus = MemoryBus() if bus is None else bus
-    app = create_app(settings, wire=lambda s, r: wire(s, r, bus=bus))
+    app = create_app(settings, wire=lambda s, r: wire(s, r, bus=bus, hash_cost=hash_cost))
     transport = httpx2.ASGITransport(app=app)
     async with (
         asyncio.timeout(120),
@@ -178,6 +183,7 @@ import sys
 from parley import server
 from parley.bus.memory import MemoryBus
 from parley.settings import load_or_exit
+from auth.hashing import HashCost
 from auth.main import create_app
 from auth.settings import AuthSettings
 from auth.wiring import wire

@@ -4,6 +4,7 @@ import asyncio
 import math
 import statistics
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,13 @@ log = structlog.get_logger()
 TOKEN = "/api/v1/auth/token"
 PASSWORD = "correct horse battery staple"
 SAMPLES = 60
+
+
+@pytest.fixture(scope="module")
+async def auth(make_settings: Any, start: Any) -> AsyncIterator[Any]:
+    """An auth whose hashes cost what they cost in production: guessing is slow because they do."""
+    async with start(await make_settings(), hash_cost=None) as found:
+        yield found
 
 
 async def attempt(auth: Any, username: str, password: str, address: str) -> Any:
