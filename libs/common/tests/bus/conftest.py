@@ -1,11 +1,8 @@
 """A broker that tests may kill, freeze and fill, and ways to look into it."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aio_pika import connect
@@ -14,36 +11,23 @@ from parley.bus.rabbit import RabbitBus, open_rabbit
 from parley.embedded.rabbitmq import PrivateRabbitMQ
 from parley.ids import new_id
 from parley.metrics import Metrics
-from parley.testing.backends import Backends, UnavailableError
+from parley.testing.backends import Backends
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
 Take = Callable[[str], Awaitable[list[str]]]
 
 
 @pytest.fixture(scope="session")
-async def broker(backends: Backends) -> AsyncIterator[PrivateRabbitMQ]:
-    try:
-        root = await backends.rabbitmq_root()
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
-    folder = Path(tempfile.mkdtemp(prefix="parley-bus-"))
-    try:
-        async with PrivateRabbitMQ(root, folder / "node") as node:
-            await age_topology(node)
-            yield node
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+async def broker(backends: Backends) -> PrivateRabbitMQ:
+    node = await backends.private_rabbitmq()
+    await age_topology(node)
+    return node
 
 
 async def age_topology(node: PrivateRabbitMQ) -> None:
     """Declare everything and let it get older than what RabbitMQ 3.10 forgets when it is killed."""
     async with open_rabbit(node.url, service="test", queue_type="classic", metrics=Metrics("test", "0", "-")):
         await asyncio.sleep(2)
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics("test", "0", "unknown")
 
 
 @pytest.fixture

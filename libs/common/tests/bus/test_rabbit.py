@@ -16,21 +16,22 @@ from parley.embedded.sockets import free_port
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.metrics import Metrics
-from parley.testing.backends import Backends, UnavailableError
+from parley.testing.backends import Backends
 from parley.testing.bus_contract import BusContract, make_event
 from parley.testing.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(scope="module")
+async def amqp_url(backends: Backends) -> str:
+    return await backends.fresh_amqp_url()
+
+
 class TestRabbitBusContract(BusContract):
     @pytest.fixture
-    async def bus(self, backends: Backends) -> AsyncIterator[Bus]:
-        try:
-            url = await backends.amqp_url()
-        except UnavailableError as reason:
-            pytest.skip(str(reason))
-        async with open_rabbit(url, service="test", queue_type="classic", metrics=Metrics("test", "0", "-")) as opened:
+    async def bus(self, amqp_url: str, metrics: Metrics) -> AsyncIterator[Bus]:
+        async with open_rabbit(amqp_url, service="test", queue_type="classic", metrics=metrics) as opened:
             yield opened
 
 

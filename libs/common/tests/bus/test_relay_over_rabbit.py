@@ -3,12 +3,10 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
-from parley import migrations, postgres
 from parley.bus.ports import Subscription
 from parley.bus.rabbit import RabbitBus
 from parley.cloudevents import CloudEvent
@@ -18,33 +16,12 @@ from parley.outbox.relay import Relay
 from parley.postgres import Pool
 from parley.tasks import background
 from parley.testing import faults
-from parley.testing.backends import Backends, UnavailableError
 from parley.testing.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 KEYS, EACH = 20, 50
 DRAINED = 15.0
-
-
-async def migrate(dsn: str) -> None:
-    await migrations.migrate(dsn, "parley.outbox")
-
-
-@pytest.fixture
-async def dsn(backends: Backends) -> AsyncIterator[str]:
-    try:
-        made = await backends.fresh_database(migrate, "outbox")
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
-    yield made
-    await backends.drop(made)
-
-
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[Pool]:
-    async with postgres.open_pool(dsn, size=4) as opened:
-        yield opened
 
 
 class Received:

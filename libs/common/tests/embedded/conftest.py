@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from parley.embedded.postgres import EmbeddedPostgres
-from parley.testing.backends import Backends, UnavailableError
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +22,3 @@ def short_folder() -> Iterator[Path]:
 async def postgres(short_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
     async with EmbeddedPostgres(short_folder / "shared", durable=False) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-async def rabbitmq_root() -> Path:
-    try:
-        return await Backends().rabbitmq_root()
-    except UnavailableError as reason:
-        pytest.skip(str(reason))

@@ -1,8 +1,6 @@
 """A private RabbitMQ node: it serves, survives, alarms and leaves nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from aio_pika import DeliveryMode, Message, connect
@@ -11,14 +9,14 @@ from aio_pika.abc import AbstractChannel
 from parley.embedded.pids import processes_in
 from parley.embedded.rabbitmq import PrivateRabbitMQ
 from parley.embedded.sockets import port_answers
+from parley.testing.backends import Backends
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-async def node(rabbitmq_root: Path, short_folder: Path) -> AsyncIterator[PrivateRabbitMQ]:
-    async with PrivateRabbitMQ(rabbitmq_root, short_folder / "rabbitmq") as server:
-        yield server
+async def node(backends: Backends) -> PrivateRabbitMQ:
+    return await backends.private_rabbitmq()
 
 
 async def publish(node: PrivateRabbitMQ, queue: str, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A database with an outbox, and a bus that notes what it is given."""
+"""A bus that notes what it is given, and a relay to it."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -6,20 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from parley import migrations, postgres
 from parley.bus.ports import BusDown, PublishError
 from parley.cloudevents import CloudEvent
 from parley.metrics import Metrics
 from parley.outbox.relay import Relay
 from parley.postgres import Pool
 from parley.tasks import background
-from parley.testing.backends import Backends, UnavailableError
 
 Append = Callable[..., Awaitable[None]]
-
-
-async def migrate(dsn: str) -> None:
-    await migrations.migrate(dsn, "parley.outbox")
 
 
 class RecordingBus:
@@ -69,27 +63,6 @@ class RecordingBus:
 @pytest.fixture
 def bus() -> RecordingBus:
     return RecordingBus()
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics("test", "0", "unknown")
-
-
-@pytest.fixture
-async def dsn(backends: Backends) -> AsyncIterator[str]:
-    try:
-        made = await backends.fresh_database(migrate, "outbox")
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
-    yield made
-    await backends.drop(made)
-
-
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[Pool]:
-    async with postgres.open_pool(dsn, size=20) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 async def test_the_worker_stores_what_the_broker_hands_out_and_ends_with_status_0(
     backends: Backends, new_database: Callable[[], Awaitable[str]], turn: Callable[..., Any], tmp_path: Path
 ) -> None:
-    amqp, dsn = await backends.amqp_url(), await new_database()
+    amqp, dsn = await backends.fresh_amqp_url(), await new_database()
     urls = {"HISTORY_DATABASE_URL": dsn, "REDIS_URL": await backends.redis_url(), "AMQP_URL": amqp}
     worker = Replica("history-worker", "parley-history-worker", tmp_path, {**urls, "RUN_CONSUMER": "false"})
     await worker.start()

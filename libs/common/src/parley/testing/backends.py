@@ -14,7 +14,7 @@ from typing import Self
 from parley.embedded.databases import Databases
 from parley.embedded.errors import EmbeddedError
 from parley.embedded.postgres import EmbeddedPostgres
-from parley.embedded.rabbitmq import PrivateRabbitMQ
+from parley.embedded.rabbitmq import USER, PrivateRabbitMQ
 from parley.embedded.rabbitmq_install import ensure_rabbitmq
 from parley.embedded.server import EmbeddedServer
 from parley.embedded.tools import tools_folder
@@ -72,15 +72,34 @@ class Backends:
         return self._environment.get("REDIS_URL") or (await self._server("redis", self._make_valkey)).url
 
     async def amqp_url(self) -> str:
-        """Return the address of a RabbitMQ server."""
+        """Return the address of a RabbitMQ server that nobody breaks."""
         return self._environment.get("AMQP_URL") or (await self._server("rabbitmq", self._make_rabbitmq)).url
 
     async def rabbitmq_root(self) -> Path:
-        """Return the unpacked RabbitMQ, for tests that run, break and wipe nodes of their own."""
+        """Return the unpacked RabbitMQ, for whoever needs more nodes of their own."""
         try:
             return await ensure_rabbitmq(self.tools)
         except EmbeddedError as error:
             raise UnavailableError(str(error)) from error
+
+    async def fresh_amqp_url(self) -> str:
+        """Return the address of a new virtual host on the private node, or of the server that was given.
+
+        It is there until somebody wipes the node.
+        """
+        given = self._environment.get("AMQP_URL")
+        if given:
+            return given
+        node, name = await self.private_rabbitmq(), f"test_{secrets.token_hex(6)}"
+        await node.ctl("add_vhost", name)
+        await node.ctl("set_permissions", "-p", name, USER, ".*", ".*", ".*")
+        return node.url + name
+
+    async def private_rabbitmq(self) -> PrivateRabbitMQ:
+        """Return a node of ours that a test may kill, freeze, fill and wipe, but leaves running."""
+        node = await self._server("private-rabbitmq", self._make_private_rabbitmq)
+        assert isinstance(node, PrivateRabbitMQ)
+        return node
 
     async def fresh_database(self, migrate: Migrate, key: str) -> str:
         """Return the DSN of a new database: a copy of the template that `migrate` filled, once per `key`.
@@ -125,7 +144,13 @@ class Backends:
         return server
 
     async def _make_rabbitmq(self) -> EmbeddedServer:
-        server = PrivateRabbitMQ(await ensure_rabbitmq(self.tools), self.folder / "rabbitmq")
+        return await self._start_rabbitmq("rabbitmq")
+
+    async def _make_private_rabbitmq(self) -> EmbeddedServer:
+        return await self._start_rabbitmq("private-rabbitmq")
+
+    async def _start_rabbitmq(self, name: str) -> EmbeddedServer:
+        server = PrivateRabbitMQ(await ensure_rabbitmq(self.tools), self.folder / name)
         await server.start()
         return server
 

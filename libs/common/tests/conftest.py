@@ -1,0 +1,32 @@
+"""Metrics, and a database with an outbox."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from parley import migrations, postgres
+from parley.metrics import Metrics
+from parley.postgres import Pool
+from parley.testing.backends import Backends
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics("test", "0", "unknown")
+
+
+async def migrate(dsn: str) -> None:
+    await migrations.migrate(dsn, "parley.outbox")
+
+
+@pytest.fixture
+async def dsn(backends: Backends) -> AsyncIterator[str]:
+    made = await backends.fresh_database(migrate, "outbox")
+    yield made
+    await backends.drop(made)
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[Pool]:
+    async with postgres.open_pool(dsn, size=20) as opened:
+        yield opened
