@@ -10,7 +10,7 @@ from parley.testing import eventually, faults
 from parley.testing.client import Client, open_http
 from parley.testing.listener import Listener
 from parley.testing.private_servers import PrivateServers
-from parley.testing.sessions import relay_leader
+from parley.testing.sessions import leading_chat, relay_leader
 from parley.testing.stacks import Replica, SeparateStack
 from parley.testing.turns import Reader, Turn, stored_exactly_once, take_turns
 
@@ -27,12 +27,7 @@ PATIENT = 10.0
 
 @pytest.fixture
 async def leader(private_stack: SeparateStack) -> Replica:
-    async def found() -> Replica | None:
-        pid = await relay_leader(private_stack.database_url("chat"))
-        return next((replica for replica in private_stack.chat if replica.child.pid == pid), None)
-
-    replica: Replica = await eventually(found, within=TAKEN_OVER, message="no chat leads")
-    return replica
+    return await leading_chat(private_stack, within=TAKEN_OVER)
 
 
 @pytest.fixture

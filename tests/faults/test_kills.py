@@ -2,9 +2,7 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -16,57 +14,30 @@ from fake_provider.server import FakeProvider
 from parley.embedded.process import run_tool
 from parley.ids import new_id
 from parley.testing import eventually, faults
-from parley.testing.client import Client, SseEvent, open_http
+from parley.testing.client import Client, open_http
 from parley.testing.private_servers import PrivateServers
 from parley.testing.stacks import SeparateStack, command_path, environment
+from parley.testing.turns import Reader, Turn
 
 pytestmark = pytest.mark.e2e
 
 TURNS = 10
 ENDED_WITHIN, STORED_WITHIN = 60.0, 60.0
-AGAIN = 0.3
-"""Seconds until a client whose stream broke comes back."""
+UNAVAILABLE = (httpx2.codes.BAD_GATEWAY, httpx2.codes.SERVICE_UNAVAILABLE, httpx2.codes.GATEWAY_TIMEOUT)
+"""What a client may be told while something is dead; it comes back."""
 
 Kill = Callable[[], Awaitable[None]]
 
 
-@dataclass
-class Watcher:
-    """A client that takes one turn and comes back, on any gateway, until it has seen the end."""
-
-    user: Client
-    gateways: list[httpx2.AsyncClient]
-    message: str
-    turn: str = ""
-    conversation: str = ""
-    cursor: str = ""
-    text: str = ""
-    status: str = ""
-
-    async def watch(self) -> None:
-        """See one turn to its end; without a turn id nothing was promised, and nothing is expected."""
-        deadline = time.monotonic() + ENDED_WITHIN
-        doors = cycle(self.gateways)
-        await self._read(next(doors), "POST", "/api/v1/chat/stream", json={"message": self.message})
-        while self.turn and not self.status:
-            assert time.monotonic() < deadline, f"turn {self.turn} has not ended"
-            await asyncio.sleep(AGAIN)
-            path = f"/api/v1/chat/turns/{self.turn}/stream"
-            await self._read(next(doors), "GET", path, headers={"Last-Event-ID": self.cursor} if self.cursor else {})
-
-    async def _read(self, door: httpx2.AsyncClient, method: str, path: str, **options: Any) -> None:
-        try:
-            async for event in replace(self.user, http=door).events(method, path, **options):
-                if event.name is None:
-                    self._take(event)
-        except (httpx2.TransportError, AssertionError):
-            return
-
-    def _take(self, event: SseEvent) -> None:
-        self.turn, self.conversation = event.data["turn_id"], event.data["conversation_id"]
-        self.cursor = event.id or self.cursor
-        self.text += event.data["delta"]
-        self.status = event.data["status"] if event.data["finished"] else ""
+async def watch(reader: Reader, message: str) -> Turn | None:
+    """See one turn to its end; without a turn id nothing was promised, and nothing is expected."""
+    try:
+        async with asyncio.timeout(ENDED_WITHIN):
+            return await reader.read(message)
+    except AssertionError:
+        if reader.turn_id:
+            raise
+        return None
 
 
 def victims(stack: SeparateStack, servers: PrivateServers) -> list[Kill]:
@@ -84,21 +55,22 @@ def victims(stack: SeparateStack, servers: PrivateServers) -> list[Kill]:
     ]
 
 
-async def one_round(watchers: list[Watcher], kill: Kill, moment: float) -> None:
+async def one_round(readers: dict[str, Reader], kill: Kill, moment: float) -> dict[str, Turn | None]:
+    """Kill while the readers, by their messages, read a turn each; return the turns by their messages."""
     async with asyncio.TaskGroup() as group:
-        for watcher in watchers:
-            group.create_task(watcher.watch())
+        watching = {message: group.create_task(watch(reader, message)) for message, reader in readers.items()}
         await asyncio.sleep(moment)
         await kill()
+    return {message: task.result() for message, task in watching.items()}
 
 
-async def in_history(watcher: Watcher) -> dict[str, Any] | None:
+async def in_history(turn: Turn) -> dict[str, Any] | None:
     """Return the stored answer of a turn, asserting that it is there at most once."""
-    response = await watcher.user.request("GET", f"/api/v1/conversations/{watcher.conversation}/messages")
+    response = await turn.user.request("GET", f"/api/v1/conversations/{turn.conversation}/messages")
     if response.status_code != httpx2.codes.OK:
         return None
     answers = [m for m in response.json()["data"] if m["role"] == "assistant" and m["status"] != "running"]
-    assert [m["id"] for m in answers] in ([], [watcher.turn])
+    assert [m["id"] for m in answers] in ([], [turn.id])
     return answers[0] if answers else None
 
 
@@ -119,22 +91,25 @@ async def test_every_accepted_turn_ends_once_whatever_is_killed(
     seed = random.randrange(1_000_000)
     moments, mark = random.Random(seed), str(new_id())
     targets = cycle(moments.sample(found := victims(private_stack, private_servers), len(found)))
-    watchers: list[Watcher] = []
+    turns: dict[str, Turn | None] = {}
     async with open_http(private_stack.url) as one, open_http(private_stack.url) as other:
         for number in range(kills):
-            messages = [f"{mark}-{number}-{i} [[fake tokens=40 rate=20]]" for i in range(TURNS)]
-            batch = [Watcher(users[i % len(users)], [one, other], text) for i, text in enumerate(messages)]
-            await one_round(batch, next(targets), moments.uniform(0.1, 1.5))
-            watchers += batch
-        accepted = [watcher for watcher in watchers if watcher.turn]
-        print(f"seed {seed}: {kills} kills, {len(accepted)} of {len(watchers)} turns accepted")
-        assert len(accepted) >= len(watchers) * 3 / 4
+            readers = {
+                f"{mark}-{number}-{i} [[fake tokens=40 rate=20]]": Reader(
+                    users[i % len(users)], [one, other], patience=ENDED_WITHIN, come_again_on=UNAVAILABLE
+                )
+                for i in range(TURNS)
+            }
+            turns |= await one_round(readers, next(targets), moments.uniform(0.1, 1.5))
+        accepted = {message: turn for message, turn in turns.items() if turn}
+        print(f"seed {seed}: {kills} kills, {len(accepted)} of {len(turns)} turns accepted")
+        assert len(accepted) >= len(turns) * 3 / 4
 
-        for watcher in accepted:
-            kept = await eventually(partial(in_history, watcher), within=STORED_WITHIN)
-            assert (kept["status"], kept["content"]) == (watcher.status, watcher.text)
-            calls = await private_provider.journal(contains=watcher.message.split()[0] + " ")
-            assert len(calls) == 1, watcher.turn
+        for message, turn in accepted.items():
+            kept = await eventually(partial(in_history, turn), within=STORED_WITHIN)
+            assert (kept["status"], kept["content"]) == (turn.status, turn.text)
+            calls = await private_provider.journal(contains=message.split()[0] + " ")
+            assert len(calls) == 1, turn.id
 
     async def nothing_is_wrong() -> bool:
         return ", 0 wrong, 0 waiting" in await verify(private_stack)

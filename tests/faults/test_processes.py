@@ -14,7 +14,7 @@ from parley.testing import eventually, faults
 from parley.testing.client import Client, open_http
 from parley.testing.listener import Listener
 from parley.testing.private_servers import PrivateServers
-from parley.testing.sessions import relay_leader
+from parley.testing.sessions import leading_chat
 from parley.testing.stacks import Replica, SeparateStack
 from parley.testing.tcp_proxy import TcpProxy, Toxics
 from parley.testing.turns import Reader, Turn, go_on, stored_exactly_once, take_turns
@@ -34,18 +34,6 @@ async def complete(private_stack: SeparateStack) -> AsyncIterator[None]:
     """Leave every replica running behind, whatever happened."""
     yield
     await asyncio.gather(*(r.start() for r in private_stack.everything if not r.child.running))
-
-
-async def leader(stack: SeparateStack) -> Replica:
-    """Return the chat replica whose relay publishes."""
-    url = stack.database_url("chat")
-
-    async def found() -> Replica | None:
-        pid = await relay_leader(url)
-        return next((replica for replica in stack.chat if replica.child.pid == pid), None)
-
-    replica: Replica = await eventually(found, within=TAKEN_OVER, message="no chat leads")
-    return replica
 
 
 async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_changes_nothing(
@@ -75,13 +63,13 @@ async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_ch
 async def test_another_replica_publishes_when_the_relays_leader_is_killed(
     private_stack: SeparateStack, users: list[Client], eavesdropper: Listener
 ) -> None:
-    loop, killed = asyncio.get_running_loop(), await leader(private_stack)
+    loop, killed = asyncio.get_running_loop(), await leading_chat(private_stack, within=TAKEN_OVER)
     survivor = next(replica for replica in private_stack.chat if replica is not killed)
     turns = await take_turns(users, 10, SHORT)
     await faults.kill(killed.child, port=killed.port)
     killed_at = loop.time()
     turns += await go_on(turns, SHORT)
-    assert await leader(private_stack) is survivor
+    assert await leading_chat(private_stack, within=TAKEN_OVER) is survivor
     await eavesdropper.expect([turn.id for turn in turns], within=killed_at + TAKEN_OVER - loop.time())
     print(f"everything heard {loop.time() - killed_at:.1f} s after the kill")
     await stored_exactly_once(turns, within=TAKEN_OVER)

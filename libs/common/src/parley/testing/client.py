@@ -20,6 +20,15 @@ class SseEvent:
     name: str | None = None
 
 
+class Refused(AssertionError):
+    """A stream was not opened; ``status`` says why."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        """Take the answer's status and body."""
+        super().__init__(status, body)
+        self.status = status
+
+
 @dataclass
 class Client:
     """One user, logged in."""
@@ -59,10 +68,11 @@ class Client:
             yield event
 
     async def events(self, method: str, path: str, **options: Any) -> AsyncIterator[SseEvent]:
-        """Yield the events of a stream."""
+        """Yield the events of a stream; raises Refused."""
         headers = {**self.headers, **options.pop("headers", {})}
         async with self.http.stream(method, path, headers=headers, **options) as response:
-            assert response.status_code == httpx2.codes.OK, await response.aread()
+            if response.status_code != httpx2.codes.OK:
+                raise Refused(response.status_code, await response.aread())
             async for event in parse_events(response.aiter_lines()):
                 yield event
 

@@ -4,11 +4,26 @@ from pathlib import Path
 
 import asyncpg
 
+from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.waiting import eventually
+
 _HOLDER = """
 SELECT a.client_port, inet_server_port() FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted
   AND a.application_name = 'parley-relay' AND a.datname = current_database()"""
 SECONDS = 10.0
+
+
+async def leading_chat(stack: SeparateStack, *, within: float) -> Replica:
+    """Return the chat whose relay publishes; AssertionError when none does in time."""
+    url = stack.database_url("chat")
+
+    async def found() -> Replica | None:
+        pid = await relay_leader(url)
+        return next((replica for replica in stack.chat if replica.child.pid == pid), None)
+
+    replica: Replica = await eventually(found, within=within, message="no chat leads")
+    return replica
 
 
 async def relay_leader(database_url: str) -> int | None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx2
 
-from parley.testing.client import Client, SseEvent, open_http, register
+from parley.testing.client import Client, Refused, SseEvent, open_http, register
 from parley.testing.stacks import SeparateStack
 from parley.testing.waiting import eventually
 
 PAGE = 100
 PATIENCE, COME_AGAIN = 30.0, 0.5
-"""Seconds after which a reader gives up on 503, and between two tries."""
+"""Seconds after which a reader gives up on being told to come again, and between two tries."""
 AT_ONCE = 10
 """Questions to history in flight."""
 
@@ -99,7 +99,10 @@ class Reader:
     status: str = ""
     broken: int = 0
     refused: int = 0
-    """How often it was told by 503 to come again."""
+    """How often it was told to come again."""
+    patience: float = PATIENCE
+    come_again_on: tuple[int, ...] = (httpx2.codes.SERVICE_UNAVAILABLE,)
+    """The statuses that tell it to."""
 
     async def read(self, message: str) -> Turn:
         """Take a turn and read it to its end, however often the stream breaks."""
@@ -109,17 +112,18 @@ class Reader:
             self.broken += 1
             assert self.turn_id, "the stream broke before it began"
             gateway = self.gateways[self.broken % len(self.gateways)]
-            await self._resume(gateway, began + PATIENCE)
+            await self._resume(gateway, began + self.patience)
         seconds = time.monotonic() - began
         return Turn(self.user, self.turn_id, self.conversation, self.status, self.text, seconds)
 
     async def _resume(self, gateway: httpx2.AsyncClient, deadline: float) -> None:
-        """Go on behind the last event; a 503 asks to come again, and a client of ours does, for a while."""
-        path, headers = f"/api/v1/chat/turns/{self.turn_id}/stream", {"Last-Event-ID": self.cursor}
+        """Go on behind the last event; who is told to come again does so, for a while."""
+        path = f"/api/v1/chat/turns/{self.turn_id}/stream"
+        headers = {"Last-Event-ID": self.cursor} if self.cursor else {}
         try:
             await self._read("GET", path, gateway, headers=headers)
-        except AssertionError as refusal:
-            if b'"status":503' not in refusal.args[0] or time.monotonic() > deadline:
+        except Refused as refusal:
+            if refusal.status not in self.come_again_on or time.monotonic() > deadline:
                 raise
             self.refused += 1
             await asyncio.sleep(COME_AGAIN)
