@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ import orjson
 import pytest
 
 from gateway.main import Gateway, create_app
+from gateway.routes import Route
 from gateway.settings import GatewaySettings
 from parley.embedded.sockets import free_port
 from parley.lifespan import lifespan
@@ -65,11 +66,11 @@ Worlds = Callable[..., AbstractAsyncContextManager[World]]
 
 @pytest.fixture
 async def worlds(backends: Backends) -> Worlds:
-    """Make a world; keyword arguments are settings."""
+    """Make a world; keyword arguments are settings, but for ``routes``, which is the table, the real one by default."""
     redis_url = await backends.redis_url()
 
     @contextlib.asynccontextmanager
-    async def make(**overrides: Any) -> AsyncIterator[World]:
+    async def make(*, routes: Iterable[Route] | None = None, **overrides: Any) -> AsyncIterator[World]:
         issuer = TestIssuer()
 
         async def auth_answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
@@ -84,7 +85,7 @@ async def worlds(backends: Backends) -> Worlds:
             # A busy machine may keep Redis waiting: what limits do then has tests of its own.
             usual = {"admin_port": 0, "log_level": "warning", "redis_url": redis_url, "rate_limit_patience": 1.0}
             settings = load(GatewaySettings, **{**usual, **urls, **overrides})
-            app = create_app(settings)
+            app = create_app(settings, routes=routes)
             port = await stack.enter_async_context(_served(app, settings))
             client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
             await stack.enter_async_context(client)
