@@ -10,6 +10,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
+# Tests wait more than they compute. What measures time, and the whole product, is run by itself afterwards.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 # Passed on to the command a target runs: make test ARGS='-k limits -x'
 ARGS ?=
 
@@ -37,7 +39,7 @@ help: ## Show this list
 
 .PHONY: test
 test: setup ## Run all tests; they start the servers they need and stop them again
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(WORKERS) $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no server
@@ -45,7 +47,7 @@ test-unit: setup ## Run the tests that need no server
 
 .PHONY: test-integration
 test-integration: setup ## Run the tests against a real Postgres, Redis and RabbitMQ
-	@$(PYTEST) -m "integration and not chaos" $(ARGS)
+	@$(PYTEST) $(WORKERS) -m "integration and not chaos" $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the black-box tests of the whole product

@@ -82,6 +82,7 @@ async def test_one_password_tried_on_many_accounts_from_one_address_is_slowed_do
     assert answers[-1].status_code == 429
 
 
+@pytest.mark.alone
 async def test_an_unknown_user_takes_as_long_as_a_wrong_password(auth: Any) -> None:
     person = await auth.person()
     for _ in range(2):

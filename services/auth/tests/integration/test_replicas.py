@@ -116,6 +116,7 @@ def _kid(token: str) -> str:
     return str(jwt.get_unverified_header(token)["kid"])
 
 
+@pytest.mark.alone
 async def test_fifty_log_ins_at_once_neither_stall_the_loop_nor_eat_the_memory(
     make_settings: Any, replica: Any
 ) -> None:

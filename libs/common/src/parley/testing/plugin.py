@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from parley.testing.two_halves import TwoHalves
+
 if TYPE_CHECKING:
     from parley.testing.backends import Backends
 
@@ -21,6 +23,16 @@ def tier(item: pytest.Item) -> str:
         if item.get_closest_marker(name):
             return name
     return "unit"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know a setting of ours."""
+    parser.addini("one_worker", "paths whose tests go to one worker: they share a slow server", type="linelist")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a session with workers have a second half without them."""
+    config.pluginmanager.register(TwoHalves())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
