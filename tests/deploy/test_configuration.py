@@ -13,6 +13,7 @@ import yaml
 
 from parley.server import LAST_WORDS
 from parley.settings import DataSettings, ServiceSettings, load, names
+from parley.trace_export import FLUSH_TIMEOUT
 
 Object: TypeAlias = dict[str, Any]
 Kinds: TypeAlias = dict[str, type[ServiceSettings]]
@@ -126,7 +127,7 @@ def test_the_process_gets_more_time_to_stop_than_its_drain_may_take(
 ) -> None:
     settings = told[name].load(settings_of[name], mounted(name, told[name]))
 
-    assert told[name].grace > settings.drain_delay + settings.drain_timeout + LAST_WORDS
+    assert told[name].grace > settings.drain_delay + settings.drain_timeout + LAST_WORDS + FLUSH_TIMEOUT
 
 
 def test_the_gateway_drains_longer_than_what_it_streams_from(told: dict[str, Told]) -> None:

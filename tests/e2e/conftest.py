@@ -11,6 +11,7 @@ import pytest
 from fake_provider.server import FakeProvider
 from parley.testing.backends import Backends
 from parley.testing.client import Client, open_http, register
+from parley.testing.collector import Collector, collector, traced_to
 from parley.testing.stacks import EmbeddedStack, Infrastructure, SeparateStack
 
 Stack: TypeAlias = EmbeddedStack | SeparateStack
@@ -43,11 +44,22 @@ async def embedded(provider: FakeProvider, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
+async def spans() -> AsyncIterator[Collector]:
+    """Where the separate processes send their traces; the embedded profile is tested without any."""
+    async with collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 async def separate(
-    provider: FakeProvider, infrastructure: Infrastructure, tmp_path_factory: pytest.TempPathFactory
+    provider: FakeProvider,
+    infrastructure: Infrastructure,
+    spans: Collector,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[SeparateStack]:
     folder: Path = tmp_path_factory.mktemp("separate")
-    stack = SeparateStack(folder, infrastructure, provider.base_url, replicas=REPLICAS, settings=GENEROUS)
+    settings = GENEROUS | traced_to(spans)
+    stack = SeparateStack(folder, infrastructure, provider.base_url, replicas=REPLICAS, settings=settings)
     async with stack as running:
         await talks_to_the_broker(running, infrastructure)
         yield running

@@ -81,6 +81,11 @@ async def collector() -> AsyncIterator[Collector]:
         yield Collector(upstream)
 
 
+def traced_to(spans: Collector) -> dict[str, str]:
+    """Return the settings with which a service traces everything to a collector."""
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_TRACES_SAMPLER_ARG": "1"}
+
+
 def _spans(body: bytes) -> Iterator[Exported]:
     for found in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = _attributes(found.resource.attributes)

@@ -1,0 +1,109 @@
+"""One turn is one trace, from the gateway over chat and the provider to history, in both profiles."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from fake_provider.server import FakeProvider
+from parley.ids import new_id
+from parley.testing import eventually
+from parley.testing.client import Client, open_http, register
+from parley.testing.collector import Collector, Exported, collector, traced_to
+from parley.testing.stacks import EmbeddedStack, SeparateStack
+
+pytestmark = pytest.mark.e2e
+
+Traced: TypeAlias = tuple[EmbeddedStack | SeparateStack, Collector]
+ROUTE = "/api/v1/chat/stream"
+PATIENCE = 20.0
+
+
+@pytest.fixture(scope="module")
+async def one_process(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traced]:
+    folder: Path = tmp_path_factory.mktemp("traced")
+    async with collector() as found, EmbeddedStack(folder, provider.base_url, traced_to(found)) as stack:
+        yield stack, found
+
+
+@pytest.fixture
+def many_processes(separate: SeparateStack, spans: Collector) -> Traced:
+    return separate, spans
+
+
+@pytest.fixture(params=["one_process", "many_processes"])
+def traced(request: pytest.FixtureRequest) -> Traced:
+    found: Traced = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+async def person(traced: Traced) -> AsyncIterator[Client]:
+    async with open_http(traced[0].url) as http:
+        yield await register(http)
+
+
+def one(found: list[Exported], service: str, name: str, kind: str, parent: Exported | None = None) -> Exported:
+    """Return the only span of that description."""
+    same = [span for span in found if (span.service, span.name, span.kind) == (service, name, kind)]
+    (span,) = [span for span in same if parent is None or span.under(parent)]
+    return span
+
+
+def model_of(found: list[Exported]) -> str:
+    """Return what the provider's model is called in this profile."""
+    return str(next(span.attributes["gen_ai.request.model"] for span in found if span.name.startswith("chat ")))
+
+
+async def test_one_turn_is_one_trace_over_all_services(traced: Traced, person: Client) -> None:
+    _, spans = traced
+    trace_id = new_id().hex
+    headers = {"traceparent": f"00-{trace_id}-{trace_id[16:]}-01"}
+    body = {"message": "canary-prompt [[fake tokens=3]]"}
+    events = [event.data async for event in person.events("POST", ROUTE, json=body, headers=headers)]
+    assert events[-1]["status"] == "completed"
+
+    def stored() -> bool:
+        handled = [span for span in spans.trace(trace_id) if span.name == "process history.turns"]
+        return len(handled) == 2 and any(span.name == "turn" for span in spans.trace(trace_id))
+
+    await eventually(stored, within=PATIENCE)
+    await eventually(lambda: any(s.parent_id == trace_id[16:] for s in spans.trace(trace_id)), within=PATIENCE)
+    found = spans.trace(trace_id)
+    edge = one(found, "gateway", f"POST {ROUTE}", "SERVER")
+    asked = one(found, "gateway", f"POST {ROUTE}", "CLIENT", edge)
+    served = one(found, "chat", f"POST {ROUTE}", "SERVER", asked)
+    turn = one(found, "chat", "turn", "INTERNAL", served)
+    call = one(found, "chat", f"chat {model_of(found)}", "CLIENT", turn)
+    for parent in (served, turn):
+        one(found, "chat", "publish parley.events", "PRODUCER", parent)
+        one(found, "history", "process history.turns", "CONSUMER", parent)
+    assert call.attributes["gen_ai.usage.output_tokens"] == 3
+    assert edge.parent_id == trace_id[16:]
+    assert turn.attributes["parley.turn.status"] == "completed"
+
+
+async def test_no_exported_byte_holds_what_people_write_or_who_they_are(traced: Traced, person: Client) -> None:
+    _, spans = traced
+    answer = await person.chat("canary-question [[fake text='canary-answer']]")
+    conversation = answer["conversation_id"]
+    await person.request("GET", f"/api/v1/conversations/{conversation}/messages?limit=7")
+    await person.request("PATCH", "/api/v1/auth/me", json={"display_name": "canary-name"})
+    await person.request("GET", "/api/v1/search?q=canary-search")
+    found = await eventually(lambda: [s for s in spans.spans if s.name == "GET /api/v1/search"], within=PATIENCE)
+    assert found
+    secrets = [person.password, person.username, person.tokens["access_token"], person.tokens["refresh_token"]]
+    for secret in ("canary", f"/conversations/{conversation}", "limit=7", "@example", *secrets):
+        assert secret.encode() not in spans.raw, f"{secret!r} was exported"
+
+
+async def test_each_service_has_its_own_name_also_in_one_process(traced: Traced, person: Client) -> None:
+    _, spans = traced
+    await person.request("GET", "/api/v1/auth/me")
+    await person.request("GET", "/api/v1/models")
+    await person.request("GET", "/api/v1/conversations")
+    wanted = {"gateway", "auth", "chat", "history"}
+    await eventually(lambda: {span.service for span in spans.spans if span.kind == "SERVER"} >= wanted, within=PATIENCE)
+    assert {span.service for span in spans.spans if span.name.endswith("/auth/me")} <= {"gateway", "auth"}
+    assert {span.resource["service.namespace"] for span in spans.spans} == {"parley"}
