@@ -1,8 +1,8 @@
-"""A time limit that does not blame others for a stall of our own event loop."""
+"""Time limits that do not blame others for a stall of our own event loop, or cost nothing while all is well."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 ROUNDS = 10
 """Turns of the event loop between the end of the time and the cancellation: an answer that is here gets through."""
@@ -37,3 +37,31 @@ class _Patience:
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
+
+
+class IdleTimer:
+    """Calls back each time ``seconds`` have passed since the last ``touch``, which is cheap: it moves no timer."""
+
+    def __init__(self, seconds: float, expired: Callable[[], None]) -> None:
+        """Begin to count."""
+        self._seconds, self._expired = seconds, expired
+        self._loop = asyncio.get_running_loop()
+        self.touch()
+        self._pending = self._loop.call_later(seconds, self._look)
+
+    def touch(self) -> None:
+        """Begin to count anew."""
+        self._touched = self._loop.time()
+
+    def stop(self) -> None:
+        """Call back no more."""
+        self._pending.cancel()
+
+    def _look(self) -> None:
+        left = self._touched + self._seconds - self._loop.time()
+        if left > 0:
+            self._pending = self._loop.call_later(left, self._look)
+            return
+        self.touch()
+        self._pending = self._loop.call_later(self._seconds, self._look)
+        self._expired()

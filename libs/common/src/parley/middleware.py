@@ -32,6 +32,8 @@ class RequestInfo:
     """What is known of the request in hand; lives in ``scope["parley"]``."""
 
     request_id: str
+    send: Send
+    """The server's own: parts of a long answer may go straight to it, if whoever sends them adds them to ``sent``."""
     started: float = field(default_factory=time.perf_counter)
     user_id: str | None = None
     route: str | None = None
@@ -55,7 +57,7 @@ class RequestContext:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        info = RequestInfo(request_id(scope))
+        info = RequestInfo(request_id(scope), send)
         scope["parley"] = info
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(service=self.service, request_id=info.request_id)

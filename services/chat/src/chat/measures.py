@@ -1,11 +1,54 @@
 """What chat measures of its turns."""
 
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from parley.metrics import DURATION_BUCKETS
 
 GAP_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 OUTCOMES = {"completed": "completed", "cancelled": "client_cancelled", "failed": "upstream_error"}
+
+
+class Gaps(Collector):
+    """The time between two pieces of an answer: a histogram that costs each piece next to nothing."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, ModelGaps] = {}
+
+    def of(self, model: str) -> "ModelGaps":
+        """Return the histogram of a model."""
+        return self._models.setdefault(model, ModelGaps())
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield what was counted."""
+        family = HistogramMetricFamily(
+            "chat_stream_inter_token_seconds", "Time between two pieces of an answer.", labels=["model"]
+        )
+        for model, gaps in list(self._models.items()):
+            bounds = [*map(floatToGoString, GAP_BUCKETS), "+Inf"]
+            family.add_metric([model], list(zip(bounds, accumulate(gaps.counts), strict=True)), gaps.total)
+        yield family
+
+
+class ModelGaps:
+    """The gaps in one model's answers."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(GAP_BUCKETS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one gap."""
+        self.counts[bisect_left(GAP_BUCKETS, seconds)] += 1
+        self.total += seconds
 
 
 class Measures:
@@ -19,13 +62,8 @@ class Measures:
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
-        self.inter_token = Histogram(
-            "chat_stream_inter_token_seconds",
-            "Time between two pieces of an answer.",
-            ["model"],
-            buckets=GAP_BUCKETS,
-            registry=registry,
-        )
+        self.inter_token = Gaps()
+        registry.register(self.inter_token)
         self.duration = Histogram(
             "chat_stream_duration_seconds",
             "Time from the turn's admission to its end.",

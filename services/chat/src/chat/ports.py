@@ -147,8 +147,8 @@ class Piece:
 class Provider(Protocol):
     """A model server."""
 
-    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
-        """Yield the answer piece by piece; raises ProviderFailure. Closing it ends the call."""
+    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
+        """Yield the answer, pieces that came together at once; raises ProviderFailure. Closing it ends the call."""
         ...
 
 

@@ -17,18 +17,18 @@ class Readers:
     def __init__(self, supervisor: Supervisor, mirrors: Mirrors, streams: StreamStore) -> None:
         self._supervisor, self._mirrors, self._streams = supervisor, mirrors, streams
 
-    async def follow(self, turn: Turn, after: int, *, quiet: float) -> AsyncGenerator[Step, None]:
+    def follow(self, turn: Turn, after: int, *, quiet: float) -> AsyncGenerator[Step, None]:
         """Yield what happens in a turn behind a cursor; raises InvalidCursor."""
         log = self._supervisor.log(turn.id)
-        async with contextlib.AsyncExitStack() as stack:
-            if log is not None:
-                steps = from_log(log, after, quiet=quiet)
-            elif turn.running:
-                mirror, whole = await stack.enter_async_context(self._mirrors.open(turn))
-                steps = from_log(mirror, after, quiet=quiet, strict=whole)
-            else:
-                steps = from_row(turn, after)
-            await stack.enter_async_context(contextlib.aclosing(steps))
+        if log is not None:
+            return from_log(log, after, quiet=quiet)
+        return self._from_mirror(turn, after, quiet) if turn.running else from_row(turn, after)
+
+    async def _from_mirror(self, turn: Turn, after: int, quiet: float) -> AsyncGenerator[Step, None]:
+        async with (
+            self._mirrors.open(turn) as (mirror, whole),
+            contextlib.aclosing(from_log(mirror, after, quiet=quiet, strict=whole)) as steps,
+        ):
             async for step in steps:
                 yield step
 
@@ -42,7 +42,7 @@ class Readers:
     async def watched(self, turn_id: UUID) -> bool:
         """Say whether anybody reads a turn, on whichever replica; also when that cannot be learnt."""
         log = self._supervisor.log(turn_id)
-        if log is not None and log.readers > 0:
+        if log is not None and log.readers:
             return True
         try:
             return await self._streams.is_read(turn_id)

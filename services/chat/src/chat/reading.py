@@ -64,7 +64,7 @@ async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = Tru
     """
     if strict:
         check_cursor(after, log.last_seq)
-    with log.reading():
+    with log.reading(quiet) as reader:
         if after < FIRST_SEQ:
             yield Begun(log.turn)
             after = FIRST_SEQ
@@ -79,7 +79,7 @@ async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = Tru
             elif log.state != "open":
                 yield _broken(log)
                 return
-            elif not await log.changed(quiet):
+            elif not await reader.changed():
                 yield Quiet()
 
 

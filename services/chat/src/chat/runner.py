@@ -33,7 +33,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 class Answers(Protocol):
     """Whoever answers prompts (see ``chat.providers.retry``)."""
 
-    def stream(self, models: Sequence[Model], prompt: Prompt) -> AsyncGenerator[Answering | Piece, None]:
+    def stream(self, models: Sequence[Model], prompt: Prompt) -> AsyncGenerator[Answering | Sequence[Piece], None]:
         """Yield who answers, then the pieces; raises ProviderFailure."""
         ...
 
@@ -74,7 +74,7 @@ class Runner:
         alias = job.turn.model
         # Looked up once: finding a label's child costs more than counting with it.
         self._observe_first = measures.first_token.labels(alias).observe
-        self._observe_gap = measures.inter_token.labels(alias).observe
+        self._observe_gap = measures.inter_token.of(alias).observe
         self._began = self._last_piece = time.monotonic()
         self._first_token: float | None = None
         self._model = job.models[0]
@@ -137,7 +137,16 @@ class Runner:
                 if isinstance(item, Answering):
                     self._model, self._answered = item.model, True
                 else:
-                    self._take(item)
+                    self._take_all(item)
+
+    def _take_all(self, pieces: Sequence[Piece]) -> None:
+        known = len(self.log.entries)
+        try:
+            for piece in pieces:
+                self._take(piece)
+        finally:
+            if len(self.log.entries) > known:
+                self._copy.grown(self.log)
 
     def _take(self, piece: Piece) -> None:
         self._usage = piece.usage or self._usage
@@ -149,7 +158,6 @@ class Runner:
         if self._characters > self._answer_limit:
             raise ProviderFailure
         self.log.append(piece.entry)
-        self._copy.grown(self.log)
 
     def _time_piece(self) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 from chat.domain import FIRST_SEQ, Entry, Turn
+from parley.deadlines import IdleTimer
 
 LogState = Literal["open", "pending", "ended", "abandoned", "dismissed"]
 
@@ -25,8 +26,7 @@ class TurnLog:
         self.state: LogState = "open"
         """``pending``: the row of a whole answer cannot be written for a while; ``abandoned``: it is another's now;
         ``dismissed``: this process, which only mirrors the log, is about to go."""
-        self.readers = 0
-        self._waiters: list[asyncio.Future[bool]] = []
+        self.readers: set[Reader] = set()
 
     def append(self, entry: Entry) -> None:
         """Add an entry; it is shown later."""
@@ -70,37 +70,47 @@ class TurnLog:
         """Return the shown entries behind a cursor (``seq`` of the last event seen, at least 1)."""
         return self.entries[seq - FIRST_SEQ : self.shown]
 
-    async def changed(self, timeout: float) -> bool:
-        """Wait for the next change; False when ``timeout`` seconds pass first."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[bool] = loop.create_future()
-        self._waiters.append(waiter)
-        timer = loop.call_later(timeout, _resolve, waiter, False)
-        try:
-            return await waiter
-        finally:
-            timer.cancel()
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-
     @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
-        """Count a reader while the context is entered."""
-        self.readers += 1
+    def reading(self, quiet: float) -> Iterator["Reader"]:
+        """Be a reader while the context is entered; ``quiet`` is the most seconds of a wait."""
+        reader = Reader(quiet)
+        self.readers.add(reader)
         try:
-            yield
+            yield reader
         finally:
-            self.readers -= 1
+            self.readers.discard(reader)
+            reader.close()
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            _resolve(waiter, True)
+        for reader in self.readers:
+            reader.wake()
 
 
-def _resolve(waiter: asyncio.Future[bool], changed: bool) -> None:
-    if not waiter.done():
-        waiter.set_result(changed)
+class Reader:
+    """Waits for changes of a log, each time for at most ``quiet`` seconds."""
+
+    def __init__(self, quiet: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[bool] | None = None
+        self._timer = IdleTimer(quiet, lambda: self.wake(changed=False))
+
+    async def changed(self) -> bool:
+        """Wait for the next change; False when there was none for a while."""
+        self._timer.touch()
+        self._waiter = self._loop.create_future()
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self, *, changed: bool = True) -> None:
+        """End the wait, if there is one."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(changed)
+
+    def close(self) -> None:
+        """Wait no more."""
+        self._timer.stop()
 
 
 class LogCopy(Protocol):

@@ -169,10 +169,10 @@ async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisStreams]:
 async def open_answers(settings: ChatSettings, tracer: Tracer | None = None) -> AsyncIterator[Answers]:
     """Open the connections to the providers."""
     timeout = settings.openai_timeout
-    async with open_session(settings.max_running_turns, idle=timeout) as session:
+    async with open_session(settings.max_running_turns) as session:
 
         def provider_of(model: Model) -> Provider:
-            provider = OpenAIProvider(session, model.target, first_byte=timeout)
+            provider = OpenAIProvider(session, model.target, patience=timeout)
             return provider if tracer is None else TracedProvider(provider, model, tracer)
 
         yield Retrying(provider_of, Breakers(), max_retries=settings.openai_max_retries)

@@ -106,7 +106,7 @@ async def test_without_any_other_reader_the_turn_ends(pair: Any) -> None:
 
 def _readers(replica: Any, turn_id: str) -> int:
     logs = (replica.wired.supervisor.log(found) for found in replica.wired.supervisor.running())
-    return sum(log.readers for log in logs if log is not None and str(log.turn.id) == turn_id)
+    return sum(len(log.readers) for log in logs if log is not None and str(log.turn.id) == turn_id)
 
 
 async def _gone(redis: Any, turn_id: str) -> bool:

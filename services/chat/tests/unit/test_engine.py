@@ -115,6 +115,11 @@ async def bench() -> Any:
     await asyncio.wait({task})
 
 
+async def changed_within(log: TurnLog, seconds: float) -> bool:
+    with log.reading(seconds) as reader:
+        return await reader.changed()
+
+
 async def test_entries_are_shown_when_their_copy_is_safe(bench: Bench, make_turn: Any) -> None:
     log = TurnLog(make_turn())
     bench.copy.opened(log)
@@ -166,7 +171,7 @@ async def test_without_the_store_entries_are_shown_while_the_lease_holds(bench: 
     await eventually(lambda: log.shown == 1)
     bench.now = LENGTH + 1
     bench.grow(log, "b")
-    await asyncio.wait({asyncio.create_task(log.changed(0.7))})
+    await changed_within(log, 0.7)
     assert log.shown == 1
     await bench.lease.beat()
     await eventually(lambda: log.shown == 2)
@@ -182,7 +187,7 @@ async def test_without_the_lease_a_lost_copy_is_not_begun_again(bench: Bench, ma
     bench.streams.copies.clear()
     bench.now = LENGTH + 1
     bench.grow(log, "b")
-    await asyncio.wait({asyncio.create_task(log.changed(0.3))})
+    await changed_within(log, 0.3)
     assert (log.shown, bench.streams.copies) == (1, {})
 
 

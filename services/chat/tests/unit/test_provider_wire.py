@@ -25,11 +25,11 @@ def test_events_are_the_same_however_the_bytes_are_cut(texts: list[str], size: i
     parser, found = EventParser(), []
     for start in range(0, len(stream), size):
         found += list(parser.feed(stream[start : start + size]))
-    assert found == [text for text in texts if text]
+    assert found == [text.encode() for text in texts if text]
 
 
 def test_comments_and_other_fields_are_skipped() -> None:
-    assert list(EventParser().feed(b": ping\n\nevent: x\nid: 1\ndata: a\ndata: b\n\n")) == ["a\nb"]
+    assert list(EventParser().feed(b": ping\n\nevent: x\nid: 1\ndata: a\ndata: b\n\n")) == [b"a\nb"]
 
 
 def test_an_endless_line_is_malformed() -> None:
@@ -37,8 +37,10 @@ def test_an_endless_line_is_malformed() -> None:
         list(EventParser().feed(b"x" * (MAX_LINE + 1)))
 
 
-@pytest.mark.parametrize("data", ["{", "[]", "1", '{"choices":[1]}', '{"choices":[{"delta":{"content":5}}]}'])
-def test_what_is_no_chunk_is_malformed(data: str) -> None:
+@pytest.mark.parametrize(
+    "data", ["{", "[]", "1", b'{"a":"\xff"}', '{"choices":[1]}', '{"choices":[{"delta":{"content":5}}]}']
+)
+def test_what_is_no_chunk_is_malformed(data: bytes | str) -> None:
     with pytest.raises(MalformedStream):
         pieces(data)
 

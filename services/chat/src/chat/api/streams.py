@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley.middleware import RequestInfo
+
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
@@ -29,9 +31,9 @@ class LiveResponse(Response):
         del self.headers["content-length"]
         self._chunks, self._on_leave = chunks, on_leave
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the chunks until they end or the client leaves."""
-        sending = asyncio.create_task(self._send(send))
+        sending = asyncio.create_task(self._send(scope["parley"], send))
         leaving = asyncio.create_task(_left(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -45,14 +47,14 @@ class LiveResponse(Response):
         if not sending.cancelled():
             sending.result()
 
-    async def _send(self, send: Send) -> None:
-        started = False
+    async def _send(self, info: RequestInfo, send: Send) -> None:
+        # Each layer between would cost every token of every stream, and none of them looks at parts of an answer.
         async with contextlib.aclosing(self._chunks) as chunks:
             async for chunk in chunks:
-                if not started:
-                    started = True
+                if not info.answered:
                     await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                info.sent += len(chunk)
+                await info.send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -1,6 +1,7 @@
 """A turn as a Parley event stream: ``id:`` and ``data:`` lines, pings, and the named events of the connection."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
@@ -13,11 +14,12 @@ PING = b": ping\n\n"
 DRAINING_RETRY_MS = 500
 
 
-async def event_stream(turn: Turn, steps: AsyncIterator[Step]) -> AsyncGenerator[bytes, None]:
+async def event_stream(turn: Turn, steps: AsyncGenerator[Step, None]) -> AsyncGenerator[bytes, None]:
     """Yield the stream of a turn, several events at once when several are there."""
     projection = ParleyProjection(turn)
-    async for step in steps:
-        yield frame(projection, step)
+    async with contextlib.aclosing(steps):
+        async for step in steps:
+            yield frame(projection, step)
 
 
 def frame(projection: ParleyProjection, step: Step) -> bytes:

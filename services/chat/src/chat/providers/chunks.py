@@ -19,7 +19,7 @@ class StreamedError(Exception):
     """The provider reported an error in the middle of its stream."""
 
 
-def pieces(data: str) -> list[Piece]:
+def pieces(data: bytes | str) -> list[Piece]:
     """Return the pieces of one event's data; raises MalformedStream, StreamedError."""
     try:
         chunk = orjson.loads(data)

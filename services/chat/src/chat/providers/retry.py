@@ -34,39 +34,43 @@ class Retrying:
     def __init__(self, provider_of: Callable[[Model], Provider], breakers: Breakers, *, max_retries: int) -> None:
         self._provider_of, self._breakers, self._max_retries = provider_of, breakers, max_retries
 
-    async def stream(self, models: Sequence[Model], prompt: Prompt) -> AsyncGenerator[Answering | Piece, None]:
+    async def stream(
+        self, models: Sequence[Model], prompt: Prompt
+    ) -> AsyncGenerator[Answering | Sequence[Piece], None]:
         """Yield who answers, then the pieces; raises the last ProviderFailure when nobody does."""
         last = Attempt(ProviderUnavailable(), retryable=False)
         for model in models:
             for attempt in range(self._max_retries + 1):
                 try:
-                    async with contextlib.aclosing(self._ask(model, prompt)) as found:
-                        async for item in found:
-                            yield item
+                    answer, first = await self._begin(model, prompt)
                 except Attempt as failed:
                     last = failed
                     if attempt == self._max_retries or not await self._pause(failed, attempt):
                         break
                 else:
+                    async with contextlib.aclosing(answer):
+                        yield Answering(model)
+                        yield first
+                        async for pieces in answer:
+                            yield pieces
                     return
         raise last.failure
 
-    async def _ask(self, model: Model, prompt: Prompt) -> AsyncGenerator[Answering | Piece, None]:
+    async def _begin(
+        self, model: Model, prompt: Prompt
+    ) -> tuple[AsyncGenerator[Sequence[Piece], None], Sequence[Piece]]:
+        """Return an answer and its first pieces; raises Attempt."""
         breaker = self._breakers.of(model.target.base_url)
         breaker.check()
-        began = False
+        answer = self._provider_of(model).stream(model.provider_model, prompt)
         try:
-            async with contextlib.aclosing(self._provider_of(model).stream(model.provider_model, prompt)) as found:
-                async for piece in found:
-                    if not began:
-                        began = True
-                        breaker.succeeded()
-                        yield Answering(model)
-                    yield piece
+            first = await anext(answer)
         except Attempt as failed:
             if failed.retryable:
                 breaker.failed()
             raise
+        breaker.succeeded()
+        return answer, first
 
     @staticmethod
     async def _pause(failed: Attempt, attempt: int) -> bool:

@@ -1,9 +1,10 @@
-"""Reading a server-sent event stream: bounded lines, strict UTF-8."""
+"""Reading a server-sent event stream: bounded lines and events."""
 
 from collections.abc import Iterator
 
 MAX_LINE = 1_048_576
 MAX_EVENT = 4 * MAX_LINE
+BLANK = (b"", b"\r")
 
 
 class MalformedStream(ValueError):
@@ -18,31 +19,20 @@ class EventParser:
         self._data: list[bytes] = []
         self._size = 0
 
-    def feed(self, chunk: bytes) -> Iterator[str]:
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the data of the events that are complete now; raises MalformedStream."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > MAX_LINE:
             raise MalformedStream("a line is too long")
         for line in lines:
-            event = self._line(line.removesuffix(b"\r"))
-            if event is not None:
-                yield event
+            if line.startswith(b"data:"):
+                self._add(line)
+            elif self._data and line in BLANK:
+                data, self._data, self._size = self._data, [], 0
+                yield data[0] if len(data) == 1 else b"\n".join(data)
 
-    def _line(self, line: bytes) -> str | None:
-        if not line:
-            return self._event()
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-            self._size += len(line)
-            if self._size > MAX_EVENT:
-                raise MalformedStream("an event is too long")
-        return None
-
-    def _event(self) -> str | None:
-        if not self._data:
-            return None
-        data, self._data, self._size = b"\n".join(self._data), [], 0
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            raise MalformedStream("not UTF-8") from error
+    def _add(self, line: bytes) -> None:
+        self._data.append(line[5:].removesuffix(b"\r").removeprefix(b" "))
+        self._size += len(line)
+        if self._size > MAX_EVENT:
+            raise MalformedStream("an event is too long")

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from urllib.parse import urlsplit
 
 from chat.catalogue import Model
@@ -21,7 +21,7 @@ class TracedProvider:
         """Take the provider of one model of the catalogue."""
         self._provider, self._model, self._tracer = provider, model, tracer
 
-    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
         """Yield what the other yields; the span ends with the call."""
         about: dict[str, str | int] = {
             "gen_ai.operation.name": "chat",
@@ -36,18 +36,19 @@ class TracedProvider:
         return _watched(span, pieces) if span.is_recording() else pieces
 
 
-async def _watched(span: Span, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+async def _watched(span: Span, pieces: AsyncGenerator[Sequence[Piece], None]) -> AsyncGenerator[Sequence[Piece], None]:
     began, silent = time.perf_counter(), True
     try:
         async with contextlib.aclosing(pieces) as found:
-            async for piece in found:
-                if silent and piece.entry is not None:
-                    silent = False
-                    span.add_event("first token")
-                    span.set_attribute("gen_ai.response.time_to_first_chunk", time.perf_counter() - began)
-                if piece.entry is None:
-                    _note(span, piece)
-                yield piece
+            async for together in found:
+                for piece in together:
+                    if silent and piece.entry is not None:
+                        silent = False
+                        span.add_event("first token")
+                        span.set_attribute("gen_ai.response.time_to_first_chunk", time.perf_counter() - began)
+                    if piece.entry is None:
+                        _note(span, piece)
+                yield together
     except Attempt as failed:
         tracing.failed(span, failed.failure.code)
         raise
