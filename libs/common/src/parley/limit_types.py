@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 SECOND = 1_000_000
 EXACT = 2**53
@@ -47,8 +48,7 @@ class Session:
         object.__setattr__(self, "keys", (f"parley:revoked:{self.session_id}", f"parley:revoked-user:{self.user_id}"))
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """Where a limit stands: units left, and seconds until all are back."""
 
     remaining: int
@@ -81,7 +81,9 @@ class Decision:
         """Return the limit that clients should hear about: the one that refused, else the one with least left."""
         if not self.limits:
             return None
+        if len(self.limits) == 1:
+            return self.limits[0], self.states[0]
         pairs = list(zip(self.limits, self.states, strict=True))
         if self.refused is not None:
             return next(pair for pair in pairs if pair[0] is self.refused)
-        return min(pairs, key=lambda pair: pair[1].remaining) if len(pairs) > 1 else pairs[0]
+        return min(pairs, key=lambda pair: pair[1].remaining)

@@ -49,7 +49,7 @@ class _Check:
     cost: int
     session: Session | None
     forced: bool
-    answer: "asyncio.Future[Decision]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: "asyncio.Future[Decision]" = field(init=False)
 
 
 class Limiter:
@@ -100,6 +100,7 @@ class Limiter:
     async def _ask(self, check: _Check) -> Decision:
         if self._outage.is_set() or len(self._waiting) >= MAX_WAITING:
             return self._decide_locally(check)
+        check.answer = asyncio.get_running_loop().create_future()
         self._waiting.append(check)
         self._schedule()
         return await check.answer

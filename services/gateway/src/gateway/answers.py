@@ -7,7 +7,7 @@ from gateway import compression, sse
 from gateway.asking import as_error
 from gateway.connection import BODILESS, Connection, Failure
 from gateway.errors import Interrupted
-from gateway.headers import Header
+from gateway.headers import Header, holds
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.streams import Stream, Streams
@@ -30,7 +30,7 @@ class Answers:
         """Send an answer that is here in one piece, compressed when that is worth it."""
         if len(data) >= compression.LEAST and compression.wanted(request, status, headers):
             data, headers = compression.whole(data, headers)
-        if status not in BODILESS and request.method != "HEAD" and not any(n == b"content-length" for n, _ in headers):
+        if status not in BODILESS and request.method != "HEAD" and not holds(headers, b"content-length"):
             headers.append((b"content-length", b"%d" % len(data)))
         request.status, request.sent = status, len(data)
         await send_whole(request, status, self._respond(request, headers), data, send)
@@ -106,12 +106,8 @@ class Answers:
 
 
 async def send_whole(request: Request, status: int, headers: list[Header], body: bytes, send: Send) -> None:
-    """Send a whole answer: in one write where the server can."""
-    if (
-        request.exchange is not None
-        and len(body) <= ONE_WRITE
-        and any(name == b"content-length" for name, _ in headers)
-    ):
+    """Send a whole answer: in one write where the server can. With a body goes a content-length."""
+    if request.exchange is not None and len(body) <= ONE_WRITE:
         await request.exchange.respond(status, headers, body)
         return
     await send({"type": "http.response.start", "status": status, "headers": headers})

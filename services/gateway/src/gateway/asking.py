@@ -11,7 +11,7 @@ from gateway import bodies
 from gateway.bodies import Body, Receive
 from gateway.connection import Broken, Connection, Failure, Slow, Unreachable
 from gateway.errors import ClientGone, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
-from gateway.headers import NOTHING, USUAL, RequestFilter, nominated
+from gateway.headers import RequestFilter, nominated
 from gateway.replica import Address
 from gateway.request import Request
 from gateway.routes import Route
@@ -41,14 +41,12 @@ class Asking:
         return await self._ask(pool, request, route, self._head(request, body), body, receive)
 
     def _head(self, request: Request, body: Body) -> tuple[bytes, bytes]:
-        connection = request.found.get(b"connection")
+        connection = request.found.get(b"connection", b"close")
         target = request.raw_path + b"?" + request.query if request.query else request.raw_path
         first = b"%b %b HTTP/1.1\r\nhost: " % (request.method.encode(), target)
         pieces = [
             b"\r\n",
-            *self._requests.lines(
-                request.headers, nominated(connection) if connection and connection.lower() not in USUAL else NOTHING
-            ),
+            *self._requests.lines(request.headers, nominated(connection)),
         ]
         node, scheme, host = request.client.node, request.scheme, request.host
         pieces.append(
@@ -130,11 +128,10 @@ class Asking:
     def _help(
         self, connection: Connection, request: Request, route: Route, body: Body, receive: Receive
     ) -> "list[asyncio.Task[None]]":
-        loop = asyncio.get_running_loop()
         if body.more:
-            return [loop.create_task(bodies.pump(connection, route, body, receive))]
+            return [asyncio.create_task(bodies.pump(connection, route, body, receive))]
         if request.exchange is None:
-            return [loop.create_task(_watch_client(connection, receive))]
+            return [asyncio.create_task(_watch_client(connection, receive))]
         return []
 
     @staticmethod

@@ -15,7 +15,7 @@ from parley import errors
 Receive = Callable[[], Awaitable[Any]]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Body:
     """What of a request's body is at hand, and how the rest is announced to the upstream."""
 
@@ -26,11 +26,13 @@ class Body:
     size: int = 0
 
 
+NOTHING, EMPTY = Body(), Body(framing=b"content-length: 0\r\n")
+
+
 async def begin(request: Request, route: Route, receive: Receive) -> Body:
     """Return a body of which the beginning, or all, has come; raises BodyTooLarge, ClientGone."""
     if not request.body_expected:
-        framing = b"" if request.method in {"GET", "HEAD"} else b"content-length: 0\r\n"
-        return Body(framing=framing)
+        return NOTHING if request.method in {"GET", "HEAD"} else EMPTY
     announced = request.found.get(b"content-length")
     _check_size(int(announced or 0), route)
     first, more = await _beginning(route, receive)

@@ -10,7 +10,7 @@ from typing import cast
 
 import httptools
 
-from gateway.headers import Header
+from gateway.headers import NOTHING, Header, nominated
 
 HIGH_WATER, READ = 32_768, 32_768
 """Bytes of an answer that wait here before the upstream is paused, and that are read at once."""
@@ -58,14 +58,15 @@ class Connection(asyncio.BufferedProtocol):
         self._chunks: deque[bytes] = deque()
         self._buffered = self._head_bytes = 0
         self._paused = self._write_paused = False
-        self._framed = self._expects_body = False
+        self._expects_body = False
         self._failure: BaseException | None = None
         self.deadline = NEVER
         self.busy = self.slot = False
         self.idle_since = 0.0
         self.status = 0
         self.reason = b""
-        self.headers: list[Header] = []
+        self.headers: list[Header]
+        self.nominated: frozenset[bytes]
         self.head_complete = self.complete = False
         self.closed = False
         self.received = False
@@ -232,19 +233,25 @@ class Connection(asyncio.BufferedProtocol):
         self.reason = reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.head_complete:  # later ones are trailers, which end here
-            self.headers.append((name.lower(), value))
+        if self.head_complete:  # trailers, which end here
+            return
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"content-length":
+            self._framed, self._short = True, _is_short(value)
+        elif name == b"transfer-encoding":
+            self._framed = True
+        elif name == b"connection":
+            self.nominated |= nominated(value)
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if status == SWITCHING:
             raise Broken
         if status < OK:
-            self.headers.clear()
+            self._forget_head()
             return
         self.status = status
-        self._framed = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers)
-        self._short = any(name == b"content-length" and _is_short(value) for name, value in self.headers)
         self.head_complete = True
         self._keep_alive = self._parser.should_keep_alive()
         if not self._expects_body or status in BODILESS:
@@ -264,9 +271,14 @@ class Connection(asyncio.BufferedProtocol):
         if not self._expects_body:  # the parser would wait for the body that an answer to HEAD does not have
             self._parser = httptools.HttpResponseParser(self)
         self._expects_body = method != "HEAD"
-        self.headers = []
+        self._forget_head()
         self._head_bytes = 0
-        self.head_complete = self.complete = self.received = self._short = False
+        self.head_complete = self.complete = self.received = False
+
+    def _forget_head(self) -> None:
+        self.headers = []
+        self.nominated = NOTHING
+        self._framed = self._short = False
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

@@ -1,8 +1,10 @@
 """May this go on: revocations and all limits in one round trip, and what the answer says about them."""
 
+import functools
 import math
 
 from gateway.credentials import Credentials
+from gateway.headers import Header
 from gateway.request import Caller, Request
 from gateway.revocations import Revocations
 from gateway.routes import Route
@@ -54,13 +56,24 @@ class Guard:
 def quota_headers(limit: Limit, state: State) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers that tell how much is left: the IETF draft's and OpenAI's."""
     reset = math.ceil(state.reset)
-    name = limit.policy.encode()
+    name, policy, count = _constant(limit.policy, limit.count, limit.period)
     return (
-        (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (name, limit.count, limit.period)),
-        (b"ratelimit", b'"%b";r=%d;t=%d' % (name, state.remaining, reset)),
-        (b"x-ratelimit-limit-requests", b"%d" % limit.count),
+        policy,
+        (b"ratelimit", b"%b;r=%d;t=%d" % (name, state.remaining, reset)),
+        count,
         (b"x-ratelimit-remaining-requests", b"%d" % state.remaining),
         (b"x-ratelimit-reset-requests", b"%ds" % reset),
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _constant(policy: str, count: int, period: int) -> tuple[bytes, Header, Header]:
+    """Return the quoted name of a policy, and the headers that are the same on each of its answers."""
+    name = b'"%b"' % policy.encode()
+    return (
+        name,
+        (b"ratelimit-policy", b"%b;q=%d;w=%d" % (name, count, period)),
+        (b"x-ratelimit-limit-requests", b"%d" % count),
     )
 
 

@@ -6,7 +6,7 @@ from gateway import bodies
 from gateway.answers import Answers, Respond, Send, is_stream
 from gateway.asking import Asking, end, let_go
 from gateway.bodies import Receive
-from gateway.headers import NOTHING, USUAL, Header, ResponseFilter, nominated
+from gateway.headers import ResponseFilter
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.streams import Streams
@@ -28,7 +28,7 @@ class Proxy:
         if request.trace is not None:
             request.trace.answered(address, connection.status)
         pool = self._pools[route.service]
-        headers = self._responses.pairs(connection.headers, _nominated(connection.headers))
+        headers = self._responses.pairs(connection.headers, connection.nominated)
         if connection.reusable and not helpers:
             status, data = connection.status, connection.take()
             let_go(request, pool, address, connection)
@@ -43,10 +43,3 @@ class Proxy:
         finally:
             await end(helpers, connection)
             let_go(request, pool, address, connection)
-
-
-def _nominated(headers: list[Header]) -> frozenset[bytes]:
-    for name, value in headers:
-        if name == b"connection" and value.lower() not in USUAL:
-            return nominated(value)
-    return NOTHING
