@@ -18,7 +18,7 @@ RECEIVE_BUFFER = 65_536
 """Bytes the kernel keeps of an answer; left alone it gives an upstream that was fast megabytes."""
 NEVER = float("inf")
 MAX_HEAD = 65_536
-SHORT = 16_384
+SHORT, LENGTH_OF_SHORT = 16_384, len("16384")
 """Bytes of an answer that is waited for; fewer than make this connection pause."""
 SWITCHING, OK = 101, 200
 BODILESS = frozenset({204, 304})
@@ -305,4 +305,4 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _is_short(length: bytes) -> bool:
-    return len(length) <= len(b"%d" % SHORT) and length.isdigit() and int(length) <= SHORT
+    return len(length) <= LENGTH_OF_SHORT and length.isdigit() and int(length) <= SHORT

@@ -1,11 +1,10 @@
-"""Gateway processes that write down each decision on limits, for a test that replays them.
+"""The gateway, writing down each of its decisions on limits, for a test that replays those of several processes.
 
 ``python recording_gateway.py FILE`` with the usual environment; a line of JSON for each decision: what it says, Redis'
 time of it in microseconds, and the count, period (microseconds) and burst of each limit by its key.
 """
 
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +14,6 @@ import orjson
 from gateway import wiring
 from gateway.main import create_app
 from gateway.settings import GatewaySettings
-from gateway.workers import Workers
 from parley import server
 from parley.limits import Decision, Limit, Limiter, Session
 from parley.settings import load_or_exit
@@ -35,10 +33,11 @@ class RecordingLimiter(Limiter):
         return decision
 
 
-def work(settings: GatewaySettings, sockets: list[socket.socket]) -> int:
+def main() -> int:
+    settings = load_or_exit(GatewaySettings)
     app = create_app(settings, wire=partial(wiring.wire, limiter=RecordingLimiter))
-    return server.main(app, app.state.runtime.lifecycle, settings, sockets)
+    return server.main(app, app.state.runtime.lifecycle, settings)
 
 
 if __name__ == "__main__":
-    sys.exit(Workers(load_or_exit(GatewaySettings), work).run())
+    sys.exit(main())

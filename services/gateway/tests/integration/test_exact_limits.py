@@ -1,20 +1,23 @@
 """What four gateway processes decide together is what ten lines of arithmetic decide alone."""
 
 import asyncio
+import contextlib
 import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 
+from parley.ids import new_id
 from parley.testing.upstream import respond
 
 pytestmark = pytest.mark.integration
 
 PROGRAM = Path(__file__).with_name("recording_gateway.py")
-CLIENTS, USERS, REQUESTS = 200, 20, 12
+PROCESSES, CLIENTS, USERS, REQUESTS = 4, 200, 25, 10
 PLANS = "default: {requests_per_minute: 20, window: 1, burst: 6, requests_per_day: 25}\n"
 OFTEN = 100
 """Decisions that must be of each kind for the comparison to mean something."""
@@ -42,13 +45,16 @@ async def test_decisions_of_four_processes_equal_the_model(programs: Any, tmp_pa
     plans, decisions = tmp_path / "plans.yaml", tmp_path / "decisions"
     plans.write_text(PLANS)
     command = (sys.executable, str(PROGRAM), str(decisions))
-    async with programs(respond(), command=command, WORKERS=4, PLANS_FILE=plans, CONNECT_TIMEOUT=10) as found:
-        users = [found.bearer() for _ in range(USERS)]
-        statuses = await asyncio.gather(*(_ask(found, users[number % USERS]) for number in range(CLIENTS)))
+    async with contextlib.AsyncExitStack() as stack:
+        starting = [programs(respond(), command=command, PLANS_FILE=plans) for _ in range(PROCESSES)]
+        gateways = await asyncio.gather(*map(stack.enter_async_context, starting))
+        users = [new_id() for _ in range(USERS)]
+        clients = [_ask(gateways[number % PROCESSES], users[number % USERS]) for number in range(CLIENTS)]
+        statuses = await asyncio.gather(*clients)
     answered = [status for some in statuses for status in some]
     made = [orjson.loads(line) for line in decisions.read_bytes().splitlines()]
     made = sorted((each for each in made if "parley:limit:user-day:" in "".join(each["limits"])), key=_time)
-    assert len({each["process"] for each in made}) == 4
+    assert len({each["process"] for each in made}) == PROCESSES
     assert sorted(200 if each["allowed"] else 429 for each in made) == sorted(answered)
     assert min(answered.count(200), answered.count(429)) > OFTEN
     assert [each["allowed"] for each in made] == admissible(made)
@@ -58,10 +64,9 @@ def _time(decision: dict[str, Any]) -> int:
     return int(decision["at"])
 
 
-async def _ask(found: Any, headers: dict[str, str]) -> list[int]:
-    # A connection for each client, so that the processes share them out.
+async def _ask(found: Any, user: UUID) -> list[int]:
     reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
-    request = f"GET /api/v1/models HTTP/1.1\r\nhost: test\r\nauthorization: {headers['authorization']}\r\n\r\n"
+    request = f"GET /api/v1/models HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {found.issuer.token(user)}\r\n\r\n"
     statuses = []
     for number in range(REQUESTS):
         writer.write(request.encode())
