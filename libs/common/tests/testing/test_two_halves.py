@@ -49,6 +49,10 @@ def test_among_many(): pytest.skip("no such server")
 @pytest.mark.alone
 def test_by_itself(): pytest.skip("no such broker")
 """
+UNSTABLE = f"""{NOTES}
+@pytest.mark.parametrize("number", [os.getpid()])
+def test_unstable(number): pass
+"""
 BROKEN = "def test_broken(): assert not 'broken'"
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -98,6 +102,14 @@ def test_what_was_skipped_in_either_half_is_told_and_fails_in_ci(run: Run) -> No
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "test_skipped.py::test_among_many: no such server" in done.stdout
     assert "test_skipped.py::test_by_itself: no such broker" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["import nowhere", UNSTABLE], ids=["missing", "unstable"])
+def test_without_the_same_tests_everywhere_no_second_half_is_run(run: Run, tmp_path: Path, text: str) -> None:
+    done = run(together=TOGETHER, last=LAST, wrong=text)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "ERROR collecting" in done.stdout
+    assert not (tmp_path / "whole").exists()
 
 
 def test_a_choice_may_leave_one_half_empty(run: Run) -> None:

@@ -31,6 +31,13 @@ def has_workers(config: pytest.Config) -> bool:
 class TwoHalves:
     """The hooks of a session that has workers, in them and in their controller; without workers they do nothing."""
 
+    def __init__(self) -> None:
+        self._collected = True
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note that tests are missing, or not the same in each worker: nothing is proven then."""
+        self._collected = self._collected and not report.failed
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Keep this process's half; the other half is run all the same, so this is no deselection."""
@@ -51,7 +58,7 @@ class TwoHalves:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Run the second half after the first, which raises when it was told to stop."""
         done = yield
-        if has_workers(session.config):
+        if has_workers(session.config) and self._collected:
             in_workers = session.testscollected
             session.perform_collect()
             session.testscollected += in_workers
