@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
 from auth.model import StoredKey
-from auth.ports import SigningKeys
+from auth.ports.signing_keys import SigningKeys
 from auth.sealing import Sealer, UnsealError
 from parley import times
 from parley.errors import DependencyUnavailable

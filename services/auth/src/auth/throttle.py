@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from auth.errors import LoginThrottled
-from auth.ports import FailureCounts, Failures
+from auth.ports.failures import FailureCounts, Failures
 from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()

@@ -23,7 +23,12 @@ from auth.keyring import KeyRing, RotationRules
 from auth.minting import Minter
 from auth.passwords import PasswordPolicy, common_passwords
 from auth.plans import Plans, read_plans
-from auth.ports import ApiKeys, Audit, Erasures, Resets, Sessions, Users
+from auth.ports.api_keys import ApiKeys
+from auth.ports.audit import Audit
+from auth.ports.erasures import Erasures
+from auth.ports.resets import Resets
+from auth.ports.sessions import Sessions
+from auth.ports.users import Users
 from auth.sealing import Sealer, derive
 from auth.service.accounts import Accounts
 from auth.service.admin import Admin

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth.adapters.smtp import SmtpMailer
-from auth.ports import MailNotSent
+from auth.ports.mail import MailNotSent
 
 HOST = "127.0.0.1"
 WITHIN = 15.0

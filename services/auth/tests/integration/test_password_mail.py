@@ -15,7 +15,7 @@ import pytest
 
 from auth.adapters.smtp import SmtpMailer
 from auth.model import Origin
-from auth.ports import MailNotSent
+from auth.ports.mail import MailNotSent
 from auth.service.reset_requests import ResetRequests
 from parley.errors import Overloaded
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from auth.errors import LoginThrottled
-from auth.ports import Failures
+from auth.ports.failures import Failures
 from auth.throttle import LocalCounts, Throttle
 from parley.errors import DependencyUnavailable
 

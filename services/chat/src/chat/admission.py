@@ -8,7 +8,7 @@ from chat.catalogue import Model
 from chat.context import Context
 from chat.domain import NewTurn, Reservation, Turn
 from chat.placement import Place
-from chat.ports import Admission
+from chat.ports.turns import Admission
 from parley import times
 from parley.ids import new_id
 

@@ -19,7 +19,8 @@ from chat.ask import Ask
 from chat.catalogue import Model
 from chat.domain import Entry, Outcome, Turn
 from chat.measures import Measures
-from chat.ports import Prompt, TurnStore
+from chat.ports.provider import Prompt
+from chat.ports.turns import TurnStore
 from parley import times
 from parley.errors import DependencyUnavailable
 from parley.events import Usage

@@ -8,7 +8,8 @@ from uuid import UUID
 from chat.catalogue import Model
 from chat.domain import ContextState, Exchange
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
-from chat.ports import PastMessages, TurnStore
+from chat.ports.history import PastMessages
+from chat.ports.turns import TurnStore
 from chat.tokens import CHARACTERS_PER_TOKEN, estimate_messages
 
 MAX_EXCHANGES = 1000

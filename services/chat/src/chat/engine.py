@@ -12,7 +12,9 @@ from chat.lease import Lease
 from chat.log_copy import SharedCopy
 from chat.measures import Measures
 from chat.mirrors import Mirrors
-from chat.ports import CopyUnavailable, RunnerStore, StreamStore, TurnStore
+from chat.ports.runners import RunnerStore
+from chat.ports.streams import CopyUnavailable, StreamStore
+from chat.ports.turns import TurnStore
 from chat.recovery import Recovery
 from chat.runner import Answers, Job, Runner
 from chat.settings import ChatSettings

@@ -7,7 +7,8 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
-from chat.ports import CopyUnavailable, Forgetting, StreamStore
+from chat.ports.forgetting import Forgetting
+from chat.ports.streams import CopyUnavailable, StreamStore
 from chat.turns import Supervisor
 from parley.bus.ports import Rejected, Subscription
 from parley.cloudevents import CloudEvent

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from chat.ports import RunnerStore
+from chat.ports.runners import RunnerStore
 from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()

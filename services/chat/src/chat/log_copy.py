@@ -14,7 +14,7 @@ import structlog
 from chat.domain import FIRST_SEQ
 from chat.lease import Lease
 from chat.measures import Measures
-from chat.ports import Append, Appended, CopyUnavailable, StreamStore
+from chat.ports.streams import Append, Appended, CopyUnavailable, StreamStore
 from chat.turn_log import TurnLog
 
 log = structlog.get_logger()

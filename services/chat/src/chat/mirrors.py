@@ -10,7 +10,8 @@ from uuid import UUID
 import structlog
 
 from chat.domain import FIRST_SEQ, Turn
-from chat.ports import Copied, CopyUnavailable, RunnerStore, StreamStore
+from chat.ports.runners import RunnerStore
+from chat.ports.streams import Copied, CopyUnavailable, StreamStore
 from chat.turn_log import TurnLog
 from parley.errors import DependencyUnavailable
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from chat.ask import Ask
 from chat.domain import Conversation, Turn
 from chat.errors import ConversationNotFound, MessageNotFound, TurnInProgress
-from chat.ports import ConversationOwners, PastMessages, Redo, TurnStore
+from chat.ports.history import ConversationOwners, PastMessages, Redo
+from chat.ports.turns import TurnStore
 from parley.ids import new_id
 
 

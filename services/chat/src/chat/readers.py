@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chat.domain import Turn
 from chat.mirrors import Mirrors
-from chat.ports import CopyUnavailable, StreamStore
+from chat.ports.streams import CopyUnavailable, StreamStore
 from chat.reading import Step, from_log, from_row
 from chat.turns import Supervisor
 

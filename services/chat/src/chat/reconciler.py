@@ -7,7 +7,9 @@ import structlog
 
 from chat.errors import HistoryUnavailable
 from chat.measures import Measures
-from chat.ports import Forgetting, KnownTurns, Unconfirmed, Upkeep
+from chat.ports.forgetting import Forgetting
+from chat.ports.history import KnownTurns
+from chat.ports.upkeep import Unconfirmed, Upkeep
 from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()

@@ -12,7 +12,9 @@ from chat.domain import FIRST_SEQ, Entry, Outcome, Turn
 from chat.errors import ModelNotFound, ProviderUnavailable
 from chat.lease import Lease
 from chat.measures import Measures
-from chat.ports import Copied, CopyUnavailable, RunnerStore, StreamStore, TurnStore
+from chat.ports.runners import RunnerStore
+from chat.ports.streams import Copied, CopyUnavailable, StreamStore
+from chat.ports.turns import TurnStore
 from chat.providers.chunks import join_calls
 from chat.tokens import estimate
 from chat.turns import Supervisor

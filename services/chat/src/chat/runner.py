@@ -15,7 +15,8 @@ from chat.catalogue import Model
 from chat.domain import Entry, Outcome, Turn
 from chat.errors import ProviderFailure
 from chat.measures import Measures
-from chat.ports import Piece, Prompt, TurnStore
+from chat.ports.provider import Piece, Prompt
+from chat.ports.turns import TurnStore
 from chat.providers.chunks import join_calls
 from chat.providers.retry import Answering
 from chat.tokens import estimate

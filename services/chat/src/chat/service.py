@@ -19,7 +19,8 @@ from chat.domain import Key, Reservation, Turn
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused, ModelNotFound, TurnInProgress, TurnNotFound
 from chat.metering import TokenMeter
 from chat.placement import Place, Placement
-from chat.ports import BudgetExceeded, Prompt, TurnRefused, TurnStore
+from chat.ports.provider import Prompt
+from chat.ports.turns import BudgetExceeded, TurnRefused, TurnStore
 from chat.readers import Readers
 from chat.reading import Ended, Step
 from chat.runner import Job

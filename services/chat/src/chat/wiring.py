@@ -25,7 +25,9 @@ from chat.lease import LENGTH
 from chat.metering import TokenMeter
 from chat.placement import Placement
 from chat.plans import load_plans
-from chat.ports import Forgetting, KnownTurns, Provider
+from chat.ports.forgetting import Forgetting
+from chat.ports.history import KnownTurns
+from chat.ports.provider import Provider
 from chat.providers.breaker import Breakers
 from chat.providers.openai import OpenAIProvider, open_session
 from chat.providers.retry import Retrying

@@ -8,7 +8,7 @@ import pytest
 
 from chat.admission import running
 from chat.domain import NewTurn, Turn
-from chat.ports import Admission
+from chat.ports.turns import Admission
 from parley import times
 from parley.ids import new_id
 

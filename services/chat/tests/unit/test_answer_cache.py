@@ -15,7 +15,7 @@ from chat.ask import Ask, Reuse
 from chat.catalogue import Model, Target
 from chat.domain import Entry, Turn
 from chat.measures import Measures
-from chat.ports import Prompt
+from chat.ports.provider import Prompt
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 

@@ -13,7 +13,7 @@ from chat.domain import Entry, Turn
 from chat.lease import LENGTH, Lease
 from chat.log_copy import SharedCopy
 from chat.measures import Measures
-from chat.ports import Append, Appended, CopyUnavailable
+from chat.ports.streams import Append, Appended, CopyUnavailable
 from chat.reading import Begun, Broken, Ended, Grown, Quiet, from_log, from_row
 from chat.turn_log import TurnLog
 from parley.errors import DependencyUnavailable, InvalidCursor

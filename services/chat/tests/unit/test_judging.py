@@ -4,7 +4,7 @@ import pytest
 
 from chat.domain import Entry
 from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable, failure
-from chat.ports import Copied
+from chat.ports.streams import Copied
 from chat.recovery import contiguous
 from chat.verdict import Stop, judge
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from auth.model import Revocation
-from auth.ports import Failures
+from auth.ports.failures import Failures
 from parley.errors import DependencyUnavailable
 from parley.redis import UNAVAILABLE, Client
 

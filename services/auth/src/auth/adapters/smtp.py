@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
 
-from auth.ports import MailNotSent
+from auth.ports.mail import MailNotSent
 
 TIMEOUT = 10.0
 """Seconds that each step of the conversation with the server may take."""

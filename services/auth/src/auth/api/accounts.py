@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from auth.api.client import origin_of
 from auth.api.responses import personal, problems
 from auth.errors import AccountExists, LoginThrottled, PasswordTooWeak, RegistrationClosed
-from auth.schemas import PasswordBody, ProfileBody, RegisterBody, UserView
+from auth.schemas.accounts import PasswordBody, ProfileBody, RegisterBody, UserView
 from auth.scopes import ACCOUNT
 from parley.app import JsonRoute
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed

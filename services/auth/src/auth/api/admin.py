@@ -12,7 +12,11 @@ from auth.api.listing import DEFAULT_LIMIT, Cursor, Limit
 from auth.api.responses import personal
 from auth.errors import LastAdmin
 from auth.model import Status
-from auth.schemas import AdminUserBody, AuditView, ErasureView, Moment, ResetView, UserView
+from auth.schemas.accounts import UserView
+from auth.schemas.admin import AdminUserBody, AuditView
+from auth.schemas.erasures import ErasureView
+from auth.schemas.fields import Moment
+from auth.schemas.resets import ResetView
 from auth.scopes import ADMIN
 from parley.app import JsonRoute
 from parley.errors import InvalidCursor, InvalidJson, NotFound, UnsupportedMediaType, ValidationFailed

@@ -10,7 +10,7 @@ from auth.api.forms import NO_STORE
 from auth.api.listing import DEFAULT_LIMIT, Cursor, Limit
 from auth.api.responses import personal
 from auth.errors import IdempotencyKeyReused
-from auth.schemas import ApiKeyBody, ApiKeyView
+from auth.schemas.api_keys import ApiKeyBody, ApiKeyView
 from auth.scopes import ACCOUNT
 from parley.app import JsonRoute
 from parley.errors import (

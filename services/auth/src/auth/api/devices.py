@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from auth.api.client import origin_of
 from auth.api.listing import DEFAULT_LIMIT, Cursor, Limit
 from auth.api.responses import personal
-from auth.schemas import SessionView
+from auth.schemas.sessions import SessionView
 from auth.scopes import ACCOUNT
 from parley.app import JsonRoute
 from parley.errors import InvalidCursor, NotFound, ValidationFailed

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from auth.api.client import origin_of
 from auth.api.responses import personal, problems
 from auth.errors import LastAdmin
-from auth.schemas import ErasureView
+from auth.schemas.erasures import ErasureView
 from auth.scopes import ACCOUNT
 from parley.errors import NotFound
 from parley.identity import Principal, caller

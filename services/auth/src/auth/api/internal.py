@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from auth.api.responses import personal
-from auth.schemas import RevocationAnswer, RevocationQuestion
+from auth.schemas.revocations import RevocationAnswer, RevocationQuestion
 from parley.app import JsonRoute
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
 from parley.identity import INTERNAL, Principal, caller

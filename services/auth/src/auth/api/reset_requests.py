@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from auth.api.client import origin_of
 from auth.api.responses import problems
-from auth.schemas import ResetRequestBody, ResetRequestView
+from auth.schemas.resets import ResetRequestBody, ResetRequestView
 from parley.app import JsonRoute
 from parley.errors import InvalidJson, NotFound, Overloaded, UnsupportedMediaType, ValidationFailed
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from auth.api.client import origin_of
 from auth.api.responses import problems
 from auth.errors import PasswordTooWeak
-from auth.schemas import ResetBody
+from auth.schemas.resets import ResetBody
 from parley.app import JsonRoute
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
 

@@ -9,7 +9,7 @@ from auth.api.client import origin_of
 from auth.api.forms import NO_STORE, client_credentials, form_document, read_form
 from auth.api.responses import Documented, personal, problems
 from auth.errors import LoginThrottled, OAuthInvalidRequest
-from auth.schemas import IntrospectionView, TokenErrorView, TokenView
+from auth.schemas.tokens import IntrospectionView, TokenErrorView, TokenView
 from auth.service.grants import GRANT_TYPES, TokenRequest
 from parley.errors import BodyTooLarge, UnsupportedMediaType
 from parley.identity import Principal, caller

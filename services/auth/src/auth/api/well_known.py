@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from auth.schemas import JwksView, MetadataView
+from auth.schemas.well_known import JwksView, MetadataView
 from auth.scopes import GRANTABLE
 
 router = APIRouter(prefix="/.well-known", tags=["tokens"])

@@ -6,7 +6,7 @@ from auth.errors import AccountDisabled, RegistrationClosed
 from auth.hashing import PasswordHasher
 from auth.model import Origin, User
 from auth.passwords import PasswordPolicy
-from auth.ports import NewUser, Users
+from auth.ports.users import NewUser, Users
 from auth.scopes import PERSONAL
 from auth.service.login import Login
 from auth.service.revocations import Revocations

@@ -6,7 +6,9 @@ from uuid import UUID
 
 from auth.model import AuditEntry, Origin, Status, User
 from auth.plans import Plans
-from auth.ports import Audit, Sessions, Users
+from auth.ports.audit import Audit
+from auth.ports.sessions import Sessions
+from auth.ports.users import Users
 from auth.service.revocations import Revocations
 from parley.errors import FieldError, NotFound, ValidationFailed
 from parley.ids import parse_id

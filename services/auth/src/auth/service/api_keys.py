@@ -7,7 +7,7 @@ from uuid import UUID
 
 from auth import secret_tokens as tokens
 from auth.model import ApiKey, Origin
-from auth.ports import ApiKeys
+from auth.ports.api_keys import ApiKeys
 from auth.service.revocations import Revocations
 from parley import times
 from parley.errors import FieldError, NotFound, ValidationFailed

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from auth.model import Origin, Session
-from auth.ports import Sessions
+from auth.ports.sessions import Sessions
 from auth.service.revocations import Revocations
 from parley.errors import NotFound
 from parley.identity import Principal

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from auth import secret_tokens as tokens
 from auth.model import Erasure, Origin
-from auth.ports import Erasures
+from auth.ports.erasures import Erasures
 from auth.service.revocations import Revocations
 from parley.bus.ports import Rejected, Subscription
 from parley.cloudevents import CloudEvent

@@ -17,7 +17,8 @@ from auth.errors import (
 )
 from auth.minting import API_KEY_CLIENT, SERVICE_CLIENT_PREFIX, Minted, Minter
 from auth.model import Origin, Session, User
-from auth.ports import ApiKeys, NewSession, Sessions
+from auth.ports.api_keys import ApiKeys
+from auth.ports.sessions import NewSession, Sessions
 from auth.scopes import narrow
 from auth.service.login import Login
 from auth.service.revocations import Revocations

@@ -3,7 +3,7 @@
 from auth import names
 from auth.hashing import HashSlot, PasswordHasher
 from auth.model import Origin, User
-from auth.ports import Users
+from auth.ports.users import Users
 from auth.throttle import Throttle
 
 UNKNOWN_ADDRESS = "unknown"

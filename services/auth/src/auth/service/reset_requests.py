@@ -8,7 +8,8 @@ import structlog
 from auth import names
 from auth import secret_tokens as tokens
 from auth.model import Origin
-from auth.ports import Mailer, MailNotSent, Resets
+from auth.ports.mail import Mailer, MailNotSent
+from auth.ports.resets import Resets
 from auth.service.resets import LIFETIME
 from parley.errors import DependencyUnavailable, Overloaded
 

@@ -7,7 +7,7 @@ from auth import secret_tokens as tokens
 from auth.hashing import PasswordHasher
 from auth.model import Origin
 from auth.passwords import PasswordPolicy
-from auth.ports import Resets
+from auth.ports.resets import Resets
 from auth.service.revocations import Revocations
 from parley.errors import FieldError, NotFound, ValidationFailed
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from auth.model import Revocation
-from auth.ports import RevocationMirror
-from auth.ports import Revocations as Store
+from auth.ports.revocations import RevocationMirror
+from auth.ports.revocations import Revocations as Store
 from parley.errors import DependencyUnavailable, SessionRevoked
 from parley.identity import Principal, Verifier
 from parley.ids import parse_id

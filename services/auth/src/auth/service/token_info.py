@@ -7,7 +7,8 @@ import jwt
 from auth import secret_tokens as tokens
 from auth.minting import API_KEY_CLIENT
 from auth.model import Origin
-from auth.ports import Sessions, Users
+from auth.ports.sessions import Sessions
+from auth.ports.users import Users
 from auth.scopes import ADMIN
 from auth.service.revocations import Revocations
 from parley.errors import Unauthenticated

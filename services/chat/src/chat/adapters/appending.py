@@ -11,7 +11,7 @@ import hiredis
 from redis.exceptions import ResponseError
 
 from chat.adapters.log_format import ENTRY, LIFETIME, dumped, key_of
-from chat.ports import Append, Appended, CopyUnavailable
+from chat.ports.streams import Append, Appended, CopyUnavailable
 from parley.deadlines import patient_timeout
 from parley.redis import UNAVAILABLE, Client
 

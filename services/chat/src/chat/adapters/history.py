@@ -11,7 +11,7 @@ import httpx2
 
 from chat.domain import Exchange
 from chat.errors import HistoryUnavailable
-from chat.ports import Owner, Redo
+from chat.ports.history import Owner, Redo
 from chat.verification import Stored
 from parley.errors import DependencyUnavailable
 from parley.service_tokens import ServiceTokens

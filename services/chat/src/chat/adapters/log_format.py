@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 
 from chat.domain import Entry
-from chat.ports import Copied
+from chat.ports.streams import Copied
 
 LIFETIME = 86_400
 """Seconds for which the copy of a running turn is kept."""

@@ -13,7 +13,7 @@ from chat.adapters import statements
 from chat.adapters.rows import to_conversation, to_turn
 from chat.domain import Conversation, Exchange, Key, NewTurn, Outcome, Turn
 from chat.facts import ended, started
-from chat.ports import Admission, BudgetExceeded, KeyHolder, TurnRefused
+from chat.ports.turns import Admission, BudgetExceeded, KeyHolder, TurnRefused
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated

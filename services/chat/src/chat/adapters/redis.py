@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chat.adapters.appending import Appender
 from chat.adapters.log_format import END, LIFETIME, copied, key_of, position_of, turn_id_of
-from chat.ports import Append, Appended, Copied, CopyUnavailable
+from chat.ports.streams import Append, Appended, Copied, CopyUnavailable
 from parley.redis import UNAVAILABLE, Client
 
 AFTER_END = 60

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from chat.adapters.postgres import PostgresTurns
-from chat.ports import Unconfirmed
+from chat.ports.upkeep import Unconfirmed
 from parley.outbox.store import purge
 
 _UNCONFIRMED = """

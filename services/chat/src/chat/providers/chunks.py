@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from chat.domain import Entry
-from chat.ports import Piece
+from chat.ports.provider import Piece
 from chat.providers.sse import MalformedStream
 from chat.text import storable
 from parley.events import Usage

@@ -11,7 +11,7 @@ import structlog
 
 from chat.catalogue import Target
 from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable
-from chat.ports import Piece, Prompt
+from chat.ports.provider import Piece, Prompt
 from chat.providers.chunks import StreamedError, pieces
 from chat.providers.failures import Attempt, from_status
 from chat.providers.sse import EventParser, MalformedStream

@@ -10,7 +10,7 @@ import structlog
 
 from chat.catalogue import Model
 from chat.errors import ProviderUnavailable
-from chat.ports import Piece, Prompt, Provider
+from chat.ports.provider import Piece, Prompt, Provider
 from chat.providers.breaker import Breakers
 from chat.providers.failures import Attempt
 

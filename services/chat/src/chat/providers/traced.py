@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.ports import Piece, Prompt, Provider
+from chat.ports.provider import Piece, Prompt, Provider
 from chat.providers.failures import Attempt
 from parley import tracing
 from parley.events import Usage

@@ -8,7 +8,7 @@ from auth.adapters.postgres.database import Database, Row
 from auth.adapters.postgres.revocations import Revoker
 from auth.adapters.postgres.users import to_user
 from auth.model import Origin, RevokedReason, Session
-from auth.ports import NewSession, Rotation
+from auth.ports.sessions import NewSession, Rotation
 from parley.postgres import Connection
 
 _START = """

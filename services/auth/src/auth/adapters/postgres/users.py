@@ -14,7 +14,7 @@ from auth.adapters.postgres.database import Database, Row
 from auth.adapters.postgres.revocations import Revoker
 from auth.errors import AccountExists
 from auth.model import Origin, Status, User
-from auth.ports import NewUser
+from auth.ports.users import NewUser
 from parley import outbox, times
 from parley.events import UserChanged
 from parley.ids import parse_id

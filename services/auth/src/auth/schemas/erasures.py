@@ -1,0 +1,28 @@
+"""Erasures."""
+
+from typing import Literal, Self
+
+from auth.model import Erasure
+from parley.schemas import Response
+from parley.times import Timestamp
+
+
+class ErasureView(Response):
+    """How far an erasure is."""
+
+    id: str
+    status: Literal["running", "completed"]
+    requested_at: Timestamp
+    completed_at: Timestamp | None
+    services: dict[str, Literal["pending", "confirmed"]]
+
+    @classmethod
+    def of(cls, erasure: Erasure) -> Self:
+        """Return the view of an erasure."""
+        return cls(
+            id=erasure.id,
+            status="completed" if erasure.completed_at else "running",
+            requested_at=erasure.requested_at,
+            completed_at=erasure.completed_at,
+            services=dict(erasure.services),
+        )

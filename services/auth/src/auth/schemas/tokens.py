@@ -1,0 +1,43 @@
+"""Tokens, and what is said of them."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from parley.schemas import Response
+
+
+class TokenView(Response):
+    """The answer of the token endpoint; refresh members only for people who logged in."""
+
+    access_token: str = Field(repr=False)
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a kind
+    expires_in: int
+    refresh_token: str | None = Field(None, repr=False)
+    refresh_expires_in: int | None = None
+    scope: str
+    issued_token_type: str | None = None
+
+
+class TokenErrorView(Response):
+    """An error in the form of RFC 6749."""
+
+    error: str
+    error_description: str
+
+
+class IntrospectionView(Response):
+    """What RFC 7662 tells of a token; only ``active`` when it is not."""
+
+    active: bool
+    scope: str | None = None
+    client_id: str | None = None
+    username: str | None = None
+    token_type: str | None = None
+    exp: int | None = None
+    iat: int | None = None
+    sub: str | None = None
+    aud: str | None = None
+    iss: str | None = None
+    jti: str | None = None
+    sid: str | None = None

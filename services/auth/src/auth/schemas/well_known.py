@@ -1,0 +1,23 @@
+"""What OAuth2 clients look up."""
+
+from parley.schemas import Response
+
+
+class JwksView(Response):
+    """The public halves of the signing keys (RFC 7517)."""
+
+    keys: list[dict[str, str]]
+
+
+class MetadataView(Response):
+    """What OAuth2 clients need to know (RFC 8414)."""
+
+    issuer: str
+    token_endpoint: str
+    revocation_endpoint: str
+    introspection_endpoint: str
+    jwks_uri: str
+    grant_types_supported: list[str]
+    response_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    scopes_supported: list[str]
