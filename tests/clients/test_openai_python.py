@@ -1,0 +1,111 @@
+"""OpenAI's Python client, with only another base URL and one of our keys."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from parley.ids import new_id
+
+pytestmark = pytest.mark.e2e
+
+WEATHER: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+@pytest.fixture
+def client(account: Any) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{account.url}/v1", api_key=account.key, max_retries=0, timeout=20) as found:
+        yield found
+
+
+@pytest.fixture
+async def async_client(account: Any) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{account.url}/v1", api_key=account.key, timeout=20) as found:
+        yield found
+
+
+def said(text: str) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+def test_models_are_listed(client: openai.OpenAI) -> None:
+    assert "default" in [model.id for model in client.models.list()]
+
+
+def test_a_completion_is_whole_and_metered(client: openai.OpenAI) -> None:
+    found = client.chat.completions.create(model="default", messages=said("Hi [[fake tokens=3]]"))
+    assert found.choices[0].message.content == "t1 t2 t3"
+    assert found.choices[0].finish_reason == "stop"
+    assert found.usage is not None
+    assert found.usage.completion_tokens == 3
+
+
+def test_a_stream_ends_with_the_usage_that_was_asked_for(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="default", messages=said("Hi [[fake tokens=4]]"), stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "t1 t2 t3 t4"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 4
+
+
+def test_the_stream_helper_gathers_tool_calls(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(
+        model="default", messages=said("Hi [[fake tool_calls=2]]"), tools=[WEATHER]
+    ) as stream:
+        found = stream.get_final_completion().choices[0]
+    assert found.finish_reason == "tool_calls"
+    assert found.message.tool_calls is not None
+    assert len({call.id for call in found.message.tool_calls}) == 2
+
+
+async def test_the_asynchronous_client_streams(async_client: openai.AsyncOpenAI) -> None:
+    stream = await async_client.chat.completions.create(
+        model="default", messages=said("Hi [[fake tokens=4]]"), stream=True
+    )
+    assert "".join([c.choices[0].delta.content or "" async for c in stream]) == "t1 t2 t3 t4"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "code"),
+    [
+        ({"model": "none"}, openai.NotFoundError, "model_not_found"),
+        ({"temperature": 3}, openai.UnprocessableEntityError, "validation_failed"),
+        ({"messages": said("Hi [[fake status=429 retry_after=60]]")}, openai.RateLimitError, "provider_rate_limited"),
+        ({"messages": said("Hi [[fake status=500]]"), "stream": True}, openai.InternalServerError, "provider_error"),
+    ],
+)
+def test_what_is_refused_raises_the_clients_own_error(
+    client: openai.OpenAI, change: dict[str, Any], error: type[openai.APIStatusError], code: str
+) -> None:
+    request: dict[str, Any] = {"model": "default", "messages": said("Hi"), **change}
+    with pytest.raises(error) as caught:
+        client.chat.completions.create(**request)
+    assert caught.value.code == code
+    assert caught.value.request_id
+
+
+def test_a_wrong_key_is_an_authentication_error(account: Any) -> None:
+    with (
+        openai.OpenAI(base_url=f"{account.url}/v1", api_key="parley_" + "x" * 38, max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        client.models.list()
+
+
+def test_a_provider_that_breaks_off_in_a_stream_raises(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(model="default", messages=said("Hi [[fake cut_after=2]]"), stream=True)
+    with pytest.raises(openai.APIError):
+        list(stream)
+
+
+async def test_the_same_idempotency_key_gets_the_same_completion(async_client: openai.AsyncOpenAI) -> None:
+    create = async_client.chat.completions.with_raw_response.create
+    headers = {"Idempotency-Key": str(new_id())}
+    first, again = [
+        await create(model="default", messages=said("Hi [[fake tokens=1]]"), extra_headers=headers) for _ in range(2)
+    ]
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.parse() == first.parse()
