@@ -30,7 +30,7 @@ from parley.embedded.sockets import free_port
 from parley.embedded.tools import tools_folder
 from parley.embedded.valkey import EmbeddedValkey
 from parley.ids import new_id
-from parley.limits import MARKER
+from parley.limit_script import MARKER
 from parley.redis import open_redis
 from parley.testing.tokens import TestIssuer
 

@@ -10,8 +10,9 @@ from parley.testing import eventually, faults
 from parley.testing.client import Client, open_http
 from parley.testing.listener import Listener
 from parley.testing.private_servers import PrivateServers
+from parley.testing.replica import Replica
 from parley.testing.sessions import leading_chat, relay_leader
-from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.stacks import SeparateStack
 from parley.testing.turns import Reader, Turn, stored_exactly_once, take_turns
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]

@@ -16,7 +16,8 @@ from parley.testing import eventually, faults
 from parley.testing.client import Client, open_http
 from parley.testing.listener import Listener
 from parley.testing.private_servers import PrivateServers
-from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.replica import Replica
+from parley.testing.stacks import SeparateStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 

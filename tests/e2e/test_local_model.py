@@ -7,7 +7,8 @@ import pytest
 
 from parley.embedded.process import run_tool
 from parley.testing.client import Client, open_http
-from parley.testing.stacks import EmbeddedStack, command_path, environment, free_ports
+from parley.testing.commands import command_path, environment, free_ports
+from parley.testing.stacks import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

@@ -13,7 +13,8 @@ from fake_provider.server import FakeProvider
 from parley.embedded.process import run_tool
 from parley.testing import eventually
 from parley.testing.client import open_http, register
-from parley.testing.stacks import EmbeddedStack, command_path, environment
+from parley.testing.commands import command_path, environment
+from parley.testing.stacks import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

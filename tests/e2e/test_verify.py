@@ -7,7 +7,8 @@ from parley.embedded.process import run_tool
 from parley.ids import new_id
 from parley.testing import eventually
 from parley.testing.client import open_http, register
-from parley.testing.stacks import SeparateStack, command_path, environment
+from parley.testing.commands import command_path, environment
+from parley.testing.stacks import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

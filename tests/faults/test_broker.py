@@ -9,7 +9,8 @@ from parley.testing import eventually, faults
 from parley.testing.client import Client
 from parley.testing.listener import Listener
 from parley.testing.private_servers import PrivateServers
-from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.replica import Replica
+from parley.testing.stacks import SeparateStack
 from parley.testing.turns import Turn, go_on, stored_exactly_once, take_turn, take_turns
 
 pytestmark = pytest.mark.e2e

@@ -15,8 +15,9 @@ from parley.embedded.process import run_tool
 from parley.ids import new_id
 from parley.testing import eventually, faults
 from parley.testing.client import Client, open_http
+from parley.testing.commands import command_path, environment
 from parley.testing.private_servers import PrivateServers
-from parley.testing.stacks import SeparateStack, command_path, environment
+from parley.testing.stacks import SeparateStack
 from parley.testing.turns import Reader, Turn
 
 pytestmark = pytest.mark.e2e

@@ -14,8 +14,9 @@ from parley.testing import eventually, faults
 from parley.testing.client import Client, open_http
 from parley.testing.listener import Listener
 from parley.testing.private_servers import PrivateServers
+from parley.testing.replica import Replica
 from parley.testing.sessions import leading_chat
-from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.stacks import SeparateStack
 from parley.testing.tcp_proxy import TcpProxy, Toxics
 from parley.testing.turns import Reader, Turn, go_on, stored_exactly_once, take_turns
 

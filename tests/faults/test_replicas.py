@@ -13,7 +13,8 @@ import pytest
 
 from parley.testing import eventually, faults
 from parley.testing.client import Client, open_http
-from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.replica import Replica
+from parley.testing.stacks import SeparateStack
 from parley.testing.turns import Reader, Turn, stored_exactly_once, take_turns
 
 pytestmark = pytest.mark.e2e

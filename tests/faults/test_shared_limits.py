@@ -10,7 +10,8 @@ import httpx2
 import pytest
 
 from parley.testing.client import open_http, register
-from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.replica import Replica
+from parley.testing.stacks import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from parley.embedded.errors import EmbeddedError
-from parley.testing.stacks import free_ports
+from parley.testing.commands import free_ports
 from parley_local import checks, lock
 from parley_local.ports import Ports, require_free
 from parley_local.settings import LocalSettings

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from parley.embedded.valkey import EmbeddedValkey
 from parley.ids import new_id
-from parley.limits import MARKER, Decision, Limit, Limiter, Session, open_limiter
+from parley.limit_script import MARKER
+from parley.limits import Decision, Limit, Limiter, Session, open_limiter
 from parley.redis import Client, open_redis
 from parley.testing import eventually
 from parley.testing.backends import Backends

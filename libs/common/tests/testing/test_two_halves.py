@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parley.testing.stacks import environment
+from parley.testing.commands import environment
 
 SECONDS = 60
 SETTINGS = """

@@ -29,7 +29,7 @@ from parley.runtime import Runtime
 from parley.server import free_socket, make_server
 from parley.settings import load
 from parley.testing.backends import Backends
-from parley.testing.stacks import answers, environment
+from parley.testing.commands import answers, environment
 from parley.testing.tokens import ALL_SCOPES, TestIssuer
 
 if TYPE_CHECKING:

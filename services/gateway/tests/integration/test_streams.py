@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from parley.ids import new_id
-from parley.limits import MARKER
+from parley.limit_script import MARKER
 from parley.redis import open_redis
 from parley.testing import eventually
 from parley.testing.backends import Backends

@@ -12,7 +12,7 @@ from parley.metrics import Metrics
 from parley.testing import eventually
 from parley.testing.backends import Backends
 from parley.testing.bus_contract import publish_until_confirmed
-from parley.testing.stacks import Replica
+from parley.testing.replica import Replica
 
 pytestmark = pytest.mark.integration
 

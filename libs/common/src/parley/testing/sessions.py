@@ -4,7 +4,8 @@ from pathlib import Path
 
 import asyncpg
 
-from parley.testing.stacks import Replica, SeparateStack
+from parley.testing.replica import Replica
+from parley.testing.stacks import SeparateStack
 from parley.testing.waiting import eventually
 
 _HOLDER = """
