@@ -7,15 +7,13 @@ from typing import Any
 
 import orjson
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from gateway.connection import Unreachable
-from gateway.errors import Interrupted, UpstreamUnavailable
-from gateway.replica import Address
+from gateway.errors import Interrupted
 from gateway.request import Caller, Request
 from gateway.routes import Route
+from gateway.socket_upstream import BEARER, SWITCHED, open_upstream
 from gateway.streams import Stream, Streams
 from gateway.upstream import Pool
 from parley.errors import ParleyError, RateLimited, Unauthenticated
@@ -29,15 +27,8 @@ Goodbye = tuple[int, str]
 """Code and reason of the close."""
 
 PROTOCOL = "parley.v1"
-BEARER = "parley.bearer."
-MAX_FRAME = 1_048_576
-MAX_QUEUE = 4
-"""Frames that wait here from the upstream before it is paused."""
-OPEN_TIMEOUT = 5.0
-CLOSE_TIMEOUT = 1.0
 NORMAL, GOING_AWAY, INTERNAL, UNAUTHENTICATED, LIMITED = 1000, 1001, 1011, 4401, 4429
 _UNSENDABLE = frozenset({1005, 1006, 1015})
-_SWITCHED = 101
 
 
 class SocketProxy:
@@ -52,7 +43,7 @@ class SocketProxy:
     ) -> None:
         """Pass frames until one side closes; raises ParleyError when the service does not take the socket."""
         pool = self._pools[route.service]
-        address, upstream = await _opened(pool, request, offered)
+        address, upstream = await open_upstream(pool, request, offered)
         try:
             await self._relay(request, route, upstream, offered, receive, send)
         finally:
@@ -70,7 +61,7 @@ class SocketProxy:
     ) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        request.status = _SWITCHED
+        request.status = SWITCHED
         await send({
             "type": "websocket.accept",
             "subprotocol": PROTOCOL if PROTOCOL in offered else None,
@@ -103,49 +94,6 @@ class SocketProxy:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _opened(pool: Pool, request: Request, offered: Sequence[str]) -> tuple[Address, ClientConnection]:
-    """Return a connection to the first replica that can be reached; one that cannot was sent nothing."""
-    tried: set[bytes] = set()
-    while True:
-        address = pool.choose(tried=tried)
-        address.active += 1
-        try:
-            upstream = await _connect(address, request, offered)
-        except Unreachable as failure:
-            pool.note_failure(address, failure)
-            pool.leave(address)
-            tried.add(address.authority)
-        except BaseException:
-            pool.leave(address)
-            raise
-        else:
-            address.succeeded()
-            if request.trace is not None:
-                request.trace.answered(address, _SWITCHED)
-            return address, upstream
-
-
-async def _connect(address: Address, request: Request, offered: Sequence[str]) -> ClientConnection:
-    try:
-        return await connect(
-            f"ws://{address.authority.decode()}{request.path}",
-            subprotocols=[Subprotocol(name) for name in offered if not name.startswith(BEARER)] or None,
-            additional_headers=_headers(request),
-            user_agent_header=None,
-            compression=None,
-            proxy=None,
-            open_timeout=OPEN_TIMEOUT,
-            close_timeout=CLOSE_TIMEOUT,
-            ping_interval=None,
-            max_size=MAX_FRAME,
-            max_queue=MAX_QUEUE,
-        )
-    except InvalidStatus as error:
-        raise UpstreamUnavailable(f"The service refused the socket with {error.response.status_code}.") from None
-    except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise Unreachable(refused=isinstance(error, ConnectionRefusedError)) from None
 
 
 async def _to_upstream(
@@ -189,7 +137,7 @@ async def _to_client(request: Request, upstream: ClientConnection, send: Send) -
 
 async def refuse(request: Request, error: ParleyError, send: Send) -> None:
     """Refuse a socket; one that is open already is closed as broken."""
-    if request.status == _SWITCHED:
+    if request.status == SWITCHED:
         await send({"type": "websocket.close", "code": INTERNAL, "reason": error.code})
     else:
         request.status = error.status
@@ -217,25 +165,6 @@ def _close_code(error: ParleyError) -> int:
     if isinstance(error, Unauthenticated):
         return UNAUTHENTICATED
     return LIMITED if isinstance(error, RateLimited) else GOING_AWAY
-
-
-def _headers(request: Request) -> list[tuple[str, str]]:
-    headers = [
-        ("x-request-id", request.request_id),
-        ("x-forwarded-for", request.client.text),
-        ("x-forwarded-proto", request.scheme.decode()),
-        ("x-forwarded-host", request.host.decode("latin-1")),
-        ("via", "1.1 parley"),
-    ]
-    traceparent = request.traceparent()
-    if traceparent is not None:
-        headers.append(("traceparent", traceparent.decode()))
-    if request.caller is not None:
-        headers.append(("authorization", f"Bearer {request.caller.principal.token}"))
-    origin = request.found.get(b"origin")
-    if origin:
-        headers.append(("origin", origin.decode("latin-1")))
-    return headers
 
 
 def _goodbye(reason: Interrupted) -> Goodbye:

@@ -10,11 +10,14 @@ from prometheus_client import Counter, Gauge
 
 from gateway.access_log import AccessLog, Write, write_stdout
 from gateway.addresses import AddressBook
+from gateway.admission import Admission
 from gateway.auth_client import AuthClient
+from gateway.common_headers import CommonHeaders
 from gateway.cors import Cors
 from gateway.credentials import Credentials
 from gateway.edge import Edge
 from gateway.guard import Guard
+from gateway.own_answers import OwnAnswers
 from gateway.pages import Pages
 from gateway.pipeline import Pipeline
 from gateway.places import Places
@@ -91,23 +94,24 @@ async def wire(
         streams = Streams(find_revoked, places, most=settings.max_streams)
         access_log = AccessLog(log_writer(settings), service="gateway")
         stack.callback(access_log.flush)
+        guard, cors = Guard(limits, revocations, credentials), Cors(settings.origins())
+        admission, common = Admission(credentials, guard), CommonHeaders(cors, lifecycle)
         pipeline = Pipeline(
             addresses=AddressBook(split(settings.trusted_proxies), per_minute=settings.anonymous_rate_limit),
-            pages=Pages(runtime),
+            own=OwnAnswers(Pages(runtime), cors, guard, common, base_url=settings.issuer()),
             table=RouteTable(all_routes() if routes is None else routes),
-            credentials=credentials,
-            guard=Guard(limits, revocations, credentials),
+            admission=admission,
+            guard=guard,
             streams=streams,
-            cors=Cors(settings.origins()),
+            proxy=Proxy(pools, streams, common.complete, idle_timeout=settings.idle_timeout),
+            sockets=SocketProxy(pools, streams, admission.renew),
+            cors=cors,
             access_log=access_log if settings.log_level in {"debug", "info"} else None,
             metrics=runtime.metrics,
             lifecycle=lifecycle,
             tracer=runtime.tracer,
-            base_url=settings.issuer(),
             drain_delay=settings.drain_delay,
         )
-        pipeline.proxy = Proxy(pools, streams, pipeline.respond, idle_timeout=settings.idle_timeout)
-        pipeline.sockets = SocketProxy(pools, streams, pipeline.renew)
         runtime.metrics.active_requests.set_function(lambda: lifecycle.open_requests)
         Gauge("gateway_streams", "Streams that are open.", registry=registry).set_function(lambda: streams.count)
         loops = {
