@@ -15,9 +15,9 @@ READY_WITHIN = 20.0
 
 @contextlib.asynccontextmanager
 async def running(
-    command: list[str], port: int, extra: dict[str, str] | None = None
+    command: list[str], port: int, extra: dict[str, str] | None = None, *, within: float = READY_WITHIN
 ) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """Run a program until its port answers, and end it afterwards."""
+    """Run a program, which must listen ``within`` so many seconds, and end it afterwards."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,
@@ -27,7 +27,7 @@ async def running(
             start_new_session=True,  # Linux shares the processors among sessions: as a service it would have its own
         )
         try:
-            await _until_open(process, port, output.fileno())
+            await _until_open(process, port, output.fileno(), within)
             yield process
         finally:
             process.terminate()
@@ -38,8 +38,8 @@ async def running(
                 process.wait()
 
 
-async def _until_open(process: subprocess.Popen[bytes], port: int, output: int) -> None:
-    async with asyncio.timeout(READY_WITHIN):
+async def _until_open(process: subprocess.Popen[bytes], port: int, output: int, within: float) -> None:
+    async with asyncio.timeout(within):
         while True:
             if process.poll() is not None:
                 sys.exit(os.pread(output, 4000, 0).decode(errors="replace"))

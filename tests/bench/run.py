@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-BENCHES = ("gateway", "relay", "tokens", "memory", "slow", "soak", "streams", "latency")
+BENCHES = ("gateway", "relay", "tokens", "turns", "memory", "slow", "soak", "streams", "latency")
 
 
 def main(arguments: list[str]) -> int:

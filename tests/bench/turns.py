@@ -1,0 +1,249 @@
+"""What a durable turn costs, and how soon it is stored, beside LiteLLM's proxy, which stores nothing: ``run.py turns``.
+
+First a closed loop of whole answers through every service (a process each) with RabbitMQ, Postgres and Redis: the CPU
+that the kernel counted for each process until history had stored the last one. LiteLLM gets the same questions for the
+same provider, when ``litellm`` is on the PATH. Then an open loop: how long after its end a turn is in history. Exits
+with 1 above what must be.
+"""
+
+import argparse
+import asyncio
+import itertools
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import uvloop
+from processes import cpu_seconds, running  # type: ignore[import-not-found]
+from tokens import PLANS, SETTINGS, request_of  # type: ignore[import-not-found]
+
+from fake_provider.server import FakeProvider
+from parley.embedded.sockets import free_port
+from parley.testing import eventually
+from parley.testing.backends import Backends
+from parley.testing.client import open_http, register
+from parley.testing.stacks import Infrastructure, SeparateStack
+
+QUESTION = "bench [[fake tokens=20]]"
+USERS, WARM_UP = 20, 100
+MOST_OF_LITELLM = {"Parley's processes": 1 / 6, "everything": 1 / 4}
+MOST_DELAY = 250.0
+"""Milliseconds from a turn's end to history, 99 of 100."""
+DRAINED_WITHIN = 120.0
+SERVERS = ("redis", "postgres", "rabbitmq")
+LITELLM = """
+model_list: [{model_name: fake, litellm_params: {model: openai/fake, api_base: %s, api_key: none}}]
+general_settings: {master_key: sk-bench}
+"""
+DELAYS = """
+SELECT extract(epoch FROM i.received_at - f.time) * 1000 AS delay FROM inbox i JOIN feed f USING (event_id)
+WHERE f.name = 'conversation.turn.completed' ORDER BY f.time DESC LIMIT $1
+"""
+
+
+@dataclass
+class Load:
+    """What clients saw: seconds that each answer took, and how long all of it lasted."""
+
+    took: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        points = statistics.quantiles(self.took, n=100)
+        rate = len(self.took) / self.seconds
+        return (
+            f"{len(self.took):,} answers, {rate:.0f}/s, p50 {points[49] * 1000:.0f} ms, p99 {points[98] * 1000:.0f} ms"
+        )
+
+
+class Clients:
+    """Asks one port over connections that are kept."""
+
+    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
+        """Take the requests, which are sent in turn."""
+        self._port, self._requests = port, itertools.cycle(requests)
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(self, load: Load) -> None:
+        """Ask once, and note how long it took; AssertionError for anything but a 200."""
+        began = time.perf_counter()
+        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(next(self._requests))
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+        body = await reader.readexactly(length)
+        assert head.startswith(b"http/1.1 200"), head + body
+        self._idle.append((reader, writer))
+        load.took.append(time.perf_counter() - began)
+
+    async def closed_loop(self, at_once: int, seconds: float) -> Load:
+        """Ask again whenever an answer has come."""
+        load, began = Load(), time.perf_counter()
+
+        async def client() -> None:
+            while time.perf_counter() < began + seconds:
+                await self.ask(load)
+
+        await asyncio.gather(*(client() for _ in range(at_once)))
+        load.seconds = time.perf_counter() - began
+        return load
+
+    async def open_loop(self, rate: float, seconds: float) -> Load:
+        """Ask at a steady pace, whether or not answers keep up."""
+        load, began = Load(), time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for number in range(round(rate * seconds)):
+                await asyncio.sleep(began + number / rate - time.perf_counter())
+                group.create_task(self.ask(load))
+        load.seconds = time.perf_counter() - began
+        return load
+
+
+@dataclass
+class Product:
+    """Parley, running: whom to ask, what to measure, and where turns end up."""
+
+    clients: Clients
+    processes: Mapping[str, int]
+    servers: Mapping[str, int]
+    history: asyncpg.Connection
+    asked: int = 0
+
+    async def stored(self) -> None:
+        """Wait until history has every turn that was asked for."""
+        await eventually(self._all_are_stored, within=DRAINED_WITHIN)
+
+    async def _all_are_stored(self) -> bool:
+        return bool(await self.history.fetchval("SELECT count(*) FROM turns") == self.asked)
+
+    async def closed_loop(self, at_once: int, seconds: float) -> Load:
+        """Load, and wait until all is stored."""
+        load = await self.clients.closed_loop(at_once, seconds)
+        self.asked += len(load.took)
+        await self.stored()
+        return load
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Print what was measured; returns the exit status."""
+    async with Backends() as backends, FakeProvider() as provider:
+        litellm = await measure_litellm(provider, options)
+        async with product(backends, provider) as parley:
+            costs = await measure_cost(parley, options)
+            met = [_cheap_enough(costs, litellm)] if litellm else []
+            met.append(await measure_delay(parley, options))
+    return 0 if all(met) else 1
+
+
+async def measure_litellm(provider: FakeProvider, options: argparse.Namespace) -> float | None:
+    """Return the CPU milliseconds of an answer of LiteLLM's proxy; None when it is not here."""
+    program = shutil.which("litellm")
+    if program is None:
+        print("litellm: left out (pip install 'litellm[proxy]' into an environment of its own, and put it on the PATH)")
+        return None
+    port = free_port()
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as configuration:
+        configuration.write(LITELLM % f"{provider.base_url}")
+        configuration.flush()
+        command = [program, "--config", configuration.name, "--host", "127.0.0.1", "--port", str(port)]
+        extra = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        async with running(command, port, extra, within=120) as process:
+            body = {"model": "fake", "messages": [{"role": "user", "content": QUESTION}]}
+            request = request_of(f"http://127.0.0.1:{port}", "/v1/chat/completions", body, "sk-bench")
+            clients = Clients(port, [request])
+            await clients.closed_loop(options.clients, 3)
+            before = cpu_seconds(process.pid)
+            load = await clients.closed_loop(options.clients, options.seconds)
+            cost = (cpu_seconds(process.pid) - before) / len(load.took) * 1000
+    print(f"litellm: {load}; {cost:.2f} ms CPU an answer", flush=True)
+    return float(cost)
+
+
+@asynccontextmanager
+async def product(backends: Backends, provider: FakeProvider) -> AsyncIterator[Product]:
+    """Run every service, warmed up."""
+    infrastructure = Infrastructure(
+        await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
+    )
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+        plans = Path(folder) / "plans.yaml"
+        plans.write_text(PLANS)
+        settings = {**SETTINGS, "PLANS_FILE": str(plans)}
+        async with SeparateStack(Path(folder), infrastructure, provider.base_url, settings=settings) as stack:
+            async with open_http(stack.url) as http:
+                users = [await register(http) for _ in range(USERS)]
+            tokens = [str(user.tokens["access_token"]) for user in users]
+            requests = [request_of(stack.url, "/api/v1/chat", {"message": QUESTION}, token) for token in tokens]
+            history = await asyncpg.connect(stack.database_url("history"))
+            found = Product(
+                Clients(stack.gateways[0].port, requests),
+                {replica.name: replica.child.pid for replica in stack.everything},
+                {name: backends._servers[name].child.pid for name in SERVERS},
+                history,
+            )
+            try:
+                await found.closed_loop(8, 3)
+                yield found
+            finally:
+                await history.close()
+
+
+async def measure_cost(parley: Product, options: argparse.Namespace) -> dict[str, float]:
+    """Return the CPU milliseconds of a turn: of our processes, and of everything."""
+    every = {**parley.processes, **parley.servers}
+    before = {name: cpu_seconds(pid) for name, pid in every.items()}
+    load = await parley.closed_loop(options.clients, options.seconds)
+    costs = {name: (cpu_seconds(pid) - before[name]) / len(load.took) * 1000 for name, pid in every.items()}
+    total = {"Parley's processes": sum(costs[name] for name in parley.processes), "everything": sum(costs.values())}
+    print(f"parley: {load}; stored, with events", flush=True)
+    print("ms CPU a turn: " + ", ".join(f"{name} {cost:.2f}" for name, cost in {**costs, **total}.items()), flush=True)
+    return total
+
+
+def _cheap_enough(costs: Mapping[str, float], litellm: float) -> bool:
+    ratios = {name: costs[name] / litellm for name in MOST_OF_LITELLM}
+    for name, most in MOST_OF_LITELLM.items():
+        print(f"{name} / litellm: {ratios[name]:.3f} (must {most:.3f})")
+    return all(ratios[name] <= most for name, most in MOST_OF_LITELLM.items())
+
+
+async def measure_delay(parley: Product, options: argparse.Namespace) -> bool:
+    """Say whether turns are stored soon after their end, at a steady pace of new ones."""
+    load = await parley.clients.open_loop(options.rate, options.steady)
+    parley.asked += len(load.took)
+    await parley.stored()
+    delays = sorted(float(row["delay"]) for row in await parley.history.fetch(DELAYS, len(load.took)))
+    points = statistics.quantiles(delays, n=100)
+    print(f"steady: {load} of {options.rate:g}/s asked for")
+    print(
+        f"turn end to history: p50 {points[49]:.0f} ms, p99 {points[98]:.0f} ms (must {MOST_DELAY:.0f}),"
+        f" most {delays[-1]:.0f} ms"
+    )
+    return points[98] <= MOST_DELAY
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=16, help="questions open at once in the closed loop")
+    parser.add_argument("--seconds", type=float, default=15, help="length of the closed loop")
+    parser.add_argument("--rate", type=float, default=150, help="turns a second in the open loop")
+    parser.add_argument("--steady", type=float, default=120, help="length of the open loop in seconds")
+    options = parser.parse_args()
+    print(
+        f"turns: {QUESTION!r}, {options.clients} clients, then {options.rate:g}/s;"
+        f" Python {sys.version}; {os.cpu_count()} CPUs"
+    )
+    return uvloop.run(run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
