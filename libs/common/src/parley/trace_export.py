@@ -56,9 +56,7 @@ class Export:
             span_limits=LIMITS,
         )
         watched = Watched(self._exporter, service=service, outcomes=outcomes)
-        self._provider.add_span_processor(
-            BatchSpanProcessor(watched, QUEUE, PAUSE * 1000, BATCH, EXPORT_TIMEOUT * 1000)
-        )
+        self._provider.add_span_processor(Batches(watched, outcomes.labels("dropped")))
 
     async def __aenter__(self) -> Tracer:
         return self._provider.get_tracer("parley", self._version)
@@ -85,8 +83,31 @@ class Export:
             log.warning("spans not sent before the end", service=self._service)
 
 
+class Batches(BatchSpanProcessor):
+    """The queue of ended spans, which says how many it had no room for."""
+
+    def __init__(self, exporter: "Watched", dropped: Counter) -> None:
+        """Take where batches go, and what counts the spans that are in none."""
+        super().__init__(exporter, QUEUE, PAUSE * 1000, BATCH, EXPORT_TIMEOUT * 1000)
+        self._watched, self._dropped = exporter, dropped
+        self._ended = self._lost = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Let a span wait; the oldest goes when too many do."""
+        super().on_end(span)
+        if span.context is None or not span.context.trace_flags.sampled:
+            return
+        self._ended += 1
+        if self._ended - self._lost - self._watched.taken > QUEUE:
+            self._lost += 1
+            self._dropped.inc()
+
+
 class Watched(SpanExporter):
     """Another exporter, whose outcomes are counted, and whose failures are said once a minute."""
+
+    taken = 0
+    """How many spans it was ever given."""
 
     def __init__(
         self,
@@ -103,6 +124,7 @@ class Watched(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans; those that cannot be sent are gone."""
+        self.taken += len(spans)
         result = self._exporter.export(spans)
         good = result is SpanExportResult.SUCCESS
         (self._exported if good else self._failed).inc(len(spans))
@@ -123,6 +145,7 @@ class Watched(SpanExporter):
 def _otlp(settings: TraceSettings) -> OTLPSpanExporter:
     session = requests.Session()
     session.trust_env = False  # no proxy and no .netrc: as all our calls
+    session.hooks["response"].append(_refuse_redirect)
     certificate = settings.otel_exporter_otlp_certificate
     return OTLPSpanExporter(
         endpoint=settings.traces_url(),
@@ -131,6 +154,12 @@ def _otlp(settings: TraceSettings) -> OTLPSpanExporter:
         timeout=EXPORT_TIMEOUT,
         session=session,
     )
+
+
+def _refuse_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Raise for an answer that sends us elsewhere: nobody goes there, and the exporter would call it a success."""
+    if response.is_redirect:
+        raise requests.HTTPError("redirected")
 
 
 def _sampler(settings: TraceSettings) -> sampling.Sampler:

@@ -21,6 +21,7 @@ __all__ = ["Span", "SpanKind", "Tracer"]
 MaybeTracer: TypeAlias = Tracer | None
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 SERVER_ERROR = 500
+LOG_IDS = ("trace_id", "span_id")
 _W3C = TraceContextTextMapPropagator()
 
 

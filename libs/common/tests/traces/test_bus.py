@@ -1,12 +1,14 @@
 """An event carries its trace to whoever handles it: over the outbox, the relay, and any bus."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
 import httpx2
 import pytest
+import structlog
 
 from parley import outbox, tracing
 from parley.bus.memory import MemoryBus
@@ -91,6 +93,34 @@ async def test_a_handler_that_fails_shows_which_error_and_not_its_text(spans: Co
     assert (processed.failed, processed.attributes["error.type"]) == (True, "ValueError")
     assert (published.failed, published.attributes["error.type"]) == (True, "PublishError")
     assert b"canary" not in spans.raw
+
+
+class OneTask(MemoryBus):
+    """Hands one event after the other to a handler, as a lane of the broker's consumer does."""
+
+    @contextlib.asynccontextmanager
+    async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
+        self.subscription = subscription
+        yield
+
+    async def publish(self, event: CloudEvent) -> None:
+        await self.subscription.handler(event)
+
+
+async def test_log_lines_of_an_event_of_no_trace_do_not_name_that_of_the_event_before(
+    spans: Collector, service: Services
+) -> None:
+    bound: list[set[str]] = []
+
+    async def handle(_event: CloudEvent) -> None:
+        bound.append({"trace_id", "span_id"} & structlog.contextvars.get_contextvars().keys())
+
+    async with service(spans.url) as client:
+        bus = TracedBus(OneTask(), tracer_of(client))
+        async with bus.consume(Subscription("q", ("#",), handle)):
+            await bus.publish(event(tracing.traceparent_of(tracer_of(client).start_span("x"))))
+            await bus.publish(event(None))
+    assert bound == [{"trace_id", "span_id"}, set()]
 
 
 class Recorded:

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from parley.testing.collector import Collector
 from parley.testing.upstream import Seen, scripted_upstream
 from parley.testing.waiting import eventually
-from parley.trace_export import BATCH, COMPLAIN, Watched
+from parley.trace_export import BATCH, COMPLAIN, QUEUE, Watched
 from parley.tracing import Tracer
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
@@ -110,6 +110,35 @@ async def test_what_became_of_spans_is_counted(spans: Collector, service: Servic
         make_a_batch(client)
         counted = {"outcome": "exported"}
         await eventually(lambda: registry.get_sample_value("trace_spans_total", counted) == BATCH)
+
+
+async def test_spans_that_find_no_room_are_counted(service: Services) -> None:
+    hanging, more = asyncio.Event(), 7
+
+    async def hang(_seen: Seen, _writer: asyncio.StreamWriter) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    async with scripted_upstream(hang) as upstream, service(upstream.url) as client:
+        registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
+        make_a_batch(client)
+        await eventually(hanging.is_set)
+        for _ in range(QUEUE // BATCH):
+            make_a_batch(client)
+        assert registry.get_sample_value("trace_spans_total", {"outcome": "dropped"}) == 0
+        for _ in range(more):
+            client.app.state.runtime.tracer.start_span("x").end()  # type: ignore[attr-defined]
+        assert registry.get_sample_value("trace_spans_total", {"outcome": "dropped"}) == more
+
+
+async def test_a_collector_that_sends_us_elsewhere_was_sent_nothing(service: Services) -> None:
+    async def redirect(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 308 Moved\r\nLocation: https://elsewhere.invalid/\r\nContent-Length: 0\r\n\r\n")
+
+    async with scripted_upstream(redirect) as upstream, service(upstream.url) as client:
+        registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
+        make_a_batch(client)
+        await eventually(lambda: registry.get_sample_value("trace_spans_total", {"outcome": "failed"}) == BATCH)
 
 
 class Broken(SpanExporter):

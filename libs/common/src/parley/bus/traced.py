@@ -54,6 +54,8 @@ class TracedBus:
 
         async def handle(event: CloudEvent) -> None:
             if event.traceparent is None:
+                # What an earlier event of the same task was bound to is none of this one's business.
+                structlog.contextvars.unbind_contextvars(*tracing.LOG_IDS)
                 await subscription.handler(event)
                 return
             with self._spanned(f"process {queue}", SpanKind.CONSUMER, event, attributes) as span:
