@@ -1,5 +1,6 @@
 """Requests on OpenAI's wire: unknown members are accepted and dropped, only known options reach a provider."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -10,6 +11,8 @@ from parley.schemas import Text
 
 MAX_MESSAGES = 2000
 MAX_DEPTH = 32
+LEAST, MOST = -(2**63), 2**64 - 1
+"""Whole numbers beyond these can be written by few who read JSON."""
 PASSED_ON = (
     "frequency_penalty",
     "logit_bias",
@@ -32,6 +35,10 @@ def _storable(value: Any, depth: int = 0) -> Any:
         raise FieldValueError("too_deep", "Nested too deeply.")
     if isinstance(value, str):
         _check_text(value)
+    elif isinstance(value, float):
+        _check_number(fits=math.isfinite(value))
+    elif isinstance(value, int):
+        _check_number(fits=LEAST <= value <= MOST)
     elif isinstance(value, dict):
         for key, inner in value.items():
             _storable(key, depth + 1)
@@ -51,6 +58,11 @@ def _check_text(text: str) -> None:
         raise FieldValueError("invalid_text", "Must not contain the NUL character.")
 
 
+def _check_number(*, fits: bool) -> None:
+    if not fits:
+        raise FieldValueError("out_of_range", "Must be a number of at most 64 bits.")
+
+
 Json = Annotated[Any, AfterValidator(_storable)]
 
 
@@ -64,6 +76,7 @@ class ContentPart(BaseModel):
     """A part of a message: text, or something that only some models take."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Json] = Field(init=False)
     type: Text
     text: Text | None = None
 

@@ -12,6 +12,7 @@ from parley.testing import eventually
 pytestmark = pytest.mark.integration
 
 PATH = "/v1/chat/completions"
+DEEP = {"type": "text", "text": "x", "cache_control": orjson.loads('{"a":' * 400 + "1" + "}" * 400)}
 
 
 def body(text: str, **members: Any) -> dict[str, Any]:
@@ -151,6 +152,9 @@ async def test_a_client_with_a_key_may_leave_and_come_back(replica: Any, provide
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "unsupported_content"),
         ({"messages": [{"role": "user", "content": "\x00"}]}, 422, "validation_failed"),
         ({"tools": [{"function": {"name": "a\x00"}}]}, 422, "validation_failed"),
+        ({"seed": 2**64}, 422, "validation_failed"),
+        ({"tools": [{"function": {"parameters": {"minimum": -(2**63) - 1}}}]}, 422, "validation_failed"),
+        ({"messages": [{"role": "user", "content": [DEEP]}]}, 422, "validation_failed"),
         ({"metadata": {"conversation_id": "x"}}, 422, "validation_failed"),
         ({"model": "gpt-none"}, 404, "model_not_found"),
     ],
