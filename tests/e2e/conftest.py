@@ -38,8 +38,9 @@ async def infrastructure(backends: Backends) -> Infrastructure:
 
 @pytest.fixture(scope="session")
 async def embedded(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
+    """The embedded profile, in which answers are given again; the other one asks the provider each time."""
     folder: Path = tmp_path_factory.mktemp("embedded")
-    async with EmbeddedStack(folder, provider.base_url, GENEROUS) as running:
+    async with EmbeddedStack(folder, provider.base_url, GENEROUS | {"ENABLE_CACHE": "true"}) as running:
         yield running
 
 

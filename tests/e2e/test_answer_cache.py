@@ -1,0 +1,68 @@
+"""A question that was asked before is answered without the provider, through the whole product."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from fake_provider.server import FakeProvider
+from parley.ids import new_id
+from parley.testing import eventually
+from parley.testing.client import Client, open_http
+from parley.testing.stacks import EmbeddedStack
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+async def http(embedded: EmbeddedStack) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the profile whose cache is on."""
+    async with open_http(embedded.url) as client:
+        yield client
+
+
+async def answered_again(user: Client, message: str) -> dict[str, Any]:
+    """Ask until the answer is an earlier one: it is noted just after the first client has got it."""
+
+    async def cached() -> dict[str, Any] | None:
+        answer = await user.chat(message)
+        return answer if answer["cached"] else None
+
+    found: dict[str, Any] = await eventually(cached)
+    return found
+
+
+async def test_the_same_question_is_answered_and_stored_again_without_the_provider(
+    user: Client, provider: FakeProvider
+) -> None:
+    message = f"{new_id()} [[fake tokens=3]]"
+    first = await user.chat(message)
+    again = await answered_again(user, message)
+    asked = len(await provider.journal(contains=message))
+    events = [event async for event in user.stream(message)]
+    assert "".join(event.data["delta"] for event in events) == again["message"] == first["message"] == "t1 t2 t3"
+    assert (events[-1].data["cached"], events[-1].data["tokens_used"], first["cached"]) == (True, 0, False)
+    assert len(await provider.journal(contains=message)) == asked
+    path = f"/api/v1/conversations/{again['conversation_id']}/messages?wait_for={again['turn_id']}"
+    stored = (await user.request("GET", path)).json()["data"]
+    assert [m["content"] for m in stored] == [message, "t1 t2 t3"]
+
+
+async def test_the_gateway_passes_on_who_wants_a_new_answer(user: Client, provider: FakeProvider) -> None:
+    message = f"{new_id()} [[fake tokens=3]]"
+    await user.chat(message)
+    await answered_again(user, message)
+    asked = len(await provider.journal(contains=message))
+    response = await user.request(
+        "POST", "/api/v1/chat", json={"message": message}, headers={"Cache-Control": "no-cache"}
+    )
+    assert response.json()["cached"] is False
+    assert len(await provider.journal(contains=message)) == asked + 1
+
+
+async def test_a_stranger_asks_the_provider(user: Client, stranger: Client) -> None:
+    message = f"{new_id()} [[fake tokens=3]]"
+    await user.chat(message)
+    await answered_again(user, message)
+    assert (await stranger.chat(message))["cached"] is False
