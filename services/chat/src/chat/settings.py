@@ -48,7 +48,12 @@ class ChatSettings(DataSettings):
     enable_cache: bool = Field(
         False, description="Give the answer a person got before to the same question of theirs, without the provider."
     )
-    cache_ttl: int = Field(3600, ge=1, le=86_400, description="Seconds for which an answer is given again.")
+    cache_ttl: int = Field(
+        3600,
+        ge=1,
+        le=86_400,
+        description="Seconds for which an answer is given again; each question takes 180 bytes of Redis for as long.",
+    )
 
     turn_timeout: float = Field(600, gt=0, le=86_400, description="Most seconds a turn may take.")
     finish_pending_after: float = Field(
