@@ -321,5 +321,5 @@ async def test_consuming_is_counted_and_its_lag_measured(own_bus: RabbitBus, que
     def count(outcome: str) -> float | None:
         return metrics.registry.get_sample_value("events_consumed_total", {"queue": queue, "outcome": outcome})
 
-    assert (count("retried"), count("handled")) == (1, 1)
+    assert (count("retried"), count("handled"), count("dead")) == (1, 1, 0)
     assert metrics.registry.get_sample_value("consumer_lag_seconds", {"queue": queue}) is not None

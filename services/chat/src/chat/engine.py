@@ -53,10 +53,16 @@ class Engine:
 
 @contextlib.asynccontextmanager
 async def open_engine(
-    settings: ChatSettings, runtime: Runtime, ports: Ports, catalogue: Catalogue, *, lease_length: float
+    settings: ChatSettings,
+    runtime: Runtime,
+    ports: Ports,
+    catalogue: Catalogue,
+    measures: Measures,
+    *,
+    lease_length: float,
 ) -> AsyncIterator[Engine]:
     """Run the engine while the context is entered; its turns are ended and its lease given up at the end."""
-    runner_id, measures, stops = new_id(), Measures(runtime.metrics.registry), Stops()
+    runner_id, stops = new_id(), Stops()
     lease = Lease(ports.runners, runner_id, stops.cancel, length=lease_length)
     copy = SharedCopy(ports.streams, lease, stops.fence, measures)
     supervisor = stops.supervisor = _supervisor(settings, runtime, ports, copy, measures, runner_id)

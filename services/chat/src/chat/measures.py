@@ -9,10 +9,13 @@ from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from chat.domain import Outcome
 from parley.metrics import DURATION_BUCKETS
 
 GAP_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 OUTCOMES = {"completed": "completed", "cancelled": "client_cancelled", "failed": "upstream_error"}
+CUT_SHORT = frozenset({"deadline", "interrupted", "budget"})
+"""Reasons for which Parley itself ends a turn early: its outcome is called so."""
 
 
 class Gaps(Collector):
@@ -71,6 +74,18 @@ class Measures:
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
+        self.tokens = Counter(
+            "chat_tokens_total", "Tokens of ended turns: input or output.", ["model", "type"], registry=registry
+        )
+        self.cost = Counter(
+            "chat_cost_usd_total", "Cost of ended turns whose model has a price.", ["model"], registry=registry
+        )
+        self.provider_calls = Counter(
+            "chat_provider_calls_total",
+            "Calls of providers: answered, refused by an open breaker, or the code of what failed before an answer.",
+            ["model", "outcome"],
+            registry=registry,
+        )
         self.running = Gauge("chat_turns_running", "Turns that this process runs.", registry=registry)
         self.recovered = Counter(
             "chat_turns_recovered_total", "Turns taken over from another runner.", registry=registry
@@ -88,7 +103,20 @@ class Measures:
             "chat_log_copy_failures_total", "Appends to the copy of a log that failed.", registry=registry
         )
 
-    def ended(self, model: str, status: str, finish_reason: str, seconds: float) -> None:
-        """Note how a turn ended and how long it took."""
-        outcome = "deadline" if finish_reason == "deadline" else OUTCOMES.get(status, "upstream_error")
-        self.duration.labels(model, outcome).observe(seconds)
+    def ended(self, model: str, outcome: Outcome, seconds: float) -> None:
+        """Note how a turn ended, how long it took and what it used."""
+        reason = outcome.finish_reason
+        name = reason if reason in CUT_SHORT else OUTCOMES.get(outcome.status, "upstream_error")
+        self.duration.labels(model, name).observe(seconds)
+        self.used(model, outcome)
+
+    def used(self, model: str, outcome: Outcome) -> None:
+        """Note the tokens of a turn and what they cost."""
+        self.tokens.labels(model, "input").inc(outcome.usage.prompt_tokens)
+        self.tokens.labels(model, "output").inc(outcome.usage.completion_tokens)
+        if outcome.cost:
+            self.cost.labels(model).inc(float(outcome.cost))
+
+    def called(self, model: str, outcome: str) -> None:
+        """Note what became of one call of a provider."""
+        self.provider_calls.labels(model, outcome).inc()

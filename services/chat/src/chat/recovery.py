@@ -79,11 +79,13 @@ class Recovery:
         """End a turn that was taken over, with what its log has; a failure leaves it to the next look."""
         entries, lost = await self._sealed(turn)
         try:
-            ended = await self._store.finish(turn, self._outcome(turn, entries, lost))
+            outcome = self._outcome(turn, entries, lost)
+            ended = await self._store.finish(turn, outcome)
         except DependencyUnavailable:
             return
         if ended is not None:
             self._measures.recovered.inc()
+            self._measures.used(turn.model, outcome)
             log.warning("turn recovered", turn_id=str(turn.id), status=ended.status, log_lost=lost)
 
     async def _sealed(self, turn: Turn) -> tuple[tuple[Entry, ...], bool]:

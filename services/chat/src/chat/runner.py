@@ -214,7 +214,7 @@ class Runner:
         if turn is None:
             await self._given_up()
             return
-        self._measures.ended(turn.model, outcome.status, outcome.finish_reason, time.monotonic() - self._began)
+        self._measures.ended(turn.model, outcome, time.monotonic() - self._began)
         self.log.end(turn)
         if self._job.recall is not None:
             await self._job.recall.note(turn, self._model)

@@ -22,6 +22,7 @@ from chat.context import ContextSource
 from chat.engine import Engine, Ports, open_engine
 from chat.handlers import Handlers
 from chat.lease import LENGTH
+from chat.measures import Measures
 from chat.metering import TokenMeter
 from chat.placement import Placement
 from chat.plans import load_plans
@@ -89,14 +90,15 @@ async def wire(
 ) -> AsyncIterator[Wired]:
     """Open chat; ``bus`` is given when several services share a process, another ``lease_length`` by hasty tests."""
     catalogue, plans = load_catalogue(settings), load_plans(settings.plans_file)
+    measures = Measures(runtime.metrics.registry)
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
         turns = PostgresTurns(backing.pool, backing.relay.hint)
         streams = await stack.enter_async_context(open_streams(settings))
-        answers = await stack.enter_async_context(open_answers(settings, runtime.tracer))
+        answers = await stack.enter_async_context(open_answers(settings, measures, runtime.tracer))
         ports = wrap(Ports(turns, PostgresRunners(turns), streams, answers))
         engine = await stack.enter_async_context(
-            open_engine(settings, runtime, ports, catalogue, lease_length=lease_length)
+            open_engine(settings, runtime, ports, catalogue, measures, lease_length=lease_length)
         )
         owners, past = await stack.enter_async_context(open_history(settings, runtime.tracer))
         forgetting = PostgresForgetting(turns)
@@ -168,7 +170,9 @@ async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisStreams]:
 
 
 @contextlib.asynccontextmanager
-async def open_answers(settings: ChatSettings, tracer: Tracer | None = None) -> AsyncIterator[Answers]:
+async def open_answers(
+    settings: ChatSettings, measures: Measures, tracer: Tracer | None = None
+) -> AsyncIterator[Answers]:
     """Open the connections to the providers."""
     timeout = settings.openai_timeout
     async with open_session(settings.max_running_turns) as session:
@@ -177,7 +181,7 @@ async def open_answers(settings: ChatSettings, tracer: Tracer | None = None) -> 
             provider = OpenAIProvider(session, model.target, patience=timeout)
             return provider if tracer is None else TracedProvider(provider, model, tracer)
 
-        yield Retrying(provider_of, Breakers(), max_retries=settings.openai_max_retries)
+        yield Retrying(provider_of, Breakers(), measures, max_retries=settings.openai_max_retries)
 
 
 async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) -> Report:

@@ -154,6 +154,9 @@ class RabbitBus:
             self._publishing.drop()
 
     def _observer(self, queue: str) -> Observe:
+        # There from the start: an increase from nothing to the first dead letter is none to Prometheus.
+        self._metrics.events_consumed.labels(queue, "dead")
+
         def observe(outcome: str, event: CloudEvent | None) -> None:
             self._metrics.events_consumed.labels(queue, outcome).inc()
             if event is not None and outcome == "handled":

@@ -12,6 +12,10 @@ PAUSE = 5.0
 """Seconds for which it stays open."""
 
 
+class Refused(Attempt):
+    """The breaker is open: the target was not even asked."""
+
+
 class Breaker:
     """Closed, open, or letting one call try."""
 
@@ -21,12 +25,12 @@ class Breaker:
         self._closed_again_at = 0.0
 
     def check(self) -> None:
-        """Raise Attempt while the breaker is open."""
+        """Raise Refused while the breaker is open."""
         remaining = self._closed_again_at - self._clock()
         if self._failures < THRESHOLD:
             return
         if remaining > 0:
-            raise Attempt(ProviderUnavailable(retry_after=int(remaining) + 1), retryable=False)
+            raise Refused(ProviderUnavailable(retry_after=int(remaining) + 1), retryable=False)
         self._closed_again_at = self._clock() + PAUSE
 
     def succeeded(self) -> None:

@@ -10,8 +10,9 @@ import structlog
 
 from chat.catalogue import Model
 from chat.errors import ProviderUnavailable
+from chat.measures import Measures
 from chat.ports.provider import Piece, Prompt, Provider
-from chat.providers.breaker import Breakers
+from chat.providers.breaker import Breakers, Refused
 from chat.providers.failures import Attempt
 
 log = structlog.get_logger()
@@ -31,8 +32,11 @@ class Answering:
 class Retrying:
     """Streams from a model, its retries and its fallbacks as one."""
 
-    def __init__(self, provider_of: Callable[[Model], Provider], breakers: Breakers, *, max_retries: int) -> None:
+    def __init__(
+        self, provider_of: Callable[[Model], Provider], breakers: Breakers, measures: Measures, *, max_retries: int
+    ) -> None:
         self._provider_of, self._breakers, self._max_retries = provider_of, breakers, max_retries
+        self._measures = measures
 
     async def stream(
         self, models: Sequence[Model], prompt: Prompt
@@ -45,9 +49,11 @@ class Retrying:
                     answer, first = await self._begin(model, prompt)
                 except Attempt as failed:
                     last = failed
+                    self._measures.called(model.alias, _outcome(failed))
                     if attempt == self._max_retries or not await self._pause(failed, attempt):
                         break
                 else:
+                    self._measures.called(model.alias, "answered")
                     async with contextlib.aclosing(answer):
                         yield Answering(model)
                         yield first
@@ -82,3 +88,7 @@ class Retrying:
         log.info("provider asked again", code=failed.failure.code, attempt=attempt + 1)
         await asyncio.sleep(max(wait or 0, random.uniform(longest / 2, longest)))  # noqa: S311 - jitter
         return True
+
+
+def _outcome(failed: Attempt) -> str:
+    return "refused" if isinstance(failed, Refused) else failed.failure.code
