@@ -1,9 +1,11 @@
-"""The deployment's files as data: manifests as kubectl renders them, the compose file, and secrets made for it."""
+"""The deployment's files as data: manifests as kubectl renders them, alerts, the compose file, secrets made for it."""
 
+import asyncio
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,10 +16,15 @@ from auth.settings import AuthSettings
 from chat.settings import ChatSettings
 from gateway.settings import GatewaySettings
 from history.settings import HistorySettings, WorkerSettings
+from parley.embedded.deb import unpack_debian
+from parley.embedded.errors import EmbeddedError
+from parley.embedded.tools import tools_folder
 from parley.settings import ServiceSettings
 
 Object: TypeAlias = dict[str, Any]
 Render: TypeAlias = Callable[[str], list[Object]]
+Combine: TypeAlias = Callable[[Sequence[str]], list[Object]]
+Promtool: TypeAlias = Callable[..., str]
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "gateway": GatewaySettings,
@@ -27,6 +34,8 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "history-worker": WorkerSettings,
 }
 KUBECTL_SECONDS = 60
+PROMTOOL = "usr/bin/promtool"
+PROMTOOL_SECONDS = 120
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +63,60 @@ def render(root: Path) -> Render:
         return list(yaml.safe_load_all(done.stdout))
 
     return rendered
+
+
+@pytest.fixture(scope="session")
+def combine(render: Render, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Combine:
+    """Render the base together with some components, as an overlay would."""
+
+    def combined(components: Sequence[str]) -> list[Object]:
+        folder = tmp_path_factory.mktemp("overlay")
+        manifests = os.path.relpath((root / "deploy/k8s").resolve(), folder.resolve())
+        overlay = {
+            "namespace": "parley",
+            "resources": [f"{manifests}/base"],
+            "components": [f"{manifests}/components/{name}" for name in components],
+        }
+        (folder / "kustomization.yaml").write_text(json.dumps(overlay))
+        return render(str(folder))
+
+    return combined
+
+
+@pytest.fixture(scope="session")
+def promtool(tmp_path_factory: pytest.TempPathFactory) -> Promtool:
+    """Run promtool: the system's, or Debian's unpacked into the tools folder. Fails as it fails."""
+    folder = tmp_path_factory.mktemp("promtool")
+    try:
+        program = str(shutil.which("promtool") or asyncio.run(_unpacked_promtool()))
+    except EmbeddedError as error:
+        pytest.skip(f"the alerts were not checked: {error}")
+
+    def run(*arguments: str, **files: str) -> str:
+        for name, text in files.items():
+            (folder / f"{name}.yaml").write_text(text)
+        done = subprocess.run(
+            [program, *arguments], cwd=folder, capture_output=True, text=True, timeout=PROMTOOL_SECONDS, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+async def _unpacked_promtool() -> Path:
+    tools = tools_folder(Path.cwd(), os.environ)
+    root = await unpack_debian("promtool", ["prometheus"], tools, hint="Install promtool.", finish=_keep_promtool)
+    return root / PROMTOOL
+
+
+def _keep_promtool(root: Path) -> None:
+    """Leave out the server, and what it shows in a browser."""
+    program = (root / PROMTOOL).read_bytes()
+    shutil.rmtree(root)
+    (root / PROMTOOL).parent.mkdir(parents=True)
+    (root / PROMTOOL).write_bytes(program)
+    (root / PROMTOOL).chmod(0o755)
 
 
 @pytest.fixture(scope="session")

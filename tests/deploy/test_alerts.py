@@ -1,0 +1,302 @@
+"""The alerts: Prometheus reads them, each fires when it should and else not, and each leads into the runbook."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import pytest
+import yaml
+
+Object: TypeAlias = dict[str, Any]
+Promtool: TypeAlias = Callable[..., str]
+Combine: TypeAlias = Callable[[Sequence[str]], list[Object]]
+
+FIRING = 'count by (alertname, severity) (ALERTS{alertstate="firing"})'
+SERVICES = ("gateway", "auth", "chat", "history", "history-worker")
+REQUESTS = "http_server_request_duration_seconds_count"
+LAG = "process_event_loop_lag_seconds_bucket"
+PAGE, TICKET = "critical", "warning"
+
+
+class Scenario(NamedTuple):
+    """What is measured, and which alerts fire then: (name, severity), and how many."""
+
+    name: str
+    after: str
+    series: dict[str, str]
+    fires: dict[tuple[str, str], int] = {}  # noqa: RUF012 - never changed
+
+
+def series(name: str, job: str = "parley-gateway", **labels: str) -> str:
+    pairs = {"namespace": "parley", "job": job, **labels}
+    return name + "{" + ", ".join(f'{key}="{value}"' for key, value in pairs.items()) + "}"
+
+
+def answers(status: int, route: str = "/api/v1/chat") -> str:
+    return series(REQUESTS, http_route=route, http_response_status_code=str(status))
+
+
+def calls(outcome: str) -> str:
+    return series("chat_provider_calls_total", "parley-chat", model="small", outcome=outcome)
+
+
+def turns(outcome: str) -> str:
+    return series("chat_stream_duration_seconds_count", "parley-chat", model="small", outcome=outcome)
+
+
+def consumed(outcome: str) -> str:
+    return series("events_consumed_total", "parley-history-worker", queue="history.turns", outcome=outcome)
+
+
+def replicas(name: str, deployment: str = "chat", namespace: str = "parley") -> str:
+    labels = f'namespace="{namespace}", job="kube-state-metrics", deployment="{deployment}"'
+    return f"kube_deployment_{name}{{{labels}}}"
+
+
+UP = {series("up", f"parley-{name}", pod=f"{name}-{pod}"): "1x2000" for name in SERVICES for pod in "ab"}
+"""Every scenario has it but those where something is down."""
+LAGS = series("consumer_lag_seconds", "parley-history-worker", queue="history.turns")
+PUBLISHED = series("events_published_total", "parley-chat", type="conversation.turn.completed")
+BURN = "ParleyErrorBudgetBurn"
+SCENARIOS = [
+    Scenario(
+        "all is well",
+        "7h",
+        {
+            answers(200): "0+6000x450",
+            answers(502): "0+5x450",
+            answers(503, "/ready"): "0+600x450",
+            calls("answered"): "0+600x450",
+            calls("context_length_exceeded"): "0+600x450",
+            calls("provider_timeout"): "0+5x450",
+            turns("completed"): "0+600x450",
+            turns("interrupted"): "0+600x450",
+            turns("upstream_error"): "0+5x450",
+            consumed("handled"): "0+600x450",
+            consumed("dead"): "3x450",
+            PUBLISHED: "0+600x450",
+            LAGS: "0.2x450",
+            series("gateway_ratelimit_local"): "0x450",
+            series("gateway_revocation_unchecked_total"): "7x450",
+            series("chat_turns_recovered_total", "parley-chat"): "2x450",
+            series("chat_turns_republished_total", "parley-chat"): "2x450",
+            series("outbox_lag_seconds", "parley-chat"): "0.1x450",
+            series(LAG, pod="a", le="0.005"): "0+60x450",
+            series(LAG, pod="a", le="+Inf"): "0+60x450",
+            replicas("spec_replicas"): "2x450",
+            replicas("status_replicas_ready"): "2x450",
+        },
+    ),
+    Scenario(
+        "a fiftieth of all answers is an error",
+        "10m",
+        {answers(200): "0+980x10", answers(500): "0+20x10"},
+        {(BURN, PAGE): 1},
+    ),
+    Scenario(
+        "it stays so for an hour and more",
+        "90m",
+        {answers(200): "0+980x90", answers(500): "0+20x90"},
+        {(BURN, PAGE): 2, (BURN, TICKET): 1},
+    ),
+    Scenario(
+        "errors that are over wake nobody",
+        "100m",
+        {answers(200): "0+980x100", answers(500): "0+20x60 1200x40"},
+        {(BURN, TICKET): 1},
+    ),
+    Scenario(
+        "a little too many for a day",
+        "26h",
+        {answers(200): "0+996x1560", answers(500): "0+4x1560"},
+        {(BURN, TICKET): 1},
+    ),
+    Scenario("the only request of an hour failed", "30m", {answers(200): "0x30", answers(500): "0 1x30"}),
+    Scenario(
+        "Redis is gone",
+        "5m",
+        {series("chat_ratelimit_local", "parley-chat"): "1x5"},
+        {("ParleyLimitsLocal", TICKET): 1},
+    ),
+    Scenario("Redis is back", "5m", {series("chat_ratelimit_local", "parley-chat"): "1x4 0x5"}),
+    Scenario(
+        "Redis and auth are gone",
+        "5m",
+        {series("gateway_revocation_unchecked_total"): "0+5x5"},
+        {("ParleyRevocationsUnknown", PAGE): 1},
+    ),
+    Scenario(
+        "history does not answer",
+        "15m",
+        {series("gateway_upstream_failures_total", upstream="history", reason="refused"): "0+60x15"},
+        {("ParleyUpstreamFailing", TICKET): 1},
+    ),
+    Scenario(
+        "RabbitMQ is gone",
+        "15m",
+        {
+            series("outbox_lag_seconds", "parley-chat", pod="a"): "0+60x15",
+            series("outbox_lag_seconds", "parley-chat", pod="b"): "0x15",
+        },
+        {("ParleyOutboxOld", TICKET): 1},
+    ),
+    Scenario(
+        "history's worker is stuck",
+        "40m",
+        {PUBLISHED: "0+60x40", consumed("handled"): "60x40", LAGS: "1x40"},
+        {("ParleyEventsNotConsumed", TICKET): 1},
+    ),
+    Scenario("nobody writes", "40m", {PUBLISHED: "60x40", consumed("handled"): "60x40", LAGS: "900x40"}),
+    Scenario(
+        "history's worker is too slow",
+        "30m",
+        {PUBLISHED: "0+60x30", consumed("handled"): "0+30x30", LAGS: "0+30x30"},
+        {("ParleyConsumerLag", TICKET): 1},
+    ),
+    Scenario("the first dead letter", "10m", {consumed("dead"): "0x5 1x5"}, {("ParleyDeadLetters", TICKET): 1}),
+    Scenario(
+        "half of a provider's calls fail, and fallbacks answer",
+        "15m",
+        {calls("answered"): "0+60x15", calls("provider_timeout"): "0+60x15", turns("completed"): "0+60x15"},
+        {("ParleyProviderFailing", TICKET): 1},
+    ),
+    Scenario(
+        "the provider is gone, and there is no fallback",
+        "30m",
+        {calls("refused"): "0+60x30", calls("provider_unavailable"): "0+12x30", turns("upstream_error"): "0+60x30"},
+        {
+            ("ParleyProviderFailing", TICKET): 1,
+            ("ParleyProviderBreakerOpen", TICKET): 1,
+            ("ParleyTurnsFailing", PAGE): 1,
+        },
+    ),
+    Scenario(
+        "a chat replica died in the middle of turns",
+        "10m",
+        {series("chat_turns_recovered_total", "parley-chat"): "0x5 3x5"},
+        {("ParleyTurnsRecovered", TICKET): 1},
+    ),
+    Scenario(
+        "RabbitMQ lost its data",
+        "10m",
+        {series("chat_turns_republished_total", "parley-chat"): "0x5 12x5"},
+        {("ParleyHistoryRefilled", TICKET): 1},
+    ),
+    Scenario(
+        "a process has too much to do",
+        "15m",
+        {
+            series(LAG, pod="a", le="0.25"): "0+50x15",
+            series(LAG, pod="a", le="0.5"): "0+60x15",
+            series(LAG, pod="a", le="+Inf"): "0+60x15",
+        },
+        {("ParleyLoopLag", TICKET): 1},
+    ),
+    Scenario(
+        "a pod does not become ready",
+        "20m",
+        {
+            replicas("spec_replicas"): "3x20",
+            replicas("status_replicas_ready"): "2x20",
+            replicas("spec_replicas", "auth", "another"): "3x20",
+            replicas("status_replicas_ready", "auth", "another"): "2x20",
+        },
+        {("ParleyReplicasNotReady", TICKET): 1},
+    ),
+]
+DOWN = {
+    "auth is not there at all": {key: value for key, value in UP.items() if 'job="parley-auth"' not in key},
+    "every replica of auth is down": {key: "0x2000" if "auth" in key else value for key, value in UP.items()},
+    "one replica of auth is down": UP | {series("up", "parley-auth", pod="auth-a"): "0x2000"},
+}
+
+
+def rules(objects: list[Object]) -> str:
+    """Return the rules as Prometheus itself takes them."""
+    groups = [group for each in objects if each["kind"] == "PrometheusRule" for group in each["spec"]["groups"]]
+    return yaml.safe_dump({"groups": groups})
+
+
+def case(name: str, after: str, found: dict[str, str], fires: dict[tuple[str, str], int]) -> Object:
+    expected = [
+        {"labels": f'{{alertname="{alert}", severity="{severity}"}}', "value": count}
+        for (alert, severity), count in fires.items()
+    ]
+    return {
+        "name": name,
+        "interval": "1m",
+        "input_series": [{"series": key, "values": values} for key, values in found.items()],
+        "promql_expr_test": [{"expr": FIRING, "eval_time": after, "exp_samples": expected}],
+    }
+
+
+def unit_tests(cases: list[Object]) -> str:
+    return yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": cases})
+
+
+@pytest.fixture(scope="module")
+def monitoring(combine: Combine) -> list[Object]:
+    return combine(("monitoring",))
+
+
+@pytest.fixture(scope="module")
+def alerts(monitoring: list[Object]) -> list[Object]:
+    groups = yaml.safe_load(rules(monitoring))["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def test_prometheus_reads_the_rules(monitoring: list[Object], promtool: Promtool) -> None:
+    assert "SUCCESS" in promtool("check", "rules", "rules.yaml", rules=rules(monitoring))
+
+
+def test_each_alert_fires_when_it_should_and_else_not(monitoring: list[Object], promtool: Promtool) -> None:
+    cases = [case(each.name, each.after, UP | each.series, each.fires) for each in SCENARIOS]
+
+    assert "SUCCESS" in promtool("test", "rules", "tests.yaml", rules=rules(monitoring), tests=unit_tests(cases))
+
+
+def test_a_service_without_a_living_replica_is_missed(monitoring: list[Object], promtool: Promtool) -> None:
+    missed = {("ParleyServiceMissing", PAGE): 1}
+    cases = [case(name, "10m", found, {} if name.startswith("one") else missed) for name, found in DOWN.items()]
+
+    assert "SUCCESS" in promtool("test", "rules", "tests.yaml", rules=rules(monitoring), tests=unit_tests(cases))
+
+
+def test_an_alert_that_should_not_fire_is_found(monitoring: list[Object], promtool: Promtool) -> None:
+    wrong = case("Redis is gone", "5m", UP | {series("chat_ratelimit_local", "parley-chat"): "1x5"}, {})
+
+    with pytest.raises(AssertionError, match="ParleyLimitsLocal"):
+        promtool("test", "rules", "tests.yaml", rules=rules(monitoring), tests=unit_tests([wrong]))
+
+
+def test_there_is_a_scenario_for_each_alert(alerts: list[Object]) -> None:
+    fired = {alert for each in SCENARIOS for alert in each.fires} | {("ParleyServiceMissing", PAGE)}
+
+    assert fired == {(each["alert"], each["labels"]["severity"]) for each in alerts}
+
+
+def test_each_alert_says_what_it_means_and_leads_into_the_runbook(alerts: list[Object], root: Path) -> None:
+    headings = re.findall(r"^#+ (.+)$", (root / "docs/runbook.md").read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+    for each in alerts:
+        page, _, anchor = each["annotations"]["runbook_url"].partition("#")
+        assert each["annotations"].keys() == {"summary", "description", "runbook_url"}
+        assert page == "docs/runbook.md"
+        assert anchor in anchors
+
+
+def test_prometheus_reads_what_the_dashboards_ask(monitoring: list[Object], promtool: Promtool) -> None:
+    (found,) = [each for each in monitoring if each["metadata"]["name"] == "parley-dashboards"]
+    boards = [json.loads(text) for text in found["data"].values()]
+    asked = [target["expr"] for board in boards for panel in board["panels"] for target in panel["targets"]]
+    records = [
+        {"record": f"panel:{number}", "expr": text.replace("$__rate_interval", "5m").replace("$namespace", "parley")}
+        for number, text in enumerate(asked)
+    ]
+    text = yaml.safe_dump({"groups": [{"name": "dashboards", "rules": records}]})
+
+    assert f"{len(asked)} rules found" in promtool("check", "rules", "boards.yaml", boards=text)
+    assert len({board["uid"] for board in boards}) == len(boards) == 3

@@ -1,0 +1,186 @@
+"""The components an overlay may add: each renders with the base, alone and with the others, and fits what is there."""
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+Object: TypeAlias = dict[str, Any]
+Combine: TypeAlias = Callable[[Sequence[str]], list[Object]]
+
+COMPONENTS = ("monitoring", "hpa", "ingress", "gateway-api")
+OLDEST, NEWEST = "1.30", "1.37"
+CUSTOM = {"PodMonitor", "PrometheusRule", "HTTPRoute"}
+"""Kinds that the API has no schema for: a cluster must know them already."""
+SCALED = {"gateway", "auth", "chat", "history", "history-worker"}
+NGINX = "nginx.ingress.kubernetes.io/"
+COMBINATIONS = [
+    *((each,) for each in COMPONENTS),
+    ("monitoring", "hpa", "ingress"),
+    ("gateway-api", "hpa", "monitoring"),
+]
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    return [each for each in objects if each["kind"] == kind]
+
+
+def one(objects: list[Object], kind: str, name: str) -> Object:
+    (found,) = [each for each in of_kind(objects, kind) if each["metadata"]["name"] == name]
+    return found
+
+
+def settings(objects: list[Object], name: str) -> dict[str, str]:
+    """Return what the config map of a workload holds."""
+    (found,) = [each["data"] for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"].startswith(name)]
+    return dict(found)
+
+
+@pytest.fixture(scope="module")
+def everything(combine: Combine) -> list[Object]:
+    return combine(("monitoring", "hpa", "ingress"))
+
+
+def test_every_component_is_tested(root: Path) -> None:
+    assert {each.name for each in (root / "deploy/k8s/components").iterdir()} == set(COMPONENTS)
+
+
+@pytest.mark.parametrize("components", COMBINATIONS, ids="+".join)
+def test_components_render_with_the_base_alone_and_together(
+    components: tuple[str, ...], combine: Combine, base: list[Object]
+) -> None:
+    objects = combine(components)
+    built_in = [each for each in objects if each["kind"] not in CUSTOM]
+
+    assert len(objects) > len(base)
+    assert {each["metadata"].get("namespace") for each in objects} == {"parley", None}
+    for each, version in itertools.product(built_in, (OLDEST, NEWEST)):
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_changes_of_the_base_only_what_it_is_for(
+    component: str, combine: Combine, base: list[Object]
+) -> None:
+    after = {(each["kind"], each["metadata"]["name"]): each for each in combine((component,))}
+    changed = {each["kind"] for each in base if after.get((each["kind"], each["metadata"]["name"])) != each}
+
+    # A changed config map has another name, and the deployment names it.
+    settles = {"ConfigMap", "Deployment"}
+    assert (
+        changed == {"monitoring": set(), "hpa": {"Deployment"}, "ingress": settles, "gateway-api": settles}[component]
+    )
+
+
+def test_prometheus_reads_the_admin_port_of_every_pod(everything: list[Object]) -> None:
+    (monitor,) = of_kind(everything, "PodMonitor")
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+
+    for each in of_kind(everything, "Deployment"):
+        template = each["spec"]["template"]
+        (container,) = template["spec"]["containers"]
+        assert wanted <= template["metadata"]["labels"].items()
+        assert endpoint["port"] in {port["name"] for port in container["ports"]}
+
+
+def test_prometheus_is_let_in_to_every_admin_port(everything: list[Object]) -> None:
+    for each in of_kind(everything, "Deployment"):
+        policy = one(everything, "NetworkPolicy", each["metadata"]["name"])
+        peers = {"namespaceSelector": {"matchLabels": {"parley/monitoring": "true"}}}
+        assert {"from": [peers], "ports": [{"port": "admin"}]} in policy["spec"]["ingress"]
+
+
+def test_grafana_finds_the_dashboards_by_label_and_under_one_name(everything: list[Object]) -> None:
+    found = one(everything, "ConfigMap", "parley-dashboards")
+
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert len(found["data"]) == 3
+
+
+def test_whoever_scales_a_deployment_alone_sets_its_number(everything: list[Object]) -> None:
+    targets = [each["spec"]["scaleTargetRef"]["name"] for each in of_kind(everything, "HorizontalPodAutoscaler")]
+
+    assert sorted(targets) == sorted(SCALED)
+    assert [each for each in of_kind(everything, "Deployment") if "replicas" in each["spec"]] == []
+
+
+def test_pods_go_late_and_those_with_streams_after_the_one_before_has_drained(everything: list[Object]) -> None:
+    for each in of_kind(everything, "HorizontalPodAutoscaler"):
+        down = each["spec"]["behavior"]["scaleDown"]
+        deployment = one(everything, "Deployment", each["metadata"]["name"])
+        assert each["spec"]["minReplicas"] >= 2
+        assert down["stabilizationWindowSeconds"] >= 300
+        if deployment["metadata"]["name"] in {"gateway", "chat"}:
+            grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+            assert [(policy["value"], policy["periodSeconds"] >= grace) for policy in down["policies"]] == [(1, True)]
+
+
+def test_what_is_scaled_by_cpu_requests_cpu(everything: list[Object]) -> None:
+    for name in SCALED:
+        (container,) = one(everything, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        assert container["resources"]["requests"]["cpu"]
+
+
+def test_the_ingress_leads_to_the_gateway_over_tls(everything: list[Object]) -> None:
+    spec = one(everything, "Ingress", "parley")["spec"]
+    (rule,) = spec["rules"]
+    (path,) = rule["http"]["paths"]
+    service = one(everything, "Service", path["backend"]["service"]["name"])
+
+    assert service["metadata"]["name"] == "gateway"
+    assert path["backend"]["service"]["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
+    assert spec["tls"] == [{"hosts": [rule["host"]], "secretName": "parley-tls"}]
+
+
+def test_the_ingress_says_what_the_nginx_configuration_says(everything: list[Object], root: Path) -> None:
+    text = (root / "deploy/nginx/parley.conf").read_text()
+    found = one(everything, "Ingress", "parley")["metadata"]["annotations"]
+
+    def directive(name: str) -> str:
+        (value,) = re.findall(rf"^\s*{name}\s+(.+);", text, re.MULTILINE)
+        return str(value)
+
+    same = ("proxy-buffering", "proxy-request-buffering", "proxy-next-upstream", "proxy-next-upstream-tries")
+    seconds = ("proxy-connect-timeout", "proxy-read-timeout", "proxy-send-timeout")
+    expected = {name: directive(name.replace("-", "_")) for name in (*same, *seconds)}
+    expected |= {name: expected[name].removesuffix("s") for name in seconds}
+    expected |= {"proxy-body-size": directive("client_max_body_size"), "force-ssl-redirect": "true"}
+    assert {name.removeprefix(NGINX): value for name, value in found.items()} == expected
+
+
+def test_the_route_leads_to_the_gateway_and_ends_no_stream(combine: Combine) -> None:
+    objects = combine(("gateway-api",))
+    (rule,) = one(objects, "HTTPRoute", "parley")["spec"]["rules"]
+    (backend,) = rule["backendRefs"]
+    ports = one(objects, "Service", backend["name"])["spec"]["ports"]
+
+    assert backend["port"] in {port["port"] for port in ports}
+    assert set(rule["timeouts"].values()) == {"0s"}
+
+
+@pytest.mark.parametrize("component", ["ingress", "gateway-api"])
+def test_the_gateway_believes_the_proxies_it_is_put_behind(component: str, combine: Combine) -> None:
+    objects = combine((component,))
+
+    assert settings(objects, "gateway")["TRUSTED_PROXIES"] == settings(objects, "auth")["TRUSTED_PROXIES"]
+
+
+def test_the_readme_names_every_component(root: Path) -> None:
+    text = (root / "deploy/k8s/README.md").read_text()
+
+    assert [name for name in COMPONENTS if f"components/{name}" not in text] == []
+
+
+def test_a_component_is_none_without_its_kind(root: Path) -> None:
+    kinds = {
+        yaml.safe_load(path.read_text())["kind"]
+        for path in (root / "deploy/k8s/components").glob("*/kustomization.yaml")
+    }
+
+    assert kinds == {"Component"}

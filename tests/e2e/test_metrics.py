@@ -1,0 +1,99 @@
+"""What alerts and dashboards read is what running services measure."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from parley.testing import eventually
+from parley.testing.client import open_http, register
+from parley.testing.promql import selectors
+from parley.testing.stacks import SeparateStack
+
+pytestmark = pytest.mark.e2e
+
+MONITORING = Path(__file__).resolve().parents[2] / "deploy/k8s/components/monitoring"
+OTHERS = {"up", "kube_deployment_spec_replicas", "kube_deployment_status_replicas_ready"}
+"""Measured by Prometheus itself and by kube-state-metrics."""
+OF_THE_TARGET = {"namespace", "job", "pod"}
+_TYPE = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
+
+
+def expressions() -> Iterator[str]:
+    for name in ("slo.yaml", "symptoms.yaml"):
+        for group in yaml.safe_load((MONITORING / name).read_text())["spec"]["groups"]:
+            yield from (rule["expr"] for rule in group["rules"])
+    for path in sorted((MONITORING / "dashboards").glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            yield from (target["expr"] for target in panel["targets"])
+
+
+def recorded() -> set[str]:
+    groups = yaml.safe_load((MONITORING / "slo.yaml").read_text())["spec"]["groups"]
+    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+
+
+def names(exposition: str) -> set[str]:
+    """Return the names of all series that a page of metrics has, or will have."""
+    parts = {"histogram": ("_bucket", "_count", "_sum")}
+    return {name + part for name, kind in _TYPE.findall(exposition) for part in parts.get(kind, ("",))}
+
+
+def labels(exposition: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+@pytest.fixture
+async def pages(separate: SeparateStack) -> list[str]:
+    """The metrics of every process, after a turn that history has stored."""
+    async with open_http(separate.url) as http:
+        person = await register(http)
+        await person.chat("Hello")
+    worker = separate.workers[0]
+    await eventually(
+        lambda: worker.metric("events_consumed_total", queue="history.turns", outcome="handled"), within=20
+    )
+    async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:
+        return [(await client.get(f"{each.admin_url}/metrics")).text for each in separate.everything]
+
+
+async def test_every_metric_of_an_alert_or_a_dashboard_is_measured(pages: list[str]) -> None:
+    measured = set().union(*map(names, pages)) | OTHERS | recorded()
+    read = {name for expression in expressions() for name, _ in selectors(expression)}
+
+    assert len(read) > 25
+    assert sorted(read - measured) == []
+
+
+async def test_they_are_chosen_by_labels_that_they_have(pages: list[str]) -> None:
+    known: dict[str, set[str]] = {}
+    for page in pages:
+        for name, found in labels(page).items():
+            known.setdefault(name, set()).update(found)
+    chosen = {(name, label) for each in expressions() for name, by in selectors(each) for label in by - OF_THE_TARGET}
+
+    assert {name for name, _ in chosen} & known.keys()
+    assert [(name, label) for name, label in sorted(chosen) if name in known and label not in known[name]] == []
+
+
+async def test_events_have_the_types_that_the_alert_looks_for(pages: list[str], separate: SeparateStack) -> None:
+    published = [
+        await each.metric("events_published_total", type="conversation.turn.completed") for each in separate.chat
+    ]
+
+    assert sum(published) >= 1
+
+
+def test_a_metric_is_found_in_any_expression() -> None:
+    text = 'sum by (a) (rate(one_total{b="c{d", e!~"f"}[5m])) / max(two) > 0.5 unless on (a) absent(three:rate1h)'
+
+    assert dict(selectors(text)) == {"one_total": {"b", "e"}, "two": set(), "three:rate1h": set()}
