@@ -12,25 +12,30 @@ ROUNDS = 10
 async def patient_timeout(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError after ``seconds``, unless the answer only waited for this process to read it."""
     async with asyncio.timeout(None) as deadline:
-        patience = _Patience(deadline, seconds)
+        loop = asyncio.get_running_loop()
+        patience = Patience(seconds, lambda: deadline.reschedule(loop.time()))
         try:
             yield
         finally:
             patience.end()
 
 
-class _Patience:
-    """Ends the time; its own end breaks the circle with the event loop, so that nothing is left to the collector."""
+class Patience:
+    """Calls back after ``seconds`` and some turns of the event loop, in which what is here already is read.
 
-    def __init__(self, deadline: asyncio.Timeout, seconds: float) -> None:
-        self._deadline, self._loop = deadline, asyncio.get_running_loop()
+    Its end breaks the circle with the event loop, so that nothing is left to the collector.
+    """
+
+    def __init__(self, seconds: float, expired: Callable[[], None]) -> None:
+        """Begin to count."""
+        self._expired, self._loop = expired, asyncio.get_running_loop()
         self._pending: asyncio.Handle | None = self._loop.call_later(seconds, self._expire, ROUNDS)
 
     def _expire(self, rounds: int) -> None:
         if rounds:
             self._pending = self._loop.call_soon(self._expire, rounds - 1)
         else:
-            self._deadline.reschedule(self._loop.time())
+            self._expired()
 
     def end(self) -> None:
         """Stop counting."""

@@ -82,10 +82,12 @@ class SharedCopy:
         while True:
             if self._away:
                 await self._probe()
-            else:
+            elif self._dirty:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK):
                         await self._wake.wait()
+            else:
+                await self._wake.wait()
             self._wake.clear()
             await self._commit()
 
