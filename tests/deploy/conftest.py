@@ -23,7 +23,7 @@ from parley.settings import ServiceSettings
 
 Object: TypeAlias = dict[str, Any]
 Render: TypeAlias = Callable[[str], list[Object]]
-Combine: TypeAlias = Callable[[Sequence[str]], list[Object]]
+Combine: TypeAlias = Callable[..., list[Object]]
 Promtool: TypeAlias = Callable[..., str]
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
@@ -69,13 +69,14 @@ def render(root: Path) -> Render:
 def combine(render: Render, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Combine:
     """Render the base together with some components, as an overlay would."""
 
-    def combined(components: Sequence[str]) -> list[Object]:
+    def combined(components: Sequence[str], **choices: Any) -> list[Object]:
         folder = tmp_path_factory.mktemp("overlay")
         manifests = os.path.relpath((root / "deploy/k8s").resolve(), folder.resolve())
         overlay = {
             "namespace": "parley",
             "resources": [f"{manifests}/base"],
             "components": [f"{manifests}/components/{name}" for name in components],
+            **choices,
         }
         (folder / "kustomization.yaml").write_text(json.dumps(overlay))
         return render(str(folder))

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 Object: TypeAlias = dict[str, Any]
-Combine: TypeAlias = Callable[[Sequence[str]], list[Object]]
+Combine: TypeAlias = Callable[..., list[Object]]
 
 COMPONENTS = ("monitoring", "hpa", "ingress", "gateway-api")
 OLDEST, NEWEST = "1.30", "1.37"
@@ -175,6 +175,22 @@ def test_the_readme_names_every_component(root: Path) -> None:
     text = (root / "deploy/k8s/README.md").read_text()
 
     assert [name for name in COMPONENTS if f"components/{name}" not in text] == []
+
+
+def test_the_choices_that_the_readme_shows_reach_their_objects(root: Path, combine: Combine) -> None:
+    text = (root / "deploy/k8s/README.md").read_text()
+    blocks = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    objects = combine(COMPONENTS, patches=[patch for each in blocks for patch in each.get("patches", [])])
+    ingress, route = one(objects, "Ingress", "parley")["spec"], one(objects, "HTTPRoute", "parley")["spec"]
+
+    assert [ingress["rules"][0]["host"]] == ingress["tls"][0]["hosts"] == ["chat.example.com"]
+    assert route["hostnames"] == ["chat.example.com"]
+    assert {name: route["parentRefs"][0][name] for name in ("name", "namespace")} == {
+        "name": "mine",
+        "namespace": "of-the-gateway",
+    }
+    for each in [*of_kind(objects, "PodMonitor"), *of_kind(objects, "PrometheusRule")]:
+        assert each["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
 def test_a_component_is_none_without_its_kind(root: Path) -> None:
