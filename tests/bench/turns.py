@@ -1,6 +1,6 @@
 """What a durable turn costs, and how soon it is stored, beside LiteLLM's proxy, which stores nothing: ``run.py turns``.
 
-First a closed loop of whole answers through every service (a process each) with RabbitMQ, Postgres and Redis: the CPU
+First a closed loop of answers, whole or streamed, through every service (a process each) with their servers: the CPU
 that the kernel counted for each process until history had stored the last one. LiteLLM gets the same questions for the
 same provider, when ``litellm`` is on the PATH. Then an open loop: how long after its end a turn is in history. Exits
 with 1 above what must be.
@@ -79,9 +79,12 @@ class Clients:
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(next(self._requests))
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
-        body = await reader.readexactly(length)
-        assert head.startswith(b"http/1.1 200"), head + body
+        assert head.startswith(b"http/1.1 200"), head
+        if b"transfer-encoding: chunked" in head:
+            await reader.readuntil(b"\r\n0\r\n\r\n")
+        else:
+            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(length)
         self._idle.append((reader, writer))
         load.took.append(time.perf_counter() - began)
 
@@ -137,7 +140,8 @@ async def run(options: argparse.Namespace) -> int:
     """Print what was measured; returns the exit status."""
     async with Backends() as backends, FakeProvider() as provider:
         litellm = await measure_litellm(provider, options)
-        async with product(backends, provider) as parley:
+        path = "/api/v1/chat/stream" if options.stream else "/api/v1/chat"
+        async with product(backends, provider, path) as parley:
             costs = await measure_cost(parley, options)
             met = [_cheap_enough(costs, litellm)] if litellm else []
             met.append(await measure_delay(parley, options))
@@ -157,7 +161,7 @@ async def measure_litellm(provider: FakeProvider, options: argparse.Namespace) -
         command = [program, "--config", configuration.name, "--host", "127.0.0.1", "--port", str(port)]
         extra = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
         async with running(command, port, extra, within=120) as process:
-            body = {"model": "fake", "messages": [{"role": "user", "content": QUESTION}]}
+            body = {"model": "fake", "messages": [{"role": "user", "content": QUESTION}], "stream": options.stream}
             request = request_of(f"http://127.0.0.1:{port}", "/v1/chat/completions", body, "sk-bench")
             clients = Clients(port, [request])
             await clients.closed_loop(options.clients, 3)
@@ -169,7 +173,7 @@ async def measure_litellm(provider: FakeProvider, options: argparse.Namespace) -
 
 
 @asynccontextmanager
-async def product(backends: Backends, provider: FakeProvider) -> AsyncIterator[Product]:
+async def product(backends: Backends, provider: FakeProvider, path: str) -> AsyncIterator[Product]:
     """Run every service, warmed up."""
     infrastructure = Infrastructure(
         await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
@@ -182,7 +186,7 @@ async def product(backends: Backends, provider: FakeProvider) -> AsyncIterator[P
             async with open_http(stack.url) as http:
                 users = [await register(http) for _ in range(USERS)]
             tokens = [str(user.tokens["access_token"]) for user in users]
-            requests = [request_of(stack.url, "/api/v1/chat", {"message": QUESTION}, token) for token in tokens]
+            requests = [request_of(stack.url, path, {"message": QUESTION}, token) for token in tokens]
             history = await asyncpg.connect(stack.database_url("history"))
             found = Product(
                 Clients(stack.gateways[0].port, requests),
@@ -237,6 +241,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=15, help="length of the closed loop")
     parser.add_argument("--rate", type=float, default=150, help="turns a second in the open loop")
     parser.add_argument("--steady", type=float, default=120, help="length of the open loop in seconds")
+    parser.add_argument("--stream", action="store_true", help="stream the answers")
     options = parser.parse_args()
     print(
         f"turns: {QUESTION!r}, {options.clients} clients, then {options.rate:g}/s;"

@@ -2,15 +2,13 @@
 
 import asyncio
 import struct
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
-
-import hiredis
 
 from parley.limit_types import SECOND, Decision, Limit, Session, State
-from parley.redis import Client, NoScriptError
+from parley.redis import Client
+from parley.redis_script import Script
 
 MARKER = "parley:revocations"
 _COUNT, _HEAD = struct.Struct("<d"), struct.Struct("<dddd")
@@ -33,40 +31,15 @@ class Check:
 
 
 class LimitScript:
-    """``limits.lua`` in one Redis, loaded when it is not there."""
+    """``limits.lua`` in one Redis."""
 
     def __init__(self, redis: Client) -> None:
-        self._redis = redis
-        self._source = resources.files("parley").joinpath("limits.lua").read_text()
-        self._digest = ""
+        self._script = Script(redis, resources.files("parley").joinpath("limits.lua").read_text())
 
     async def run(self, batch: Sequence[Check]) -> list[int]:
         """Return what the script says of a batch; raises what the client raises."""
         keys, numbers = _request(batch)
-        try:
-            if self._digest:
-                return await self._evaluate(keys, numbers)
-        except NoScriptError:
-            pass
-        self._digest = await _awaited(self._redis.script_load(self._source))
-        return await self._evaluate(keys, numbers)
-
-    async def _evaluate(self, keys: list[str], numbers: bytes) -> list[int]:
-        """Call the script; past the client's own layers, which cost more than all the rest of a check."""
-        pool = self._redis.connection_pool
-        connection = await _awaited(pool.get_connection())  # type: ignore[no-untyped-call]
-        try:
-            words: tuple[Any, ...] = ("EVALSHA", self._digest, len(keys), *keys, numbers)
-            command = hiredis.pack_command(words)
-            await connection.send_packed_command([command], check_health=False)
-            reply: list[int] = await connection.read_response()
-        except NoScriptError:
-            raise
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
+        reply: list[int] = await self._script.run(keys, numbers)
         return reply
 
 
@@ -104,7 +77,3 @@ def _decision(check: Check, row: list[int], *, known: bool, at: int) -> Decision
         revocations_known=known,
         at=at,
     )
-
-
-async def _awaited(call: Awaitable[Any] | Any) -> Any:
-    return await call

@@ -48,6 +48,7 @@ async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") ->
         command_timeout=COMMAND_TIMEOUT,
         timeout=CONNECT_TIMEOUT,
         init=prepare,
+        reset=leave_as_it_is,
         server_settings={**_SERVER_SETTINGS, "application_name": application},
     )
     try:
@@ -60,6 +61,15 @@ async def prepare(connection: Connection) -> None:
     """Teach a new connection to speak JSON."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=_dumps, decoder=orjson.loads, schema="pg_catalog", format="text")
+
+
+async def leave_as_it_is(connection: object) -> None:
+    """Return a connection to the pool: asyncpg itself has ended a transaction that was open.
+
+    What it would do besides, a round trip as dear as a small query, is needed by nobody here: settings are changed and
+    locks are taken for a transaction only.
+    """
+    del connection
 
 
 @contextlib.contextmanager

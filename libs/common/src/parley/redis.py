@@ -11,10 +11,10 @@ with without("opentelemetry.sdk.metrics"):
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import NoScriptError, RedisError
+    from redis.exceptions import NoScriptError, RedisError, ResponseError
     from redis.maint_notifications import MaintNotificationsConfig
 
-__all__ = ["UNAVAILABLE", "Client", "NoScriptError", "open_redis"]
+__all__ = ["UNAVAILABLE", "Client", "NoScriptError", "ResponseError", "open_redis"]
 
 Client: TypeAlias = Redis
 SOCKET_TIMEOUT = 0.05

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from parley.deadlines import patient_timeout
 from parley.ids import new_id
 from parley.redis import UNAVAILABLE, Client
+from parley.redis_script import Script, call
 
 LEASE = 15
 """Seconds after which a place of a process that died is free again."""
@@ -36,14 +37,14 @@ class Places:
         """Take a client, and the seconds it may take."""
         self._timeout = timeout
         self._redis = redis
-        self._take = redis.register_script(TAKE)
+        self._take = Script(redis, TAKE)
         self._held: dict[str, str] = {}
         self._away_until = 0.0
 
     async def take(self, user: str, most: int) -> str | None:
         """Return a token for a place of the user, None when all are taken."""
         token = str(new_id())
-        taken = await self._try(self._take(keys=[_key(user)], args=[token, most, LEASE]))
+        taken = await self._try(self._take.run([_key(user)], token, most, LEASE))
         if taken == 0:
             return None
         self._held[token] = user
@@ -53,7 +54,7 @@ class Places:
         """Give a place back."""
         user = self._held.pop(token, None)
         if user is not None:
-            await self._try(self._redis.zrem(_key(user), token))
+            await self._try(call(self._redis, "ZREM", _key(user), token))
 
     async def renew(self) -> None:
         """Renew the leases of all places held here, for ever."""
@@ -73,14 +74,14 @@ class Places:
                 pipeline.expire(_key(user), LEASE * 2)
             await pipeline.execute()
 
-    async def _try(self, call: Any, *, timeout: float | None = None) -> Any:
+    async def _try(self, asking: Any, *, timeout: float | None = None) -> Any:
         """Return what Redis says, None when it is away; then it is not asked again for a second."""
         if time.monotonic() < self._away_until:
-            call.close()
+            asking.close()
             return None
         with contextlib.suppress(*UNAVAILABLE):
             async with patient_timeout(timeout or self._timeout):
-                return await call
+                return await asking
         self._away_until = time.monotonic() + 1
         return None
 

@@ -24,7 +24,8 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 LOCK_KEY = 0x6F7574626F78
 """The advisory lock that its leader holds: "outbox" in ASCII."""
-POLL = 0.1
+POLL, GATHER = 0.1, 0.01
+"""Seconds until the next look when nobody gives a hint, and after one: others may have committed meanwhile."""
 STANDBY = 1.0
 BUS_DOWN_PAUSE = 0.5
 SESSION_LIMITS = {"idle_session_timeout": "10s", "tcp_user_timeout": "10s", "statement_timeout": "5s"}
@@ -111,6 +112,7 @@ class Relay:
         finally:
             for wait in waits:
                 wait.cancel()
+        await asyncio.sleep(GATHER)
 
     async def _report(self, connection: Connection) -> None:
         if time.monotonic() - self._reported < REPORT:

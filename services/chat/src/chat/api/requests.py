@@ -24,8 +24,8 @@ PING_AFTER = 10.0
 Caller = Annotated[Principal, Depends(caller("chat:write"))]
 
 
-def service_of(request: Request) -> ChatService:
-    """Return the service that wiring made."""
+async def service_of(request: Request) -> ChatService:
+    """Return the service that wiring made; ``async``, or it would be called in a thread."""
     service: ChatService = request.app.state.wired.service
     return service
 

@@ -17,8 +17,8 @@ CHANGES: dict[int | str, dict[str, Any]] = {**NOT_FOUND, 412: {"description": "`
 PAGED: dict[int | str, dict[str, Any]] = {400: {"description": "`invalid_cursor`"}}
 
 
-def wired(request: Request) -> Any:
-    """Return what ``wire`` has opened."""
+async def wired(request: Request) -> Any:
+    """Return what ``wire`` has opened; ``async``, or it would be called in a thread."""
     return request.app.state.wired
 
 
