@@ -95,12 +95,15 @@ class Answers:
 
     async def _send_events(self, request: Request, connection: Connection, cutter: sse.EventCutter, send: Send) -> bool:
         """Send the events that are whole; say whether more may follow."""
-        if request.exchange is not None:
-            await request.exchange.writable()
+        exchange = request.exchange
+        if exchange is not None:
+            await exchange.writable()
         data = await connection.read(idle=self._idle)
         whole = cutter.feed(data) if data else b""
-        if whole:
-            request.sent += len(whole)
+        request.sent += len(whole)
+        if whole and exchange is not None:
+            exchange.send_part(whole)
+        elif whole:
             await send({"type": "http.response.body", "body": whole, "more_body": True})
         return bool(data)
 

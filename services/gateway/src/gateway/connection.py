@@ -50,6 +50,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, on_lost: "Callable[[Connection], None]", space: bytearray | None = None) -> None:
         """Take what is told when the connection is gone, and the space to read into: one for all of an event loop."""
         self._on_lost, self._space = on_lost, memoryview(space or bytearray(READ))
+        self._loop = asyncio.get_running_loop()  # once: to find it is a system call each time in Python 3.11
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -90,7 +91,7 @@ class Connection(asyncio.BufferedProtocol):
             raise self._failure
         self._write(data)
         if self._write_paused:
-            self._writable = asyncio.get_running_loop().create_future()
+            self._writable = self._loop.create_future()
             await self._writable
 
     async def head(self) -> int:
@@ -287,7 +288,7 @@ class Connection(asyncio.BufferedProtocol):
     async def _wait(self) -> None:
         if self._failure is not None:
             raise self._failure
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:

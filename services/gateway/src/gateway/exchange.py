@@ -71,6 +71,11 @@ class Exchange(RequestResponseCycle):
         self.chunked_encoding = False
         self.expected_content_length = _Unbounded()
 
+    def send_part(self, data: bytes) -> None:
+        """Send a part of a begun answer whose length is not known; wait for ``writable`` before."""
+        if not self.disconnected:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked_encoding else data)
+
     async def writable(self) -> None:
         """Wait until the client has taken most of what was written."""
         if self.flow.write_paused and not self.disconnected:

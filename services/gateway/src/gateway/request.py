@@ -34,6 +34,10 @@ class Exchange(Protocol):
     async def respond(self, status: int, headers: list[Header], body: bytes) -> None:
         """Send a whole answer at once."""
 
+    def send_part(self, data: bytes) -> None:
+        """Send a part of a begun answer whose length is not known; wait for ``writable`` before."""
+        ...
+
     async def writable(self) -> None:
         """Wait until the client has taken most of what was sent."""
 

@@ -1,6 +1,7 @@
 """How the copy of a log looks in Redis: one stream for each turn, its ids ``<epoch>-<seq>``."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from uuid import UUID
 
 import orjson
@@ -13,6 +14,7 @@ LIFETIME = 86_400
 ENTRY, END = b"e", b"end"
 
 
+@lru_cache(maxsize=4096)
 def key_of(turn_id: UUID) -> str:
     """Return the key of a turn's log."""
     return f"parley:turn:{turn_id}"
