@@ -5,6 +5,7 @@ One committer serves all turns of the process: whatever came while a commit was 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -23,6 +24,8 @@ FIRST_PROBE, PROBE = 0.05, 0.5
 """Seconds until an absent store is asked whether it is back, doubled each time, and the most."""
 LOOK = 1.0
 """Seconds after which what could not be begun is tried again."""
+GATHER = 0.004
+"""Least seconds from one commit to the next: under load many entries share one, what comes alone does not wait."""
 BATCH = 500
 """Most entries of one log in one commit."""
 
@@ -89,7 +92,9 @@ class SharedCopy:
             else:
                 await self._wake.wait()
             self._wake.clear()
+            began = time.monotonic()
             await self._commit()
+            await asyncio.sleep(max(0.0, began + GATHER - time.monotonic()))
 
     async def _commit(self) -> None:
         dirty, self._dirty = self._dirty, {}

@@ -52,6 +52,7 @@ class Streams:
 
     def __init__(self) -> None:
         self.away = False
+        self.appends = 0
         self.copies: dict[UUID, list[tuple[int, int]]] = {}
 
     def _check(self) -> None:
@@ -60,6 +61,7 @@ class Streams:
 
     async def append(self, batches: Sequence[Append]) -> list[Appended]:
         self._check()
+        self.appends += 1
         return [self._append(batch) for batch in batches]
 
     def _append(self, batch: Append) -> Appended:
@@ -127,6 +129,16 @@ async def test_entries_are_shown_when_their_copy_is_safe(bench: Bench, make_turn
     assert log.shown == 0
     await eventually(lambda: log.shown == 2)
     assert bench.streams.copies[log.turn.id] == [(1, 1), (1, 2), (1, 3)]
+
+
+async def test_what_comes_soon_after_a_commit_shares_the_next_one(bench: Bench, make_turn: Any) -> None:
+    log = TurnLog(make_turn())
+    bench.copy.opened(log)
+    for number in range(200):
+        bench.grow(log, str(number))
+        await asyncio.sleep(0)
+    await eventually(lambda: log.shown == 200)
+    assert bench.streams.appends < 50
 
 
 async def test_a_lost_copy_is_written_again_from_the_list(bench: Bench, make_turn: Any) -> None:

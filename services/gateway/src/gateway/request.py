@@ -36,7 +36,6 @@ class Exchange(Protocol):
 
     def send_part(self, data: bytes) -> None:
         """Send a part of a begun answer whose length is not known; wait for ``writable`` before."""
-        ...
 
     async def writable(self) -> None:
         """Wait until the client has taken most of what was sent."""
