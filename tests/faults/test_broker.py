@@ -73,7 +73,7 @@ async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stor
 
 
 async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_brokers_data(
-    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client]
+    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client], eavesdropper: Listener
 ) -> None:
     worker = private_stack.workers[0]
     await worker.stop()
@@ -91,6 +91,8 @@ async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_broke
     await private_servers.start_broker()
     await stored_exactly_once(turns, within=30)
     assert sum([await replica.metric("chat_turns_republished_total") for replica in private_stack.chat]) >= 20
+    # A subscriber's queue was wiped, too: what was published before it had another is lost to it.
+    await eavesdropper.begin_anew((await take_turn(users[0], SHORT)).id, within=DRAINED)
 
 
 async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(

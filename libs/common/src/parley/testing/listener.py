@@ -48,6 +48,11 @@ class Listener:
         misplaced = self.misplaced()
         assert misplaced == {}, f"events are missing or out of order: {misplaced}"
 
+    async def begin_anew(self, turn: str, *, within: float) -> None:
+        """Forget the order so far, once the end of ``turn`` was heard: a broker that lost its data lost some of it."""
+        await eventually(lambda: self.ended[UUID(turn)], within=within, message="the turn's end was not heard")
+        self.sequences.clear()
+
     def misplaced(self) -> dict[tuple[str, str], list[int]]:
         """Return the sequences that are not 1, 2, 3 …, by source and key."""
         return {key: found for key, found in self.sequences.items() if found != list(range(1, len(found) + 1))}
