@@ -159,6 +159,7 @@ def _otlp(settings: TraceSettings) -> OTLPSpanExporter:
 def _refuse_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
     """Raise for an answer that sends us elsewhere: nobody goes there, and the exporter would call it a success."""
     if response.is_redirect:
+        response.close()  # nobody reads it, and it would keep its connection
         raise requests.HTTPError("redirected")
 
 
