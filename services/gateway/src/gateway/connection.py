@@ -47,6 +47,14 @@ class Slow(Failure):
 class Connection(asyncio.BufferedProtocol):
     """Used by one request at a time; ``reusable`` tells afterwards whether for another one."""
 
+    # A dictionary of so many attributes would take a kilobyte of each stream.
+    __slots__ = (
+        "_buffered", "_chunks", "_expects_body", "_failure", "_framed", "_head_bytes", "_keep_alive", "_loop",
+        "_on_lost", "_parser", "_paused", "_poll", "_short", "_space", "_transport", "_waiter", "_writable",
+        "_write_paused", "busy", "closed", "complete", "deadline", "head_complete", "headers", "idle_since",
+        "nominated", "reason", "received", "slot", "status",
+    )  # fmt: skip
+
     def __init__(self, on_lost: "Callable[[Connection], None]", space: bytearray | None = None) -> None:
         """Take what is told when the connection is gone, and the space to read into: one for all of an event loop."""
         self._on_lost, self._space = on_lost, memoryview(space or bytearray(READ))
