@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from parley_local import documents
+from parley_cli import documents
 
 if __name__ == "__main__":
     sys.exit(documents.main(sys.argv[1:], Path(__file__).resolve().parent.parent))

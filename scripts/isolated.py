@@ -24,7 +24,7 @@ import importlib, pkgutil, sys
 def load(name):
     module = importlib.import_module(name)
     for child in pkgutil.iter_modules(getattr(module, "__path__", ())):
-        if child.name not in ("__main__", "testing"):  # the second is an extra, with pytest
+        if child.name != "__main__":
             load(name + "." + child.name)
 
 load(sys.argv[1])
@@ -50,21 +50,25 @@ class Member:
     name: str
     folder: str
     module: str
-    with_common: bool = True
+    neighbours: tuple[str, ...] = ("libs/common", "libs/events")
+    """Folders of the members that it depends on."""
 
     @property
     def sources(self) -> list[str]:
-        return [self.folder, *(["libs/common"] if self.with_common and self.name != "common" else [])]
+        return [self.folder, *self.neighbours]
 
 
 MEMBERS = (
-    Member("common", "libs/common", "parley"),
-    Member("fake-provider", "libs/fake-provider", "fake_provider", with_common=False),
+    Member("events", "libs/events", "parley_events", ()),
+    Member("common", "libs/common", "parley", ("libs/events",)),
+    Member("embedded", "libs/embedded", "parley_embedded", ()),
+    Member("fake-provider", "libs/fake-provider", "fake_provider", ()),
     Member("gateway", "services/gateway", "gateway"),
     Member("auth", "services/auth", "auth"),
     Member("chat", "services/chat", "chat"),
     Member("history", "services/history", "history"),
 )
+TEST_SOURCES = ("libs/testkit", "libs/embedded", "libs/common", "libs/events")
 
 
 @dataclass(frozen=True)
@@ -163,8 +167,7 @@ def check(member: Member) -> Outcome:
             if member.folder.startswith("services/"):
                 environment.run("server", [environment.python, "-W", "error", "-c", MAKE_A_SERVER, member.module])
             environment.install_pins("testing")
-            if "libs/common" not in member.sources:
-                environment.install_sources(["libs/common"])
+            environment.install_sources([folder for folder in TEST_SOURCES if folder not in member.sources])
             tests = run_unit_tests(environment, member)
         except StepError as error:
             return Outcome(member, seconds, tests, f"{error}")

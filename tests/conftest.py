@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fake_provider.server import FakeProvider
-from parley.testing.backends import Backends
-from parley.testing.client import Client
-from parley.testing.listener import Listener, listen
-from parley.testing.private_servers import PrivateServers, open_private_servers
-from parley.testing.stacks import SeparateStack
-from parley.testing.turns import open_users, stored_exactly_once, take_turns
+from parley_testing.backends import Backends
+from parley_testing.client import Client
+from parley_testing.listener import Listener, listen
+from parley_testing.private_servers import PrivateServers, open_private_servers
+from parley_testing.stacks import SeparateStack
+from parley_testing.turns import open_users, stored_exactly_once, take_turns
 
 SETTINGS = {
     "RATE_LIMIT_REQUESTS": "100000",

@@ -26,14 +26,14 @@ from gateway_configurations import (  # type: ignore[import-not-found]
 )
 from processes import cpu_seconds, running  # type: ignore[import-not-found]
 
-from parley.embedded.deb import unpack_debian
-from parley.embedded.sockets import free_port
-from parley.embedded.tools import tools_folder
-from parley.embedded.valkey import EmbeddedValkey
 from parley.ids import new_id
-from parley.limit_script import MARKER
-from parley.redis import open_redis
-from parley.testing.tokens import TestIssuer
+from parley.ratelimit.script import MARKER
+from parley.storage.redis import open_redis
+from parley_embedded.deb import unpack_debian
+from parley_embedded.sockets import free_port
+from parley_embedded.tools import tools_folder
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing.tokens import TestIssuer
 
 USERS = 64
 PATH = "/api/v1/models"

@@ -10,8 +10,8 @@ from pathlib import Path
 from processes import resident_mb  # type: ignore[import-not-found]
 
 from fake_provider.server import FakeProvider
-from parley.testing.backends import Backends
-from parley.testing.stacks import Infrastructure, SeparateStack
+from parley_testing.backends import Backends
+from parley_testing.stacks import Infrastructure, SeparateStack
 
 MUST_MB, MUST_IMPORT_S = 100, 1.5
 SETTLE_SECONDS = 5

@@ -17,14 +17,16 @@ from typing import NamedTuple
 import uvloop
 from aio_pika import DeliveryMode, Message, connect
 
-from parley import logs, migrations, postgres
-from parley.bus.rabbit import open_rabbit
-from parley.bus.topology import EVENTS
-from parley.metrics import Metrics
-from parley.outbox.relay import Relay
-from parley.postgres import Pool
-from parley.tasks import background
-from parley.testing.backends import Backends
+from parley.messaging import outbox
+from parley.messaging.outbox.relay import Relay
+from parley.messaging.rabbit_bus import open_rabbit
+from parley.observability import logs
+from parley.observability.metrics import Metrics
+from parley.process.tasks import background
+from parley.storage import migrations, postgres
+from parley.storage.postgres import Pool
+from parley_events.topology import EVENTS
+from parley_testing.backends import Backends
 
 MUST, STRETCH = 0.40, 0.60
 IN_FLIGHT = 64
@@ -95,7 +97,7 @@ async def drain(dsn: str, url: str, rows: int, keys: int) -> Measured:
 
 
 async def migrate(dsn: str) -> None:
-    await migrations.migrate(dsn, "parley.outbox")
+    await migrations.migrate(dsn, outbox.MIGRATIONS)
 
 
 async def run(options: argparse.Namespace) -> float:

@@ -13,12 +13,12 @@ from pathlib import Path
 import orjson
 from processes import resident_mb, running  # type: ignore[import-not-found]
 
-from parley.embedded.sockets import free_port
-from parley.embedded.valkey import EmbeddedValkey
 from parley.ids import new_id
-from parley.limit_script import MARKER
-from parley.redis import open_redis
-from parley.testing.tokens import TestIssuer
+from parley.ratelimit.script import MARKER
+from parley.storage.redis import open_redis
+from parley_embedded.sockets import free_port
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing.tokens import TestIssuer
 
 FOLDER = Path(__file__).resolve().parent
 PLANS = "bench: {requests_per_minute: 10000000, burst: 1000000, streams: 20}\n"

@@ -24,9 +24,9 @@ import orjson
 import uvloop
 
 from fake_provider.server import FakeProvider
-from parley.testing.backends import Backends
-from parley.testing.client import open_http, register
-from parley.testing.stacks import Infrastructure, SeparateStack
+from parley_testing.backends import Backends
+from parley_testing.client import open_http, register
+from parley_testing.stacks import Infrastructure, SeparateStack
 
 MUST, STRETCH = 100, 60
 """CPU microseconds of gateway and chat for each streamed token."""

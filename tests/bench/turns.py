@@ -26,11 +26,11 @@ from processes import cpu_seconds, running  # type: ignore[import-not-found]
 from tokens import PLANS, SETTINGS, request_of  # type: ignore[import-not-found]
 
 from fake_provider.server import FakeProvider
-from parley.embedded.sockets import free_port
-from parley.testing import eventually
-from parley.testing.backends import Backends
-from parley.testing.client import open_http, register
-from parley.testing.stacks import Infrastructure, SeparateStack
+from parley_embedded.sockets import free_port
+from parley_testing import eventually
+from parley_testing.backends import Backends
+from parley_testing.client import open_http, register
+from parley_testing.stacks import Infrastructure, SeparateStack
 
 QUESTION = "bench [[fake tokens=20]]"
 USERS, WARM_UP = 20, 100

@@ -12,12 +12,12 @@ import httpx2
 import pytest
 
 from parley.ids import new_id
-from parley.testing import eventually, faults
-from parley.testing.client import Client, open_http
-from parley.testing.listener import Listener
-from parley.testing.private_servers import PrivateServers
-from parley.testing.replica import Replica
-from parley.testing.stacks import SeparateStack
+from parley_testing import eventually, faults
+from parley_testing.client import Client, open_http
+from parley_testing.listener import Listener
+from parley_testing.private_servers import PrivateServers
+from parley_testing.replica import Replica
+from parley_testing.stacks import SeparateStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from fake_provider.server import FakeProvider
-from parley.testing.client import open_http, register
-from parley.testing.stacks import EmbeddedStack
+from parley_testing.client import open_http, register
+from parley_testing.stacks import EmbeddedStack
 
 
 @dataclass(frozen=True, slots=True)

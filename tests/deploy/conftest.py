@@ -16,10 +16,10 @@ from auth.settings import AuthSettings
 from chat.settings import ChatSettings
 from gateway.settings import GatewaySettings
 from history.settings import HistorySettings, WorkerSettings
-from parley.embedded.deb import unpack_debian
-from parley.embedded.errors import EmbeddedError
-from parley.embedded.tools import tools_folder
-from parley.settings import ServiceSettings
+from parley.config.settings import ServiceSettings
+from parley_embedded.deb import unpack_debian
+from parley_embedded.errors import EmbeddedError
+from parley_embedded.tools import tools_folder
 
 Object: TypeAlias = dict[str, Any]
 Render: TypeAlias = Callable[[str], list[Object]]

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from parley.server import LAST_WORDS
-from parley.settings import DataSettings, ServiceSettings, load, names
-from parley.trace_export import FLUSH_TIMEOUT
+from parley.config.settings import DataSettings, ServiceSettings, load, names
+from parley.observability.trace_export import FLUSH_TIMEOUT
+from parley.web.server import LAST_WORDS
 
 Object: TypeAlias = dict[str, Any]
 Kinds: TypeAlias = dict[str, type[ServiceSettings]]

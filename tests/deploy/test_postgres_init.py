@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from parley.embedded.databases import Databases
-from parley.embedded.postgres import EmbeddedPostgres, postgres_program
+from parley_embedded.databases import Databases
+from parley_embedded.postgres import EmbeddedPostgres, postgres_program
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 
-from parley.server import LAST_WORDS
+from parley.web.server import LAST_WORDS
 
 Object: TypeAlias = dict[str, Any]
 Break: TypeAlias = Callable[[Object, Object], None]

@@ -9,10 +9,10 @@ import httpx2
 import pytest
 
 from fake_provider.server import FakeProvider
-from parley.testing.backends import Backends
-from parley.testing.client import Client, open_http, register
-from parley.testing.collector import Collector, collector, traced_to
-from parley.testing.stacks import EmbeddedStack, Infrastructure, SeparateStack
+from parley_testing.backends import Backends
+from parley_testing.client import Client, open_http, register
+from parley_testing.collector import Collector, collector, traced_to
+from parley_testing.stacks import EmbeddedStack, Infrastructure, SeparateStack
 
 Stack: TypeAlias = EmbeddedStack | SeparateStack
 

@@ -8,9 +8,9 @@ import pytest
 
 from fake_provider.server import FakeProvider
 from parley.ids import new_id
-from parley.testing import eventually
-from parley.testing.client import Client, open_http
-from parley.testing.stacks import EmbeddedStack
+from parley_testing import eventually
+from parley_testing.client import Client, open_http
+from parley_testing.stacks import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

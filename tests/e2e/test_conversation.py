@@ -5,8 +5,8 @@ import pytest
 
 from fake_provider.server import FakeProvider
 from parley.ids import new_id
-from parley.testing import eventually
-from parley.testing.client import Client
+from parley_testing import eventually
+from parley_testing.client import Client
 
 pytestmark = pytest.mark.e2e
 

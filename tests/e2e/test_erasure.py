@@ -7,9 +7,9 @@ import asyncpg
 import httpx2
 import pytest
 
-from parley.testing import eventually
-from parley.testing.client import Client, open_http, register
-from parley.testing.stacks import SeparateStack
+from parley_testing import eventually
+from parley_testing.client import Client, open_http, register
+from parley_testing.stacks import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from parley.embedded.process import run_tool
-from parley.testing.client import Client, open_http
-from parley.testing.commands import command_path, environment, free_ports
-from parley.testing.stacks import EmbeddedStack
+from parley_embedded.process import run_tool
+from parley_testing.client import Client, open_http
+from parley_testing.commands import command_path, environment, free_ports
+from parley_testing.stacks import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from parley.testing import eventually
-from parley.testing.client import open_http, register
-from parley.testing.promql import selectors
-from parley.testing.stacks import SeparateStack
+from parley_testing import eventually
+from parley_testing.client import open_http, register
+from parley_testing.promql import selectors
+from parley_testing.stacks import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

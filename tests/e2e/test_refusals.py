@@ -7,9 +7,9 @@ import jwt
 import pytest
 
 from parley.ids import new_id
-from parley.testing import eventually
-from parley.testing.client import Client
-from parley.testing.tokens import TestIssuer
+from parley_testing import eventually
+from parley_testing.client import Client
+from parley_testing.tokens import TestIssuer
 
 pytestmark = pytest.mark.e2e
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from fake_provider.server import FakeProvider
-from parley.embedded.process import run_tool
-from parley.testing import eventually
-from parley.testing.client import open_http, register
-from parley.testing.commands import command_path, environment
-from parley.testing.stacks import EmbeddedStack
+from parley_embedded.process import run_tool
+from parley_testing import eventually
+from parley_testing.client import open_http, register
+from parley_testing.commands import command_path, environment
+from parley_testing.stacks import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

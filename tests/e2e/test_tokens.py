@@ -7,9 +7,9 @@ import httpx2
 import orjson
 import pytest
 
-from parley.testing.client import open_http
-from parley.testing.stacks import SeparateStack
-from parley.testing.tokens import TestIssuer
+from parley_testing.client import open_http
+from parley_testing.stacks import SeparateStack
+from parley_testing.tokens import TestIssuer
 
 pytestmark = pytest.mark.e2e
 

@@ -8,10 +8,10 @@ import pytest
 
 from fake_provider.server import FakeProvider
 from parley.ids import new_id
-from parley.testing import eventually
-from parley.testing.client import Client, open_http, register
-from parley.testing.collector import Collector, Exported, collector, traced_to
-from parley.testing.stacks import EmbeddedStack, SeparateStack
+from parley_testing import eventually
+from parley_testing.client import Client, open_http, register
+from parley_testing.collector import Collector, Exported, collector, traced_to
+from parley_testing.stacks import EmbeddedStack, SeparateStack
 
 pytestmark = pytest.mark.e2e
 

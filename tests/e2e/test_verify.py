@@ -3,12 +3,12 @@
 import asyncpg
 import pytest
 
-from parley.embedded.process import run_tool
 from parley.ids import new_id
-from parley.testing import eventually
-from parley.testing.client import open_http, register
-from parley.testing.commands import command_path, environment
-from parley.testing.stacks import SeparateStack
+from parley_embedded.process import run_tool
+from parley_testing import eventually
+from parley_testing.client import open_http, register
+from parley_testing.commands import command_path, environment
+from parley_testing.stacks import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

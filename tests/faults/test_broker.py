@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from parley.testing import eventually, faults
-from parley.testing.client import Client
-from parley.testing.listener import Listener
-from parley.testing.private_servers import PrivateServers
-from parley.testing.replica import Replica
-from parley.testing.stacks import SeparateStack
-from parley.testing.turns import Turn, go_on, stored_exactly_once, take_turn, take_turns
+from parley_testing import eventually, faults
+from parley_testing.client import Client
+from parley_testing.listener import Listener
+from parley_testing.private_servers import PrivateServers
+from parley_testing.replica import Replica
+from parley_testing.stacks import SeparateStack
+from parley_testing.turns import Turn, go_on, stored_exactly_once, take_turn, take_turns
 
 pytestmark = pytest.mark.e2e
 

@@ -11,14 +11,14 @@ import httpx2
 import pytest
 
 from fake_provider.server import FakeProvider
-from parley.embedded.process import run_tool
 from parley.ids import new_id
-from parley.testing import eventually, faults
-from parley.testing.client import Client, open_http
-from parley.testing.commands import command_path, environment
-from parley.testing.private_servers import PrivateServers
-from parley.testing.stacks import SeparateStack
-from parley.testing.turns import Reader, Turn
+from parley_embedded.process import run_tool
+from parley_testing import eventually, faults
+from parley_testing.client import Client, open_http
+from parley_testing.commands import command_path, environment
+from parley_testing.private_servers import PrivateServers
+from parley_testing.stacks import SeparateStack
+from parley_testing.turns import Reader, Turn
 
 pytestmark = pytest.mark.e2e
 

@@ -10,15 +10,15 @@ from dataclasses import replace
 import httpx2
 import pytest
 
-from parley.testing import eventually, faults
-from parley.testing.client import Client, open_http
-from parley.testing.listener import Listener
-from parley.testing.private_servers import PrivateServers
-from parley.testing.replica import Replica
-from parley.testing.sessions import leading_chat
-from parley.testing.stacks import SeparateStack
-from parley.testing.tcp_proxy import TcpProxy, Toxics
-from parley.testing.turns import Reader, Turn, go_on, stored_exactly_once, take_turns
+from parley_testing import eventually, faults
+from parley_testing.client import Client, open_http
+from parley_testing.listener import Listener
+from parley_testing.private_servers import PrivateServers
+from parley_testing.replica import Replica
+from parley_testing.sessions import leading_chat
+from parley_testing.stacks import SeparateStack
+from parley_testing.tcp_proxy import TcpProxy, Toxics
+from parley_testing.turns import Reader, Turn, go_on, stored_exactly_once, take_turns
 
 pytestmark = pytest.mark.e2e
 

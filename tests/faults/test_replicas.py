@@ -11,11 +11,11 @@ from functools import partial
 import httpx2
 import pytest
 
-from parley.testing import eventually, faults
-from parley.testing.client import Client, open_http
-from parley.testing.replica import Replica
-from parley.testing.stacks import SeparateStack
-from parley.testing.turns import Reader, Turn, stored_exactly_once, take_turns
+from parley_testing import eventually, faults
+from parley_testing.client import Client, open_http
+from parley_testing.replica import Replica
+from parley_testing.stacks import SeparateStack
+from parley_testing.turns import Reader, Turn, stored_exactly_once, take_turns
 
 pytestmark = pytest.mark.e2e
 

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from parley import migrations, postgres
-from parley.metrics import Metrics
-from parley.postgres import Pool
-from parley.testing.backends import Backends
+from parley.messaging import outbox
+from parley.observability.metrics import Metrics
+from parley.storage import migrations, postgres
+from parley.storage.postgres import Pool
+from parley_testing.backends import Backends
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def metrics() -> Metrics:
 
 
 async def migrate(dsn: str) -> None:
-    await migrations.migrate(dsn, "parley.outbox")
+    await migrations.migrate(dsn, outbox.MIGRATIONS)
 
 
 @pytest.fixture

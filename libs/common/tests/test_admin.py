@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
-from parley.admin import serve_admin
-from parley.app import make_runtime
-from parley.runtime import Runtime
-from parley.settings import ServiceSettings, load
+from parley.config.settings import ServiceSettings, load
+from parley.web.admin_port import serve_admin
+from parley.web.app import make_runtime
+from parley.web.runtime import Runtime
 
 
 class Answer(NamedTuple):

@@ -13,11 +13,11 @@ from pydantic import Field, field_validator
 from structlog.testing import capture_logs
 
 from parley import errors
-from parley.app import JsonRoute, build_app
-from parley.problems import FieldValueError
-from parley.runtime import Runtime
-from parley.schemas import Request, Text
-from parley.settings import ServiceSettings, load
+from parley.config.settings import ServiceSettings, load
+from parley.web.app import JsonRoute, build_app
+from parley.web.problems import FieldValueError
+from parley.web.runtime import Runtime
+from parley.web.schemas import Request, Text
 
 LIMIT = 1024
 Client = httpx2.AsyncClient

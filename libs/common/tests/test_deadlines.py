@@ -2,8 +2,8 @@
 
 import asyncio
 
-from parley.deadlines import IdleTimer
-from parley.testing import eventually
+from parley.process.timeouts import IdleTimer
+from parley_testing import eventually
 
 
 async def test_an_idle_timer_calls_back_after_each_silence_until_it_is_stopped() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.limit_shares import LocalShares
-from parley.limit_types import Limit
+from parley.ratelimit.local_fallback import LocalShares
+from parley.ratelimit.model import Limit
 
 
 class Clock:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from parley.embedded.valkey import EmbeddedValkey
 from parley.ids import new_id
-from parley.limit_script import MARKER
-from parley.limits import Decision, Limit, Limiter, Session, open_limiter
-from parley.redis import Client, open_redis
-from parley.testing import eventually
-from parley.testing.backends import Backends
+from parley.ratelimit.limiter import Decision, Limit, Limiter, Session, open_limiter
+from parley.ratelimit.script import MARKER
+from parley.storage.redis import Client, open_redis
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import eventually
+from parley_testing.backends import Backends
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from parley import logs
+from parley.observability import logs
 
 
 @pytest.fixture(autouse=True)

@@ -7,14 +7,14 @@ import sys
 import pytest
 from prometheus_client import generate_latest
 
-from parley.lifecycle import Lifecycle
-from parley.metrics import Metrics
+from parley.observability.metrics import Metrics
+from parley.web.lifecycle import Lifecycle
 
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
 import parley
 for module in pkgutil.walk_packages(parley.__path__, "parley."):
-    if not module.name.startswith("parley.embedded.launch"):
+    if not module.name.startswith("parley_embedded.launch"):
         importlib.import_module(module.name)
 from prometheus_client import REGISTRY
 own = ("python_", "process_")

@@ -8,8 +8,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from parley.migrations import MigrationError, migrate, read
-from parley.testing.backends import Backends, UnavailableError
+from parley.messaging import outbox
+from parley.storage.migrations import MigrationError, migrate, read
+from parley_testing.backends import Backends, UnavailableError
 
 Write = Callable[[str, str], None]
 PACKAGE = "migrated_package"
@@ -106,4 +107,4 @@ async def test_an_applied_migration_that_was_changed_is_refused(write: Write, ds
 @pytest.mark.integration
 async def test_two_packages_number_apart(write: Write, dsn: str) -> None:
     write("0001_a.sql", "SELECT 1")
-    assert await migrate(dsn, "parley.outbox", PACKAGE) == len(read("parley.outbox")) + 1
+    assert await migrate(dsn, outbox.MIGRATIONS, PACKAGE) == len(read(outbox.MIGRATIONS)) + 1

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field
 
-from parley.plans import read_plans
-from parley.settings import SettingsError
+from parley.config.plans import read_plans
+from parley.config.settings import SettingsError
 
 pytest.importorskip("yaml")
 

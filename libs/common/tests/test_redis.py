@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from parley.embedded.valkey import EmbeddedValkey
-from parley.redis import open_redis
-from parley.testing import faults
+from parley.storage.redis import open_redis
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import faults
 
 pytestmark = pytest.mark.integration
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from parley import server
-from parley.lifecycle import Lifecycle
-from parley.server import FAREWELL, Server, free_socket, make_server
-from parley.settings import ServiceSettings, load
-from parley.testing import eventually
+from parley.config.settings import ServiceSettings, load
+from parley.web import server
+from parley.web.lifecycle import Lifecycle
+from parley.web.server import FAREWELL, Server, free_socket, make_server
+from parley_testing import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 SETTINGS = load(ServiceSettings, admin_port=0, drain_delay=0, drain_timeout=5)

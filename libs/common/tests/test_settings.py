@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from pydantic import AliasChoices, Field, SecretStr
 
-from parley.settings import DataSettings, SettingsError, load, names, unknown_settings
+from parley.config.settings import DataSettings, SettingsError, load, names, unknown_settings
 
 
 class ChatSettings(DataSettings):
@@ -97,7 +97,7 @@ def test_every_setting_has_a_name_and_a_description() -> None:
 
 
 def test_a_wrong_setting_ends_the_process_with_status_2_and_no_traceback() -> None:
-    program = "from parley.settings import DataSettings, load_or_exit; load_or_exit(DataSettings)"
+    program = "from parley.config.settings import DataSettings, load_or_exit; load_or_exit(DataSettings)"
     done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, timeout=30, check=False)
     assert done.returncode == 2
     assert done.stderr.decode().splitlines() == [

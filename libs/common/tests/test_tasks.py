@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from parley.tasks import background
+from parley.process.tasks import background
 
 
 async def test_a_task_that_loses_its_first_cancellation_still_ends() -> None:

@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from parley import errors
-from parley.identity import bearer_token
 from parley.ids import new_id
-from parley.testing.tokens import ISSUER, TestIssuer
-from parley.tokens import KeySet, TokenVerifier
+from parley.security.identity import bearer_token
+from parley.security.tokens import KeySet, TokenVerifier
+from parley_testing.tokens import ISSUER, TestIssuer
 
 ISSUED_BY_US = TestIssuer()
 

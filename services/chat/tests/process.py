@@ -16,9 +16,9 @@ from chat.engine import Ports
 from chat.main import create_app
 from chat.settings import ChatSettings
 from chat.wiring import wire
-from parley import server
-from parley.bus.memory import MemoryBus
-from parley.settings import load
+from parley.config.settings import load
+from parley.messaging.memory_bus import MemoryBus
+from parley.web import server
 
 
 class Dying:

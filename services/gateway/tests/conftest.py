@@ -19,14 +19,14 @@ import pytest
 from gateway.main import Gateway, create_app
 from gateway.routes import Route
 from gateway.settings import GatewaySettings
-from parley.embedded.sockets import free_port
-from parley.lifespan import lifespan
-from parley.server import free_socket, make_server
-from parley.settings import load
-from parley.testing import eventually
-from parley.testing.backends import Backends
-from parley.testing.tokens import TestIssuer
-from parley.testing.upstream import Answer, ScriptedUpstream, Seen, respond, scripted_upstream
+from parley.config.settings import load
+from parley.web.lifespan import lifespan
+from parley.web.server import free_socket, make_server
+from parley_embedded.sockets import free_port
+from parley_testing import eventually
+from parley_testing.backends import Backends
+from parley_testing.tokens import TestIssuer
+from parley_testing.upstream import Answer, ScriptedUpstream, Seen, respond, scripted_upstream
 
 CLIENTS = 200
 PROGRAM = str(Path(sys.executable).parent / "parley-gateway")

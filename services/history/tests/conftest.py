@@ -8,8 +8,8 @@ from uuid import UUID
 import orjson
 import pytest
 
-from parley.cloudevents import CloudEvent
 from parley.ids import new_id
+from parley_events.cloudevents import CloudEvent
 
 BEGAN = datetime(2026, 11, 22, 10, 0, 0, 123000, tzinfo=UTC)
 

@@ -12,12 +12,12 @@ import structlog
 from fastapi import APIRouter, Request, WebSocket
 from structlog.testing import capture_logs
 
-from parley.app import build_app
+from parley.config.settings import ServiceSettings, load
 from parley.errors import NotFound
-from parley.http import open_client
-from parley.runtime import Runtime
-from parley.settings import ServiceSettings, load
-from parley.testing.collector import Collector, collector
+from parley.web.app import build_app
+from parley.web.http_client import open_client
+from parley.web.runtime import Runtime
+from parley_testing.collector import Collector, collector
 
 Client = httpx2.AsyncClient
 Services = Callable[..., AbstractAsyncContextManager[Client]]

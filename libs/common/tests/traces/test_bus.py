@@ -10,16 +10,17 @@ import httpx2
 import pytest
 import structlog
 
-from parley import outbox, tracing
-from parley.bus.memory import MemoryBus
-from parley.bus.ports import PublishError, Subscription
-from parley.bus.traced import TracedBus
-from parley.cloudevents import CloudEvent
-from parley.events import UserErased
 from parley.ids import new_id
-from parley.testing.collector import Collector
+from parley.messaging import outbox
+from parley.messaging.memory_bus import MemoryBus
+from parley.messaging.traced_bus import TracedBus
+from parley.observability import tracing
+from parley.observability.tracing import Tracer, current_traceparent
 from parley.times import now
-from parley.tracing import Tracer, current_traceparent
+from parley_events.bus import PublishError, Subscription
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import UserErased
+from parley_testing.collector import Collector
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 

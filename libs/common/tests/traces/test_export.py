@@ -16,11 +16,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client import CollectorRegistry, Counter
 from structlog.testing import capture_logs
 
-from parley.testing.collector import Collector
-from parley.testing.upstream import Seen, scripted_upstream
-from parley.testing.waiting import eventually
-from parley.trace_export import BATCH, COMPLAIN, QUEUE, Watched
-from parley.tracing import Tracer
+from parley.observability.trace_export import BATCH, COMPLAIN, QUEUE, Watched
+from parley.observability.tracing import Tracer
+from parley_testing.collector import Collector
+from parley_testing.upstream import Seen, scripted_upstream
+from parley_testing.waiting import eventually
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 IN_TIME = 4.0
@@ -37,7 +37,8 @@ def make_a_batch(client: httpx2.AsyncClient) -> None:
 
 def test_a_service_that_is_not_traced_loads_nothing_of_it() -> None:
     program = f"""
-import sys, parley.app, parley.backing, parley.limits, parley.server, parley.bus.rabbit
+import sys, parley.web.app, parley.infrastructure, parley.ratelimit.limiter
+import parley.web.server, parley.messaging.rabbit_bus
 print([name for name in sys.modules if name.startswith({HEAVY!r})])
 import opentelemetry.sdk.metrics
 """

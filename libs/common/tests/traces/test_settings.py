@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.settings import ServiceSettings, SettingsError, load, unknown_settings
+from parley.config.settings import ServiceSettings, SettingsError, load, unknown_settings
 
 
 def told(monkeypatch: pytest.MonkeyPatch, **variables: str) -> ServiceSettings:

@@ -14,10 +14,10 @@ from auth.model import OPERATOR
 from auth.scopes import ADMIN, PERSONAL
 from auth.settings import AuthSettings
 from auth.wiring import Wired, open_offline
+from parley.config.settings import SettingsError, load
 from parley.errors import ParleyError
-from parley.postgres import UNAVAILABLE
-from parley.problems import FieldValueError
-from parley.settings import SettingsError, load
+from parley.storage.postgres import UNAVAILABLE
+from parley.web.problems import FieldValueError
 
 Command = Callable[[Wired, argparse.Namespace], Awaitable[str]]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from parley.errors import InvalidCursor
-from parley.schemas import Page
+from parley.web.schemas import Page
 
 T = TypeVar("T")
 V = TypeVar("V")

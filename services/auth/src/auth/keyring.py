@@ -20,9 +20,9 @@ from auth.model import StoredKey
 from auth.ports.signing_keys import SigningKeys
 from auth.sealing import Sealer, UnsealError
 from parley import times
+from parley.config.settings import SettingsError
 from parley.errors import DependencyUnavailable
-from parley.settings import SettingsError
-from parley.tokens import TYPE
+from parley.security.tokens import TYPE
 
 log = structlog.get_logger()
 

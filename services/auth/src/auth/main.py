@@ -20,9 +20,9 @@ from auth.api import (
     well_known,
 )
 from auth.settings import AuthSettings
-from parley import server
-from parley.app import Wire, build_app
-from parley.settings import load_or_exit
+from parley.config.settings import load_or_exit
+from parley.web import server
+from parley.web.app import Wire, build_app
 
 DESCRIPTION = "Identities, sessions and tokens: accounts, OAuth2 grants, API keys and administration."
 

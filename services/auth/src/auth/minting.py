@@ -10,9 +10,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from auth.keyring import KeyRing
 from auth.model import User
 from auth.plans import DEFAULT_PLAN, Plans
-from parley.identity import INTERNAL
 from parley.ids import new_id
-from parley.tokens import AUDIENCE
+from parley.security.identity import INTERNAL
+from parley.security.tokens import AUDIENCE
 
 API_KEY_CLIENT = "api-key"
 SERVICE_CLIENT_PREFIX = "parley-"

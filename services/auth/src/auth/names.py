@@ -9,7 +9,7 @@ import unicodedata
 
 import idna
 
-from parley.problems import FieldValueError
+from parley.web.problems import FieldValueError
 
 MAX_USERNAME = 64
 MAX_EMAIL = 254

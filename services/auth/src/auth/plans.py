@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from parley import plans
+from parley.config import plans
 
 DEFAULT_PLAN = plans.DEFAULT
 

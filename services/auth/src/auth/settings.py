@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 
 from auth import names
 from auth.sealing import InvalidKeyError, read_key
-from parley.settings import DataSettings
+from parley.config.settings import DataSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_CLIENT_SECRET = 32

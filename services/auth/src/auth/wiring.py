@@ -43,14 +43,15 @@ from auth.service.revocations import LiveVerifier, Revocations
 from auth.service.token_info import TokenInfo
 from auth.settings import AuthSettings, Network
 from auth.throttle import LocalCounts, Throttle
-from parley import migrations
-from parley.backing import open_backing
-from parley.bus.ports import Bus
-from parley.postgres import Pool, open_pool
-from parley.redis import Client, open_redis
-from parley.runtime import Runtime
-from parley.tasks import background
-from parley.tokens import KeySet, TokenVerifier
+from parley.infrastructure import open_backing
+from parley.messaging import outbox
+from parley.process.tasks import background
+from parley.security.tokens import KeySet, TokenVerifier
+from parley.storage import migrations
+from parley.storage.postgres import Pool, open_pool
+from parley.storage.redis import Client, open_redis
+from parley.web.runtime import Runtime
+from parley_events.bus import Bus
 
 MAINTENANCE = 60.0
 ASK_AGAIN_AFTER = 600.0
@@ -122,7 +123,7 @@ def _open_requests(settings: AuthSettings, resets: Resets) -> Iterator[ResetRequ
 async def open_offline(settings: AuthSettings) -> AsyncIterator[Wired]:
     """Open auth without serving, for the command line: no bus and no background work."""
     dsn = settings.database_url.get_secret_value()
-    await migrations.migrate(dsn, "parley.outbox", "auth")
+    await migrations.migrate(dsn, outbox.MIGRATIONS, "auth")
     async with (
         open_pool(dsn, size=2, application="parley-auth-cli") as pool,
         open_redis(settings.redis_url.get_secret_value()) as redis,

@@ -22,12 +22,13 @@ from auth.hashing import HashCost
 from auth.main import create_app
 from auth.settings import AuthSettings
 from auth.wiring import Wired, wire
-from parley import migrations
-from parley.bus.memory import MemoryBus
-from parley.postgres import prepare
-from parley.settings import load
-from parley.testing import eventually
-from parley.testing.backends import Backends
+from parley.config.settings import load
+from parley.messaging import outbox
+from parley.messaging.memory_bus import MemoryBus
+from parley.storage import migrations
+from parley.storage.postgres import prepare
+from parley_testing import eventually
+from parley_testing.backends import Backends
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 GATEWAY_SECRET = "gateway-secret-" + "x" * 32
@@ -121,7 +122,7 @@ async def pool(auth: Auth) -> AsyncIterator[Any]:
 
 
 async def _migrate(dsn: str) -> None:
-    await migrations.migrate(dsn, "parley.outbox", "auth")
+    await migrations.migrate(dsn, outbox.MIGRATIONS, "auth")
 
 
 MakeSettings = Callable[..., Awaitable[AuthSettings]]
@@ -180,9 +181,9 @@ async def auth(make_settings: MakeSettings) -> AsyncIterator[Auth]:
 
 PROGRAM = """
 import sys
-from parley import server
-from parley.bus.memory import MemoryBus
-from parley.settings import load_or_exit
+from parley.web import server
+from parley.messaging.memory_bus import MemoryBus
+from parley.config.settings import load_or_exit
 from auth.hashing import HashCost
 from auth.main import create_app
 from auth.settings import AuthSettings

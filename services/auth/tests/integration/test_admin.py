@@ -8,10 +8,10 @@ import asyncpg
 import orjson
 import pytest
 
-from parley.bus.memory import MemoryBus
-from parley.bus.ports import Subscription
-from parley.testing import eventually
-from parley.testing.bus_contract import make_event, publish_until_confirmed
+from parley.messaging.memory_bus import MemoryBus
+from parley_events.bus import Subscription
+from parley_testing import eventually
+from parley_testing.bus_contract import make_event, publish_until_confirmed
 
 pytestmark = pytest.mark.integration
 

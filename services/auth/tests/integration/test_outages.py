@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from parley.settings import SettingsError
+from parley.config.settings import SettingsError
 
 pytestmark = pytest.mark.integration
 

@@ -13,8 +13,8 @@ import jwt
 import pytest
 import structlog
 
-from parley.testing import eventually
-from parley.tokens import KeySet, TokenVerifier
+from parley.security.tokens import KeySet, TokenVerifier
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 log = structlog.get_logger()

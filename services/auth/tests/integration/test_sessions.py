@@ -6,8 +6,8 @@ import httpx2
 import pytest
 
 from auth.model import SYSTEM
-from parley.redis import open_redis
-from parley.testing import eventually
+from parley.storage.redis import open_redis
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 from auth.keyring import KeyRing, RotationRules
 from auth.model import StoredKey
 from auth.sealing import Sealer
-from parley.settings import SettingsError
+from parley.config.settings import SettingsError
 
 RULES = RotationRules(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from auth.settings import AuthSettings
-from parley.settings import SettingsError, load
+from parley.config.settings import SettingsError, load
 
 MAIL = {"smtp_url": "smtps://ada:secret@mail.example.org:465", "smtp_from": "parley@example.org"}
 

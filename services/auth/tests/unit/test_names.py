@@ -3,7 +3,7 @@
 import pytest
 
 from auth import names
-from parley.problems import FieldValueError
+from parley.web.problems import FieldValueError
 
 
 @pytest.mark.parametrize(

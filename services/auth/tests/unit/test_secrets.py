@@ -11,8 +11,8 @@ from auth import secret_tokens as tokens
 from auth.cursors import Cursors
 from auth.sealing import InvalidKeyError, Sealer, UnsealError, derive, read_key
 from auth.settings import AuthSettings
+from parley.config.settings import SettingsError, load
 from parley.errors import InvalidCursor
-from parley.settings import SettingsError, load
 
 KEY = bytes(range(60, 92)) + b"\xff"
 RANDOM = secrets.token_bytes(32)

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from parley.errors import ParleyError, Unauthenticated
-from parley.testing.tokens import ISSUER, TestIssuer
-from parley.tokens import KeySet, TokenVerifier
+from parley.security.tokens import KeySet, TokenVerifier
+from parley_testing.tokens import ISSUER, TestIssuer
 
 BUDGET = 0.005
 Forge = Callable[[TestIssuer], str]

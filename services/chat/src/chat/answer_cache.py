@@ -23,7 +23,7 @@ from chat.ports.provider import Prompt
 from chat.ports.turns import TurnStore
 from parley import times
 from parley.errors import DependencyUnavailable
-from parley.events import Usage
+from parley_events.models import Usage
 
 FORM = 1
 """Grows when the same question shall no longer be answered with what was noted before."""

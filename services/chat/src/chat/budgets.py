@@ -13,7 +13,7 @@ from chat.errors import QuotaExceeded
 from chat.plans import Plan, Plans
 from chat.prices import Price
 from parley import times
-from parley.events import Usage
+from parley_events.models import Usage
 
 
 @dataclass(frozen=True, slots=True)

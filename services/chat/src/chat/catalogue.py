@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from chat.errors import ModelNotFound, ProviderUnavailable
 from chat.prices import Price, listed_price
 from chat.settings import OPENAI, ChatSettings
-from parley.settings import SettingsError
+from parley.config.settings import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from parley.events import Usage
+from parley_events.models import Usage
 
 Status = Literal["running", "completed", "incomplete", "failed", "cancelled"]
 FinalStatus = Literal["completed", "incomplete", "failed", "cancelled"]

@@ -23,8 +23,8 @@ from chat.turn_log import LogCopy
 from chat.turns import Supervisor
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
-from parley.runtime import Runtime
-from parley.tasks import Loop, background
+from parley.process.tasks import Loop, background
+from parley.web.runtime import Runtime
 
 DEAF = 1.0
 """Seconds before cancels are listened for again after Redis went away; the heartbeat brings them meanwhile."""

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chat.domain import NewTurn, Outcome, Turn
-from parley.events import AssistantMessage, ErrorInfo, TurnEnded, TurnStarted, UserMessage
+from parley_events.models import AssistantMessage, ErrorInfo, TurnEnded, TurnStarted, UserMessage
 
 UNNUMBERED = 0
 """The number in the body of ``turn.started`` before the database has given one."""

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from chat.ports.forgetting import Forgetting
 from chat.ports.streams import CopyUnavailable, StreamStore
 from chat.turns import Supervisor
-from parley.bus.ports import Rejected, Subscription
-from parley.cloudevents import CloudEvent
-from parley.events import ConversationDeleted, UserChanged, UserErased, model_of
+from parley_events.bus import Rejected, Subscription
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import ConversationDeleted, UserChanged, UserErased, model_of
 
 log = structlog.get_logger()
 

@@ -8,9 +8,9 @@ from chat import VERSION
 from chat.api import chat, models, openai, turns, ws
 from chat.settings import ChatSettings
 from chat.wiring import wire as wire_chat
-from parley import server
-from parley.app import Wire, build_app
-from parley.settings import load_or_exit
+from parley.config.settings import load_or_exit
+from parley.web import server
+from parley.web.app import Wire, build_app
 
 
 def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings] = wire_chat) -> FastAPI:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from chat.domain import Outcome
-from parley.metrics import DURATION_BUCKETS
+from parley.observability.metrics import DURATION_BUCKETS
 
 GAP_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 OUTCOMES = {"completed": "completed", "cancelled": "client_cancelled", "failed": "upstream_error"}

@@ -5,7 +5,7 @@ from uuid import UUID
 from chat.domain import Turn
 from chat.plans import Plan
 from parley.errors import RateLimited
-from parley.limits import Limit, Limiter
+from parley.ratelimit.limiter import Limit, Limiter
 
 MINUTE = 60
 

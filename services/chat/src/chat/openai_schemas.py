@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chat.schemas import MAX_METADATA, MetadataKey, MetadataValue
-from parley.problems import FieldValueError
-from parley.schemas import Text
+from parley.web.problems import FieldValueError
+from parley.web.schemas import Text
 
 MAX_MESSAGES = 2000
 MAX_DEPTH = 32

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from parley import plans
+from parley.config import plans
 
 
 class Plan(BaseModel):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from parley.events import Usage
+from parley_events.models import Usage
 
 LOCAL = "local"
 MILLION = Decimal(1_000_000)

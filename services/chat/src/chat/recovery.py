@@ -21,7 +21,7 @@ from chat.turns import Supervisor
 from chat.verdict import Stop, judge
 from parley import times
 from parley.errors import DependencyUnavailable
-from parley.events import Usage
+from parley_events.models import Usage
 
 log = structlog.get_logger()
 

@@ -24,7 +24,7 @@ from chat.turn_log import LogCopy, TurnLog
 from chat.verdict import Stop, judge
 from parley import times
 from parley.errors import DependencyUnavailable
-from parley.events import Usage
+from parley_events.models import Usage
 
 log = structlog.get_logger()
 

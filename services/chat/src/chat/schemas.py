@@ -5,10 +5,10 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from parley.events import ErrorInfo, Usage
-from parley.problems import FieldValueError
-from parley.schemas import Page, Request, Response, Text
 from parley.times import Timestamp
+from parley.web.problems import FieldValueError
+from parley.web.schemas import Page, Request, Response, Text
+from parley_events.models import ErrorInfo, Usage
 
 MAX_TEXT = 32_000
 MAX_METADATA = 16

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from parley.settings import DataSettings
+from parley.config.settings import DataSettings
 
 OPENAI = "https://api.openai.com/v1"
 PENDING_AFTER: float = 30

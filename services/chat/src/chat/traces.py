@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import structlog
 
 from chat.turn_log import TurnLog
-from parley import tracing
-from parley.tracing import Span, Tracer
+from parley.observability import tracing
+from parley.observability.tracing import Span, Tracer
 
 
 @contextlib.contextmanager

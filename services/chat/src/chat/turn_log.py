@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 from chat.domain import FIRST_SEQ, Entry, Turn
-from parley.deadlines import IdleTimer
+from parley.process.timeouts import IdleTimer
 
 LogState = Literal["open", "pending", "ended", "abandoned", "dismissed"]
 

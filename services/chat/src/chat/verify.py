@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from chat.settings import ChatSettings
 from chat.verification import Report
 from chat.wiring import verify_once
-from parley import logs
+from parley.config.settings import SettingsError, load
 from parley.errors import ParleyError
-from parley.settings import SettingsError, load
+from parley.observability import logs
 
 SHOWN = 100
 SETTLE = 5.0

@@ -41,17 +41,17 @@ from chat.settings import ChatSettings
 from chat.turns import Supervisor
 from chat.verification import Report, verify
 from parley import times
-from parley.backing import open_backing
-from parley.bus.ports import Bus
-from parley.http import open_client
-from parley.identity import Verifier
-from parley.limits import open_limiter
-from parley.postgres import open_pool
-from parley.redis import Client, open_redis
-from parley.runtime import Runtime
-from parley.service_tokens import ServiceTokens
-from parley.tasks import background
-from parley.tracing import Tracer
+from parley.infrastructure import open_backing
+from parley.observability.tracing import Tracer
+from parley.process.tasks import background
+from parley.ratelimit.limiter import open_limiter
+from parley.security.identity import Verifier
+from parley.security.service_tokens import ServiceTokens
+from parley.storage.postgres import open_pool
+from parley.storage.redis import Client, open_redis
+from parley.web.http_client import open_client
+from parley.web.runtime import Runtime
+from parley_events.bus import Bus
 
 HISTORY_TIMEOUT = 5.0
 APPEND_TIMEOUT = 0.25

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
-from parley.schemas import Request, Text
+from parley.web.schemas import Request, Text
 
 Ref = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 

@@ -18,19 +18,20 @@ from fastapi.responses import JSONResponse
 from chat.main import create_app
 from chat.settings import ChatSettings
 from chat.wiring import Wired, wire
-from parley import migrations
-from parley.bus.memory import MemoryBus
-from parley.embedded.process import ChildProcess, Command
-from parley.embedded.sockets import free_port
-from parley.embedded.valkey import EmbeddedValkey
+from parley.config.settings import load
 from parley.ids import new_id
-from parley.postgres import Pool, open_pool
-from parley.runtime import Runtime
-from parley.server import free_socket, make_server
-from parley.settings import load
-from parley.testing.backends import Backends
-from parley.testing.commands import answers, environment
-from parley.testing.tokens import ALL_SCOPES, TestIssuer
+from parley.messaging import outbox
+from parley.messaging.memory_bus import MemoryBus
+from parley.storage import migrations
+from parley.storage.postgres import Pool, open_pool
+from parley.web.runtime import Runtime
+from parley.web.server import free_socket, make_server
+from parley_embedded.process import ChildProcess, Command
+from parley_embedded.sockets import free_port
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing.backends import Backends
+from parley_testing.commands import answers, environment
+from parley_testing.tokens import ALL_SCOPES, TestIssuer
 
 if TYPE_CHECKING:
     from fake_provider.server import FakeProvider
@@ -213,7 +214,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
 
 
 async def _migrate(dsn: str) -> None:
-    await migrations.migrate(dsn, "parley.outbox", "chat")
+    await migrations.migrate(dsn, outbox.MIGRATIONS, "chat")
 
 
 OpenReplica = Callable[..., contextlib.AbstractAsyncContextManager[Replica]]

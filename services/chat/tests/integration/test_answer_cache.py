@@ -9,8 +9,8 @@ import pytest
 
 from chat.answer_cache import LONGEST_ENTRY
 from parley.ids import new_id
-from parley.redis import open_redis
-from parley.testing import eventually
+from parley.storage.redis import open_redis
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -9,13 +9,13 @@ import httpx2
 import pytest
 
 from chat.adapters.answer_index import TIMEOUT, RedisAnswers
-from parley.embedded.valkey import EmbeddedValkey
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
-from parley.postgres import open_pool
-from parley.redis import open_redis
-from parley.testing import eventually
-from parley.testing.faults import frozen, kill, state_of
+from parley.storage.postgres import open_pool
+from parley.storage.redis import open_redis
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import eventually
+from parley_testing.faults import frozen, kill, state_of
 
 pytestmark = pytest.mark.integration
 

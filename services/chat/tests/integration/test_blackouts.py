@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from chat.wiring import APPEND_TIMEOUT
-from parley import migrations
-from parley.embedded.postgres import EmbeddedPostgres
-from parley.embedded.valkey import EmbeddedValkey
 from parley.ids import new_id
-from parley.redis import open_redis
-from parley.testing import eventually
-from parley.testing.faults import frozen, kill
+from parley.messaging import outbox
+from parley.storage import migrations
+from parley.storage.redis import open_redis
+from parley_embedded.postgres import EmbeddedPostgres
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import eventually
+from parley_testing.faults import frozen, kill
 
 pytestmark = pytest.mark.integration
 
@@ -95,7 +96,7 @@ async def test_a_postgres_that_restarts_loses_no_turn(open_replica: Any, tmp_pat
     try:
         await postgres.databases.create_database("chat")
         dsn = postgres.databases.url("chat")
-        await migrations.migrate(dsn, "parley.outbox", "chat")
+        await migrations.migrate(dsn, outbox.MIGRATIONS, "chat")
         async with open_replica(dsn) as one, open_replica(dsn) as two:
             people = [(one, two)[i % 2].person() for i in range(50)]
             body = {"message": f"{mark} [[fake tokens=60 rate=20]]"}

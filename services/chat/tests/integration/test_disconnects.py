@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from parley.embedded.valkey import EmbeddedValkey
-from parley.redis import open_redis
-from parley.testing import eventually
-from parley.testing.faults import frozen, kill
+from parley.storage.redis import open_redis
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import eventually
+from parley_testing.faults import frozen, kill
 
 pytestmark = pytest.mark.integration
 

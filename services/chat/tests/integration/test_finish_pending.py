@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from parley import migrations
-from parley.embedded.postgres import EmbeddedPostgres
 from parley.ids import new_id
-from parley.testing import eventually
-from parley.testing.faults import kill
-from parley.testing.tcp_proxy import TcpProxy, Toxics
+from parley.messaging import outbox
+from parley.storage import migrations
+from parley_embedded.postgres import EmbeddedPostgres
+from parley_testing import eventually
+from parley_testing.faults import kill
+from parley_testing.tcp_proxy import TcpProxy, Toxics
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +28,7 @@ async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(tmp_path / "postgres", durable=True, tcp=True)
     await server.start()
     await server.databases.create_database("chat")
-    await migrations.migrate(server.databases.url("chat"), "parley.outbox", "chat")
+    await migrations.migrate(server.databases.url("chat"), outbox.MIGRATIONS, "chat")
     yield server
     await server.stop()
 

@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from parley import times
-from parley.cloudevents import CloudEvent
-from parley.events import ConversationDeleted, EventData, UserChanged, UserErased
 from parley.ids import new_id
-from parley.redis import open_redis
-from parley.testing import eventually
+from parley.storage.redis import open_redis
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import ConversationDeleted, EventData, UserChanged, UserErased
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

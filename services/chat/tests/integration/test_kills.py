@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from parley.ids import new_id
-from parley.postgres import open_pool
-from parley.redis import open_redis
-from parley.testing import eventually
-from parley.testing.backends import Backends
-from parley.testing.faults import kill, resume, state_of, stop
+from parley.storage.postgres import open_pool
+from parley.storage.redis import open_redis
+from parley_testing import eventually
+from parley_testing.backends import Backends
+from parley_testing.faults import kill, resume, state_of, stop
 
 pytestmark = pytest.mark.integration
 

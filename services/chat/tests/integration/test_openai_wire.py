@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from parley.ids import new_id
-from parley.testing import eventually
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from parley.ids import new_id
-from parley.testing import eventually
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

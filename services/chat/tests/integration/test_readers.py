@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from parley.embedded.valkey import EmbeddedValkey
-from parley.redis import open_redis
-from parley.testing import eventually
+from parley.storage.redis import open_redis
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

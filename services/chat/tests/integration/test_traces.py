@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from parley.bus.ports import Subscription
 from parley.ids import new_id
-from parley.testing import eventually
-from parley.testing.collector import Collector, collector
+from parley_events.bus import Subscription
+from parley_testing import eventually
+from parley_testing.collector import Collector, collector
 
 pytestmark = pytest.mark.integration
 

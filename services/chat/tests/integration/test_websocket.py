@@ -11,7 +11,7 @@ import websockets
 from websockets.typing import Subprotocol
 
 from parley.ids import new_id
-from parley.testing import eventually
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

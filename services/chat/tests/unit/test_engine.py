@@ -18,7 +18,7 @@ from chat.reading import Begun, Broken, Ended, Grown, Quiet, from_log, from_row
 from chat.turn_log import TurnLog
 from parley.errors import DependencyUnavailable, InvalidCursor
 from parley.ids import new_id
-from parley.testing import eventually
+from parley_testing import eventually
 
 
 def ended_turn(turn: Turn, *texts: str) -> Turn:

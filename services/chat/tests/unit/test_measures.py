@@ -17,7 +17,7 @@ from chat.providers.breaker import THRESHOLD, Breakers
 from chat.providers.failures import Attempt
 from chat.providers.retry import Retrying
 from parley import times
-from parley.events import Usage
+from parley_events.models import Usage
 
 SMALL = Model("small", "small-1", "Small", "fake", Target("http://127.0.0.1:9", None), 4096, 512)
 COMPLETED = Outcome(

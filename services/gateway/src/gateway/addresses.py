@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from parley.limits import Limit
-from parley.settings import SettingsError
+from parley.config.settings import SettingsError
+from parley.ratelimit.limiter import Limit
 
 MAX_KEPT = 10_000
 MINUTE = 60

@@ -5,8 +5,8 @@ import time
 from gateway.cors import Cors
 from gateway.headers import Header
 from gateway.request import Request
-from parley.lifecycle import Lifecycle
-from parley.middleware import SECURITY_HEADERS
+from parley.web.lifecycle import Lifecycle
+from parley.web.middleware import SECURITY_HEADERS
 
 
 class CommonHeaders:

@@ -13,7 +13,7 @@ from gateway.request import Caller, Request
 from parley import errors
 from parley.errors import ParleyError
 from parley.ids import pseudonym
-from parley.tokens import TokenVerifier
+from parley.security.tokens import TokenVerifier
 
 KEY = re.compile(r"parley_[0-9A-Za-z]{38}\Z")
 MAX_CALLERS = 20_000

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from parley import problems
 from parley.errors import ParleyError
 from parley.ids import new_id
+from parley.web import problems
 
 
 class Exchange(RequestResponseCycle):

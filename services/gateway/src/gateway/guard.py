@@ -10,7 +10,7 @@ from gateway.revocations import Revocations
 from gateway.routes import Route
 from parley import errors
 from parley.errors import RateLimited
-from parley.limits import Decision, Limit, Limiter, State
+from parley.ratelimit.limiter import Decision, Limit, Limiter, State
 
 
 class Guard:

@@ -15,9 +15,10 @@ from gateway.edge import Edge
 from gateway.routes import Route
 from gateway.settings import GatewaySettings
 from gateway.workers import Workers
-from parley import logs, server
-from parley.app import Wire, make_runtime, run
-from parley.settings import load_or_exit
+from parley.config.settings import load_or_exit
+from parley.observability import logs
+from parley.web import server
+from parley.web.app import Wire, make_runtime, run
 
 VERSION = "0.1.0"
 

@@ -10,9 +10,10 @@ from gateway.headers import Header
 from gateway.pages import Page, Pages, unpacked
 from gateway.request import Request
 from gateway.routes import route
-from parley import errors, problems
+from parley import errors
 from parley.errors import ParleyError
-from parley.middleware import QUIET_ROUTES
+from parley.web import problems
+from parley.web.middleware import QUIET_ROUTES
 
 PAGE = route("GET", "/docs", "auth", None)
 """Stands for our own pages where a route is asked for: they count on the address."""

@@ -9,8 +9,8 @@ from importlib import resources
 import orjson
 
 from gateway.headers import Header
-from parley import admin
-from parley.runtime import Runtime
+from parley.web import admin_port
+from parley.web.runtime import Runtime
 
 CSP = (
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -60,7 +60,7 @@ class Pages:
         return self._pages.get(path)
 
     def _health(self) -> Page:
-        return _json(200 if self._runtime.lifecycle.alive() else 503, admin.health(self._runtime))
+        return _json(200 if self._runtime.lifecycle.alive() else 503, admin_port.health(self._runtime))
 
     def _ready(self) -> Page:
         state = self._runtime.lifecycle.state

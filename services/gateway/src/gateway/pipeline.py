@@ -22,10 +22,10 @@ from gateway.traces import RequestTrace
 from gateway.websocket import SocketProxy, offered_token, refuse
 from parley import errors
 from parley.errors import ParleyError
-from parley.lifecycle import Lifecycle
-from parley.metrics import Metrics
-from parley.middleware import QUIET_ROUTES
-from parley.tracing import Tracer, log_ids
+from parley.observability.metrics import Metrics
+from parley.observability.tracing import Tracer, log_ids
+from parley.web.lifecycle import Lifecycle
+from parley.web.middleware import QUIET_ROUTES
 
 log = structlog.get_logger()
 

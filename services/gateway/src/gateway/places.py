@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from parley.deadlines import patient_timeout
 from parley.ids import new_id
-from parley.redis import UNAVAILABLE, Client
-from parley.redis_script import Script, call
+from parley.process.timeouts import patient_timeout
+from parley.storage.redis import UNAVAILABLE, Client
+from parley.storage.redis_script import Script, call
 
 LEASE = 15
 """Seconds after which a place of a process that died is free again."""

@@ -5,9 +5,9 @@ from typing import TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.settings import GatewaySettings
-from parley import plans
-from parley.limits import Limit
-from parley.settings import SettingsError
+from parley.config import plans
+from parley.config.settings import SettingsError
+from parley.ratelimit.limiter import Limit
 
 DAY = 86_400
 

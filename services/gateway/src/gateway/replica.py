@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from gateway.connection import Connection, Failure, Unreachable
 from gateway.errors import UpstreamUnavailable
-from parley.settings import SettingsError
+from parley.config.settings import SettingsError
 
 FAILURES = 5
 """Failures in a row after which an address is left alone."""

@@ -10,9 +10,9 @@ from gateway.addresses import AddressBook, Client
 from gateway.headers import Header
 from gateway.plans import Plan
 from gateway.routes import Route
-from parley.identity import Principal
-from parley.limits import Limit, Session
-from parley.middleware import UNMATCHED
+from parley.ratelimit.limiter import Limit, Session
+from parley.security.identity import Principal
+from parley.web.middleware import UNMATCHED
 
 if TYPE_CHECKING:
     from gateway.traces import RequestTrace

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from gateway.connection import Failure
 from parley.errors import ParleyError
-from parley.limits import Session
+from parley.ratelimit.limiter import Session
 
 log = structlog.get_logger()
 

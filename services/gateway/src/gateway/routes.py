@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from parley import errors
-from parley.middleware import UNMATCHED
+from parley.web.middleware import UNMATCHED
 
 Service = Literal["auth", "chat", "history"]
 PUBLIC = None

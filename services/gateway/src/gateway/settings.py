@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
-from parley.settings import ServiceSettings
+from parley.config.settings import ServiceSettings
 
 MIB = 1_048_576
 DEVELOPMENT_ORIGINS = "http://localhost:*,http://127.0.0.1:*"

@@ -6,7 +6,7 @@ import orjson
 
 from gateway.errors import Interrupted
 from parley.errors import ParleyError
-from parley.problems import openai_type
+from parley.web.problems import openai_type
 
 MAX_HELD = 65_536
 """Bytes of an unfinished event that are held back; a longer one is passed on in pieces."""

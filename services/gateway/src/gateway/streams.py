@@ -12,8 +12,8 @@ from gateway.errors import Interrupted, TooManyStreams
 from gateway.places import Places, portions
 from gateway.request import Caller
 from parley.errors import Overloaded
-from parley.lifecycle import Lifecycle
-from parley.limits import Session
+from parley.ratelimit.limiter import Session
+from parley.web.lifecycle import Lifecycle
 
 log = structlog.get_logger()
 

@@ -2,9 +2,9 @@
 
 from gateway.replica import Address
 from gateway.request import Request
-from parley import tracing
-from parley.middleware import UNMATCHED
-from parley.tracing import Span, SpanKind, Tracer
+from parley.observability import tracing
+from parley.observability.tracing import Span, SpanKind, Tracer
+from parley.web.middleware import UNMATCHED
 
 BAD, CLIENT_GONE = 400, 499
 

@@ -31,12 +31,12 @@ from gateway.settings import GatewaySettings, split
 from gateway.streams import Streams
 from gateway.upstream import SWEEP, Pool, PoolLimits
 from gateway.websocket import SocketProxy
-from parley.jwks import open_verifier
-from parley.limits import Limiter, Session, open_limiter
-from parley.redis import open_redis
-from parley.runtime import Runtime
-from parley.tasks import background
-from parley.tokens import TokenVerifier
+from parley.process.tasks import background
+from parley.ratelimit.limiter import Limiter, Session, open_limiter
+from parley.security.jwks import open_verifier
+from parley.security.tokens import TokenVerifier
+from parley.storage.redis import open_redis
+from parley.web.runtime import Runtime
 
 REDIS_TIMEOUT = 1.0
 """Seconds; the limiter has its own, shorter patience."""

@@ -14,9 +14,9 @@ import orjson
 from gateway import wiring
 from gateway.main import create_app
 from gateway.settings import GatewaySettings
-from parley import server
-from parley.limits import Decision, Limit, Limiter, Session
-from parley.settings import load_or_exit
+from parley.config.settings import load_or_exit
+from parley.ratelimit.limiter import Decision, Limit, Limiter, Session
+from parley.web import server
 
 
 class RecordingLimiter(Limiter):

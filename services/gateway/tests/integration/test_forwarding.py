@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from parley.testing.upstream import Seen, respond
+from parley_testing.upstream import Seen, respond
 
 pytestmark = pytest.mark.integration
 

@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from parley.embedded.sockets import free_port
-from parley.embedded.valkey import EmbeddedValkey
-from parley.testing import eventually, faults
-from parley.testing.upstream import respond
+from parley_embedded.sockets import free_port
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import eventually, faults
+from parley_testing.upstream import respond
 
 pytestmark = pytest.mark.integration
 

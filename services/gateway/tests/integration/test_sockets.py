@@ -12,11 +12,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from parley.embedded.sockets import free_port
 from parley.ids import new_id
-from parley.redis import open_redis
-from parley.testing import eventually
-from parley.testing.backends import Backends
+from parley.storage.redis import open_redis
+from parley_embedded.sockets import free_port
+from parley_testing import eventually
+from parley_testing.backends import Backends
 
 pytestmark = pytest.mark.integration
 

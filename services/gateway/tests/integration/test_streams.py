@@ -12,11 +12,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from parley.ids import new_id
-from parley.limit_script import MARKER
-from parley.redis import open_redis
-from parley.testing import eventually
-from parley.testing.backends import Backends
-from parley.testing.upstream import Seen, respond
+from parley.ratelimit.script import MARKER
+from parley.storage.redis import open_redis
+from parley_testing import eventually
+from parley_testing.backends import Backends
+from parley_testing.upstream import Seen, respond
 
 pytestmark = pytest.mark.integration
 

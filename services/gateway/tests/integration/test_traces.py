@@ -10,8 +10,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from parley.testing.collector import Collector, collector
-from parley.testing.upstream import respond
+from parley_testing.collector import Collector, collector
+from parley_testing.upstream import respond
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.routes import all_routes
-from parley.testing import eventually
-from parley.testing.upstream import Seen, respond, scripted_upstream
+from parley_testing import eventually
+from parley_testing.upstream import Seen, respond, scripted_upstream
 
 pytestmark = pytest.mark.integration
 

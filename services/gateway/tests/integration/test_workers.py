@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from parley.testing import eventually
-from parley.testing.upstream import Seen, respond
+from parley_testing import eventually
+from parley_testing.upstream import Seen, respond
 
 pytestmark = pytest.mark.integration
 

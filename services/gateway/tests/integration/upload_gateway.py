@@ -6,8 +6,8 @@ import sys
 from gateway.main import create_app
 from gateway.routes import all_routes
 from gateway.settings import GatewaySettings
-from parley import server
-from parley.settings import load_or_exit
+from parley.config.settings import load_or_exit
+from parley.web import server
 
 MOST = 256 * 1_048_576
 

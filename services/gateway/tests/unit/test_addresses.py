@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.addresses import AddressBook, limit_subject
-from parley.settings import SettingsError
+from parley.config.settings import SettingsError
 
 
 @pytest.mark.parametrize(

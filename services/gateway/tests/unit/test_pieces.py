@@ -10,7 +10,7 @@ from gateway.cors import Cors
 from gateway.plans import Plan, load_plans
 from gateway.replica import parse_address
 from gateway.settings import GatewaySettings
-from parley.settings import SettingsError, load
+from parley.config.settings import SettingsError, load
 
 
 def settings(**overrides: object) -> GatewaySettings:

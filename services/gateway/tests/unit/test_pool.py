@@ -11,7 +11,7 @@ from gateway.connection import Broken, Connection, Slow, Unreachable
 from gateway.errors import UpstreamUnavailable
 from gateway.replica import FAILURES, FIRST_EJECTION, LONGEST_EJECTION, Address
 from gateway.upstream import Pool, PoolLimits
-from parley.testing.upstream import ScriptedUpstream, respond, scripted_upstream
+from parley_testing.upstream import ScriptedUpstream, respond, scripted_upstream
 
 REFUSED = Unreachable(refused=True)
 

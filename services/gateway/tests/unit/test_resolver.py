@@ -6,7 +6,7 @@ from gateway.connection import Unreachable
 from gateway.replica import Address
 from gateway.resolver import PAUSE, Resolver, find
 from gateway.upstream import Pool, PoolLimits
-from parley.testing import eventually
+from parley_testing import eventually
 
 
 async def test_a_name_is_looked_up_and_keeps_its_name() -> None:

@@ -10,8 +10,8 @@ from history import cursors
 from history.changes import Changes
 from history.errors import CursorExpired
 from history.ports import Feed
-from parley.cloudevents import CloudEvent, to_structured
 from parley.errors import DependencyUnavailable, Overloaded
+from parley_events.cloudevents import CloudEvent, to_structured
 
 PING = 10.0
 BATCH = 100

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from history.changes import Changes
 from history.ports import ForeignTurn, Hint, Projection
-from parley.bus.ports import Bus, Rejected, Subscription
-from parley.cloudevents import CloudEvent
-from parley.events import EventData, TurnEnded, TurnStarted, UserErased, model_of
+from parley_events.bus import Bus, Rejected, Subscription
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import EventData, TurnEnded, TurnStarted, UserErased, model_of
 
 log = structlog.get_logger()
 

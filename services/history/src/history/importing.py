@@ -18,9 +18,9 @@ from history.formats.tree import BrokenTree
 from history.ports import Hint, Imports
 from history.schemas import Imported, ImportReport, Skipped
 from history.titles import shorten
-from parley import problems as wire_problems
 from parley.errors import FieldError, InvalidJson, Overloaded, ValidationFailed
 from parley.ids import new_id
+from parley.web import problems as wire_problems
 
 AT_ONCE = 2
 """Imports that one process works on; each may hold its whole file in memory."""

@@ -8,9 +8,9 @@ from history import VERSION
 from history.api import conversations, internal, reading, transfer
 from history.settings import HistorySettings
 from history.wiring import wire as wire_history
-from parley import server
-from parley.app import Wire, build_app
-from parley.settings import load_or_exit
+from parley.config.settings import load_or_exit
+from parley.web import server
+from parley.web.app import Wire, build_app
 
 DESCRIPTION = "Conversations: lists, messages, search, export and import, usage, and a feed of what changes."
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from history.ports import Retention
-from parley.plans import read_plans
+from parley.config.plans import read_plans
 
 LONGEST = 3650
 

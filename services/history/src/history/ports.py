@@ -10,8 +10,8 @@ from uuid import UUID
 from history.drafts import Draft
 from history.schemas import Archived, Conversation, Message, Owner, Role, TurnDigest, UsageGroup, UsageRow
 from history.terms import Wanted
-from parley.cloudevents import CloudEvent
-from parley.events import ConversationDeleted, TurnEnded, TurnStarted, UserErased
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import ConversationDeleted, TurnEnded, TurnStarted, UserErased
 
 Outcome = Literal["stored", "unchanged", "usage", "deleted", "erased"]
 Retention = Callable[[str], timedelta]

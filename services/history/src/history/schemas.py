@@ -7,10 +7,10 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field_validator
 
-from parley.events import Usage
-from parley.problems import FieldValueError
-from parley.schemas import Money, Request, Response, Text
 from parley.times import Timestamp
+from parley.web.problems import FieldValueError
+from parley.web.schemas import Money, Request, Response, Text
+from parley_events.models import Usage
 
 Role = Literal["user", "assistant", "tool"]
 Order = Literal["asc", "desc"]

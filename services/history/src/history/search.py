@@ -9,7 +9,7 @@ from history import cursors
 from history.ports import Found, Search, SearchPlace, SearchQuery
 from history.schemas import SearchHit, Segment
 from history.terms import LETTER, Wanted, wanted
-from parley.schemas import Page
+from parley.web.schemas import Page
 
 BEFORE, LONGEST = 60, 200
 """Characters of a snippet before its first match, and in all."""

@@ -14,10 +14,10 @@ from history.errors import ConversationNotFound, MessageNotFound
 from history.ports import Conversations, Hint, ListFilter, Messages, Place, Retention, Turns
 from history.schemas import Conversation, ConversationPatch, Message, Order
 from parley.errors import PreconditionFailed
-from parley.events import ConversationDeleted
 from parley.ids import parse_id
-from parley.schemas import Page
 from parley.times import now
+from parley.web.schemas import Page
+from parley_events.models import ConversationDeleted
 
 LONGEST_WAIT = 2.0
 """Seconds that ``wait_for`` waits for a turn."""

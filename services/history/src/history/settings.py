@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from parley.settings import DataSettings
+from parley.config.settings import DataSettings
 
 
 class HistorySettings(DataSettings):

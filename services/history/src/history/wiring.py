@@ -25,11 +25,11 @@ from history.search import SearchService
 from history.service import ConversationService, MessageService
 from history.settings import HistorySettings
 from history.usage import UsageService
-from parley.backing import Backing, open_backing
-from parley.bus.ports import Bus
-from parley.identity import Verifier
-from parley.runtime import Runtime
-from parley.tasks import background
+from parley.infrastructure import Backing, open_backing
+from parley.process.tasks import background
+from parley.security.identity import Verifier
+from parley.web.runtime import Runtime
+from parley_events.bus import Bus
 
 
 @dataclass(frozen=True, slots=True)

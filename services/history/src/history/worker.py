@@ -7,9 +7,9 @@ import sys
 from history import VERSION
 from history.settings import WorkerSettings
 from history.wiring import wire
-from parley import logs
-from parley.app import make_runtime, run
-from parley.settings import load_or_exit
+from parley.config.settings import load_or_exit
+from parley.observability import logs
+from parley.web.app import make_runtime, run
 
 
 async def consume(settings: WorkerSettings) -> None:

@@ -14,15 +14,16 @@ from fastapi import FastAPI
 from history.main import create_app
 from history.settings import HistorySettings
 from history.wiring import Wired, wire
-from parley import migrations
-from parley.bus.memory import MemoryBus
-from parley.cloudevents import CloudEvent
+from parley.config.settings import load
 from parley.ids import new_id
-from parley.postgres import Pool, open_pool
-from parley.runtime import Runtime
-from parley.settings import load
-from parley.testing.backends import Backends
-from parley.testing.tokens import ALL_SCOPES, TestIssuer
+from parley.messaging import outbox
+from parley.messaging.memory_bus import MemoryBus
+from parley.storage import migrations
+from parley.storage.postgres import Pool, open_pool
+from parley.web.runtime import Runtime
+from parley_events.cloudevents import CloudEvent
+from parley_testing.backends import Backends
+from parley_testing.tokens import ALL_SCOPES, TestIssuer
 
 
 class World:
@@ -74,7 +75,7 @@ class Person:
 
 
 async def _migrate(dsn: str) -> None:
-    await migrations.migrate(dsn, "parley.outbox", "history")
+    await migrations.migrate(dsn, outbox.MIGRATIONS, "history")
 
 
 OpenWorld = Callable[..., contextlib.AbstractAsyncContextManager[World]]

@@ -9,8 +9,8 @@ import httpx2
 import orjson
 import pytest
 
-from parley.server import free_socket, make_server
-from parley.testing import eventually
+from parley.web.server import free_socket, make_server
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

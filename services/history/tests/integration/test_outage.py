@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from parley.bus.ports import PublishError
-from parley.embedded.postgres import EmbeddedPostgres
-from parley.testing import eventually
+from parley_embedded.postgres import EmbeddedPostgres
+from parley_events.bus import PublishError
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -7,12 +7,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from parley.bus.rabbit import open_rabbit
-from parley.metrics import Metrics
-from parley.testing import eventually
-from parley.testing.backends import Backends
-from parley.testing.bus_contract import publish_until_confirmed
-from parley.testing.replica import Replica
+from parley.messaging.rabbit_bus import open_rabbit
+from parley.observability.metrics import Metrics
+from parley_testing import eventually
+from parley_testing.backends import Backends
+from parley_testing.bus_contract import publish_until_confirmed
+from parley_testing.replica import Replica
 
 pytestmark = pytest.mark.integration
 

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 from history.changes import Changes
 from history.handlers import Handlers, consumer, outcomes_counter
 from history.ports import Outcome
-from parley.bus.memory import MemoryBus
-from parley.cloudevents import CloudEvent
-from parley.events import TurnEnded, TurnStarted, UserErased
+from parley.messaging.memory_bus import MemoryBus
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import TurnEnded, TurnStarted, UserErased
 
 
 class SlowProjection:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from history.plans import read_retention
-from parley.settings import SettingsError
+from parley.config.settings import SettingsError
 
 
 def test_without_a_file_the_setting_counts() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from auth.model import Revocation
 from auth.ports.failures import Failures
 from parley.errors import DependencyUnavailable
-from parley.redis import UNAVAILABLE, Client
+from parley.storage.redis import UNAVAILABLE, Client
 
 MARKER = "parley:revocations"
 _READ = """
@@ -62,7 +62,7 @@ class RedisFailureCounts:
 
 
 class RedisRevocationMirror:
-    """Copies revocations to where gateways read them; raises what ``parley.redis.UNAVAILABLE`` names."""
+    """Copies revocations to where gateways read them; raises what ``parley.storage.redis.UNAVAILABLE`` names."""
 
     def __init__(self, client: Client) -> None:
         """Take the client."""

@@ -9,9 +9,9 @@ from auth.api.responses import personal, problems
 from auth.errors import AccountExists, LoginThrottled, PasswordTooWeak, RegistrationClosed
 from auth.schemas.accounts import PasswordBody, ProfileBody, RegisterBody, UserView
 from auth.scopes import ACCOUNT
-from parley.app import JsonRoute
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
-from parley.identity import Principal, caller
+from parley.security.identity import Principal, caller
+from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
 

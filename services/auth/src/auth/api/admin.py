@@ -18,10 +18,10 @@ from auth.schemas.erasures import ErasureView
 from auth.schemas.fields import Moment
 from auth.schemas.resets import ResetView
 from auth.scopes import ADMIN
-from parley.app import JsonRoute
 from parley.errors import InvalidCursor, InvalidJson, NotFound, UnsupportedMediaType, ValidationFailed
-from parley.identity import Principal, caller
-from parley.schemas import Page, Text
+from parley.security.identity import Principal, caller
+from parley.web.app import JsonRoute
+from parley.web.schemas import Page, Text
 
 router = APIRouter(prefix="/api/v1/admin", route_class=JsonRoute, tags=["admin"])
 

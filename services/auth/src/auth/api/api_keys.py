@@ -12,7 +12,6 @@ from auth.api.responses import personal
 from auth.errors import IdempotencyKeyReused
 from auth.schemas.api_keys import ApiKeyBody, ApiKeyView
 from auth.scopes import ACCOUNT
-from parley.app import JsonRoute
 from parley.errors import (
     FieldError,
     InvalidCursor,
@@ -21,8 +20,9 @@ from parley.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from parley.identity import Principal, caller
-from parley.schemas import Page
+from parley.security.identity import Principal, caller
+from parley.web.app import JsonRoute
+from parley.web.schemas import Page
 
 router = APIRouter(prefix="/api/v1/auth/api-keys", route_class=JsonRoute, tags=["api keys"])
 

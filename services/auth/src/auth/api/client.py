@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fastapi import Request
 
 from auth.model import Origin
-from parley.identity import Principal
+from parley.security.identity import Principal
 
 MAX_USER_AGENT = 256
 MAX_HOPS = 32

@@ -9,10 +9,10 @@ from auth.api.listing import DEFAULT_LIMIT, Cursor, Limit
 from auth.api.responses import personal
 from auth.schemas.sessions import SessionView
 from auth.scopes import ACCOUNT
-from parley.app import JsonRoute
 from parley.errors import InvalidCursor, NotFound, ValidationFailed
-from parley.identity import Principal, caller
-from parley.schemas import Page
+from parley.security.identity import Principal, caller
+from parley.web.app import JsonRoute
+from parley.web.schemas import Page
 
 router = APIRouter(prefix="/api/v1/auth/sessions", route_class=JsonRoute, tags=["sessions"])
 

@@ -10,7 +10,7 @@ from auth.errors import LastAdmin
 from auth.schemas.erasures import ErasureView
 from auth.scopes import ACCOUNT
 from parley.errors import NotFound
-from parley.identity import Principal, caller
+from parley.security.identity import Principal, caller
 
 router = APIRouter(prefix="/api/v1/auth", tags=["accounts"])
 

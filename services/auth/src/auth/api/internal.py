@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Request
 
 from auth.api.responses import personal
 from auth.schemas.revocations import RevocationAnswer, RevocationQuestion
-from parley.app import JsonRoute
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
-from parley.identity import INTERNAL, Principal, caller
+from parley.security.identity import INTERNAL, Principal, caller
+from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"])
 

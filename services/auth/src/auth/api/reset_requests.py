@@ -5,8 +5,8 @@ from fastapi import APIRouter, Request
 from auth.api.client import origin_of
 from auth.api.responses import problems
 from auth.schemas.resets import ResetRequestBody, ResetRequestView
-from parley.app import JsonRoute
 from parley.errors import InvalidJson, NotFound, Overloaded, UnsupportedMediaType, ValidationFailed
+from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
 

@@ -6,8 +6,8 @@ from auth.api.client import origin_of
 from auth.api.responses import problems
 from auth.errors import PasswordTooWeak
 from auth.schemas.resets import ResetBody
-from parley.app import JsonRoute
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
+from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
 

@@ -12,7 +12,7 @@ from auth.errors import LoginThrottled, OAuthInvalidRequest
 from auth.schemas.tokens import IntrospectionView, TokenErrorView, TokenView
 from auth.service.grants import GRANT_TYPES, TokenRequest
 from parley.errors import BodyTooLarge, UnsupportedMediaType
-from parley.identity import Principal, caller
+from parley.security.identity import Principal, caller
 
 router = APIRouter(prefix="/api/v1/auth", tags=["tokens"])
 

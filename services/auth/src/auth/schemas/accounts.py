@@ -5,8 +5,8 @@ from uuid import UUID
 
 from auth.model import Status, User
 from auth.schemas.fields import Email, Name, Password, Username
-from parley.schemas import Request, Response
 from parley.times import Timestamp
+from parley.web.schemas import Request, Response
 
 
 class RegisterBody(Request):

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from auth.model import AuditEntry, Status
 from auth.schemas.fields import ScopeList
-from parley.schemas import Request, Response, Text
 from parley.times import Timestamp
+from parley.web.schemas import Request, Response, Text
 
 
 class AdminUserBody(Request):

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from auth.model import ApiKey
 from auth.schemas.fields import KeyScopes, Moment, Name
-from parley.schemas import Request, Response
 from parley.times import Timestamp
+from parley.web.schemas import Request, Response
 
 
 class ApiKeyBody(Request):

@@ -3,8 +3,8 @@
 from typing import Literal, Self
 
 from auth.model import Erasure
-from parley.schemas import Response
 from parley.times import Timestamp
+from parley.web.schemas import Response
 
 
 class ErasureView(Response):

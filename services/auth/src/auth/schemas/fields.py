@@ -8,8 +8,8 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from auth import names
 from auth.passwords import MAX_LENGTH
 from auth.scopes import FOR_KEYS, GRANTABLE
-from parley.problems import FieldValueError
-from parley.schemas import Text
+from parley.web.problems import FieldValueError
+from parley.web.schemas import Text
 
 MAX_DISPLAY_NAME = 100
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from auth.schemas.fields import Email, Password
-from parley.schemas import Request, Response, Text
 from parley.times import Timestamp
+from parley.web.schemas import Request, Response, Text
 
 
 class ResetBody(Request):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from parley.schemas import Request, Response, Text
+from parley.web.schemas import Request, Response, Text
 
 MAX_ASKED = 1000
 

@@ -4,8 +4,8 @@ from typing import Self
 from uuid import UUID
 
 from auth.model import Session
-from parley.schemas import Response
 from parley.times import Timestamp
+from parley.web.schemas import Response
 
 
 class SessionView(Response):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from parley.schemas import Response
+from parley.web.schemas import Response
 
 
 class TokenView(Response):

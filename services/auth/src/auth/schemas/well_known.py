@@ -1,6 +1,6 @@
 """What OAuth2 clients look up."""
 
-from parley.schemas import Response
+from parley.web.schemas import Response
 
 
 class JwksView(Response):

@@ -11,8 +11,8 @@ from auth.scopes import PERSONAL
 from auth.service.login import Login
 from auth.service.revocations import Revocations
 from parley.errors import FieldError, TokenInvalid, ValidationFailed
-from parley.identity import Principal
 from parley.ids import new_id
+from parley.security.identity import Principal
 
 
 class Accounts:

@@ -11,8 +11,8 @@ from auth.ports.api_keys import ApiKeys
 from auth.service.revocations import Revocations
 from parley import times
 from parley.errors import FieldError, NotFound, ValidationFailed
-from parley.identity import Principal
 from parley.ids import new_id, parse_id
+from parley.security.identity import Principal
 
 
 class ApiKeyService:

@@ -7,8 +7,8 @@ from auth.model import Origin, Session
 from auth.ports.sessions import Sessions
 from auth.service.revocations import Revocations
 from parley.errors import NotFound
-from parley.identity import Principal
 from parley.ids import parse_id
+from parley.security.identity import Principal
 
 CURRENT = "current"
 

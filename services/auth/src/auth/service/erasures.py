@@ -10,11 +10,11 @@ from auth import secret_tokens as tokens
 from auth.model import Erasure, Origin
 from auth.ports.erasures import Erasures
 from auth.service.revocations import Revocations
-from parley.bus.ports import Rejected, Subscription
-from parley.cloudevents import CloudEvent
 from parley.errors import NotFound, ReauthenticationRequired
-from parley.events import UserErasureConfirmed
-from parley.identity import Principal
+from parley.security.identity import Principal
+from parley_events.bus import Rejected, Subscription
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import UserErasureConfirmed
 
 QUEUE = "auth.erasures"
 FRESH = 300

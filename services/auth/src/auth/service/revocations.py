@@ -9,9 +9,9 @@ from auth.model import Revocation
 from auth.ports.revocations import RevocationMirror
 from auth.ports.revocations import Revocations as Store
 from parley.errors import DependencyUnavailable, SessionRevoked
-from parley.identity import Principal, Verifier
 from parley.ids import parse_id
-from parley.redis import UNAVAILABLE
+from parley.security.identity import Principal, Verifier
+from parley.storage.redis import UNAVAILABLE
 
 log = structlog.get_logger()
 

@@ -12,9 +12,9 @@ from auth.ports.users import Users
 from auth.scopes import ADMIN
 from auth.service.revocations import Revocations
 from parley.errors import Unauthenticated
-from parley.identity import INTERNAL, Principal, Verifier
 from parley.ids import parse_id
-from parley.tokens import AUDIENCE
+from parley.security.identity import INTERNAL, Principal, Verifier
+from parley.security.tokens import AUDIENCE
 
 INACTIVE: dict[str, Any] = {"active": False}
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-from parley.deadlines import patient_timeout
 from parley.errors import DependencyUnavailable
-from parley.redis import UNAVAILABLE, Client
+from parley.process.timeouts import patient_timeout
+from parley.storage.redis import UNAVAILABLE, Client
 
 TIMEOUT = 0.1
 """Seconds that a question may wait before the provider is asked as if there were no cache."""

@@ -11,8 +11,8 @@ import hiredis
 
 from chat.adapters.log_format import ENTRY, LIFETIME, dumped, key_of
 from chat.ports.streams import Append, Appended, CopyUnavailable
-from parley.deadlines import Patience, patient_timeout
-from parley.redis import UNAVAILABLE, Client
+from parley.process.timeouts import Patience, patient_timeout
+from parley.storage.redis import UNAVAILABLE, Client
 
 MOST = 1000
 """Entries in one round trip, each of which has the whole time limit for itself."""

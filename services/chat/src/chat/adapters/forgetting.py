@@ -10,11 +10,12 @@ from chat.adapters.postgres import PostgresTurns
 from chat.adapters.rows import to_turn
 from chat.domain import Outcome, Turn
 from chat.facts import ended
-from parley import outbox, times
-from parley.events import Usage, UserErasureConfirmed
+from parley import times
 from parley.ids import new_id
-from parley.postgres import Connection
-from parley.tracing import current_traceparent
+from parley.messaging import outbox
+from parley.observability.tracing import current_traceparent
+from parley.storage.postgres import Connection
+from parley_events.models import Usage, UserErasureConfirmed
 
 _BLANK_TURNS = """
 UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,

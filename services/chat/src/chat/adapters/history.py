@@ -14,7 +14,7 @@ from chat.errors import HistoryUnavailable
 from chat.ports.history import Owner, Redo
 from chat.verification import Stored
 from parley.errors import DependencyUnavailable
-from parley.service_tokens import ServiceTokens
+from parley.security.service_tokens import ServiceTokens
 
 OWNER_TIMEOUT = 2.0
 CONTEXT_TIMEOUT = 0.3

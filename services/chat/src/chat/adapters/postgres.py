@@ -16,8 +16,8 @@ from chat.facts import ended, started
 from chat.ports.turns import Admission, BudgetExceeded, KeyHolder, TurnRefused
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
-from parley.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
-from parley.tracing import current_traceparent
+from parley.observability.tracing import current_traceparent
+from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 ATTEMPTS = 3

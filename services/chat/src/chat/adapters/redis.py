@@ -8,7 +8,7 @@ from uuid import UUID
 from chat.adapters.appending import Appender
 from chat.adapters.log_format import END, LIFETIME, copied, key_of, position_of, turn_id_of
 from chat.ports.streams import Append, Appended, Copied, CopyUnavailable
-from parley.redis import UNAVAILABLE, Client
+from parley.storage.redis import UNAVAILABLE, Client
 
 AFTER_END = 60
 """Seconds for which the copy of an ended turn is kept."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from chat.domain import Conversation, Entry, Turn, TurnError
-from parley.events import Usage
+from parley_events.models import Usage
 
 _SAME = [
     "id",

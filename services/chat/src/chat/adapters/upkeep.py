@@ -5,7 +5,7 @@ from uuid import UUID
 
 from chat.adapters.postgres import PostgresTurns
 from chat.ports.upkeep import Unconfirmed
-from parley.outbox.store import purge
+from parley.messaging.outbox.store import purge
 
 _UNCONFIRMED = """
 SELECT id, finished_at FROM turns

@@ -20,7 +20,7 @@ from chat.projections import parley
 from chat.projections.sse import event_stream
 from chat.schemas import ChatAnswer, ChatRequest, TurnResource
 from chat.service import ChatService, Opened
-from parley.app import JsonRoute
+from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/api/v1/chat", route_class=JsonRoute, tags=["chat"])
 

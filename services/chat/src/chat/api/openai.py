@@ -21,9 +21,9 @@ from chat.projections import openai
 from chat.projections.openai import CompletionChunks
 from chat.reading import Broken, Ended, Grown, Quiet, Step
 from chat.service import Opened
-from parley.app import JsonRoute
 from parley.errors import FieldError, InvalidRequest, ValidationFailed
-from parley.identity import Principal
+from parley.security.identity import Principal
+from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/v1/chat", route_class=JsonRoute, tags=["openai"])
 

@@ -14,7 +14,7 @@ from chat.domain import Key, Turn
 from chat.schemas import ChatRequest
 from chat.service import ChatService, Opened
 from parley.errors import InvalidCursor, InvalidRequest
-from parley.identity import Principal, caller
+from parley.security.identity import Principal, caller
 
 _KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _CURSOR = re.compile(r"^[0-9]{1,9}$")

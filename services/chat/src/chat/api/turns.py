@@ -14,10 +14,10 @@ from chat.projections import parley
 from chat.projections.sse import event_stream
 from chat.reading import check_cursor
 from chat.schemas import TurnResource
-from parley.app import JsonRoute
 from parley.errors import InvalidCursor
 from parley.ids import parse_id
-from parley.schemas import Page
+from parley.web.app import JsonRoute
+from parley.web.schemas import Page
 
 router = APIRouter(prefix="/api/v1/chat/turns", route_class=JsonRoute, tags=["chat"])
 

@@ -20,10 +20,10 @@ from chat.reading import Broken
 from chat.schemas import ChatRequest
 from chat.service import ChatService
 from chat.ws_schemas import CLIENT_FRAME, AuthFrame, CancelFrame, CreateFrame, ResumeFrame
-from parley import problems
 from parley.errors import CredentialsMissing, InsufficientScope, ParleyError, Unauthenticated
-from parley.identity import Principal, bearer_token
+from parley.security.identity import Principal, bearer_token
 from parley.times import iso
+from parley.web import problems
 
 router = APIRouter()
 

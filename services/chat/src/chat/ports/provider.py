@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chat.domain import Entry
-from parley.events import Usage
+from parley_events.models import Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import orjson
 
 from chat.domain import Entry, Turn
 from chat.errors import failure
-from parley.problems import openai_type
+from parley.web.problems import openai_type
 
 _REASONS = {"budget": "length", "deadline": "length", "cancelled": "stop"}
 _FAILED = frozenset({"interrupted", "error"})

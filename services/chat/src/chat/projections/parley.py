@@ -6,8 +6,8 @@ import orjson
 
 from chat.domain import Entry, Turn
 from chat.schemas import ChatAnswer, TurnResource
-from parley.events import ErrorInfo
-from parley.schemas import money
+from parley.web.schemas import money
+from parley_events.models import ErrorInfo
 
 
 def cost_fields(turn: Turn) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from chat.domain import Entry
 from chat.ports.provider import Piece
 from chat.providers.sse import MalformedStream
 from chat.text import storable
-from parley.events import Usage
+from parley_events.models import Usage
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 MAX_MODEL = 100

@@ -16,7 +16,7 @@ from chat.providers.chunks import StreamedError, pieces
 from chat.providers.failures import Attempt, from_status
 from chat.providers.sse import EventParser, MalformedStream
 from chat.settings import OPENAI
-from parley.deadlines import IdleTimer
+from parley.process.timeouts import IdleTimer
 
 log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ from chat.catalogue import Model
 from chat.errors import ProviderFailure
 from chat.ports.provider import Piece, Prompt, Provider
 from chat.providers.failures import Attempt
-from parley import tracing
-from parley.events import Usage
-from parley.tracing import Span, SpanKind, Tracer
+from parley.observability import tracing
+from parley.observability.tracing import Span, SpanKind, Tracer
+from parley_events.models import Usage
 
 
 class TracedProvider:

@@ -10,9 +10,9 @@ from history.adapters import rows
 from history.adapters.database import Database
 from history.ports import ListFilter
 from history.schemas import Conversation, Owner
-from parley import outbox
-from parley.events import ConversationDeleted, ConversationUpdated
-from parley.postgres import Connection
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
+from parley_events.models import ConversationDeleted, ConversationUpdated
 
 _FIND = f"{rows.CONVERSATION} WHERE c.id = $1 AND c.user_id = $2 AND c.deleted_at IS NULL"
 _PAGE = f"""{rows.CONVERSATION}

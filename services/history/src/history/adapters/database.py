@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from parley.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
+from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
 
 Row: TypeAlias = asyncpg.Record
 WHAT = "The conversation database"

@@ -7,7 +7,7 @@ import orjson
 
 from history.adapters.database import Database
 from history.ports import FeedEntry
-from parley.cloudevents import CloudEvent
+from parley_events.cloudevents import CloudEvent
 
 _HEAD = "SELECT coalesce((SELECT position FROM feed_heads WHERE user_id = $1), 0)"
 _AFTER = "SELECT * FROM feed WHERE user_id = $1 AND position > $2 ORDER BY position LIMIT $3"

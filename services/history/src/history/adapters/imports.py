@@ -10,12 +10,12 @@ from history.adapters.database import Database
 from history.drafts import Draft, DraftMessage
 from history.terms import terms
 from history.titles import title_from
-from parley import outbox
 from parley.errors import NotFound
-from parley.events import ConversationCreated
 from parley.ids import new_id
-from parley.postgres import Connection
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
 from parley.times import now
+from parley_events.models import ConversationCreated
 
 _ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
 _EXISTS = """

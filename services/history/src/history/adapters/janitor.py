@@ -1,8 +1,8 @@
 """Removing what has served its time."""
 
 from history.adapters.database import Database
-from parley.outbox.relay import purge
-from parley.postgres import Connection
+from parley.messaging.outbox.relay import purge
+from parley.storage.postgres import Connection
 
 BATCH = 1000
 CONVERSATIONS = 50

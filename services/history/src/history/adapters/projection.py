@@ -9,11 +9,11 @@ from history.adapters.database import Database
 from history.ports import ForeignTurn, Outcome
 from history.terms import terms
 from history.titles import title_from
-from parley import outbox
-from parley.cloudevents import CloudEvent
-from parley.events import ConversationCreated, TurnEnded, TurnStarted, UserErased, UserErasureConfirmed
 from parley.ids import new_id
+from parley.messaging import outbox
 from parley.times import now
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import ConversationCreated, TurnEnded, TurnStarted, UserErased, UserErasureConfirmed
 
 ERASURE_TIMEOUT = 50.0
 """Seconds for one statement of an erasure: a person may have millions of messages."""

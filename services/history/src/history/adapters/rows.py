@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from history.schemas import Conversation, Message, cost_estimate
-from parley.events import Usage
+from parley_events.models import Usage
 
 CONVERSATION = """
 SELECT c.*,

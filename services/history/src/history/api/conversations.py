@@ -9,8 +9,8 @@ from history.api.parameters import CHANGES, NOT_FOUND, PAGED, Cursor, IfMatch, L
 from history.ports import ListFilter
 from history.schemas import Archived, Conversation, ConversationPatch, Message, Order
 from history.service import ConversationService, MessageQuery, MessageService, path_id
-from parley.app import JsonRoute
-from parley.schemas import Page, Text
+from parley.web.app import JsonRoute
+from parley.web.schemas import Page, Text
 
 router = APIRouter(prefix="/api/v1/conversations", route_class=JsonRoute, tags=["conversations"])
 

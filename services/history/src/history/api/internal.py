@@ -9,8 +9,8 @@ from history.errors import ConversationNotFound
 from history.ports import Conversations, Turns
 from history.schemas import KnownTurns, Owner, TurnDigests, TurnIds
 from history.service import path_id
-from parley.app import JsonRoute
-from parley.identity import INTERNAL, Principal, caller
+from parley.security.identity import INTERNAL, Principal, caller
+from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"], include_in_schema=False)
 

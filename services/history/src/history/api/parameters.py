@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request
 
-from parley.identity import Principal, caller
+from parley.security.identity import Principal, caller
 
 Reader = Annotated[Principal, Depends(caller("history:read"))]
 Writer = Annotated[Principal, Depends(caller("history:write"))]

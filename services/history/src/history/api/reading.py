@@ -14,9 +14,9 @@ from history.ports import Grouping, SearchQuery
 from history.schemas import Role, SearchHit, UsageReport
 from history.search import SearchService
 from history.usage import UsageService
-from parley.identity import Principal, caller
-from parley.problems import FieldValueError
-from parley.schemas import Page, Text
+from parley.security.identity import Principal, caller
+from parley.web.problems import FieldValueError
+from parley.web.schemas import Page, Text
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 

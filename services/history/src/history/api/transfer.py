@@ -11,8 +11,8 @@ from history.export import MEDIA_TYPES, ExportService, Format, disposition
 from history.importing import ImportService
 from history.schemas import ImportReport
 from history.service import path_id
-from parley.app import is_json
 from parley.errors import InvalidRequest, UnsupportedMediaType
+from parley.web.app import is_json
 
 router = APIRouter(prefix="/api/v1", tags=["transfer"])
 

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from history.drafts import Draft, DraftMessage
 from history.formats.tree import in_order
 from history.schemas import MetadataKey, MetadataValue, Role
-from parley.schemas import Text
+from parley.web.schemas import Text
 
 LONGEST_CONTENT = 1_000_000
 Key = str

@@ -3,7 +3,7 @@
 from auth.errors import LastAdmin
 from auth.model import User
 from auth.scopes import ADMIN
-from parley.postgres import Connection
+from parley.storage.postgres import Connection
 
 _LOCK_KEY = 0x61646D696E
 """Serialises changes to administrators: two of them must not un-make each other at the same time. "admin" in ASCII."""

@@ -10,9 +10,10 @@ from auth.adapters.postgres.revocations import Revoker
 from auth.adapters.postgres.users import to_user
 from auth.errors import IdempotencyKeyReused
 from auth.model import ApiKey, Origin, User
-from parley import outbox, times
-from parley.events import ApiKeyRevoked
-from parley.postgres import Connection
+from parley import times
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
+from parley_events.models import ApiKeyRevoked
 
 _INSERT = """
 INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at, expires_at, idempotency_key, fingerprint)

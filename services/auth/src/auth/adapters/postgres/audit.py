@@ -7,7 +7,7 @@ from uuid import UUID
 from auth.adapters.postgres.database import Database, Row
 from auth.model import AuditEntry, Origin
 from parley.ids import new_id
-from parley.postgres import Connection
+from parley.storage.postgres import Connection
 
 _RECORD = """
 INSERT INTO audit_log (id, action, actor_type, actor_id, target_type, target_id, address, request_id, detail)

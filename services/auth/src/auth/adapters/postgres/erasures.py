@@ -10,9 +10,10 @@ from auth.adapters.postgres.database import Database
 from auth.adapters.postgres.revocations import Revoker
 from auth.adapters.postgres.users import to_user
 from auth.model import Erasure, Origin
-from parley import outbox, times
-from parley.events import UserErased, UserErasureConfirmed
-from parley.postgres import Connection
+from parley import times
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
+from parley_events.models import UserErased, UserErasureConfirmed
 
 OWN = "auth"
 OTHERS = ("chat", "history")

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from auth.adapters.postgres.database import Database, Row
 from auth.model import Revocation, RevokedReason
-from parley import outbox, times
-from parley.events import SessionRevoked
-from parley.postgres import Connection
+from parley import times
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
+from parley_events.models import SessionRevoked
 
 GRACE = 120
 """Seconds a revocation outlives the longest token: clocks differ."""

@@ -9,7 +9,7 @@ from auth.adapters.postgres.revocations import Revoker
 from auth.adapters.postgres.users import to_user
 from auth.model import Origin, RevokedReason, Session
 from auth.ports.sessions import NewSession, Rotation
-from parley.postgres import Connection
+from parley.storage.postgres import Connection
 
 _START = """
 WITH login AS (UPDATE users SET last_login_at = now() WHERE id = $2 AND status = 'active' RETURNING id),

@@ -15,10 +15,11 @@ from auth.adapters.postgres.revocations import Revoker
 from auth.errors import AccountExists
 from auth.model import Origin, Status, User
 from auth.ports.users import NewUser
-from parley import outbox, times
-from parley.events import UserChanged
+from parley import times
 from parley.ids import parse_id
-from parley.postgres import Connection
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
+from parley_events.models import UserChanged
 
 _INSERT = """
 INSERT INTO users (id, username, username_key, email, email_key, display_name, password_hash, scopes)

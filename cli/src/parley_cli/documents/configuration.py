@@ -1,0 +1,113 @@
+"""docs/configuration.md and .env.example: every setting, from the settings classes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+import auth.settings
+import chat.settings
+import gateway.settings
+import history.settings
+from parley.config.settings import ServiceSettings, names
+from parley_cli.settings import LocalSettings
+
+CLASSES: tuple[type[ServiceSettings], ...] = (
+    gateway.settings.GatewaySettings,
+    auth.settings.AuthSettings,
+    chat.settings.ChatSettings,
+    history.settings.HistorySettings,
+    LocalSettings,
+)
+HEAD = """# Configuration
+
+A setting is an environment variable, a line in `.env`, or a file of that name (lower case) in the folder
+that `SECRETS_DIR` names (`/run/secrets`). The environment wins over `.env`, `.env` over the files. A setting that is
+unknown, missing or unsafe ends the start with one line and status 2. Secrets belong into files.
+
+`local` is `make run`: it chooses ports, databases and secrets by itself.
+
+| setting | services | default | secret | meaning |
+|---|---|---|---|---|
+"""
+EXAMPLE_HEAD = """# Every setting of Parley, with its default. Copy to .env and uncomment what you change.
+# What has no default is required where a service runs by itself; `make run` needs none of it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as the pages show it."""
+
+    name: str
+    services: tuple[str, ...]
+    default: str | None
+    secret: bool
+    description: str
+
+
+def settings() -> list[Setting]:
+    """Return every setting once, by name."""
+    found: dict[str, Setting] = {}
+    for kind in CLASSES:
+        variables = names(kind)
+        for field, info in kind.model_fields.items():
+            _add(found, variables[field], kind.service, info)
+    return sorted(found.values(), key=lambda setting: setting.name)
+
+
+def page() -> str:
+    """Return docs/configuration.md."""
+    return HEAD + "".join(_row(setting) for setting in settings())
+
+
+def example() -> str:
+    """Return .env.example."""
+    return EXAMPLE_HEAD + "".join(_example(setting) for setting in settings())
+
+
+def _add(found: dict[str, Setting], name: str, service: str, info: FieldInfo) -> None:
+    seen = found.get(name)
+    services = (*seen.services, service) if seen else (service,)
+    defaults = {seen.default, _default(info)} if seen else {_default(info)}
+    default = (
+        _default(info) if len(defaults) == 1 else " / ".join(_unique(seen.default if seen else "", _default(info)))
+    )
+    description = (seen.description if seen else None) or info.description or ""
+    found[name] = Setting(name, services, default, _is_secret(info), description)
+
+
+def _unique(*texts: str | None) -> Iterator[str]:
+    seen: set[str] = set()
+    for text in texts:
+        for part in (text or "").split(" / "):
+            if part and part not in seen:
+                seen.add(part)
+                yield part
+
+
+def _default(info: FieldInfo) -> str | None:
+    if info.is_required():
+        return None
+    value = info.get_default(call_default_factory=True)
+    if value is None or value in ((), [], {}):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+def _is_secret(info: FieldInfo) -> bool:
+    return "SecretStr" in str(info.annotation)
+
+
+def _row(setting: Setting) -> str:
+    default = "required" if setting.default is None else f"`{setting.default}`" if setting.default else "none"
+    secret = "yes" if setting.secret else ""
+    return f"| `{setting.name}` | {', '.join(setting.services)} | {default} | {secret} | {setting.description} |\n"
+
+
+def _example(setting: Setting) -> str:
+    first = (setting.default or "").split(" / ")[0]
+    return f"\n# {setting.description} ({', '.join(setting.services)})\n# {setting.name}={first}\n"

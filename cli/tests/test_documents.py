@@ -1,0 +1,27 @@
+"""The generated pages say what the code says."""
+
+from pathlib import Path
+
+from parley.config.settings import names
+from parley_cli import documents
+from parley_cli.documents.configuration import CLASSES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_no_generated_page_is_out_of_date() -> None:
+    assert documents.outdated(ROOT) == []
+
+
+def test_the_example_names_exactly_the_settings_there_are() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    named = {line.removeprefix("# ").partition("=")[0] for line in lines if line.startswith("# ") and "=" in line}
+    settings = {variable for kind in CLASSES for variable in names(kind).values()}
+    assert {name for name in named if name.isupper()} == settings
+
+
+def test_the_example_holds_no_secret() -> None:
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        name, found, value = line.removeprefix("# ").partition("=")
+        if found and name.isupper() and name.endswith(("_KEY", "_SECRET")):
+            assert value == ""

@@ -1,0 +1,96 @@
+"""The local model: it answers as OpenAI's API does, ends with a signal, and says why it cannot run."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from parley_cli.model import CONTEXT_TOKENS, MODEL_NAME, LocalModel
+from parley_embedded.errors import EmbeddedError
+from parley_embedded.process import Command
+
+pytestmark = pytest.mark.integration
+
+KILLED_BY_ITS_CPU = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
+
+
+class OldCpu(LocalModel):
+    async def prepare(self) -> Command:
+        return Command(name="Model", arguments=[sys.executable, "-c", KILLED_BY_ITS_CPU], folder=self.data_dir)
+
+
+@pytest.fixture(scope="module")
+async def model(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalModel]:
+    async with LocalModel(tmp_path_factory.mktemp("model")) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(model: LocalModel) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=model.base_url, timeout=60, trust_env=False) as found:
+        yield found
+
+
+def question(**options: Any) -> dict[str, Any]:
+    return {"model": MODEL_NAME, "max_tokens": 8, "messages": [{"role": "user", "content": "Say hello."}], **options}
+
+
+async def chunks(client: httpx2.AsyncClient, body: dict[str, Any]) -> list[str]:
+    async with client.stream("POST", "chat/completions", json=body) as response:
+        return [line.removeprefix("data: ") async for line in response.aiter_lines() if line]
+
+
+async def test_an_answer_is_streamed_and_ends_with_its_usage(client: httpx2.AsyncClient) -> None:
+    *events, usage, done = await chunks(client, question(stream=True, stream_options={"include_usage": True}))
+    deltas = [json.loads(event)["choices"][0] for event in events]
+    assert "".join(delta["delta"].get("content") or "" for delta in deltas)
+    assert deltas[-1]["finish_reason"] in {"stop", "length"}
+    counted = json.loads(usage)["usage"]
+    assert 1 <= counted["completion_tokens"] <= 8
+    assert counted["total_tokens"] == counted["prompt_tokens"] + counted["completion_tokens"]
+    assert done == "[DONE]"
+
+
+async def test_the_context_window_is_as_large_as_announced(client: httpx2.AsyncClient) -> None:
+    models = (await client.get("models")).json()["data"]
+    assert [(found["id"], found["meta"]["n_ctx"]) for found in models] == [(MODEL_NAME, CONTEXT_TOKENS)]
+
+
+async def test_a_prompt_over_the_context_window_is_refused(client: httpx2.AsyncClient) -> None:
+    message = {"role": "user", "content": "word " * CONTEXT_TOKENS}
+    response = await client.post("chat/completions", json=question(messages=[message]))
+    assert response.status_code == 400
+    assert response.json()["error"]["type"] == "exceed_context_size_error"
+
+
+async def test_other_peoples_prompts_are_not_shown(model: LocalModel) -> None:
+    async with httpx2.AsyncClient(base_url=model.url, trust_env=False) as client:
+        assert (await client.get("/slots")).status_code == 501
+        assert (await client.get("/")).status_code == 404
+
+
+async def test_nothing_but_the_ready_line_is_logged(model: LocalModel, client: httpx2.AsyncClient) -> None:
+    await chunks(client, question(stream=True))
+    assert model.child.log.read_text().splitlines()[0] == f"ready {model.url}"
+    assert "hello" not in model.child.log.read_text()
+
+
+async def test_a_signal_ends_the_model(tmp_path: Path) -> None:
+    server = LocalModel(tmp_path)
+    await server.start()
+    await server.stop()
+    assert server.child.describe_exit() == "SIGTERM"
+
+
+async def test_a_cpu_that_is_too_old_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match=r"^This CPU is too old for the local model\. Set OPENAI_BASE_URL"):
+        await OldCpu(tmp_path).start()
+
+
+async def test_a_machine_without_the_wheels_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match=r"no_such_package.* not installed on this Linux .*Set OPENAI_BASE_URL"):
+        await LocalModel(tmp_path, weights_package="no_such_package").start()

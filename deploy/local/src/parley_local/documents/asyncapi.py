@@ -1,8 +1,0 @@
-"""docs/asyncapi.yaml and the JSON Schemas of the events."""
-
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
-
-from parley.asyncapi import pages
-
-PAGES: Mapping[str, Callable[[], str]] = pages(version("parley-common"))

@@ -1,0 +1,66 @@
+"""The operator's ``plans.yaml``: each service reads the members that concern it and ignores the others'."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from parley.config.settings import SettingsError
+
+log = structlog.get_logger()
+
+DEFAULT = "default"
+MAX_NAME = 64
+REMEMBERED = 100
+"""Unknown names that are remembered, so that each is logged once and their number is bounded."""
+
+P = TypeVar("P", bound=BaseModel)
+
+
+class Plans(Generic[P]):
+    """All plans by name; an unknown name is the plan ``default``, and logged once."""
+
+    def __init__(self, plans: Mapping[str, P], default: P) -> None:
+        """Take the plans; ``default`` holds where the file has none of that name."""
+        self.by_name: dict[str, P] = {DEFAULT: default, **plans}
+        self._unknown: set[str] = set()
+
+    def find(self, name: str) -> P:
+        """Return the plan of that name, or the default."""
+        return self.by_name[self.effective(name)]
+
+    def effective(self, name: str) -> str:
+        """Return the name of the plan that an account on ``name`` has."""
+        if name in self.by_name:
+            return name
+        if name not in self._unknown and len(self._unknown) < REMEMBERED:
+            self._unknown.add(name)
+            log.warning("unknown plan", plan=name[:MAX_NAME])
+        return DEFAULT
+
+
+def read_plans(path: Path | None, default: P) -> Plans[P]:
+    """Read the plans as models like ``default``; raises SettingsError when the file or a plan in it is wrong."""
+    kind = type(default)
+    try:
+        return Plans({name: kind.model_validate(members) for name, members in _read(path).items()}, default)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingsError(f"PLANS_FILE: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"PLANS_FILE: cannot be read ({type(error).__name__})") from None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise SettingsError("PLANS_FILE: must name plans, each with its members")
+    return found

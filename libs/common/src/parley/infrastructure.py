@@ -1,0 +1,72 @@
+"""What every service with a database is wired to: pool, Redis, bus, relay, and the verifier of access tokens."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from parley.config.settings import DataSettings, SettingsError
+from parley.messaging import outbox
+from parley.messaging.outbox.relay import Relay, backlog
+from parley.messaging.traced_bus import TracedBus
+from parley.observability.metrics import Metrics
+from parley.process.tasks import background
+from parley.security.jwks import open_verifier
+from parley.security.tokens import TokenVerifier
+from parley.storage import migrations, postgres
+from parley.storage.postgres import Pool
+from parley.storage.redis import Client, open_redis
+from parley.web.runtime import Runtime
+from parley_events.bus import Bus
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """The open connections of one service."""
+
+    pool: Pool
+    redis: Client
+    bus: Bus
+    relay: Relay
+    verifier: TokenVerifier
+
+
+@contextlib.asynccontextmanager
+async def open_backing(settings: DataSettings, runtime: Runtime, *, bus: Bus | None = None) -> AsyncIterator[Backing]:
+    """Migrate the service's database and open everything; ``bus`` is given when several services share a process."""
+    dsn = settings.database_url.get_secret_value()
+    await migrations.migrate(dsn, outbox.MIGRATIONS, runtime.service)
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            postgres.open_pool(dsn, size=settings.database_pool_size, application=f"parley-{runtime.service}")
+        )
+        redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
+        if bus is None:
+            bus = await stack.enter_async_context(open_bus(settings, runtime.service, runtime.metrics))
+        if runtime.tracer is not None:
+            bus = TracedBus(bus, runtime.tracer)
+        verifier = await stack.enter_async_context(open_verifier(settings.jwks_url, issuer=settings.issuer()))
+        relay = Relay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
+        _register(runtime, pool, redis, bus)
+        await stack.enter_async_context(background("relay", relay.lead, service=runtime.service))
+        yield Backing(pool, redis, bus, relay, verifier)
+
+
+def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextlib.AbstractAsyncContextManager[Bus]:
+    """Open the RabbitMQ bus; raises SettingsError without ``AMQP_URL``."""
+    if settings.amqp_url is None:
+        raise SettingsError("AMQP_URL: is required when a service runs by itself")
+    from parley.messaging.rabbit_bus import open_rabbit
+
+    return open_rabbit(
+        settings.amqp_url.get_secret_value(), service=service, queue_type=settings.queue_type, metrics=metrics
+    )
+
+
+def _register(runtime: Runtime, pool: Pool, redis: Client, bus: Bus) -> None:
+    async def outbox() -> dict[str, object]:
+        return {"outbox": await backlog(pool)}
+
+    runtime.pings["postgres"] = lambda: postgres.ping(pool)
+    runtime.pings["redis"] = redis.ping
+    runtime.pings["bus"] = bus.ping
+    runtime.reports.append(outbox)

@@ -1,0 +1,79 @@
+"""What the relay asks of the outbox table, and what operators ask: backlog and purge."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, TypeAlias
+
+from parley_events.cloudevents import CloudEvent
+
+Row: TypeAlias = Any
+"""A row of the outbox, as asyncpg returns it."""
+FIRST_RETRY, LONGEST_RETRY = 0.2, 10.0
+"""Seconds until a failed event is tried again: doubled from the first to the longest."""
+
+# By "not sent", never by "position > last seen": transactions commit out of that order.
+_WAITING = """
+SELECT id, name, version, subject, partition_key, sequence, time, traceparent, data::text AS data
+FROM outbox AS o
+WHERE sent_at IS NULL AND partition_key <> ALL($2::text[]) AND NOT EXISTS (
+    SELECT FROM outbox AS w
+    WHERE w.partition_key = o.partition_key AND w.sequence <= o.sequence
+      AND w.sent_at IS NULL AND w.next_attempt_at > now()
+)
+ORDER BY position LIMIT $1"""
+_SENT = "UPDATE outbox SET sent_at = now() WHERE id = ANY($1::uuid[])"
+_FAILED = """
+UPDATE outbox SET attempts = attempts + 1,
+    next_attempt_at = now() + make_interval(secs => least($2 * 2 ^ least(attempts, 20), $3))
+WHERE id = ANY($1::uuid[])"""
+_BACKLOG = """
+SELECT count(*) AS pending,
+    (SELECT extract(epoch FROM now() - time) FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT 1) AS age
+FROM outbox WHERE sent_at IS NULL"""
+_PURGE = """
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM outbox
+    WHERE sent_at < now() - make_interval(secs => $1) AND (NOT $2 OR confirmed_at IS NOT NULL)
+    ORDER BY sent_at LIMIT 1000
+)"""
+
+
+async def fetch_waiting(connection: Any, limit: int, *, without: Collection[str]) -> list[Row]:
+    """Return the oldest events that may be published now, in order within each key, except those of some keys."""
+    found: list[Row] = await connection.fetch(_WAITING, limit, list(without))
+    return found
+
+
+async def record(connection: Any, sent: Sequence[Any], failed: Sequence[Any]) -> None:
+    """Note which events the bus has confirmed, and which it has not."""
+    if sent:
+        await connection.execute(_SENT, sent)
+    if failed:
+        await connection.execute(_FAILED, failed, FIRST_RETRY, LONGEST_RETRY)
+
+
+def to_event(row: Row, source: str) -> CloudEvent:
+    """Return the event that an outbox row holds."""
+    return CloudEvent(
+        id=row["id"],
+        source=source,
+        name=row["name"],
+        version=row["version"],
+        subject=row["subject"],
+        time=row["time"],
+        partition_key=row["partition_key"],
+        sequence=row["sequence"],
+        data=row["data"].encode(),
+        traceparent=row["traceparent"],
+    )
+
+
+async def backlog(connection: Any) -> dict[str, Any]:
+    """Return how many events wait and how old (seconds) the oldest is, as ``/status`` shows it."""
+    row = await connection.fetchrow(_BACKLOG)
+    return {"pending": row["pending"], "oldest_age_s": round(float(row["age"] or 0), 1)}
+
+
+async def purge(connection: Any, *, retention: float, confirmed_only: bool) -> int:
+    """Delete up to 1,000 events sent more than ``retention`` seconds ago; returns how many."""
+    done: str = await connection.execute(_PURGE, retention, confirmed_only)
+    return int(done.rsplit(maxsplit=1)[-1])

@@ -1,0 +1,108 @@
+"""Spans of one service, by OpenTelemetry's conventions. A service that is not traced has no tracer: ``None``.
+
+Nothing here, nor what calls it, puts into a span: what people write, credentials, addresses of people, paths, queries.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from typing import TypeAlias
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from parley.observability.metrics import Metrics
+from parley.observability.trace_settings import TraceSettings
+
+__all__ = ["Span", "SpanKind", "Tracer"]
+
+MaybeTracer: TypeAlias = Tracer | None
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+SERVER_ERROR = 500
+LOG_IDS = ("trace_id", "span_id")
+_W3C = TraceContextTextMapPropagator()
+
+
+@contextlib.asynccontextmanager
+async def open_tracer(
+    settings: TraceSettings, *, service: str, version: str, environment: str, metrics: Metrics
+) -> AsyncIterator[MaybeTracer]:
+    """Yield the tracer of a service, whose spans go to the collector of the settings; None without one.
+
+    At the end what was not sent gets ``parley.observability.trace_export.FLUSH_TIMEOUT`` seconds.
+    """
+    if settings.traces_url() is None:
+        yield None
+        return
+    # The SDK and what it needs are 20 MB that a service without traces must not pay for.
+    from parley.observability.trace_export import Export
+
+    async with Export(settings, service=service, version=version, environment=environment, metrics=metrics) as tracer:
+        yield tracer
+
+
+def remote(traceparent: str | None, tracestate: str | None = None) -> Context:
+    """Return the context a caller sent; one that is absent or malformed begins a new trace."""
+    carrier = {"traceparent": traceparent or "", "tracestate": tracestate or ""}
+    return _W3C.extract(carrier, context=Context())
+
+
+def traceparent_of(span: Span) -> str:
+    """Return a span's context as it is handed on."""
+    found = span.get_span_context()
+    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
+
+
+def current_traceparent() -> str | None:
+    """Return the context of the span that the current task works for, None outside of any."""
+    span = trace.get_current_span()
+    return traceparent_of(span) if span.get_span_context().is_valid else None
+
+
+def log_ids(span: Span) -> dict[str, str]:
+    """Return what names a span in log lines."""
+    found = span.get_span_context()
+    return {"trace_id": f"{found.trace_id:032x}", "span_id": f"{found.span_id:016x}"}
+
+
+def inside(span: Span) -> Context:
+    """Return the context of a span's children, without making it the current one."""
+    return trace.set_span_in_context(span, Context())
+
+
+def working(span: Span) -> AbstractContextManager[Span]:
+    """Make a span the current one; it goes on afterwards, and an exception's text is not recorded."""
+    return trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
+
+
+def failed(span: Span, error_type: str) -> None:
+    """Mark a span as failed, by a stable word and never by an error's text."""
+    span.set_attribute("error.type", error_type)
+    span.set_status(StatusCode.ERROR)
+
+
+def start_server(tracer: Tracer, method: str, scheme: str, parent: Context) -> Span:
+    """Begin the span of a request that came; ``end_server`` names it once its route is known."""
+    method = method if method in METHODS else "_OTHER"
+    attributes = {"http.request.method": method, "url.scheme": scheme}
+    return tracer.start_span(_name(method), context=parent, kind=SpanKind.SERVER, attributes=attributes)
+
+
+def end_server(span: Span, method: str, route: str | None, status: int, user: str | None) -> None:
+    """End the span of a request with what became of it; ``user`` is a pseudonym."""
+    if span.is_recording():
+        if route is not None:
+            span.update_name(f"{_name(method)} {route}")
+            span.set_attribute("http.route", route)
+        span.set_attribute("http.response.status_code", status)
+        if user:
+            span.set_attribute("enduser.pseudo.id", user)
+        if status >= SERVER_ERROR:
+            failed(span, str(status))
+    span.end()
+
+
+def _name(method: str) -> str:
+    return method if method in METHODS else "HTTP"

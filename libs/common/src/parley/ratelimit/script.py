@@ -1,0 +1,79 @@
+"""The script that decides many checks in one call of Redis: what it is asked, and what it says."""
+
+import asyncio
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+from parley.ratelimit.model import SECOND, Decision, Limit, Session, State
+from parley.storage.redis import Client
+from parley.storage.redis_script import Script
+
+MARKER = "parley:revocations"
+_COUNT, _HEAD = struct.Struct("<d"), struct.Struct("<dddd")
+
+
+@dataclass(slots=True)
+class Check:
+    """A question, whether ``cost`` units of all limits are there and the session is not revoked, and who waits."""
+
+    limits: Sequence[Limit]
+    cost: int
+    session: Session | None
+    forced: bool
+    answer: "asyncio.Future[Decision]" = field(init=False)
+
+    def resolve(self, decision: Decision) -> None:
+        """Tell who waits, if anybody still does."""
+        if not self.answer.done():
+            self.answer.set_result(decision)
+
+
+class LimitScript:
+    """``limits.lua`` in one Redis."""
+
+    def __init__(self, redis: Client) -> None:
+        self._script = Script(redis, resources.files("parley.ratelimit").joinpath("limits.lua").read_text())
+
+    async def run(self, batch: Sequence[Check]) -> list[int]:
+        """Return what the script says of a batch; raises what the client raises."""
+        keys, numbers = _request(batch)
+        reply: list[int] = await self._script.run(keys, numbers)
+        return reply
+
+
+def decisions(batch: Sequence[Check], reply: list[int]) -> Iterator[tuple[Check, Decision]]:
+    """Yield what the script's reply says of each check."""
+    known, at, position = bool(reply[0]), reply[1], 2
+    for check in batch:
+        end = position + 2 + 2 * len(check.limits)
+        yield check, _decision(check, reply[position:end], known=known, at=at)
+        position = end
+
+
+def _request(batch: Sequence[Check]) -> tuple[list[str], bytes]:
+    keys, numbers = [MARKER], [_COUNT.pack(len(batch))]
+    for check in batch:
+        session = check.session
+        numbers.append(_HEAD.pack(len(check.limits), check.cost, session.issued_at if session else -1, check.forced))
+        if session:
+            keys += session.keys
+        for limit in check.limits:
+            keys.append(limit.key)
+            numbers.append(limit.packed)
+    return keys, b"".join(numbers)
+
+
+def _decision(check: Check, row: list[int], *, known: bool, at: int) -> Decision:
+    verdict = row[0]
+    return Decision(
+        allowed=verdict == 0,
+        revoked=verdict < 0,
+        refused=check.limits[verdict - 1] if verdict > 0 else None,
+        retry_after=row[1] / SECOND,
+        limits=check.limits,
+        states=[State(row[i], row[i + 1] / SECOND) for i in range(2, len(row), 2)],
+        revocations_known=known,
+        at=at,
+    )

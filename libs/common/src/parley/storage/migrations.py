@@ -1,0 +1,89 @@
+"""Numbered ``.sql`` files, applied once each, in order, under an advisory lock; an applied file never changes."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+
+import asyncpg
+
+LOCK_KEY = 0x7061726C6579
+"""The advisory lock of all migrations of a database: "parley" in ASCII."""
+LOCK_TIMEOUT = 60.0
+_NAME = re.compile(r"^(\d{4})_\w+\.sql$")
+_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    source text NOT NULL, number integer NOT NULL, digest text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (source, number)
+)"""
+
+
+class MigrationError(Exception):
+    """An applied migration was changed, or one is numbered twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationSource:
+    """A package with a ``migrations`` folder, and the stable name under which a database remembers its files."""
+
+    name: str
+    package: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: where it comes from, its number, its text."""
+
+    source: str
+    number: int
+    sql: str
+
+    @property
+    def digest(self) -> str:
+        """Return what tells whether the file was changed after it was applied."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def read(source: MigrationSource | str) -> list[Migration]:
+    """Return the migrations of a source, in order; a string is a package that is its own stable name."""
+    if isinstance(source, str):
+        source = MigrationSource(source, source)
+    found = []
+    for entry in files(source.package).joinpath("migrations").iterdir():
+        match = _NAME.match(entry.name)
+        if match:
+            found.append(Migration(source.name, int(match[1]), entry.read_text(encoding="utf-8")))
+    found.sort(key=lambda m: m.number)
+    if len({m.number for m in found}) != len(found):
+        raise MigrationError(f"{source.name}: two migrations have the same number")
+    return found
+
+
+async def migrate(dsn: str, *sources: MigrationSource | str) -> int:
+    """Bring a database up to date with the migrations of the sources; returns how many were applied."""
+    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=LOCK_TIMEOUT)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        await connection.execute(_TABLE)
+        return sum([await _apply(connection, m) for source in sources for m in read(source)])
+    finally:
+        await connection.close(timeout=5)
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> bool:
+    known = await connection.fetchval(
+        "SELECT digest FROM schema_migrations WHERE source = $1 AND number = $2", migration.source, migration.number
+    )
+    if known == migration.digest:
+        return False
+    if known is not None:
+        raise MigrationError(f"{migration.source}: migration {migration.number} was changed after it was applied")
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO schema_migrations (source, number, digest) VALUES ($1, $2, $3)",
+            migration.source,
+            migration.number,
+            migration.digest,
+        )
+    return True

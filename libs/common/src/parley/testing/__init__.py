@@ -1,5 +1,0 @@
-"""What tests of Parley, and of whoever builds on it, need."""
-
-from parley.testing.waiting import eventually
-
-__all__ = ["eventually"]

@@ -1,0 +1,100 @@
+"""The admin port: probes, metrics and status, served from a thread of its own so that load cannot stall a probe."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import orjson
+import structlog
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from parley.web.runtime import Runtime
+
+log = structlog.get_logger()
+
+STATUS_TIMEOUT = 5.0
+Answer = tuple[str, str, bytes]
+
+
+@contextlib.asynccontextmanager
+async def serve_admin(runtime: Runtime) -> AsyncIterator[int]:
+    """Serve the admin port while the context is entered; yields the port."""
+    settings = runtime.settings
+    app = AdminApp(runtime, asyncio.get_running_loop())
+    server = make_server(
+        settings.admin_host, settings.admin_port, app, server_class=_Server, handler_class=_QuietHandler
+    )
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="admin", daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
+
+
+class AdminApp:
+    """The WSGI app of the admin port."""
+
+    def __init__(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the runtime, and the loop on which dependencies are pinged."""
+        self.runtime, self.loop = runtime, loop
+        self.routes: dict[str, Callable[[], Answer]] = {
+            "/health": self._health,
+            "/ready": self._ready,
+            "/metrics": self._metrics,
+            "/status": self._status,
+        }
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        route = self.routes.get(environ["PATH_INFO"])
+        status, media_type, body = route() if route else _json("404 Not Found", {"status": "not found"})
+        start_response(status, [("Content-Type", media_type), ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _health(self) -> Answer:
+        body = health(self.runtime)
+        return _json("200 OK", body) if self.runtime.lifecycle.alive() else _json("503 Service Unavailable", body)
+
+    def _ready(self) -> Answer:
+        state = self.runtime.lifecycle.state
+        return _json("200 OK" if state == "ready" else "503 Service Unavailable", {"status": state})
+
+    def _metrics(self) -> Answer:
+        return "200 OK", CONTENT_TYPE_LATEST, generate_latest(self.runtime.metrics.registry)
+
+    def _status(self) -> Answer:
+        future = asyncio.run_coroutine_threadsafe(self.runtime.status(), self.loop)
+        try:
+            return _json("200 OK", future.result(STATUS_TIMEOUT))
+        except TimeoutError:
+            future.cancel()
+            return _json("503 Service Unavailable", {**health(self.runtime), "status": "hung"})
+
+
+def health(runtime: Runtime) -> dict[str, Any]:
+    """Return the body of ``/health``."""
+    status = "ok" if runtime.lifecycle.alive() else "hung"
+    return {"status": status, "service": runtime.service, "version": runtime.version}
+
+
+def _json(status: str, body: object) -> Answer:
+    return status, "application/json", orjson.dumps(body)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    timeout = 5
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
+        del format, args

@@ -1,0 +1,133 @@
+"""The app factory: middleware order, handlers, health, metrics and lifespan of every service, in one place."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+
+from parley import errors
+from parley.config.settings import ServiceSettings
+from parley.observability.metrics import Metrics
+from parley.observability.tracing import open_tracer
+from parley.process.tasks import background
+from parley.web import admin_port, problems
+from parley.web.middleware import BodyLimit, RequestContext
+from parley.web.runtime import Runtime
+
+S = TypeVar("S", bound=ServiceSettings)
+Wire = Callable[[S, Runtime], AbstractAsyncContextManager[Any]]
+"""Opens everything a service needs and yields it; it is found again in ``app.state.wired``."""
+
+
+def make_runtime(settings: ServiceSettings, *, service: str, version: str) -> Runtime:
+    """Return the runtime of a service that has not been started."""
+    return Runtime(service, version, settings, Metrics(service, version, settings.git_sha))
+
+
+def build_app(
+    settings: S,
+    *,
+    service: str,
+    version: str,
+    description: str,
+    wire: Wire[S],
+    routers: Sequence[APIRouter],
+    larger_bodies: Mapping[str, int] | None = None,
+) -> FastAPI:
+    """Return the FastAPI app of a service; nothing is opened before its lifespan is entered."""
+    runtime = make_runtime(settings, service=service, version=version)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with run(runtime, settings, wire) as wired:
+            app.state.wired = wired
+            yield
+
+    app = FastAPI(
+        title=f"Parley {service}",
+        version=version,
+        description=description,
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: f"{service}_{route.name}",
+        # Its spans hold paths, queries and errors' texts, and its switches are not our settings.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        middleware=[
+            Middleware(RequestContext, runtime=runtime, base_url=settings.issuer()),
+            Middleware(BodyLimit, limit=settings.body_limit, larger=dict(larger_bodies or {})),
+        ],
+    )
+    app.state.runtime = runtime
+    problems.install_handlers(app, base_url=settings.issuer())
+    app.include_router(_health_router())
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def run(runtime: Runtime, settings: S, wire: Wire[S]) -> AsyncIterator[Any]:
+    """Open the admin port and everything ``wire`` opens; ready inside, draining from its end on."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(admin_port.serve_admin(runtime))
+        runtime.tracer = await stack.enter_async_context(
+            open_tracer(
+                settings,
+                service=runtime.service,
+                version=runtime.version,
+                environment=settings.environment,
+                metrics=runtime.metrics,
+            )
+        )
+        watch = background("loop watch", lambda: runtime.metrics.watch_loop(runtime.lifecycle), service=runtime.service)
+        await stack.enter_async_context(watch)
+        wired = await stack.enter_async_context(wire(settings, runtime))
+        runtime.lifecycle.mark_wired()
+        try:
+            yield wired
+        finally:
+            runtime.lifecycle.start_draining()
+
+
+class JsonRoute(APIRoute):
+    """A route whose body must be announced as JSON, else 415; use as ``APIRouter(route_class=JsonRoute)``."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the handler with the check."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def checked(request: Request) -> Response:
+            if not is_json(request.headers.get("content-type", "")):
+                raise errors.UnsupportedMediaType
+            return await handle(request)
+
+        return checked
+
+
+def is_json(content_type: str) -> bool:
+    """Say whether a content type is JSON."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def _health_router() -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health")
+    async def health(request: Request) -> JSONResponse:
+        """Say that the process is alive; touches nothing."""
+        return JSONResponse(admin_port.health(request.app.state.runtime))
+
+    @router.get("/ready")
+    async def ready(request: Request) -> JSONResponse:
+        """Say whether requests may be sent here."""
+        state = request.app.state.runtime.lifecycle.state
+        return JSONResponse({"status": state}, status_code=200 if state == "ready" else 503)
+
+    return router

@@ -1,0 +1,77 @@
+"""What a service is while it runs: its name, metrics, lifecycle, and the dependencies it can ping."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from parley.config.settings import ServiceSettings
+from parley.observability.metrics import Metrics
+from parley.observability.tracing import Tracer
+from parley.web.lifecycle import Lifecycle
+
+PING_TIMEOUT = 2.0
+Ping = Callable[[], Awaitable[object]]
+Report = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass
+class Runtime:
+    """Handed to ``wire``: whoever opens a resource also registers its ping here."""
+
+    service: str
+    version: str
+    settings: ServiceSettings
+    metrics: Metrics
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    tracer: Tracer | None = None
+    """There while the service runs and is traced."""
+    pings: dict[str, Ping] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+    """Each adds members to ``/status``, for example the outbox's backlog."""
+
+    async def status(self) -> dict[str, Any]:
+        """Return the body of ``/status``: each dependency pinged, and the reports."""
+        found = await asyncio.gather(*(self._ping(name, ping) for name, ping in self.pings.items()))
+        extra: dict[str, Any] = {}
+        for report in self.reports:
+            extra.update(await _quietly(report))
+        healthy = all(d["status"] == "up" for d in found)
+        return {
+            "status": "ok" if healthy else "degraded",
+            "service": self.service,
+            "version": self.version,
+            "git_sha": self.settings.git_sha,
+            "uptime_s": int(self.lifecycle.uptime()),
+            "dependencies": found,
+            **extra,
+        }
+
+    @staticmethod
+    async def _ping(name: str, ping: Ping) -> dict[str, Any]:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(PING_TIMEOUT):
+                await ping()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is down
+            return {"name": name, "status": "down", "latency_ms": None, "detail": _reason(error)}
+        latency = round((time.perf_counter() - began) * 1000, 1)
+        return {"name": name, "status": "up", "latency_ms": latency, "detail": None}
+
+
+def _reason(error: Exception) -> str:
+    """Name the failure without the text, which may hold addresses or secrets."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return type(error).__name__
+
+
+async def _quietly(report: Report) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(PING_TIMEOUT):
+            return await report()
+    except Exception:  # noqa: BLE001 - a report of a dependency that is down is missing, not fatal
+        return {}

@@ -1,0 +1,132 @@
+"""Running an app: uvicorn without its own signal handling, and a drain that lets open streams end."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from parley.config.settings import ServiceSettings, SettingsError
+from parley.errors import ParleyError
+from parley.observability import logs
+from parley.process import malloc
+from parley.web.lifecycle import Lifecycle
+from parley.web.lifespan import lifespan
+
+log = structlog.get_logger()
+
+LAST_WORDS = 5
+"""Seconds between the end of the drain and the hard end of whatever is still open."""
+FAREWELL = 0.5
+"""Least seconds to go on answering callers that keep connections: each answer then tells them that it is the last."""
+LISTEN_POLL = 0.01
+KEEP_ALIVE = 75
+"""Seconds an idle connection stays open: longer than the pools of its callers keep theirs."""
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that is told to stop instead of listening for signals: several share a process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signal handlers alone."""
+        yield
+
+
+def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
+    """Return a server for ``app`` that is not started; an app may bring an HTTP protocol as ``http_protocol``."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="none",
+        http=getattr(app, "http_protocol", "httptools"),
+        ws="websockets-sansio" if settings.speaks_websocket else "none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=LAST_WORDS,
+        ws_max_size=1_048_576,
+        ws_ping_interval=15,
+    )
+    return Server(config)
+
+
+async def drain(server: uvicorn.Server, lifecycle: Lifecycle, settings: ServiceSettings) -> None:
+    """Stop a server: refuse new work, let open requests and streams end within the budget, then close."""
+    lifecycle.start_draining()
+    # A connection that is closed at once may have a request on its way, which is lost then.
+    longer = max(0.0, FAREWELL - settings.drain_delay) if server.server_state.connections else 0.0
+    await asyncio.sleep(settings.drain_delay + longer)
+    if not await lifecycle.wait_idle(max(0.0, settings.drain_timeout - longer)):
+        log.warning("drain budget used up", open_requests=lifecycle.open_requests)
+    server.should_exit = True
+
+
+async def serve(
+    app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings, sockets: list[socket.socket] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and close; a second signal means now.
+
+    ``sockets`` are listened on instead of the settings' address: several processes can share them.
+    """
+    stop = asyncio.Event()
+    lifecycle.expect_server()
+    async with lifespan(app):
+        server = make_server(app, settings)
+
+        def on_signal() -> None:
+            server.force_exit = stop.is_set()
+            server.should_exit = stop.is_set()
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(server.serve(sockets))
+            stopping = group.create_task(stop.wait())
+            await listening(server, running)
+            lifecycle.mark_ready()
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not running.done():
+                await drain(server, lifecycle, settings)
+
+
+async def listening(server: uvicorn.Server, running: "asyncio.Task[None]") -> None:
+    """Wait until the server listens, or has ended."""
+    while not server.started and not running.done():
+        await asyncio.sleep(LISTEN_POLL)
+
+
+def main(
+    app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings, sockets: list[socket.socket] | None = None
+) -> int:
+    """Run one service as the whole process; returns the exit status."""
+    import uvloop
+
+    malloc.share_one_heap()
+    malloc.collect_less_often()
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        uvloop.run(serve(app, lifecycle, settings, sockets))
+    except (OSError, SettingsError, ParleyError) as error:
+        log.error("cannot start", service=settings.service, reason=str(error))  # noqa: TRY400 - one line, no stack
+        return 1
+    return 0
+
+
+def free_socket(host: str = "127.0.0.1") -> socket.socket:
+    """Return a socket bound to a free port, to be passed on instead of a number that others may take meanwhile."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((host, 0))
+    return bound

@@ -1,0 +1,180 @@
+"""The relay: everything once confirmed, in order for each key, one leader, and nobody waits for somebody else's key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from parley.messaging.outbox.relay import LOCK_KEY, Relay, backlog, purge
+from parley.observability.metrics import Metrics
+from parley.process.tasks import background
+from parley.storage.postgres import Pool
+from parley_testing.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+Append = Callable[..., Awaitable[None]]
+
+
+async def unsent(pool: Pool) -> int:
+    found: int = await pool.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+    return found
+
+
+async def all_sent(pool: Pool) -> bool:
+    return await unsent(pool) == 0
+
+
+async def test_events_of_a_key_are_published_in_order(relay: Relay, bus: Any, pool: Pool, append: Append) -> None:
+    await asyncio.gather(*(append(f"k{number}", 30) for number in range(10)))
+    await eventually(lambda: all_sent(pool), within=10)
+    assert all(found == list(range(1, 31)) for found in bus.published.values())
+    assert bus.count == 300
+
+
+async def test_many_keys_are_in_flight_at_once(relay: Relay, bus: Any, pool: Pool, append: Append) -> None:
+    bus.may_confirm.clear()
+    await asyncio.gather(*(append(f"k{number}", 2) for number in range(20)))
+    await eventually(lambda: bus.in_flight.total() == 20)
+    bus.may_confirm.set()
+    await eventually(lambda: all_sent(pool))
+
+
+async def test_a_committed_event_is_published_within_a_second_without_any_hint(
+    relay: Relay, bus: Any, append: Append
+) -> None:
+    await eventually(lambda: relay.leads)
+    await append("k")
+    await eventually(lambda: bus.count == 1, within=1)
+
+
+async def test_an_event_of_an_uncommitted_transaction_is_not_published_and_later_ones_of_other_keys_are(
+    relay: Relay, bus: Any, pool: Pool, append: Append
+) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "SELECT outbox_append(gen_random_uuid(), 'user.updated', 'early', 'early', '{}'::jsonb)"
+        )
+        await append("late")
+        await eventually(lambda: bus.published["late"] == [1])
+        assert not bus.published["early"]
+    await eventually(lambda: bus.published["early"] == [1])
+
+
+async def test_a_refused_event_holds_up_only_its_own_key(relay: Relay, bus: Any, pool: Pool, append: Append) -> None:
+    bus.refused_keys.add("bad")
+    await append("bad", 3)
+    await append("good", 3)
+    await eventually(lambda: bus.published["good"] == [1, 2, 3])
+    await eventually(lambda: bus.attempts["bad"] >= 2)
+    assert not bus.published["bad"]
+    bus.refused_keys.clear()
+    await eventually(lambda: bus.published["bad"] == [1, 2, 3], within=15)
+    await eventually(lambda: all_sent(pool))
+
+
+async def test_an_event_that_breaks_the_bus_is_tried_with_pauses_and_holds_up_only_its_own_key(
+    relay: Relay, bus: Any, pool: Pool, append: Append
+) -> None:
+    bus.broken_keys.add("bad")
+    await append("bad")
+    await append("good")
+    await eventually(lambda: bus.published["good"] == [1])
+    await eventually(lambda: bus.attempts["bad"] >= 3)
+    assert await pool.fetchval("SELECT attempts FROM outbox WHERE partition_key = 'bad'") >= 2
+    bus.broken_keys.clear()
+    await eventually(lambda: all_sent(pool), within=15)
+
+
+async def test_a_hanging_key_does_not_hold_up_the_others(relay: Relay, bus: Any, append: Append) -> None:
+    bus.may_confirm.clear()
+    await append("hangs")
+    await eventually(lambda: bus.in_flight["hangs"] == 1)
+    await append("next")
+    await eventually(lambda: bus.in_flight["next"] == 1, within=2)
+    bus.may_confirm.set()
+
+
+async def test_one_keys_long_backlog_leaves_room_for_the_others(relay: Relay, bus: Any, append: Append) -> None:
+    bus.may_confirm.clear()
+    await append("long", 600)
+    await eventually(lambda: bus.in_flight["long"] == 1)
+    await append("short")
+    await eventually(lambda: bus.in_flight["short"] == 1, within=2)
+    bus.may_confirm.set()
+
+
+async def test_a_bus_that_is_down_uses_up_no_attempts_and_gets_everything_when_it_is_back(
+    relay: Relay, bus: Any, pool: Pool, append: Append
+) -> None:
+    bus.is_down = True
+    await append("a", 5)
+    await append("b", 5)
+    await eventually(lambda: bus.attempts["a"] >= 2)
+    assert await pool.fetchval("SELECT max(attempts) FROM outbox") == 0
+    bus.is_down = False
+    await eventually(lambda: all_sent(pool), within=3)
+    assert bus.published == {"a": [1, 2, 3, 4, 5], "b": [1, 2, 3, 4, 5]}
+
+
+async def test_of_two_relays_one_leads_and_the_other_takes_over(
+    dsn: str, bus: Any, metrics: Metrics, pool: Pool, append: Append
+) -> None:
+    first, second = (Relay(dsn, bus, source="/services/test", metrics=metrics) for _ in range(2))
+    async with background("second", second.lead):
+        async with background("first", first.lead):
+            await append("k", 5)
+            await eventually(lambda: all_sent(pool))
+            assert first.leads != second.leads
+            leader = first if first.leads else second
+        if leader is first:
+            await eventually(lambda: second.leads, within=5)
+        await append("k", 5)
+        await eventually(lambda: all_sent(pool))
+    assert bus.published["k"] == list(range(1, 11))
+
+
+async def test_a_leader_whose_session_is_ended_stops_and_leads_again(
+    relay: Relay, bus: Any, pool: Pool, append: Append
+) -> None:
+    await eventually(lambda: relay.leads)
+    ended = await pool.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks"
+        " WHERE locktype = 'advisory'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND ((classid::bigint << 32) | objid::bigint) = $1",
+        LOCK_KEY,
+    )
+    assert ended == 1
+    await eventually(lambda: not relay.leads)
+    await append("k")
+    await eventually(lambda: bus.published["k"] == [1], within=5)
+
+
+async def test_the_backlog_says_how_much_waits_and_for_how_long(pool: Pool, append: Append) -> None:
+    assert await backlog(pool) == {"pending": 0, "oldest_age_s": 0}
+    await append("k", 3)
+    await pool.execute("UPDATE outbox SET time = time - interval '7 seconds' WHERE sequence = 1")
+    found = await backlog(pool)
+    assert found["pending"] == 3
+    assert found["oldest_age_s"] == pytest.approx(7, abs=2)
+
+
+async def test_the_backlog_is_measured_by_the_leader(relay: Relay, bus: Any, metrics: Metrics, append: Append) -> None:
+    bus.is_down = True
+    await append("k", 3)
+    await eventually(lambda: metrics.registry.get_sample_value("outbox_pending") == 3)
+    bus.is_down = False
+    await eventually(lambda: metrics.registry.get_sample_value("outbox_pending") == 0)
+    assert metrics.registry.get_sample_value("events_published_total", {"type": "user.updated"}) == 3
+
+
+async def test_purging_spares_what_is_unsent_young_or_unconfirmed(pool: Pool, append: Append) -> None:
+    await append("k", 4)
+    await pool.execute("UPDATE outbox SET sent_at = now() - interval '25 hours' WHERE sequence <= 2")
+    await pool.execute("UPDATE outbox SET confirmed_at = now() WHERE sequence = 1")
+    await pool.execute("UPDATE outbox SET sent_at = now() WHERE sequence = 3")
+    assert await purge(pool, retention=86_400, confirmed_only=True) == 1
+    assert await purge(pool, retention=86_400, confirmed_only=False) == 1
+    assert await pool.fetchval("SELECT array_agg(sequence ORDER BY sequence) FROM outbox") == [3, 4]

@@ -1,0 +1,139 @@
+"""Two relay processes on one database: the leader is killed or frozen, and the bus sees no more than a pause."""
+
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from parley.storage.postgres import Pool
+from parley_testing import faults
+from parley_testing.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+KEYS, EACH = 40, 100
+TAKEN_OVER = 15.0
+StartRelay = Callable[[], "subprocess.Popen[bytes]"]
+
+
+class Line(NamedTuple):
+    pid: int
+    key: str
+    sequence: int
+
+
+class Journal:
+    """What the relays published, in the order of the bus."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def lines(self) -> list[Line]:
+        if not self.path.exists():
+            return []
+        words = (line.split() for line in self.path.read_text().splitlines())
+        return [Line(int(pid), key, int(sequence)) for pid, key, sequence in words]
+
+    def by(self, process: "subprocess.Popen[bytes]") -> int:
+        return sum(line.pid == process.pid for line in self.lines())
+
+    def first_occurrences(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = defaultdict(list)
+        for line in self.lines():
+            if line.sequence not in found[line.key]:
+                found[line.key].append(line.sequence)
+        return found
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal")
+
+
+@pytest.fixture
+def start_relay(dsn: str, journal: Journal) -> Iterator[StartRelay]:
+    started: list[subprocess.Popen[bytes]] = []
+    program = Path(__file__).with_name("relay_process.py")
+
+    def start() -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen([sys.executable, program, dsn, journal.path], stdout=subprocess.DEVNULL)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+async def fill(pool: Pool) -> None:
+    await pool.execute(
+        "SELECT outbox_append(gen_random_uuid(), 'user.updated', 'k' || key, 'k' || key, '{}'::jsonb)"
+        " FROM generate_series(1, $2) AS round, generate_series(1, $1) AS key",
+        KEYS,
+        EACH,
+    )
+
+
+async def is_drained(pool: Pool) -> bool:
+    return not await pool.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+
+
+async def has_standby(pool: Pool) -> bool:
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'parley-relay'"
+    return bool(await pool.fetchval(sessions + " AND datname = current_database()") == 2)
+
+
+async def leader_and_follower(
+    start_relay: StartRelay, journal: Journal, pool: Pool
+) -> tuple["subprocess.Popen[bytes]", "subprocess.Popen[bytes]"]:
+    leader = start_relay()
+    await pool.execute("SELECT outbox_append(gen_random_uuid(), 'user.updated', 'first', 'first', '{}'::jsonb)")
+    await eventually(lambda: journal.by(leader) == 1, within=20)
+    follower = start_relay()
+    await eventually(lambda: has_standby(pool), within=20)
+    return leader, follower
+
+
+def expected(rounds: int) -> dict[str, list[int]]:
+    return {"first": [1], **{f"k{key}": list(range(1, rounds * EACH + 1)) for key in range(1, KEYS + 1)}}
+
+
+async def test_another_relay_takes_over_from_a_killed_leader(
+    start_relay: StartRelay, journal: Journal, pool: Pool
+) -> None:
+    leader, follower = await leader_and_follower(start_relay, journal, pool)
+    await fill(pool)
+    await eventually(lambda: journal.by(leader) > 300, within=20)
+    await faults.kill(leader)
+    assert not await is_drained(pool), "the kill came too late to prove anything"
+    began = time.monotonic()
+    await eventually(lambda: journal.by(follower) > 0, within=TAKEN_OVER)
+    assert time.monotonic() - began < TAKEN_OVER
+    await eventually(lambda: is_drained(pool), within=30)
+    assert journal.first_occurrences() == expected(1)
+
+
+@pytest.mark.chaos
+async def test_another_relay_takes_over_from_a_frozen_leader_that_later_wakes(
+    start_relay: StartRelay, journal: Journal, pool: Pool
+) -> None:
+    leader, follower = await leader_and_follower(start_relay, journal, pool)
+    await fill(pool)
+    await eventually(lambda: journal.by(leader) > 300, within=20)
+    async with faults.frozen(leader):
+        assert not await is_drained(pool), "the freeze came too late to prove anything"
+        before = journal.by(leader)
+        await eventually(lambda: journal.by(follower) > 0, within=TAKEN_OVER)
+        assert journal.by(leader) == before
+    await fill(pool)
+    await eventually(lambda: is_drained(pool), within=30)
+    await eventually(lambda: has_standby(pool), within=20)
+    assert journal.first_occurrences() == expected(2)
+    repeated = len(journal.lines()) - 2 * KEYS * EACH
+    assert repeated < KEYS * EACH, "both relays publish everything"

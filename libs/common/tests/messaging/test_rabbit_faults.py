@@ -1,0 +1,218 @@
+"""What the bus does while its broker is killed, frozen, full or cut off. Each fault asserts that it took effect."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from parley.messaging.rabbit_bus import PUBLISH_TIMEOUT, RabbitBus
+from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_events.bus import BusDown, PublishError, Subscription
+from parley_events.cloudevents import CloudEvent
+from parley_events.replay import Replay
+from parley_testing import faults
+from parley_testing.bus_contract import make_event, publish_until_confirmed
+from parley_testing.tcp_proxy import TcpProxy, Toxics
+from parley_testing.waiting import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+
+OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
+NOTICED = 20.0
+"""Seconds within which a frozen broker must be noticed."""
+
+
+class Collected:
+    """A handler that keeps ids and the order of first occurrences."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.sequences: list[int] = []
+
+    async def __call__(self, event: CloudEvent) -> None:
+        self.ids.append(str(event.id))
+        if event.sequence not in self.sequences:
+            self.sequences.append(event.sequence)
+
+
+async def is_confirmed(bus: RabbitBus, event: CloudEvent) -> bool:
+    try:
+        await bus.publish(event)
+    except PublishError:
+        return False
+    return True
+
+
+async def test_a_killed_broker_loses_nothing_and_the_consumer_comes_back(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+) -> None:
+    collected, events = Collected(), [make_event("user.updated", sequence=number) for number in range(1, 401)]
+
+    async def publish_all() -> None:
+        for event in events:
+            await publish_until_confirmed(own_bus, event)
+
+    async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
+        publishing = asyncio.create_task(publish_all())
+        await eventually(lambda: len(collected.ids) > 50)
+        await faults.restart(broker, port=broker.port)
+        assert not publishing.done(), "the kill came too late to hit the publisher"
+        await publishing
+        await eventually(lambda: len(set(collected.ids)) == len(events), within=15)
+    assert collected.sequences == list(range(1, len(events) + 1))
+
+
+async def test_the_backlog_arrives_within_15_s_after_the_brokers_port_opens(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+) -> None:
+    collected = Collected()
+    async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
+        await faults.crash(broker, port=broker.port)
+        with pytest.raises(PublishError):
+            await own_bus.publish(make_event("user.updated"))
+        await eventually(lambda: not own_bus._publishing.is_up)
+        with pytest.raises(BusDown):
+            await own_bus.ping()
+        await broker.start()
+        await eventually(lambda: is_confirmed(own_bus, make_event("user.updated")), within=15)
+        await eventually(lambda: collected.ids, within=15)
+        await own_bus.ping()
+
+
+async def test_a_frozen_broker_is_noticed_and_no_publish_waits_longer_than_its_limit(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+) -> None:
+    collected, event = Collected(), make_event("user.updated")
+    async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
+        async with faults.frozen(broker.child):
+            began = time.monotonic()
+            with pytest.raises(PublishError):
+                await own_bus.publish(event)
+            assert time.monotonic() - began < PUBLISH_TIMEOUT + 1
+            await eventually(
+                lambda: not own_bus._publishing.is_up and not own_bus._consuming.is_up,
+                within=NOTICED - (time.monotonic() - began),
+            )
+            with pytest.raises(BusDown):
+                await own_bus.publish(event)
+        await publish_until_confirmed(own_bus, event)
+        await eventually(lambda: str(event.id) in collected.ids, within=15)
+    assert set(collected.ids) == {str(event.id)}
+
+
+@contextlib.asynccontextmanager
+async def memory_alarm(broker: PrivateRabbitMQ) -> AsyncIterator[None]:
+    await broker.ctl("set_vm_memory_high_watermark", "0.0000001")
+    assert "memory" in (await broker.ctl("eval", "rabbit_alarm:get_alarms()."))
+    try:
+        yield
+    finally:
+        await broker.ctl("set_vm_memory_high_watermark", "absolute", "400MB")
+
+
+async def test_a_memory_alarm_refuses_publishers_in_time_and_lets_consumers_drain(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+) -> None:
+    collected, may_handle = Collected(), asyncio.Event()
+
+    async def handler(event: CloudEvent) -> None:
+        await may_handle.wait()
+        await collected(event)
+
+    waiting = [make_event("user.updated", sequence=number) for number in range(1, 11)]
+    late = make_event("user.updated", sequence=11)
+    async with own_bus.consume(Subscription(queue, ("user.*",), handler)):
+        for event in waiting:
+            await own_bus.publish(event)
+        async with memory_alarm(broker):
+            began = time.monotonic()
+            with pytest.raises(PublishError):
+                await own_bus.publish(late)
+            assert time.monotonic() - began < PUBLISH_TIMEOUT + 1
+            await eventually(lambda: own_bus._publishing.blocked, within=10)
+            began = time.monotonic()
+            with pytest.raises(BusDown, match="alarm"):
+                await own_bus.publish(late)
+            assert time.monotonic() - began < 0.5
+            may_handle.set()
+            await eventually(lambda: len(collected.ids) == len(waiting))
+        await publish_until_confirmed(own_bus, late)
+        await eventually(lambda: str(late.id) in collected.ids, within=15)
+    assert set(collected.ids) == {str(event.id) for event in (*waiting, late)}
+    assert collected.sequences == list(range(1, 12))
+
+
+async def test_a_broker_that_is_full_when_a_service_starts_only_delays_its_events(
+    open_bus: OpenBus, broker: PrivateRabbitMQ
+) -> None:
+    event = make_event("user.updated")
+    async with memory_alarm(broker), asyncio.timeout(30), open_bus() as bus:
+        with pytest.raises(PublishError):
+            await bus.publish(event)
+    async with open_bus() as bus:
+        await publish_until_confirmed(bus, event)
+
+
+async def test_a_black_hole_between_bus_and_broker_is_noticed(open_bus: OpenBus, broker: PrivateRabbitMQ) -> None:
+    async with TcpProxy("127.0.0.1", broker.port) as proxy:
+        url = broker.url.replace(f":{broker.port}/", f":{proxy.port}/")
+        async with open_bus(url) as bus:
+            await bus.publish(make_event())
+            async with proxy.with_toxics(Toxics(black_hole=True)):
+                await eventually(lambda: not bus._publishing.is_up and not bus._consuming.is_up, within=NOTICED)
+                assert proxy.counters.swallowed > 0
+            await eventually(lambda: is_confirmed(bus, make_event()), within=15)
+
+
+async def test_a_reset_connection_is_replaced(open_bus: OpenBus, broker: PrivateRabbitMQ, queue: str) -> None:
+    collected = Collected()
+    async with TcpProxy("127.0.0.1", broker.port) as proxy:
+        url = broker.url.replace(f":{broker.port}/", f":{proxy.port}/")
+        async with open_bus(url) as bus, bus.consume(Subscription(queue, ("user.*",), collected)):
+            proxy.cut()
+            assert proxy.counters.cut == 2
+            event = make_event("user.updated")
+            await eventually(lambda: is_confirmed(bus, event), within=10)
+            await eventually(lambda: str(event.id) in collected.ids, within=10)
+
+
+async def test_a_handler_in_hand_when_the_broker_dies_sees_its_event_again(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str, take_all: Callable[[str], Awaitable[list[str]]]
+) -> None:
+    began, may_end = asyncio.Event(), asyncio.Event()
+    collected, event = Collected(), make_event("user.updated")
+
+    async def handler(received: CloudEvent) -> None:
+        began.set()
+        await may_end.wait()
+        await collected(received)
+
+    async with own_bus.consume(Subscription(queue, ("user.*",), handler)):
+        await own_bus.publish(event)
+        await began.wait()
+        await faults.restart(broker, port=broker.port)
+        may_end.set()
+        await eventually(lambda: len(collected.ids) == 2, within=15)
+    assert set(collected.ids) == {str(event.id)}
+    assert await take_all(queue) == []
+
+
+async def test_the_log_misses_nothing_that_was_confirmed_around_a_crash(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ
+) -> None:
+    events = [make_event("user.updated") for _ in range(50)]
+    for event in events[:25]:
+        await publish_until_confirmed(own_bus, event)
+    await faults.restart(broker, port=broker.port)
+    for event in events[25:]:
+        await publish_until_confirmed(own_bus, event)
+    assert {str(event.id) for event in events} <= await in_the_log(broker)
+
+
+async def in_the_log(broker: PrivateRabbitMQ) -> set[str]:
+    collected = Collected()
+    await Replay(broker.url, collected).run("first", idle=1)
+    return set(collected.ids)

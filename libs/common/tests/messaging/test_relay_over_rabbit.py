@@ -1,0 +1,84 @@
+"""Outbox, relay, broker and consumer together: whatever happens to the broker, every event arrives, in order."""
+
+import asyncio
+import time
+from collections import defaultdict
+
+import asyncpg
+import pytest
+
+from parley.messaging.outbox.relay import Relay
+from parley.messaging.rabbit_bus import RabbitBus
+from parley.observability.metrics import Metrics
+from parley.process.tasks import background
+from parley.storage.postgres import Pool
+from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_events.bus import Subscription
+from parley_events.cloudevents import CloudEvent
+from parley_testing import faults
+from parley_testing.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+KEYS, EACH = 20, 50
+DRAINED = 15.0
+
+
+class Received:
+    """The order of first occurrences, for each key, and how many came again."""
+
+    def __init__(self) -> None:
+        self.sequences: dict[str, list[int]] = defaultdict(list)
+        self.repeated = 0
+
+    async def __call__(self, event: CloudEvent) -> None:
+        if event.sequence in self.sequences[event.partition_key]:
+            self.repeated += 1
+        else:
+            self.sequences[event.partition_key].append(event.sequence)
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.sequences.values()))
+
+
+async def write(pool: Pool, rounds: int) -> None:
+    """Write events as a service does: some of each key at a time."""
+    for _ in range(rounds):
+        await pool.execute(
+            "SELECT outbox_append(gen_random_uuid(), 'user.updated', 'k' || key, 'k' || key, '{}'::jsonb)"
+            " FROM generate_series(1, $1) AS key",
+            KEYS,
+        )
+        await asyncio.sleep(0.02)
+
+
+async def is_drained(pool: Pool) -> bool:
+    try:
+        return not await pool.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+    except asyncpg.PostgresError:
+        return False
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+async def test_a_broker_that_fails_while_events_are_written_delays_them_only(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ, pool: Pool, dsn: str, queue: str, metrics: Metrics, fault: str
+) -> None:
+    received = Received()
+    relay = Relay(dsn, own_bus, source="/services/test", metrics=metrics)
+    async with own_bus.consume(Subscription(queue, ("user.*",), received)), background("relay", relay.lead):
+        writing = asyncio.create_task(write(pool, EACH))
+        await eventually(lambda: received.count > KEYS)
+        if fault == "killed":
+            await faults.crash(broker, port=broker.port)
+            await writing
+            assert not await is_drained(pool), "the kill came too late to prove anything"
+            await broker.start()
+        else:
+            async with faults.frozen(broker.child):
+                await writing
+                assert not await is_drained(pool), "the freeze came too late to prove anything"
+        began = time.monotonic()
+        await eventually(lambda: is_drained(pool), within=DRAINED)
+        await eventually(lambda: received.count == KEYS * EACH, within=DRAINED - (time.monotonic() - began))
+    assert received.sequences == {f"k{key}": list(range(1, EACH + 1)) for key in range(1, KEYS + 1)}

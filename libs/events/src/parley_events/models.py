@@ -1,0 +1,247 @@
+"""The events contract: a pydantic model for each type. The AsyncAPI document and the JSON Schemas come from here."""
+
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from parley.times import Timestamp
+from parley.web.schemas import Money
+
+Metadata = dict[str, str]
+FinalStatus = Literal["completed", "incomplete", "failed", "cancelled"]
+RevocationReason = Literal["logout", "password_change", "reuse", "admin", "disabled", "erased"]
+
+
+_ALWAYS_PRESENT = ConfigDict(json_schema_serialization_defaults_required=True)
+"""What has a default when it is read is still always written: the schemas say so."""
+
+
+class EventData(BaseModel):
+    """The ``data`` of an event; consumers ignore members they do not know."""
+
+    model_config = ConfigDict(**_ALWAYS_PRESENT, extra="ignore", frozen=True)
+    names: ClassVar[tuple[str, ...]] = ()
+    schema_version: ClassVar[int] = 1
+    source: ClassVar[str] = ""
+
+
+class Usage(BaseModel):
+    """Tokens of a turn, in OpenAI's words; ``estimated`` says that they are ours, not the provider's."""
+
+    model_config = _ALWAYS_PRESENT
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+
+class UserMessage(BaseModel):
+    """What the person wrote."""
+
+    id: UUID
+    content: str
+    created_at: Timestamp
+
+
+class AssistantMessage(BaseModel):
+    """What the model answered; its id is the turn's."""
+
+    model_config = _ALWAYS_PRESENT
+
+    id: UUID
+    content: str
+    tool_calls: list[dict[str, Any]] | None = None
+    created_at: Timestamp
+
+
+class ErrorInfo(BaseModel):
+    """Why a turn failed: a code of ours and a sentence, never a provider's text."""
+
+    code: str
+    message: str
+
+
+class TurnStarted(EventData):
+    """A turn was admitted; exactly one terminal event follows."""
+
+    names = ("conversation.turn.started",)
+    source = "/services/chat"
+
+    turn_id: UUID
+    conversation_id: UUID
+    user_id: UUID
+    number: int
+    stored: bool
+    parent_id: UUID | None
+    regenerate: UUID | None
+    user_message: UserMessage
+    message_id: UUID
+    model: str
+    system_prompt: str | None
+    metadata: Metadata
+    request_id: str
+    started_at: Timestamp
+
+
+class TurnEnded(EventData):
+    """A turn ended. Self-contained: it can be stored when ``started`` was lost."""
+
+    names = (
+        "conversation.turn.completed",
+        "conversation.turn.incomplete",
+        "conversation.turn.failed",
+        "conversation.turn.cancelled",
+    )
+    source = "/services/chat"
+
+    turn_id: UUID
+    conversation_id: UUID | None
+    user_id: UUID
+    number: int
+    stored: bool
+    parent_id: UUID | None
+    regenerate: UUID | None
+    user_message: UserMessage | None
+    message: AssistantMessage | None
+    model: str
+    provider: str | None
+    provider_model: str | None
+    system_prompt: str | None
+    metadata: Metadata
+    status: FinalStatus
+    finish_reason: str
+    usage: Usage | None
+    cost: Money | None
+    currency: Literal["USD"] = "USD"
+    price_version: str | None
+    cached: bool
+    error: ErrorInfo | None
+    request_id: str
+    started_at: Timestamp
+    finished_at: Timestamp
+    time_to_first_token_ms: int | None
+
+
+class ConversationCreated(EventData):
+    """A conversation appeared in history."""
+
+    names = ("conversation.created",)
+    source = "/services/history"
+
+    conversation_id: UUID
+    user_id: UUID
+    origin: Literal["chat", "import"]
+    title: str | None
+    metadata: Metadata
+    created_at: Timestamp
+
+
+class ConversationUpdated(EventData):
+    """A conversation's title, archive flag, active branch or metadata changed."""
+
+    names = ("conversation.updated",)
+    source = "/services/history"
+
+    conversation_id: UUID
+    user_id: UUID
+    version: int
+    changed: dict[str, Any]
+    updated_at: Timestamp
+
+
+class ConversationDeleted(EventData):
+    """A conversation was deleted by its owner."""
+
+    names = ("conversation.deleted",)
+    source = "/services/history"
+
+    conversation_id: UUID
+    user_id: UUID
+    deleted_at: Timestamp
+    purge_after: Timestamp
+
+
+class UserChanged(EventData):
+    """An account was registered, changed or disabled."""
+
+    names = ("user.registered", "user.updated", "user.disabled")
+    source = "/services/auth"
+
+    user_id: UUID
+    status: Literal["active", "disabled"]
+    plan: str
+    scopes: list[str]
+    changed: list[str]
+    at: Timestamp
+
+
+class UserErased(EventData):
+    """A person asked to be erased: every service forgets them and confirms."""
+
+    names = ("user.erased",)
+    source = "/services/auth"
+
+    user_id: UUID
+    erasure_id: str
+    at: Timestamp
+
+
+class UserErasureConfirmed(EventData):
+    """One service has forgotten the person."""
+
+    names = ("user.erasure_confirmed",)
+
+    user_id: UUID
+    erasure_id: str
+    service: str
+    at: Timestamp
+
+
+class SessionRevoked(EventData):
+    """A session ended before its time: tokens issued up to ``not_before`` are void."""
+
+    names = ("session.revoked",)
+    source = "/services/auth"
+
+    user_id: UUID
+    session_id: UUID
+    reason: RevocationReason
+    not_before: Timestamp
+    at: Timestamp
+
+
+class ApiKeyRevoked(EventData):
+    """An API key was deleted."""
+
+    names = ("apikey.revoked",)
+    source = "/services/auth"
+
+    user_id: UUID
+    api_key_id: UUID
+    at: Timestamp
+
+
+CATALOGUE: tuple[type[EventData], ...] = (
+    TurnStarted,
+    TurnEnded,
+    ConversationCreated,
+    ConversationUpdated,
+    ConversationDeleted,
+    UserChanged,
+    UserErased,
+    UserErasureConfirmed,
+    SessionRevoked,
+    ApiKeyRevoked,
+)
+
+
+def model_of(name: str, version: int = 1) -> type[EventData] | None:
+    """Return the model of an event type, or None when this version of Parley does not know it."""
+    for model in CATALOGUE:
+        if name in model.names and model.schema_version == version:
+            return model
+    return None

@@ -1,0 +1,200 @@
+"""The real servers of a test session: throw-away, started when first asked for, gone at its end."""
+
+import asyncio
+import atexit
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+from parley_embedded.databases import Databases
+from parley_embedded.errors import EmbeddedError
+from parley_embedded.postgres import EmbeddedPostgres
+from parley_embedded.rabbitmq import USER, PrivateRabbitMQ
+from parley_embedded.rabbitmq_install import ensure_rabbitmq
+from parley_embedded.server import EmbeddedServer
+from parley_embedded.tools import tools_folder
+from parley_embedded.valkey import EmbeddedValkey
+
+TEST_ROLE = "tester"
+MAX_CONNECTIONS = 200
+
+Migrate = Callable[[str], Awaitable[None]]
+
+
+class UnavailableError(Exception):
+    """A backend cannot be had on this machine; the message says why in one line."""
+
+
+class Backends:
+    """PostgreSQL, Redis and RabbitMQ for tests, in one temporary folder.
+
+    `DATABASE_URL`, `REDIS_URL` and `AMQP_URL` in the environment name servers to use instead. What cannot be had raises
+    UnavailableError at each call and is listed in `unavailable`, name to reason.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, tools: Path | None = None) -> None:
+        self._environment = dict(os.environ if environment is None else environment)
+        self._tools = tools
+        self._folder: Path | None = None
+        self._servers: dict[str, EmbeddedServer] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._templates: dict[str, str] = {}
+        self._owner_password = secrets.token_urlsafe(16)
+        self._made: set[str] = set()
+        self.unavailable: dict[str, str] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The temporary folder of this session."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="parley-"))
+            atexit.register(self.abandon)
+        return self._folder
+
+    @property
+    def tools(self) -> Path:
+        """Where downloaded programs are kept between sessions."""
+        if self._tools is None:
+            self._tools = tools_folder(Path.cwd(), self._environment)
+        return self._tools
+
+    async def database_url(self) -> str:
+        """Return the administrator's DSN of a PostgreSQL server."""
+        return self._environment.get("DATABASE_URL") or (await self._server("postgres", self._make_postgres)).url
+
+    async def redis_url(self) -> str:
+        """Return the address of a Redis (or Valkey) server."""
+        return self._environment.get("REDIS_URL") or (await self._server("redis", self._make_valkey)).url
+
+    async def amqp_url(self) -> str:
+        """Return the address of a RabbitMQ server that nobody breaks."""
+        return self._environment.get("AMQP_URL") or (await self._server("rabbitmq", self._make_rabbitmq)).url
+
+    async def rabbitmq_root(self) -> Path:
+        """Return the unpacked RabbitMQ, for whoever needs more nodes of their own."""
+        try:
+            return await ensure_rabbitmq(self.tools)
+        except EmbeddedError as error:
+            raise UnavailableError(str(error)) from error
+
+    async def fresh_amqp_url(self) -> str:
+        """Return the address of a new virtual host on the private node, or of the server that was given.
+
+        It is there until somebody wipes the node.
+        """
+        given = self._environment.get("AMQP_URL")
+        if given:
+            return given
+        node, name = await self.private_rabbitmq(), f"test_{secrets.token_hex(6)}"
+        await node.ctl("add_vhost", name)
+        await node.ctl("set_permissions", "-p", name, USER, ".*", ".*", ".*")
+        return node.url + name
+
+    async def private_rabbitmq(self) -> PrivateRabbitMQ:
+        """Return a node of ours that a test may kill, freeze, fill and wipe, but leaves running."""
+        node = await self._server("private-rabbitmq", self._make_private_rabbitmq)
+        assert isinstance(node, PrivateRabbitMQ)
+        return node
+
+    async def fresh_database(self, migrate: Migrate, key: str) -> str:
+        """Return the DSN of a new database: a copy of the template that `migrate` filled, once per `key`.
+
+        `migrate` is given the template's DSN and must close its connections.
+        """
+        template = await self._template(migrate, key)
+        name = f"test_{secrets.token_hex(6)}"
+        return await self._new_database(name, template=template)
+
+    async def drop(self, dsn: str) -> None:
+        """Remove a database that `fresh_database` made."""
+        name = dsn.partition("?")[0].rpartition("/")[2]
+        await Databases(await self.database_url()).drop_database(name)
+        self._made.discard(name)
+
+    async def _template(self, migrate: Migrate, key: str) -> str:
+        async with self._lock(f"template {key}"):
+            if key not in self._templates:
+                name = f"template_{re.sub('[^a-z0-9]', '_', key.lower())[:24]}_{secrets.token_hex(6)}"
+                await migrate(await self._new_database(name))
+                self._templates[key] = name
+            return self._templates[key]
+
+    async def _new_database(self, name: str, template: str | None = None) -> str:
+        databases = Databases(await self.database_url())
+        # On our own server databases belong to a role as weak as a service's, so that tests notice a missing privilege.
+        owner = TEST_ROLE if "postgres" in self._servers else None
+        await databases.create_database(name, template=template, owner=owner)
+        self._made.add(name)
+        return databases.url(name, owner, self._owner_password) if owner else databases.url(name)
+
+    async def _make_postgres(self) -> EmbeddedServer:
+        server = EmbeddedPostgres(self.folder / "postgres", durable=False, max_connections=MAX_CONNECTIONS)
+        await server.start()
+        await server.databases.create_role(TEST_ROLE, self._owner_password)
+        return server
+
+    async def _make_valkey(self) -> EmbeddedServer:
+        server = EmbeddedValkey(self.folder / "valkey", durable=False, tools=self.tools)
+        await server.start()
+        return server
+
+    async def _make_rabbitmq(self) -> EmbeddedServer:
+        return await self._start_rabbitmq("rabbitmq")
+
+    async def _make_private_rabbitmq(self) -> EmbeddedServer:
+        return await self._start_rabbitmq("private-rabbitmq")
+
+    async def _start_rabbitmq(self, name: str) -> EmbeddedServer:
+        server = PrivateRabbitMQ(await ensure_rabbitmq(self.tools), self.folder / name)
+        await server.start()
+        return server
+
+    async def _server(self, name: str, make: Callable[[], Awaitable[EmbeddedServer]]) -> EmbeddedServer:
+        async with self._lock(name):
+            if name in self.unavailable:
+                raise UnavailableError(self.unavailable[name])
+            if name not in self._servers:
+                try:
+                    self._servers[name] = await make()
+                except EmbeddedError as error:
+                    self.unavailable[name] = str(error)
+                    raise UnavailableError(str(error)) from error
+            return self._servers[name]
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    async def stop(self) -> None:
+        """Remove databases made on a foreign server, stop our own servers, delete the folder."""
+        try:
+            if self._made and "postgres" not in self._servers:
+                databases = Databases(await self.database_url())
+                for name in sorted(self._made):
+                    await databases.drop_database(name)
+            for server in reversed(self._servers.values()):
+                await server.stop()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Kill what still runs and delete the folder, without a loop: for the last moment of an interrupted session."""
+        for server in self._servers.values():
+            server.abandon()
+        self._servers.clear()
+        self._made.clear()
+        self._templates.clear()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+            atexit.unregister(self.abandon)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()

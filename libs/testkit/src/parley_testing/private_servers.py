@@ -1,0 +1,92 @@
+"""Real servers of a test's own, to be killed, frozen, filled and wiped: their ports stay the same over restarts."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from parley_embedded.postgres import EmbeddedPostgres
+from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import faults
+from parley_testing.backends import Backends
+from parley_testing.stacks import Infrastructure
+from parley_testing.waiting import eventually
+
+MAX_CONNECTIONS = 200
+MEMORY_LIMIT = "400MB"
+ALARM_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateServers:
+    """Postgres, Valkey and RabbitMQ that nobody else uses."""
+
+    postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
+    rabbitmq: PrivateRabbitMQ
+
+    @property
+    def infrastructure(self) -> Infrastructure:
+        """Where a stack finds them."""
+        return Infrastructure(self.postgres.url, self.valkey.url, self.rabbitmq.url)
+
+    async def kill_broker(self) -> None:
+        """End RabbitMQ by SIGKILL; asserts that it is gone."""
+        await faults.crash(self.rabbitmq, port=self.rabbitmq.port)
+
+    async def wipe_broker(self) -> None:
+        """Let the killed RabbitMQ lose its data folder; asserts that there was one."""
+        data = self.rabbitmq.data_dir / "mnesia"
+        assert data.is_dir(), "RabbitMQ had no data to lose"
+        await self.rabbitmq.wipe()
+        assert not data.exists(), "RabbitMQ's data is still there"
+
+    async def start_broker(self) -> float:
+        """Start RabbitMQ; return the loop's time at which its port was seen open."""
+        opened = asyncio.create_task(self._port_opened())
+        try:
+            await self.rabbitmq.start()
+            return await opened
+        finally:
+            opened.cancel()
+
+    async def _port_opened(self) -> float:
+        await eventually(lambda: not faults.port_refuses(self.rabbitmq.port), within=self.rabbitmq.start_seconds)
+        return asyncio.get_running_loop().time()
+
+    @contextlib.asynccontextmanager
+    async def memory_alarm(self) -> AsyncIterator[None]:
+        """Keep RabbitMQ's memory alarm on while the context is entered; asserts that it went on, and off."""
+        await self.rabbitmq.ctl("set_vm_memory_high_watermark", "0.0000001")
+        try:
+            await eventually(self._alarmed, within=ALARM_SECONDS, message="the memory alarm did not go on")
+            yield
+        finally:
+            await self.rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", MEMORY_LIMIT)
+        await eventually(self._calm, within=ALARM_SECONDS, message="the memory alarm did not go off")
+
+    async def _alarmed(self) -> bool:
+        return "memory" in await self.rabbitmq.ctl("eval", "rabbit_alarm:get_alarms().")
+
+    async def _calm(self) -> bool:
+        return not await self._alarmed()
+
+
+@contextlib.asynccontextmanager
+async def open_private_servers(folder: Path, backends: Backends) -> AsyncIterator[PrivateServers]:
+    """Run the servers below ``folder`` while the context is entered; UnavailableError where RabbitMQ cannot be had."""
+    # A Postgres that does not wait for its log loses its last commits with a kill: nothing could be promised on it.
+    servers = PrivateServers(
+        EmbeddedPostgres(folder / "postgres", tcp=True, max_connections=MAX_CONNECTIONS),
+        EmbeddedValkey(folder / "valkey", tcp=True, tools=backends.tools),
+        PrivateRabbitMQ(await backends.rabbitmq_root(), folder / "rabbitmq", memory_limit=MEMORY_LIMIT),
+    )
+    everything = (servers.postgres, servers.valkey, servers.rabbitmq)
+    try:
+        await asyncio.gather(*(server.start() for server in everything))
+        yield servers
+    finally:
+        for server in reversed(everything):
+            await server.stop()

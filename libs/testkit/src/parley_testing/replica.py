@@ -1,0 +1,83 @@
+"""One process of one service, for black-box tests."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from parley_embedded.process import ChildProcess, Command
+from parley_testing.commands import answers, command_path, environment, free_ports
+
+START_SECONDS = 60.0
+
+
+class Replica:
+    """One process of one service, started by its command with secrets in files."""
+
+    def __init__(self, name: str, command: str, folder: Path, settings: Mapping[str, str], port: int = 0) -> None:
+        """Take ``port`` and the one after it, else choose free ones; nothing is started yet."""
+        port = port or free_ports(2)
+        self.name, self.port, self.admin_port = name, port, port + 1
+        self._folder = folder / name
+        self._command, self.settings = command, settings
+        self._child: ChildProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        """Where probes, metrics and status are."""
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    @property
+    def child(self) -> ChildProcess:
+        """The running process."""
+        assert self._child is not None
+        return self._child
+
+    async def start(self) -> None:
+        """Start, and wait until it is ready; one that was killed is waited for first."""
+        await self.stop()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        ports = {"PORT": str(self.port), "ADMIN_PORT": str(self.admin_port)}
+        command = Command(
+            name=self.name,
+            arguments=[command_path(self._command)],
+            folder=self._folder,
+            environment=environment(**ports, **self.settings),
+        )
+        self._child = ChildProcess(command)
+        await self._child.start()
+        await self._child.wait_until(lambda: answers(f"{self.admin_url}/ready"), START_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop as an orchestrator does: SIGTERM, then patience."""
+        if self._child is not None:
+            await self._child.stop()
+
+    def twin(self, name: str, **settings: str) -> "Replica":
+        """Return another replica of the same service, with some settings of its own; not started."""
+        return Replica(name, self._command, self._folder.parent, {**self.settings, **settings})
+
+    async def status(self) -> dict[str, object]:
+        """Return what the admin port says of the process's dependencies."""
+        async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
+            found: dict[str, object] = (await client.get(f"{self.admin_url}/status")).json()
+            return found
+
+    async def dependency(self, name: str) -> str:
+        """Return what the process says of one dependency: ``up`` or ``down``."""
+        dependencies = (await self.status())["dependencies"]
+        assert isinstance(dependencies, list)
+        return str(next(d["status"] for d in dependencies if d["name"] == name))
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return a metric of the process, summed over the labels that are not named; 0 when there is none."""
+        async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
+            text = (await client.get(f"{self.admin_url}/metrics")).text
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())

@@ -1,0 +1,195 @@
+"""Parley as its users run it, for black-box tests: started by its commands, known by its URLs."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from parley_embedded.databases import Databases
+from parley_embedded.process import ChildProcess, Command
+from parley_testing.commands import answers, command_path, environment, free_ports
+from parley_testing.replica import START_SECONDS, Replica
+
+
+class EmbeddedStack:
+    """`parley run` in a folder of its own, with the provider at ``provider_url``."""
+
+    def __init__(self, folder: Path, provider_url: str | None, settings: Mapping[str, str] | None = None) -> None:
+        """Choose free ports; nothing is started yet."""
+        self.folder = folder
+        self.port, self.admin_port = free_ports(), free_ports()
+        given = {"OPENAI_BASE_URL": provider_url} if provider_url else {}
+        self._environment = environment(**given, **(settings or {}))
+        self._child: ChildProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """The gateway."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def service_url(self, offset: int) -> str:
+        """Return the address of a service: 1 auth, 2 chat, 3 history."""
+        return f"http://127.0.0.1:{self.port + offset}"
+
+    @property
+    def child(self) -> ChildProcess:
+        """The running process."""
+        assert self._child is not None
+        return self._child
+
+    async def start(self) -> None:
+        """Start, and wait until the gateway is ready; one that was killed is waited for first."""
+        await self.stop()
+        arguments = ["run", "--port", str(self.port), "--admin-port", str(self.admin_port)]
+        self._child = ChildProcess(
+            Command(
+                name="parley",
+                arguments=[command_path("parley"), *arguments, "--data-dir", str(self.folder / "data")],
+                folder=self.folder,
+                environment=self._environment,
+            )
+        )
+        await self._child.start()
+        await self._child.wait_until(lambda: answers(f"{self.url}/ready"), START_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop as Ctrl-C does."""
+        if self._child is not None:
+            await self._child.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """The servers behind a stack of separate processes."""
+
+    database_admin_url: str
+    redis_url: str
+    amqp_url: str
+
+
+class SeparateStack:
+    """Every service as processes of its own, ``replicas`` of gateway, chat and history each."""
+
+    def __init__(
+        self,
+        folder: Path,
+        infrastructure: Infrastructure,
+        provider_url: str,
+        *,
+        replicas: int = 1,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe the stack; nothing is started yet."""
+        self.folder, self._infrastructure, self._replicas = folder, infrastructure, replicas
+        self._provider_url, self._settings = provider_url, dict(settings or {})
+        self._turn = 0
+        # One row for all: chosen one by one, two would be the same now and then.
+        self._port = free_ports(2 * (replicas * len(("history", "chat", "gateway")) + len(("auth", "worker"))))
+        self.database_urls: dict[str, str] = {}
+        self.auth: list[Replica] = []
+        self.chat: list[Replica] = []
+        self.history: list[Replica] = []
+        self.workers: list[Replica] = []
+        self.gateways: list[Replica] = []
+
+    @property
+    def url(self) -> str:
+        """A gateway, another one each time."""
+        self._turn += 1
+        return self.gateways[self._turn % len(self.gateways)].url
+
+    @property
+    def everything(self) -> list[Replica]:
+        """Every process, in the order of their start."""
+        return [*self.auth, *self.history, *self.workers, *self.chat, *self.gateways]
+
+    def database_url(self, service: str) -> str:
+        """Return the DSN of a service's database, once the stack was started."""
+        return (self.folder / f"{service}-secrets" / f"{service}_database_url").read_text()
+
+    async def start(self) -> None:
+        """Make databases and secrets, then start: whoever needs another starts after it."""
+        urls = self.database_urls = await self._make_databases()
+        clients = {name: secrets.token_urlsafe(32) for name in ("gateway", "chat", "history")}
+        common = self._common()
+        own = {name: self._secrets(name, urls, clients) for name in ("auth", "chat", "history", "gateway")}
+        self.auth = [self._replica("auth", "parley-auth", {**common, **own["auth"]})]
+        addresses = {"AUTH_URL": self.auth[0].url, "JWKS_URL": f"{self.auth[0].url}/.well-known/jwks.json"}
+        kept = {**common, **own["history"], **addresses, "RUN_CONSUMER": "false"}
+        self.history = self._make("history", kept)
+        worker = {**common, **own["history"], **addresses}
+        self.workers = [self._replica("worker", "parley-history-worker", worker)]
+        history = {"HISTORY_URL": self.history[0].url}
+        provider = {"OPENAI_BASE_URL": self._provider_url, "OPENAI_MODEL": "fake"}
+        self.chat = self._make("chat", {**common, **own["chat"], **addresses, **history, **provider})
+        upstreams = {
+            "CHAT_URL": ",".join(replica.url for replica in self.chat),
+            "HISTORY_URL": ",".join(replica.url for replica in self.history),
+        }
+        self.gateways = self._make("gateway", {**common, **own["gateway"], **addresses, **upstreams})
+        for group in (self.auth, [*self.history, *self.workers], self.chat, self.gateways):
+            await asyncio.gather(*(replica.start() for replica in group))
+
+    def settings_of(self, service: str) -> Mapping[str, str]:
+        """Return the settings of a service's first replica, for a command beside it."""
+        return getattr(self, service)[0].settings  # type: ignore[no-any-return]
+
+    async def stop(self) -> None:
+        """Stop everything, whoever needs another first."""
+        for group in (self.gateways, self.chat, [*self.history, *self.workers], self.auth):
+            await asyncio.gather(*(replica.stop() for replica in group))
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _make(self, name: str, settings: Mapping[str, str]) -> list[Replica]:
+        return [self._replica(f"{name}-{i}", f"parley-{name}", settings) for i in range(self._replicas)]
+
+    def _replica(self, name: str, command: str, settings: Mapping[str, str]) -> Replica:
+        port, self._port = self._port, self._port + 2
+        return Replica(name, command, self.folder, settings, port)
+
+    def _common(self) -> dict[str, str]:
+        return {"ENVIRONMENT": "development", "REGISTRATION": "open", "DRAIN_TIMEOUT": "20", **self._settings}
+
+    async def _make_databases(self) -> dict[str, str]:
+        databases = Databases(self._infrastructure.database_admin_url)
+        urls = {}
+        for service in ("auth", "chat", "history"):
+            name, password = f"e2e_{service}_{secrets.token_hex(4)}", secrets.token_urlsafe(16)
+            await databases.create_role_and_database(name, password)
+            urls[service] = databases.url(name, name, password)
+        return urls
+
+    def _secrets(self, service: str, urls: Mapping[str, str], clients: Mapping[str, str]) -> dict[str, str]:
+        """Write the secrets of one service into files of its own, as an orchestrator mounts them."""
+        folder = self.folder / f"{service}-secrets"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        values = {"redis_url": self._infrastructure.redis_url}
+        if service in urls:
+            values |= {f"{service}_database_url": urls[service], "amqp_url": self._infrastructure.amqp_url}
+        if service in clients:
+            values["internal_client_secret"] = clients[service]
+        if service == "auth":
+            values |= {"auth_secret_key": secrets.token_hex(32), "internal_clients": json.dumps(dict(clients))}
+        for name, value in values.items():
+            (folder / name).write_text(value)
+        return {"SECRETS_DIR": str(folder)}

@@ -1,0 +1,67 @@
+"""Signing access tokens in tests: an issuer whose keys a verifier can be given directly."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.algorithms import OKPAlgorithm
+
+from parley.ids import new_id
+from parley.security.tokens import AUDIENCE, TYPE, KeySet, TokenVerifier
+
+ISSUER = "http://localhost:8000"
+ALL_SCOPES = "account chat:write events:read history:read history:write"
+
+
+class TestIssuer:
+    """Stands in for auth: signs any claims, and verifies with its own key."""
+
+    __test__ = False
+
+    def __init__(self, issuer: str = ISSUER, kid: str = "test-key") -> None:
+        """Make a key pair."""
+        self.issuer, self.kid = issuer, kid
+        self.key = Ed25519PrivateKey.generate()
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the JWKS document."""
+        public = OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return {"keys": [{**public, "kid": self.kid, "alg": "EdDSA", "use": "sig"}]}
+
+    def verifier(self) -> TokenVerifier:
+        """Return a verifier that knows this issuer's key."""
+
+        async def fetch() -> Mapping[str, Any]:
+            return self.jwks()
+
+        return TokenVerifier(KeySet(fetch), issuer=self.issuer)
+
+    def claims(self, user_id: UUID | None = None, *, scope: str = ALL_SCOPES, lifetime: int = 900) -> dict[str, Any]:
+        """Return good claims, to be changed as a test likes."""
+        now = int(time.time())
+        return {
+            "iss": self.issuer,
+            "aud": AUDIENCE,
+            "sub": str(user_id or new_id()),
+            "client_id": "parley-web",
+            "sid": str(new_id()),
+            "jti": str(new_id()),
+            "iat": now,
+            "auth_time": now,
+            "exp": now + lifetime,
+            "scope": scope,
+            "plan": "default",
+        }
+
+    def sign(self, claims: Mapping[str, Any], *, headers: Mapping[str, Any] | None = None) -> str:
+        """Sign claims as an access token."""
+        return jwt.encode(
+            dict(claims), self.key, algorithm="EdDSA", headers={"typ": TYPE, "kid": self.kid, **(headers or {})}
+        )
+
+    def token(self, user_id: UUID | None = None, *, scope: str = ALL_SCOPES, lifetime: int = 900) -> str:
+        """Return a good token of a user."""
+        return self.sign(self.claims(user_id, scope=scope, lifetime=lifetime))

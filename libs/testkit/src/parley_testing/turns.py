@@ -1,0 +1,179 @@
+"""Many turns of many users at once, and whether history has each of them exactly once."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx2
+
+from parley_testing.client import Client, Refused, SseEvent, open_http, register
+from parley_testing.stacks import SeparateStack
+from parley_testing.waiting import eventually
+
+PAGE = 100
+PATIENCE, COME_AGAIN = 30.0, 0.5
+"""Seconds after which a reader gives up on being told to come again, and between two tries."""
+AT_ONCE = 10
+"""Questions to history in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn that was answered."""
+
+    user: Client
+    id: str
+    conversation: str
+    status: str
+    text: str
+    seconds: float
+
+
+@contextlib.asynccontextmanager
+async def open_users(stack: SeparateStack, count: int) -> AsyncIterator[list[Client]]:
+    """Register users, spread over the gateways."""
+    async with contextlib.AsyncExitStack() as opened:
+        clients = [await opened.enter_async_context(open_http(stack.url)) for _ in range(count)]
+        yield [await register(http) for http in clients]
+
+
+async def take_turn(user: Client, message: str, conversation: str | None = None) -> Turn:
+    """Take one turn as JSON; asserts that it was accepted. Whoever is told to wait waits: a busy Redis costs bursts."""
+    body = {"message": message, **({"conversation_id": conversation} if conversation else {})}
+    while True:
+        began = time.monotonic()
+        response = await user.request("POST", "/api/v1/chat", json=body)
+        seconds = time.monotonic() - began
+        if response.status_code != httpx2.codes.TOO_MANY_REQUESTS:
+            break
+        await asyncio.sleep(float(response.headers["retry-after"]))
+    assert response.status_code == httpx2.codes.OK, response.text
+    answer = response.json()
+    return Turn(user, answer["turn_id"], answer["conversation_id"], answer["status"], answer["message"], seconds)
+
+
+async def take_turns(users: Sequence[Client], count: int, message: str) -> list[Turn]:
+    """Take turns at once, each in a conversation of its own, the users by turns."""
+    everybody = itertools.islice(itertools.cycle(users), count)
+    return list(await asyncio.gather(*(take_turn(user, message) for user in everybody)))
+
+
+async def go_on(turns: Iterable[Turn], message: str) -> list[Turn]:
+    """Take one more turn in each of the turns' conversations, at once."""
+    return list(await asyncio.gather(*(take_turn(turn.user, message, turn.conversation) for turn in turns)))
+
+
+async def stored_exactly_once(turns: Iterable[Turn], *, within: float) -> float:
+    """Wait until history has every turn, asserting that none is there twice or out of order; return the seconds."""
+    began = time.monotonic()
+    wanted = _by_conversation(turns)
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def stored(expected: list[Turn]) -> None:
+        async def complete() -> bool:
+            async with slots:
+                return await _has(expected)
+
+        left = max(0.1, began + within - time.monotonic())
+        await eventually(complete, within=left, message=f"turn {expected[-1].id} is not in history after {within} s")
+
+    await asyncio.gather(*(stored(expected) for expected in wanted))
+    return time.monotonic() - began
+
+
+@dataclass
+class Reader:
+    """Reads one turn's stream to its end, on another gateway each time it breaks."""
+
+    user: Client
+    gateways: Sequence[httpx2.AsyncClient]
+    """Where to read, and where to go on when the stream breaks."""
+    turn_id: str = ""
+    conversation: str = ""
+    cursor: str = ""
+    text: str = ""
+    status: str = ""
+    broken: int = 0
+    refused: int = 0
+    """How often it was told to come again."""
+    patience: float = PATIENCE
+    come_again_on: tuple[int, ...] = (httpx2.codes.SERVICE_UNAVAILABLE,)
+    """The statuses that tell it to."""
+
+    async def read(self, message: str) -> Turn:
+        """Take a turn and read it to its end, however often the stream breaks."""
+        began = time.monotonic()
+        await self._read("POST", "/api/v1/chat/stream", self.gateways[0], json={"message": message})
+        while not self.status:
+            self.broken += 1
+            assert self.turn_id, "the stream broke before it began"
+            gateway = self.gateways[self.broken % len(self.gateways)]
+            await self._resume(gateway, began + self.patience)
+        seconds = time.monotonic() - began
+        return Turn(self.user, self.turn_id, self.conversation, self.status, self.text, seconds)
+
+    async def _resume(self, gateway: httpx2.AsyncClient, deadline: float) -> None:
+        """Go on behind the last event; who is told to come again does so, for a while."""
+        path = f"/api/v1/chat/turns/{self.turn_id}/stream"
+        headers = {"Last-Event-ID": self.cursor} if self.cursor else {}
+        try:
+            await self._read("GET", path, gateway, headers=headers)
+        except Refused as refusal:
+            if refusal.status not in self.come_again_on or time.monotonic() > deadline:
+                raise
+            self.refused += 1
+            await asyncio.sleep(COME_AGAIN)
+
+    async def _read(self, method: str, path: str, gateway: httpx2.AsyncClient, **options: Any) -> None:
+        with contextlib.suppress(httpx2.TransportError):
+            async for event in replace(self.user, http=gateway).events(method, path, **options):
+                if event.name is None:
+                    self._take(event)
+
+    def _take(self, event: SseEvent) -> None:
+        self.turn_id, self.conversation = event.data["turn_id"], event.data["conversation_id"]
+        self.cursor = event.id or self.cursor
+        self.text += event.data["delta"]
+        if event.data["finished"]:
+            self.status = event.data["status"]
+
+
+def _by_conversation(turns: Iterable[Turn]) -> list[list[Turn]]:
+    found: dict[str, list[Turn]] = {}
+    for turn in turns:
+        found.setdefault(turn.conversation, []).append(turn)
+    return list(found.values())
+
+
+async def _has(expected: list[Turn]) -> bool:
+    """Say whether the turns' conversation is complete; fails at once on anything too much."""
+    user, path = expected[0].user, f"/api/v1/conversations/{expected[0].conversation}"
+    messages = await _get(user, f"{path}/messages?limit={PAGE}")
+    conversation = await _get(user, path)
+    if messages is None or conversation is None:
+        return False
+    answers = [m for m in messages["data"] if m["role"] == "assistant"]
+    wanted = [turn.id for turn in expected]
+    found = [m["id"] for m in answers]
+    if len(found) > len(wanted) or len(messages["data"]) > 2 * len(wanted):
+        raise DoubleError(f"history has {found} where there were {wanted}")
+    if found != wanted or any(m["status"] != turn.status for m, turn in zip(answers, expected, strict=True)):
+        return False
+    texts = [(m["content"], turn.text) for m, turn in zip(answers, expected, strict=True)]
+    return all(kept == shown for kept, shown in texts) and bool(conversation["message_count"] == 2 * len(wanted))
+
+
+class DoubleError(Exception):
+    """History has something that was never said, or has it twice: waiting cannot help."""
+
+
+async def _get(user: Client, path: str) -> Any:
+    response = await user.request("GET", path)
+    if response.status_code == httpx2.codes.NOT_FOUND:
+        return None
+    assert response.status_code == httpx2.codes.OK, response.text
+    return response.json()
