@@ -33,7 +33,7 @@ load(sys.argv[1])
 MAKE_A_SERVER = """
 import importlib, sys
 from pydantic import SecretStr
-from parley import server
+from parley.web import server
 
 name = sys.argv[1]
 kinds = vars(importlib.import_module(name + ".settings")).values()
