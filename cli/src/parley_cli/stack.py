@@ -20,8 +20,8 @@ import chat.settings
 import chat.wiring
 import gateway.main
 import gateway.settings
-import history.handlers
 import history.main
+import history.projection.consumer
 import history.settings
 import history.wiring
 from parley.config.settings import ServiceSettings, load
@@ -36,7 +36,7 @@ from parley_cli.ports import HOST, Ports
 
 POOL_SIZE = 8
 """Postgres connections of each service: one process needs few."""
-QUEUES = (history.handlers.QUEUE, chat.handlers.QUEUE, auth.service.erasures.QUEUE)
+QUEUES = (history.projection.consumer.QUEUE, chat.handlers.QUEUE, auth.service.erasures.QUEUE)
 """Queues whose consumer must be there before an event counts as published."""
 
 

@@ -5,8 +5,11 @@ import sys
 from fastapi import FastAPI
 
 from history import VERSION
-from history.api import conversations, internal, reading, transfer
+from history.conversations.api import router as conversations
+from history.search.api import router as reading
 from history.settings import HistorySettings
+from history.transfer.api import router as transfer
+from history.turns.api import router as internal
 from history.wiring import wire as wire_history
 from parley.config.settings import load_or_exit
 from parley.web import server
@@ -24,7 +27,7 @@ def create_app(settings: HistorySettings | None = None, *, wire: Wire[HistorySet
         version=VERSION,
         description=DESCRIPTION,
         wire=wire,
-        routers=(transfer.router, conversations.router, reading.router, internal.router),
+        routers=(transfer, conversations, reading, internal),
         larger_bodies={"/api/v1/conversations/import": settings.import_limit},
     )
 

@@ -5,26 +5,26 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from history.adapters.conversations import PostgresConversations
-from history.adapters.database import Database
-from history.adapters.feed import PostgresFeed
-from history.adapters.imports import PostgresImports
-from history.adapters.janitor import PostgresJanitor
-from history.adapters.messages import PostgresMessages, PostgresTurns
-from history.adapters.projection import PostgresProjection
-from history.adapters.search import PostgresSearch
-from history.adapters.usage import PostgresUsage
-from history.changes import Changes
-from history.export import ExportService
-from history.feed import FeedService
-from history.handlers import Handlers, consumer, outcomes_counter
-from history.importing import ImportService
-from history.plans import read_retention
-from history.ports import Conversations, Janitor, Turns
-from history.search import SearchService
-from history.service import ConversationService, MessageService
+from history.changes.notifier import Changes
+from history.conversations.postgres import PostgresConversations
+from history.conversations.service import ConversationService, MessageService
+from history.conversations.store import Conversations, Janitor, Turns
+from history.database import Database
+from history.feed.postgres import PostgresFeed
+from history.feed.service import FeedService
+from history.messages.postgres import PostgresMessages, PostgresTurns
+from history.projection.consumer import Handlers, consumer, outcomes_counter
+from history.projection.postgres import PostgresProjection
+from history.retention.policy import read_retention
+from history.retention.purge import PostgresJanitor
+from history.search.postgres import PostgresSearch
+from history.search.service import SearchService
 from history.settings import HistorySettings
-from history.usage import UsageService
+from history.transfer.export_service import ExportService
+from history.transfer.import_service import ImportService
+from history.transfer.postgres import PostgresImports
+from history.usage.postgres import PostgresUsage
+from history.usage.service import UsageService
 from parley.infrastructure import Backing, open_backing
 from parley.process.tasks import background
 from parley.security.identity import Verifier

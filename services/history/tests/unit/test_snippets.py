@@ -2,8 +2,8 @@
 
 import pytest
 
-from history.search import LONGEST, matcher, snippet
-from history.terms import wanted
+from history.search.service import LONGEST, matcher, snippet
+from history.search.tokenizer import wanted
 
 
 def _matches(content: str, query: str, *stems: str) -> list[str]:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history import cursors
-from history.terms import MAX_BIGRAMS, terms
-from history.titles import LONGEST, title_from
+from history.conversations.titles import LONGEST, title_from
+from history.search.tokenizer import MAX_BIGRAMS, terms
 from parley.errors import InvalidCursor
 from parley.ids import new_id
 

@@ -1,1 +1,0 @@
-"""What history keeps in Postgres; only ``history.wiring`` imports from here."""

@@ -1,0 +1,66 @@
+"""What turns used, summed in Postgres."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from history.conversations.schemas import UsageGroup, UsageRow
+from history.conversations.store import Grouping, UsageQuery
+from history.database import Database
+
+MOST_GROUPS = 1000
+"""Groups of a report, those with the most tokens; the total counts all."""
+
+_ZONES = "SELECT name FROM pg_timezone_names WHERE name !~ '^(posix|right)/|^(posixrules|localtime|Factory)$'"
+_TODAY = "SELECT (now() AT TIME ZONE $1)::date"
+_SUMS = """count(*) AS turns, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
+    coalesce(sum(completion_tokens), 0) AS completion_tokens, coalesce(sum(total_tokens), 0) AS total_tokens,
+    count(*) FILTER (WHERE estimated) AS estimated_turns, sum(cost) AS cost
+FROM turns
+WHERE user_id = $1 AND status <> 'running'
+  AND finished_at >= $2::date::timestamp AT TIME ZONE $4 AND finished_at < $3::date::timestamp AT TIME ZONE $4"""
+_KEYS: dict[Grouping, str] = {
+    "day": "to_char(finished_at AT TIME ZONE $4, 'YYYY-MM-DD')",
+    "model": "model",
+    "conversation": "conversation_id::text",
+}
+_GROUPS = {
+    group: f"SELECT {key} AS key, {_SUMS} GROUP BY 1 ORDER BY total_tokens DESC, 1 LIMIT {MOST_GROUPS}"
+    for group, key in _KEYS.items()
+}
+
+
+class PostgresUsage:
+    """Sums what turns used."""
+
+    def __init__(self, database: Database) -> None:
+        """Take history's database."""
+        self._database = database
+        self._zones: frozenset[str] = frozenset()
+
+    async def zones(self) -> frozenset[str]:
+        """Return the names of the time zones, read once: Postgres reads a folder for them."""
+        if not self._zones:
+            self._zones = frozenset(row["name"] for row in await self._database.fetch(_ZONES))
+        return self._zones
+
+    async def today(self, tz: str) -> date:
+        """Return the date it is now in a time zone."""
+        found: date = await self._database.value(_TODAY, tz)
+        return found
+
+    async def groups(self, query: UsageQuery) -> list[UsageGroup]:
+        """Return the usage by group."""
+        rows = await self._database.fetch(_GROUPS[query.group], query.user_id, query.since, query.until, query.tz)
+        return [UsageGroup(key=row["key"], **_sums(row)) for row in rows]
+
+    async def total(self, query: UsageQuery) -> UsageRow:
+        """Return the usage of all groups together."""
+        row = await self._database.row(f"SELECT {_SUMS}", query.user_id, query.since, query.until, query.tz)
+        return UsageRow(**_sums(row))
+
+
+def _sums(row: Any) -> dict[str, Any]:
+    cost = row["cost"] if row["turns"] else Decimal(0)
+    names = ("turns", "prompt_tokens", "completion_tokens", "total_tokens", "estimated_turns")
+    return {**{name: row[name] for name in names}, "cost": cost}
