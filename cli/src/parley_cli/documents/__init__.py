@@ -10,10 +10,10 @@ Render = Callable[[], str]
 
 PAGES: Mapping[str, Render] = {
     "docs/errors.md": errors.page,
-    "services/gateway/src/gateway/static/errors.html": errors.web_page,
+    "services/gateway/src/gateway/local/static/errors.html": errors.web_page,
     "docs/configuration.md": configuration.page,
     ".env.example": configuration.example,
-    "services/gateway/src/gateway/openapi.json": openapi.merged,
+    "services/gateway/src/gateway/local/openapi.json": openapi.merged,
     **asyncapi.PAGES,
 }
 

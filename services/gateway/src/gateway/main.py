@@ -11,10 +11,10 @@ from typing import Any
 from starlette.routing import Router
 
 from gateway import wiring
-from gateway.edge import Edge
 from gateway.routes import Route
+from gateway.server.connections import Edge
+from gateway.server.workers import Workers
 from gateway.settings import GatewaySettings
-from gateway.workers import Workers
 from parley.config.settings import load_or_exit
 from parley.observability import logs
 from parley.web import server

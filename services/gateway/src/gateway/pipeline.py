@@ -5,21 +5,21 @@ from typing import Any
 
 import structlog
 
-from gateway.access_log import AccessLog
-from gateway.addresses import AddressBook
-from gateway.admission import Admission
-from gateway.answers import Send
-from gateway.bodies import Receive
-from gateway.cors import Cors
+from gateway.access.admission import Admission
+from gateway.access.client_addresses import AddressBook
+from gateway.access.cors import Cors
+from gateway.access.policy import Guard
+from gateway.access.streams import Streams
 from gateway.errors import ClientGone
-from gateway.guard import Guard
-from gateway.own_answers import OwnAnswers
-from gateway.proxy import Proxy
+from gateway.local.responses import OwnAnswers
+from gateway.observability.access_log import AccessLog
+from gateway.observability.request_trace import RequestTrace
+from gateway.proxy.bodies import Receive
+from gateway.proxy.http_proxy import Proxy
+from gateway.proxy.relaying import Send
+from gateway.proxy.websocket import SocketProxy, offered_token, refuse
 from gateway.request import Request
 from gateway.routes import RouteTable
-from gateway.streams import Streams
-from gateway.traces import RequestTrace
-from gateway.websocket import SocketProxy, offered_token, refuse
 from parley import errors
 from parley.errors import ParleyError
 from parley.observability.metrics import Metrics

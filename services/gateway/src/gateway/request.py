@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from uuid_utils import uuid7
 
-from gateway.addresses import AddressBook, Client
-from gateway.headers import Header
-from gateway.plans import Plan
+from gateway.access.client_addresses import AddressBook, Client
+from gateway.access.plans import Plan
+from gateway.proxy.headers import Header
 from gateway.routes import Route
 from parley.ratelimit.limiter import Limit, Session
 from parley.security.identity import Principal
 from parley.web.middleware import UNMATCHED
 
 if TYPE_CHECKING:
-    from gateway.traces import RequestTrace
+    from gateway.observability.request_trace import RequestTrace
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 _TRACE = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")

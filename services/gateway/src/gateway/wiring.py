@@ -8,29 +8,29 @@ from functools import partial
 
 from prometheus_client import Counter, Gauge
 
-from gateway.access_log import AccessLog, Write, write_stdout
-from gateway.addresses import AddressBook
-from gateway.admission import Admission
-from gateway.auth_client import AuthClient
-from gateway.common_headers import CommonHeaders
-from gateway.cors import Cors
-from gateway.credentials import Credentials
-from gateway.edge import Edge
-from gateway.guard import Guard
-from gateway.own_answers import OwnAnswers
-from gateway.pages import Pages
+from gateway.access.admission import Admission
+from gateway.access.auth_client import AuthClient
+from gateway.access.client_addresses import AddressBook
+from gateway.access.cors import Cors
+from gateway.access.credentials import Credentials
+from gateway.access.plans import load_plans
+from gateway.access.policy import Guard
+from gateway.access.revocations import Revocations
+from gateway.access.stream_leases import Places
+from gateway.access.streams import Streams
+from gateway.local.docs_pages import Pages
+from gateway.local.responses import OwnAnswers
+from gateway.observability.access_log import AccessLog, Write, write_stdout
 from gateway.pipeline import Pipeline
-from gateway.places import Places
-from gateway.plans import load_plans
-from gateway.proxy import Proxy
-from gateway.replica import parse_address
-from gateway.resolver import Resolver
-from gateway.revocations import Revocations
+from gateway.proxy.http_proxy import Proxy
+from gateway.proxy.response_headers import CommonHeaders
+from gateway.proxy.websocket import SocketProxy
 from gateway.routes import Route, RouteTable, all_routes
+from gateway.server.connections import Edge
 from gateway.settings import GatewaySettings, split
-from gateway.streams import Streams
-from gateway.upstream import SWEEP, Pool, PoolLimits
-from gateway.websocket import SocketProxy
+from gateway.upstream.endpoint import parse_address
+from gateway.upstream.pool import SWEEP, Pool, PoolLimits
+from gateway.upstream.resolver import Resolver
 from parley.process.tasks import background
 from parley.ratelimit.limiter import Limiter, Session, open_limiter
 from parley.security.jwks import open_verifier

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.headers import (
+from gateway.proxy.headers import (
     HOP_BY_HOP,
     IDENTITY_PREFIXES,
     MAX_REMEMBERED,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import compression
-from gateway.cors import Cors
-from gateway.plans import Plan, load_plans
-from gateway.replica import parse_address
+from gateway.access.cors import Cors
+from gateway.access.plans import Plan, load_plans
+from gateway.proxy import compression
 from gateway.settings import GatewaySettings
+from gateway.upstream.endpoint import parse_address
 from parley.config.settings import SettingsError, load
 
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.connection import Broken, Connection, Slow, Unreachable
 from gateway.errors import UpstreamUnavailable
-from gateway.replica import FAILURES, FIRST_EJECTION, LONGEST_EJECTION, Address
-from gateway.upstream import Pool, PoolLimits
+from gateway.upstream.connection import Broken, Connection, Slow, Unreachable
+from gateway.upstream.endpoint import FAILURES, FIRST_EJECTION, LONGEST_EJECTION, Address
+from gateway.upstream.pool import Pool, PoolLimits
 from parley_testing.upstream import ScriptedUpstream, respond, scripted_upstream
 
 REFUSED = Unreachable(refused=True)

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from gateway.connection import Unreachable
-from gateway.replica import Address
-from gateway.resolver import PAUSE, Resolver, find
-from gateway.upstream import Pool, PoolLimits
+from gateway.upstream.connection import Unreachable
+from gateway.upstream.endpoint import Address
+from gateway.upstream.pool import Pool, PoolLimits
+from gateway.upstream.resolver import PAUSE, Resolver, find
 from parley_testing import eventually
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Interrupted, UpstreamBroken
-from gateway.sse import MAX_HELD, EventCutter, last_word
+from gateway.proxy.sse import MAX_HELD, EventCutter, last_word
 
 EVENTS = st.lists(
     st.sampled_from([b"data: 1\n\n", b": ping\n\n", b": ping\n", b"id: 7\ndata: {}\n\n", b"event: x\ndata: 1\n\n"]),

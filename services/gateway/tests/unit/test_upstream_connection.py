@@ -1,0 +1,131 @@
+"""One upstream connection: any chunking of an answer is the same answer, and nothing is buffered without bound."""
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.upstream.connection import HIGH_WATER, Broken, Connection
+
+BODY = st.binary(max_size=300)
+
+
+class Wire:
+    """Stands in for a transport."""
+
+    def __init__(self) -> None:
+        self.paused = self.aborted = False
+        self.written = b""
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def started(method: str = "GET") -> tuple[Connection, Any]:
+    connection, wire = Connection(lambda _: None), Wire()
+    connection.connection_made(wire)  # type: ignore[arg-type]
+    connection.start(method, b"GET / HTTP/1.1\r\n\r\n", timeout=5)
+    return connection, wire
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
+    return [data[a:b] for a, b in pairwise(edges) if a < b]
+
+
+async def collect(connection: Connection) -> tuple[int, bytes]:
+    status, body = await connection.head(), b""
+    while data := await connection.read(idle=5):
+        body += data
+    return status, body
+
+
+def answer_in_chunks(body: bytes, size: int) -> bytes:
+    chunks = b"".join(
+        b"%x\r\n%b\r\n" % (len(part), part) for part in (body[i : i + size] for i in range(0, len(body), size))
+    )
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nX-Trailer: 1\r\n\r\n"
+
+
+@given(BODY, st.integers(1, 50), st.lists(st.integers(0, 1000), max_size=20))
+def test_any_chunking_of_an_answer_arrives_equal(body: bytes, size: int, cuts: list[int]) -> None:
+    async def scenario() -> None:
+        for data in (
+            answer_in_chunks(body, size),
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body),
+        ):
+            connection, _ = started()
+            reading = asyncio.ensure_future(collect(connection))
+            for piece in pieces(data, cuts):
+                await asyncio.sleep(0)
+                connection.data_received(piece)
+            assert await reading == (200, body)
+            assert connection.reusable
+            assert not [name for name, _ in connection.headers if name == b"x-trailer"]
+
+    asyncio.run(scenario())
+
+
+@given(BODY, st.integers(1, 50), st.integers(0, 400))
+def test_a_cut_answer_is_never_taken_for_a_whole_one(body: bytes, size: int, cut: int) -> None:
+    data = answer_in_chunks(body, size)
+    part = data[: min(cut, len(data) - 1)]
+
+    async def scenario() -> None:
+        connection, _ = started()
+        if part:
+            connection.data_received(part)
+        connection.connection_lost(None)
+        with pytest.raises(Broken):
+            await collect(connection)
+        assert not connection.reusable
+
+    asyncio.run(scenario())
+
+
+async def test_an_upstream_that_is_faster_than_its_reader_is_paused() -> None:
+    connection, wire = started()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * (HIGH_WATER + 1))
+    assert wire.paused
+    await connection.read(idle=1)
+    assert not wire.paused
+
+
+async def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
+    connection, wire = started()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert connection.reusable
+    connection.rest(0)
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert wire.aborted
+
+
+async def test_an_answer_followed_by_more_than_it_announced_is_not_reused() -> None:
+    connection, _ = started()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}garbage")
+    assert await collect(connection) == (200, b"{}")
+    assert not connection.reusable
+
+
+async def test_a_head_without_end_is_broken() -> None:
+    connection, _ = started()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nX: ")
+    for _ in range(20):
+        connection.data_received(b"a" * 10_000)
+    with pytest.raises(Broken):
+        await connection.head()
