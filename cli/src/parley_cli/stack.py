@@ -14,7 +14,7 @@ import auth.main
 import auth.service.erasures
 import auth.settings
 import auth.wiring
-import chat.handlers
+import chat.events.erasure
 import chat.main
 import chat.settings
 import chat.wiring
@@ -36,7 +36,7 @@ from parley_cli.ports import HOST, Ports
 
 POOL_SIZE = 8
 """Postgres connections of each service: one process needs few."""
-QUEUES = (history.projection.consumer.QUEUE, chat.handlers.QUEUE, auth.service.erasures.QUEUE)
+QUEUES = (history.projection.consumer.QUEUE, chat.events.erasure.QUEUE, auth.service.erasures.QUEUE)
 """Queues whose consumer must be there before an event counts as published."""
 
 

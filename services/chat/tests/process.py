@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from chat.engine import Ports
 from chat.main import create_app
+from chat.running.engine import Ports
 from chat.settings import ChatSettings
 from chat.wiring import wire
 from parley.config.settings import load

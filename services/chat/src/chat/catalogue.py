@@ -1,20 +1,11 @@
 """The models people can ask for: one from the settings, or many from the operator's file."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chat.errors import ModelNotFound, ProviderUnavailable
-from chat.prices import Price, listed_price
-from chat.settings import OPENAI, ChatSettings
-from parley.config.settings import SettingsError
+from chat.prices import Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,98 +57,3 @@ class Catalogue:
     def with_fallbacks(self, model: Model) -> list[Model]:
         """Return the model and what to ask instead when it fails, in order."""
         return [model, *(self._models[alias] for alias in model.fallbacks)]
-
-
-class _PriceEntry(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    input_per_million: Decimal = Field(ge=0)
-    output_per_million: Decimal = Field(ge=0)
-    cached_input_per_million: Decimal | None = Field(None, ge=0)
-    version: str = "operator"
-
-
-class _ModelEntry(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-    provider_model: str
-    name: str | None = None
-    provider: str | None = None
-    base_url: str | None = None
-    api_key_file: Path | None = None
-    context_window: int = Field(128_000, ge=256)
-    max_output_tokens: int = Field(4096, ge=1)
-    capabilities: tuple[str, ...] = ("stream",)
-    temperature: float | None = Field(None, ge=0, le=2)
-    pricing: _PriceEntry | None = None
-    fallbacks: tuple[str, ...] = ()
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    default: str | None = None
-    models: dict[str, _ModelEntry]
-
-
-def load_catalogue(settings: ChatSettings) -> Catalogue:
-    """Return the catalogue; raises SettingsError when the file is wrong."""
-    if settings.models_file is not None:
-        return _from_file(settings, settings.models_file)
-    if settings.openai_api_key is None and settings.openai_base_url is None:
-        return Catalogue({}, None)
-    entry = _ModelEntry(
-        provider_model=settings.openai_model,
-        name=settings.model_name,
-        provider=settings.model_provider,
-        context_window=settings.model_context_window,
-        max_output_tokens=settings.model_max_output_tokens,
-    )
-    return Catalogue({"default": _model("default", entry, settings)}, "default")
-
-
-def _from_file(settings: ChatSettings, path: Path) -> Catalogue:
-    try:
-        found = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise SettingsError(f"MODELS_FILE: cannot be read: {os.strerror(error.errno or 0)}") from None
-    except yaml.YAMLError:
-        raise SettingsError("MODELS_FILE: is not valid YAML") from None
-    except ValidationError as error:
-        lines = (f"MODELS_FILE: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise SettingsError("\n".join(lines)) from None
-    default = found.default or next(iter(found.models), None)
-    unknown = [a for entry in found.models.values() for a in entry.fallbacks if a not in found.models]
-    if unknown or (default and default not in found.models):
-        raise SettingsError("MODELS_FILE: a default or fallback names a model that is not in the file")
-    return Catalogue({alias: _model(alias, entry, settings) for alias, entry in found.models.items()}, default)
-
-
-def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
-    target = _target(entry, settings)
-    host = urlsplit(target.base_url).hostname or ""
-    provider = entry.provider or ("openai" if target.base_url.startswith(OPENAI) else host)
-    pricing = entry.pricing
-    price = Price(**pricing.model_dump()) if pricing else listed_price(provider, entry.provider_model)
-    return Model(
-        alias=alias,
-        provider_model=entry.provider_model,
-        name=entry.name or entry.provider_model,
-        provider=provider,
-        target=target,
-        context_window=entry.context_window,
-        max_output_tokens=min(entry.max_output_tokens, entry.context_window - 1),
-        capabilities=entry.capabilities,
-        temperature=entry.temperature,
-        price=price,
-        fallbacks=entry.fallbacks,
-    )
-
-
-def _target(entry: _ModelEntry, settings: ChatSettings) -> Target:
-    if entry.base_url is None:
-        key = settings.openai_api_key
-        base_url = settings.openai_base_url or OPENAI
-        return Target(base_url.rstrip("/"), key.get_secret_value() if key else None)
-    key_file = entry.api_key_file
-    try:
-        return Target(entry.base_url.rstrip("/"), key_file.read_text(encoding="utf-8").strip() if key_file else None)
-    except OSError:
-        raise SettingsError("MODELS_FILE: an api_key_file cannot be read") from None

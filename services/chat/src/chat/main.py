@@ -5,7 +5,7 @@ import sys
 from fastapi import FastAPI
 
 from chat import VERSION
-from chat.api import chat, models, openai, turns, ws
+from chat.api import chat, chat_completions, models, turns, websocket
 from chat.settings import ChatSettings
 from chat.wiring import wire as wire_chat
 from parley.config.settings import load_or_exit
@@ -22,7 +22,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings]
         version=VERSION,
         description="LLM turns: durable, resumable, streamed.",
         wire=wire,
-        routers=[chat.router, turns.router, models.router, openai.router, ws.router],
+        routers=[chat.router, turns.router, models.router, chat_completions.router, websocket.router],
     )
 
 

@@ -9,22 +9,22 @@ from uuid import UUID
 
 import structlog
 
-from chat.admission import new_turn, running
-from chat.answer_cache import AnswerCache
-from chat.ask import Ask
-from chat.budgets import Budgets
+from chat.admission.budgets import Budgets
+from chat.admission.context_window import Context, ContextSource, Past, fit
+from chat.admission.new_turn import new_turn, running
+from chat.admission.position import Place, Placement
+from chat.admission.response_cache import AnswerCache
+from chat.admission.token_limits import TokenMeter
+from chat.admission.turn_request import Ask
 from chat.catalogue import Catalogue, Model
-from chat.context import Context, ContextSource, Past, fit
-from chat.domain import Key, Reservation, Turn
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused, ModelNotFound, TurnInProgress, TurnNotFound
-from chat.metering import TokenMeter
-from chat.placement import Place, Placement
-from chat.ports.provider import Prompt
-from chat.ports.turns import BudgetExceeded, TurnRefused, TurnStore
-from chat.readers import Readers
-from chat.reading import Ended, Step
-from chat.runner import Job
-from chat.turns import Supervisor
+from chat.generation import Prompt
+from chat.model import Key, Reservation, Turn
+from chat.running.readers import Readers
+from chat.running.runner import Job
+from chat.running.supervisor import Supervisor
+from chat.running.turn_updates import Ended, Step
+from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from parley.errors import DependencyUnavailable, Draining, FieldError, Overloaded, ValidationFailed
 
 log = structlog.get_logger()

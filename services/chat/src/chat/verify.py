@@ -5,8 +5,8 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from chat.events.verification import Report
 from chat.settings import ChatSettings
-from chat.verification import Report
 from chat.wiring import verify_once
 from parley.config.settings import SettingsError, load
 from parley.errors import ParleyError

@@ -5,41 +5,41 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from chat.adapters.answer_index import RedisAnswers
-from chat.adapters.appending import Appender
-from chat.adapters.evidence import PostgresEvidence
-from chat.adapters.forgetting import PostgresForgetting
-from chat.adapters.history import HistoryMessages, HistoryOwners
-from chat.adapters.ledger import PostgresLedger
-from chat.adapters.postgres import PostgresTurns
-from chat.adapters.redis import RedisStreams
-from chat.adapters.runners import PostgresRunners
-from chat.adapters.upkeep import PostgresUpkeep
-from chat.answer_cache import AnswerCache
-from chat.budgets import Budgets
-from chat.catalogue import Catalogue, Model, load_catalogue
-from chat.context import ContextSource
-from chat.engine import Engine, Ports, open_engine
-from chat.handlers import Handlers
-from chat.lease import LENGTH
-from chat.measures import Measures
-from chat.metering import TokenMeter
-from chat.placement import Placement
-from chat.plans import load_plans
-from chat.ports.forgetting import Forgetting
-from chat.ports.history import KnownTurns
-from chat.ports.provider import Provider
-from chat.providers.breaker import Breakers
-from chat.providers.openai import OpenAIProvider, open_session
-from chat.providers.retry import Retrying
-from chat.providers.traced import TracedProvider
-from chat.readers import Readers
-from chat.reconciler import Reconciler
-from chat.runner import Answers
+from chat.admission.budgets import Budgets
+from chat.admission.context_window import ContextSource
+from chat.admission.plans import load_plans
+from chat.admission.position import Placement
+from chat.admission.response_cache import AnswerCache
+from chat.admission.token_limits import TokenMeter
+from chat.catalogue import Catalogue, Model
+from chat.events.erasure import Handlers
+from chat.events.erasure_store import Forgetting
+from chat.events.reconciler import Reconciler
+from chat.events.verification import Report, verify
+from chat.generation import Answers, Provider
+from chat.history import KnownTurns
+from chat.metrics import Measures
+from chat.providers.catalogue_file import load_catalogue
+from chat.providers.circuit_breaker import Breakers
+from chat.providers.openai_client import OpenAIProvider, open_session
+from chat.providers.retry_and_fallback import Retrying
+from chat.providers.tracing import TracedProvider
+from chat.running.engine import Engine, Ports, open_engine
+from chat.running.lease import LENGTH
+from chat.running.readers import Readers
+from chat.running.supervisor import Supervisor
 from chat.service import ChatService
 from chat.settings import ChatSettings
-from chat.turns import Supervisor
-from chat.verification import Report, verify
+from chat.storage.budgets import PostgresLedger
+from chat.storage.erasure import PostgresForgetting
+from chat.storage.history_client import HistoryMessages, HistoryOwners
+from chat.storage.log_store import RedisStreams
+from chat.storage.maintenance import PostgresUpkeep
+from chat.storage.response_index import RedisAnswers
+from chat.storage.runners import PostgresRunners
+from chat.storage.stream_writer import Appender
+from chat.storage.turns import PostgresTurns
+from chat.storage.verification import PostgresEvidence
 from parley import times
 from parley.infrastructure import open_backing
 from parley.observability.tracing import Tracer
@@ -185,7 +185,7 @@ async def open_answers(
 
 
 async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) -> Report:
-    """Compare chat's turns with history's, beside a running chat (see ``chat.verification``)."""
+    """Compare chat's turns with history's, beside a running chat (see ``chat.events.verification``)."""
     async with contextlib.AsyncExitStack() as stack:
         dsn = settings.database_url.get_secret_value()
         pool = await stack.enter_async_context(open_pool(dsn, size=2, application="parley-verify"))

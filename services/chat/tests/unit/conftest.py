@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chat.admission import running
-from chat.domain import NewTurn, Turn
-from chat.ports.turns import Admission
+from chat.admission.new_turn import running
+from chat.model import NewTurn, Turn
+from chat.turn_store import Admission
 from parley import times
 from parley.ids import new_id
 

@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from chat.domain import Entry, Turn
-from chat.lease import LENGTH, Lease
-from chat.log_copy import SharedCopy
-from chat.measures import Measures
-from chat.ports.streams import Append, Appended, CopyUnavailable
-from chat.reading import Begun, Broken, Ended, Grown, Quiet, from_log, from_row
-from chat.turn_log import TurnLog
+from chat.metrics import Measures
+from chat.model import Entry, Turn
+from chat.running.lease import LENGTH, Lease
+from chat.running.log_replication import SharedCopy
+from chat.running.log_store import Append, Appended, CopyUnavailable
+from chat.running.turn_log import TurnLog
+from chat.running.turn_updates import Begun, Broken, Ended, Grown, Quiet, from_log, from_row
 from parley.errors import DependencyUnavailable, InvalidCursor
 from parley.ids import new_id
 from parley_testing import eventually

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chat.verification import Accepted, Report, Stored, verify
+from chat.events.verification import Accepted, Report, Stored, verify
 from parley.ids import new_id
 
 

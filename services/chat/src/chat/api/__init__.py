@@ -1,1 +1,1 @@
-"""Routes: they read the request, ask the service, and write the response."""
+"""HTTP and WebSocket routes."""

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chat import errors
-from chat.api.requests import (
+from chat.api.request_parsing import (
     PING_AFTER,
     Caller,
     Service,
@@ -14,11 +14,11 @@ from chat.api.requests import (
     opened_headers,
     wants_async,
 )
-from chat.api.streams import LiveResponse
-from chat.domain import Turn
-from chat.projections import parley
-from chat.projections.sse import event_stream
-from chat.schemas import ChatAnswer, ChatRequest, TurnResource
+from chat.api.streaming import LiveResponse
+from chat.model import Turn
+from chat.protocols.parley import projection
+from chat.protocols.parley.schemas import ChatAnswer, ChatRequest, TurnResource
+from chat.protocols.sse import event_stream
 from chat.service import ChatService, Opened
 from parley.web.app import JsonRoute
 
@@ -63,7 +63,7 @@ async def stream_turn(body: ChatRequest, request: Request, principal: Caller, se
 
 
 async def _accepted(service: ChatService, opened: Opened) -> Response:
-    resource = parley.resource(opened.turn, await service.last_seq(opened.turn))
+    resource = projection.resource(opened.turn, await service.last_seq(opened.turn))
     headers = {**opened_headers(opened), "Preference-Applied": "respond-async"}
     return Response(resource.model_dump_json(), status_code=202, media_type=JSON, headers=headers)
 
@@ -74,7 +74,7 @@ def whole_answer(opened: Turn, turn: Turn | None) -> str:
         raise errors.TurnPending(opened.id)
     if turn.status == "failed":
         raise failure_of(turn)
-    return parley.answer(turn).model_dump_json()
+    return projection.answer(turn).model_dump_json()
 
 
 def failure_of(turn: Turn) -> errors.ProviderFailure:

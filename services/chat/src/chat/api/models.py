@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from chat.api.requests import Caller
+from chat.api.request_parsing import Caller
 from chat.catalogue import Catalogue, Model
-from chat.schemas import ModelPage, ModelResource, Pricing
+from chat.protocols.parley.schemas import ModelPage, ModelResource, Pricing
 
 router = APIRouter(tags=["models"])
 

@@ -8,12 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from chat.api.requests import PING_AFTER, Caller, Service, cursor_of, turn_headers
-from chat.api.streams import LiveResponse
-from chat.projections import parley
-from chat.projections.sse import event_stream
-from chat.reading import check_cursor
-from chat.schemas import TurnResource
+from chat.api.request_parsing import PING_AFTER, Caller, Service, cursor_of, turn_headers
+from chat.api.streaming import LiveResponse
+from chat.protocols.parley import projection
+from chat.protocols.parley.schemas import TurnResource
+from chat.protocols.sse import event_stream
+from chat.running.turn_updates import check_cursor
 from parley.errors import InvalidCursor
 from parley.ids import parse_id
 from parley.web.app import JsonRoute
@@ -42,7 +42,7 @@ async def list_turns(
         before=_read_cursor(cursor),
         limit=limit + 1,
     )
-    data = [parley.resource(turn, await service.last_seq(turn)) for turn in found[:limit]]
+    data = [projection.resource(turn, await service.last_seq(turn)) for turn in found[:limit]]
     return Page(data=data, next_cursor=_write_cursor(data[-1].id) if len(found) > limit else None)
 
 
@@ -50,7 +50,7 @@ async def list_turns(
 async def get_turn(turn_id: str, principal: Caller, service: Service) -> Response:
     """Show one turn."""
     turn = await service.get(principal.user_id, parse_id(turn_id))
-    resource = parley.resource(turn, await service.last_seq(turn))
+    resource = projection.resource(turn, await service.last_seq(turn))
     return Response(resource.model_dump_json(), media_type=JSON, headers=turn_headers(turn))
 
 
@@ -80,7 +80,7 @@ async def resume_turn(
 async def cancel_turn(turn_id: str, principal: Caller, service: Service) -> Response:
     """End a turn early and keep what there is; 202 when it has not ended within two seconds."""
     turn = await service.cancel(principal.user_id, parse_id(turn_id))
-    resource = parley.resource(turn, await service.last_seq(turn))
+    resource = projection.resource(turn, await service.last_seq(turn))
     status = 202 if turn.running else 200
     return Response(resource.model_dump_json(), status_code=status, media_type=JSON, headers=turn_headers(turn))
 

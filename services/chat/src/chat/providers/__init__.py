@@ -1,1 +1,1 @@
-"""Model servers: the OpenAI wire over HTTP, its errors in our words, retries before the first token."""
+"""Clients of OpenAI-compatible model servers. Only wiring imports this package."""

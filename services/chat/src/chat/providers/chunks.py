@@ -4,10 +4,10 @@ from typing import Any
 
 import orjson
 
-from chat.domain import Entry
-from chat.ports.provider import Piece
-from chat.providers.sse import MalformedStream
-from chat.text import storable
+from chat.generation import Piece
+from chat.model import Entry
+from chat.providers.sse_parser import MalformedStream
+from chat.providers.text import storable
 from parley_events.models import Usage
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
@@ -87,17 +87,3 @@ def usage(reported: dict[str, Any]) -> Usage:
 
 def _count(counts: dict[str, Any], name: str) -> int:
     return min(2**31 - 1, max(0, int(counts.get(name) or 0)))
-
-
-def join_calls(entries: tuple[Entry, ...]) -> list[dict[str, Any]] | None:
-    """Return whole tool calls from their deltas, None when there are none."""
-    calls: dict[int, dict[str, Any]] = {}
-    for entry in entries:
-        for delta in entry.tool_calls:
-            call = calls.setdefault(
-                delta["index"], {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-            )
-            call["id"] = delta.get("id") or call["id"]
-            for name, text in delta["function"].items():
-                call["function"][name] += text
-    return [calls[index] for index in sorted(calls)] or None

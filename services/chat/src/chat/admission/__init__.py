@@ -1,0 +1,1 @@
+"""Everything that is decided about a turn before the provider is called."""

@@ -1,0 +1,42 @@
+"""Tokens a minute: what a turn is known to need is checked before it, the rest is charged after it."""
+
+from uuid import UUID
+
+from chat.admission.plans import Plan
+from chat.model import Turn
+from parley.errors import RateLimited
+from parley.ratelimit.limiter import Limit, Limiter
+
+MINUTE = 60
+
+
+class TokenMeter:
+    """Counts tokens by user over all replicas."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    async def admit(self, user_id: UUID, plan: Plan, prompt_tokens: int) -> None:
+        """Take the tokens of a prompt; raises RateLimited."""
+        limit = _limit(user_id, plan)
+        if limit is None:
+            return
+        decision = await self._limiter.check([limit], cost=max(1, min(prompt_tokens, limit.burst)))
+        if not decision.allowed:
+            wait = max(1, round(decision.retry_after + 0.5))
+            raise RateLimited(
+                f"{limit.count} tokens a minute allowed. Retry in {wait} s.", headers={"Retry-After": str(wait)}
+            )
+
+    async def settle(self, turn: Turn, plan: Plan) -> None:
+        """Charge what a turn used beyond its estimated prompt, or give back what it did not use."""
+        limit = _limit(turn.user_id, plan)
+        used = turn.usage.total_tokens if turn.usage else 0
+        difference = used - max(1, min(turn.prompt_tokens, limit.burst)) if limit else 0
+        if limit is not None and difference:
+            await self._limiter.charge([limit], difference)
+
+
+def _limit(user_id: UUID, plan: Plan) -> Limit | None:
+    count = plan.tokens_per_minute
+    return Limit("tokens", str(user_id), count, MINUTE, count) if count else None

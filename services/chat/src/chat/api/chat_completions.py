@@ -1,0 +1,159 @@
+"""``POST /v1/chat/completions``: OpenAI's wire on Parley's turns."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from chat import errors
+from chat.admission.turn_request import Ask
+from chat.api.chat import JSON, failure_of
+from chat.api.request_parsing import PING_AFTER, Caller, Service, make_key, make_reuse, opened_headers
+from chat.api.streaming import EVENT_STREAM, LiveResponse
+from chat.catalogue import Catalogue
+from chat.model import Key, Turn
+from chat.protocols.openai_chat import projection
+from chat.protocols.openai_chat.projection import CompletionChunks
+from chat.protocols.openai_chat.schemas import CompletionRequest
+from chat.running.turn_updates import Broken, Ended, Grown, Quiet, Step
+from chat.service import Opened
+from parley.errors import FieldError, InvalidRequest, ValidationFailed
+from parley.security.identity import Principal
+from parley.web.app import JsonRoute
+
+router = APIRouter(prefix="/v1/chat", route_class=JsonRoute, tags=["openai"])
+
+PING = b": ping\n"
+"""Without the blank line: the official Python client takes a stand-alone comment block for an event."""
+CLIENT_ID_VERSIONS = frozenset({4, 7})
+
+
+@router.post("/completions", response_class=Response, responses={400: {}, 404: {}, 429: {}, 502: {}, 503: {}})
+async def create_completion(body: CompletionRequest, request: Request, principal: Caller, service: Service) -> Response:
+    """Answer in OpenAI's form; a client that leaves ends its turn, unless it sent an Idempotency-Key.
+
+    ``Cache-Control`` as for ``POST /api/v1/chat``.
+    """
+    _check(body, request.app.state.wired.catalogue)
+    key = make_key(request, principal.user_id, body)
+    opened = await service.open(_ask(body, request, principal, key))
+    steps = service.follow(opened.turn, 1, quiet=PING_AFTER)
+
+    async def leave() -> None:
+        if key is None:
+            await service.abandon(opened.turn)
+
+    if not body.stream:
+        return LiveResponse(_whole(opened.turn, steps), media_type=JSON, headers=_headers(opened), on_leave=leave)
+    include_usage = bool(body.stream_options and body.stream_options.include_usage)
+    chunks = _chunks(opened.turn, steps, include_usage=include_usage)
+    return LiveResponse(chunks, media_type=EVENT_STREAM, headers=_headers(opened), on_leave=leave)
+
+
+def _headers(opened: Opened) -> dict[str, str]:
+    return opened_headers(opened)
+
+
+def _check(body: CompletionRequest, catalogue: Catalogue) -> None:
+    if body.n is not None and body.n > 1:
+        raise InvalidRequest("Only one choice (n = 1) can be made.")
+    if not any(message.role == "user" for message in body.messages):
+        raise ValidationFailed([FieldError("/messages", "required", "At least one message of the user.")])
+    texts_only = all(message.text_only for message in body.messages)
+    if not texts_only and "vision" not in catalogue.find(body.model).capabilities:
+        raise errors.UnsupportedContent
+
+
+def _ask(body: CompletionRequest, request: Request, principal: Principal, key: Key | None) -> Ask:
+    metadata = dict(body.metadata or {})
+    conversation_id = _conversation_id(metadata)
+    system = [m.text() for m in body.messages if m.role in {"system", "developer"}]
+    question = next(m for m in reversed(body.messages) if m.role == "user")
+    return Ask(
+        user_id=principal.user_id,
+        plan=principal.plan,
+        token=principal.token,
+        request_id=request.scope["parley"].request_id,
+        message=question.text(),
+        conversation_id=conversation_id,
+        system_prompt="\n".join(system) or None,
+        model=body.model,
+        temperature=body.temperature,
+        max_tokens=body.output_limit,
+        metadata=metadata,
+        key=key,
+        stored=bool(body.store) or conversation_id is not None,
+        lenient=True,
+        messages=[_message(message) for message in body.messages],
+        options=body.options(),
+        reuse=make_reuse(request),
+    )
+
+
+def _conversation_id(metadata: dict[str, str]) -> UUID | None:
+    given = metadata.pop("conversation_id", None)
+    if given is None:
+        return None
+    with contextlib.suppress(ValueError):
+        found = UUID(given)
+        if found.version in CLIENT_ID_VERSIONS:
+            return found
+    raise ValidationFailed(
+        [FieldError("/metadata/conversation_id", "invalid_format", "Must be a UUID of version 4 or 7.")]
+    )
+
+
+def _message(message: Any) -> dict[str, Any]:
+    """Return a message as the provider gets it; parts of text are joined."""
+    content = message.text() if message.text_only and message.content is not None else message.content
+    if isinstance(content, list):
+        content = [part.model_dump(exclude_none=True) for part in content]
+    rest = message.model_dump(include={"name", "tool_calls", "tool_call_id"}, exclude_none=True)
+    return {"role": message.role, "content": content, **rest}
+
+
+async def _whole(turn: Turn, steps: AsyncGenerator[Step, None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Ended):
+                if projection.failed(step.turn):
+                    raise failure_of(step.turn)
+                yield orjson.dumps(projection.completion(step.turn))
+                return
+            if isinstance(step, Broken):
+                raise errors.TurnPending(turn.id)
+
+
+async def _chunks(turn: Turn, steps: AsyncGenerator[Step, None], *, include_usage: bool) -> AsyncGenerator[bytes, None]:
+    chunks = CompletionChunks(turn, include_usage=include_usage)
+    began = False
+    async with contextlib.aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Quiet):
+                if began:
+                    yield PING
+                continue
+            prefix = b"" if began else _data(chunks.begun())
+            if isinstance(step, Ended) and not began and projection.failed(step.turn):
+                raise failure_of(step.turn)
+            if isinstance(step, Broken) and not began:
+                raise errors.TurnPending(turn.id)
+            began = True
+            yield prefix + _frames(chunks, turn, step)
+
+
+def _frames(chunks: CompletionChunks, turn: Turn, step: Step) -> bytes:
+    if isinstance(step, Grown):
+        return b"".join(_data(chunks.grown(entry)) for entry in step.entries)
+    if isinstance(step, Ended):
+        return b"".join(_data(data) for data in chunks.ended(step.turn))
+    pending = isinstance(step, Broken) and step.code == "finish_pending"
+    return _data(orjson.dumps(projection.pending(turn) if pending else projection.error(turn)))
+
+
+def _data(data: bytes) -> bytes:
+    return b"data: %b\n\n" % data

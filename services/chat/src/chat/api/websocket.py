@@ -1,0 +1,223 @@
+"""``WS /api/v1/chat/ws``: the same turns over one socket."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, WebSocket
+from pydantic import ValidationError
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from chat.api.request_parsing import make_ask, make_key_of, make_reuse_of
+from chat.errors import TooManyStreams, TurnPending
+from chat.model import Turn
+from chat.protocols.parley.projection import ParleyProjection
+from chat.protocols.parley.schemas import ChatRequest
+from chat.protocols.websocket.projection import frame, turn_frames
+from chat.protocols.websocket.schemas import CLIENT_FRAME, AuthFrame, CancelFrame, CreateFrame, ResumeFrame
+from chat.running.turn_updates import Broken
+from chat.service import ChatService
+from parley.errors import CredentialsMissing, InsufficientScope, ParleyError, Unauthenticated
+from parley.security.identity import Principal, bearer_token
+from parley.times import iso
+from parley.web import problems
+
+router = APIRouter()
+
+PROTOCOL = "parley.v1"
+BEARER = "parley.bearer."
+PATH = "/api/v1/chat/ws"
+ROUTE = "/api/v1/chat"
+"""Idempotency keys mean the same here and on ``POST /chat``."""
+AUTH_TIMEOUT = 5.0
+SEND_TIMEOUT = 30.0
+MAX_TURNS = 20
+PING_AFTER = 3600.0
+"""Quiet needs no frames: the protocol pings by itself."""
+GOING_AWAY, BAD_FRAME, UNAUTHENTICATED, NO_SCOPE, NO_AUTH = 1001, 4400, 4401, 4403, 4408
+RETRY_AFTER_MS = 500
+
+
+class Close(Exception):
+    """The socket must be closed with this code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@router.websocket(PATH)
+async def chat_socket(socket: WebSocket) -> None:
+    """Serve one socket until either side closes it."""
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+    session = Session(socket)
+    try:
+        await session.run(_offered_token(socket, offered))
+    except Close as close:
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            await socket.close(close.code)
+    except WebSocketDisconnect:
+        return
+
+
+def _offered_token(socket: WebSocket, offered: list[str]) -> str | None:
+    for protocol in offered:
+        if protocol.startswith(BEARER):
+            return protocol.removeprefix(BEARER)
+    with contextlib.suppress(CredentialsMissing):
+        return bearer_token(socket.headers.get("authorization"))
+    return None
+
+
+class Session:
+    """One socket: who is there, and the turns that are followed."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        wired, runtime = socket.app.state.wired, socket.app.state.runtime
+        self._service: ChatService = wired.service
+        self._verifier, self._drained = wired.verifier, runtime.lifecycle.drained
+        self._base_url: str = runtime.settings.issuer()
+        self._principal: Principal | None = None
+        self._renewed = asyncio.Event()
+        self._sending = asyncio.Lock()
+        self._turns: set[asyncio.Task[None]] = set()
+
+    async def run(self, token: str | None) -> None:
+        """Authenticate, then serve frames until the token expires, the process drains, or the client goes."""
+        await self._begin(token)
+        watchers: list[Coroutine[Any, Any, None]] = [self._receive(), self._expire(), self._drain()]
+        tasks = [asyncio.create_task(watcher) for watcher in watchers]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*tasks, *self._turns):
+                task.cancel()
+            await asyncio.wait({*tasks, *self._turns})
+        for task in done:
+            task.result()
+
+    async def _begin(self, token: str | None) -> None:
+        try:
+            async with asyncio.timeout(AUTH_TIMEOUT):
+                while token is None:
+                    found = self._parse(await self._socket.receive_text())
+                    if not isinstance(found, AuthFrame):
+                        raise Close(UNAUTHENTICATED)
+                    token = found.token
+        except TimeoutError:
+            raise Close(NO_AUTH) from None
+        await self._authenticate(token)
+
+    async def _authenticate(self, token: str) -> None:
+        try:
+            principal: Principal = await self._verifier.verify(token)
+            principal.require("chat:write")
+        except InsufficientScope:
+            raise Close(NO_SCOPE) from None
+        except Unauthenticated:
+            raise Close(UNAUTHENTICATED) from None
+        except ParleyError:
+            raise Close(GOING_AWAY) from None
+        if self._principal is not None and self._principal.user_id != principal.user_id:
+            raise Close(UNAUTHENTICATED)
+        self._principal = principal
+        self._renewed.set()
+        self._socket.scope["parley"].user_id = str(principal.user_id)
+        await self._send(frame("ready", user_id=str(principal.user_id), expires_at=_moment(principal.expires_at)))
+
+    async def _receive(self) -> None:
+        while True:
+            found = self._parse(await self._socket.receive_text())
+            if isinstance(found, AuthFrame):
+                await self._authenticate(found.token)
+            else:
+                await self._start(found)
+
+    async def _start(self, found: CreateFrame | ResumeFrame | CancelFrame) -> None:
+        if len(self._turns) >= MAX_TURNS:
+            await self._refuse(found.ref, TooManyStreams())
+            return
+        task = asyncio.create_task(self._answer(found))
+        self._turns.add(task)
+        task.add_done_callback(self._turns.discard)
+
+    async def _answer(self, found: CreateFrame | ResumeFrame | CancelFrame) -> None:
+        try:
+            if isinstance(found, CancelFrame):
+                await self._service.cancel(self._me.user_id, found.turn_id)
+                await self._send(frame("ok", ref=found.ref))
+            elif isinstance(found, ResumeFrame):
+                turn = await self._service.get(self._me.user_id, found.turn_id)
+                await self._follow(found.ref, turn, int(found.after or 0))
+            else:
+                await self._follow(found.ref, await self._create(found), 0)
+        except ParleyError as error:
+            await self._refuse(found.ref, error)
+
+    async def _create(self, found: CreateFrame) -> Turn:
+        try:
+            body = ChatRequest.model_validate(found.body)
+        except ValidationError as error:
+            raise problems.from_validation(error.errors(include_input=False)) from None
+        key = make_key_of(found.idempotency_key, self._me.user_id, ROUTE, body)
+        # Not the header of the handshake: browsers send a Cache-Control of their own with it.
+        reuse = make_reuse_of(found.cache_control)
+        opened = await self._service.open(make_ask(self._socket, self._me, body, key, reuse))
+        return opened.turn
+
+    async def _follow(self, ref: str, turn: Turn, after: int) -> None:
+        projection = ParleyProjection(turn)
+        async with contextlib.aclosing(self._service.follow(turn, after, quiet=PING_AFTER)) as steps:
+            async for step in steps:
+                if isinstance(step, Broken):
+                    raise TurnPending(turn.id)
+                for text in turn_frames(ref, projection, step):
+                    await self._send(text)
+
+    async def _expire(self) -> None:
+        """Close when the token ends and nobody has renewed it."""
+        while True:
+            remaining = self._me.expires_at - time.time()
+            if remaining <= 0:
+                raise Close(UNAUTHENTICATED)
+            self._renewed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await self._renewed.wait()
+
+    async def _drain(self) -> None:
+        await self._drained.wait()
+        await self._send(frame("draining", retry_after_ms=RETRY_AFTER_MS))
+        raise Close(GOING_AWAY)
+
+    @property
+    def _me(self) -> Principal:
+        assert self._principal is not None
+        return self._principal
+
+    async def _refuse(self, ref: str, error: ParleyError) -> None:
+        request_id = self._socket.scope["parley"].request_id
+        problem = problems.problem(error, instance=PATH, request_id=request_id, base_url=self._base_url)
+        await self._send(frame("error", ref=ref, problem=problem))
+
+    async def _send(self, text: str) -> None:
+        async with self._sending:
+            if self._socket.application_state is WebSocketState.CONNECTED:
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await self._socket.send_text(text)
+
+    @staticmethod
+    def _parse(text: str) -> AuthFrame | CreateFrame | ResumeFrame | CancelFrame:
+        try:
+            return CLIENT_FRAME.validate_json(text)
+        except ValidationError:
+            raise Close(BAD_FRAME) from None
+
+
+def _moment(seconds: int) -> str:
+    return iso(datetime.fromtimestamp(seconds, UTC))

@@ -1,0 +1,1 @@
+"""Published turn events, consumed lifecycle events, reconciliation and verification against history."""

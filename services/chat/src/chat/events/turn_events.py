@@ -1,0 +1,65 @@
+"""The events of a turn: what history, and whoever subscribes, is told."""
+
+from uuid import UUID
+
+from chat.model import NewTurn, Outcome, Turn
+from parley_events.models import AssistantMessage, ErrorInfo, TurnEnded, TurnStarted, UserMessage
+
+UNNUMBERED = 0
+"""The number in the body of ``turn.started`` before the database has given one."""
+
+
+def started(turn: NewTurn, conversation_id: UUID) -> TurnStarted:
+    """Return ``turn.started``."""
+    return TurnStarted(
+        turn_id=turn.id,
+        conversation_id=conversation_id,
+        user_id=turn.user_id,
+        number=UNNUMBERED,
+        stored=True,
+        parent_id=turn.parent_id,
+        regenerate=turn.regenerate,
+        user_message=UserMessage(id=turn.user_message_id, content=turn.user_message, created_at=turn.user_message_at),
+        message_id=turn.id,
+        model=turn.model,
+        system_prompt=turn.system_prompt,
+        metadata=turn.metadata,
+        request_id=turn.request_id,
+        started_at=turn.created_at,
+    )
+
+
+def ended(turn: Turn, outcome: Outcome) -> TurnEnded:
+    """Return the terminal event; of a turn without a conversation only what is metered."""
+    question = UserMessage(id=turn.user_message_id, content=turn.user_message, created_at=turn.user_message_at)
+    answer = AssistantMessage(
+        id=turn.id, content=outcome.content, tool_calls=outcome.tool_calls, created_at=outcome.finished_at
+    )
+    return TurnEnded(
+        turn_id=turn.id,
+        conversation_id=turn.conversation_id,
+        user_id=turn.user_id,
+        number=turn.number,
+        stored=turn.stored,
+        parent_id=turn.parent_id,
+        regenerate=turn.regenerate,
+        user_message=question if turn.stored else None,
+        message=answer if turn.stored else None,
+        model=turn.model,
+        provider=outcome.provider,
+        provider_model=outcome.provider_model,
+        system_prompt=turn.system_prompt if turn.stored else None,
+        metadata=turn.metadata,
+        status=outcome.status,
+        finish_reason=outcome.finish_reason,
+        usage=outcome.usage,
+        cost=outcome.cost,
+        currency="USD",
+        price_version=outcome.price_version,
+        cached=outcome.cached,
+        error=ErrorInfo(code=outcome.error.code, message=outcome.error.message) if outcome.error else None,
+        request_id=turn.request_id,
+        started_at=turn.started_at,
+        finished_at=outcome.finished_at,
+        time_to_first_token_ms=outcome.time_to_first_token_ms,
+    )

@@ -1,1 +1,0 @@
-"""What chat needs from the world. Adapters implement these; tests pass their own."""

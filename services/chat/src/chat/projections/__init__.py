@@ -1,1 +1,0 @@
-"""A turn log on each wire format: Parley SSE, OpenAI, WebSocket."""

@@ -1,0 +1,100 @@
+"""A turn on OpenAI's wire: chunks, the whole completion, and the reasons in OpenAI's words."""
+
+from typing import Any
+
+import orjson
+
+from chat.errors import failure
+from chat.model import Entry, Turn
+from parley.web.problems import openai_type
+
+_REASONS = {"budget": "length", "deadline": "length", "cancelled": "stop"}
+_FAILED = frozenset({"interrupted", "error"})
+
+
+def failed(turn: Turn) -> bool:
+    """Say whether OpenAI's clients must see an error at the turn's end."""
+    return turn.finish_reason in _FAILED
+
+
+def error(turn: Turn) -> dict[str, Any]:
+    """Return the ``error`` object for a turn that was cut off."""
+    cause = failure(turn.error.code if turn.error else "upstream_error")
+    message = turn.error.message if turn.error else "The answer was interrupted."
+    kind = openai_type(cause.status, cause.code)
+    return {"error": {"message": message, "type": kind, "param": None, "code": cause.code}}
+
+
+def pending(turn: Turn) -> dict[str, Any]:
+    """Return the ``error`` object for a whole answer whose end cannot be stored at present."""
+    message = "The answer is whole but cannot be stored right now. Read it later by its turn_id."
+    found = {"message": message, "type": "api_error", "param": None, "code": "finish_pending", "turn_id": str(turn.id)}
+    return {"error": found}
+
+
+def usage(turn: Turn) -> dict[str, Any] | None:
+    """Return the usage in OpenAI's form."""
+    if turn.usage is None:
+        return None
+    return {
+        "prompt_tokens": turn.usage.prompt_tokens,
+        "completion_tokens": turn.usage.completion_tokens,
+        "total_tokens": turn.usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": turn.usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": turn.usage.reasoning_tokens},
+    }
+
+
+def reason(turn: Turn) -> str:
+    """Return why the answer ended, in OpenAI's words."""
+    return _REASONS.get(turn.finish_reason or "stop", turn.finish_reason or "stop")
+
+
+def completion(turn: Turn) -> dict[str, Any]:
+    """Return the whole completion."""
+    message: dict[str, Any] = {"role": "assistant", "content": turn.content or None, "refusal": None}
+    if turn.tool_calls:
+        message["tool_calls"] = turn.tool_calls
+    else:
+        message["content"] = turn.content or ""
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason(turn)}
+    return {**_head(turn, "chat.completion"), "choices": [choice], "usage": usage(turn)}
+
+
+class CompletionChunks:
+    """The chunks of a streamed completion."""
+
+    def __init__(self, turn: Turn, *, include_usage: bool) -> None:
+        self._head = _head(turn, "chat.completion.chunk")
+        self._include_usage = include_usage
+
+    def begun(self) -> bytes:
+        """Return the first chunk, which names the role."""
+        return self._chunk({"role": "assistant", "content": ""}, None)
+
+    def grown(self, entry: Entry) -> bytes:
+        """Return the chunk of one entry."""
+        return self._chunk({"tool_calls": entry.tool_calls} if entry.tool_calls else {"content": entry.text}, None)
+
+    def ended(self, turn: Turn) -> list[bytes]:
+        """Return the last data of the stream: reason, usage if asked for, ``[DONE]``; or the error."""
+        if failed(turn):
+            return [orjson.dumps(error(turn))]
+        last = [self._chunk({}, reason(turn))]
+        if self._include_usage:
+            last.append(orjson.dumps({**self._head, "choices": [], "usage": usage(turn)}))
+        return [*last, b"[DONE]"]
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        extra = {"usage": None} if self._include_usage else {}
+        return orjson.dumps({**self._head, "choices": [choice], **extra})
+
+
+def _head(turn: Turn, kind: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{turn.id.hex}",
+        "object": kind,
+        "created": int(turn.created_at.timestamp()),
+        "model": turn.model,
+    }

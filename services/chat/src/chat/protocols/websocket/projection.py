@@ -1,0 +1,30 @@
+"""A turn as WebSocket frames."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from chat.model import FIRST_SEQ
+from chat.protocols.parley.projection import ParleyProjection
+from chat.running.turn_updates import Begun, Ended, Grown, Step
+
+
+def turn_frames(ref: str, projection: ParleyProjection, step: Step) -> Iterator[str]:
+    """Yield the frames of a step; pings and broken connections have none."""
+    if isinstance(step, Begun):
+        yield _event(ref, FIRST_SEQ, projection.begun(step.turn))
+    elif isinstance(step, Grown):
+        for offset, entry in enumerate(step.entries):
+            yield _event(ref, step.seq + offset, projection.grown(entry))
+    elif isinstance(step, Ended):
+        yield _event(ref, step.seq, projection.ended(step.turn))
+
+
+def frame(kind: str, **members: Any) -> str:
+    """Return one frame."""
+    return orjson.dumps({"type": kind, **members}).decode()
+
+
+def _event(ref: str, seq: int, data: bytes) -> str:
+    return frame("turn.event", ref=ref, id=str(seq), data=orjson.Fragment(data))

@@ -1,0 +1,163 @@
+"""Any OpenAI-compatible server over HTTP: one call, streamed, with a time limit on every wait."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+import structlog
+
+from chat.catalogue import Target
+from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable
+from chat.generation import Piece, Prompt
+from chat.providers.chunks import StreamedError, pieces
+from chat.providers.failures import Attempt, from_status
+from chat.providers.sse_parser import EventParser, MalformedStream
+from chat.settings import OPENAI
+from parley.process.timeouts import IdleTimer
+
+log = structlog.get_logger()
+
+DONE = b"[DONE]"
+CONNECT_TIMEOUT = 5.0
+ERROR_BODY_LIMIT = 65_536
+CHUNK_SIZE = 65_536
+OK = 200
+
+
+class OpenAIProvider:
+    """The Provider for one target."""
+
+    def __init__(self, session: aiohttp.ClientSession, target: Target, *, patience: float) -> None:
+        """Take the seconds to wait for the answer's head, and in any silence after it."""
+        self._session, self._target, self._patience = session, target, patience
+
+    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
+        """Yield the answer, each time the pieces that came together.
+
+        Raises Attempt when nothing has come yet, ProviderFailure afterwards. Closing it ends the call.
+        """
+        response = await self._post(provider_model, prompt)
+        answer = _Answer(response, self._patience)
+        began = False
+        try:
+            while pieces := await answer.read():
+                began = True
+                yield pieces
+        except ProviderFailure as failure:
+            if began:
+                raise
+            # What was promised never came: the same call may well succeed, but not after a silence.
+            raise Attempt(failure, retryable=not isinstance(failure, ProviderTimeout)) from failure
+        finally:
+            answer.close()
+
+    async def _post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
+        url, body = f"{self._target.base_url}/chat/completions", self._body(provider_model, prompt)
+        try:
+            async with asyncio.timeout(self._patience):
+                response = await self._session.post(url, data=body, headers=self._headers(), allow_redirects=False)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Attempt(ProviderTimeout(), retryable=True) from error
+        except TimeoutError as error:
+            raise Attempt(ProviderTimeout(), retryable=False) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Attempt(ProviderUnavailable(), retryable=True) from error
+        if response.status != OK:
+            raise await self._refused(response)
+        return response
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> Attempt:
+        body: Any = None
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                body = orjson.loads(await response.content.read(ERROR_BODY_LIMIT))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            body = None
+        finally:
+            response.close()
+        log.warning("provider refused", status=response.status, host=response.url.host)
+        return from_status(response.status, response.headers, body)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        if self._target.api_key:
+            headers["Authorization"] = f"Bearer {self._target.api_key}"
+        return headers
+
+    def _body(self, provider_model: str, prompt: Prompt) -> bytes:
+        # OpenAI's newer models refuse the old name, other servers do not know the new one.
+        limit = "max_completion_tokens" if self._target.base_url == OPENAI else "max_tokens"
+        body: dict[str, Any] = {
+            **(prompt.options or {}),
+            "model": provider_model,
+            "messages": list(prompt.messages),
+            limit: prompt.max_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if prompt.temperature is not None:
+            body["temperature"] = prompt.temperature
+        return orjson.dumps(body)
+
+
+class _Answer:
+    """An answer while it is read; no silence in it may last longer than ``idle`` seconds."""
+
+    def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
+        self._response, self._parser = response, EventParser()
+        self._silence = IdleTimer(idle, lambda: response.content.set_exception(TimeoutError()))
+        self._ended = self._whole = False
+        self._failure: Exception | None = None
+
+    async def read(self) -> list[Piece]:
+        """Return the pieces that came next, none when the answer is whole; raises ProviderFailure."""
+        found: list[Piece] = []
+        try:
+            while not found and not self._whole:
+                if self._failure is not None:
+                    raise self._failure
+                found = self._take(await self._response.content.readany())
+        except TimeoutError as error:
+            raise ProviderTimeout from error
+        except (aiohttp.ClientError, OSError, MalformedStream, StreamedError) as error:
+            log.warning("provider stream broken", reason=type(error).__name__)
+            raise ProviderFailure from error
+        return found
+
+    def _take(self, chunk: bytes) -> list[Piece]:
+        self._silence.touch()
+        if not chunk and not self._ended:
+            raise ProviderFailure
+        self._whole = not chunk
+        found: list[Piece] = []
+        try:
+            for event in self._parser.feed(chunk):
+                if event == DONE:
+                    self._whole = True
+                    return found if self._ended else [*found, Piece(finish_reason="stop")]
+                found += pieces(event)
+                self._ended = self._ended or any(piece.finish_reason for piece in found)
+        except (MalformedStream, StreamedError) as error:
+            self._failure = error  # for the next read: what came before it counts
+        return found
+
+    def close(self) -> None:
+        """End the call."""
+        self._silence.stop()
+        self._response.close()
+
+
+@contextlib.asynccontextmanager
+async def open_session(max_connections: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open the connection pool to all providers; it follows no proxy of the environment and keeps no cookies."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=30),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        read_bufsize=CHUNK_SIZE,
+    ) as session:
+        yield session

@@ -1,0 +1,86 @@
+"""Asking again before the first token, then asking the next model; never after it."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import structlog
+
+from chat.catalogue import Model
+from chat.errors import ProviderUnavailable
+from chat.generation import Answering, Piece, Prompt, Provider
+from chat.metrics import Measures
+from chat.providers.circuit_breaker import Breakers, Refused
+from chat.providers.failures import Attempt
+
+log = structlog.get_logger()
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
+LONGEST_WAIT = 10
+"""Seconds of a Retry-After that we wait ourselves; for a longer one the client is told."""
+
+
+class Retrying:
+    """Streams from a model, its retries and its fallbacks as one."""
+
+    def __init__(
+        self, provider_of: Callable[[Model], Provider], breakers: Breakers, measures: Measures, *, max_retries: int
+    ) -> None:
+        self._provider_of, self._breakers, self._max_retries = provider_of, breakers, max_retries
+        self._measures = measures
+
+    async def stream(
+        self, models: Sequence[Model], prompt: Prompt
+    ) -> AsyncGenerator[Answering | Sequence[Piece], None]:
+        """Yield who answers, then the pieces; raises the last ProviderFailure when nobody does."""
+        last = Attempt(ProviderUnavailable(), retryable=False)
+        for model in models:
+            for attempt in range(self._max_retries + 1):
+                try:
+                    answer, first = await self._begin(model, prompt)
+                except Attempt as failed:
+                    last = failed
+                    self._measures.called(model.alias, _outcome(failed))
+                    if attempt == self._max_retries or not await self._pause(failed, attempt):
+                        break
+                else:
+                    self._measures.called(model.alias, "answered")
+                    async with contextlib.aclosing(answer):
+                        yield Answering(model)
+                        yield first
+                        async for pieces in answer:
+                            yield pieces
+                    return
+        raise last.failure
+
+    async def _begin(
+        self, model: Model, prompt: Prompt
+    ) -> tuple[AsyncGenerator[Sequence[Piece], None], Sequence[Piece]]:
+        """Return an answer and its first pieces; raises Attempt."""
+        breaker = self._breakers.of(model.target.base_url)
+        breaker.check()
+        answer = self._provider_of(model).stream(model.provider_model, prompt)
+        try:
+            first = await anext(answer)
+        except Attempt as failed:
+            if failed.retryable:
+                breaker.failed()
+            raise
+        breaker.succeeded()
+        return answer, first
+
+    @staticmethod
+    async def _pause(failed: Attempt, attempt: int) -> bool:
+        """Wait before the next attempt; False when there should be none."""
+        wait = failed.failure.retry_after
+        if not failed.retryable or (wait or 0) > LONGEST_WAIT:
+            return False
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
+        log.info("provider asked again", code=failed.failure.code, attempt=attempt + 1)
+        await asyncio.sleep(max(wait or 0, random.uniform(longest / 2, longest)))  # noqa: S311 - jitter
+        return True
+
+
+def _outcome(failed: Attempt) -> str:
+    return "refused" if isinstance(failed, Refused) else failed.failure.code

@@ -1,0 +1,77 @@
+"""A span for each call of a provider, retries and fallbacks one by one; never what was asked or answered."""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Sequence
+from urllib.parse import urlsplit
+
+from chat.catalogue import Model
+from chat.errors import ProviderFailure
+from chat.generation import Piece, Prompt, Provider
+from chat.providers.failures import Attempt
+from parley.observability import tracing
+from parley.observability.tracing import Span, SpanKind, Tracer
+from parley_events.models import Usage
+
+
+class TracedProvider:
+    """Another Provider, seen by a tracer."""
+
+    def __init__(self, provider: Provider, model: Model, tracer: Tracer) -> None:
+        """Take the provider of one model of the catalogue."""
+        self._provider, self._model, self._tracer = provider, model, tracer
+
+    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
+        """Yield what the other yields; the span ends with the call."""
+        about: dict[str, str | int] = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": self._model.provider,
+            "gen_ai.request.model": provider_model,
+            "gen_ai.request.max_tokens": prompt.max_tokens,
+            "gen_ai.request.stream": True,
+            "server.address": urlsplit(self._model.target.base_url).hostname or "",
+        }
+        span = self._tracer.start_span(f"chat {provider_model}", kind=SpanKind.CLIENT, attributes=about)
+        pieces = self._provider.stream(provider_model, prompt)
+        return _watched(span, pieces) if span.is_recording() else pieces
+
+
+async def _watched(span: Span, pieces: AsyncGenerator[Sequence[Piece], None]) -> AsyncGenerator[Sequence[Piece], None]:
+    began, silent = time.perf_counter(), True
+    try:
+        async with contextlib.aclosing(pieces) as found:
+            async for together in found:
+                for piece in together:
+                    if silent and piece.entry is not None:
+                        silent = False
+                        span.add_event("first token")
+                        span.set_attribute("gen_ai.response.time_to_first_chunk", time.perf_counter() - began)
+                    if piece.entry is None:
+                        _note(span, piece)
+                yield together
+    except Attempt as failed:
+        tracing.failed(span, failed.failure.code)
+        raise
+    except ProviderFailure as failure:
+        tracing.failed(span, failure.code)
+        raise
+    finally:
+        span.end()
+
+
+def _note(span: Span, piece: Piece) -> None:
+    if piece.finish_reason is not None:
+        span.set_attribute("gen_ai.response.finish_reasons", [piece.finish_reason])
+    if piece.response_model is not None:
+        span.set_attribute("gen_ai.response.model", piece.response_model)
+    if piece.usage is not None:
+        span.set_attributes(_counted(piece.usage))
+
+
+def _counted(usage: Usage) -> dict[str, int]:
+    return {
+        "gen_ai.usage.input_tokens": usage.prompt_tokens,
+        "gen_ai.usage.output_tokens": usage.completion_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+    }

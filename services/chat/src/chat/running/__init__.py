@@ -1,0 +1,1 @@
+"""Execution of admitted turns: runners, logs, readers, leases and recovery."""

@@ -1,0 +1,156 @@
+"""The engine of turns: supervisor, lease, copies, mirrors and recovery, opened and closed in their order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from chat.catalogue import Catalogue
+from chat.generation import Answers
+from chat.metrics import Measures
+from chat.running.lease import Lease
+from chat.running.log_replication import SharedCopy
+from chat.running.log_store import CopyUnavailable, StreamStore
+from chat.running.recovery import Recovery
+from chat.running.remote_logs import Mirrors
+from chat.running.runner import Job, Runner
+from chat.running.runner_store import RunnerStore
+from chat.running.supervisor import Supervisor
+from chat.running.tracing import turn_span
+from chat.running.turn_log import LogCopy
+from chat.settings import ChatSettings
+from chat.turn_store import TurnStore
+from parley.errors import DependencyUnavailable
+from parley.ids import new_id
+from parley.process.tasks import Loop, background
+from parley.web.runtime import Runtime
+
+DEAF = 1.0
+"""Seconds before cancels are listened for again after Redis went away; the heartbeat brings them meanwhile."""
+FINISH_MARGIN = 3.0
+"""Seconds before the end of the drain at which turns that still run are ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the engine stands on."""
+
+    turns: TurnStore
+    runners: RunnerStore
+    streams: StreamStore
+    answers: Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What others need of the running engine."""
+
+    supervisor: Supervisor
+    mirrors: Mirrors
+    measures: Measures
+
+
+@contextlib.asynccontextmanager
+async def open_engine(
+    settings: ChatSettings,
+    runtime: Runtime,
+    ports: Ports,
+    catalogue: Catalogue,
+    measures: Measures,
+    *,
+    lease_length: float,
+) -> AsyncIterator[Engine]:
+    """Run the engine while the context is entered; its turns are ended and its lease given up at the end."""
+    runner_id, stops = new_id(), Stops()
+    lease = Lease(ports.runners, runner_id, stops.cancel, length=lease_length)
+    copy = SharedCopy(ports.streams, lease, stops.fence, measures)
+    supervisor = stops.supervisor = _supervisor(settings, runtime, ports, copy, measures, runner_id)
+    mirrors = Mirrors(ports.streams, ports.runners)
+    recovery = Recovery(
+        store=ports.turns,
+        runners=ports.runners,
+        streams=ports.streams,
+        supervisor=supervisor,
+        lease=lease,
+        catalogue=catalogue,
+        measures=measures,
+    )
+    patience = max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN)
+    loops: dict[str, Loop] = {
+        "lease": lease.run,
+        "log copy": copy.run,
+        "mirrors": mirrors.run,
+        "recovery": recovery.run,
+        "cancels": lambda: _hear_cancels(ports.streams, stops),
+        "drain": lambda: _drain(runtime, supervisor, mirrors, patience),
+    }
+    await lease.beat()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(_leave, ports.runners, runner_id)
+        for name, loop in loops.items():
+            await stack.enter_async_context(background(name, loop, service=runtime.service))
+        await stack.enter_async_context(supervisor.open())
+        yield Engine(supervisor, mirrors, measures)
+
+
+class Stops:
+    """Passes on who is to stop; the supervisor comes after those who ask."""
+
+    supervisor: Supervisor
+
+    def cancel(self, turn_id: UUID) -> None:
+        """End a turn for its owner."""
+        self.supervisor.stop(turn_id, "cancelled")
+
+    def fence(self, turn_id: UUID) -> None:
+        """End the work on a turn that another runner has taken."""
+        self.supervisor.stop(turn_id, "fenced")
+
+
+async def _hear_cancels(streams: StreamStore, stops: Stops) -> None:
+    while True:
+        with contextlib.suppress(CopyUnavailable):
+            async with contextlib.aclosing(streams.cancels()) as found:
+                async for turn_id in found:
+                    stops.cancel(turn_id)
+        await asyncio.sleep(DEAF)
+
+
+async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: Mirrors, patience: float) -> None:
+    """Send readers of others' turns away at once, and end the own turns that were waited for long enough."""
+    await runtime.lifecycle.drained.wait()
+    mirrors.dismiss()
+    await asyncio.sleep(patience)
+    supervisor.interrupt_all()
+    await asyncio.Event().wait()
+
+
+def _supervisor(
+    settings: ChatSettings, runtime: Runtime, ports: Ports, copy: LogCopy, measures: Measures, runner_id: UUID
+) -> Supervisor:
+    def make_runner(job: Job) -> Runner:
+        return Runner(
+            job,
+            store=ports.turns,
+            copy=copy,
+            answers=ports.answers,
+            measures=measures,
+            answer_limit=settings.answer_limit,
+            pending_after=settings.finish_pending_after,
+        )
+
+    return Supervisor(
+        make_runner,
+        runner_id=runner_id,
+        measures=measures,
+        busy=runtime.lifecycle.request,
+        limit=settings.max_running_turns,
+        traced=partial(turn_span, runtime.tracer),
+    )
+
+
+async def _leave(runners: RunnerStore, runner_id: UUID) -> None:
+    with contextlib.suppress(DependencyUnavailable):
+        await runners.leave(runner_id)

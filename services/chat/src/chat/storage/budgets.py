@@ -1,0 +1,24 @@
+"""Budgets in Postgres."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from uuid import UUID
+
+from chat.storage.turns import PostgresTurns
+
+_SPENT = """
+SELECT period, tokens + reserved_tokens AS tokens, cost + reserved_cost AS cost FROM budgets
+WHERE user_id = $1 AND period = ANY ($2::text[])"""
+
+
+class PostgresLedger:
+    """The Ledger beside the turns."""
+
+    def __init__(self, turns: PostgresTurns) -> None:
+        self._turns = turns
+
+    async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
+        """Return tokens and cost used or reserved, by period."""
+        async with self._turns.connection() as connection:
+            rows = await connection.fetch(_SPENT, user_id, list(periods))
+        return {row["period"]: (row["tokens"], row["cost"]) for row in rows}

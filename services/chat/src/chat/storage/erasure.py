@@ -1,0 +1,146 @@
+"""Tombstones: what must never come back, and the content that goes with it. Ids, numbers and sequences stay."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from chat.events.turn_events import ended
+from chat.model import Outcome, Turn
+from chat.storage.rows import to_turn
+from chat.storage.turns import PostgresTurns
+from parley import times
+from parley.ids import new_id
+from parley.messaging import outbox
+from parley.observability.tracing import current_traceparent
+from parley.storage.postgres import Connection
+from parley_events.models import Usage, UserErasureConfirmed
+
+_BLANK_TURNS = """
+UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
+    metadata = '{}'
+WHERE status <> 'running' AND conversation_id = ANY ($1::uuid[]) AND (content <> '' OR user_message <> '')"""
+_BLANK_EVENTS = """
+UPDATE outbox SET data = jsonb_set(jsonb_set(jsonb_set(data
+        || '{"system_prompt": null, "metadata": {}}',
+    '{user_message,content}', '""', false), '{message,content}', '""', false), '{message,tool_calls}', 'null', false)
+WHERE partition_key = ANY ($1::text[]) AND name LIKE 'conversation.turn.%'"""
+_DELETE_CONVERSATION = """
+INSERT INTO conversations AS c (id, user_id, deleted_at) VALUES ($1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET deleted_at = coalesce(c.deleted_at, excluded.deleted_at), system_prompt = NULL
+WHERE c.user_id = excluded.user_id"""
+_CANCEL_IN = """
+UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now())
+WHERE conversation_id = $1 AND status = 'running' RETURNING id"""
+_CANCEL_OF = """
+UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now())
+WHERE user_id = $1 AND status = 'running' RETURNING id"""
+_ERASE_ACCOUNT = """
+INSERT INTO accounts AS a (user_id, erased_at) VALUES ($1, now())
+ON CONFLICT (user_id) DO UPDATE SET erased_at = coalesce(a.erased_at, excluded.erased_at)"""
+_ERASE_CONVERSATIONS = """
+WITH locked AS (SELECT id FROM conversations WHERE user_id = $1 ORDER BY id FOR NO KEY UPDATE)
+UPDATE conversations AS c SET deleted_at = coalesce(deleted_at, now()), system_prompt = NULL
+FROM locked WHERE c.id = locked.id RETURNING c.id"""
+_END_RUNNING = """
+UPDATE turns SET status = 'cancelled', finish_reason = 'cancelled', epoch = epoch + 1, finished_at = now(),
+    entries = '[]', content = '', user_message = '', system_prompt = NULL, metadata = '{}', ended_event_id = NULL,
+    usage = '{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}'
+WHERE user_id = $1 AND status = 'running' RETURNING *"""
+_BLANK_ALL_TURNS = """
+UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
+    metadata = '{}'
+WHERE user_id = $1"""
+_TURN_IDS = "SELECT id FROM turns WHERE user_id = $1"
+_STRAGGLERS = """
+SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.id = t.conversation_id
+WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND (t.content <> '' OR t.user_message <> '') LIMIT 1000"""
+
+
+class PostgresForgetting:
+    """Forgets conversations and people, beside the turns."""
+
+    def __init__(self, turns: PostgresTurns) -> None:
+        self._turns = turns
+
+    async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
+        """Leave a tombstone and blank what is there; returns the turns that still run, to be cancelled."""
+        async with self._turns.connection() as connection, connection.transaction():
+            await connection.execute(_DELETE_CONVERSATION, conversation_id, user_id, deleted_at)
+            running = await connection.fetch(_CANCEL_IN, conversation_id)
+            await _blank(connection, [conversation_id])
+        return [row["id"] for row in running]
+
+    async def cancel_all(self, user_id: UUID) -> list[UUID]:
+        """Ask for the end of a person's running turns; returns them."""
+        async with self._turns.connection() as connection:
+            return [row["id"] for row in await connection.fetch(_CANCEL_OF, user_id)]
+
+    async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
+        """Forget a person in one transaction and confirm it; returns ids and epochs of the turns that were running."""
+        async with self._turns.connection() as connection, connection.transaction():
+            await connection.execute(_ERASE_ACCOUNT, user_id)
+            await connection.execute("DELETE FROM idempotency_keys WHERE user_id = $1", user_id)
+            conversations = [row["id"] for row in await connection.fetch(_ERASE_CONVERSATIONS, user_id)]
+            running = [to_turn(row) for row in await connection.fetch(_END_RUNNING, user_id)]
+            await connection.execute(_BLANK_ALL_TURNS, user_id)
+            await connection.execute("DELETE FROM budgets WHERE user_id = $1", user_id)
+            for turn in running:
+                await _publish_end(connection, turn)
+            turn_ids = [row["id"] for row in await connection.fetch(_TURN_IDS, user_id)]
+            await connection.execute(_BLANK_EVENTS, [str(key) for key in (*conversations, *turn_ids)])
+            await _confirm(connection, user_id, erasure_id)
+        self._turns.hint()
+        return [(turn.id, turn.epoch) for turn in running]
+
+    async def blank_stragglers(self) -> int:
+        """Blank turns that ended after their conversation was deleted; returns of how many conversations."""
+        async with self._turns.connection() as connection, connection.transaction():
+            found = [row["conversation_id"] for row in await connection.fetch(_STRAGGLERS)]
+            if found:
+                await _blank(connection, found)
+        return len(found)
+
+
+async def _blank(connection: Connection, conversations: Sequence[UUID]) -> None:
+    await connection.execute(_BLANK_TURNS, list(conversations))
+    await connection.execute(_BLANK_EVENTS, [str(key) for key in conversations])
+
+
+async def _publish_end(connection: Connection, turn: Turn) -> None:
+    event_id, key = new_id(), str(turn.conversation_id or turn.id)
+    body = orjson.Fragment(ended(turn, _blank_end()).model_dump_json())
+    await connection.execute(
+        "SELECT outbox_append($1, 'conversation.turn.cancelled', $2, $2, $3, $4)",
+        event_id,
+        key,
+        body,
+        current_traceparent(),
+    )
+    await connection.execute("UPDATE turns SET ended_event_id = $2 WHERE id = $1", turn.id, event_id)
+
+
+async def _confirm(connection: Connection, user_id: UUID, erasure_id: str) -> None:
+    data = UserErasureConfirmed(user_id=user_id, erasure_id=erasure_id, service="chat", at=times.now())
+    event_id = await outbox.append(connection, "user.erasure_confirmed", data, subject=user_id)
+    # Nobody asks history for this one: it may go when its time is over.
+    await connection.execute("UPDATE outbox SET confirmed_at = now() WHERE id = $1", event_id)
+
+
+def _blank_end() -> Outcome:
+    nothing = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+    return Outcome(
+        status="cancelled",
+        finish_reason="cancelled",
+        entries=(),
+        content="",
+        tool_calls=None,
+        usage=nothing,
+        cost=None,
+        price_version=None,
+        provider=None,
+        provider_model=None,
+        error=None,
+        finished_at=times.now(),
+    )

@@ -1,0 +1,160 @@
+"""History over HTTP: owners with a service token, messages with the caller's."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx2
+
+from chat.errors import HistoryUnavailable
+from chat.events.verification import Stored
+from chat.history import Owner, Redo
+from chat.model import Exchange
+from parley.errors import DependencyUnavailable
+from parley.security.service_tokens import ServiceTokens
+
+OWNER_TIMEOUT = 2.0
+CONTEXT_TIMEOUT = 0.3
+PAGE = 100
+MAX_PAGES = 10
+
+
+class HistoryOwners:
+    """The ConversationOwners on history's internal route."""
+
+    def __init__(self, client: httpx2.AsyncClient, tokens: ServiceTokens) -> None:
+        self._client, self._tokens = client, tokens
+
+    async def owner(self, conversation_id: UUID) -> Owner | None:
+        """Return the owner, None when there is no such conversation; raises HistoryUnavailable."""
+        with _translated():
+            async with asyncio.timeout(OWNER_TIMEOUT):
+                token = await self._tokens.get()
+                found = await _get(self._client, f"/internal/conversations/{conversation_id}/owner", token)
+            if found is None:
+                return None
+            return Owner(UUID(found["user_id"]), bool(found["deleted"]), int(found.get("last_number") or 0))
+
+    async def known(self, turn_ids: list[UUID]) -> set[UUID]:
+        """Return which of at most 1,000 turns history has stored; raises HistoryUnavailable."""
+        answer = await self._ask("/internal/turns/known", turn_ids)
+        return {UUID(turn_id) for turn_id in answer["known"]}
+
+    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, Stored]:
+        """Return what history has stored of at most 1,000 turns; raises HistoryUnavailable."""
+        answer = await self._ask("/internal/turns/digests", turn_ids)
+        return {UUID(turn_id): Stored(**found) for turn_id, found in answer["digests"].items()}
+
+    async def _ask(self, path: str, turn_ids: list[UUID]) -> dict[str, Any]:
+        with _translated():
+            token = await self._tokens.get()
+            response = await self._client.post(
+                path,
+                json={"turn_ids": [str(turn_id) for turn_id in turn_ids]},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            if response.status_code == httpx2.codes.UNAUTHORIZED:
+                self._tokens.forget()
+            response.raise_for_status()
+            answer: dict[str, Any] = response.json()
+            return answer
+
+
+class HistoryMessages:
+    """The PastMessages on history's public routes."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+
+    async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
+        """Return the newest answer of a conversation; raises HistoryUnavailable."""
+        with _translated():
+            async with asyncio.timeout(OWNER_TIMEOUT):
+                async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
+                    async for message in messages:
+                        if message["role"] == "assistant" and (message["content"] or message["tool_calls"]):
+                            return UUID(message["id"])
+        return None
+
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[Exchange]:
+        """Return the exchanges from an answer back to the root, newest first; raises HistoryUnavailable."""
+        with _translated():
+            async with asyncio.timeout(CONTEXT_TIMEOUT):
+                return await self._walk(conversation_id, message_id, token)
+
+    async def redo(self, conversation_id: UUID, message_id: UUID, token: str) -> Redo | None:
+        """Return what it takes to redo an answer, None when there is none; raises HistoryUnavailable."""
+        with _translated():
+            async with asyncio.timeout(OWNER_TIMEOUT):
+                seen: dict[UUID, dict[str, Any]] = {}
+                async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
+                    async for message in messages:
+                        seen[UUID(message["id"])] = message
+                        question = _question(seen, message_id)
+                        if question is not None:
+                            return _redo(question)
+        return None
+
+    async def _walk(self, conversation_id: UUID, message_id: UUID, token: str) -> list[Exchange]:
+        """Collect the chain while pages arrive: parents are older than their children."""
+        seen: dict[UUID, dict[str, Any]] = {}
+        chain: list[Exchange] = []
+        wanted: UUID | None = message_id
+        async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
+            async for message in messages:
+                seen[UUID(message["id"])] = message
+                while wanted is not None and (question := _question(seen, wanted)) is not None:
+                    parent, answer = _parent(question), seen[wanted]
+                    chain.append(Exchange(wanted, parent, question["content"], answer["content"], answer["tool_calls"]))
+                    wanted = parent
+                if wanted is None:
+                    break
+        return chain
+
+    async def _newest_first(self, conversation_id: UUID, token: str) -> AsyncGenerator[dict[str, Any], None]:
+        path, cursor = f"/api/v1/conversations/{conversation_id}/messages", None
+        for _ in range(MAX_PAGES):
+            query = {"order": "desc", "tree": "true", "limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
+            page = await _get(self._client, path, token, query)
+            if page is None:
+                return
+            for message in page["data"]:
+                yield message
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+
+def _question(seen: dict[UUID, dict[str, Any]], answer_id: UUID) -> dict[str, Any] | None:
+    """Return the user's message that an answer belongs to, once both are there."""
+    answer = seen.get(answer_id)
+    parent = _parent(answer) if answer else None
+    return seen.get(parent) if parent else None
+
+
+def _parent(message: dict[str, Any]) -> UUID | None:
+    return UUID(message["parent_id"]) if message["parent_id"] else None
+
+
+def _redo(question: dict[str, Any]) -> Redo:
+    moment = datetime.fromisoformat(question["created_at"])
+    return Redo(_parent(question), UUID(question["id"]), question["content"], moment)
+
+
+async def _get(client: httpx2.AsyncClient, path: str, token: str, query: dict[str, str] | None = None) -> Any:
+    response = await client.get(path, params=query, headers={"Authorization": f"Bearer {token}"})
+    if response.status_code == httpx2.codes.NOT_FOUND:
+        return None
+    response.raise_for_status()
+    return response.json()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (httpx2.HTTPError, TimeoutError, ValueError, KeyError, TypeError, DependencyUnavailable) as error:
+        raise HistoryUnavailable from error

@@ -1,0 +1,73 @@
+"""Confirming, publishing again and purging in Postgres."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from chat.events.maintenance_store import Unconfirmed
+from chat.storage.turns import PostgresTurns
+from parley.messaging.outbox.store import purge
+
+_UNCONFIRMED = """
+SELECT id, finished_at FROM turns
+WHERE confirmed_at IS NULL AND finished_at < now() - make_interval(secs => $1)
+  AND ($2::timestamptz IS NULL OR (finished_at, id) > ($2, $3::uuid))
+ORDER BY finished_at, id LIMIT $4"""
+_CONFIRM = """
+WITH confirmed AS (
+    UPDATE turns SET confirmed_at = now() WHERE id = ANY ($1::uuid[]) AND confirmed_at IS NULL
+    RETURNING started_event_id, ended_event_id
+)
+UPDATE outbox AS o SET confirmed_at = now() FROM confirmed AS c WHERE o.id IN (c.started_event_id, c.ended_event_id)"""
+# What waits in a long queue is not lost: each time an event is sent again only when it was out for twice as long, up to
+# a bound. Replicas that compare at once leave each other's rows alone.
+_REPUBLISH = """
+WITH lost AS (
+    SELECT o.id FROM outbox AS o JOIN turns AS t ON o.id IN (t.started_event_id, t.ended_event_id)
+    WHERE t.id = ANY ($1::uuid[])
+      AND o.sent_at < now() - make_interval(
+          secs => least(greatest($2, extract(epoch FROM o.sent_at - o.time)), 16 * $2))
+    FOR UPDATE OF o SKIP LOCKED
+)
+UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL FROM lost AS l WHERE o.id = l.id
+RETURNING o.id"""
+_PURGE_TURNS = """
+WITH old AS (
+    SELECT id FROM turns WHERE confirmed_at IS NOT NULL AND finished_at < now() - make_interval(secs => $1)
+    ORDER BY finished_at LIMIT 1000
+)
+DELETE FROM turns AS t USING old WHERE t.id = old.id"""
+_PURGE_KEYS = "DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'"
+_PURGE_RUNNERS = "DELETE FROM runners WHERE until < now() - interval '1 hour'"
+_PURGE_BUDGETS = "DELETE FROM budgets WHERE period < to_char(now() - interval '62 days', 'YYYY-MM-DD')"
+
+
+class PostgresUpkeep:
+    """The Upkeep beside the turns."""
+
+    def __init__(self, turns: PostgresTurns) -> None:
+        self._turns = turns
+
+    async def unconfirmed(self, after: Unconfirmed | None, *, older_than: float, limit: int) -> list[Unconfirmed]:
+        """Return a page of ended turns that nobody has confirmed, oldest first."""
+        seen = (after.finished_at, after.turn_id) if after else (None, None)
+        async with self._turns.connection() as connection:
+            rows = await connection.fetch(_UNCONFIRMED, older_than, *seen, limit)
+        return [Unconfirmed(row["id"], row["finished_at"]) for row in rows]
+
+    async def confirm(self, turn_ids: Collection[UUID]) -> None:
+        """Note that history has these turns."""
+        async with self._turns.connection() as connection:
+            await connection.execute(_CONFIRM, list(turn_ids))
+
+    async def republish(self, turn_ids: Collection[UUID], *, older_than: float) -> int:
+        """Publish the events of turns again that were sent more than some seconds ago; returns how many."""
+        async with self._turns.connection() as connection:
+            return len(await connection.fetch(_REPUBLISH, list(turn_ids), older_than))
+
+    async def purge(self, *, turns: float, events: float) -> int:
+        """Delete a batch of what is confirmed and older than these seconds; returns how many rows."""
+        async with self._turns.connection() as connection:
+            gone: str = await connection.execute(_PURGE_TURNS, turns)
+            for statement in (_PURGE_KEYS, _PURGE_RUNNERS, _PURGE_BUDGETS):
+                await connection.execute(statement)
+            return int(gone.rsplit(maxsplit=1)[-1]) + await purge(connection, retention=events, confirmed_only=True)

@@ -1,0 +1,57 @@
+"""Leases of runners in Postgres, and the turns they leave behind."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from chat.model import Turn
+from chat.storage.rows import to_turn
+from chat.storage.turns import PostgresTurns
+
+_BEAT = """
+WITH renewed AS (
+    INSERT INTO runners (id, until) VALUES ($1, now() + make_interval(secs => $2))
+    ON CONFLICT (id) DO UPDATE SET until = excluded.until
+)
+SELECT id FROM turns WHERE runner_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL"""
+_LEAVE = "DELETE FROM runners WHERE id = $1"
+_TAKE_OVER = """
+UPDATE turns SET epoch = epoch + 1, runner_id = $1
+WHERE status = 'running' AND id IN (
+    SELECT t.id FROM turns AS t
+    WHERE t.status = 'running' AND CASE
+        WHEN t.runner_id = $1 THEN NOT t.id = ANY ($2::uuid[]) AND t.started_at < now() - interval '10 seconds'
+        ELSE NOT EXISTS (SELECT FROM runners AS r WHERE r.id = t.runner_id AND r.until > now())
+    END
+    ORDER BY t.id LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+RETURNING *"""
+_ROWS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
+
+
+class PostgresRunners:
+    """The RunnerStore beside the turns."""
+
+    def __init__(self, turns: PostgresTurns) -> None:
+        self._turns = turns
+
+    async def beat(self, runner_id: UUID, lease: float) -> list[UUID]:
+        """Renew a lease; returns this runner's turns that are to be cancelled."""
+        async with self._turns.connection() as connection:
+            return [row["id"] for row in await connection.fetch(_BEAT, runner_id, lease)]
+
+    async def leave(self, runner_id: UUID) -> None:
+        """End a lease now."""
+        async with self._turns.connection() as connection:
+            await connection.execute(_LEAVE, runner_id)
+
+    async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
+        """Take turns whose runner's lease has ended, and own ones that are not running."""
+        async with self._turns.connection() as connection:
+            rows = await connection.fetch(_TAKE_OVER, runner_id, list(running), limit)
+        return [to_turn(row) for row in rows]
+
+    async def rows(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
+        """Return turns by id."""
+        async with self._turns.connection() as connection:
+            rows = await connection.fetch(_ROWS, list(turn_ids))
+        return {row["id"]: to_turn(row) for row in rows}

@@ -1,0 +1,208 @@
+"""Turns in Postgres: admitted in one statement, finished in one statement."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from chat.events.turn_events import ended, started
+from chat.model import Conversation, Exchange, Key, NewTurn, Outcome, Turn
+from chat.storage import turn_statements
+from chat.storage.rows import to_conversation, to_turn
+from chat.turn_store import Admission, BudgetExceeded, KeyHolder, TurnRefused
+from parley.errors import DependencyUnavailable
+from parley.ids import new_id
+from parley.observability.tracing import current_traceparent
+from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
+
+CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+ATTEMPTS = 3
+LONGEST_RETRYING = 1.0
+"""Seconds after which a database that hangs is not asked again: the client waits."""
+Hint = Callable[[], None]
+
+
+class PostgresTurns:
+    """The TurnStore on a pool; ``hint`` tells the relay that an event was committed."""
+
+    def __init__(self, pool: Pool, hint: Hint) -> None:
+        self._pool, self.hint = pool, hint
+
+    async def admit(self, turn: NewTurn, runner_id: UUID, key: Key | None) -> Admission:
+        """Admit a turn with its ``turn.started`` event in one statement."""
+        values = _admission(turn, runner_id, key)
+        try:
+            row = await self._decide(turn_statements.ADMIT, values)
+        except asyncpg.NotNullViolationError as error:
+            raise (BudgetExceeded if error.column_name == "periods" else TurnRefused) from error
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != "turns_pkey":
+                raise TurnRefused from error
+            return await self._committed(turn.id)
+        if row is None:
+            raise TurnRefused
+        self.hint()
+        return Admission(row["turn_id"], row["number"], row["body_hash"])
+
+    async def _committed(self, turn_id: UUID) -> Admission:
+        """Read what an earlier attempt did, whose commit we were not told of."""
+        turn = await self.get(turn_id)
+        if turn is None:
+            raise TurnRefused
+        return Admission(turn.id, turn.number, None)
+
+    async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
+        """End a running turn of this epoch with its event in one statement."""
+        row = await self._decide(turn_statements.FINISH, _ending(turn, outcome))
+        if row is not None:
+            self.hint()
+            return to_turn(row)
+        return await self._finished_by_us(turn)
+
+    async def _finished_by_us(self, turn: Turn) -> Turn | None:
+        row = await self._fetchrow("SELECT * FROM turns WHERE id = $1", turn.id)
+        ours = row is not None and row["epoch"] == turn.epoch and row["status"] != "running"
+        return to_turn(row) if ours else None
+
+    async def get(self, turn_id: UUID) -> Turn | None:
+        """Return a turn of a conversation that is not deleted."""
+        row = await self._fetchrow(turn_statements.GET, turn_id)
+        return to_turn(row) if row else None
+
+    async def find_key(self, user_id: UUID, route: str, key: str) -> KeyHolder | None:
+        """Return who holds an idempotency key."""
+        row = await self._fetchrow(turn_statements.FIND_KEY, user_id, route, key)
+        return KeyHolder(row["turn_id"], row["body_hash"]) if row else None
+
+    async def conversation(self, conversation_id: UUID) -> Conversation | None:
+        """Return what chat knows of a conversation."""
+        row = await self._fetchrow(turn_statements.CONVERSATION, conversation_id)
+        return to_conversation(row) if row else None
+
+    async def erased(self, user_id: UUID) -> bool:
+        """Say whether the person was erased."""
+        row = await self._fetchrow(turn_statements.ERASED, user_id)
+        return bool(row and row[0])
+
+    async def list_turns(
+        self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
+    ) -> list[Turn]:
+        """Return a person's turns, newest first."""
+        async with self.connection() as connection:
+            rows = await connection.fetch(turn_statements.LIST, user_id, conversation_id, status, before, limit)
+        return [to_turn(row) for row in rows]
+
+    async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[Exchange]:
+        """Return ended turns from one back to the root, newest first."""
+        async with self.connection() as connection:
+            rows = await connection.fetch(turn_statements.CHAIN, conversation_id, turn_id, characters, limit)
+        return [
+            Exchange(row["id"], row["parent_id"], row["user_message"], row["content"] or "", row["tool_calls"])
+            for row in rows
+        ]
+
+    async def request_cancel(self, turn_id: UUID) -> None:
+        """Ask the runner of a turn to stop."""
+        async with self.connection() as connection:
+            await connection.execute(turn_statements.REQUEST_CANCEL, turn_id)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection; an absent database is DependencyUnavailable."""
+        with translated():
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+                yield connection
+
+    async def _fetchrow(self, query: str, *values: Any) -> Any:
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *values)
+
+    async def _decide(self, query: str, values: tuple[Any, ...]) -> Any:
+        """Run a statement again after a conflict, or a commit nobody told us of: both statements bear it."""
+        began = time.monotonic()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._fetchrow(query, *values)
+            except (*CONFLICTS, DependencyUnavailable):
+                if attempt == ATTEMPTS or time.monotonic() - began > LONGEST_RETRYING:
+                    raise
+        return None
+
+
+def _admission(turn: NewTurn, runner_id: UUID, key: Key | None) -> tuple[Any, ...]:
+    budget = turn.reservation
+    return (
+        turn.id,
+        turn.user_id,
+        key.route if key else None,
+        key.key if key else None,
+        key.body_hash if key else None,
+        turn.conversation_id,
+        turn.first_number,
+        turn.system_prompt if turn.keep_system_prompt else None,
+        turn.adopted,
+        turn.follows_latest,
+        turn.parent_id,
+        list(budget.periods),
+        budget.tokens,
+        budget.cost,
+        list(budget.token_limits),
+        list(budget.cost_limits),
+        turn.regenerate,
+        turn.user_message_id,
+        turn.user_message,
+        turn.user_message_at,
+        turn.system_prompt,
+        turn.model,
+        turn.metadata,
+        turn.request_id,
+        turn.context,
+        turn.omitted_turns,
+        turn.prompt_tokens,
+        runner_id,
+        turn.deadline_at,
+        turn.created_at,
+        new_id(),
+        _json(started(turn, turn.conversation_id)) if turn.conversation_id else None,
+        turn.tip,
+        current_traceparent(),
+    )
+
+
+def _ending(turn: Turn, outcome: Outcome) -> tuple[Any, ...]:
+    key = str(turn.conversation_id or turn.id)
+    error = outcome.error
+    return (
+        turn.id,
+        turn.epoch,
+        outcome.status,
+        outcome.finish_reason,
+        [entry.to_json() for entry in outcome.entries],
+        outcome.content,
+        outcome.tool_calls,
+        outcome.usage.model_dump(),
+        outcome.cost,
+        outcome.price_version,
+        outcome.provider,
+        outcome.provider_model,
+        {"code": error.code, "message": error.message, "retry_after": error.retry_after} if error else None,
+        outcome.finished_at,
+        outcome.time_to_first_token_ms,
+        outcome.log_lost,
+        outcome.has_output,
+        turn.conversation_id,
+        new_id(),
+        f"conversation.turn.{outcome.status}",
+        key,
+        _json(ended(turn, outcome)),
+        outcome.cached,
+        current_traceparent(),
+    )
+
+
+def _json(event: Any) -> Any:
+    return orjson.Fragment(event.model_dump_json())

@@ -1,0 +1,56 @@
+"""What chat's database says of its ended turns, for a comparison with history."""
+
+from uuid import UUID
+
+from chat.events.verification import Accepted
+from chat.storage.turns import PostgresTurns
+
+_ACCEPTED = """
+SELECT t.id, t.status, encode(sha256(convert_to(coalesce(t.content, ''), 'UTF8')), 'hex') AS sha256,
+    t.confirmed_at IS NOT NULL AS confirmed, o.id IS NOT NULL AS has_event, o.sent_at IS NOT NULL AS sent
+FROM turns AS t
+JOIN accounts AS a ON a.user_id = t.user_id AND a.erased_at IS NULL
+LEFT JOIN conversations AS c ON c.id = t.conversation_id
+LEFT JOIN outbox AS o ON o.id = t.ended_event_id
+WHERE t.finished_at < now() - make_interval(secs => $1) AND c.deleted_at IS NULL
+  AND ($2::uuid IS NULL OR t.id > $2)
+ORDER BY t.id LIMIT $3"""
+_UNFINISHED = """
+SELECT id FROM turns WHERE status = 'running' AND deadline_at < now() - make_interval(secs => $1) LIMIT 1000"""
+_DOUBLE = """
+SELECT (data ->> 'turn_id')::uuid AS id FROM outbox
+WHERE name = ANY ($1::text[]) GROUP BY data ->> 'turn_id' HAVING count(*) > 1"""
+_AGAIN = """
+UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL FROM turns AS t
+WHERE t.id = ANY ($1::uuid[]) AND o.id IN (t.started_event_id, t.ended_event_id) RETURNING o.id"""
+_UNCONFIRM = "UPDATE turns SET confirmed_at = NULL WHERE id = ANY ($1::uuid[])"
+TERMINAL = [f"conversation.turn.{status}" for status in ("completed", "incomplete", "failed", "cancelled")]
+
+
+class PostgresEvidence:
+    """The Evidence beside the turns."""
+
+    def __init__(self, turns: PostgresTurns) -> None:
+        self._turns = turns
+
+    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[Accepted]:
+        """Return a page of turns that ended more than some seconds ago and whose content was not deleted."""
+        async with self._turns.connection() as connection:
+            rows = await connection.fetch(_ACCEPTED, older_than, after, limit)
+        return [Accepted(r["id"], r["status"], r["sha256"], r["confirmed"], r["has_event"], r["sent"]) for r in rows]
+
+    async def unfinished(self, *, overdue: float) -> list[UUID]:
+        """Return turns that run longer than they may."""
+        async with self._turns.connection() as connection:
+            return [row["id"] for row in await connection.fetch(_UNFINISHED, overdue)]
+
+    async def ended_twice(self) -> list[UUID]:
+        """Return turns with more than one terminal event."""
+        async with self._turns.connection() as connection:
+            return [row["id"] for row in await connection.fetch(_DOUBLE, TERMINAL)]
+
+    async def publish_again(self, turn_ids: list[UUID]) -> int:
+        """Publish the events of turns again; returns how many."""
+        async with self._turns.connection() as connection:
+            await connection.execute(_UNCONFIRM, turn_ids)
+            return len(await connection.fetch(_AGAIN, turn_ids))

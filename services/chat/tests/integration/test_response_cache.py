@@ -1,0 +1,246 @@
+"""The same question of the same person is answered without the provider, for as long as the answer is there."""
+
+import asyncio
+import math
+from typing import Any
+
+import orjson
+import pytest
+
+from chat.admission.response_cache import LONGEST_ENTRY
+from parley.ids import new_id
+from parley.storage.redis import open_redis
+from parley_testing import eventually
+
+pytestmark = pytest.mark.integration
+
+COMPLETIONS = "/v1/chat/completions"
+PLANS = """
+default: {tokens_per_minute: null}
+metered: {tokens_per_day: 2000, tokens_per_minute: 100}
+"""
+
+
+@pytest.fixture(scope="module")
+async def caching(open_replica: Any, new_database: Any, tmp_path_factory: Any) -> Any:
+    """A chat that gives answers again."""
+    plans = tmp_path_factory.mktemp("plans") / "plans.yaml"
+    plans.write_text(PLANS)
+    options = {"enable_cache": True, "plans_file": plans, "model_max_output_tokens": 20_000}
+    options["model_context_window"] = 128_000
+    async with open_replica(await new_database(), **options) as found:
+        yield found
+
+
+def question(knobs: str = "tokens=3") -> str:
+    """Return a question that nobody has asked yet."""
+    return f"{new_id()} [[fake {knobs}]]"
+
+
+async def asked(person: Any, message: str, **members: Any) -> Any:
+    """Ask, and return the answer when the turn is done with, so that its answer can be given again."""
+    response = await person.chat(message, **members)
+    assert response.status_code == 200, response.text
+    supervisor = person.replica.wired.supervisor
+    await eventually(lambda: not supervisor.running())
+    return response.json()
+
+
+async def calls(provider: Any, message: str) -> int:
+    """Return how often the provider was asked."""
+    return len(await provider.journal(contains=message.split(maxsplit=1)[0]))
+
+
+async def test_the_same_question_is_answered_again_without_the_provider(caching: Any, provider: Any) -> None:
+    person, message = caching.person(), question()
+    first = await asked(person, message)
+    again = await asked(person, message)
+    assert await calls(provider, message) == 1
+    assert (first["cached"], again["cached"]) == (False, True)
+    same = ("message", "status", "finish_reason", "model")
+    assert [again[name] for name in same] == [first[name] for name in same]
+    assert again["turn_id"] != first["turn_id"]
+    assert (await person.turn(again["turn_id"]))["cached"] is True
+    assert (await person.turn(first["turn_id"]))["cached"] is False
+
+
+async def test_a_repeated_answer_uses_nothing_and_costs_nothing(caching: Any) -> None:
+    person, message = caching.person(), question("tokens=50")
+    # Without it the budget would say what the longest answer is, and the question change with it.
+    limit = {"max_tokens": 1000}
+    claims = {**caching.issuer.claims(person.id), "plan": "metered"}
+    person.headers = {"Authorization": f"Bearer {caching.issuer.sign(claims)}"}
+    first = await asked(person, message, **limit)
+    for _ in range(5):
+        again = await asked(person, message, **limit)
+        assert (again["cached"], again["tokens_used"], again["cost_estimate"]) == (True, 0, 0)
+        assert again["usage"]["total_tokens"] == 0
+    budget = await caching.pool.fetchrow("SELECT * FROM budgets WHERE user_id = $1 AND length(period) = 10", person.id)
+    assert (budget["tokens"], budget["reserved_tokens"]) == (first["tokens_used"], 0)
+
+
+async def test_a_repeated_answer_is_a_turn_like_any_other(caching: Any, provider: Any) -> None:
+    person, message = caching.person(), question()
+    await asked(person, message)
+    again = await asked(person, message)
+    started, ended = await caching.outbox(again["conversation_id"])
+    assert (started["name"], ended["name"]) == ("conversation.turn.started", "conversation.turn.completed")
+    assert (ended["data"]["cached"], ended["data"]["message"]["content"]) == (True, "t1 t2 t3")
+    assert (ended["data"]["provider"], ended["data"]["provider_model"]) == ("openai", "fake")
+    more = question()
+    await asked(person, more, conversation_id=again["conversation_id"])
+    (call,) = await provider.journal(contains=more.split()[0])
+    assert [m["content"] for m in call["request"]["messages"]] == [message, "t1 t2 t3", more]
+
+
+async def test_the_next_question_of_equal_conversations_is_the_same_one(caching: Any, provider: Any) -> None:
+    person, message, then = caching.person(), question(), question()
+    conversations = [(await asked(person, message))["conversation_id"] for _ in range(2)]
+    answers = [await asked(person, then, conversation_id=conversation) for conversation in conversations]
+    assert [answer["cached"] for answer in answers] == [False, True]
+    alone = await asked(person, then)
+    assert alone["cached"] is False
+    assert await calls(provider, then) == 2
+
+
+async def test_nobody_gets_the_answer_of_another_person(caching: Any, provider: Any) -> None:
+    message = question()
+    for person in (caching.person(), caching.person()):
+        assert (await asked(person, message))["cached"] is False
+    assert await calls(provider, message) == 2
+
+
+async def test_without_the_setting_the_provider_is_always_asked(replica: Any, provider: Any) -> None:
+    person, message = replica.person(), question()
+    assert [(await person.chat(message)).json()["cached"] for _ in range(2)] == [False, False]
+    assert await calls(provider, message) == 2
+
+
+async def test_an_answer_is_given_again_for_a_limited_time(open_replica: Any, new_database: Any, provider: Any) -> None:
+    async with open_replica(await new_database(), enable_cache=True, cache_ttl=2) as replica:
+        person, message = replica.person(), question()
+        await asked(person, message)
+        assert (await asked(person, message))["cached"] is True
+
+        async def asked_anew() -> bool:
+            return not (await asked(person, message))["cached"]
+
+        await eventually(asked_anew)
+        assert await calls(provider, message) == 2
+
+
+async def test_a_client_may_want_a_new_answer_which_is_given_from_then_on(caching: Any, provider: Any) -> None:
+    person, message = caching.person(), question()
+    first = await asked(person, message)
+    second = await asked(person, message, headers={"Cache-Control": "no-cache"})
+    assert second["cached"] is False
+    await caching.pool.execute("UPDATE turns SET content = 'old' WHERE id = $1", first["turn_id"])
+    third = await asked(person, message)
+    assert (third["cached"], third["message"]) == (True, "t1 t2 t3")
+    assert await calls(provider, message) == 2
+
+
+async def test_a_client_may_keep_out_of_the_cache(caching: Any, provider: Any) -> None:
+    person, message = caching.person(), question()
+    for _ in range(2):
+        assert (await asked(person, message, headers={"Cache-Control": "no-store"}))["cached"] is False
+    assert (await asked(person, message))["cached"] is False
+    assert (await asked(person, message, headers={"Cache-Control": "max-age=0, no-store"}))["cached"] is False
+    assert await calls(provider, message) == 4
+
+
+async def test_a_regenerated_answer_is_a_new_one(caching: Any, provider: Any) -> None:
+    person, message = caching.person(), question()
+    first = await asked(person, message)
+    redo = {"regenerate": first["turn_id"], "conversation_id": first["conversation_id"]}
+    response = await person.chat(None, **redo)
+    assert (response.status_code, response.json()["cached"]) == (200, False)
+    assert await calls(provider, message) == 2
+
+
+@pytest.mark.parametrize(
+    "knobs", ["tokens=3 finish_reason=length", "tokens=3 finish_reason=content_filter", "tokens=3 cut_after=2"]
+)
+async def test_an_answer_that_is_not_whole_is_not_given_again(caching: Any, provider: Any, knobs: str) -> None:
+    person, message = caching.person(), question(knobs)
+    for _ in range(2):
+        assert (await asked(person, message))["cached"] is False
+    assert await calls(provider, message) == 2
+
+
+async def test_the_answer_of_a_fallback_is_not_given_again(
+    open_replica: Any, new_database: Any, provider: Any, tmp_path: Any
+) -> None:
+    models = tmp_path / "models.yaml"
+    entries = {
+        "default": {"provider_model": "fake", "base_url": "http://127.0.0.1:9/v1", "fallbacks": ["other"]},
+        "other": {"provider_model": "fake"},
+    }
+    models.write_text(orjson.dumps({"models": entries}).decode())
+    async with open_replica(
+        await new_database(), enable_cache=True, models_file=models, openai_max_retries=0
+    ) as replica:
+        person, message = replica.person(), question()
+        assert [(await asked(person, message))["cached"] for _ in range(2)] == [False, False]
+        assert await calls(provider, message) == 2
+        assert [(await asked(person, message, model="other"))["cached"] for _ in range(2)] == [False, True]
+
+
+async def test_a_stream_of_a_repeated_answer_has_all_its_events_and_is_resumed(caching: Any) -> None:
+    person, message = caching.person(), question("tokens=9000")
+    first = await asked(person, message)
+    events = await person.streamed("/api/v1/chat/stream", json={"message": message})
+    assert [event.id for event in events] == list(range(1, len(events) + 1))
+    assert (events[0].data["status"], events[0].data["finished"]) == ("running", False)
+    assert "".join(event.data["delta"] for event in events) == first["message"]
+    assert len(events) == 2 + math.ceil(len(first["message"]) / LONGEST_ENTRY)
+    last = events[-1].data
+    assert (last["finished"], last["status"], last["cached"]) == (True, "completed", True)
+    assert await person.resumed(last["turn_id"]) == events
+    assert await person.resumed(last["turn_id"], 2) == events[2:]
+
+
+async def test_openais_wire_is_answered_again_in_both_its_forms(caching: Any, provider: Any) -> None:
+    person, message = caching.person(), question("tool_calls=2")
+    request = {"messages": [{"role": "user", "content": message}], "tools": [{"type": "function"}]}
+    first = (await person.ask("POST", COMPLETIONS, json=request)).json()
+    await eventually(lambda: not caching.wired.supervisor.running())
+    whole = (await person.ask("POST", COMPLETIONS, json=request)).json()
+    assert whole["choices"] == first["choices"]
+    assert len(whole["choices"][0]["message"]["tool_calls"]) == 2
+    streamed = await person.ask(
+        "POST", COMPLETIONS, json={**request, "stream": True, "stream_options": {"include_usage": True}}
+    )
+    lines = [line.removeprefix("data: ") for line in streamed.text.split("\n") if line]
+    assert lines[-1] == "[DONE]"
+    chunks = [orjson.loads(line) for line in lines[:-1]]
+    deltas = [call for chunk in chunks[:-1] for call in chunk["choices"][0]["delta"].get("tool_calls", ())]
+    arguments = "".join(delta["function"].get("arguments", "") for delta in deltas if delta["index"] == 1)
+    assert arguments == whole["choices"][0]["message"]["tool_calls"][1]["function"]["arguments"]
+    assert chunks[-1]["usage"]["total_tokens"] == 0
+    assert await calls(provider, message) == 1
+    await person.ask("POST", COMPLETIONS, json=request, headers={"Cache-Control": "no-cache"})
+    await person.ask("POST", COMPLETIONS, json={**request, "seed": 7})
+    assert await calls(provider, message) == 3
+
+
+async def test_equal_questions_at_once_are_all_answered(caching: Any, provider: Any) -> None:
+    person, message = caching.person(), question("tokens=5 rate=50")
+    responses = await asyncio.gather(*(person.chat(message) for _ in range(8)))
+    assert {r.json()["message"] for r in responses} == {"t1 t2 t3 t4 t5"}
+    assert {r.json()["status"] for r in responses} == {"completed"}
+    asked_before = await calls(provider, message)
+    assert (await asked(person, message))["cached"] is True
+    assert await calls(provider, message) == asked_before
+
+
+async def test_redis_is_not_told_what_was_asked_and_answered(caching: Any, backends: Any) -> None:
+    person, mark = caching.person(), str(new_id())
+    await asked(person, f"{mark} [[fake mode=echo]]")
+    async with open_redis(await backends.redis_url(), timeout=2) as redis:
+        noted = [key async for key in redis.scan_iter("parley:answer:*", count=1000)]
+        values: Any = await redis.mget(noted)
+        assert noted
+        assert all(await asyncio.gather(*(redis.ttl(key) for key in noted)))
+    assert mark.encode() not in b"".join(noted) + b"".join(filter(None, values))
+    assert {len(value) for value in values if value} == {18}

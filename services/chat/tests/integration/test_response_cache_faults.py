@@ -1,0 +1,134 @@
+"""The cache of answers when Redis is away, and when its turns die."""
+
+import asyncio
+import contextlib
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+
+from chat.storage.response_index import TIMEOUT, RedisAnswers
+from parley.errors import DependencyUnavailable
+from parley.ids import new_id
+from parley.storage.postgres import open_pool
+from parley.storage.redis import open_redis
+from parley_embedded.valkey import EmbeddedValkey
+from parley_testing import eventually
+from parley_testing.faults import frozen, kill, state_of
+
+pytestmark = pytest.mark.integration
+
+RECOVERED_WITHIN = 25.0
+
+
+def lookups(replica: Any, result: str) -> float:
+    registry = replica.app.state.runtime.metrics.registry
+    return float(registry.get_sample_value("chat_answer_cache_lookups_total", {"result": result}) or 0)
+
+
+async def test_without_redis_the_provider_is_asked(
+    open_replica: Any, new_database: Any, valkey: EmbeddedValkey, provider: Any
+) -> None:
+    async with open_replica(await new_database(), enable_cache=True, redis_url=valkey.url) as replica:
+        person, message = replica.person(), f"{new_id()} [[fake tokens=3]]"
+
+        async def is_cached() -> bool:
+            response = await person.chat(message)
+            assert response.status_code == 200, response.text
+            return bool(response.json()["cached"])
+
+        assert not await is_cached()
+        await eventually(lambda: not replica.wired.supervisor.running())
+        assert await is_cached()
+        async with frozen(valkey.child):
+            assert not await is_cached()
+        assert lookups(replica, "error") == 1
+        await kill(valkey.child)
+        try:
+            assert not await is_cached()
+        finally:
+            await valkey.start()
+        assert (lookups(replica, "hit"), lookups(replica, "error")) == (1, 2)
+        assert len(await provider.journal(contains=message.split(maxsplit=1)[0])) == 3
+
+
+@pytest.mark.parametrize(("moment", "status"), [("before", "failed"), ("after", "completed")])
+async def test_a_death_around_the_end_of_a_repeated_answer_leaves_it_whole_or_unshown(
+    open_replica: Any, new_database: Any, spawn: Any, provider: Any, backends: Any, moment: str, status: str
+) -> None:
+    dsn, message = await new_database(), f"{new_id()} [[fake tokens=3]]"
+    key = {"Idempotency-Key": "again"}
+    # The longest answer is a part of the question.
+    output = {"model_context_window": 8192, "model_max_output_tokens": 1024}
+    failpoint = {"ENABLE_CACHE": "true", "FAILPOINT": f"turns.finish:{moment}:2"}
+    failpoint |= {name.upper(): str(value) for name, value in output.items()}
+    async with open_pool(dsn, size=2) as rows, open_replica(dsn, enable_cache=True, **output) as survivor:
+        async with spawn(dsn, rows, **failpoint) as victim:
+            person = victim.person()
+            first = (await person.chat(message)).json()
+            await eventually(lambda: _noted(backends, first["turn_id"]))
+            with contextlib.suppress(httpx2.HTTPError):
+                await person.chat(message, headers=key)
+            await eventually(lambda: state_of(victim.child.pid) is None)
+        there = person.at(survivor)
+        turn = await eventually(lambda: _ended_after(there, first["turn_id"]), within=RECOVERED_WITHIN)
+        # What nobody was shown and nobody paid for fails, and frees its key for another try.
+        assert (turn["status"], turn["tokens_used"], turn["cached"]) == (status, 0, moment == "after")
+        names = [row["name"].rpartition(".")[2] for row in await survivor.outbox(turn["conversation_id"])]
+        assert names == ["started", status]
+        again = await there.chat(message, headers=key)
+        assert (again.status_code, again.json()["message"], again.json()["cached"]) == (200, "t1 t2 t3", True)
+        assert (again.json()["turn_id"] == turn["id"]) is (moment == "after")
+        assert len(await provider.journal(contains=message.split(maxsplit=1)[0])) == 1
+
+
+async def _noted(backends: Any, turn_id: str) -> bool:
+    """Say whether the answer of a turn can be given again."""
+    async with open_redis(await backends.redis_url(), timeout=2) as redis:
+        keys = [key async for key in redis.scan_iter("parley:answer:*", count=1000)]
+        values: Any = await redis.mget(keys) if keys else []
+    return any(value and value.endswith(UUID(turn_id).bytes) for value in values)
+
+
+async def _ended_after(person: Any, first: str) -> Any:
+    """Return a person's other turn when it has ended."""
+    turns = (await person.ask("GET", "/api/v1/chat/turns")).json()["data"]
+    return next((turn for turn in turns if turn["id"] != first and turn["status"] != "running"), None)
+
+
+async def test_the_index_finds_what_was_noted_for_a_while(backends: Any) -> None:
+    one, other, turn_id = new_id().bytes, new_id().bytes, new_id()
+    async with open_redis(await backends.redis_url()) as redis:
+        index = RedisAnswers(redis, ttl=1)
+        assert await index.find(one) is None
+        await index.note(one, turn_id)
+        assert (await index.find(one), await index.find(other)) == (turn_id, None)
+
+        async def gone() -> bool:
+            return await index.find(one) is None
+
+        await eventually(gone)
+
+
+@pytest.mark.parametrize("stored", [b"", b"1:", b"1:short", b"2:" + b"\x01" * 16, b"\xff" * 18, b"x" * 100_000])
+async def test_the_index_takes_what_it_cannot_read_for_nothing(backends: Any, stored: bytes) -> None:
+    digest = new_id().bytes
+    async with open_redis(await backends.redis_url()) as redis:
+        await redis.set(b"parley:answer:" + digest.hex().encode(), stored, ex=60)
+        assert await RedisAnswers(redis, ttl=60).find(digest) is None
+
+
+async def test_the_index_says_in_time_that_it_is_away(valkey: EmbeddedValkey) -> None:
+    clock = asyncio.get_running_loop().time
+    async with open_redis(valkey.url) as redis, open_redis(valkey.url, timeout=30) as patient:
+        for client in (redis, patient):
+            index = RedisAnswers(client, ttl=60)
+            await index.note(b"q", new_id())
+            async with frozen(valkey.child):
+                began = clock()
+                with pytest.raises(DependencyUnavailable):
+                    await index.find(b"q")
+                with pytest.raises(DependencyUnavailable):
+                    await index.note(b"q", new_id())
+                assert clock() - began < 2 * TIMEOUT + 0.5

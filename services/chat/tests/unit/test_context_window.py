@@ -1,0 +1,88 @@
+"""Trimming to the model's window."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chat.admission.budgets import Left, affordable, cost_of, period_limits
+from chat.admission.context_window import RESERVE, Past, fit
+from chat.admission.plans import Plan
+from chat.catalogue import Model, Target
+from chat.errors import ContextLengthExceeded
+from chat.model import Exchange
+from chat.prices import Price
+from chat.token_estimate import estimate, estimate_messages
+from parley import times
+from parley.ids import new_id
+
+
+def model_of(window: int, output: int) -> Model:
+    return Model("m", "fake", "Fake", "fake", Target("http://fake", None), window, output)
+
+
+def past_of(count: int, size: int) -> Past:
+    return Past([Exchange(new_id(), None, f"q{i} " + "x" * size, f"a{i}") for i in range(count, 0, -1)])
+
+
+def test_everything_is_kept_while_it_fits() -> None:
+    context = fit(past_of(3, 10), "now", system_prompt="be", model=model_of(1000, 100), max_tokens=None)
+    assert [m["role"] for m in context.messages] == ["system", *["user", "assistant"] * 3, "user"]
+    assert context.messages[1]["content"].startswith("q1 ")
+    assert (context.state, context.omitted_turns, context.max_tokens) == ("complete", 0, 100)
+
+
+def test_the_oldest_turns_go_first_and_are_counted() -> None:
+    context = fit(past_of(50, 100), "now", system_prompt="be", model=model_of(600, 100), max_tokens=None)
+    assert context.messages[0] == {"role": "system", "content": "be"}
+    assert context.messages[-1] == {"role": "user", "content": "now"}
+    assert context.messages[-3]["content"].startswith("q50 ")
+    assert context.state == "trimmed"
+    assert context.omitted_turns == 50 - (len(context.messages) - 2) // 2
+
+
+def test_a_message_longer_than_the_window_is_refused() -> None:
+    with pytest.raises(ContextLengthExceeded):
+        fit(Past(), "x" * 4000, system_prompt=None, model=model_of(500, 100), max_tokens=None)
+
+
+def test_a_long_message_leaves_less_room_for_the_answer() -> None:
+    context = fit(Past(), "x" * 1600, system_prompt=None, model=model_of(500, 400), max_tokens=None)
+    assert context.max_tokens == 500 - context.prompt_tokens
+
+
+@given(count=st.integers(0, 60), size=st.integers(0, 400), window=st.integers(256, 4000), output=st.integers(1, 4000))
+@settings(max_examples=60, deadline=None)
+def test_prompt_and_answer_always_fit_into_the_window(count: int, size: int, window: int, output: int) -> None:
+    model = model_of(window, min(output, window - 1))
+    context = fit(past_of(count, size), "now", system_prompt=None, model=model, max_tokens=None)
+    assert context.prompt_tokens == estimate_messages(context.messages)
+    assert context.prompt_tokens + context.max_tokens <= window
+    assert context.max_tokens >= 1
+    assert context.prompt_tokens <= window - RESERVE
+
+
+@given(st.text())
+def test_an_estimate_is_never_less_than_a_quarter_of_the_characters(text: str) -> None:
+    assert len(text) / 4 <= estimate(text) <= max(1, len(text))
+
+
+PRICE = Price(Decimal(1), Decimal(10), None, "test")
+
+
+@given(limit=st.decimals(0, 1, places=9), spent=st.decimals(0, 1, places=9), prompt=st.integers(0, 100_000))
+def test_what_is_affordable_never_costs_more_than_what_is_left(limit: Decimal, spent: Decimal, prompt: int) -> None:
+    tokens = affordable(Left(None, limit), (0, spent), PRICE, prompt)
+    if tokens >= 1:
+        assert spent + cost_of(PRICE, prompt, tokens) <= limit
+
+
+def test_tokens_left_count_the_prompt() -> None:
+    assert affordable(Left(100, None), (60, Decimal(0)), None, 30) == 10
+
+
+def test_only_periods_with_limits_are_counted() -> None:
+    plan = Plan(usd_per_day=Decimal(5), usd_per_month=None)
+    assert period_limits(plan, times.now(), priced=False) == {}
+    assert list(period_limits(plan, times.now(), priced=True).values()) == [Left(None, Decimal(5))]

@@ -1,0 +1,125 @@
+"""What chat measures: gaps between pieces, how turns end and what they use, what becomes of calls of providers."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from chat.catalogue import Model, Target
+from chat.errors import ProviderFailure, ProviderTimeout
+from chat.generation import Piece, Prompt
+from chat.metrics import Measures
+from chat.model import Entry, Outcome
+from chat.providers.circuit_breaker import THRESHOLD, Breakers
+from chat.providers.failures import Attempt
+from chat.providers.retry_and_fallback import Retrying
+from parley import times
+from parley_events.models import Usage
+
+SMALL = Model("small", "small-1", "Small", "fake", Target("http://127.0.0.1:9", None), 4096, 512)
+COMPLETED = Outcome(
+    status="completed",
+    finish_reason="stop",
+    entries=(),
+    content="",
+    tool_calls=None,
+    usage=Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10),
+    cost=Decimal("0.25"),
+    price_version="test",
+    provider="fake",
+    provider_model="small-1",
+    error=None,
+    finished_at=times.now(),
+)
+
+
+class Scripted:
+    """A provider whose next calls do what the script says."""
+
+    def __init__(self, script: Sequence[Exception | None]) -> None:
+        self._script = list(script)
+
+    async def stream(self, _model: str, _prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
+        failure = self._script.pop(0)
+        if failure is not None:
+            raise failure
+        yield [Piece(entry=Entry(text="yes"))]
+
+
+async def ask(retrying: Retrying) -> None:
+    async for _ in retrying.stream([SMALL], Prompt(messages=[], max_tokens=1)):
+        pass
+
+
+def calls(registry: CollectorRegistry, outcome: str) -> float | None:
+    return registry.get_sample_value("chat_provider_calls_total", {"model": "small", "outcome": outcome})
+
+
+def test_gaps_are_a_histogram_of_their_model() -> None:
+    registry = CollectorRegistry()
+    gaps = Measures(registry).inter_token.of("small")
+    for seconds in (0.0, 0.05, 0.07, 60.0):
+        gaps.observe(seconds)
+
+    def bucket(bound: str) -> float | None:
+        labels = {"model": "small", "le": bound}
+        return registry.get_sample_value("chat_stream_inter_token_seconds_bucket", labels)
+
+    assert [bucket("0.001"), bucket("0.05"), bucket("0.1"), bucket("30.0"), bucket("+Inf")] == [1, 2, 3, 3, 4]
+    assert registry.get_sample_value("chat_stream_inter_token_seconds_count", {"model": "small"}) == 4
+    assert registry.get_sample_value("chat_stream_inter_token_seconds_sum", {"model": "small"}) == 60.12
+
+
+def test_an_ended_turn_counts_its_tokens_and_its_cost() -> None:
+    registry = CollectorRegistry()
+    measures = Measures(registry)
+    measures.ended("small", COMPLETED, 1.0)
+    measures.used("small", replace(COMPLETED, cost=None))
+
+    def tokens(kind: str) -> float | None:
+        return registry.get_sample_value("chat_tokens_total", {"model": "small", "type": kind})
+
+    assert (tokens("input"), tokens("output")) == (14, 6)
+    assert registry.get_sample_value("chat_cost_usd_total", {"model": "small"}) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "outcome"),
+    [
+        ("completed", "stop", "completed"),
+        ("cancelled", "cancelled", "client_cancelled"),
+        ("failed", "error", "upstream_error"),
+        ("incomplete", "error", "upstream_error"),
+        ("incomplete", "deadline", "deadline"),
+        ("incomplete", "interrupted", "interrupted"),
+        ("incomplete", "budget", "budget"),
+    ],
+)
+def test_the_outcome_of_a_turn_says_whose_doing_its_end_was(status: Any, reason: str, outcome: str) -> None:
+    registry = CollectorRegistry()
+    Measures(registry).ended("small", replace(COMPLETED, status=status, finish_reason=reason), 1.0)
+
+    labels = {"model": "small", "outcome": outcome}
+    assert registry.get_sample_value("chat_stream_duration_seconds_count", labels) == 1
+
+
+async def test_each_call_of_a_provider_is_counted_by_what_became_of_it() -> None:
+    registry = CollectorRegistry()
+    script = [Attempt(ProviderTimeout(retry_after=0), retryable=True), None]
+    provider = Scripted(script)
+    await ask(Retrying(lambda _: provider, Breakers(), Measures(registry), max_retries=1))
+
+    assert (calls(registry, "provider_timeout"), calls(registry, "answered")) == (1, 1)
+
+
+async def test_a_call_that_an_open_breaker_refuses_is_counted_as_refused() -> None:
+    registry, breakers = CollectorRegistry(), Breakers()
+    for _ in range(THRESHOLD):
+        breakers.of(SMALL.target.base_url).failed()
+    with pytest.raises(ProviderFailure):
+        await ask(Retrying(lambda _: Scripted([]), breakers, Measures(registry), max_retries=0))
+
+    assert calls(registry, "refused") == 1
