@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley_testing.backends import Backends
 from parley_testing.client import Client
 from parley_testing.listener import Listener, listen

@@ -9,9 +9,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from parley_cli.model import CONTEXT_TOKENS, MODEL_NAME, LocalModel
+from parley_cli.model.process import CONTEXT_TOKENS, MODEL_NAME, LocalModel
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process import Command
+from parley_embedded.process.child import Command
 
 pytestmark = pytest.mark.integration
 

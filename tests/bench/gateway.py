@@ -29,10 +29,10 @@ from processes import cpu_seconds, running  # type: ignore[import-not-found]
 from parley.ids import new_id
 from parley.ratelimit.script import MARKER
 from parley.storage.redis import open_redis
-from parley_embedded.deb import unpack_debian
+from parley_embedded.binaries.debian import unpack_debian
+from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.sockets import free_port
-from parley_embedded.tools import tools_folder
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing.tokens import TestIssuer
 
 USERS = 64

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from stage import Stage, staged  # type: ignore[import-not-found]
 
-from parley_embedded.deb import library_folders, unpack_debian
-from parley_embedded.tools import tools_folder
+from parley_embedded.binaries.debian import library_folders, unpack_debian
+from parley_embedded.binaries.tools_folder import tools_folder
 
 PATH = "/api/v1/models"
 WARM_UP = 3

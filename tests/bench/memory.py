@@ -9,7 +9,7 @@ from pathlib import Path
 
 from processes import resident_mb  # type: ignore[import-not-found]
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley_testing.backends import Backends
 from parley_testing.stacks import Infrastructure, SeparateStack
 

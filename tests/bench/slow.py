@@ -23,8 +23,8 @@ from typing import Any
 from stage import FOLDER, Stage, staged  # type: ignore[import-not-found]
 from upstream import LARGE  # type: ignore[import-not-found]
 
-from parley_embedded.deb import unpack_debian
-from parley_embedded.tools import tools_folder
+from parley_embedded.binaries.debian import unpack_debian
+from parley_embedded.binaries.tools_folder import tools_folder
 
 RATE = 200
 """Requests a second of the healthy client."""

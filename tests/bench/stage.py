@@ -17,7 +17,7 @@ from parley.ids import new_id
 from parley.ratelimit.script import MARKER
 from parley.storage.redis import open_redis
 from parley_embedded.sockets import free_port
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing.tokens import TestIssuer
 
 FOLDER = Path(__file__).resolve().parent

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley_testing.backends import Backends
 from parley_testing.client import open_http, register
 from parley_testing.stacks import Infrastructure, SeparateStack

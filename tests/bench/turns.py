@@ -25,7 +25,7 @@ import uvloop
 from processes import cpu_seconds, running  # type: ignore[import-not-found]
 from tokens import PLANS, SETTINGS, request_of  # type: ignore[import-not-found]
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
 from parley_testing.backends import Backends

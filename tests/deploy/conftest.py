@@ -17,9 +17,9 @@ from chat.settings import ChatSettings
 from gateway.settings import GatewaySettings
 from history.settings import HistorySettings, WorkerSettings
 from parley.config.settings import ServiceSettings
-from parley_embedded.deb import unpack_debian
+from parley_embedded.binaries.debian import unpack_debian
+from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.tools import tools_folder
 
 Object: TypeAlias = dict[str, Any]
 Render: TypeAlias = Callable[[str], list[Object]]

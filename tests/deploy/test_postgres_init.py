@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from parley_embedded.databases import Databases
-from parley_embedded.postgres import EmbeddedPostgres, postgres_program
+from parley_embedded.postgres.databases import Databases
+from parley_embedded.postgres.server import EmbeddedPostgres, postgres_program
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import aio_pika
 import httpx2
 import pytest
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley_testing.backends import Backends
 from parley_testing.client import Client, open_http, register
 from parley_testing.collector import Collector, collector, traced_to

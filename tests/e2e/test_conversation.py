@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
 from parley_testing.client import Client

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley_testing.client import open_http, register
 from parley_testing.stacks import EmbeddedStack
 

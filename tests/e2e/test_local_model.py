@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_embedded.process import run_tool
+from parley_embedded.process.tool import run_tool
 from parley_testing.client import Client, open_http
 from parley_testing.commands import command_path, environment, free_ports
 from parley_testing.stacks import EmbeddedStack

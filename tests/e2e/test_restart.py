@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fake_provider.server import FakeProvider
-from parley_embedded.process import run_tool
+from fake_provider.process import FakeProvider
+from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 from parley_testing.client import open_http, register
 from parley_testing.commands import command_path, environment

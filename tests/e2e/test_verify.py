@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from parley.ids import new_id
-from parley_embedded.process import run_tool
+from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 from parley_testing.client import open_http, register
 from parley_testing.commands import command_path, environment

@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
-from parley_embedded.process import run_tool
+from parley_embedded.process.tool import run_tool
 from parley_testing import eventually, faults
 from parley_testing.client import Client, open_http
 from parley_testing.commands import command_path, environment

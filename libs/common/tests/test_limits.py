@@ -12,7 +12,7 @@ from parley.ids import new_id
 from parley.ratelimit.limiter import Decision, Limit, Limiter, Session, open_limiter
 from parley.ratelimit.script import MARKER
 from parley.storage.redis import Client, open_redis
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 from parley_testing.backends import Backends
 

@@ -14,7 +14,7 @@ IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
 import parley
 for module in pkgutil.walk_packages(parley.__path__, "parley."):
-    if not module.name.startswith("parley_embedded.launch"):
+    if not module.name.startswith("parley_embedded.process.launch"):
         importlib.import_module(module.name)
 from prometheus_client import REGISTRY
 own = ("python_", "process_")

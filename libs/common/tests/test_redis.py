@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parley.storage.redis import open_redis
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import faults
 
 pytestmark = pytest.mark.integration

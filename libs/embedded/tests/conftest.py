@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_embedded.postgres import EmbeddedPostgres
+from parley_embedded.postgres.server import EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from parley_embedded.postgres import EmbeddedPostgres
+from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_testing.backends import Backends, UnavailableError
 
 pytestmark = pytest.mark.integration

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from parley_embedded.binaries.tools_folder import tools_folder, workspace_root
+from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.secret_files import kept_secret
 from parley_embedded.server import make_private
 from parley_embedded.sockets import SOCKET_PATH_BYTES, SocketFolder, free_port, port_answers
-from parley_embedded.tools import tools_folder, workspace_root
-from parley_embedded.wheels import wheel_file
 
 
 def deep(folder: Path) -> Path:

@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.pids import processes_in
-from parley_embedded.postgres import ChooseAccount, EmbeddedPostgres
-from parley_embedded.postgres_account import other_user, postgres_account
+from parley_embedded.postgres.account import other_user, postgres_account
+from parley_embedded.postgres.server import ChooseAccount, EmbeddedPostgres
+from parley_embedded.process.identity import processes_in
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration

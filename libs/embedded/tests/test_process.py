@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.pids import PidFile, ProcessIdentity, processes_in
-from parley_embedded.process import LOG_LIMIT_BYTES, ChildProcess, Command, run_tool
+from parley_embedded.process.child import LOG_LIMIT_BYTES, ChildProcess, Command
+from parley_embedded.process.identity import PidFile, ProcessIdentity, processes_in
+from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 
 READY = "touch ready; "
 ORPHAN = """
 import asyncio, pathlib, sys, time
-from parley_embedded.process import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, Command
 
 folder = pathlib.Path(sys.argv[1])
 child = ChildProcess(Command(name="Orphan", arguments=["sleep", "600"], folder=folder))

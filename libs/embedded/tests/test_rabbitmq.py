@@ -6,8 +6,8 @@ import pytest
 from aio_pika import DeliveryMode, Message, connect
 from aio_pika.abc import AbstractChannel
 
-from parley_embedded.pids import processes_in
-from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_embedded.process.identity import processes_in
+from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_embedded.sockets import port_answers
 from parley_testing.backends import Backends
 

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.valkey import EmbeddedValkey
-from parley_embedded.valkey_program import ValkeyProgram, find_valkey
+from parley_embedded.valkey.program import ValkeyProgram, find_valkey
+from parley_embedded.valkey.server import EmbeddedValkey
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import openai
 import orjson
 import pytest
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Ask = Callable[..., Awaitable[httpx2.Response]]

@@ -8,7 +8,7 @@ import httpx2
 import openai
 import pytest
 
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 
 Ask = Callable[..., Awaitable[httpx2.Response]]
 

@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from fake_provider.app import create_app
 from fake_provider.journal import Journal
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 
 Ask = Callable[..., Awaitable[httpx2.Response]]
 OpenCall = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]

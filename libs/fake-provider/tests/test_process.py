@@ -14,7 +14,7 @@ import pytest
 
 from fake_provider.knobs import Knobs
 from fake_provider.main import build_parser, main
-from fake_provider.server import FakeProvider
+from fake_provider.process import FakeProvider
 
 
 async def answer_of(provider: FakeProvider, message: str = "hi") -> str:

@@ -10,7 +10,7 @@ from aio_pika import connect
 from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
-from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_testing.backends import Backends
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]

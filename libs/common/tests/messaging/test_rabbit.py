@@ -11,7 +11,7 @@ from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
-from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_embedded.sockets import free_port
 from parley_events.bus import Bus, BusDown, PublishError, Rejected, Subscription
 from parley_events.cloudevents import CloudEvent, from_headers

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from parley.messaging.rabbit_bus import PUBLISH_TIMEOUT, RabbitBus
-from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_events.bus import BusDown, PublishError, Subscription
 from parley_events.cloudevents import CloudEvent
 from parley_events.replay import Replay

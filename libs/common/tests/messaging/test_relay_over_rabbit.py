@@ -12,7 +12,7 @@ from parley.messaging.rabbit_bus import RabbitBus
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
-from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_events.bus import Subscription
 from parley_events.cloudevents import CloudEvent
 from parley_testing import faults

@@ -13,7 +13,7 @@ from aio_pika.exceptions import AMQPError
 
 from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus
-from parley_embedded.rabbitmq import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_events.bus import Rejected
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationDeleted, UserErased

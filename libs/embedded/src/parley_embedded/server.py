@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, Command
 
 
 class EmbeddedServer(ABC):

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_provider.chat import ChatEndpoint
-from fake_provider.choice import KnobChoice
+from fake_provider.chat_completions import ChatEndpoint
 from fake_provider.errors import error_body
 from fake_provider.journal import Journal
+from fake_provider.knob_resolver import KnobChoice
 from fake_provider.knobs import MAX_WAIT_S, InvalidKnobError, Knobs
 
 CHAT_PATH = "/v1/chat/completions"

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from fake_provider.requests import ChatRequest
+from fake_provider.schemas import ChatRequest
 
 KEPT_HEADERS = frozenset(
     (

@@ -9,7 +9,7 @@ from typing import Any
 from fake_provider.app import create_app
 from fake_provider.journal import Journal
 from fake_provider.knobs import InvalidKnobError, Knobs, changed
-from fake_provider.serve import raise_file_limit, serve
+from fake_provider.server import raise_file_limit, serve
 
 ENV_PREFIX = "FAKE_PROVIDER_"
 BACKLOG = 4096

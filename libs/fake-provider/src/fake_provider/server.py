@@ -1,173 +1,93 @@
-"""The provider as a child process, for tests: start it, turn its knobs, read its journal, kill it."""
+"""Run the application on a listening socket, until told to stop at once."""
 
 import asyncio
 import contextlib
-import http.client
+import os
+import resource
 import signal
+import socket
 import sys
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlencode, urlsplit
+from collections.abc import Iterator
 
-import orjson
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-ANNOUNCEMENT = "listening on "
-POLL_S = 0.02
+from fake_provider.client_connection import TRANSPORT
+
+MAX_FILES = 65_536
 
 
-class FakeProvider:
-    """Runs the provider on a free port of this machine while the context is open.
+class TransportProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, which also shows the application its transport, to break it."""
 
-    `arguments` are more command line arguments, such as `"--rate", "20"`. The child ends with this process, however
-    this process ends.
-    """
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
 
-    def __init__(self, *arguments: str, port: int = 0, timeout: float = 20.0) -> None:
-        self._arguments = arguments
-        self._port = port
-        self._timeout = timeout
-        self._process: asyncio.subprocess.Process | None = None
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
+class StoppableServer(uvicorn.Server):
+    """A server that says where it listens, and leaves nobody time to finish."""
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
+    def __init__(self, config: uvicorn.Config, *, until_eof: bool) -> None:
+        super().__init__(config)
+        self._until_eof = until_eof
 
-    @property
-    def url(self) -> str:
-        """The root, `http://127.0.0.1:<port>`; the same after a restart."""
-        return f"http://127.0.0.1:{self._port}"
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        if self._until_eof:
+            loop.add_reader(sys.stdin.fileno(), self._read_stdin)
+        for listener in sockets or ():
+            sys.stdout.write(f"listening on {url_of(listener)}\n")
+        sys.stdout.flush()
 
-    @property
-    def base_url(self) -> str:
-        """What an OpenAI client takes as its base URL."""
-        return f"{self.url}/v1"
+    def stop(self) -> None:
+        """Close the listeners and every connection, and return from `serve` within half a second."""
+        self.should_exit = True
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
-    @property
-    def process(self) -> asyncio.subprocess.Process:
-        """The running child; raises `RuntimeError` when there is none."""
-        if self._process is None:
-            raise RuntimeError("the fake provider is not running")
-        return self._process
+    def _read_stdin(self) -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self.stop()
 
-    async def start(self) -> None:
-        """Start the child on the port of last time, or a free one; return when it listens."""
-        if self._process is not None:
-            raise RuntimeError("the fake provider is already running")
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "fake_provider.main", "--port", str(self._port), "--until-stdin-closes",
-            *self._arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-        try:
-            self._port = await self._announced_port()
-        except BaseException:
-            await self.kill()
-            raise
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
-    async def stop(self) -> None:
-        """End the child with SIGTERM, or SIGKILL when it does not listen."""
-        if self._process is None:
-            return
-        self._signal(signal.SIGCONT)
-        self._signal(signal.SIGTERM)
-        try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), self._timeout)
-        finally:
-            await self.kill()
 
-    async def kill(self) -> None:
-        """End the child with SIGKILL: every connection breaks, the journal is lost."""
-        if self._process is None:
-            return
-        self._signal(signal.SIGKILL)
-        await self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process = None
+def serve(app: ASGIApp, listener: socket.socket, *, until_eof: bool = False) -> None:
+    """Serve `app` on `listener` until SIGTERM or SIGINT, or the end of standard input."""
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=TransportProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        backlog=4096,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+    StoppableServer(config, until_eof=until_eof).run(sockets=[listener])
 
-    async def restart(self) -> None:
-        """Kill the child if it runs, and start it again on the same port with an empty journal."""
-        await self.kill()
-        await self.start()
 
-    def freeze(self) -> None:
-        """Stop the child with SIGSTOP: connections stay open and silent, until `thaw`."""
-        self._signal(signal.SIGSTOP)
+def url_of(listener: socket.socket) -> str:
+    """Return the address a client on this machine uses."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def thaw(self) -> None:
-        """Let a frozen child go on."""
-        self._signal(signal.SIGCONT)
 
-    async def journal(self, *, contains: str | None = None, since: int | None = None) -> list[dict[str, Any]]:
-        """Return the calls it saw, oldest first: those whose messages contain a text, or after a `seq`."""
-        answer = await self.journal_page(contains=contains, since=since)
-        entries: list[dict[str, Any]] = answer["entries"]
-        return entries
-
-    async def journal_page(self, **filters: str | int | None) -> dict[str, Any]:
-        """Return the journal with its gauges (`in_flight`, `peak_in_flight`, `last_seq`, `dropped`)."""
-        query = urlencode({name: value for name, value in filters.items() if value is not None})
-        page: dict[str, Any] = await self._control("GET", f"/_control/journal?{query}")
-        return page
-
-    async def ended_call(self, contains: str) -> dict[str, Any]:
-        """Wait until the newest call whose messages contain a text has ended; return its entry.
-
-        Raises `TimeoutError` when it goes on for longer than this provider's timeout.
-        """
-        async with asyncio.timeout(self._timeout):
-            while True:
-                calls = await self.journal(contains=contains)
-                if calls and calls[-1]["ended"] is not None:
-                    return calls[-1]
-                await asyncio.sleep(POLL_S)
-
-    async def clear_journal(self) -> None:
-        """Forget the calls seen so far."""
-        await self._control("DELETE", "/_control/journal")
-
-    async def set_knobs(self, **knobs: object) -> None:
-        """Set the knobs of all calls; those not named return to their start values."""
-        await self._control("PUT", "/_control/knobs", knobs)
-
-    async def script(self, steps: Sequence[Mapping[str, object]]) -> None:
-        """Queue knobs for the next calls, one entry each (or `times` calls)."""
-        await self._control("POST", "/_control/script", list(steps))
-
-    async def clear_script(self) -> None:
-        """Forget the entries that no call has used."""
-        await self._control("DELETE", "/_control/script")
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-    async def _announced_port(self) -> int:
-        output = self.process.stdout
-        assert output is not None
-        line = (await asyncio.wait_for(output.readline(), self._timeout)).decode().strip()
-        port = urlsplit(line.removeprefix(ANNOUNCEMENT)).port
-        if not line.startswith(ANNOUNCEMENT) or port is None:
-            raise RuntimeError(f"the fake provider did not start (exit status {self.process.returncode}): {line!r}")
-        return port
-
-    async def _control(self, method: str, path: str, body: object = None) -> Any:
-        return await asyncio.to_thread(self._request, method, path, body)
-
-    def _request(self, method: str, path: str, body: object) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
-        try:
-            connection.request(method, path, None if body is None else orjson.dumps(body))
-            response = connection.getresponse()
-            content = response.read()
-        finally:
-            connection.close()
-        if response.status >= http.HTTPStatus.BAD_REQUEST:
-            raise ValueError(f"{method} {path}: {response.status} {content.decode()}")
-        return orjson.loads(content) if content else None
+def raise_file_limit() -> None:
+    """Allow as many open connections as the machine permits, up to 65,536."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

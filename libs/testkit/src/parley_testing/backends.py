@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from parley_embedded.databases import Databases
+from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.postgres import EmbeddedPostgres
-from parley_embedded.rabbitmq import USER, PrivateRabbitMQ
-from parley_embedded.rabbitmq_install import ensure_rabbitmq
+from parley_embedded.postgres.databases import Databases
+from parley_embedded.postgres.server import EmbeddedPostgres
+from parley_embedded.rabbitmq.install import ensure_rabbitmq
+from parley_embedded.rabbitmq.server import USER, PrivateRabbitMQ
 from parley_embedded.server import EmbeddedServer
-from parley_embedded.tools import tools_folder
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 
 TEST_ROLE = "tester"
 MAX_CONNECTIONS = 200

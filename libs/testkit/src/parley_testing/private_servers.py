@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from parley_embedded.postgres import EmbeddedPostgres
-from parley_embedded.rabbitmq import PrivateRabbitMQ
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.postgres.server import EmbeddedPostgres
+from parley_embedded.rabbitmq.server import PrivateRabbitMQ
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import faults
 from parley_testing.backends import Backends
 from parley_testing.stacks import Infrastructure

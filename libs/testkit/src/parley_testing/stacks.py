@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from parley_embedded.databases import Databases
-from parley_embedded.process import ChildProcess, Command
+from parley_embedded.postgres.databases import Databases
+from parley_embedded.process.child import ChildProcess, Command
 from parley_testing.commands import answers, command_path, environment, free_ports
 from parley_testing.replica import START_SECONDS, Replica
 

@@ -26,15 +26,15 @@ from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
 from parley.web.runtime import Runtime
 from parley.web.server import free_socket, make_server
-from parley_embedded.process import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, Command
 from parley_embedded.sockets import free_port
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing.backends import Backends
 from parley_testing.commands import answers, environment
 from parley_testing.tokens import ALL_SCOPES, TestIssuer
 
 if TYPE_CHECKING:
-    from fake_provider.server import FakeProvider
+    from fake_provider.process import FakeProvider
 
 LEASE_LENGTH = 4.0
 """Seconds: less than half of the real one, which the end-to-end tests wait for."""
@@ -227,7 +227,7 @@ def issuer() -> TestIssuer:
 
 @pytest.fixture(scope="session")
 async def provider() -> "AsyncIterator[FakeProvider]":
-    from fake_provider.server import FakeProvider
+    from fake_provider.process import FakeProvider
 
     async with FakeProvider() as found:
         yield found

@@ -11,8 +11,8 @@ from parley.ids import new_id
 from parley.messaging import outbox
 from parley.storage import migrations
 from parley.storage.redis import open_redis
-from parley_embedded.postgres import EmbeddedPostgres
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.postgres.server import EmbeddedPostgres
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 from parley_testing.faults import frozen, kill
 

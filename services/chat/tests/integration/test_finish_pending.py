@@ -11,7 +11,7 @@ import pytest
 from parley.ids import new_id
 from parley.messaging import outbox
 from parley.storage import migrations
-from parley_embedded.postgres import EmbeddedPostgres
+from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_testing import eventually
 from parley_testing.faults import kill
 from parley_testing.tcp_proxy import TcpProxy, Toxics

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from parley.storage.redis import open_redis
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration

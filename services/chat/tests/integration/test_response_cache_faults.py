@@ -13,7 +13,7 @@ from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.storage.postgres import open_pool
 from parley.storage.redis import open_redis
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 from parley_testing.faults import frozen, kill, state_of
 

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from parley_embedded.sockets import free_port
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually, faults
 from parley_testing.upstream import respond
 

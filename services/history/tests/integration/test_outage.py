@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from parley_embedded.postgres import EmbeddedPostgres
+from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_events.bus import PublishError
 from parley_testing import eventually
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from parley.config.settings import SettingsError, load
-from parley_cli import checks, connections
-from parley_cli.ports import Ports
 from parley_cli.settings import LocalSettings
+from parley_cli.stack import connections, preflight
+from parley_cli.stack.ports import Ports
 
 COMMANDS = "parley.commands"
 HELP = {
@@ -62,14 +62,14 @@ def app() -> None:
 
 def run(port: PortOption = 8000, admin_port: AdminPortOption = 9000, data_dir: FolderOption = None) -> None:
     """Run everything on this machine until Ctrl-C."""
-    from parley_cli.run import run as run_stack
+    from parley_cli.stack.launcher import run as run_stack
 
     sys.exit(run_stack(_settings(data_dir), Ports(port, admin_port)))
 
 
 def doctor(port: PortOption = 8000, admin_port: AdminPortOption = 9000, data_dir: FolderOption = None) -> None:
     """Check what `parley run` needs, without starting or changing anything."""
-    findings = list(checks.examine(_settings(data_dir), Ports(port, admin_port)))
+    findings = list(preflight.examine(_settings(data_dir), Ports(port, admin_port)))
     for finding in findings:
         typer.echo(
             f"{'ok  ' if finding.problem is None else 'FAIL'}  {finding.name:<12} {finding.problem or ''}".rstrip()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from parley_embedded.deb import library_folders, unpack_debian
+from parley_embedded.binaries.debian import library_folders, unpack_debian
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.rabbitmq_install import make_relocatable
+from parley_embedded.rabbitmq.install import make_relocatable
 
 HINT = "Set AMQP_URL."
 APT = """#!/bin/sh

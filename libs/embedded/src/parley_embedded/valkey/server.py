@@ -7,11 +7,11 @@ from urllib.parse import quote
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from parley_embedded.process import Command
+from parley_embedded.process.child import Command
 from parley_embedded.secret_files import kept_secret, write_private
 from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import SocketFolder, free_port
-from parley_embedded.valkey_program import ValkeyProgram, find_valkey
+from parley_embedded.valkey.program import ValkeyProgram, find_valkey
 
 HINT = "Set REDIS_URL to use a server of your own."
 SOCKET_NAME = "valkey.sock"

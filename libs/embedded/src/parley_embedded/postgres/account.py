@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process import run_tool
+from parley_embedded.process.tool import run_tool
 
 UNPRIVILEGED = 65534
 PROBE_SECONDS = 10.0

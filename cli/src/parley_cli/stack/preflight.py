@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from parley_cli import lock
-from parley_cli.backends import has_provider
-from parley_cli.ports import Ports, require_free
 from parley_cli.settings import LocalSettings
+from parley_cli.stack import folder_lock
+from parley_cli.stack.backends import has_provider
+from parley_cli.stack.ports import Ports, require_free
+from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.postgres import postgres_program
-from parley_embedded.wheels import wheel_file
+from parley_embedded.postgres.server import postgres_program
 
 NEEDED_BYTES = 300_000_000
 """Room for a new database, its log and a day's data."""
@@ -97,8 +97,8 @@ def examine(settings: LocalSettings, ports: Ports) -> Iterator[Finding]:
     yield _look("disk", lambda: require_space(folder))
     if folder.exists():
         yield _look("data folder", lambda: require_own(folder))
-    if lock.is_held(folder):
-        yield Finding("lock", f"Parley runs already in {folder}, as process {lock.holder(folder)}.")
+    if folder_lock.is_held(folder):
+        yield Finding("lock", f"Parley runs already in {folder}, as process {folder_lock.holder(folder)}.")
     else:
         yield _look("ports", lambda: require_free(ports))
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process import run_tool
+from parley_embedded.process.tool import run_tool
 
 UPDATE_SECONDS = 180.0
 DOWNLOAD_SECONDS = 300.0

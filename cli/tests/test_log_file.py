@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from parley_cli.rotating import RotatingFile
+from parley_cli.stack.log_file import RotatingFile
 
 
 def test_a_full_log_becomes_its_predecessor(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 
 from fake_provider.answers import Answer
-from fake_provider.connection import Connection
+from fake_provider.client_connection import Connection
 from fake_provider.errors import error_body, knob_error
 from fake_provider.journal import Entry
 from fake_provider.knobs import Knobs
-from fake_provider.wire import SSE_HEADERS, Renderer
+from fake_provider.wire_format import SSE_HEADERS, Renderer
 
 YIELD_EVERY = 64
 COMPLETED = "completed"

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from parley_embedded.deb import unpack_debian
+from parley_embedded.binaries.debian import unpack_debian
 from parley_embedded.errors import EmbeddedError
 
 ERLANG_PARTS = (

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from parley_cli.demo import Login
-from parley_cli.ports import Ports
+from parley_cli.stack.demo_account import Login
+from parley_cli.stack.ports import Ports
 
 READY = """
 Parley is ready ({seconds:.1f} s).

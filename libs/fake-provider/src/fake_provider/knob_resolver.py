@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fake_provider.knobs import InvalidKnobError, Knobs, TimedKnobs, changed, from_markers, from_model_name, timed
-from fake_provider.requests import ChatRequest
+from fake_provider.schemas import ChatRequest
 
 MAX_SCRIPT = 10_000
 MAX_REMEMBERED = 10_000

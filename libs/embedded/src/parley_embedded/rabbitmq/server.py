@@ -9,10 +9,11 @@ from pathlib import Path
 from aio_pika import connect
 from aio_pika.exceptions import AMQPError
 
-from parley_embedded.deb import library_folders
+from parley_embedded.binaries.debian import library_folders
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process import ChildProcess, Command, run_tool
-from parley_embedded.rabbitmq_install import ERL_ROOT_VARIABLE, HINT, SYSTEM, server_scripts
+from parley_embedded.process.child import ChildProcess, Command
+from parley_embedded.process.tool import run_tool
+from parley_embedded.rabbitmq.install import ERL_ROOT_VARIABLE, HINT, SYSTEM, server_scripts
 from parley_embedded.secret_files import kept_secret, write_private
 from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import free_port, port_answers

@@ -1,4 +1,4 @@
-"""Serve the local model with llama.cpp's own HTTP server until a signal comes: `python -m parley_cli.model_server`.
+"""Serve the local model with llama.cpp's own HTTP server until a signal comes: `python -m parley_cli.model.server`.
 
 A process of its own, because the library serves inside the process that imports it, and a CPU that is too old ends that
 process.

@@ -8,15 +8,15 @@ from pathlib import Path
 from parley.config.settings import SettingsError
 from parley.errors import ParleyError
 from parley.observability import logs
-from parley_cli import checks, connections, lock
-from parley_cli.backends import has_provider, open_backends
-from parley_cli.console import Console
-from parley_cli.demo import demo_login
-from parley_cli.model import DISPLAY_NAME
-from parley_cli.ports import Ports, require_free
-from parley_cli.rotating import RotatingFile
+from parley_cli.model.process import DISPLAY_NAME
 from parley_cli.settings import LocalSettings
-from parley_cli.stack import Plan, open_stack, wait_for_signal
+from parley_cli.stack import connections, folder_lock, preflight
+from parley_cli.stack.backends import has_provider, open_backends
+from parley_cli.stack.console import Console
+from parley_cli.stack.demo_account import demo_login
+from parley_cli.stack.log_file import RotatingFile
+from parley_cli.stack.ports import Ports, require_free
+from parley_cli.stack.services import Plan, open_stack, wait_for_signal
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.server import make_private
 
@@ -28,7 +28,7 @@ def run(settings: LocalSettings, ports: Ports) -> int:
     status = 0
     try:
         folder = prepare(settings.data_dir)
-        with lock.hold(folder), _logging(folder, settings):
+        with folder_lock.hold(folder), _logging(folder, settings):
             uvloop.run(_run(settings, folder, ports))
     except* (EmbeddedError, SettingsError, ParleyError, OSError) as group:
         status = 1
@@ -41,8 +41,8 @@ def prepare(data_dir: Path) -> Path:
     """Return the data folder, made and checked; EmbeddedError when it cannot be used."""
     folder = data_dir.absolute()
     make_private(folder)
-    checks.require_own(folder)
-    checks.require_space(folder)
+    preflight.require_own(folder)
+    preflight.require_space(folder)
     return folder
 
 

@@ -4,9 +4,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from parley_embedded.deb import library_folders, unpack_debian
+from parley_embedded.binaries.debian import library_folders, unpack_debian
+from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.wheels import wheel_file
 
 NAMES = ("valkey-server", "redis-server")
 DEBIAN_PACKAGES = ("redis-server", "redis-tools", "liblzf1", "libjemalloc2")

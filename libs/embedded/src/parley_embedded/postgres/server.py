@@ -6,15 +6,16 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from parley_embedded.databases import Databases
+from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.pids import KILL_SECONDS, PROC, ProcessIdentity, end_process, processes_in
-from parley_embedded.postgres_account import Account, postgres_account
-from parley_embedded.process import Command, run_tool
+from parley_embedded.postgres.account import Account, postgres_account
+from parley_embedded.postgres.databases import Databases
+from parley_embedded.process.child import Command
+from parley_embedded.process.identity import KILL_SECONDS, PROC, ProcessIdentity, end_process, processes_in
+from parley_embedded.process.tool import run_tool
 from parley_embedded.secret_files import kept_secret
 from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import SocketFolder, free_port
-from parley_embedded.wheels import wheel_file
 
 MAJOR_VERSION = "18"
 SUPERUSER = "parley"

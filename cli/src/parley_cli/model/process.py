@@ -8,12 +8,12 @@ from pathlib import Path
 
 import httpx2
 
-from parley_cli.model_server import CONTEXT_TOKENS, MAX_OUTPUT_TOKENS, MODEL_NAME
+from parley_cli.model.server import CONTEXT_TOKENS, MAX_OUTPUT_TOKENS, MODEL_NAME
+from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process import Command
+from parley_embedded.process.child import Command
 from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import free_port
-from parley_embedded.wheels import wheel_file
 
 __all__ = ["CONTEXT_TOKENS", "DISPLAY_NAME", "MAX_OUTPUT_TOKENS", "MODEL_NAME", "LocalModel"]
 
@@ -51,7 +51,7 @@ class LocalModel(EmbeddedServer):
             raise EmbeddedError(
                 f"The local model ({self._weights_package}, xllamacpp) is not installed on this {machine}. {HINT}"
             )
-        module = [sys.executable, "-m", "parley_cli.model_server"]
+        module = [sys.executable, "-m", "parley_cli.model.server"]
         return Command(
             name="Model",
             arguments=[*module, "--weights", str(weights), "--port", str(self.port)],

@@ -7,7 +7,7 @@ import orjson
 
 from fake_provider.answers import Answer
 from fake_provider.knobs import Knobs
-from fake_provider.requests import ChatRequest
+from fake_provider.schemas import ChatRequest
 
 DONE = b"data: [DONE]\n\n"
 SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]

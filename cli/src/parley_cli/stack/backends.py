@@ -10,14 +10,14 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from parley.process.tasks import background
-from parley_cli.console import Console
-from parley_cli.model import LocalModel
+from parley_cli.model.process import LocalModel
 from parley_cli.settings import LocalSettings
-from parley_embedded.databases import Databases
-from parley_embedded.postgres import EmbeddedPostgres
+from parley_cli.stack.console import Console
+from parley_embedded.postgres.databases import Databases
+from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.secret_files import kept_secret, write_private
 from parley_embedded.server import EmbeddedServer
-from parley_embedded.valkey import EmbeddedValkey
+from parley_embedded.valkey.server import EmbeddedValkey
 
 LOG_CHECK = 60.0
 """Seconds between two looks at the size of the servers' logs."""

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from parley_cli import lock
+from parley_cli.stack import folder_lock
 from parley_embedded.secret_files import write_private
 
 NAME = "connections.json"
@@ -18,7 +18,7 @@ def keep(folder: Path, environment: Mapping[str, str]) -> None:
 
 def use(folder: Path) -> None:
     """Put the settings of a running stack into the environment, where nobody has set them."""
-    if not lock.is_held(folder):
+    if not folder_lock.is_held(folder):
         return
     for name, value in json.loads((folder / NAME).read_text()).items():
         os.environ.setdefault(name, value)

@@ -7,14 +7,14 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from fake_provider.answers import build_answer
-from fake_provider.choice import KnobChoice
-from fake_provider.connection import Connection
+from fake_provider.client_connection import Connection
 from fake_provider.errors import RefusedError
 from fake_provider.journal import Entry, Journal
+from fake_provider.knob_resolver import KnobChoice
 from fake_provider.knobs import MAX_WAIT_S, InvalidKnobError, Knobs
-from fake_provider.requests import ChatRequest, parse_request
-from fake_provider.stream import Reply
-from fake_provider.wire import Renderer
+from fake_provider.reply import Reply
+from fake_provider.schemas import ChatRequest, parse_request
+from fake_provider.wire_format import Renderer
 
 MAX_BODY = 16 * 1024 * 1024
 LONGEST_CALL_S = 3600.0

@@ -29,10 +29,10 @@ from parley.messaging.memory_bus import MemoryBus
 from parley.web import server
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
-from parley_cli.backends import Backends, encryption_key, internal_secrets
-from parley_cli.demo import Login, ensure_demo
-from parley_cli.model import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
-from parley_cli.ports import HOST, Ports
+from parley_cli.model.process import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
+from parley_cli.stack.backends import Backends, encryption_key, internal_secrets
+from parley_cli.stack.demo_account import Login, ensure_demo
+from parley_cli.stack.ports import HOST, Ports
 
 POOL_SIZE = 8
 """Postgres connections of each service: one process needs few."""

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from parley_cli import checks, lock
-from parley_cli.ports import Ports, require_free
 from parley_cli.settings import LocalSettings
+from parley_cli.stack import folder_lock, preflight
+from parley_cli.stack.ports import Ports, require_free
 from parley_embedded.errors import EmbeddedError
 from parley_testing.commands import free_ports
 
 HOLD = """
 import pathlib, sys
-from parley_cli import lock
-with lock.hold(pathlib.Path(sys.argv[1])):
+from parley_cli.stack import folder_lock
+with folder_lock.hold(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -44,7 +44,7 @@ def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def problems(folder: Path, ports: Ports | None = None, **settings: str) -> dict[str, str]:
-    found = checks.examine(LocalSettings(data_dir=folder, **settings), ports or Ports(free_ports(), free_ports()))  # type: ignore[arg-type]
+    found = preflight.examine(LocalSettings(data_dir=folder, **settings), ports or Ports(free_ports(), free_ports()))  # type: ignore[arg-type]
     return {finding.name: finding.problem for finding in found if finding.problem}
 
 
@@ -73,51 +73,51 @@ def test_the_process_that_holds_the_folder_is_named(tmp_path: Path, holder: "sub
     found = problems(tmp_path)
     assert list(found) == ["lock"]
     assert str(holder.pid) in found["lock"]
-    with pytest.raises(EmbeddedError, match=str(holder.pid)), lock.hold(tmp_path):
+    with pytest.raises(EmbeddedError, match=str(holder.pid)), folder_lock.hold(tmp_path):
         pass
 
 
 def test_the_lock_of_a_killed_process_is_free_again(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
-    assert lock.is_held(tmp_path)
+    assert folder_lock.is_held(tmp_path)
     holder.kill()
     holder.wait()
-    assert not lock.is_held(tmp_path)
-    with lock.hold(tmp_path):
-        assert lock.holder(tmp_path) == str(os.getpid())
+    assert not folder_lock.is_held(tmp_path)
+    with folder_lock.hold(tmp_path):
+        assert folder_lock.holder(tmp_path) == str(os.getpid())
 
 
 def test_a_full_disk_is_said_with_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match=r"Only 12 MB are free.*PARLEY_DATA_DIR"):
-        checks.require_space(tmp_path, free=lambda _folder: 12_000_000)
+        preflight.require_space(tmp_path, free=lambda _folder: 12_000_000)
 
 
 def test_somebody_elses_folder_is_said_with_chown(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match="chown"):
-        checks.require_own(tmp_path, uid=os.getuid() + 1)
+        preflight.require_own(tmp_path, uid=os.getuid() + 1)
 
 
 @pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Linux", "riscv64")])
 def test_a_platform_without_binaries_is_said_with_the_way_around(system: str, machine: str) -> None:
     with pytest.raises(EmbeddedError, match=f"{system} {machine}.*DATABASE_URL"):
-        checks.require_platform(system, machine)
+        preflight.require_platform(system, machine)
 
 
 def test_an_old_cpu_is_said_with_the_way_around(tmp_path: Path) -> None:
     cpu_info = tmp_path / "cpuinfo"
     cpu_info.write_text("flags : fpu sse sse2 ssse3 sse4_1 avx\n")
     with pytest.raises(EmbeddedError, match=r"avx2.*OPENAI_BASE_URL"):
-        checks.require_cpu(cpu_info, "x86_64")
+        preflight.require_cpu(cpu_info, "x86_64")
 
 
 def test_a_provider_of_ones_own_needs_no_cpu_for_the_model(tmp_path: Path) -> None:
     settings = LocalSettings(data_dir=tmp_path, openai_base_url="http://localhost:1/v1")
     assert "local model" not in [
-        finding.name for finding in checks.examine(settings, Ports(free_ports(), free_ports()))
+        finding.name for finding in preflight.examine(settings, Ports(free_ports(), free_ports()))
     ]
 
 
 def test_a_problem_is_one_line_and_exit_status_1(tmp_path: Path, busy_port: int) -> None:
-    command = [sys.executable, "-c", "from parley_cli.cli import app; app()", "doctor"]
+    command = [sys.executable, "-c", "from parley_cli.main import app; app()", "doctor"]
     arguments = ["--port", str(busy_port), "--admin-port", str(free_ports()), "--data-dir", str(tmp_path)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1, done.stderr
