@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chat.main import create_app
-from chat.running.engine import Ports
+from chat.running.engine import EngineAdapters
 from chat.settings import ChatSettings
 from chat.wiring import wire
 from parley.config.settings import load
@@ -48,7 +48,7 @@ class Dying:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def with_failpoint(ports: Ports) -> Ports:
+def with_failpoint(ports: EngineAdapters) -> EngineAdapters:
     """Return the ports, one of them dying where ``FAILPOINT`` says."""
     failpoint = os.environ.get("FAILPOINT")
     if not failpoint:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chat.catalogue import Model
-from chat.model import Entry
+from chat.model import LogEntry
 from parley_events.models import Usage
 
 
@@ -20,10 +20,10 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class AnswerChunk:
     """What a provider says at one time; the last one has ``finish_reason``, and usage if the provider counts."""
 
-    entry: Entry | None = None
+    entry: LogEntry | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     response_model: str | None = None
@@ -33,21 +33,23 @@ class Piece:
 class Provider(Protocol):
     """A model server."""
 
-    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
+    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Yield the answer, pieces that came together at once; raises ProviderFailure. Closing it ends the call."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class ModelSelected:
     """Which model has begun to answer."""
 
     model: Model
 
 
-class Answers(Protocol):
+class AnswerGenerator(Protocol):
     """Whoever answers prompts (see ``chat.providers.retry_and_fallback``)."""
 
-    def stream(self, models: Sequence[Model], prompt: Prompt) -> AsyncGenerator[Answering | Sequence[Piece], None]:
+    def stream(
+        self, models: Sequence[Model], prompt: Prompt
+    ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Yield who answers, then the pieces; raises ProviderFailure."""
         ...

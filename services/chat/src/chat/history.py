@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from chat.model import Exchange
+from chat.model import PastExchange
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class ConversationOwner:
     """Whose conversation history says it is."""
 
     user_id: UUID
@@ -18,7 +18,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Redo:
+class RegenerationSource:
     """What a regeneration needs of the answer it redoes."""
 
     parent_id: UUID | None
@@ -30,7 +30,7 @@ class Redo:
 class ConversationOwners(Protocol):
     """Who owns a conversation that chat has never seen."""
 
-    async def owner(self, conversation_id: UUID) -> Owner | None:
+    async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the owner, None when there is no such conversation; raises HistoryUnavailable."""
         ...
 
@@ -42,14 +42,14 @@ class PastMessages(Protocol):
         """Return the newest answer of a conversation; raises HistoryUnavailable."""
         ...
 
-    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[Exchange]:
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
         """Return the exchanges from an answer back to the root, newest first; empty when there is no such answer.
 
         Raises HistoryUnavailable, also when it takes too long.
         """
         ...
 
-    async def redo(self, conversation_id: UUID, message_id: UUID, token: str) -> Redo | None:
+    async def redo(self, conversation_id: UUID, message_id: UUID, token: str) -> RegenerationSource | None:
         """Return what it takes to redo an answer, None when there is none; raises HistoryUnavailable."""
         ...
 

@@ -18,15 +18,15 @@ CUT_SHORT = frozenset({"deadline", "interrupted", "budget"})
 """Reasons for which Parley itself ends a turn early: its outcome is called so."""
 
 
-class Gaps(Collector):
+class InterTokenGaps(Collector):
     """The time between two pieces of an answer: a histogram that costs each piece next to nothing."""
 
     def __init__(self) -> None:
-        self._models: dict[str, ModelGaps] = {}
+        self._models: dict[str, ModelTokenGaps] = {}
 
-    def of(self, model: str) -> "ModelGaps":
+    def of(self, model: str) -> "ModelTokenGaps":
         """Return the histogram of a model."""
-        return self._models.setdefault(model, ModelGaps())
+        return self._models.setdefault(model, ModelTokenGaps())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Yield what was counted."""
@@ -39,7 +39,7 @@ class Gaps(Collector):
         yield family
 
 
-class ModelGaps:
+class ModelTokenGaps:
     """The gaps in one model's answers."""
 
     __slots__ = ("counts", "total")
@@ -54,7 +54,7 @@ class ModelGaps:
         self.total += seconds
 
 
-class Measures:
+class ChatMetrics:
     """Histograms and gauges of one app's registry; labels come from the catalogue and closed sets only."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -65,7 +65,7 @@ class Measures:
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
-        self.inter_token = Gaps()
+        self.inter_token = InterTokenGaps()
         registry.register(self.inter_token)
         self.duration = Histogram(
             "chat_stream_duration_seconds",

@@ -17,7 +17,7 @@ FIRST_SEQ = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One step of an answer: a delta of text, or deltas of tool calls in OpenAI's form."""
 
     text: str = ""
@@ -28,7 +28,7 @@ class Entry:
         return {"tool_calls": list(self.tool_calls)} if self.tool_calls else self.text
 
     @classmethod
-    def from_json(cls, stored: str | dict[str, Any]) -> "Entry":
+    def from_json(cls, stored: str | dict[str, Any]) -> "LogEntry":
         """Read what ``to_json`` wrote."""
         return cls(stored) if isinstance(stored, str) else cls("", tuple(stored["tool_calls"]))
 
@@ -87,7 +87,7 @@ class NewTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class IdempotencyKey:
     """An idempotency key in its scope, and the digest of the body it came with."""
 
     user_id: UUID
@@ -102,7 +102,7 @@ class Outcome:
 
     status: FinalStatus
     finish_reason: str
-    entries: tuple[Entry, ...]
+    entries: tuple[LogEntry, ...]
     content: str
     tool_calls: list[dict[str, Any]] | None
     usage: Usage
@@ -150,7 +150,7 @@ class Turn:
     epoch: int
     runner_id: UUID
     deadline_at: datetime
-    entries: tuple[Entry, ...]
+    entries: tuple[LogEntry, ...]
     content: str | None
     tool_calls: list[dict[str, Any]] | None
     usage: Usage | None
@@ -182,7 +182,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class ConversationState:
     """What chat knows of a conversation."""
 
     id: UUID
@@ -194,7 +194,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class PastExchange:
     """A question and its answer, as the model is shown them again."""
 
     turn_id: UUID

@@ -10,20 +10,20 @@ from uuid import UUID
 import structlog
 
 from chat.admission.budgets import Budgets
-from chat.admission.context_window import Context, ContextSource, Past, fit
+from chat.admission.context_window import ContextLoader, EarlierExchanges, PromptContext, fit
 from chat.admission.new_turn import new_turn, running
-from chat.admission.position import Place, Placement
-from chat.admission.response_cache import AnswerCache
-from chat.admission.token_limits import TokenMeter
-from chat.admission.turn_request import Ask
+from chat.admission.position import PositionResolver, TurnPosition
+from chat.admission.response_cache import ResponseCache
+from chat.admission.token_limits import TokenLimits
+from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Catalogue, Model
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused, ModelNotFound, TurnInProgress, TurnNotFound
 from chat.generation import Prompt
-from chat.model import Key, Reservation, Turn
-from chat.running.readers import Readers
-from chat.running.runner import Job
+from chat.model import IdempotencyKey, Reservation, Turn
+from chat.running.readers import TurnReaders
+from chat.running.runner import TurnJob
 from chat.running.supervisor import Supervisor
-from chat.running.turn_updates import Ended, Step
+from chat.running.turn_updates import TurnFinished, TurnUpdate
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from parley.errors import DependencyUnavailable, Draining, FieldError, Overloaded, ValidationFailed
 
@@ -34,7 +34,7 @@ CANCEL_WAIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedTurn:
     """A turn to follow; ``replayed`` when an earlier request with the same key had opened it."""
 
     turn: Turn
@@ -49,22 +49,22 @@ class ChatService:
         *,
         store: TurnStore,
         catalogue: Catalogue,
-        placement: Placement,
-        contexts: ContextSource,
+        placement: PositionResolver,
+        contexts: ContextLoader,
         budgets: Budgets,
-        meter: TokenMeter,
+        meter: TokenLimits,
         supervisor: Supervisor,
-        readers: Readers,
+        readers: TurnReaders,
         turn_timeout: float,
         draining: asyncio.Event,
-        cache: AnswerCache | None = None,
+        cache: ResponseCache | None = None,
     ) -> None:
         self._store, self._catalogue, self._placement, self._contexts = store, catalogue, placement, contexts
         self._budgets, self._meter, self._supervisor, self._readers = budgets, meter, supervisor, readers
         self._turn_timeout, self._draining = timedelta(seconds=turn_timeout), draining
         self._cache = cache
 
-    async def open(self, ask: Ask) -> Opened:
+    async def open(self, ask: TurnRequest) -> OpenedTurn:
         """Admit a turn and start it, or find the one its idempotency key belongs to.
 
         Once begun this goes on, even if the request is cancelled meanwhile.
@@ -73,7 +73,7 @@ class ChatService:
             raise Draining
         return await self._supervisor.keep(self._open(ask))
 
-    async def _open(self, ask: Ask) -> Opened:
+    async def _open(self, ask: TurnRequest) -> OpenedTurn:
         model = self._catalogue.find(ask.model)
         if not self._budgets.plan(ask.plan).allows(model.alias):
             raise ModelNotFound
@@ -89,7 +89,7 @@ class ChatService:
             await self._diagnose(ask)
         raise Overloaded
 
-    async def _admit(self, ask: Ask, model: Model) -> Opened:
+    async def _admit(self, ask: TurnRequest, model: Model) -> OpenedTurn:
         place = await self._placement.find(ask)
         context = await self._context(ask, model, place)
         plan = self._budgets.plan(ask.plan)
@@ -104,20 +104,22 @@ class ChatService:
         turn = running(new, admission, self._supervisor.runner_id)
         models = self._catalogue.with_fallbacks(model)
         capped = prompt.max_tokens < context.max_tokens
-        self._supervisor.start(Job(turn, models, prompt, capped, lambda ended: self._meter.settle(ended, plan), recall))
-        return Opened(turn)
+        self._supervisor.start(
+            TurnJob(turn, models, prompt, capped, lambda ended: self._meter.settle(ended, plan), recall)
+        )
+        return OpenedTurn(turn)
 
-    async def _budgeted(self, ask: Ask, model: Model, context: Context) -> tuple[Reservation, Prompt]:
+    async def _budgeted(self, ask: TurnRequest, model: Model, context: PromptContext) -> tuple[Reservation, Prompt]:
         granted = await self._budgets.reserve(
             ask.user_id, ask.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
         )
         temperature = model.temperature if ask.temperature is None else ask.temperature
         return granted.reservation, Prompt(context.messages, granted.max_tokens, temperature, ask.options)
 
-    async def _context(self, ask: Ask, model: Model, place: Place) -> Context:
+    async def _context(self, ask: TurnRequest, model: Model, place: TurnPosition) -> PromptContext:
         if ask.messages is not None:
             return ask.own_context(model)
-        past = Past()
+        past = EarlierExchanges()
         if place.parent_id is not None and ask.conversation_id is not None:
             past = await self._contexts.before(
                 ask.conversation_id,
@@ -128,7 +130,7 @@ class ChatService:
             )
         return fit(past, place.message, system_prompt=place.system_prompt, model=model, max_tokens=ask.max_tokens)
 
-    async def _diagnose(self, ask: Ask) -> None:
+    async def _diagnose(self, ask: TurnRequest) -> None:
         """Raise why an admission was refused; return when it may succeed now."""
         if await self._store.erased(ask.user_id):
             raise Erased
@@ -142,13 +144,13 @@ class ChatService:
         if known.running_turn_id is not None:
             raise TurnInProgress(known.running_turn_id)
 
-    async def _replay(self, turn_id: UUID, body_hash: bytes | None, key: Key) -> Opened:
+    async def _replay(self, turn_id: UUID, body_hash: bytes | None, key: IdempotencyKey) -> OpenedTurn:
         if body_hash is not None and body_hash != key.body_hash:
             raise IdempotencyKeyReused
         turn = await self._store.get(turn_id)
         if turn is None:
             raise ConversationNotFound
-        return Opened(turn, replayed=True)
+        return OpenedTurn(turn, replayed=True)
 
     async def get(self, user_id: UUID, turn_id: UUID | None) -> Turn:
         """Return a person's turn; raises TurnNotFound."""
@@ -169,7 +171,7 @@ class ChatService:
         """Return the seq of the newest event of a turn."""
         return await self._readers.last_seq(turn)
 
-    def follow(self, turn: Turn, after: int, *, quiet: float) -> AsyncGenerator[Step, None]:
+    def follow(self, turn: Turn, after: int, *, quiet: float) -> AsyncGenerator[TurnUpdate, None]:
         """Yield what happens in a turn behind a cursor; raises InvalidCursor."""
         return self._readers.follow(turn, after, quiet=quiet)
 
@@ -202,12 +204,12 @@ class ChatService:
         with contextlib.suppress(DependencyUnavailable):
             async with contextlib.aclosing(self.follow(turn, 1, quiet=3600)) as steps:
                 async for step in steps:
-                    if isinstance(step, Ended):
+                    if isinstance(step, TurnFinished):
                         return step.turn
         return None
 
 
-def _check_output_limit(ask: Ask, model: Model) -> None:
+def _check_output_limit(ask: TurnRequest, model: Model) -> None:
     if ask.max_tokens is not None and ask.max_tokens > model.max_output_tokens and not ask.lenient:
         detail = f"At most {model.max_output_tokens} for this model."
         raise ValidationFailed([FieldError("/max_tokens", "less_than_equal", detail)])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from chat.model import Conversation, Exchange, Key, NewTurn, Outcome, Turn
+from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Turn
 
 
 class TurnRefused(Exception):
@@ -16,7 +16,7 @@ class BudgetExceeded(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class AdmissionResult:
     """What an admission said: our turn with its number, or the turn that its key belongs to already."""
 
     turn_id: UUID
@@ -25,7 +25,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyHolder:
+class IdempotencyRecord:
     """The turn an idempotency key belongs to, and the digest of the body it came with."""
 
     turn_id: UUID
@@ -35,7 +35,7 @@ class KeyHolder:
 class TurnStore(Protocol):
     """The rows that decide."""
 
-    async def admit(self, turn: NewTurn, runner_id: UUID, key: Key | None) -> Admission:
+    async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
         """Admit a turn with its ``turn.started`` event in one statement; raises TurnRefused, BudgetExceeded."""
         ...
 
@@ -47,11 +47,11 @@ class TurnStore(Protocol):
         """Return a turn of a conversation that is not deleted."""
         ...
 
-    async def find_key(self, user_id: UUID, route: str, key: str) -> KeyHolder | None:
+    async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
         """Return who holds an idempotency key."""
         ...
 
-    async def conversation(self, conversation_id: UUID) -> Conversation | None:
+    async def conversation(self, conversation_id: UUID) -> ConversationState | None:
         """Return what chat knows of a conversation."""
         ...
 
@@ -65,7 +65,7 @@ class TurnStore(Protocol):
         """Return a person's turns, newest first."""
         ...
 
-    async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[Exchange]:
+    async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
         """Return ended turns from one back to the root, newest first, until ``characters`` or ``limit`` is reached."""
         ...
 

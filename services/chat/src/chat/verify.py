@@ -5,7 +5,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from chat.events.verification import Report
+from chat.events.verification import VerificationReport
 from chat.settings import ChatSettings
 from chat.wiring import verify_once
 from parley.config.settings import SettingsError, load
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if report.findings else 0
 
 
-def render(report: Report) -> str:
+def render(report: VerificationReport) -> str:
     """Return the report for people: a line a finding, then the count."""
     lines = [f"{finding.kind} {finding.turn_id}" for finding in report.findings[:SHOWN]]
     if len(report.findings) > SHOWN:

@@ -6,40 +6,40 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chat.admission.budgets import Budgets
-from chat.admission.context_window import ContextSource
+from chat.admission.context_window import ContextLoader
 from chat.admission.plans import load_plans
-from chat.admission.position import Placement
-from chat.admission.response_cache import AnswerCache
-from chat.admission.token_limits import TokenMeter
+from chat.admission.position import PositionResolver
+from chat.admission.response_cache import ResponseCache
+from chat.admission.token_limits import TokenLimits
 from chat.catalogue import Catalogue, Model
-from chat.events.erasure import Handlers
-from chat.events.erasure_store import Forgetting
+from chat.events.erasure import LifecycleEventHandler
+from chat.events.erasure_store import ErasureStore
 from chat.events.reconciler import Reconciler
-from chat.events.verification import Report, verify
-from chat.generation import Answers, Provider
+from chat.events.verification import VerificationReport, verify
+from chat.generation import AnswerGenerator, Provider
 from chat.history import KnownTurns
-from chat.metrics import Measures
+from chat.metrics import ChatMetrics
 from chat.providers.catalogue_file import load_catalogue
-from chat.providers.circuit_breaker import Breakers
+from chat.providers.circuit_breaker import CircuitBreakers
 from chat.providers.openai_client import OpenAIProvider, open_session
-from chat.providers.retry_and_fallback import Retrying
+from chat.providers.retry_and_fallback import FallbackGenerator
 from chat.providers.tracing import TracedProvider
-from chat.running.engine import Engine, Ports, open_engine
+from chat.running.engine import EngineAdapters, TurnEngine, open_engine
 from chat.running.lease import LENGTH
-from chat.running.readers import Readers
+from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.service import ChatService
 from chat.settings import ChatSettings
-from chat.storage.budgets import PostgresLedger
-from chat.storage.erasure import PostgresForgetting
+from chat.storage.budgets import PostgresBudgetStore
+from chat.storage.erasure import PostgresErasureStore
 from chat.storage.history_client import HistoryMessages, HistoryOwners
-from chat.storage.log_store import RedisStreams
-from chat.storage.maintenance import PostgresUpkeep
-from chat.storage.response_index import RedisAnswers
-from chat.storage.runners import PostgresRunners
-from chat.storage.stream_writer import Appender
-from chat.storage.turns import PostgresTurns
-from chat.storage.verification import PostgresEvidence
+from chat.storage.log_store import RedisLogStore
+from chat.storage.maintenance import PostgresMaintenanceStore
+from chat.storage.response_index import RedisResponseIndex
+from chat.storage.runners import PostgresRunnerStore
+from chat.storage.stream_writer import StreamWriter
+from chat.storage.turns import PostgresTurnStore
+from chat.storage.verification import PostgresVerificationSource
 from parley import times
 from parley.infrastructure import open_backing
 from parley.observability.tracing import Tracer
@@ -58,7 +58,7 @@ APPEND_TIMEOUT = 0.25
 """Seconds that the copy of a log may take before streams go on without it."""
 TAIL_TIMEOUT = 2.0
 
-Wrap = Callable[[Ports], Ports]
+WrapAdapters = Callable[[EngineAdapters], EngineAdapters]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Wired:
     started_at: datetime
 
 
-def unchanged(ports: Ports) -> Ports:
+def unchanged(ports: EngineAdapters) -> EngineAdapters:
     """Return the ports as they are; tests wrap them with faults."""
     return ports
 
@@ -85,39 +85,39 @@ async def wire(
     runtime: Runtime,
     *,
     bus: Bus | None = None,
-    wrap: Wrap = unchanged,
+    wrap: WrapAdapters = unchanged,
     lease_length: float = LENGTH,
 ) -> AsyncIterator[Wired]:
     """Open chat; ``bus`` is given when several services share a process, another ``lease_length`` by hasty tests."""
     catalogue, plans = load_catalogue(settings), load_plans(settings.plans_file)
-    measures = Measures(runtime.metrics.registry)
+    measures = ChatMetrics(runtime.metrics.registry)
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
-        turns = PostgresTurns(backing.pool, backing.relay.hint)
+        turns = PostgresTurnStore(backing.pool, backing.relay.hint)
         streams = await stack.enter_async_context(open_streams(settings))
         answers = await stack.enter_async_context(open_answers(settings, measures, runtime.tracer))
-        ports = wrap(Ports(turns, PostgresRunners(turns), streams, answers))
+        ports = wrap(EngineAdapters(turns, PostgresRunnerStore(turns), streams, answers))
         engine = await stack.enter_async_context(
             open_engine(settings, runtime, ports, catalogue, measures, lease_length=lease_length)
         )
         owners, past = await stack.enter_async_context(open_history(settings, runtime.tracer))
-        forgetting = PostgresForgetting(turns)
-        handlers = Handlers(forgetting, ports.streams, engine.supervisor)
+        forgetting = PostgresErasureStore(turns)
+        handlers = LifecycleEventHandler(forgetting, ports.streams, engine.supervisor)
         await stack.enter_async_context(backing.bus.consume(handlers.subscription()))
         reconciler = _reconciler(settings, turns, forgetting, owners, engine)
         await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
         limits = open_limiter(backing.redis, service="chat", registry=runtime.metrics.registry)
-        meter = TokenMeter(await stack.enter_async_context(limits))
-        budgets = Budgets(plans, PostgresLedger(turns))
+        meter = TokenLimits(await stack.enter_async_context(limits))
+        budgets = Budgets(plans, PostgresBudgetStore(turns))
         service = ChatService(
             store=ports.turns,
             catalogue=catalogue,
-            placement=Placement(ports.turns, owners, past),
-            contexts=ContextSource(ports.turns, past),
+            placement=PositionResolver(ports.turns, owners, past),
+            contexts=ContextLoader(ports.turns, past),
             budgets=budgets,
             meter=meter,
             supervisor=engine.supervisor,
-            readers=Readers(engine.supervisor, engine.mirrors, ports.streams),
+            readers=TurnReaders(engine.supervisor, engine.mirrors, ports.streams),
             turn_timeout=settings.turn_timeout,
             draining=runtime.lifecycle.drained,
             cache=_answer_cache(settings, backing.redis, ports, engine),
@@ -137,17 +137,19 @@ async def open_history(
         yield HistoryOwners(client, tokens), HistoryMessages(client)
 
 
-def _answer_cache(settings: ChatSettings, redis: Client, ports: Ports, engine: Engine) -> AnswerCache | None:
+def _answer_cache(
+    settings: ChatSettings, redis: Client, ports: EngineAdapters, engine: TurnEngine
+) -> ResponseCache | None:
     if not settings.enable_cache:
         return None
-    return AnswerCache(RedisAnswers(redis, ttl=settings.cache_ttl), ports.turns, engine.measures)
+    return ResponseCache(RedisResponseIndex(redis, ttl=settings.cache_ttl), ports.turns, engine.measures)
 
 
 def _reconciler(
-    settings: ChatSettings, turns: PostgresTurns, forgetting: Forgetting, history: KnownTurns, engine: Engine
+    settings: ChatSettings, turns: PostgresTurnStore, forgetting: ErasureStore, history: KnownTurns, engine: TurnEngine
 ) -> Reconciler:
     return Reconciler(
-        upkeep=PostgresUpkeep(turns),
+        upkeep=PostgresMaintenanceStore(turns),
         forgetting=forgetting,
         history=history,
         measures=engine.measures,
@@ -158,7 +160,7 @@ def _reconciler(
 
 
 @contextlib.asynccontextmanager
-async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisStreams]:
+async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisLogStore]:
     """Open the connections to the copies of logs."""
     url = settings.redis_url.get_secret_value()
     async with (
@@ -166,13 +168,13 @@ async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisStreams]:
         open_redis(url, timeout=TAIL_TIMEOUT, max_connections=1) as tail,
         open_redis(url, timeout=None, max_connections=1) as line,
     ):
-        yield RedisStreams(client, tail, Appender(line, timeout=APPEND_TIMEOUT))
+        yield RedisLogStore(client, tail, StreamWriter(line, timeout=APPEND_TIMEOUT))
 
 
 @contextlib.asynccontextmanager
 async def open_answers(
-    settings: ChatSettings, measures: Measures, tracer: Tracer | None = None
-) -> AsyncIterator[Answers]:
+    settings: ChatSettings, measures: ChatMetrics, tracer: Tracer | None = None
+) -> AsyncIterator[AnswerGenerator]:
     """Open the connections to the providers."""
     timeout = settings.openai_timeout
     async with open_session(settings.max_running_turns) as session:
@@ -181,14 +183,14 @@ async def open_answers(
             provider = OpenAIProvider(session, model.target, patience=timeout)
             return provider if tracer is None else TracedProvider(provider, model, tracer)
 
-        yield Retrying(provider_of, Breakers(), measures, max_retries=settings.openai_max_retries)
+        yield FallbackGenerator(provider_of, CircuitBreakers(), measures, max_retries=settings.openai_max_retries)
 
 
-async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) -> Report:
+async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) -> VerificationReport:
     """Compare chat's turns with history's, beside a running chat (see ``chat.events.verification``)."""
     async with contextlib.AsyncExitStack() as stack:
         dsn = settings.database_url.get_secret_value()
         pool = await stack.enter_async_context(open_pool(dsn, size=2, application="parley-verify"))
         history, _ = await stack.enter_async_context(open_history(settings))
-        evidence = PostgresEvidence(PostgresTurns(pool, lambda: None))
+        evidence = PostgresVerificationSource(PostgresTurnStore(pool, lambda: None))
         return await verify(evidence, history, settle=settle, repair=repair)

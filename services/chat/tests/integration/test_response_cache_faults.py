@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from chat.storage.response_index import TIMEOUT, RedisAnswers
+from chat.storage.response_index import TIMEOUT, RedisResponseIndex
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.storage.postgres import open_pool
@@ -100,7 +100,7 @@ async def _ended_after(person: Any, first: str) -> Any:
 async def test_the_index_finds_what_was_noted_for_a_while(backends: Any) -> None:
     one, other, turn_id = new_id().bytes, new_id().bytes, new_id()
     async with open_redis(await backends.redis_url()) as redis:
-        index = RedisAnswers(redis, ttl=1)
+        index = RedisResponseIndex(redis, ttl=1)
         assert await index.find(one) is None
         await index.note(one, turn_id)
         assert (await index.find(one), await index.find(other)) == (turn_id, None)
@@ -116,14 +116,14 @@ async def test_the_index_takes_what_it_cannot_read_for_nothing(backends: Any, st
     digest = new_id().bytes
     async with open_redis(await backends.redis_url()) as redis:
         await redis.set(b"parley:answer:" + digest.hex().encode(), stored, ex=60)
-        assert await RedisAnswers(redis, ttl=60).find(digest) is None
+        assert await RedisResponseIndex(redis, ttl=60).find(digest) is None
 
 
 async def test_the_index_says_in_time_that_it_is_away(valkey: EmbeddedValkey) -> None:
     clock = asyncio.get_running_loop().time
     async with open_redis(valkey.url) as redis, open_redis(valkey.url, timeout=30) as patient:
         for client in (redis, patient):
-            index = RedisAnswers(client, ttl=60)
+            index = RedisResponseIndex(client, ttl=60)
             await index.note(b"q", new_id())
             async with frozen(valkey.child):
                 began = clock()

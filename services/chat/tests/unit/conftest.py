@@ -8,7 +8,7 @@ import pytest
 
 from chat.admission.new_turn import running
 from chat.model import NewTurn, Turn
-from chat.turn_store import Admission
+from chat.turn_store import AdmissionResult
 from parley import times
 from parley.ids import new_id
 
@@ -40,4 +40,4 @@ def _turn(**changed: Any) -> Turn:
         deadline_at=now,
         created_at=now,
     )
-    return replace(running(new, Admission(turn_id, 1, None), new_id()), **changed)
+    return replace(running(new, AdmissionResult(turn_id, 1, None), new_id()), **changed)

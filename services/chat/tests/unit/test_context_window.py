@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.admission.budgets import Left, affordable, cost_of, period_limits
-from chat.admission.context_window import RESERVE, Past, fit
-from chat.admission.plans import Plan
+from chat.admission.budgets import PeriodLimit, affordable, cost_of, period_limits
+from chat.admission.context_window import RESERVE, EarlierExchanges, fit
+from chat.admission.plans import ChatPlan
 from chat.catalogue import Model, Target
 from chat.errors import ContextLengthExceeded
-from chat.model import Exchange
+from chat.model import PastExchange
 from chat.prices import Price
 from chat.token_estimate import estimate, estimate_messages
 from parley import times
@@ -22,8 +22,8 @@ def model_of(window: int, output: int) -> Model:
     return Model("m", "fake", "Fake", "fake", Target("http://fake", None), window, output)
 
 
-def past_of(count: int, size: int) -> Past:
-    return Past([Exchange(new_id(), None, f"q{i} " + "x" * size, f"a{i}") for i in range(count, 0, -1)])
+def past_of(count: int, size: int) -> EarlierExchanges:
+    return EarlierExchanges([PastExchange(new_id(), None, f"q{i} " + "x" * size, f"a{i}") for i in range(count, 0, -1)])
 
 
 def test_everything_is_kept_while_it_fits() -> None:
@@ -44,11 +44,11 @@ def test_the_oldest_turns_go_first_and_are_counted() -> None:
 
 def test_a_message_longer_than_the_window_is_refused() -> None:
     with pytest.raises(ContextLengthExceeded):
-        fit(Past(), "x" * 4000, system_prompt=None, model=model_of(500, 100), max_tokens=None)
+        fit(EarlierExchanges(), "x" * 4000, system_prompt=None, model=model_of(500, 100), max_tokens=None)
 
 
 def test_a_long_message_leaves_less_room_for_the_answer() -> None:
-    context = fit(Past(), "x" * 1600, system_prompt=None, model=model_of(500, 400), max_tokens=None)
+    context = fit(EarlierExchanges(), "x" * 1600, system_prompt=None, model=model_of(500, 400), max_tokens=None)
     assert context.max_tokens == 500 - context.prompt_tokens
 
 
@@ -73,16 +73,16 @@ PRICE = Price(Decimal(1), Decimal(10), None, "test")
 
 @given(limit=st.decimals(0, 1, places=9), spent=st.decimals(0, 1, places=9), prompt=st.integers(0, 100_000))
 def test_what_is_affordable_never_costs_more_than_what_is_left(limit: Decimal, spent: Decimal, prompt: int) -> None:
-    tokens = affordable(Left(None, limit), (0, spent), PRICE, prompt)
+    tokens = affordable(PeriodLimit(None, limit), (0, spent), PRICE, prompt)
     if tokens >= 1:
         assert spent + cost_of(PRICE, prompt, tokens) <= limit
 
 
 def test_tokens_left_count_the_prompt() -> None:
-    assert affordable(Left(100, None), (60, Decimal(0)), None, 30) == 10
+    assert affordable(PeriodLimit(100, None), (60, Decimal(0)), None, 30) == 10
 
 
 def test_only_periods_with_limits_are_counted() -> None:
-    plan = Plan(usd_per_day=Decimal(5), usd_per_month=None)
+    plan = ChatPlan(usd_per_day=Decimal(5), usd_per_month=None)
     assert period_limits(plan, times.now(), priced=False) == {}
-    assert list(period_limits(plan, times.now(), priced=True).values()) == [Left(None, Decimal(5))]
+    assert list(period_limits(plan, times.now(), priced=True).values()) == [PeriodLimit(None, Decimal(5))]

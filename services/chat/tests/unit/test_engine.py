@@ -9,20 +9,28 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from chat.metrics import Measures
-from chat.model import Entry, Turn
-from chat.running.lease import LENGTH, Lease
-from chat.running.log_replication import SharedCopy
-from chat.running.log_store import Append, Appended, CopyUnavailable
+from chat.metrics import ChatMetrics
+from chat.model import LogEntry, Turn
+from chat.running.lease import LENGTH, RunnerLease
+from chat.running.log_replication import LogReplicator
+from chat.running.log_store import AppendResult, LogAppend, LogStoreUnavailable
 from chat.running.turn_log import TurnLog
-from chat.running.turn_updates import Begun, Broken, Ended, Grown, Quiet, from_log, from_row
+from chat.running.turn_updates import (
+    StreamIdle,
+    StreamInterrupted,
+    StreamStarted,
+    TurnDelta,
+    TurnFinished,
+    from_log,
+    from_row,
+)
 from parley.errors import DependencyUnavailable, InvalidCursor
 from parley.ids import new_id
 from parley_testing import eventually
 
 
 def ended_turn(turn: Turn, *texts: str) -> Turn:
-    return replace(turn, status="completed", finish_reason="stop", entries=tuple(Entry(text) for text in texts))
+    return replace(turn, status="completed", finish_reason="stop", entries=tuple(LogEntry(text) for text in texts))
 
 
 class Runners:
@@ -57,14 +65,14 @@ class Streams:
 
     def _check(self) -> None:
         if self.away:
-            raise CopyUnavailable
+            raise LogStoreUnavailable
 
-    async def append(self, batches: Sequence[Append]) -> list[Appended]:
+    async def append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
         self._check()
         self.appends += 1
         return [self._append(batch) for batch in batches]
 
-    def _append(self, batch: Append) -> Appended:
+    def _append(self, batch: LogAppend) -> AppendResult:
         copy = self.copies.get(batch.turn_id)
         if copy is None:
             if not batch.create:
@@ -97,13 +105,13 @@ class Bench:
         self.streams, self.runners = Streams(), Runners()
         self.fenced: list[UUID] = []
         self.heard: list[UUID] = []
-        self.lease = Lease(self.runners, new_id(), self.heard.append, clock=lambda: self.now)
-        measures = Measures(CollectorRegistry())
-        self.copy = SharedCopy(self.streams, self.lease, self.fenced.append, measures)  # type: ignore[arg-type]
+        self.lease = RunnerLease(self.runners, new_id(), self.heard.append, clock=lambda: self.now)
+        measures = ChatMetrics(CollectorRegistry())
+        self.copy = LogReplicator(self.streams, self.lease, self.fenced.append, measures)  # type: ignore[arg-type]
 
     def grow(self, log: TurnLog, *texts: str) -> None:
         for text in texts:
-            log.append(Entry(text))
+            log.append(LogEntry(text))
             self.copy.grown(log)
 
 
@@ -231,35 +239,35 @@ async def test_a_beat_brings_cancels() -> None:
 async def test_a_cursor_gives_what_is_behind_it_then_pings_then_the_end(make_turn: Any) -> None:
     turn = make_turn()
     log = TurnLog(turn)
-    log.append(Entry("a"))
-    log.append(Entry("b"))
+    log.append(LogEntry("a"))
+    log.append(LogEntry("b"))
     log.show(2)
     steps = from_log(log, 0, quiet=0.01)
-    assert await anext(steps) == Begun(turn)
-    assert await anext(steps) == Grown(2, [Entry("a"), Entry("b")])
-    assert await anext(steps) == Quiet()
+    assert await anext(steps) == StreamStarted(turn)
+    assert await anext(steps) == TurnDelta(2, [LogEntry("a"), LogEntry("b")])
+    assert await anext(steps) == StreamIdle()
     ended = ended_turn(turn, "a", "b")
     log.end(ended)
-    assert await anext(steps) == Ended(4, ended)
-    assert [step async for step in from_row(ended, 2)] == [Grown(3, (Entry("b"),)), Ended(4, ended)]
-    assert [step async for step in from_row(ended, 4)] == [Ended(4, ended)]
+    assert await anext(steps) == TurnFinished(4, ended)
+    assert [step async for step in from_row(ended, 2)] == [TurnDelta(3, (LogEntry("b"),)), TurnFinished(4, ended)]
+    assert [step async for step in from_row(ended, 4)] == [TurnFinished(4, ended)]
     with pytest.raises(InvalidCursor):
         _ = [step async for step in from_row(ended, 5)]
 
 
 async def test_a_cursor_beyond_a_lost_log_still_ends(make_turn: Any) -> None:
     ended = replace(ended_turn(make_turn(), "a"), log_lost=True, status="incomplete")
-    assert [step async for step in from_row(ended, 40)] == [Ended(3, ended)]
+    assert [step async for step in from_row(ended, 40)] == [TurnFinished(3, ended)]
 
 
 async def test_readers_of_a_mirror_are_sent_away_at_a_drain(make_turn: Any) -> None:
     log = TurnLog(make_turn())
     log.dismiss()
-    assert [step async for step in from_log(log, 1, quiet=1)] == [Broken("draining")]
+    assert [step async for step in from_log(log, 1, quiet=1)] == [StreamInterrupted("draining")]
 
 
 async def test_readers_of_an_end_that_cannot_be_stored_are_sent_away(make_turn: Any) -> None:
     log = TurnLog(make_turn())
     log.wait_for_store()
     found = [step async for step in from_log(log, 1, quiet=1)]
-    assert found == [Broken("interrupted", "finish_pending")]
+    assert found == [StreamInterrupted("interrupted", "finish_pending")]

@@ -10,12 +10,12 @@ from prometheus_client import CollectorRegistry
 
 from chat.catalogue import Model, Target
 from chat.errors import ProviderFailure, ProviderTimeout
-from chat.generation import Piece, Prompt
-from chat.metrics import Measures
-from chat.model import Entry, Outcome
-from chat.providers.circuit_breaker import THRESHOLD, Breakers
-from chat.providers.failures import Attempt
-from chat.providers.retry_and_fallback import Retrying
+from chat.generation import AnswerChunk, Prompt
+from chat.metrics import ChatMetrics
+from chat.model import LogEntry, Outcome
+from chat.providers.circuit_breaker import THRESHOLD, CircuitBreakers
+from chat.providers.failures import AttemptFailed
+from chat.providers.retry_and_fallback import FallbackGenerator
 from parley import times
 from parley_events.models import Usage
 
@@ -42,14 +42,14 @@ class Scripted:
     def __init__(self, script: Sequence[Exception | None]) -> None:
         self._script = list(script)
 
-    async def stream(self, _model: str, _prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
+    async def stream(self, _model: str, _prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         failure = self._script.pop(0)
         if failure is not None:
             raise failure
-        yield [Piece(entry=Entry(text="yes"))]
+        yield [AnswerChunk(entry=LogEntry(text="yes"))]
 
 
-async def ask(retrying: Retrying) -> None:
+async def ask(retrying: FallbackGenerator) -> None:
     async for _ in retrying.stream([SMALL], Prompt(messages=[], max_tokens=1)):
         pass
 
@@ -60,7 +60,7 @@ def calls(registry: CollectorRegistry, outcome: str) -> float | None:
 
 def test_gaps_are_a_histogram_of_their_model() -> None:
     registry = CollectorRegistry()
-    gaps = Measures(registry).inter_token.of("small")
+    gaps = ChatMetrics(registry).inter_token.of("small")
     for seconds in (0.0, 0.05, 0.07, 60.0):
         gaps.observe(seconds)
 
@@ -75,7 +75,7 @@ def test_gaps_are_a_histogram_of_their_model() -> None:
 
 def test_an_ended_turn_counts_its_tokens_and_its_cost() -> None:
     registry = CollectorRegistry()
-    measures = Measures(registry)
+    measures = ChatMetrics(registry)
     measures.ended("small", COMPLETED, 1.0)
     measures.used("small", replace(COMPLETED, cost=None))
 
@@ -100,7 +100,7 @@ def test_an_ended_turn_counts_its_tokens_and_its_cost() -> None:
 )
 def test_the_outcome_of_a_turn_says_whose_doing_its_end_was(status: Any, reason: str, outcome: str) -> None:
     registry = CollectorRegistry()
-    Measures(registry).ended("small", replace(COMPLETED, status=status, finish_reason=reason), 1.0)
+    ChatMetrics(registry).ended("small", replace(COMPLETED, status=status, finish_reason=reason), 1.0)
 
     labels = {"model": "small", "outcome": outcome}
     assert registry.get_sample_value("chat_stream_duration_seconds_count", labels) == 1
@@ -108,18 +108,18 @@ def test_the_outcome_of_a_turn_says_whose_doing_its_end_was(status: Any, reason:
 
 async def test_each_call_of_a_provider_is_counted_by_what_became_of_it() -> None:
     registry = CollectorRegistry()
-    script = [Attempt(ProviderTimeout(retry_after=0), retryable=True), None]
+    script = [AttemptFailed(ProviderTimeout(retry_after=0), retryable=True), None]
     provider = Scripted(script)
-    await ask(Retrying(lambda _: provider, Breakers(), Measures(registry), max_retries=1))
+    await ask(FallbackGenerator(lambda _: provider, CircuitBreakers(), ChatMetrics(registry), max_retries=1))
 
     assert (calls(registry, "provider_timeout"), calls(registry, "answered")) == (1, 1)
 
 
 async def test_a_call_that_an_open_breaker_refuses_is_counted_as_refused() -> None:
-    registry, breakers = CollectorRegistry(), Breakers()
+    registry, breakers = CollectorRegistry(), CircuitBreakers()
     for _ in range(THRESHOLD):
         breakers.of(SMALL.target.base_url).failed()
     with pytest.raises(ProviderFailure):
-        await ask(Retrying(lambda _: Scripted([]), breakers, Measures(registry), max_retries=0))
+        await ask(FallbackGenerator(lambda _: Scripted([]), breakers, ChatMetrics(registry), max_retries=0))
 
     assert calls(registry, "refused") == 1

@@ -3,9 +3,9 @@
 import pytest
 
 from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable, failure
-from chat.model import Entry
-from chat.running.log_store import Copied
-from chat.running.outcome import Stop, judge
+from chat.model import LogEntry
+from chat.running.log_store import LogItem
+from chat.running.outcome import StopReason, judge
 from chat.running.recovery import contiguous
 
 
@@ -30,7 +30,7 @@ def test_what_its_owner_ended_is_cancelled(has_output: bool) -> None:
 
 
 @pytest.mark.parametrize("stopped", ["deadline", "interrupted"])
-def test_what_something_else_ended_is_incomplete_with_output_and_failed_without(stopped: Stop) -> None:
+def test_what_something_else_ended_is_incomplete_with_output_and_failed_without(stopped: StopReason) -> None:
     kept = judge(stopped, None, finish_reason=None, has_output=True)
     assert (kept.status, kept.finish_reason, kept.error) == ("incomplete", stopped, None)
     lost = judge(stopped, None, finish_reason=None, has_output=False)
@@ -50,18 +50,18 @@ def test_a_failure_names_its_code(cause: ProviderFailure) -> None:
 
 def test_a_sealed_log_counts_up_to_its_first_gap() -> None:
     items = [
-        Copied(1, 1, None),
-        Copied(1, 2, Entry("a")),
-        Copied(1, 3, Entry("b")),
-        Copied(1, 5, Entry("d")),
-        Copied(2, 0, None, end=True),
+        LogItem(1, 1, None),
+        LogItem(1, 2, LogEntry("a")),
+        LogItem(1, 3, LogEntry("b")),
+        LogItem(1, 5, LogEntry("d")),
+        LogItem(2, 0, None, end=True),
     ]
-    assert contiguous(items, 2) == ((Entry("a"), Entry("b")), False)
+    assert contiguous(items, 2) == ((LogEntry("a"), LogEntry("b")), False)
 
 
 def test_a_log_without_its_beginning_is_lost() -> None:
-    assert contiguous([Copied(2, 0, None, end=True)], 2) == ((), True)
+    assert contiguous([LogItem(2, 0, None, end=True)], 2) == ((), True)
 
 
 def test_entries_of_the_own_epoch_are_not_read_back() -> None:
-    assert contiguous([Copied(1, 1, None), Copied(2, 2, Entry("x"))], 2) == ((), False)
+    assert contiguous([LogItem(1, 1, None), LogItem(2, 2, LogEntry("x"))], 2) == ((), False)

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.model import Entry
+from chat.model import LogEntry
 from chat.providers.chunks import StreamedError, pieces
-from chat.providers.circuit_breaker import PAUSE, THRESHOLD, Breaker
-from chat.providers.failures import Attempt, from_status, retry_after
-from chat.providers.sse_parser import MAX_LINE, EventParser, MalformedStream
+from chat.providers.circuit_breaker import PAUSE, THRESHOLD, CircuitBreaker
+from chat.providers.failures import AttemptFailed, from_status, retry_after
+from chat.providers.sse_parser import MAX_LINE, MalformedStream, SseParser
 from chat.providers.text import storable
 from chat.running.tool_calls import join_calls
 
@@ -23,19 +23,19 @@ def chunk(**delta: object) -> str:
 )
 def test_events_are_the_same_however_the_bytes_are_cut(texts: list[str], size: int) -> None:
     stream = b"".join(b"data: " + text.encode() + b"\r\n\r\n" for text in texts if text)
-    parser, found = EventParser(), []
+    parser, found = SseParser(), []
     for start in range(0, len(stream), size):
         found += list(parser.feed(stream[start : start + size]))
     assert found == [text.encode() for text in texts if text]
 
 
 def test_comments_and_other_fields_are_skipped() -> None:
-    assert list(EventParser().feed(b": ping\n\nevent: x\nid: 1\ndata: a\ndata: b\n\n")) == [b"a\nb"]
+    assert list(SseParser().feed(b": ping\n\nevent: x\nid: 1\ndata: a\ndata: b\n\n")) == [b"a\nb"]
 
 
 def test_an_endless_line_is_malformed() -> None:
     with pytest.raises(MalformedStream):
-        list(EventParser().feed(b"x" * (MAX_LINE + 1)))
+        list(SseParser().feed(b"x" * (MAX_LINE + 1)))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_error_inside_the_stream_is_one() -> None:
 def test_text_is_made_storable() -> None:
     assert storable("a\x00b\ud800c") == "a\ufffdb\ufffdc"
     found = pieces('{"choices":[{"delta":{"content":"a\\u0000b"}}]}')
-    assert found[0].entry == Entry("a\ufffdb")
+    assert found[0].entry == LogEntry("a\ufffdb")
 
 
 def test_tool_calls_are_joined_from_their_deltas() -> None:
@@ -96,15 +96,15 @@ def test_retry_after_is_bounded(value: str, seconds: int | None) -> None:
 
 def test_a_breaker_opens_lets_one_try_and_closes() -> None:
     now = [0.0]
-    breaker = Breaker(lambda: now[0])
+    breaker = CircuitBreaker(lambda: now[0])
     for _ in range(THRESHOLD):
         breaker.check()
         breaker.failed()
-    with pytest.raises(Attempt):
+    with pytest.raises(AttemptFailed):
         breaker.check()
     now[0] = PAUSE + 1
     breaker.check()
-    with pytest.raises(Attempt):
+    with pytest.raises(AttemptFailed):
         breaker.check()
     breaker.succeeded()
     breaker.check()

@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from chat.admission.response_cache import LONGEST_ENTRY, AnswerCache, digest_of, repeated
-from chat.admission.turn_request import Ask, Reuse
+from chat.admission.response_cache import LONGEST_ENTRY, ResponseCache, digest_of, repeated
+from chat.admission.turn_request import CachePolicy, TurnRequest
 from chat.api.request_parsing import make_reuse_of
 from chat.catalogue import Model, Target
 from chat.generation import Prompt
-from chat.metrics import Measures
-from chat.model import Entry, Turn
+from chat.metrics import ChatMetrics
+from chat.model import LogEntry, Turn
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 
@@ -58,10 +58,10 @@ class Bench:
 
     def __init__(self) -> None:
         self.shelf, self.registry = Shelf(), CollectorRegistry()
-        self.cache = AnswerCache(self.shelf, self.shelf, Measures(self.registry))  # type: ignore[arg-type]
+        self.cache = ResponseCache(self.shelf, self.shelf, ChatMetrics(self.registry))  # type: ignore[arg-type]
 
     def recall(self, user_id: UUID = USER, **changed: Any) -> Any:
-        ask = Ask(user_id=user_id, plan="default", token="", request_id="r", message="Hi", **changed)
+        ask = TurnRequest(user_id=user_id, plan="default", token="", request_id="r", message="Hi", **changed)
         return self.cache.recall(ask, MODEL, PROMPT)
 
     def counted(self) -> list[float | None]:
@@ -77,7 +77,7 @@ def bench() -> Bench:
 @pytest.fixture
 def answered(make_turn: MakeTurn) -> Turn:
     turn = make_turn(user_id=USER, status="completed", finish_reason="stop", content="Hello")
-    return replace(turn, entries=(Entry("Hel"), Entry("lo")), provider="fake", provider_model="fake-1")
+    return replace(turn, entries=(LogEntry("Hel"), LogEntry("lo")), provider="fake", provider_model="fake-1")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ async def test_an_answer_whose_row_is_gone_is_not_found(bench: Bench, answered: 
 
 
 async def test_who_wants_a_new_answer_asks_the_provider_and_notes_what_it_says(bench: Bench, answered: Turn) -> None:
-    for changed in ({"reuse": Reuse(read=False)}, {"regenerate": new_id()}):
+    for changed in ({"reuse": CachePolicy(read=False)}, {"regenerate": new_id()}):
         bench.shelf.noted.clear()
         await bench.recall(**changed).note(bench.shelf.keep(answered), MODEL)
         assert len(bench.shelf.noted) == 1
@@ -166,8 +166,8 @@ async def test_who_wants_a_new_answer_asks_the_provider_and_notes_what_it_says(b
 
 
 async def test_who_forbids_both_has_nothing_to_do_with_the_cache(bench: Bench, answered: Turn) -> None:
-    assert bench.recall(reuse=Reuse(read=False, write=False)) is None
-    reader = bench.recall(reuse=Reuse(write=False))
+    assert bench.recall(reuse=CachePolicy(read=False, write=False)) is None
+    reader = bench.recall(reuse=CachePolicy(write=False))
     await reader.note(bench.shelf.keep(answered), MODEL)
     assert bench.shelf.noted == {}
 
@@ -187,29 +187,29 @@ def test_a_repeated_answer_uses_nothing_costs_nothing_and_says_so(answered: Turn
     assert (outcome.status, outcome.finish_reason, outcome.content) == ("completed", "stop", "Hello")
     assert (outcome.usage.total_tokens, outcome.cost, outcome.price_version) == (0, Decimal(0), None)
     assert (outcome.provider, outcome.provider_model) == ("fake", "fake-1")
-    assert outcome.entries == (Entry("Hello"),)
+    assert outcome.entries == (LogEntry("Hello"),)
 
 
 def test_a_repeated_answer_has_few_entries_but_no_long_ones(answered: Turn) -> None:
-    calls = [Entry("", ({"index": 0, "function": {"arguments": text}},)) for text in "ab"]
-    entries = (*(Entry("x") for _ in range(LONGEST_ENTRY + 1)), *calls, Entry("y"), Entry("z"))
+    calls = [LogEntry("", ({"index": 0, "function": {"arguments": text}},)) for text in "ab"]
+    entries = (*(LogEntry("x") for _ in range(LONGEST_ENTRY + 1)), *calls, LogEntry("y"), LogEntry("z"))
     found = repeated(replace(answered, entries=entries)).entries
-    assert found == (Entry("x" * LONGEST_ENTRY), Entry("x"), *calls, Entry("yz"))
+    assert found == (LogEntry("x" * LONGEST_ENTRY), LogEntry("x"), *calls, LogEntry("yz"))
 
 
 @pytest.mark.parametrize(
     ("cache_control", "reuse"),
     [
-        (None, Reuse()),
-        ("", Reuse()),
-        ("max-age=60", Reuse()),
-        ("no-cachet", Reuse()),
-        ("no-cache", Reuse(read=False)),
-        ("max-age=0, No-Cache", Reuse(read=False)),
-        ('no-cache="x"', Reuse(read=False)),
-        ("no-store", Reuse(read=False, write=False)),
-        ("no-cache ,no-store", Reuse(read=False, write=False)),
+        (None, CachePolicy()),
+        ("", CachePolicy()),
+        ("max-age=60", CachePolicy()),
+        ("no-cachet", CachePolicy()),
+        ("no-cache", CachePolicy(read=False)),
+        ("max-age=0, No-Cache", CachePolicy(read=False)),
+        ('no-cache="x"', CachePolicy(read=False)),
+        ("no-store", CachePolicy(read=False, write=False)),
+        ("no-cache ,no-store", CachePolicy(read=False, write=False)),
     ],
 )
-def test_cache_control_says_what_may_be_used(cache_control: str | None, reuse: Reuse) -> None:
+def test_cache_control_says_what_may_be_used(cache_control: str | None, reuse: CachePolicy) -> None:
     assert make_reuse_of(cache_control) == reuse

@@ -2,19 +2,19 @@
 
 from uuid import UUID
 
-from chat.events.verification import Accepted, Report, Stored, verify
+from chat.events.verification import AcceptedTurn, StoredTurn, VerificationReport, verify
 from parley.ids import new_id
 
 
-class Ledger:
+class BudgetStore:
     """Chat's side, in memory."""
 
-    def __init__(self, *turns: Accepted, double: tuple[UUID, ...] = (), overdue: tuple[UUID, ...] = ()) -> None:
+    def __init__(self, *turns: AcceptedTurn, double: tuple[UUID, ...] = (), overdue: tuple[UUID, ...] = ()) -> None:
         self.turns = sorted(turns, key=lambda turn: turn.turn_id)
         self.double, self.overdue = list(double), list(overdue)
         self.again: list[UUID] = []
 
-    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[Accepted]:
+    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[AcceptedTurn]:
         return [turn for turn in self.turns if after is None or turn.turn_id > after][:limit]
 
     async def unfinished(self, *, overdue: float) -> list[UUID]:
@@ -31,56 +31,58 @@ class Ledger:
 class Shelf:
     """History's side, in memory."""
 
-    def __init__(self, **stored: Stored) -> None:
+    def __init__(self, **stored: StoredTurn) -> None:
         self.stored = {UUID(turn_id): found for turn_id, found in stored.items()}
 
-    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, Stored]:
+    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, StoredTurn]:
         return {turn_id: self.stored[turn_id] for turn_id in turn_ids if turn_id in self.stored}
 
 
-def turn(digest: str = "d", *, sent: bool = True, has_event: bool = True, confirmed: bool = False) -> Accepted:
-    return Accepted(new_id(), "completed", digest, confirmed, has_event, sent)
+def turn(digest: str = "d", *, sent: bool = True, has_event: bool = True, confirmed: bool = False) -> AcceptedTurn:
+    return AcceptedTurn(new_id(), "completed", digest, confirmed, has_event, sent)
 
 
-async def compared(ledger: Ledger, shelf: Shelf, *, repair: bool = False) -> Report:
+async def compared(ledger: BudgetStore, shelf: Shelf, *, repair: bool = False) -> VerificationReport:
     return await verify(ledger, shelf, settle=0, repair=repair)
 
 
 async def test_turns_that_agree_are_only_counted() -> None:
     kept = turn()
-    report = await compared(Ledger(kept), Shelf(**{str(kept.turn_id): Stored("completed", "d")}))
+    report = await compared(BudgetStore(kept), Shelf(**{str(kept.turn_id): StoredTurn("completed", "d")}))
     assert (report.compared, report.findings) == (1, [])
 
 
 async def test_a_turn_that_history_lacks_is_missing_once_its_event_was_sent() -> None:
     lost, late = turn(), turn(sent=False)
-    report = await compared(Ledger(lost, late), Shelf())
+    report = await compared(BudgetStore(lost, late), Shelf())
     assert report.of("missing") == [lost.turn_id]
     assert report.waiting == 1
 
 
 async def test_another_text_or_another_status_is_altered() -> None:
     text, status = turn(), turn()
-    shelf = Shelf(**{str(text.turn_id): Stored("completed", "other"), str(status.turn_id): Stored("incomplete", "d")})
-    report = await compared(Ledger(text, status), shelf)
+    shelf = Shelf(
+        **{str(text.turn_id): StoredTurn("completed", "other"), str(status.turn_id): StoredTurn("incomplete", "d")}
+    )
+    report = await compared(BudgetStore(text, status), shelf)
     assert set(report.of("altered")) == {text.turn_id, status.turn_id}
 
 
 async def test_a_turn_without_a_terminal_event_is_unpublished() -> None:
     silent = turn(has_event=False, sent=False)
-    report = await compared(Ledger(silent), Shelf())
+    report = await compared(BudgetStore(silent), Shelf())
     assert report.of("unpublished") == [silent.turn_id]
 
 
 async def test_two_terminal_events_and_a_turn_without_end_are_found() -> None:
     double, overdue = new_id(), new_id()
-    report = await compared(Ledger(double=(double,), overdue=(overdue,)), Shelf())
+    report = await compared(BudgetStore(double=(double,), overdue=(overdue,)), Shelf())
     assert (report.of("double"), report.of("unfinished")) == ([double], [overdue])
 
 
 async def test_repair_publishes_again_what_is_missing_or_altered_and_nothing_else() -> None:
     lost, fine = turn(), turn()
-    ledger = Ledger(lost, fine, double=(new_id(),))
-    report = await compared(ledger, Shelf(**{str(fine.turn_id): Stored("completed", "d")}), repair=True)
+    ledger = BudgetStore(lost, fine, double=(new_id(),))
+    report = await compared(ledger, Shelf(**{str(fine.turn_id): StoredTurn("completed", "d")}), repair=True)
     assert ledger.again == [lost.turn_id]
     assert report.repaired == 1

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
-from chat.admission.plans import Plan, Plans
+from chat.admission.plans import ChatPlan, ChatPlans
 from chat.catalogue import Model
 from chat.errors import QuotaExceeded
 from chat.model import Reservation
@@ -17,14 +17,14 @@ from parley_events.models import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class PeriodLimit:
     """What is left of one period; None is no limit."""
 
     tokens: int | None
     cost: Decimal | None
 
 
-class Ledger(Protocol):
+class BudgetStore(Protocol):
     """Where spending is written down."""
 
     async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
@@ -33,7 +33,7 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class BudgetGrant:
     """A reservation, and the longest answer it pays for."""
 
     reservation: Reservation
@@ -43,27 +43,27 @@ class Granted:
 class Budgets:
     """Decides how much a turn may reserve; the admission's statement checks it again, exactly."""
 
-    def __init__(self, plans: Plans, ledger: Ledger) -> None:
+    def __init__(self, plans: ChatPlans, ledger: BudgetStore) -> None:
         self._plans, self._ledger = plans, ledger
 
-    def plan(self, name: str) -> Plan:
+    def plan(self, name: str) -> ChatPlan:
         """Return the plan of that name."""
         return self._plans.find(name)
 
     async def reserve(
         self, user_id: UUID, plan_name: str, model: Model, *, prompt_tokens: int, max_tokens: int
-    ) -> Granted:
+    ) -> BudgetGrant:
         """Return what a turn may use; raises QuotaExceeded when not even the prompt and one token are left."""
         limits = period_limits(self._plans.find(plan_name), times.now(), priced=model.price is not None)
         if not limits:
-            return Granted(Reservation(), max_tokens)
+            return BudgetGrant(Reservation(), max_tokens)
         spent = await self._ledger.spent(user_id, list(limits))
         tokens = max_tokens
         for period, limit in limits.items():
             tokens = min(tokens, affordable(limit, spent.get(period, (0, Decimal(0))), model.price, prompt_tokens))
         if tokens < 1:
             raise QuotaExceeded
-        return Granted(
+        return BudgetGrant(
             Reservation(
                 periods=tuple(limits),
                 tokens=prompt_tokens + tokens,
@@ -75,15 +75,15 @@ class Budgets:
         )
 
 
-def period_limits(plan: Plan, moment: datetime, *, priced: bool) -> dict[str, Left]:
+def period_limits(plan: ChatPlan, moment: datetime, *, priced: bool) -> dict[str, PeriodLimit]:
     """Return the limits of the UTC day and month that have any."""
-    day = Left(plan.tokens_per_day, plan.usd_per_day if priced else None)
-    month = Left(plan.tokens_per_month, plan.usd_per_month if priced else None)
+    day = PeriodLimit(plan.tokens_per_day, plan.usd_per_day if priced else None)
+    month = PeriodLimit(plan.tokens_per_month, plan.usd_per_month if priced else None)
     limits = {f"{moment:%Y-%m-%d}": day, f"{moment:%Y-%m}": month}
-    return {period: left for period, left in limits.items() if left != Left(None, None)}
+    return {period: left for period, left in limits.items() if left != PeriodLimit(None, None)}
 
 
-def affordable(limit: Left, spent: tuple[int, Decimal], price: Price | None, prompt_tokens: int) -> int:
+def affordable(limit: PeriodLimit, spent: tuple[int, Decimal], price: Price | None, prompt_tokens: int) -> int:
     """Return how many tokens of answer what is left of a period pays for, below 1 when there is nothing left."""
     tokens, cost = spent
     most = 2**31 - 1 if limit.tokens is None else limit.tokens - tokens - prompt_tokens

@@ -8,7 +8,7 @@ from uuid import UUID
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
 from chat.history import PastMessages
-from chat.model import ContextState, Exchange
+from chat.model import ContextState, PastExchange
 from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages
 from chat.turn_store import TurnStore
 
@@ -18,15 +18,15 @@ RESERVE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class EarlierExchanges:
     """Earlier exchanges, newest first; ``partial`` when history could not be asked for the older ones."""
 
-    exchanges: Sequence[Exchange] = ()
+    exchanges: Sequence[PastExchange] = ()
     partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class PromptContext:
     """Messages that fit into the window, what they are estimated to take, and what was left out."""
 
     messages: list[dict[str, Any]]
@@ -36,13 +36,15 @@ class Context:
     omitted_turns: int
 
 
-class ContextSource:
+class ContextLoader:
     """Finds the exchanges before a message: in chat's own turns, the older ones in history."""
 
     def __init__(self, store: TurnStore, past: PastMessages) -> None:
         self._store, self._past = store, past
 
-    async def before(self, conversation_id: UUID, parent_id: UUID, *, token: str, window: int, certain: bool) -> Past:
+    async def before(
+        self, conversation_id: UUID, parent_id: UUID, *, token: str, window: int, certain: bool
+    ) -> EarlierExchanges:
         """Return the chain that ends in an answer.
 
         ``certain`` says that the answer is known to exist; otherwise raises MessageNotFound, and HistoryUnavailable
@@ -52,7 +54,7 @@ class ContextSource:
         characters = window * CHARACTERS_PER_TOKEN * 2
         own = await self._store.chain(conversation_id, parent_id, characters=characters, limit=MAX_EXCHANGES)
         if own and not self._continues(own, characters):
-            return Past(own)
+            return EarlierExchanges(own)
         missing = own[-1].parent_id if own else parent_id
         assert missing is not None
         try:
@@ -60,19 +62,21 @@ class ContextSource:
         except HistoryUnavailable:
             if not own and not certain:
                 raise
-            return Past(own, partial=True)
+            return EarlierExchanges(own, partial=True)
         if not own and not older and not certain:
             raise MessageNotFound
-        return Past([*own, *older], partial=not older)
+        return EarlierExchanges([*own, *older], partial=not older)
 
     @staticmethod
-    def _continues(own: Sequence[Exchange], characters: int) -> bool:
+    def _continues(own: Sequence[PastExchange], characters: int) -> bool:
         """Say whether the chain stops because chat has no more of it."""
         read = sum(len(e.user_message) + len(e.answer) for e in own)
         return own[-1].parent_id is not None and len(own) < MAX_EXCHANGES and read < characters
 
 
-def fit(past: Past, message: str, *, system_prompt: str | None, model: Model, max_tokens: int | None) -> Context:
+def fit(
+    past: EarlierExchanges, message: str, *, system_prompt: str | None, model: Model, max_tokens: int | None
+) -> PromptContext:
     """Return the messages for a model: system prompt and message stay, the oldest exchanges go first.
 
     Raises ContextLengthExceeded when the message alone does not fit.
@@ -94,7 +98,9 @@ def fit(past: Past, message: str, *, system_prompt: str | None, model: Model, ma
     omitted = len(past.exchanges) - len(kept)
     state: ContextState = "partial" if past.partial else "trimmed" if omitted else "complete"
     earlier = [m for pair in reversed(kept) for m in pair]
-    return Context([*frame, *earlier, question], needed, min(wanted, model.context_window - needed), state, omitted)
+    return PromptContext(
+        [*frame, *earlier, question], needed, min(wanted, model.context_window - needed), state, omitted
+    )
 
 
 def require_fit(prompt_tokens: int, model: Model) -> None:
@@ -103,7 +109,7 @@ def require_fit(prompt_tokens: int, model: Model) -> None:
         raise ContextLengthExceeded
 
 
-def _messages(exchange: Exchange) -> list[dict[str, Any]]:
+def _messages(exchange: PastExchange) -> list[dict[str, Any]]:
     if not exchange.answer:
         return []
     return [

@@ -3,12 +3,12 @@
 from datetime import timedelta
 from uuid import UUID
 
-from chat.admission.context_window import Context
-from chat.admission.position import Place
-from chat.admission.turn_request import Ask
+from chat.admission.context_window import PromptContext
+from chat.admission.position import TurnPosition
+from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.model import NewTurn, Reservation, Turn
-from chat.turn_store import Admission
+from chat.turn_store import AdmissionResult
 from parley import times
 from parley.ids import new_id
 
@@ -34,7 +34,12 @@ _SHARED = [
 
 
 def new_turn(
-    ask: Ask, model: Model, place: Place, context: Context, reservation: Reservation, timeout: timedelta
+    ask: TurnRequest,
+    model: Model,
+    place: TurnPosition,
+    context: PromptContext,
+    reservation: Reservation,
+    timeout: timedelta,
 ) -> NewTurn:
     """Return what is to be admitted; the turn may take ``timeout``."""
     now = times.now()
@@ -65,7 +70,7 @@ def new_turn(
     )
 
 
-def running(new: NewTurn, admission: Admission, runner_id: UUID) -> Turn:
+def running(new: NewTurn, admission: AdmissionResult, runner_id: UUID) -> Turn:
     """Return an admitted turn as its row now is."""
     return Turn(
         **{name: getattr(new, name) for name in _SHARED},

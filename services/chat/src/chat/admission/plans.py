@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from parley.config import plans
 
 
-class Plan(BaseModel):
+class ChatPlan(BaseModel):
     """What of a plan concerns chat; null is no limit."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -27,9 +27,9 @@ class Plan(BaseModel):
         return any(fnmatchcase(alias, pattern) for pattern in self.models)
 
 
-Plans: TypeAlias = plans.Plans[Plan]
+ChatPlans: TypeAlias = plans.Plans[ChatPlan]
 
 
-def load_plans(path: Path | None) -> Plans:
+def load_plans(path: Path | None) -> ChatPlans:
     """Read the plans; raises SettingsError when the file cannot be read or a plan is wrong."""
-    return plans.read_plans(path, Plan())
+    return plans.read_plans(path, ChatPlan())

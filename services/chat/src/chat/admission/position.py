@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chat.admission.turn_request import Ask
+from chat.admission.turn_request import TurnRequest
 from chat.errors import ConversationNotFound, MessageNotFound, TurnInProgress
-from chat.history import ConversationOwners, PastMessages, Redo
-from chat.model import Conversation, Turn
+from chat.history import ConversationOwners, PastMessages, RegenerationSource
+from chat.model import ConversationState, Turn
 from chat.turn_store import TurnStore
 from parley.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TurnPosition:
     """The place of a turn; without a conversation it is only metered."""
 
     conversation_id: UUID | None
@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownConversation:
     """A conversation as far as a placement needs it."""
 
     latest: UUID | None = None
@@ -40,45 +40,45 @@ class _Known:
     adopted: bool = False
 
 
-class Placement:
+class PositionResolver:
     """Finds the place of a turn; what chat has never seen it asks history."""
 
     def __init__(self, store: TurnStore, owners: ConversationOwners, past: PastMessages) -> None:
         self._store, self._owners, self._past = store, owners, past
 
-    async def find(self, ask: Ask) -> Place:
+    async def find(self, ask: TurnRequest) -> TurnPosition:
         """Return the place of a turn.
 
         Raises ConversationNotFound, MessageNotFound, TurnInProgress, and HistoryUnavailable when only history can tell.
         """
         if not ask.stored:
-            return Place(None, ask.message or "", system_prompt=ask.system_prompt)
+            return TurnPosition(None, ask.message or "", system_prompt=ask.system_prompt)
         if ask.conversation_id is None:
-            return Place(new_id(), ask.message or "", system_prompt=ask.system_prompt)
+            return TurnPosition(new_id(), ask.message or "", system_prompt=ask.system_prompt)
         known = await self._known(ask, ask.conversation_id)
         if ask.regenerate is not None:
             return await self._again(ask, ask.conversation_id, ask.regenerate, known)
         return self._place(ask, ask.conversation_id, known)
 
-    async def _known(self, ask: Ask, conversation_id: UUID) -> _Known:
+    async def _known(self, ask: TurnRequest, conversation_id: UUID) -> _KnownConversation:
         found = await self._store.conversation(conversation_id)
         if found is not None:
             _require_free(found, ask.user_id)
-            return _Known(found.latest_turn_id, found.system_prompt)
+            return _KnownConversation(found.latest_turn_id, found.system_prompt)
         owner = await self._owners.owner(conversation_id)
         if owner is None:
-            return _Known()
+            return _KnownConversation()
         if owner.user_id != ask.user_id or owner.deleted:
             raise ConversationNotFound
         latest = await self._past.latest_answer(conversation_id, ask.token)
-        return _Known(latest, None, owner.last_number + 1, adopted=True)
+        return _KnownConversation(latest, None, owner.last_number + 1, adopted=True)
 
     @staticmethod
-    def _place(ask: Ask, conversation_id: UUID, known: _Known) -> Place:
+    def _place(ask: TurnRequest, conversation_id: UUID, known: _KnownConversation) -> TurnPosition:
         root = ask.parent_id == conversation_id
         chosen = None if root else ask.parent_id
         latest = ask.parent_id is None
-        return Place(
+        return TurnPosition(
             conversation_id,
             ask.message or "",
             parent_id=known.latest if latest else chosen,
@@ -90,9 +90,11 @@ class Placement:
             tip=known.latest if known.adopted else None,
         )
 
-    async def _again(self, ask: Ask, conversation_id: UUID, answer_id: UUID, known: _Known) -> Place:
+    async def _again(
+        self, ask: TurnRequest, conversation_id: UUID, answer_id: UUID, known: _KnownConversation
+    ) -> TurnPosition:
         redo = await self._redo(ask, conversation_id, answer_id)
-        return Place(
+        return TurnPosition(
             conversation_id,
             redo.user_message,
             parent_id=redo.parent_id,
@@ -104,19 +106,19 @@ class Placement:
             tip=known.latest if known.adopted else None,
         )
 
-    async def _redo(self, ask: Ask, conversation_id: UUID, answer_id: UUID) -> Redo:
+    async def _redo(self, ask: TurnRequest, conversation_id: UUID, answer_id: UUID) -> RegenerationSource:
         turn: Turn | None = await self._store.get(answer_id)
         if turn is not None:
             if turn.conversation_id != conversation_id:
                 raise MessageNotFound
-            return Redo(turn.parent_id, turn.user_message_id, turn.user_message, turn.user_message_at)
+            return RegenerationSource(turn.parent_id, turn.user_message_id, turn.user_message, turn.user_message_at)
         redo = await self._past.redo(conversation_id, answer_id, ask.token)
         if redo is None:
             raise MessageNotFound
         return redo
 
 
-def _require_free(conversation: Conversation, user_id: UUID) -> None:
+def _require_free(conversation: ConversationState, user_id: UUID) -> None:
     if conversation.user_id != user_id or conversation.deleted:
         raise ConversationNotFound
     if conversation.running_turn_id is not None:

@@ -15,11 +15,11 @@ from uuid import UUID
 
 import orjson
 
-from chat.admission.turn_request import Ask
+from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.generation import Prompt
-from chat.metrics import Measures
-from chat.model import Entry, Outcome, Turn
+from chat.metrics import ChatMetrics
+from chat.model import LogEntry, Outcome, Turn
 from chat.turn_store import TurnStore
 from parley import times
 from parley.errors import DependencyUnavailable
@@ -33,7 +33,7 @@ LONGEST_ENTRY = 16_384
 NOTHING = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 
 
-class AnswerIndex(Protocol):
+class ResponseIndex(Protocol):
     """Which turn answered a question last. Both raise DependencyUnavailable, after a short time."""
 
     async def find(self, question: bytes) -> UUID | None:
@@ -46,7 +46,7 @@ class AnswerIndex(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CacheKey:
     """What somebody asks of a model, as a digest that only the same question of the same person has, too."""
 
     digest: bytes
@@ -59,23 +59,23 @@ class Question:
         return whole and turn.user_id == self.user_id and not turn.cached
 
 
-class AnswerCache:
+class ResponseCache:
     """Knows what each person has asked before."""
 
-    def __init__(self, index: AnswerIndex, store: TurnStore, measures: Measures) -> None:
+    def __init__(self, index: ResponseIndex, store: TurnStore, measures: ChatMetrics) -> None:
         self._index, self._store = index, store
         self._lookups = {result: measures.cache_lookups.labels(result) for result in ("hit", "miss", "error")}
 
-    def recall(self, ask: Ask, model: Model, prompt: Prompt) -> "Recall | None":
+    def recall(self, ask: TurnRequest, model: Model, prompt: Prompt) -> "CacheLookup | None":
         """Return what a turn uses of the cache, None when its client wants nothing of it."""
         # Who regenerates wants another answer; it may well be the one that is given from now on.
         read, write = ask.reuse.read and ask.regenerate is None, ask.reuse.write
         if not read and not write:
             return None
-        question = Question(digest_of(ask.user_id, model, prompt), ask.user_id, model)
-        return Recall(self, question, read=read, write=write)
+        question = CacheKey(digest_of(ask.user_id, model, prompt), ask.user_id, model)
+        return CacheLookup(self, question, read=read, write=write)
 
-    async def find(self, question: Question) -> Turn | None:
+    async def find(self, question: CacheKey) -> Turn | None:
         """Return the turn that answered a question; what cannot be had in time is not there."""
         try:
             turn_id = await self._index.find(question.digest)
@@ -87,17 +87,17 @@ class AnswerCache:
         self._lookups["hit" if found else "miss"].inc()
         return found
 
-    async def note(self, question: Question, turn: Turn) -> None:
+    async def note(self, question: CacheKey, turn: Turn) -> None:
         """Note the turn that answered a question, if that can be done now and its answer be given again."""
         if question.is_answered_by(turn):
             with contextlib.suppress(DependencyUnavailable):
                 await self._index.note(question.digest, turn.id)
 
 
-class Recall:
+class CacheLookup:
     """The cache as one turn uses it."""
 
-    def __init__(self, cache: AnswerCache, question: Question, *, read: bool, write: bool) -> None:
+    def __init__(self, cache: ResponseCache, question: CacheKey, *, read: bool, write: bool) -> None:
         self._cache, self._question, self._read, self._write = cache, question, read, write
 
     async def find(self) -> Turn | None:
@@ -138,7 +138,7 @@ def repeated(turn: Turn) -> Outcome:
     )
 
 
-def _joined(entries: Sequence[Entry]) -> Iterator[Entry]:
+def _joined(entries: Sequence[LogEntry]) -> Iterator[LogEntry]:
     """Yield fewer entries with the same content: nobody waits for the next one."""
     for is_text, group in itertools.groupby(entries, key=lambda entry: not entry.tool_calls):
         if not is_text:
@@ -146,4 +146,4 @@ def _joined(entries: Sequence[Entry]) -> Iterator[Entry]:
             continue
         text = "".join(entry.text for entry in group)
         for start in range(0, len(text), LONGEST_ENTRY):
-            yield Entry(text[start : start + LONGEST_ENTRY])
+            yield LogEntry(text[start : start + LONGEST_ENTRY])

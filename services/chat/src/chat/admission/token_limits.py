@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chat.admission.plans import Plan
+from chat.admission.plans import ChatPlan
 from chat.model import Turn
 from parley.errors import RateLimited
 from parley.ratelimit.limiter import Limit, Limiter
@@ -10,13 +10,13 @@ from parley.ratelimit.limiter import Limit, Limiter
 MINUTE = 60
 
 
-class TokenMeter:
+class TokenLimits:
     """Counts tokens by user over all replicas."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
 
-    async def admit(self, user_id: UUID, plan: Plan, prompt_tokens: int) -> None:
+    async def admit(self, user_id: UUID, plan: ChatPlan, prompt_tokens: int) -> None:
         """Take the tokens of a prompt; raises RateLimited."""
         limit = _limit(user_id, plan)
         if limit is None:
@@ -28,7 +28,7 @@ class TokenMeter:
                 f"{limit.count} tokens a minute allowed. Retry in {wait} s.", headers={"Retry-After": str(wait)}
             )
 
-    async def settle(self, turn: Turn, plan: Plan) -> None:
+    async def settle(self, turn: Turn, plan: ChatPlan) -> None:
         """Charge what a turn used beyond its estimated prompt, or give back what it did not use."""
         limit = _limit(turn.user_id, plan)
         used = turn.usage.total_tokens if turn.usage else 0
@@ -37,6 +37,6 @@ class TokenMeter:
             await self._limiter.charge([limit], difference)
 
 
-def _limit(user_id: UUID, plan: Plan) -> Limit | None:
+def _limit(user_id: UUID, plan: ChatPlan) -> Limit | None:
     count = plan.tokens_per_minute
     return Limit("tokens", str(user_id), count, MINUTE, count) if count else None

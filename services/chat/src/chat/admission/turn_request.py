@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from chat.admission.context_window import Context, require_fit
+from chat.admission.context_window import PromptContext, require_fit
 from chat.catalogue import Model
-from chat.model import Key
+from chat.model import IdempotencyKey
 from chat.token_estimate import estimate_messages
 
 
 @dataclass(frozen=True, slots=True)
-class Reuse:
+class CachePolicy:
     """Whether a turn may be answered like an earlier one (``read``), and later ones like it (``write``)."""
 
     read: bool = True
@@ -20,7 +20,7 @@ class Reuse:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class TurnRequest:
     """A turn to open. ``token`` is the caller's, for questions to history."""
 
     user_id: UUID
@@ -36,19 +36,19 @@ class Ask:
     temperature: float | None = None
     max_tokens: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
-    key: Key | None = None
+    key: IdempotencyKey | None = None
     stored: bool = True
     lenient: bool = False
     """More ``max_tokens`` than the model has are cut, not refused (OpenAI's clients send what they like)."""
     messages: Sequence[dict[str, Any]] | None = None
     """The whole context, when the client holds it itself (OpenAI's wire)."""
     options: dict[str, Any] = field(default_factory=dict)
-    reuse: Reuse = field(default_factory=Reuse)
+    reuse: CachePolicy = field(default_factory=CachePolicy)
 
-    def own_context(self, model: Model) -> Context:
+    def own_context(self, model: Model) -> PromptContext:
         """Return the context that the client sent; raises ContextLengthExceeded."""
         messages = list(self.messages or ())
         needed = estimate_messages(messages)
         require_fit(needed, model)
         wanted = min(self.max_tokens or model.max_output_tokens, model.max_output_tokens)
-        return Context(messages, needed, min(wanted, model.context_window - needed), "complete", 0)
+        return PromptContext(messages, needed, min(wanted, model.context_window - needed), "complete", 0)

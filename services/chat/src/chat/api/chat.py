@@ -14,12 +14,12 @@ from chat.api.request_parsing import (
     opened_headers,
     wants_async,
 )
-from chat.api.streaming import LiveResponse
+from chat.api.streaming import StreamingTurnResponse
 from chat.model import Turn
 from chat.protocols.parley import projection
 from chat.protocols.parley.schemas import ChatAnswer, ChatRequest, TurnResource
 from chat.protocols.sse import event_stream
-from chat.service import ChatService, Opened
+from chat.service import ChatService, OpenedTurn
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/api/v1/chat", route_class=JsonRoute, tags=["chat"])
@@ -51,7 +51,7 @@ async def create_turn(body: ChatRequest, request: Request, principal: Caller, se
 @router.post(
     "/stream",
     status_code=200,
-    response_class=LiveResponse,
+    response_class=StreamingTurnResponse,
     responses={200: {"content": {"text/event-stream": {}}}, 409: {}, 429: {}, 503: {}},
 )
 async def stream_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
@@ -59,10 +59,10 @@ async def stream_turn(body: ChatRequest, request: Request, principal: Caller, se
     key = make_key(request, principal.user_id, body)
     opened = await service.open(make_ask(request, principal, body, key, make_reuse(request)))
     steps = service.follow(opened.turn, 0, quiet=PING_AFTER)
-    return LiveResponse(event_stream(opened.turn, steps), headers=opened_headers(opened))
+    return StreamingTurnResponse(event_stream(opened.turn, steps), headers=opened_headers(opened))
 
 
-async def _accepted(service: ChatService, opened: Opened) -> Response:
+async def _accepted(service: ChatService, opened: OpenedTurn) -> Response:
     resource = projection.resource(opened.turn, await service.last_seq(opened.turn))
     headers = {**opened_headers(opened), "Preference-Applied": "respond-async"}
     return Response(resource.model_dump_json(), status_code=202, media_type=JSON, headers=headers)

@@ -10,17 +10,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chat import errors
-from chat.admission.turn_request import Ask
+from chat.admission.turn_request import TurnRequest
 from chat.api.chat import JSON, failure_of
 from chat.api.request_parsing import PING_AFTER, Caller, Service, make_key, make_reuse, opened_headers
-from chat.api.streaming import EVENT_STREAM, LiveResponse
+from chat.api.streaming import EVENT_STREAM, StreamingTurnResponse
 from chat.catalogue import Catalogue
-from chat.model import Key, Turn
+from chat.model import IdempotencyKey, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.openai_chat.schemas import CompletionRequest
-from chat.running.turn_updates import Broken, Ended, Grown, Quiet, Step
-from chat.service import Opened
+from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
+from chat.service import OpenedTurn
 from parley.errors import FieldError, InvalidRequest, ValidationFailed
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute
@@ -48,13 +48,15 @@ async def create_completion(body: CompletionRequest, request: Request, principal
             await service.abandon(opened.turn)
 
     if not body.stream:
-        return LiveResponse(_whole(opened.turn, steps), media_type=JSON, headers=_headers(opened), on_leave=leave)
+        return StreamingTurnResponse(
+            _whole(opened.turn, steps), media_type=JSON, headers=_headers(opened), on_leave=leave
+        )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
     chunks = _chunks(opened.turn, steps, include_usage=include_usage)
-    return LiveResponse(chunks, media_type=EVENT_STREAM, headers=_headers(opened), on_leave=leave)
+    return StreamingTurnResponse(chunks, media_type=EVENT_STREAM, headers=_headers(opened), on_leave=leave)
 
 
-def _headers(opened: Opened) -> dict[str, str]:
+def _headers(opened: OpenedTurn) -> dict[str, str]:
     return opened_headers(opened)
 
 
@@ -68,12 +70,12 @@ def _check(body: CompletionRequest, catalogue: Catalogue) -> None:
         raise errors.UnsupportedContent
 
 
-def _ask(body: CompletionRequest, request: Request, principal: Principal, key: Key | None) -> Ask:
+def _ask(body: CompletionRequest, request: Request, principal: Principal, key: IdempotencyKey | None) -> TurnRequest:
     metadata = dict(body.metadata or {})
     conversation_id = _conversation_id(metadata)
     system = [m.text() for m in body.messages if m.role in {"system", "developer"}]
     question = next(m for m in reversed(body.messages) if m.role == "user")
-    return Ask(
+    return TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
         token=principal.token,
@@ -116,42 +118,44 @@ def _message(message: Any) -> dict[str, Any]:
     return {"role": message.role, "content": content, **rest}
 
 
-async def _whole(turn: Turn, steps: AsyncGenerator[Step, None]) -> AsyncGenerator[bytes, None]:
+async def _whole(turn: Turn, steps: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(steps):
         async for step in steps:
-            if isinstance(step, Ended):
+            if isinstance(step, TurnFinished):
                 if projection.failed(step.turn):
                     raise failure_of(step.turn)
                 yield orjson.dumps(projection.completion(step.turn))
                 return
-            if isinstance(step, Broken):
+            if isinstance(step, StreamInterrupted):
                 raise errors.TurnPending(turn.id)
 
 
-async def _chunks(turn: Turn, steps: AsyncGenerator[Step, None], *, include_usage: bool) -> AsyncGenerator[bytes, None]:
+async def _chunks(
+    turn: Turn, steps: AsyncGenerator[TurnUpdate, None], *, include_usage: bool
+) -> AsyncGenerator[bytes, None]:
     chunks = CompletionChunks(turn, include_usage=include_usage)
     began = False
     async with contextlib.aclosing(steps):
         async for step in steps:
-            if isinstance(step, Quiet):
+            if isinstance(step, StreamIdle):
                 if began:
                     yield PING
                 continue
             prefix = b"" if began else _data(chunks.begun())
-            if isinstance(step, Ended) and not began and projection.failed(step.turn):
+            if isinstance(step, TurnFinished) and not began and projection.failed(step.turn):
                 raise failure_of(step.turn)
-            if isinstance(step, Broken) and not began:
+            if isinstance(step, StreamInterrupted) and not began:
                 raise errors.TurnPending(turn.id)
             began = True
             yield prefix + _frames(chunks, turn, step)
 
 
-def _frames(chunks: CompletionChunks, turn: Turn, step: Step) -> bytes:
-    if isinstance(step, Grown):
+def _frames(chunks: CompletionChunks, turn: Turn, step: TurnUpdate) -> bytes:
+    if isinstance(step, TurnDelta):
         return b"".join(_data(chunks.grown(entry)) for entry in step.entries)
-    if isinstance(step, Ended):
+    if isinstance(step, TurnFinished):
         return b"".join(_data(data) for data in chunks.ended(step.turn))
-    pending = isinstance(step, Broken) and step.code == "finish_pending"
+    pending = isinstance(step, StreamInterrupted) and step.code == "finish_pending"
     return _data(orjson.dumps(projection.pending(turn) if pending else projection.error(turn)))
 
 

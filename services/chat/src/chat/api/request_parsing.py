@@ -9,10 +9,10 @@ import orjson
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
-from chat.admission.turn_request import Ask, Reuse
-from chat.model import Key, Turn
+from chat.admission.turn_request import CachePolicy, TurnRequest
+from chat.model import IdempotencyKey, Turn
 from chat.protocols.parley.schemas import ChatRequest
-from chat.service import ChatService, Opened
+from chat.service import ChatService, OpenedTurn
 from parley.errors import InvalidCursor, InvalidRequest
 from parley.security.identity import Principal, caller
 
@@ -33,18 +33,18 @@ async def service_of(request: Request) -> ChatService:
 Service = Annotated[ChatService, Depends(service_of)]
 
 
-def make_key(request: Request, user_id: UUID, body: Any) -> Key | None:
+def make_key(request: Request, user_id: UUID, body: Any) -> IdempotencyKey | None:
     """Return the idempotency key of a request, None without one; raises InvalidRequest."""
     return make_key_of(request.headers.get("idempotency-key"), user_id, request.url.path, body)
 
 
-def make_key_of(given: str | None, user_id: UUID, route: str, body: Any) -> Key | None:
+def make_key_of(given: str | None, user_id: UUID, route: str, body: Any) -> IdempotencyKey | None:
     """Return the idempotency key that was given for a route, None without one; raises InvalidRequest."""
     if given is None:
         return None
     if not _KEY.match(given):
         raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
-    return Key(user_id, route, given, body_hash(body))
+    return IdempotencyKey(user_id, route, given, body_hash(body))
 
 
 def body_hash(body: Any) -> bytes:
@@ -52,23 +52,25 @@ def body_hash(body: Any) -> bytes:
     return hashlib.sha256(orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def make_reuse(request: Request) -> Reuse:
+def make_reuse(request: Request) -> CachePolicy:
     """Return what the ``Cache-Control`` headers of a request allow (RFC 9111, 5.2.1)."""
     return make_reuse_of(",".join(request.headers.getlist("cache-control")))
 
 
-def make_reuse_of(cache_control: str | None) -> Reuse:
+def make_reuse_of(cache_control: str | None) -> CachePolicy:
     """Return what directives allow: ``no-cache`` wants a new answer, ``no-store`` one that is used only once."""
     if not cache_control:
-        return Reuse()
+        return CachePolicy()
     directives = {directive.partition("=")[0].strip().lower() for directive in cache_control.split(",")}
     write = "no-store" not in directives
-    return Reuse(read=write and "no-cache" not in directives, write=write)
+    return CachePolicy(read=write and "no-cache" not in directives, write=write)
 
 
-def make_ask(request: HTTPConnection, principal: Principal, body: ChatRequest, key: Key | None, reuse: Reuse) -> Ask:
+def make_ask(
+    request: HTTPConnection, principal: Principal, body: ChatRequest, key: IdempotencyKey | None, reuse: CachePolicy
+) -> TurnRequest:
     """Return what a person asks for on Parley's wire."""
-    return Ask(
+    return TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
         token=principal.token,
@@ -105,7 +107,7 @@ def turn_headers(turn: Turn) -> dict[str, str]:
     return headers
 
 
-def opened_headers(opened: Opened) -> dict[str, str]:
+def opened_headers(opened: OpenedTurn) -> dict[str, str]:
     """Return the headers of a turn's answer."""
     replayed = {"Idempotency-Replayed": "true"} if opened.replayed else {}
     return {**turn_headers(opened.turn), **replayed}

@@ -12,10 +12,10 @@ from parley.web.middleware import RequestInfo
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
-Leave = Callable[[], Awaitable[None]]
+OnDisconnect = Callable[[], Awaitable[None]]
 
 
-class LiveResponse(Response):
+class StreamingTurnResponse(Response):
     """Sends chunks as they come. Its status is held until the first one: an error before it is an ordinary answer."""
 
     def __init__(
@@ -24,7 +24,7 @@ class LiveResponse(Response):
         *,
         media_type: str = EVENT_STREAM,
         headers: Mapping[str, str] | None = None,
-        on_leave: Leave | None = None,
+        on_leave: OnDisconnect | None = None,
     ) -> None:
         """Take what is sent; ``on_leave`` is awaited when the client goes before its end."""
         super().__init__(media_type=media_type, headers={**STREAM_HEADERS, **(headers or {})})

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from chat.api.request_parsing import PING_AFTER, Caller, Service, cursor_of, turn_headers
-from chat.api.streaming import LiveResponse
+from chat.api.streaming import StreamingTurnResponse
 from chat.protocols.parley import projection
 from chat.protocols.parley.schemas import TurnResource
 from chat.protocols.sse import event_stream
@@ -57,7 +57,7 @@ async def get_turn(turn_id: str, principal: Caller, service: Service) -> Respons
 @router.get(
     "/{turn_id}/stream",
     status_code=200,
-    response_class=LiveResponse,
+    response_class=StreamingTurnResponse,
     responses={200: {"content": {"text/event-stream": {}}}, 400: {}, 404: {}},
 )
 async def resume_turn(
@@ -73,7 +73,7 @@ async def resume_turn(
     if not turn.running and not turn.log_lost:
         check_cursor(cursor, turn.last_seq)
     steps = service.follow(turn, cursor, quiet=PING_AFTER)
-    return LiveResponse(event_stream(turn, steps), headers=turn_headers(turn))
+    return StreamingTurnResponse(event_stream(turn, steps), headers=turn_headers(turn))
 
 
 @router.post("/{turn_id}/cancel", response_model=TurnResource, responses={202: {"model": TurnResource}, 404: {}})

@@ -14,11 +14,11 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from chat.api.request_parsing import make_ask, make_key_of, make_reuse_of
 from chat.errors import TooManyStreams, TurnPending
 from chat.model import Turn
-from chat.protocols.parley.projection import ParleyProjection
+from chat.protocols.parley.projection import TurnProjection
 from chat.protocols.parley.schemas import ChatRequest
 from chat.protocols.websocket.projection import frame, turn_frames
 from chat.protocols.websocket.schemas import CLIENT_FRAME, AuthFrame, CancelFrame, CreateFrame, ResumeFrame
-from chat.running.turn_updates import Broken
+from chat.running.turn_updates import StreamInterrupted
 from chat.service import ChatService
 from parley.errors import CredentialsMissing, InsufficientScope, ParleyError, Unauthenticated
 from parley.security.identity import Principal, bearer_token
@@ -41,7 +41,7 @@ GOING_AWAY, BAD_FRAME, UNAUTHENTICATED, NO_SCOPE, NO_AUTH = 1001, 4400, 4401, 44
 RETRY_AFTER_MS = 500
 
 
-class Close(Exception):
+class CloseSocket(Exception):
     """The socket must be closed with this code."""
 
     def __init__(self, code: int) -> None:
@@ -54,10 +54,10 @@ async def chat_socket(socket: WebSocket) -> None:
     """Serve one socket until either side closes it."""
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-    session = Session(socket)
+    session = WebSocketSession(socket)
     try:
         await session.run(_offered_token(socket, offered))
-    except Close as close:
+    except CloseSocket as close:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await socket.close(close.code)
     except WebSocketDisconnect:
@@ -73,7 +73,7 @@ def _offered_token(socket: WebSocket, offered: list[str]) -> str | None:
     return None
 
 
-class Session:
+class WebSocketSession:
     """One socket: who is there, and the turns that are followed."""
 
     def __init__(self, socket: WebSocket) -> None:
@@ -107,10 +107,10 @@ class Session:
                 while token is None:
                     found = self._parse(await self._socket.receive_text())
                     if not isinstance(found, AuthFrame):
-                        raise Close(UNAUTHENTICATED)
+                        raise CloseSocket(UNAUTHENTICATED)
                     token = found.token
         except TimeoutError:
-            raise Close(NO_AUTH) from None
+            raise CloseSocket(NO_AUTH) from None
         await self._authenticate(token)
 
     async def _authenticate(self, token: str) -> None:
@@ -118,13 +118,13 @@ class Session:
             principal: Principal = await self._verifier.verify(token)
             principal.require("chat:write")
         except InsufficientScope:
-            raise Close(NO_SCOPE) from None
+            raise CloseSocket(NO_SCOPE) from None
         except Unauthenticated:
-            raise Close(UNAUTHENTICATED) from None
+            raise CloseSocket(UNAUTHENTICATED) from None
         except ParleyError:
-            raise Close(GOING_AWAY) from None
+            raise CloseSocket(GOING_AWAY) from None
         if self._principal is not None and self._principal.user_id != principal.user_id:
-            raise Close(UNAUTHENTICATED)
+            raise CloseSocket(UNAUTHENTICATED)
         self._principal = principal
         self._renewed.set()
         self._socket.scope["parley"].user_id = str(principal.user_id)
@@ -171,10 +171,10 @@ class Session:
         return opened.turn
 
     async def _follow(self, ref: str, turn: Turn, after: int) -> None:
-        projection = ParleyProjection(turn)
+        projection = TurnProjection(turn)
         async with contextlib.aclosing(self._service.follow(turn, after, quiet=PING_AFTER)) as steps:
             async for step in steps:
-                if isinstance(step, Broken):
+                if isinstance(step, StreamInterrupted):
                     raise TurnPending(turn.id)
                 for text in turn_frames(ref, projection, step):
                     await self._send(text)
@@ -184,7 +184,7 @@ class Session:
         while True:
             remaining = self._me.expires_at - time.time()
             if remaining <= 0:
-                raise Close(UNAUTHENTICATED)
+                raise CloseSocket(UNAUTHENTICATED)
             self._renewed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(remaining):
@@ -193,7 +193,7 @@ class Session:
     async def _drain(self) -> None:
         await self._drained.wait()
         await self._send(frame("draining", retry_after_ms=RETRY_AFTER_MS))
-        raise Close(GOING_AWAY)
+        raise CloseSocket(GOING_AWAY)
 
     @property
     def _me(self) -> Principal:
@@ -216,7 +216,7 @@ class Session:
         try:
             return CLIENT_FRAME.validate_json(text)
         except ValidationError:
-            raise Close(BAD_FRAME) from None
+            raise CloseSocket(BAD_FRAME) from None
 
 
 def _moment(seconds: int) -> str:

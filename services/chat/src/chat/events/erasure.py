@@ -7,8 +7,8 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
-from chat.events.erasure_store import Forgetting
-from chat.running.log_store import CopyUnavailable, StreamStore
+from chat.events.erasure_store import ErasureStore
+from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.supervisor import Supervisor
 from parley_events.bus import Rejected, Subscription
 from parley_events.cloudevents import CloudEvent
@@ -20,10 +20,10 @@ QUEUE = "chat.lifecycle"
 BINDINGS = ("conversation.deleted", "user.erased", "user.disabled")
 
 
-class Handlers:
+class LifecycleEventHandler:
     """Handles each event idempotently; what it commits is committed when it returns."""
 
-    def __init__(self, forgetting: Forgetting, streams: StreamStore, supervisor: Supervisor) -> None:
+    def __init__(self, forgetting: ErasureStore, streams: LogStore, supervisor: Supervisor) -> None:
         self._forgetting, self._streams, self._supervisor = forgetting, streams, supervisor
 
     def subscription(self) -> Subscription:
@@ -58,6 +58,6 @@ class Handlers:
             await self._streams.hint_cancel(turn_id)
             try:
                 await self._streams.forget(turn_id, epoch)
-            except CopyUnavailable:
+            except LogStoreUnavailable:
                 # The copy ends by itself; no reader gets at it, because the conversation is gone.
                 log.warning("copy of an erased log left to expire")

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 
-class Forgetting(Protocol):
+class ErasureStore(Protocol):
     """What must never come back."""
 
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:

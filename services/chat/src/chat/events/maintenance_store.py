@@ -8,17 +8,19 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
-class Unconfirmed:
+class UnconfirmedTurn:
     """An ended turn of which history has not been heard."""
 
     turn_id: UUID
     finished_at: datetime
 
 
-class Upkeep(Protocol):
+class MaintenanceStore(Protocol):
     """What is done each minute to the rows."""
 
-    async def unconfirmed(self, after: Unconfirmed | None, *, older_than: float, limit: int) -> list[Unconfirmed]:
+    async def unconfirmed(
+        self, after: UnconfirmedTurn | None, *, older_than: float, limit: int
+    ) -> list[UnconfirmedTurn]:
         """Return a page of ended turns that nobody has confirmed, oldest first."""
         ...
 

@@ -6,10 +6,10 @@ import random
 import structlog
 
 from chat.errors import HistoryUnavailable
-from chat.events.erasure_store import Forgetting
-from chat.events.maintenance_store import Unconfirmed, Upkeep
+from chat.events.erasure_store import ErasureStore
+from chat.events.maintenance_store import MaintenanceStore, UnconfirmedTurn
 from chat.history import KnownTurns
-from chat.metrics import Measures
+from chat.metrics import ChatMetrics
 from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()
@@ -26,10 +26,10 @@ class Reconciler:
     def __init__(
         self,
         *,
-        upkeep: Upkeep,
-        forgetting: Forgetting,
+        upkeep: MaintenanceStore,
+        forgetting: ErasureStore,
         history: KnownTurns,
-        measures: Measures,
+        measures: ChatMetrics,
         interval: float,
         turn_retention: float,
         event_retention: float,
@@ -61,7 +61,7 @@ class Reconciler:
             log.warning("nothing purged")
 
     async def _compare(self) -> None:
-        last: Unconfirmed | None = None
+        last: UnconfirmedTurn | None = None
         for _ in range(PAGES):
             page = await self._upkeep.unconfirmed(last, older_than=self._settling / 2, limit=PAGE)
             if not page:
@@ -69,7 +69,7 @@ class Reconciler:
             await self._compare_page(page)
             last = page[-1]
 
-    async def _compare_page(self, page: list[Unconfirmed]) -> None:
+    async def _compare_page(self, page: list[UnconfirmedTurn]) -> None:
         asked = [turn.turn_id for turn in page]
         known = await self._history.known(asked)
         if known:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
-Kind = Literal["missing", "altered", "double", "unpublished", "unfinished"]
+FindingKind = Literal["missing", "altered", "double", "unpublished", "unfinished"]
 PAGE = 1000
 OVERDUE = 60.0
 """Seconds after its deadline by which recovery must have ended a turn."""
@@ -14,7 +14,7 @@ NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedTurn:
     """A turn that ended, as chat knows it; ``sha256`` is of its answer's text."""
 
     turn_id: UUID
@@ -26,7 +26,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredTurn:
     """A turn as history has it; no digest when it stored no text."""
 
     status: str
@@ -34,31 +34,31 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TurnFinding:
     """Something that does not agree."""
 
     turn_id: UUID
-    kind: Kind
+    kind: FindingKind
 
 
 @dataclass(slots=True)
-class Report:
+class VerificationReport:
     """How many turns were compared, what is wrong, what still waits in the outbox, and what was sent again."""
 
     compared: int = 0
     waiting: int = 0
     repaired: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[TurnFinding] = field(default_factory=list)
 
-    def of(self, *kinds: Kind) -> list[UUID]:
+    def of(self, *kinds: FindingKind) -> list[UUID]:
         """Return the turns of some kinds of finding."""
         return [finding.turn_id for finding in self.findings if finding.kind in kinds]
 
 
-class Evidence(Protocol):
+class VerificationSource(Protocol):
     """What chat's database says."""
 
-    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[Accepted]:
+    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[AcceptedTurn]:
         """Return a page of turns that ended more than some seconds ago."""
         ...
 
@@ -78,18 +78,20 @@ class Evidence(Protocol):
 class Archive(Protocol):
     """What history says."""
 
-    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, Stored]:
+    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, StoredTurn]:
         """Return what is stored of at most 1,000 turns; raises HistoryUnavailable."""
         ...
 
 
-async def verify(evidence: Evidence, archive: Archive, *, settle: float, repair: bool = False) -> Report:
+async def verify(
+    evidence: VerificationSource, archive: Archive, *, settle: float, repair: bool = False
+) -> VerificationReport:
     """Compare every turn that ended more than ``settle`` seconds ago; with ``repair`` publish again what is wrong.
 
     History stores a republished turn as it was accepted, so missing and altered ones are mended; a second terminal
     event cannot be taken back, subscribers skip it by the turn's id.
     """
-    report = Report()
+    report = VerificationReport()
     async for page in _pages(evidence, settle):
         await _compare(page, archive, report)
     report.findings += _all("unfinished", await evidence.unfinished(overdue=OVERDUE))
@@ -100,25 +102,25 @@ async def verify(evidence: Evidence, archive: Archive, *, settle: float, repair:
     return report
 
 
-async def _pages(evidence: Evidence, settle: float) -> AsyncIterator[list[Accepted]]:
+async def _pages(evidence: VerificationSource, settle: float) -> AsyncIterator[list[AcceptedTurn]]:
     last: UUID | None = None
     while page := await evidence.accepted(last, older_than=settle, limit=PAGE):
         yield page
         last = page[-1].turn_id
 
 
-async def _compare(page: list[Accepted], archive: Archive, report: Report) -> None:
+async def _compare(page: list[AcceptedTurn], archive: Archive, report: VerificationReport) -> None:
     report.compared += len(page)
     stored = await archive.digests([turn.turn_id for turn in page])
     for turn in page:
         kind = _verdict(turn, stored.get(turn.turn_id))
         if kind is not None:
-            report.findings.append(Finding(turn.turn_id, kind))
+            report.findings.append(TurnFinding(turn.turn_id, kind))
         elif not turn.sent and not turn.confirmed:
             report.waiting += 1
 
 
-def _verdict(accepted: Accepted, stored: Stored | None) -> Kind | None:
+def _verdict(accepted: AcceptedTurn, stored: StoredTurn | None) -> FindingKind | None:
     if not accepted.has_event and not accepted.confirmed:
         return "unpublished"
     if stored is None:
@@ -130,5 +132,5 @@ def _verdict(accepted: Accepted, stored: Stored | None) -> Kind | None:
     return None if same else "altered"
 
 
-def _all(kind: Kind, turn_ids: Iterable[UUID]) -> list[Finding]:
-    return [Finding(turn_id, kind) for turn_id in turn_ids]
+def _all(kind: FindingKind, turn_ids: Iterable[UUID]) -> list[TurnFinding]:
+    return [TurnFinding(turn_id, kind) for turn_id in turn_ids]

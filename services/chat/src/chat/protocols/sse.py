@@ -7,30 +7,30 @@ from typing import Any
 import orjson
 
 from chat.model import FIRST_SEQ, Turn
-from chat.protocols.parley.projection import ParleyProjection
-from chat.running.turn_updates import Begun, Broken, Ended, Grown, Step
+from chat.protocols.parley.projection import TurnProjection
+from chat.running.turn_updates import StreamInterrupted, StreamStarted, TurnDelta, TurnFinished, TurnUpdate
 
 PING = b": ping\n\n"
 DRAINING_RETRY_MS = 500
 
 
-async def event_stream(turn: Turn, steps: AsyncGenerator[Step, None]) -> AsyncGenerator[bytes, None]:
+async def event_stream(turn: Turn, steps: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
     """Yield the stream of a turn, several events at once when several are there."""
-    projection = ParleyProjection(turn)
+    projection = TurnProjection(turn)
     async with contextlib.aclosing(steps):
         async for step in steps:
             yield frame(projection, step)
 
 
-def frame(projection: ParleyProjection, step: Step) -> bytes:
+def frame(projection: TurnProjection, step: TurnUpdate) -> bytes:
     """Return what a step looks like on the wire."""
-    if isinstance(step, Grown):
+    if isinstance(step, TurnDelta):
         return b"".join(_event(step.seq + i, projection.grown(entry)) for i, entry in enumerate(step.entries))
-    if isinstance(step, Begun):
+    if isinstance(step, StreamStarted):
         return _event(FIRST_SEQ, projection.begun(step.turn))
-    if isinstance(step, Ended):
+    if isinstance(step, TurnFinished):
         return _event(step.seq, projection.ended(step.turn))
-    if isinstance(step, Broken):
+    if isinstance(step, StreamInterrupted):
         return _broken(projection, step)
     return PING
 
@@ -39,7 +39,7 @@ def _event(seq: int, data: bytes) -> bytes:
     return b"id: %d\ndata: %b\n\n" % (seq, data)
 
 
-def _broken(projection: ParleyProjection, step: Broken) -> bytes:
+def _broken(projection: TurnProjection, step: StreamInterrupted) -> bytes:
     body: dict[str, Any] = {"code": step.code}
     if step.reason == "draining":
         body = {"retry_after_ms": DRAINING_RETRY_MS}

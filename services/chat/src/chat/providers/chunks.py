@@ -4,8 +4,8 @@ from typing import Any
 
 import orjson
 
-from chat.generation import Piece
-from chat.model import Entry
+from chat.generation import AnswerChunk
+from chat.model import LogEntry
 from chat.providers.sse_parser import MalformedStream
 from chat.providers.text import storable
 from parley_events.models import Usage
@@ -19,7 +19,7 @@ class StreamedError(Exception):
     """The provider reported an error in the middle of its stream."""
 
 
-def pieces(data: bytes | str) -> list[Piece]:
+def pieces(data: bytes | str) -> list[AnswerChunk]:
     """Return the pieces of one event's data; raises MalformedStream, StreamedError."""
     try:
         chunk = orjson.loads(data)
@@ -35,13 +35,13 @@ def pieces(data: bytes | str) -> list[Piece]:
         raise MalformedStream("not a chunk") from error
 
 
-def _pieces(chunk: dict[str, Any]) -> list[Piece]:
+def _pieces(chunk: dict[str, Any]) -> list[AnswerChunk]:
     found = []
     choice = next(iter(chunk.get("choices") or ()), None)
     if choice is not None:
         found += _choice(choice)
     if chunk.get("usage"):
-        found.append(Piece(usage=usage(chunk["usage"]), response_model=_model(chunk)))
+        found.append(AnswerChunk(usage=usage(chunk["usage"]), response_model=_model(chunk)))
     return found
 
 
@@ -50,16 +50,18 @@ def _model(chunk: dict[str, Any]) -> str | None:
     return storable(model[:MAX_MODEL]) if isinstance(model, str) else None
 
 
-def _choice(choice: dict[str, Any]) -> list[Piece]:
+def _choice(choice: dict[str, Any]) -> list[AnswerChunk]:
     delta = choice.get("delta") or choice.get("message") or {}
     found = []
     if delta.get("content"):
-        found.append(Piece(Entry(storable(delta["content"]))))
+        found.append(AnswerChunk(LogEntry(storable(delta["content"]))))
     if delta.get("tool_calls"):
-        found.append(Piece(Entry("", tuple(_call(index, call) for index, call in enumerate(delta["tool_calls"])))))
+        found.append(
+            AnswerChunk(LogEntry("", tuple(_call(index, call) for index, call in enumerate(delta["tool_calls"]))))
+        )
     if choice.get("finish_reason"):
         reason = str(choice["finish_reason"])
-        found.append(Piece(finish_reason=reason if reason in FINISH_REASONS else _OLD_NAMES.get(reason, "stop")))
+        found.append(AnswerChunk(finish_reason=reason if reason in FINISH_REASONS else _OLD_NAMES.get(reason, "stop")))
     return found
 
 

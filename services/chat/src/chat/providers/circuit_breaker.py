@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from chat.errors import ProviderUnavailable
-from chat.providers.failures import Attempt
+from chat.providers.failures import AttemptFailed
 
 THRESHOLD = 50
 """Failures in a row that open it."""
@@ -12,11 +12,11 @@ PAUSE = 5.0
 """Seconds for which it stays open."""
 
 
-class Refused(Attempt):
+class CircuitOpen(AttemptFailed):
     """The breaker is open: the target was not even asked."""
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed, open, or letting one call try."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -30,7 +30,7 @@ class Breaker:
         if self._failures < THRESHOLD:
             return
         if remaining > 0:
-            raise Refused(ProviderUnavailable(retry_after=int(remaining) + 1), retryable=False)
+            raise CircuitOpen(ProviderUnavailable(retry_after=int(remaining) + 1), retryable=False)
         self._closed_again_at = self._clock() + PAUSE
 
     def succeeded(self) -> None:
@@ -44,13 +44,13 @@ class Breaker:
             self._closed_again_at = self._clock() + PAUSE
 
 
-class Breakers:
+class CircuitBreakers:
     """The breakers of all targets; there are as many as the catalogue has."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._by_target: dict[str, Breaker] = {}
+        self._by_target: dict[str, CircuitBreaker] = {}
 
-    def of(self, target: str) -> Breaker:
+    def of(self, target: str) -> CircuitBreaker:
         """Return the breaker of a target."""
-        return self._by_target.setdefault(target, Breaker(self._clock))
+        return self._by_target.setdefault(target, CircuitBreaker(self._clock))

@@ -29,7 +29,7 @@ _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length"
 _SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
-class Attempt(Exception):
+class AttemptFailed(Exception):
     """One call failed before its first token: with what, and whether the same call may succeed."""
 
     def __init__(self, failure: ProviderFailure, *, retryable: bool) -> None:
@@ -37,15 +37,15 @@ class Attempt(Exception):
         self.failure, self.retryable = failure, retryable
 
 
-def from_status(status: int, headers: Mapping[str, str], body: Any) -> Attempt:
+def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFailed:
     """Return what an answer other than 200 means."""
     codes = _codes(body)
     if codes & _CONTEXT_CODES:
-        return Attempt(ProviderContextExceeded(), retryable=False)
+        return AttemptFailed(ProviderContextExceeded(), retryable=False)
     kind, retryable = _BY_STATUS.get(status, (ProviderFailure, False))
     if kind is ProviderRateLimited and codes & _SPENT_CODES:
-        return Attempt(ProviderUnavailable(), retryable=False)
-    return Attempt(kind(retry_after=retry_after(headers)), retryable=retryable)
+        return AttemptFailed(ProviderUnavailable(), retryable=False)
+    return AttemptFailed(kind(retry_after=retry_after(headers)), retryable=retryable)
 
 
 def retry_after(headers: Mapping[str, str]) -> int | None:

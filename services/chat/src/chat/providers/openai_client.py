@@ -11,10 +11,10 @@ import structlog
 
 from chat.catalogue import Target
 from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable
-from chat.generation import Piece, Prompt
+from chat.generation import AnswerChunk, Prompt
 from chat.providers.chunks import StreamedError, pieces
-from chat.providers.failures import Attempt, from_status
-from chat.providers.sse_parser import EventParser, MalformedStream
+from chat.providers.failures import AttemptFailed, from_status
+from chat.providers.sse_parser import MalformedStream, SseParser
 from chat.settings import OPENAI
 from parley.process.timeouts import IdleTimer
 
@@ -34,13 +34,13 @@ class OpenAIProvider:
         """Take the seconds to wait for the answer's head, and in any silence after it."""
         self._session, self._target, self._patience = session, target, patience
 
-    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
+    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Yield the answer, each time the pieces that came together.
 
         Raises Attempt when nothing has come yet, ProviderFailure afterwards. Closing it ends the call.
         """
         response = await self._post(provider_model, prompt)
-        answer = _Answer(response, self._patience)
+        answer = _ResponseReader(response, self._patience)
         began = False
         try:
             while pieces := await answer.read():
@@ -50,7 +50,7 @@ class OpenAIProvider:
             if began:
                 raise
             # What was promised never came: the same call may well succeed, but not after a silence.
-            raise Attempt(failure, retryable=not isinstance(failure, ProviderTimeout)) from failure
+            raise AttemptFailed(failure, retryable=not isinstance(failure, ProviderTimeout)) from failure
         finally:
             answer.close()
 
@@ -60,16 +60,16 @@ class OpenAIProvider:
             async with asyncio.timeout(self._patience):
                 response = await self._session.post(url, data=body, headers=self._headers(), allow_redirects=False)
         except aiohttp.ConnectionTimeoutError as error:
-            raise Attempt(ProviderTimeout(), retryable=True) from error
+            raise AttemptFailed(ProviderTimeout(), retryable=True) from error
         except TimeoutError as error:
-            raise Attempt(ProviderTimeout(), retryable=False) from error
+            raise AttemptFailed(ProviderTimeout(), retryable=False) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Attempt(ProviderUnavailable(), retryable=True) from error
+            raise AttemptFailed(ProviderUnavailable(), retryable=True) from error
         if response.status != OK:
             raise await self._refused(response)
         return response
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> Attempt:
+    async def _refused(self, response: aiohttp.ClientResponse) -> AttemptFailed:
         body: Any = None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -103,18 +103,18 @@ class OpenAIProvider:
         return orjson.dumps(body)
 
 
-class _Answer:
+class _ResponseReader:
     """An answer while it is read; no silence in it may last longer than ``idle`` seconds."""
 
     def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
-        self._response, self._parser = response, EventParser()
+        self._response, self._parser = response, SseParser()
         self._silence = IdleTimer(idle, lambda: response.content.set_exception(TimeoutError()))
         self._ended = self._whole = False
         self._failure: Exception | None = None
 
-    async def read(self) -> list[Piece]:
+    async def read(self) -> list[AnswerChunk]:
         """Return the pieces that came next, none when the answer is whole; raises ProviderFailure."""
-        found: list[Piece] = []
+        found: list[AnswerChunk] = []
         try:
             while not found and not self._whole:
                 if self._failure is not None:
@@ -127,17 +127,17 @@ class _Answer:
             raise ProviderFailure from error
         return found
 
-    def _take(self, chunk: bytes) -> list[Piece]:
+    def _take(self, chunk: bytes) -> list[AnswerChunk]:
         self._silence.touch()
         if not chunk and not self._ended:
             raise ProviderFailure
         self._whole = not chunk
-        found: list[Piece] = []
+        found: list[AnswerChunk] = []
         try:
             for event in self._parser.feed(chunk):
                 if event == DONE:
                     self._whole = True
-                    return found if self._ended else [*found, Piece(finish_reason="stop")]
+                    return found if self._ended else [*found, AnswerChunk(finish_reason="stop")]
                 found += pieces(event)
                 self._ended = self._ended or any(piece.finish_reason for piece in found)
         except (MalformedStream, StreamedError) as error:

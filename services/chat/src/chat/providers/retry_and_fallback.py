@@ -9,10 +9,10 @@ import structlog
 
 from chat.catalogue import Model
 from chat.errors import ProviderUnavailable
-from chat.generation import Answering, Piece, Prompt, Provider
-from chat.metrics import Measures
-from chat.providers.circuit_breaker import Breakers, Refused
-from chat.providers.failures import Attempt
+from chat.generation import AnswerChunk, ModelSelected, Prompt, Provider
+from chat.metrics import ChatMetrics
+from chat.providers.circuit_breaker import CircuitBreakers, CircuitOpen
+from chat.providers.failures import AttemptFailed
 
 log = structlog.get_logger()
 
@@ -21,25 +21,30 @@ LONGEST_WAIT = 10
 """Seconds of a Retry-After that we wait ourselves; for a longer one the client is told."""
 
 
-class Retrying:
+class FallbackGenerator:
     """Streams from a model, its retries and its fallbacks as one."""
 
     def __init__(
-        self, provider_of: Callable[[Model], Provider], breakers: Breakers, measures: Measures, *, max_retries: int
+        self,
+        provider_of: Callable[[Model], Provider],
+        breakers: CircuitBreakers,
+        measures: ChatMetrics,
+        *,
+        max_retries: int,
     ) -> None:
         self._provider_of, self._breakers, self._max_retries = provider_of, breakers, max_retries
         self._measures = measures
 
     async def stream(
         self, models: Sequence[Model], prompt: Prompt
-    ) -> AsyncGenerator[Answering | Sequence[Piece], None]:
+    ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Yield who answers, then the pieces; raises the last ProviderFailure when nobody does."""
-        last = Attempt(ProviderUnavailable(), retryable=False)
+        last = AttemptFailed(ProviderUnavailable(), retryable=False)
         for model in models:
             for attempt in range(self._max_retries + 1):
                 try:
                     answer, first = await self._begin(model, prompt)
-                except Attempt as failed:
+                except AttemptFailed as failed:
                     last = failed
                     self._measures.called(model.alias, _outcome(failed))
                     if attempt == self._max_retries or not await self._pause(failed, attempt):
@@ -47,7 +52,7 @@ class Retrying:
                 else:
                     self._measures.called(model.alias, "answered")
                     async with contextlib.aclosing(answer):
-                        yield Answering(model)
+                        yield ModelSelected(model)
                         yield first
                         async for pieces in answer:
                             yield pieces
@@ -56,14 +61,14 @@ class Retrying:
 
     async def _begin(
         self, model: Model, prompt: Prompt
-    ) -> tuple[AsyncGenerator[Sequence[Piece], None], Sequence[Piece]]:
+    ) -> tuple[AsyncGenerator[Sequence[AnswerChunk], None], Sequence[AnswerChunk]]:
         """Return an answer and its first pieces; raises Attempt."""
         breaker = self._breakers.of(model.target.base_url)
         breaker.check()
         answer = self._provider_of(model).stream(model.provider_model, prompt)
         try:
             first = await anext(answer)
-        except Attempt as failed:
+        except AttemptFailed as failed:
             if failed.retryable:
                 breaker.failed()
             raise
@@ -71,7 +76,7 @@ class Retrying:
         return answer, first
 
     @staticmethod
-    async def _pause(failed: Attempt, attempt: int) -> bool:
+    async def _pause(failed: AttemptFailed, attempt: int) -> bool:
         """Wait before the next attempt; False when there should be none."""
         wait = failed.failure.retry_after
         if not failed.retryable or (wait or 0) > LONGEST_WAIT:
@@ -82,5 +87,5 @@ class Retrying:
         return True
 
 
-def _outcome(failed: Attempt) -> str:
-    return "refused" if isinstance(failed, Refused) else failed.failure.code
+def _outcome(failed: AttemptFailed) -> str:
+    return "refused" if isinstance(failed, CircuitOpen) else failed.failure.code

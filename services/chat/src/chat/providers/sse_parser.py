@@ -11,7 +11,7 @@ class MalformedStream(ValueError):
     """What the server sent is no event stream, or more of one than we accept."""
 
 
-class EventParser:
+class SseParser:
     """Takes bytes as they come and gives the ``data`` of each event."""
 
     def __init__(self) -> None:

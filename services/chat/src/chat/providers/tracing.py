@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.generation import Piece, Prompt, Provider
-from chat.providers.failures import Attempt
+from chat.generation import AnswerChunk, Prompt, Provider
+from chat.providers.failures import AttemptFailed
 from parley.observability import tracing
 from parley.observability.tracing import Span, SpanKind, Tracer
 from parley_events.models import Usage
@@ -21,7 +21,7 @@ class TracedProvider:
         """Take the provider of one model of the catalogue."""
         self._provider, self._model, self._tracer = provider, model, tracer
 
-    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
+    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Yield what the other yields; the span ends with the call."""
         about: dict[str, str | int] = {
             "gen_ai.operation.name": "chat",
@@ -36,7 +36,9 @@ class TracedProvider:
         return _watched(span, pieces) if span.is_recording() else pieces
 
 
-async def _watched(span: Span, pieces: AsyncGenerator[Sequence[Piece], None]) -> AsyncGenerator[Sequence[Piece], None]:
+async def _watched(
+    span: Span, pieces: AsyncGenerator[Sequence[AnswerChunk], None]
+) -> AsyncGenerator[Sequence[AnswerChunk], None]:
     began, silent = time.perf_counter(), True
     try:
         async with contextlib.aclosing(pieces) as found:
@@ -49,7 +51,7 @@ async def _watched(span: Span, pieces: AsyncGenerator[Sequence[Piece], None]) ->
                     if piece.entry is None:
                         _note(span, piece)
                 yield together
-    except Attempt as failed:
+    except AttemptFailed as failed:
         tracing.failed(span, failed.failure.code)
         raise
     except ProviderFailure as failure:
@@ -59,7 +61,7 @@ async def _watched(span: Span, pieces: AsyncGenerator[Sequence[Piece], None]) ->
         span.end()
 
 
-def _note(span: Span, piece: Piece) -> None:
+def _note(span: Span, piece: AnswerChunk) -> None:
     if piece.finish_reason is not None:
         span.set_attribute("gen_ai.response.finish_reasons", [piece.finish_reason])
     if piece.response_model is not None:

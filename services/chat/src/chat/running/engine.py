@@ -8,14 +8,14 @@ from functools import partial
 from uuid import UUID
 
 from chat.catalogue import Catalogue
-from chat.generation import Answers
-from chat.metrics import Measures
-from chat.running.lease import Lease
-from chat.running.log_replication import SharedCopy
-from chat.running.log_store import CopyUnavailable, StreamStore
+from chat.generation import AnswerGenerator
+from chat.metrics import ChatMetrics
+from chat.running.lease import RunnerLease
+from chat.running.log_replication import LogReplicator
+from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.recovery import Recovery
-from chat.running.remote_logs import Mirrors
-from chat.running.runner import Job, Runner
+from chat.running.remote_logs import RemoteLogs
+from chat.running.runner import Runner, TurnJob
 from chat.running.runner_store import RunnerStore
 from chat.running.supervisor import Supervisor
 from chat.running.tracing import turn_span
@@ -34,40 +34,40 @@ FINISH_MARGIN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class EngineAdapters:
     """What the engine stands on."""
 
     turns: TurnStore
     runners: RunnerStore
-    streams: StreamStore
-    answers: Answers
+    streams: LogStore
+    answers: AnswerGenerator
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class TurnEngine:
     """What others need of the running engine."""
 
     supervisor: Supervisor
-    mirrors: Mirrors
-    measures: Measures
+    mirrors: RemoteLogs
+    measures: ChatMetrics
 
 
 @contextlib.asynccontextmanager
 async def open_engine(
     settings: ChatSettings,
     runtime: Runtime,
-    ports: Ports,
+    ports: EngineAdapters,
     catalogue: Catalogue,
-    measures: Measures,
+    measures: ChatMetrics,
     *,
     lease_length: float,
-) -> AsyncIterator[Engine]:
+) -> AsyncIterator[TurnEngine]:
     """Run the engine while the context is entered; its turns are ended and its lease given up at the end."""
-    runner_id, stops = new_id(), Stops()
-    lease = Lease(ports.runners, runner_id, stops.cancel, length=lease_length)
-    copy = SharedCopy(ports.streams, lease, stops.fence, measures)
+    runner_id, stops = new_id(), StopRelay()
+    lease = RunnerLease(ports.runners, runner_id, stops.cancel, length=lease_length)
+    copy = LogReplicator(ports.streams, lease, stops.fence, measures)
     supervisor = stops.supervisor = _supervisor(settings, runtime, ports, copy, measures, runner_id)
-    mirrors = Mirrors(ports.streams, ports.runners)
+    mirrors = RemoteLogs(ports.streams, ports.runners)
     recovery = Recovery(
         store=ports.turns,
         runners=ports.runners,
@@ -92,10 +92,10 @@ async def open_engine(
         for name, loop in loops.items():
             await stack.enter_async_context(background(name, loop, service=runtime.service))
         await stack.enter_async_context(supervisor.open())
-        yield Engine(supervisor, mirrors, measures)
+        yield TurnEngine(supervisor, mirrors, measures)
 
 
-class Stops:
+class StopRelay:
     """Passes on who is to stop; the supervisor comes after those who ask."""
 
     supervisor: Supervisor
@@ -109,16 +109,16 @@ class Stops:
         self.supervisor.stop(turn_id, "fenced")
 
 
-async def _hear_cancels(streams: StreamStore, stops: Stops) -> None:
+async def _hear_cancels(streams: LogStore, stops: StopRelay) -> None:
     while True:
-        with contextlib.suppress(CopyUnavailable):
+        with contextlib.suppress(LogStoreUnavailable):
             async with contextlib.aclosing(streams.cancels()) as found:
                 async for turn_id in found:
                     stops.cancel(turn_id)
         await asyncio.sleep(DEAF)
 
 
-async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: Mirrors, patience: float) -> None:
+async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: RemoteLogs, patience: float) -> None:
     """Send readers of others' turns away at once, and end the own turns that were waited for long enough."""
     await runtime.lifecycle.drained.wait()
     mirrors.dismiss()
@@ -128,9 +128,14 @@ async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: Mirrors, pat
 
 
 def _supervisor(
-    settings: ChatSettings, runtime: Runtime, ports: Ports, copy: LogCopy, measures: Measures, runner_id: UUID
+    settings: ChatSettings,
+    runtime: Runtime,
+    ports: EngineAdapters,
+    copy: LogCopy,
+    measures: ChatMetrics,
+    runner_id: UUID,
 ) -> Supervisor:
-    def make_runner(job: Job) -> Runner:
+    def make_runner(job: TurnJob) -> Runner:
         return Runner(
             job,
             store=ports.turns,

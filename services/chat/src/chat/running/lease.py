@@ -18,7 +18,7 @@ BEAT_TIMEOUT = 3.0
 """Seconds between beats, for which one holds, and that one may take."""
 
 
-class Lease:
+class RunnerLease:
     """Renewed by ``run``; ``held`` and ``seasoned`` cost nothing to ask."""
 
     def __init__(

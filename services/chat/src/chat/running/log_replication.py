@@ -12,10 +12,10 @@ from uuid import UUID
 
 import structlog
 
-from chat.metrics import Measures
+from chat.metrics import ChatMetrics
 from chat.model import FIRST_SEQ
-from chat.running.lease import Lease
-from chat.running.log_store import Append, Appended, CopyUnavailable, StreamStore
+from chat.running.lease import RunnerLease
+from chat.running.log_store import AppendResult, LogAppend, LogStore, LogStoreUnavailable
 from chat.running.turn_log import TurnLog
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ BATCH = 500
 
 
 @dataclass(slots=True)
-class _Copy:
+class _Replica:
     """How far the copy of a log has got: ``count`` items, of which the first is the log's beginning."""
 
     log: TurnLog
@@ -42,28 +42,30 @@ class _Copy:
         """Say whether the log has what the copy has not."""
         return self.count - 1 < len(self.log.entries)
 
-    def next(self) -> Append:
+    def next(self) -> LogAppend:
         """Return what is to be copied now."""
         turn, begun = self.log.turn, self.count > 0
         entries = self.log.entries[max(0, self.count - 1) : self.count - 1 + BATCH if begun else BATCH]
-        return Append(turn.id, turn.epoch, FIRST_SEQ + self.count, entries if begun else [None, *entries], not begun)
+        return LogAppend(turn.id, turn.epoch, FIRST_SEQ + self.count, entries if begun else [None, *entries], not begun)
 
 
-class SharedCopy:
+class LogReplicator:
     """The LogCopy on a StreamStore."""
 
-    def __init__(self, streams: StreamStore, lease: Lease, fence: Callable[[UUID], None], measures: Measures) -> None:
+    def __init__(
+        self, streams: LogStore, lease: RunnerLease, fence: Callable[[UUID], None], measures: ChatMetrics
+    ) -> None:
         """Take whom to tell that a turn was taken over by a higher epoch."""
         self._streams, self._lease, self._fence, self._measures = streams, lease, fence, measures
-        self._copies: dict[UUID, _Copy] = {}
-        self._dirty: dict[UUID, _Copy] = {}
+        self._copies: dict[UUID, _Replica] = {}
+        self._dirty: dict[UUID, _Replica] = {}
         self._ended: list[TurnLog] = []
         self._wake = asyncio.Event()
         self._away = False
 
     def opened(self, log: TurnLog) -> None:
         """Begin the copy of a log."""
-        self._copies[log.turn.id] = self._dirty[log.turn.id] = _Copy(log)
+        self._copies[log.turn.id] = self._dirty[log.turn.id] = _Replica(log)
         self._wake.set()
 
     def grown(self, log: TurnLog) -> None:
@@ -108,13 +110,13 @@ class SharedCopy:
             results = await self._streams.append(batches) if batches else []
             for ended_log in ended:
                 await self._streams.end(ended_log.turn.id, ended_log.turn.epoch, ended_log.last_seq)
-        except CopyUnavailable:
+        except LogStoreUnavailable:
             self._lost(dirty)
             return
         for copy, batch, result in zip(copies, batches, results, strict=True):
             await self._settle(copy, batch, result)
 
-    async def _settle(self, copy: _Copy, batch: Append, result: Appended) -> None:
+    async def _settle(self, copy: _Replica, batch: LogAppend, result: AppendResult) -> None:
         if result == "appended":
             copy.count += len(batch.entries)
         elif result == "missing":
@@ -126,11 +128,11 @@ class SharedCopy:
             self._dirty[copy.log.turn.id] = copy
             self._wake.set()
 
-    async def _refused(self, copy: _Copy) -> None:
+    async def _refused(self, copy: _Replica) -> None:
         """Find out whether a higher epoch wrote, or an append of ours that we took for lost."""
         try:
             top = await self._streams.top(copy.log.turn.id)
-        except CopyUnavailable:
+        except LogStoreUnavailable:
             return
         epoch = copy.log.turn.epoch
         if top is not None and top[0] > epoch:
@@ -139,7 +141,7 @@ class SharedCopy:
         elif top is not None and top[0] == epoch:
             copy.count = min(top[1], len(copy.log.entries) + 1)
 
-    def _lost(self, dirty: dict[UUID, _Copy]) -> None:
+    def _lost(self, dirty: dict[UUID, _Replica]) -> None:
         """Go on without the store."""
         self._measures.copy_lost.inc()
         if not self._away:
@@ -172,7 +174,7 @@ class SharedCopy:
             await asyncio.sleep(pause)
             # The lease may be back meanwhile: what waits for it can be shown.
             self._wake.set()
-            with contextlib.suppress(CopyUnavailable):
+            with contextlib.suppress(LogStoreUnavailable):
                 await self._streams.ping()
                 return
             pause = min(2 * pause, PROBE)

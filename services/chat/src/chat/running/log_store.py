@@ -5,42 +5,42 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
 
-from chat.model import Entry
+from chat.model import LogEntry
 
 
-class CopyUnavailable(Exception):
+class LogStoreUnavailable(Exception):
     """The copies of logs cannot be reached right now."""
 
 
-Appended = Literal["appended", "missing", "refused"]
+AppendResult = Literal["appended", "missing", "refused"]
 """``missing``: there is no copy (any more); ``refused``: what it holds is newer than what was to be appended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Append:
+class LogAppend:
     """Entries for one log; None stands for its beginning (seq 1). ``create`` begins a copy."""
 
     turn_id: UUID
     epoch: int
     seq: int
-    entries: Sequence[Entry | None]
+    entries: Sequence[LogEntry | None]
     create: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class LogItem:
     """One item of a copy: an entry, the beginning or a seal (None), or the hint that the turn has ended."""
 
     epoch: int
     seq: int
-    entry: Entry | None
+    entry: LogEntry | None
     end: bool = False
 
 
-class StreamStore(Protocol):
+class LogStore(Protocol):
     """The copies of running logs, for readers on other replicas and for recovery. All raise CopyUnavailable."""
 
-    async def append(self, batches: Sequence[Append]) -> list[Appended]:
+    async def append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
         """Append to many logs in one round trip."""
         ...
 
@@ -48,11 +48,11 @@ class StreamStore(Protocol):
         """Hint that a turn has ended, and let its copy go soon."""
         ...
 
-    async def seal(self, turn_id: UUID, epoch: int) -> list[Copied]:
+    async def seal(self, turn_id: UUID, epoch: int) -> list[LogItem]:
         """Shut out all lower epochs, then return what they wrote."""
         ...
 
-    async def read(self, turn_id: UUID) -> list[Copied]:
+    async def read(self, turn_id: UUID) -> list[LogItem]:
         """Return the whole copy."""
         ...
 
@@ -60,7 +60,7 @@ class StreamStore(Protocol):
         """Return epoch and seq of the newest entry, None without a copy."""
         ...
 
-    async def tail(self, cursors: Mapping[UUID, tuple[int, int]], wait: float) -> dict[UUID, list[Copied]]:
+    async def tail(self, cursors: Mapping[UUID, tuple[int, int]], wait: float) -> dict[UUID, list[LogItem]]:
         """Wait up to ``wait`` seconds for what is behind the cursors of many logs."""
         ...
 

@@ -6,11 +6,11 @@ from typing import Literal
 from chat.errors import ProviderFailure, ProviderTimeout, TurnInterrupted
 from chat.model import FinalStatus, TurnError
 
-Stop = Literal["cancelled", "interrupted", "deadline", "fenced"]
+StopReason = Literal["cancelled", "interrupted", "deadline", "fenced"]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TurnEnd:
     """The status of an ended turn, why it ended, and what failed."""
 
     status: FinalStatus
@@ -19,27 +19,27 @@ class Verdict:
 
 
 def judge(
-    stopped: Stop | None,
+    stopped: StopReason | None,
     failure: ProviderFailure | None,
     *,
     finish_reason: str | None,
     has_output: bool,
     capped: bool = False,
-) -> Verdict:
+) -> TurnEnd:
     """Say how a turn ended: who ended it decides the status, and whether there is output.
 
     The provider: ``completed``; its owner: ``cancelled``; anything else: ``incomplete`` with output, else ``failed``.
     """
     if finish_reason is not None and failure is None and stopped in {None, "deadline"}:
         if finish_reason == "length" and capped:
-            return Verdict("incomplete", "budget")
-        return Verdict("completed", finish_reason)
+            return TurnEnd("incomplete", "budget")
+        return TurnEnd("completed", finish_reason)
     if stopped == "cancelled":
-        return Verdict("cancelled", "cancelled")
+        return TurnEnd("cancelled", "cancelled")
     if stopped in {"deadline", "interrupted"} and has_output:
-        return Verdict("incomplete", str(stopped))
+        return TurnEnd("incomplete", str(stopped))
     error = as_error(failure or _cause(stopped))
-    return Verdict("incomplete" if has_output else "failed", "error", error)
+    return TurnEnd("incomplete" if has_output else "failed", "error", error)
 
 
 def as_error(failure: ProviderFailure) -> TurnError:
@@ -47,7 +47,7 @@ def as_error(failure: ProviderFailure) -> TurnError:
     return TurnError(failure.code, failure.detail, failure.retry_after)
 
 
-def _cause(stopped: Stop | None) -> ProviderFailure:
+def _cause(stopped: StopReason | None) -> ProviderFailure:
     if stopped == "deadline":
         return ProviderTimeout()
     return TurnInterrupted() if stopped == "interrupted" else ProviderFailure()

@@ -5,26 +5,26 @@ from collections.abc import AsyncGenerator
 from uuid import UUID
 
 from chat.model import Turn
-from chat.running.log_store import CopyUnavailable, StreamStore
-from chat.running.remote_logs import Mirrors
+from chat.running.log_store import LogStore, LogStoreUnavailable
+from chat.running.remote_logs import RemoteLogs
 from chat.running.supervisor import Supervisor
-from chat.running.turn_updates import Step, from_log, from_row
+from chat.running.turn_updates import TurnUpdate, from_log, from_row
 
 
-class Readers:
+class TurnReaders:
     """Gives cursors on turns."""
 
-    def __init__(self, supervisor: Supervisor, mirrors: Mirrors, streams: StreamStore) -> None:
+    def __init__(self, supervisor: Supervisor, mirrors: RemoteLogs, streams: LogStore) -> None:
         self._supervisor, self._mirrors, self._streams = supervisor, mirrors, streams
 
-    def follow(self, turn: Turn, after: int, *, quiet: float) -> AsyncGenerator[Step, None]:
+    def follow(self, turn: Turn, after: int, *, quiet: float) -> AsyncGenerator[TurnUpdate, None]:
         """Yield what happens in a turn behind a cursor; raises InvalidCursor."""
         log = self._supervisor.log(turn.id)
         if log is not None:
             return from_log(log, after, quiet=quiet)
         return self._from_mirror(turn, after, quiet) if turn.running else from_row(turn, after)
 
-    async def _from_mirror(self, turn: Turn, after: int, quiet: float) -> AsyncGenerator[Step, None]:
+    async def _from_mirror(self, turn: Turn, after: int, quiet: float) -> AsyncGenerator[TurnUpdate, None]:
         async with (
             self._mirrors.open(turn) as (mirror, whole),
             contextlib.aclosing(from_log(mirror, after, quiet=quiet, strict=whole)) as steps,
@@ -46,7 +46,7 @@ class Readers:
             return True
         try:
             return await self._streams.is_read(turn_id)
-        except CopyUnavailable:
+        except LogStoreUnavailable:
             return True
 
     async def hint_cancel(self, turn_id: UUID) -> None:

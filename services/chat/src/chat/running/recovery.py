@@ -9,11 +9,11 @@ import structlog
 
 from chat.catalogue import Catalogue, Model
 from chat.errors import ModelNotFound, ProviderUnavailable
-from chat.metrics import Measures
-from chat.model import FIRST_SEQ, Entry, Outcome, Turn
-from chat.running.lease import Lease
-from chat.running.log_store import Copied, CopyUnavailable, StreamStore
-from chat.running.outcome import Stop, judge
+from chat.metrics import ChatMetrics
+from chat.model import FIRST_SEQ, LogEntry, Outcome, Turn
+from chat.running.lease import RunnerLease
+from chat.running.log_store import LogItem, LogStore, LogStoreUnavailable
+from chat.running.outcome import StopReason, judge
 from chat.running.runner_store import RunnerStore
 from chat.running.supervisor import Supervisor
 from chat.running.tool_calls import join_calls
@@ -40,11 +40,11 @@ class Recovery:
         *,
         store: TurnStore,
         runners: RunnerStore,
-        streams: StreamStore,
+        streams: LogStore,
         supervisor: Supervisor,
-        lease: Lease,
+        lease: RunnerLease,
         catalogue: Catalogue,
-        measures: Measures,
+        measures: ChatMetrics,
         patience: float = PATIENCE,
     ) -> None:
         self._store, self._runners, self._streams = store, runners, streams
@@ -88,20 +88,20 @@ class Recovery:
             self._measures.used(turn.model, outcome)
             log.warning("turn recovered", turn_id=str(turn.id), status=ended.status, log_lost=lost)
 
-    async def _sealed(self, turn: Turn) -> tuple[tuple[Entry, ...], bool]:
+    async def _sealed(self, turn: Turn) -> tuple[tuple[LogEntry, ...], bool]:
         """Seal the log and return what it has, and whether it was lost."""
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
                 return contiguous(await self._streams.seal(turn.id, turn.epoch), turn.epoch)
-            except CopyUnavailable:
+            except LogStoreUnavailable:
                 if asyncio.get_running_loop().time() > deadline:
                     return (), True
             await asyncio.sleep(PAUSE)
 
-    def _outcome(self, turn: Turn, entries: tuple[Entry, ...], lost: bool) -> Outcome:
+    def _outcome(self, turn: Turn, entries: tuple[LogEntry, ...], lost: bool) -> Outcome:
         content = "".join(entry.text for entry in entries)
-        stopped: Stop = "cancelled" if turn.cancel_requested else "interrupted"
+        stopped: StopReason = "cancelled" if turn.cancel_requested else "interrupted"
         verdict = judge(stopped, None, finish_reason=None, has_output=bool(entries))
         model, usage = self._model(turn), self._usage(turn, entries)
         price = model.price if model else None
@@ -128,7 +128,7 @@ class Recovery:
             return None
 
     @staticmethod
-    def _usage(turn: Turn, entries: Sequence[Entry]) -> Usage:
+    def _usage(turn: Turn, entries: Sequence[LogEntry]) -> Usage:
         completion = estimate("".join(entry.text + "".join(map(str, entry.tool_calls)) for entry in entries))
         prompt = turn.prompt_tokens if entries else 0
         return Usage(
@@ -136,9 +136,9 @@ class Recovery:
         )
 
 
-def contiguous(items: Sequence[Copied], epoch: int) -> tuple[tuple[Entry, ...], bool]:
+def contiguous(items: Sequence[LogItem], epoch: int) -> tuple[tuple[LogEntry, ...], bool]:
     """Return the entries up to the first gap, and whether the log is not whole from its beginning."""
-    entries: list[Entry] = []
+    entries: list[LogEntry] = []
     begun = False
     for item in items:
         if item.epoch >= epoch or item.end:

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from chat.model import FIRST_SEQ, Turn
-from chat.running.log_store import Copied, CopyUnavailable, StreamStore
+from chat.running.log_store import LogItem, LogStore, LogStoreUnavailable
 from chat.running.runner_store import RunnerStore
 from chat.running.turn_log import TurnLog
 from parley.errors import DependencyUnavailable
@@ -27,7 +27,7 @@ MARK_EVERY, MARKED_FOR = 1.0, 5.0
 
 
 @dataclass(slots=True)
-class _Mirror:
+class _RemoteLog:
     log: TurnLog
     cursor: tuple[int, int] = (0, 0)
     whole: bool = False
@@ -38,7 +38,7 @@ class _Mirror:
     heard: float = field(default_factory=time.monotonic)
     users: int = 0
 
-    def take(self, items: Sequence[Copied]) -> None:
+    def take(self, items: Sequence[LogItem]) -> None:
         """Append what the copy has got."""
         for item in items:
             self.cursor = max(self.cursor, (item.epoch, item.seq))
@@ -59,12 +59,12 @@ class _Mirror:
         return self.ended or time.monotonic() - self.heard >= SILENCE
 
 
-class Mirrors:
+class RemoteLogs:
     """All mirrors of this process, kept up to date by ``run``."""
 
-    def __init__(self, streams: StreamStore, rows: RunnerStore) -> None:
+    def __init__(self, streams: LogStore, rows: RunnerStore) -> None:
         self._streams, self._rows = streams, rows
-        self._mirrors: dict[UUID, _Mirror] = {}
+        self._mirrors: dict[UUID, _RemoteLog] = {}
         self._wanted = asyncio.Event()
         self._dismissed = False
         self._marked = time.monotonic()
@@ -74,7 +74,7 @@ class Mirrors:
         """Lend the log of a turn that runs elsewhere, and say whether it is known to be up to date."""
         mirror = self._mirrors.get(turn.id)
         if mirror is None:
-            mirror = self._mirrors[turn.id] = _Mirror(TurnLog(turn))
+            mirror = self._mirrors[turn.id] = _RemoteLog(TurnLog(turn))
             self._wanted.set()
         mirror.users += 1
         try:
@@ -96,7 +96,7 @@ class Mirrors:
 
     async def last_seq(self, turn: Turn) -> int:
         """Return the seq of the newest event of a turn that runs elsewhere, as far as it is known."""
-        with contextlib.suppress(CopyUnavailable):
+        with contextlib.suppress(LogStoreUnavailable):
             top = await self._streams.top(turn.id)
             if top is not None and top[0] == turn.epoch:
                 return max(FIRST_SEQ, top[1])
@@ -117,12 +117,12 @@ class Mirrors:
 
     async def _mark(self, turn_ids: Sequence[UUID]) -> None:
         """Let the replica that runs a turn know that it is read here."""
-        with contextlib.suppress(CopyUnavailable):
+        with contextlib.suppress(LogStoreUnavailable):
             await self._streams.mark_read(turn_ids, MARKED_FOR)
 
-    async def _catch_up(self, mirror: _Mirror) -> None:
+    async def _catch_up(self, mirror: _RemoteLog) -> None:
         if not mirror.whole:
-            with contextlib.suppress(CopyUnavailable):
+            with contextlib.suppress(LogStoreUnavailable):
                 items = await self._streams.read(mirror.log.turn.id)
                 mirror.take(items)
                 mirror.whole = bool(items) and not mirror.broken
@@ -131,7 +131,7 @@ class Mirrors:
         cursors = {turn_id: mirror.cursor for turn_id, mirror in self._mirrors.items()}
         try:
             found = await self._streams.tail(cursors, WAIT)
-        except CopyUnavailable:
+        except LogStoreUnavailable:
             await asyncio.sleep(PAUSE)
             return
         for turn_id, items in found.items():

@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 
-from chat.admission.response_cache import Recall, repeated
+from chat.admission.response_cache import CacheLookup, repeated
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.generation import Answering, Answers, Piece, Prompt
-from chat.metrics import Measures
-from chat.model import Entry, Outcome, Turn
-from chat.running.outcome import Stop, judge
+from chat.generation import AnswerChunk, AnswerGenerator, ModelSelected, Prompt
+from chat.metrics import ChatMetrics
+from chat.model import LogEntry, Outcome, Turn
+from chat.running.outcome import StopReason, judge
 from chat.running.tool_calls import join_calls
 from chat.running.turn_log import LogCopy, TurnLog
 from chat.token_estimate import estimate
@@ -31,7 +31,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TurnJob:
     """What a runner needs beside the turn: who may answer, and what is asked."""
 
     turn: Turn
@@ -40,7 +40,7 @@ class Job:
     capped_by_budget: bool = False
     settle: Callable[[Turn], Awaitable[None]] | None = None
     """Told of the turn when its end is stored."""
-    recall: Recall | None = None
+    recall: CacheLookup | None = None
     """Where an earlier answer to the same question may be found."""
 
 
@@ -49,12 +49,12 @@ class Runner:
 
     def __init__(
         self,
-        job: Job,
+        job: TurnJob,
         *,
         store: TurnStore,
         copy: LogCopy,
-        answers: Answers,
-        measures: Measures,
+        answers: AnswerGenerator,
+        measures: ChatMetrics,
         answer_limit: int,
         pending_after: float,
     ) -> None:
@@ -62,7 +62,7 @@ class Runner:
         self.log = TurnLog(job.turn)
         self._job, self._store, self._copy, self._answers = job, store, copy, answers
         self._measures, self._answer_limit, self._pending_after = measures, answer_limit, pending_after
-        self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         alias = job.turn.model
         # Looked up once: finding a label's child costs more than counting with it.
         self._observe_first = measures.first_token.labels(alias).observe
@@ -76,7 +76,7 @@ class Runner:
         self._answered = False
         self._earlier: Turn | None = None
 
-    def stop(self, reason: Stop) -> None:
+    def stop(self, reason: StopReason) -> None:
         """End the turn early; the first reason wins."""
         if not self._stop.done():
             self._stop.set_result(reason)
@@ -126,12 +126,12 @@ class Runner:
     async def _ask(self) -> None:
         async with contextlib.aclosing(self._answers.stream(self._job.models, self._job.prompt)) as found:
             async for item in found:
-                if isinstance(item, Answering):
+                if isinstance(item, ModelSelected):
                     self._model, self._answered = item.model, True
                 else:
                     self._take_all(item)
 
-    def _take_all(self, pieces: Sequence[Piece]) -> None:
+    def _take_all(self, pieces: Sequence[AnswerChunk]) -> None:
         known = len(self.log.entries)
         try:
             for piece in pieces:
@@ -140,7 +140,7 @@ class Runner:
             if len(self.log.entries) > known:
                 self._copy.grown(self.log)
 
-    def _take(self, piece: Piece) -> None:
+    def _take(self, piece: AnswerChunk) -> None:
         self._usage = piece.usage or self._usage
         self._finish_reason = piece.finish_reason or self._finish_reason
         if piece.entry is None:
@@ -160,7 +160,7 @@ class Runner:
             self._observe_gap(now - self._last_piece)
         self._last_piece = now
 
-    def _outcome(self, stopped: Stop | None, failure: ProviderFailure | None) -> Outcome:
+    def _outcome(self, stopped: StopReason | None, failure: ProviderFailure | None) -> Outcome:
         if self._earlier is not None and stopped is None:
             # Nothing of it is in the log: it is shown with the row that says so, or not at all.
             return repeated(self._earlier)
@@ -192,7 +192,7 @@ class Runner:
             time_to_first_token_ms=None if self._first_token is None else round(self._first_token * 1000),
         )
 
-    def _estimated(self, entries: Sequence[Entry]) -> Usage:
+    def _estimated(self, entries: Sequence[LogEntry]) -> Usage:
         """Count what the provider did not: a call that was cut off is no free call."""
         completion = estimate("".join(e.text + "".join(map(str, e.tool_calls)) for e in entries))
         prompt = self._job.turn.prompt_tokens if self._answered else 0

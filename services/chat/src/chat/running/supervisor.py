@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from chat.metrics import Measures
-from chat.running.outcome import Stop
-from chat.running.runner import Job, Runner
+from chat.metrics import ChatMetrics
+from chat.running.outcome import StopReason
+from chat.running.runner import Runner, TurnJob
 from chat.running.turn_log import TurnLog
 from parley.errors import Draining, Overloaded
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 LAST_CHANCE = 4.0
 """Seconds that interrupted turns get to be stored when the process ends."""
 
-MakeRunner = Callable[[Job], Runner]
+MakeRunner = Callable[[TurnJob], Runner]
 Traced = Callable[[TurnLog], AbstractContextManager[None]]
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Supervisor:
         make_runner: MakeRunner,
         *,
         runner_id: UUID,
-        measures: Measures,
+        measures: ChatMetrics,
         busy: Callable[[], AbstractContextManager[None]],
         limit: int,
         traced: Traced = lambda _: contextlib.nullcontext(),
@@ -60,7 +60,7 @@ class Supervisor:
         if len(self._runners) >= self._limit:
             raise Overloaded
 
-    def start(self, job: Job) -> TurnLog:
+    def start(self, job: TurnJob) -> TurnLog:
         """Run a turn; returns its log."""
         runner = self._make_runner(job)
         self._runners[job.turn.id] = runner
@@ -76,7 +76,7 @@ class Supervisor:
         """Return the turns that run here."""
         return frozenset(self._runners)
 
-    def stop(self, turn_id: UUID, reason: Stop) -> None:
+    def stop(self, turn_id: UUID, reason: StopReason) -> None:
         """End a turn early if it runs here."""
         runner = self._runners.get(turn_id)
         if runner is not None:
@@ -87,7 +87,7 @@ class Supervisor:
         for runner in self._runners.values():
             runner.stop("interrupted")
 
-    async def _run(self, job: Job, runner: Runner) -> None:
+    async def _run(self, job: TurnJob, runner: Runner) -> None:
         self._measures.running.inc()
         try:
             with self._busy(), self._traced(runner.log):

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from chat.model import Entry
+from chat.model import LogEntry
 
 
-def join_calls(entries: tuple[Entry, ...]) -> list[dict[str, Any]] | None:
+def join_calls(entries: tuple[LogEntry, ...]) -> list[dict[str, Any]] | None:
     """Return whole tool calls from their deltas, None when there are none."""
     calls: dict[int, dict[str, Any]] = {}
     for entry in entries:

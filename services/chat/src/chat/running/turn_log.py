@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
-from chat.model import FIRST_SEQ, Entry, Turn
+from chat.model import FIRST_SEQ, LogEntry, Turn
 from parley.process.timeouts import IdleTimer
 
 LogState = Literal["open", "pending", "ended", "abandoned", "dismissed"]
@@ -20,15 +20,15 @@ class TurnLog:
     def __init__(self, turn: Turn) -> None:
         """Begin the log of a running turn; nothing is shown but its beginning."""
         self.turn = turn
-        self.entries: list[Entry] = []
+        self.entries: list[LogEntry] = []
         self.shown = 0
         """How many entries readers may see."""
         self.state: LogState = "open"
         """``pending``: the row of a whole answer cannot be written for a while; ``abandoned``: it is another's now;
         ``dismissed``: this process, which only mirrors the log, is about to go."""
-        self.readers: set[Reader] = set()
+        self.readers: set[LogReader] = set()
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LogEntry) -> None:
         """Add an entry; it is shown later."""
         self.entries.append(entry)
 
@@ -66,14 +66,14 @@ class TurnLog:
         """Return the seq of the newest event that is shown."""
         return self.turn.last_seq if self.state == "ended" else FIRST_SEQ + self.shown
 
-    def after(self, seq: int) -> Sequence[Entry]:
+    def after(self, seq: int) -> Sequence[LogEntry]:
         """Return the shown entries behind a cursor (``seq`` of the last event seen, at least 1)."""
         return self.entries[seq - FIRST_SEQ : self.shown]
 
     @contextlib.contextmanager
-    def reading(self, quiet: float) -> Iterator["Reader"]:
+    def reading(self, quiet: float) -> Iterator["LogReader"]:
         """Be a reader while the context is entered; ``quiet`` is the most seconds of a wait."""
-        reader = Reader(quiet)
+        reader = LogReader(quiet)
         self.readers.add(reader)
         try:
             yield reader
@@ -86,7 +86,7 @@ class TurnLog:
             reader.wake()
 
 
-class Reader:
+class LogReader:
     """Waits for changes of a log, each time for at most ``quiet`` seconds."""
 
     def __init__(self, quiet: float) -> None:

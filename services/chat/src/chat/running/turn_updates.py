@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from chat.model import FIRST_SEQ, Entry, Turn
+from chat.model import FIRST_SEQ, LogEntry, Turn
 from chat.running.turn_log import TurnLog
 from parley.errors import InvalidCursor
 
@@ -12,22 +12,22 @@ NOTHING_SEEN = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StreamStarted:
     """The turn began (seq 1)."""
 
     turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
+class TurnDelta:
     """The answer grew; ``seq`` is that of the first of these entries."""
 
     seq: int
-    entries: Sequence[Entry]
+    entries: Sequence[LogEntry]
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class TurnFinished:
     """The turn ended, as the row says; nothing follows."""
 
     seq: int
@@ -35,12 +35,12 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
+class StreamIdle:
     """Nothing happened for a while: time for a ping."""
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class StreamInterrupted:
     """This connection cannot go on, but the turn does: come back with the cursor. Nothing follows."""
 
     reason: Literal["interrupted", "draining"]
@@ -48,7 +48,7 @@ class Broken:
     """``finish_pending``: the answer is whole, but its end cannot be stored at present."""
 
 
-Step = Begun | Grown | Ended | Quiet | Broken
+TurnUpdate = StreamStarted | TurnDelta | TurnFinished | StreamIdle | StreamInterrupted
 
 
 def check_cursor(after: int, last_seq: int) -> None:
@@ -57,7 +57,7 @@ def check_cursor(after: int, last_seq: int) -> None:
         raise InvalidCursor("This is no cursor of this turn.")
 
 
-async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = True) -> AsyncGenerator[Step, None]:
+async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = True) -> AsyncGenerator[TurnUpdate, None]:
     """Yield what a log shows behind a cursor, to the turn's end; Quiet after each ``quiet`` seconds of silence.
 
     Not ``strict``: the log may lack what others were shown, so a cursor beyond it waits.
@@ -66,37 +66,37 @@ async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = Tru
         check_cursor(after, log.last_seq)
     with log.reading(quiet) as reader:
         if after < FIRST_SEQ:
-            yield Begun(log.turn)
+            yield StreamStarted(log.turn)
             after = FIRST_SEQ
         while True:
             entries = log.after(after)
             if entries:
-                yield Grown(after + 1, entries)
+                yield TurnDelta(after + 1, entries)
                 after += len(entries)
             elif log.state == "ended":
-                yield Ended(log.turn.last_seq, log.turn)
+                yield TurnFinished(log.turn.last_seq, log.turn)
                 return
             elif log.state != "open":
                 yield _broken(log)
                 return
             elif not await reader.changed():
-                yield Quiet()
+                yield StreamIdle()
 
 
-def _broken(log: TurnLog) -> Broken:
+def _broken(log: TurnLog) -> StreamInterrupted:
     if log.state == "dismissed":
-        return Broken("draining")
-    return Broken("interrupted", "finish_pending" if log.state == "pending" else "upstream_error")
+        return StreamInterrupted("draining")
+    return StreamInterrupted("interrupted", "finish_pending" if log.state == "pending" else "upstream_error")
 
 
-async def from_row(turn: Turn, after: int) -> AsyncGenerator[Step, None]:
+async def from_row(turn: Turn, after: int) -> AsyncGenerator[TurnUpdate, None]:
     """Yield an ended turn behind a cursor; a cursor at its end repeats the last event."""
     # A log that was lost with its runner may have shown more than could be stored.
     check_cursor(min(after, turn.last_seq) if turn.log_lost else after, turn.last_seq)
     if after < FIRST_SEQ:
-        yield Begun(turn)
+        yield StreamStarted(turn)
         after = FIRST_SEQ
     rest = turn.entries[after - FIRST_SEQ :]
     if rest:
-        yield Grown(after + 1, rest)
-    yield Ended(turn.last_seq, turn)
+        yield TurnDelta(after + 1, rest)
+    yield TurnFinished(turn.last_seq, turn)

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from decimal import Decimal
 from uuid import UUID
 
-from chat.storage.turns import PostgresTurns
+from chat.storage.turns import PostgresTurnStore
 
 _SPENT = """
 SELECT period, tokens + reserved_tokens AS tokens, cost + reserved_cost AS cost FROM budgets
 WHERE user_id = $1 AND period = ANY ($2::text[])"""
 
 
-class PostgresLedger:
+class PostgresBudgetStore:
     """The Ledger beside the turns."""
 
-    def __init__(self, turns: PostgresTurns) -> None:
+    def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
     async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:

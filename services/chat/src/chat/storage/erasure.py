@@ -9,7 +9,7 @@ import orjson
 from chat.events.turn_events import ended
 from chat.model import Outcome, Turn
 from chat.storage.rows import to_turn
-from chat.storage.turns import PostgresTurns
+from chat.storage.turns import PostgresTurnStore
 from parley import times
 from parley.ids import new_id
 from parley.messaging import outbox
@@ -58,10 +58,10 @@ SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.i
 WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND (t.content <> '' OR t.user_message <> '') LIMIT 1000"""
 
 
-class PostgresForgetting:
+class PostgresErasureStore:
     """Forgets conversations and people, beside the turns."""
 
-    def __init__(self, turns: PostgresTurns) -> None:
+    def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:

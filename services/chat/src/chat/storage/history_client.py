@@ -10,9 +10,9 @@ from uuid import UUID
 import httpx2
 
 from chat.errors import HistoryUnavailable
-from chat.events.verification import Stored
-from chat.history import Owner, Redo
-from chat.model import Exchange
+from chat.events.verification import StoredTurn
+from chat.history import ConversationOwner, RegenerationSource
+from chat.model import PastExchange
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import ServiceTokens
 
@@ -28,7 +28,7 @@ class HistoryOwners:
     def __init__(self, client: httpx2.AsyncClient, tokens: ServiceTokens) -> None:
         self._client, self._tokens = client, tokens
 
-    async def owner(self, conversation_id: UUID) -> Owner | None:
+    async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the owner, None when there is no such conversation; raises HistoryUnavailable."""
         with _translated():
             async with asyncio.timeout(OWNER_TIMEOUT):
@@ -36,17 +36,17 @@ class HistoryOwners:
                 found = await _get(self._client, f"/internal/conversations/{conversation_id}/owner", token)
             if found is None:
                 return None
-            return Owner(UUID(found["user_id"]), bool(found["deleted"]), int(found.get("last_number") or 0))
+            return ConversationOwner(UUID(found["user_id"]), bool(found["deleted"]), int(found.get("last_number") or 0))
 
     async def known(self, turn_ids: list[UUID]) -> set[UUID]:
         """Return which of at most 1,000 turns history has stored; raises HistoryUnavailable."""
         answer = await self._ask("/internal/turns/known", turn_ids)
         return {UUID(turn_id) for turn_id in answer["known"]}
 
-    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, Stored]:
+    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, StoredTurn]:
         """Return what history has stored of at most 1,000 turns; raises HistoryUnavailable."""
         answer = await self._ask("/internal/turns/digests", turn_ids)
-        return {UUID(turn_id): Stored(**found) for turn_id, found in answer["digests"].items()}
+        return {UUID(turn_id): StoredTurn(**found) for turn_id, found in answer["digests"].items()}
 
     async def _ask(self, path: str, turn_ids: list[UUID]) -> dict[str, Any]:
         with _translated():
@@ -79,13 +79,13 @@ class HistoryMessages:
                             return UUID(message["id"])
         return None
 
-    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[Exchange]:
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
         """Return the exchanges from an answer back to the root, newest first; raises HistoryUnavailable."""
         with _translated():
             async with asyncio.timeout(CONTEXT_TIMEOUT):
                 return await self._walk(conversation_id, message_id, token)
 
-    async def redo(self, conversation_id: UUID, message_id: UUID, token: str) -> Redo | None:
+    async def redo(self, conversation_id: UUID, message_id: UUID, token: str) -> RegenerationSource | None:
         """Return what it takes to redo an answer, None when there is none; raises HistoryUnavailable."""
         with _translated():
             async with asyncio.timeout(OWNER_TIMEOUT):
@@ -98,17 +98,19 @@ class HistoryMessages:
                             return _redo(question)
         return None
 
-    async def _walk(self, conversation_id: UUID, message_id: UUID, token: str) -> list[Exchange]:
+    async def _walk(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
         """Collect the chain while pages arrive: parents are older than their children."""
         seen: dict[UUID, dict[str, Any]] = {}
-        chain: list[Exchange] = []
+        chain: list[PastExchange] = []
         wanted: UUID | None = message_id
         async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
             async for message in messages:
                 seen[UUID(message["id"])] = message
                 while wanted is not None and (question := _question(seen, wanted)) is not None:
                     parent, answer = _parent(question), seen[wanted]
-                    chain.append(Exchange(wanted, parent, question["content"], answer["content"], answer["tool_calls"]))
+                    chain.append(
+                        PastExchange(wanted, parent, question["content"], answer["content"], answer["tool_calls"])
+                    )
                     wanted = parent
                 if wanted is None:
                     break
@@ -139,9 +141,9 @@ def _parent(message: dict[str, Any]) -> UUID | None:
     return UUID(message["parent_id"]) if message["parent_id"] else None
 
 
-def _redo(question: dict[str, Any]) -> Redo:
+def _redo(question: dict[str, Any]) -> RegenerationSource:
     moment = datetime.fromisoformat(question["created_at"])
-    return Redo(_parent(question), UUID(question["id"]), question["content"], moment)
+    return RegenerationSource(_parent(question), UUID(question["id"]), question["content"], moment)
 
 
 async def _get(client: httpx2.AsyncClient, path: str, token: str, query: dict[str, str] | None = None) -> Any:

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import orjson
 
-from chat.model import Entry
-from chat.running.log_store import Copied
+from chat.model import LogEntry
+from chat.running.log_store import LogItem
 
 LIFETIME = 86_400
 """Seconds for which the copy of a running turn is kept."""
@@ -25,7 +25,7 @@ def turn_id_of(key: bytes) -> UUID:
     return UUID(key.decode().rpartition(":")[2])
 
 
-def dumped(entry: Entry | None) -> bytes:
+def dumped(entry: LogEntry | None) -> bytes:
     """Return an entry, or a log's beginning, as it is kept."""
     return orjson.dumps(entry.to_json() if entry else None)
 
@@ -36,8 +36,8 @@ def position_of(identifier: bytes) -> tuple[int, int]:
     return int(epoch), int(seq)
 
 
-def copied(identifier: bytes, fields: Mapping[bytes, bytes]) -> Copied:
+def copied(identifier: bytes, fields: Mapping[bytes, bytes]) -> LogItem:
     """Return what an item of a stream means."""
     epoch, seq = position_of(identifier)
     stored = orjson.loads(fields[ENTRY]) if ENTRY in fields else None
-    return Copied(epoch, seq, None if stored is None else Entry.from_json(stored), END in fields)
+    return LogItem(epoch, seq, None if stored is None else LogEntry.from_json(stored), END in fields)

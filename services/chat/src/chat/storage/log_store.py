@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Seque
 from typing import Any
 from uuid import UUID
 
-from chat.running.log_store import Append, Appended, Copied, CopyUnavailable
+from chat.running.log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
 from chat.storage.log_format import END, LIFETIME, copied, key_of, position_of, turn_id_of
-from chat.storage.stream_writer import Appender
+from chat.storage.stream_writer import StreamWriter
 from parley.storage.redis import UNAVAILABLE, Client
 
 AFTER_END = 60
@@ -17,14 +17,14 @@ CANCEL_CHANNEL = "parley:chat:cancel"
 SUBSCRIBE_WAIT = 1.0
 
 
-class RedisStreams:
+class RedisLogStore:
     """The StreamStore: short calls on a pool, blocking reads on one connection of their own."""
 
-    def __init__(self, client: Client, tail: Client, appender: Appender) -> None:
+    def __init__(self, client: Client, tail: Client, appender: StreamWriter) -> None:
         """Take a client for short calls, and one whose timeout outlasts the blocking reads."""
         self._client, self._tail, self._appender = client, tail, appender
 
-    async def append(self, batches: Sequence[Append]) -> list[Appended]:
+    async def append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
         """Append to many logs in one round trip; raises CopyUnavailable when Redis is away."""
         return await self._appender.append(batches)
 
@@ -36,7 +36,7 @@ class RedisStreams:
         with _translated():
             await pipeline.execute(raise_on_error=False)
 
-    async def seal(self, turn_id: UUID, epoch: int) -> list[Copied]:
+    async def seal(self, turn_id: UUID, epoch: int) -> list[LogItem]:
         """Shut out all lower epochs, then return what they wrote; raises CopyUnavailable."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.execute_command("XADD", key_of(turn_id), f"{epoch}-{SEALED_SEQ}", END, b"0")
@@ -48,7 +48,7 @@ class RedisStreams:
                 raise replies[2]
         return [copied(*item) for item in replies[2]]
 
-    async def read(self, turn_id: UUID) -> list[Copied]:
+    async def read(self, turn_id: UUID) -> list[LogItem]:
         """Return the whole copy; raises CopyUnavailable."""
         with _translated():
             items: Any = await self._client.xrange(key_of(turn_id))
@@ -60,7 +60,7 @@ class RedisStreams:
             newest: Any = await self._client.xrevrange(key_of(turn_id), count=1)
         return position_of(newest[0][0]) if newest else None
 
-    async def tail(self, cursors: Mapping[UUID, tuple[int, int]], wait: float) -> dict[UUID, list[Copied]]:
+    async def tail(self, cursors: Mapping[UUID, tuple[int, int]], wait: float) -> dict[UUID, list[LogItem]]:
         """Wait up to ``wait`` seconds for what is behind the cursors of many logs; raises CopyUnavailable."""
         streams: Any = {key_of(turn_id): f"{epoch}-{seq}" for turn_id, (epoch, seq) in cursors.items()}
         with _translated():
@@ -119,4 +119,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except UNAVAILABLE as error:
-        raise CopyUnavailable from error
+        raise LogStoreUnavailable from error

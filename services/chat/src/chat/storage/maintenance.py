@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from chat.events.maintenance_store import Unconfirmed
-from chat.storage.turns import PostgresTurns
+from chat.events.maintenance_store import UnconfirmedTurn
+from chat.storage.turns import PostgresTurnStore
 from parley.messaging.outbox.store import purge
 
 _UNCONFIRMED = """
@@ -41,18 +41,20 @@ _PURGE_RUNNERS = "DELETE FROM runners WHERE until < now() - interval '1 hour'"
 _PURGE_BUDGETS = "DELETE FROM budgets WHERE period < to_char(now() - interval '62 days', 'YYYY-MM-DD')"
 
 
-class PostgresUpkeep:
+class PostgresMaintenanceStore:
     """The Upkeep beside the turns."""
 
-    def __init__(self, turns: PostgresTurns) -> None:
+    def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
-    async def unconfirmed(self, after: Unconfirmed | None, *, older_than: float, limit: int) -> list[Unconfirmed]:
+    async def unconfirmed(
+        self, after: UnconfirmedTurn | None, *, older_than: float, limit: int
+    ) -> list[UnconfirmedTurn]:
         """Return a page of ended turns that nobody has confirmed, oldest first."""
         seen = (after.finished_at, after.turn_id) if after else (None, None)
         async with self._turns.connection() as connection:
             rows = await connection.fetch(_UNCONFIRMED, older_than, *seen, limit)
-        return [Unconfirmed(row["id"], row["finished_at"]) for row in rows]
+        return [UnconfirmedTurn(row["id"], row["finished_at"]) for row in rows]
 
     async def confirm(self, turn_ids: Collection[UUID]) -> None:
         """Note that history has these turns."""

@@ -15,7 +15,7 @@ FORM = b"1:"
 """How what is stored begins. Something else is another version's, and as good as nothing."""
 
 
-class RedisAnswers:
+class RedisResponseIndex:
     """The AnswerIndex; what it notes ends by itself."""
 
     def __init__(self, client: Client, *, ttl: int) -> None:

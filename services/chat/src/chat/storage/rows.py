@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chat.model import Conversation, Entry, Turn, TurnError
+from chat.model import ConversationState, LogEntry, Turn, TurnError
 from parley_events.models import Usage
 
 _SAME = [
@@ -47,16 +47,16 @@ def to_turn(row: Any) -> Turn:
     usage, error = row["usage"], row["error"]
     return Turn(
         **{name: row[name] for name in _SAME},
-        entries=tuple(Entry.from_json(stored) for stored in row["entries"] or ()),
+        entries=tuple(LogEntry.from_json(stored) for stored in row["entries"] or ()),
         usage=Usage(**usage) if usage else None,
         error=TurnError(**error) if error else None,
         cancel_requested=row["cancel_requested_at"] is not None,
     )
 
 
-def to_conversation(row: Any) -> Conversation:
+def to_conversation(row: Any) -> ConversationState:
     """Return the conversation of a row that also has ``running_turn_id``."""
-    return Conversation(
+    return ConversationState(
         row["id"],
         row["user_id"],
         row["deleted_at"] is not None,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from chat.model import Turn
 from chat.storage.rows import to_turn
-from chat.storage.turns import PostgresTurns
+from chat.storage.turns import PostgresTurnStore
 
 _BEAT = """
 WITH renewed AS (
@@ -28,10 +28,10 @@ RETURNING *"""
 _ROWS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
 
 
-class PostgresRunners:
+class PostgresRunnerStore:
     """The RunnerStore beside the turns."""
 
-    def __init__(self, turns: PostgresTurns) -> None:
+    def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
     async def beat(self, runner_id: UUID, lease: float) -> list[UUID]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import hiredis
 
-from chat.running.log_store import Append, Appended, CopyUnavailable
+from chat.running.log_store import AppendResult, LogAppend, LogStoreUnavailable
 from chat.storage.log_format import ENTRY, LIFETIME, dumped, key_of
 from parley.process.timeouts import Patience, patient_timeout
 from parley.storage.redis import UNAVAILABLE, Client
@@ -21,7 +21,7 @@ MOST = 1000
 NOTHING = object()
 
 
-class Appender:
+class StreamWriter:
     """Appends over one connection that it keeps."""
 
     def __init__(self, client: Client, *, timeout: float) -> None:
@@ -29,13 +29,13 @@ class Appender:
         self._pool, self._timeout = client.connection_pool, timeout
         self._calling = asyncio.Lock()
         self._connection: Any = None
-        self._line: _Line | None = None
+        self._line: _WriterConnection | None = None
 
-    async def append(self, batches: Sequence[Append]) -> list[Appended]:
+    async def append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
         """Append to many logs, usually in one round trip; raises CopyUnavailable when Redis is away."""
         return [appended for part in _parts(batches) for appended in await self._append(part)]
 
-    async def _append(self, batches: Sequence[Append]) -> list[Appended]:
+    async def _append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
         commands = [list(_commands(batch)) for batch in batches]
         try:
             async with self._calling:
@@ -44,10 +44,10 @@ class Appender:
                     line = await self._connect()
                 replies = iter(await line.call([command for each in commands for command in each], self._timeout))
         except UNAVAILABLE as error:
-            raise CopyUnavailable from error
+            raise LogStoreUnavailable from error
         return [_judge([next(replies) for _ in each]) for each in commands]
 
-    async def _connect(self) -> "_Line":
+    async def _connect(self) -> "_WriterConnection":
         """Let the client open a connection and log in, then take it over."""
         async with patient_timeout(self._timeout):
             if self._connection is not None:
@@ -55,11 +55,11 @@ class Appender:
                 await connection.disconnect(nowait=True)
                 await self._pool.release(connection)
             self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-            self._line = _Line(self._connection._writer.transport)  # noqa: SLF001 - there is no other way to it
+            self._line = _WriterConnection(self._connection._writer.transport)  # noqa: SLF001 - there is no other way to it
             return self._line
 
 
-class _Line(asyncio.Protocol):
+class _WriterConnection(asyncio.Protocol):
     """One call at a time over a connection to Redis."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -110,9 +110,9 @@ class _Line(asyncio.Protocol):
             self._waiter.set_exception(error)
 
 
-def _parts(batches: Sequence[Append]) -> Iterator[list[Append]]:
+def _parts(batches: Sequence[LogAppend]) -> Iterator[list[LogAppend]]:
     """Yield batches together while they have few enough entries."""
-    part: list[Append] = []
+    part: list[LogAppend] = []
     count = 0
     for batch in batches:
         if part and count + len(batch.entries) > MOST:
@@ -124,7 +124,7 @@ def _parts(batches: Sequence[Append]) -> Iterator[list[Append]]:
         yield part
 
 
-def _commands(batch: Append) -> Iterator[bytes]:
+def _commands(batch: LogAppend) -> Iterator[bytes]:
     key, create = key_of(batch.turn_id), batch.create
     for seq, entry in enumerate(batch.entries, batch.seq):
         only_existing = () if create else ("NOMKSTREAM",)
@@ -139,12 +139,12 @@ def _packed(*words: Any) -> bytes:
     return packed
 
 
-def _judge(replies: Sequence[Any]) -> Appended:
+def _judge(replies: Sequence[Any]) -> AppendResult:
     for reply in replies:
         if isinstance(reply, hiredis.ReplyError) and "equal or smaller" in str(reply):
             return "refused"
         if isinstance(reply, Exception):
-            raise CopyUnavailable from reply
+            raise LogStoreUnavailable from reply
         if reply is None:
             return "missing"
     return "appended"

@@ -10,10 +10,10 @@ import asyncpg
 import orjson
 
 from chat.events.turn_events import ended, started
-from chat.model import Conversation, Exchange, Key, NewTurn, Outcome, Turn
+from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Turn
 from chat.storage import turn_statements
 from chat.storage.rows import to_conversation, to_turn
-from chat.turn_store import Admission, BudgetExceeded, KeyHolder, TurnRefused
+from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.observability.tracing import current_traceparent
@@ -26,13 +26,13 @@ LONGEST_RETRYING = 1.0
 Hint = Callable[[], None]
 
 
-class PostgresTurns:
+class PostgresTurnStore:
     """The TurnStore on a pool; ``hint`` tells the relay that an event was committed."""
 
     def __init__(self, pool: Pool, hint: Hint) -> None:
         self._pool, self.hint = pool, hint
 
-    async def admit(self, turn: NewTurn, runner_id: UUID, key: Key | None) -> Admission:
+    async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
         """Admit a turn with its ``turn.started`` event in one statement."""
         values = _admission(turn, runner_id, key)
         try:
@@ -46,14 +46,14 @@ class PostgresTurns:
         if row is None:
             raise TurnRefused
         self.hint()
-        return Admission(row["turn_id"], row["number"], row["body_hash"])
+        return AdmissionResult(row["turn_id"], row["number"], row["body_hash"])
 
-    async def _committed(self, turn_id: UUID) -> Admission:
+    async def _committed(self, turn_id: UUID) -> AdmissionResult:
         """Read what an earlier attempt did, whose commit we were not told of."""
         turn = await self.get(turn_id)
         if turn is None:
             raise TurnRefused
-        return Admission(turn.id, turn.number, None)
+        return AdmissionResult(turn.id, turn.number, None)
 
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
         """End a running turn of this epoch with its event in one statement."""
@@ -73,12 +73,12 @@ class PostgresTurns:
         row = await self._fetchrow(turn_statements.GET, turn_id)
         return to_turn(row) if row else None
 
-    async def find_key(self, user_id: UUID, route: str, key: str) -> KeyHolder | None:
+    async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
         """Return who holds an idempotency key."""
         row = await self._fetchrow(turn_statements.FIND_KEY, user_id, route, key)
-        return KeyHolder(row["turn_id"], row["body_hash"]) if row else None
+        return IdempotencyRecord(row["turn_id"], row["body_hash"]) if row else None
 
-    async def conversation(self, conversation_id: UUID) -> Conversation | None:
+    async def conversation(self, conversation_id: UUID) -> ConversationState | None:
         """Return what chat knows of a conversation."""
         row = await self._fetchrow(turn_statements.CONVERSATION, conversation_id)
         return to_conversation(row) if row else None
@@ -96,12 +96,12 @@ class PostgresTurns:
             rows = await connection.fetch(turn_statements.LIST, user_id, conversation_id, status, before, limit)
         return [to_turn(row) for row in rows]
 
-    async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[Exchange]:
+    async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
         """Return ended turns from one back to the root, newest first."""
         async with self.connection() as connection:
             rows = await connection.fetch(turn_statements.CHAIN, conversation_id, turn_id, characters, limit)
         return [
-            Exchange(row["id"], row["parent_id"], row["user_message"], row["content"] or "", row["tool_calls"])
+            PastExchange(row["id"], row["parent_id"], row["user_message"], row["content"] or "", row["tool_calls"])
             for row in rows
         ]
 
@@ -133,7 +133,7 @@ class PostgresTurns:
         return None
 
 
-def _admission(turn: NewTurn, runner_id: UUID, key: Key | None) -> tuple[Any, ...]:
+def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> tuple[Any, ...]:
     budget = turn.reservation
     return (
         turn.id,

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from chat.events.verification import Accepted
-from chat.storage.turns import PostgresTurns
+from chat.events.verification import AcceptedTurn
+from chat.storage.turns import PostgresTurnStore
 
 _ACCEPTED = """
 SELECT t.id, t.status, encode(sha256(convert_to(coalesce(t.content, ''), 'UTF8')), 'hex') AS sha256,
@@ -27,17 +27,19 @@ _UNCONFIRM = "UPDATE turns SET confirmed_at = NULL WHERE id = ANY ($1::uuid[])"
 TERMINAL = [f"conversation.turn.{status}" for status in ("completed", "incomplete", "failed", "cancelled")]
 
 
-class PostgresEvidence:
+class PostgresVerificationSource:
     """The Evidence beside the turns."""
 
-    def __init__(self, turns: PostgresTurns) -> None:
+    def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
-    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[Accepted]:
+    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[AcceptedTurn]:
         """Return a page of turns that ended more than some seconds ago and whose content was not deleted."""
         async with self._turns.connection() as connection:
             rows = await connection.fetch(_ACCEPTED, older_than, after, limit)
-        return [Accepted(r["id"], r["status"], r["sha256"], r["confirmed"], r["has_event"], r["sent"]) for r in rows]
+        return [
+            AcceptedTurn(r["id"], r["status"], r["sha256"], r["confirmed"], r["has_event"], r["sent"]) for r in rows
+        ]
 
     async def unfinished(self, *, overdue: float) -> list[UUID]:
         """Return turns that run longer than they may."""

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from chat.errors import failure
-from chat.model import Entry, Turn
+from chat.model import LogEntry, Turn
 from parley.web.problems import openai_type
 
 _REASONS = {"budget": "length", "deadline": "length", "cancelled": "stop"}
@@ -72,7 +72,7 @@ class CompletionChunks:
         """Return the first chunk, which names the role."""
         return self._chunk({"role": "assistant", "content": ""}, None)
 
-    def grown(self, entry: Entry) -> bytes:
+    def grown(self, entry: LogEntry) -> bytes:
         """Return the chunk of one entry."""
         return self._chunk({"tool_calls": entry.tool_calls} if entry.tool_calls else {"content": entry.text}, None)
 

@@ -66,7 +66,7 @@ def _check_number(*, fits: bool) -> None:
 Json = Annotated[Any, AfterValidator(_storable)]
 
 
-class Lenient(BaseModel):
+class LenientModel(BaseModel):
     """A part of a request whose unknown members are dropped."""
 
     model_config = ConfigDict(extra="ignore")
@@ -81,7 +81,7 @@ class ContentPart(BaseModel):
     text: Text | None = None
 
 
-class CompletionMessage(Lenient):
+class CompletionMessage(LenientModel):
     """One message of the conversation as the client holds it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -102,13 +102,13 @@ class CompletionMessage(Lenient):
         return not isinstance(self.content, list) or all(part.type == "text" for part in self.content)
 
 
-class StreamOptions(Lenient):
+class StreamOptions(LenientModel):
     """What a stream should say beside the answer."""
 
     include_usage: bool = False
 
 
-class CompletionRequest(Lenient):
+class CompletionRequest(LenientModel):
     """``POST /v1/chat/completions``."""
 
     model: Text | None = Field(None, max_length=200)

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from chat.model import Entry, Turn
+from chat.model import LogEntry, Turn
 from chat.protocols.parley.schemas import ChatAnswer, TurnResource
 from parley.web.schemas import money
 from parley_events.models import ErrorInfo
@@ -22,7 +22,7 @@ def error_info(turn: Turn) -> ErrorInfo | None:
     return ErrorInfo(code=turn.error.code, message=turn.error.message) if turn.error else None
 
 
-class ParleyProjection:
+class TurnProjection:
     """The objects that a stream of one turn shows."""
 
     def __init__(self, turn: Turn) -> None:
@@ -47,7 +47,7 @@ class ParleyProjection:
             }
         )
 
-    def grown(self, entry: Entry) -> bytes:
+    def grown(self, entry: LogEntry) -> bytes:
         """Return the object of one entry."""
         delta = self._head + orjson.dumps(entry.text) + b',"finished":false'
         if entry.tool_calls:

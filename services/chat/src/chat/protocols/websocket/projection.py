@@ -6,18 +6,18 @@ from typing import Any
 import orjson
 
 from chat.model import FIRST_SEQ
-from chat.protocols.parley.projection import ParleyProjection
-from chat.running.turn_updates import Begun, Ended, Grown, Step
+from chat.protocols.parley.projection import TurnProjection
+from chat.running.turn_updates import StreamStarted, TurnDelta, TurnFinished, TurnUpdate
 
 
-def turn_frames(ref: str, projection: ParleyProjection, step: Step) -> Iterator[str]:
+def turn_frames(ref: str, projection: TurnProjection, step: TurnUpdate) -> Iterator[str]:
     """Yield the frames of a step; pings and broken connections have none."""
-    if isinstance(step, Begun):
+    if isinstance(step, StreamStarted):
         yield _event(ref, FIRST_SEQ, projection.begun(step.turn))
-    elif isinstance(step, Grown):
+    elif isinstance(step, TurnDelta):
         for offset, entry in enumerate(step.entries):
             yield _event(ref, step.seq + offset, projection.grown(entry))
-    elif isinstance(step, Ended):
+    elif isinstance(step, TurnFinished):
         yield _event(ref, step.seq, projection.ended(step.turn))
 
 
