@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from parley.config.settings import DataSettings, SettingsError
 from parley.messaging import outbox
+from parley.messaging.bus import Bus
 from parley.messaging.outbox.relay import Relay, backlog
 from parley.messaging.traced_bus import TracedBus
 from parley.observability.metrics import Metrics
@@ -16,7 +17,6 @@ from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
 from parley.storage.redis import Client, open_redis
 from parley.web.runtime import Runtime
-from parley_events.bus import Bus
 
 
 @dataclass(frozen=True, slots=True)

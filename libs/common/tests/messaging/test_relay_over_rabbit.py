@@ -13,8 +13,8 @@ from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
-from parley_events.bus import Subscription
 from parley_events.cloudevents import CloudEvent
+from parley_events.subscription import Subscription
 from parley_testing import faults
 from parley_testing.waiting import eventually
 

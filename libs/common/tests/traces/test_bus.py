@@ -12,14 +12,15 @@ import structlog
 
 from parley.ids import new_id
 from parley.messaging import outbox
+from parley.messaging.bus import PublishError
 from parley.messaging.memory_bus import MemoryBus
 from parley.messaging.traced_bus import TracedBus
 from parley.observability import tracing
 from parley.observability.tracing import Tracer, current_traceparent
 from parley.times import now
-from parley_events.bus import PublishError, Subscription
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased
+from parley_events.subscription import Subscription
 from parley_testing.collector import Collector
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]

@@ -7,9 +7,9 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import AMQPChannelError
 
-from parley_events.bus import Subscription
 from parley_events.connection import CONFLICT_PAUSE, OUTAGES, RECONNECT, Link
 from parley_events.dispatcher import Lanes, Observe
+from parley_events.subscription import Subscription
 from parley_events.topology import SETUP_TIMEOUT, Arguments, TopologyError, assert_queue, refused
 
 log = structlog.get_logger()

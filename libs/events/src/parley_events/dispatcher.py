@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from parley_events.bus import Subscription
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
 from parley_events.failure_policy import HandlerTimeout, is_final, is_outage
+from parley_events.subscription import Subscription
 
 log = structlog.get_logger()
 

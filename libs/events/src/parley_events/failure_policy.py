@@ -3,7 +3,7 @@
 from parley.errors import DependencyUnavailable
 from parley.storage.postgres import UNAVAILABLE as NO_DATABASE
 from parley.storage.redis import UNAVAILABLE as NO_REDIS
-from parley_events.bus import Rejected
+from parley_events.subscription import Rejected
 
 _OUTAGES: tuple[type[BaseException], ...] = (DependencyUnavailable, *NO_DATABASE, *NO_REDIS)
 

@@ -10,9 +10,9 @@ from aio_pika import connect
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from parley_events.bus import Handler
 from parley_events.cloudevents import MalformedEvent, from_headers
 from parley_events.connection import CLOSE_TIMEOUT, CONNECT_TIMEOUT, HEARTBEAT, OUTAGES, RECONNECT
+from parley_events.subscription import Handler
 from parley_events.topology import LOG, SETUP_TIMEOUT, TopologyError
 
 log = structlog.get_logger()

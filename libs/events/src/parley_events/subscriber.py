@@ -21,12 +21,12 @@ from aio_pika.abc import AbstractConnection
 from pydantic import ValidationError
 
 from parley.process.tasks import background
-from parley_events.bus import Rejected, Subscription
 from parley_events.cloudevents import CloudEvent
 from parley_events.connection import Link
 from parley_events.consumer import Consumer
 from parley_events.models import EventData
 from parley_events.replay import Replay
+from parley_events.subscription import Rejected, Subscription
 from parley_events.topology import QueueType, stranger_arguments
 
 log = structlog.get_logger()

@@ -7,8 +7,9 @@ import orjson
 import pytest
 
 from parley.ids import new_id
-from parley_events.bus import Bus, PublishError, Rejected, Subscription
+from parley.messaging.bus import Bus, PublishError
 from parley_events.cloudevents import CloudEvent
+from parley_events.subscription import Rejected, Subscription
 from parley_testing.waiting import eventually
 
 

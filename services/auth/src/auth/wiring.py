@@ -45,13 +45,13 @@ from auth.settings import AuthSettings, Network
 from auth.throttle import LocalCounts, Throttle
 from parley.infrastructure import open_backing
 from parley.messaging import outbox
+from parley.messaging.bus import Bus
 from parley.process.tasks import background
 from parley.security.tokens import KeySet, TokenVerifier
 from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
 from parley.storage.redis import Client, open_redis
 from parley.web.runtime import Runtime
-from parley_events.bus import Bus
 
 MAINTENANCE = 60.0
 ASK_AGAIN_AFTER = 600.0

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from parley.messaging.memory_bus import MemoryBus
-from parley_events.bus import Subscription
+from parley_events.subscription import Subscription
 from parley_testing import eventually
 from parley_testing.bus_contract import make_event, publish_until_confirmed
 

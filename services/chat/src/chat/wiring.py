@@ -42,6 +42,7 @@ from chat.storage.turns import PostgresTurnStore
 from chat.storage.verification import PostgresVerificationSource
 from parley import times
 from parley.infrastructure import open_backing
+from parley.messaging.bus import Bus
 from parley.observability.tracing import Tracer
 from parley.process.tasks import background
 from parley.ratelimit.limiter import open_limiter
@@ -51,7 +52,6 @@ from parley.storage.postgres import open_pool
 from parley.storage.redis import Client, open_redis
 from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
-from parley_events.bus import Bus
 
 HISTORY_TIMEOUT = 5.0
 APPEND_TIMEOUT = 0.25

@@ -78,7 +78,7 @@ async def test_without_history_nothing_is_confirmed_or_purged(hasty: Any, histor
 
 
 async def _listen(replica: Any, heard: list[str], turn_id: str) -> None:
-    from parley_events.bus import Subscription
+    from parley_events.subscription import Subscription
 
     async def handle(event: Any) -> None:
         if event.json()["turn_id"] == turn_id:

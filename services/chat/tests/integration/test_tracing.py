@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from parley.ids import new_id
-from parley_events.bus import Subscription
+from parley_events.subscription import Subscription
 from parley_testing import eventually
 from parley_testing.collector import Collector, collector
 

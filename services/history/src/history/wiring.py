@@ -26,10 +26,10 @@ from history.transfer.postgres import PostgresImports
 from history.usage.postgres import PostgresUsage
 from history.usage.service import UsageService
 from parley.infrastructure import Backing, open_backing
+from parley.messaging.bus import Bus
 from parley.process.tasks import background
 from parley.security.identity import Verifier
 from parley.web.runtime import Runtime
-from parley_events.bus import Bus
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from parley.messaging.bus import PublishError
 from parley_embedded.postgres.server import EmbeddedPostgres
-from parley_events.bus import PublishError
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration

@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Iterable
 
 import structlog
 
-from parley_events.bus import BusDown, PublishError, Subscription
+from parley.messaging.bus import BusDown, PublishError
+from parley.messaging.routing import matches
 from parley_events.cloudevents import CloudEvent, through_the_wire
 from parley_events.failure_policy import HandlerTimeout, is_final, is_outage
-from parley_events.routing import matches
+from parley_events.subscription import Subscription
 
 log = structlog.get_logger()
 

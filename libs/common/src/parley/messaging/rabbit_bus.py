@@ -17,13 +17,14 @@ from aiormq.abc import AbstractChannel as UnderlayChannel
 from pamqp.commands import Basic
 
 from parley.ids import new_id
+from parley.messaging.bus import BusDown, PublishError
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
-from parley_events.bus import BusDown, PublishError, Subscription
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley_events.connection import OUTAGES, Link
 from parley_events.consumer import FINISH_TIMEOUT, Consumer
 from parley_events.dispatcher import Observe
+from parley_events.subscription import Subscription
 from parley_events.topology import EVENTS, QueueType, assert_exchanges, assert_log, queue_arguments
 
 PUBLISH_TIMEOUT = 5.0

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import structlog
 
+from parley.messaging.bus import Bus
 from parley.observability import tracing
 from parley.observability.tracing import Span, SpanKind, Tracer
-from parley_events.bus import Bus, Handler, Subscription
 from parley_events.cloudevents import CloudEvent
+from parley_events.subscription import Handler, Subscription
 from parley_events.topology import EVENTS
 
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.outbox.relay import Relay
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
-from parley_events.bus import BusDown, PublishError
 from parley_events.cloudevents import CloudEvent
 
 Append = Callable[..., Awaitable[None]]

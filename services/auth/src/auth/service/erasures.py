@@ -12,9 +12,9 @@ from auth.ports.erasures import Erasures
 from auth.service.revocations import Revocations
 from parley.errors import NotFound, ReauthenticationRequired
 from parley.security.identity import Principal
-from parley_events.bus import Rejected, Subscription
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErasureConfirmed
+from parley_events.subscription import Rejected, Subscription
 
 QUEUE = "auth.erasures"
 FRESH = 300

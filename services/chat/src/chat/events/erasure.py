@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from chat.events.erasure_store import ErasureStore
 from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.supervisor import Supervisor
-from parley_events.bus import Rejected, Subscription
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationDeleted, UserChanged, UserErased, model_of
+from parley_events.subscription import Rejected, Subscription
 
 log = structlog.get_logger()
 

@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry, Counter
 
 from history.changes.notifier import Changes
 from history.conversations.store import ForeignTurn, Hint, Projection
-from parley_events.bus import Bus, Rejected, Subscription
+from parley.messaging.bus import Bus
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import EventData, TurnEnded, TurnStarted, UserErased, model_of
+from parley_events.subscription import Rejected, Subscription
 
 log = structlog.get_logger()
 

@@ -9,12 +9,12 @@ from typing import TypeAlias
 import asyncpg
 import structlog
 
+from parley.messaging.bus import Bus
 from parley.messaging.outbox import store
-from parley.messaging.outbox.dispatch import Dispatch
+from parley.messaging.outbox.publisher import Dispatch
 from parley.messaging.outbox.store import backlog, purge
 from parley.observability.metrics import Metrics
 from parley.storage import postgres
-from parley_events.bus import Bus
 
 __all__ = ["Relay", "backlog", "purge"]
 

@@ -1,21 +1,11 @@
 """What a bus does. Both adapters pass ``parley_testing.bus_contract``."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 from parley_events.cloudevents import CloudEvent
 
 Handler = Callable[[CloudEvent], Awaitable[None]]
-
-
-class PublishError(Exception):
-    """The bus did not confirm an event: it may or may not arrive; publish it again."""
-
-
-class BusDown(PublishError):
-    """The bus takes no event at all right now: there is no point in trying the next one."""
 
 
 class Rejected(Exception):
@@ -36,19 +26,3 @@ class Subscription:
     handler: Handler
     prefetch: int = 32
     max_attempts: int = 10
-
-
-class Bus(Protocol):
-    """Publishes events and hands them to subscribers: at least once, in order for each partition key."""
-
-    async def publish(self, event: CloudEvent) -> None:
-        """Return when the event is safe; raises PublishError when that cannot be known in time."""
-        ...
-
-    def consume(self, subscription: Subscription) -> AbstractAsyncContextManager[None]:
-        """Hand events to the subscription's handler while the context is entered."""
-        ...
-
-    async def ping(self) -> None:
-        """Raise when the bus cannot be reached."""
-        ...

@@ -6,9 +6,10 @@ import pytest
 import structlog
 
 from parley.errors import DependencyUnavailable
+from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.memory_bus import MemoryBus
-from parley_events.bus import BusDown, PublishError, Rejected, Subscription
 from parley_events.cloudevents import CloudEvent
+from parley_events.subscription import Rejected, Subscription
 from parley_testing.bus_contract import BusContract, make_event
 
 

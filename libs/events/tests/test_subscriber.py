@@ -14,10 +14,10 @@ from aio_pika.exceptions import AMQPError
 from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
-from parley_events.bus import Rejected
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationDeleted, UserErased
 from parley_events.subscriber import Subscriber
+from parley_events.subscription import Rejected
 from parley_events.topology import TopologyError
 from parley_testing import faults
 from parley_testing.bus_contract import make_event, publish_until_confirmed

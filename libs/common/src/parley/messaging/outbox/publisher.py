@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
+from parley.messaging.bus import Bus, BusDown, PublishError
 from parley.messaging.outbox.store import Row, to_event
 from parley.observability.metrics import Metrics
-from parley_events.bus import Bus, BusDown, PublishError
 
 log = structlog.get_logger()
 

@@ -9,12 +9,13 @@ from aio_pika import Message, connect
 
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
+from parley.messaging.bus import Bus, BusDown, PublishError
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_embedded.sockets import free_port
-from parley_events.bus import Bus, BusDown, PublishError, Rejected, Subscription
 from parley_events.cloudevents import CloudEvent, from_headers
+from parley_events.subscription import Rejected, Subscription
 from parley_events.topology import DEAD, EVENTS, LOG
 from parley_testing.backends import Backends
 from parley_testing.bus_contract import BusContract, make_event

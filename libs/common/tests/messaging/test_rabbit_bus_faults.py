@@ -8,11 +8,12 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.rabbit_bus import PUBLISH_TIMEOUT, RabbitBus
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
-from parley_events.bus import BusDown, PublishError, Subscription
 from parley_events.cloudevents import CloudEvent
 from parley_events.replay import Replay
+from parley_events.subscription import Subscription
 from parley_testing import faults
 from parley_testing.bus_contract import make_event, publish_until_confirmed
 from parley_testing.tcp_proxy import TcpProxy, Toxics

@@ -1,0 +1,31 @@
+"""Bus interface, implemented in memory and on RabbitMQ."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from parley_events.cloudevents import CloudEvent
+from parley_events.subscription import Subscription
+
+
+class PublishError(Exception):
+    """The bus did not confirm an event. The event may have been delivered: publish it again."""
+
+
+class BusDown(PublishError):
+    """The bus accepts no events at the moment: publishing other events fails too."""
+
+
+class Bus(Protocol):
+    """Delivers events at least once, and in order within each partition key."""
+
+    async def publish(self, event: CloudEvent) -> None:
+        """Return after the event is stored safely. Raise ``PublishError`` if the bus does not confirm it in time."""
+        ...
+
+    def consume(self, subscription: Subscription) -> AbstractAsyncContextManager[None]:
+        """Hand events to the subscription's handler while the context is entered."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise an exception if the bus is unavailable."""
+        ...

@@ -1,0 +1,76 @@
+"""A broker that tests may kill, freeze and fill, and ways to look into it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from aio_pika import connect
+
+from parley.ids import new_id
+from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
+from parley.observability.metrics import Metrics
+from parley_embedded.rabbitmq.server import PrivateRabbitMQ
+from parley_testing.backends import Backends
+
+OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
+Take = Callable[[str], Awaitable[list[str]]]
+
+
+@pytest.fixture(scope="session")
+async def broker(backends: Backends) -> PrivateRabbitMQ:
+    node = await backends.private_rabbitmq()
+    await age_topology(node)
+    return node
+
+
+async def age_topology(node: PrivateRabbitMQ) -> None:
+    """Declare everything and let it get older than what RabbitMQ 3.10 forgets when it is killed."""
+    async with open_rabbit(node.url, service="test", queue_type="classic", metrics=Metrics("test", "0", "-")):
+        await asyncio.sleep(2)
+
+
+@pytest.fixture
+def open_bus(broker: PrivateRabbitMQ, metrics: Metrics) -> OpenBus:
+    @asynccontextmanager
+    async def opened(url: str = "") -> AsyncIterator[RabbitBus]:
+        bus = RabbitBus(
+            url or broker.url,
+            service="test",
+            queue_type="classic",
+            metrics=metrics,
+            patience=3,
+            finish_timeout=1,
+        )
+        async with bus.running():
+            yield bus
+
+    return opened
+
+
+@pytest.fixture
+async def own_bus(open_bus: OpenBus) -> AsyncIterator[RabbitBus]:
+    async with open_bus() as bus:
+        yield bus
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"test-{new_id()}"
+
+
+@pytest.fixture
+def take_all(broker: PrivateRabbitMQ) -> Take:
+    """Return what waits in a queue, as event ids."""
+
+    async def take(queue: str) -> list[str]:
+        async with await connect(broker.url, timeout=10) as connection:
+            channel = await connection.channel()
+            found = []
+            waiting = await channel.get_queue(queue)
+            while message := await waiting.get(fail=False, timeout=10):
+                await message.ack()
+                found.append(str(message.headers["ce-id"]))
+            return found
+
+    return take
