@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from parley.config.settings import names
+from parley.config.settings import environment_names
 from parley_cli import documents
 from parley_cli.documents.configuration import CLASSES
 
@@ -16,7 +16,7 @@ def test_no_generated_page_is_out_of_date() -> None:
 def test_the_example_names_exactly_the_settings_there_are() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     named = {line.removeprefix("# ").partition("=")[0] for line in lines if line.startswith("# ") and "=" in line}
-    settings = {variable for kind in CLASSES for variable in names(kind).values()}
+    settings = {variable for kind in CLASSES for variable in environment_names(kind).values()}
     assert {name for name in named if name.isupper()} == settings
 
 

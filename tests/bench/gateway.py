@@ -27,7 +27,7 @@ from gateway_configurations import (  # type: ignore[import-not-found]
 from processes import cpu_seconds, running  # type: ignore[import-not-found]
 
 from parley.ids import new_id
-from parley.ratelimit.script import MARKER
+from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
 from parley_embedded.binaries.debian import unpack_debian
 from parley_embedded.binaries.tools_folder import tools_folder
@@ -105,7 +105,7 @@ async def main() -> None:
 async def claim_revocations(redis: EmbeddedValkey) -> None:
     """Say in auth's place that every revocation is in Redis: the usual state."""
     async with open_redis(redis.url) as client:
-        await client.set(MARKER, 1)
+        await client.set(REVOCATIONS_MARKER, 1)
 
 
 async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:

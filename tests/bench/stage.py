@@ -14,7 +14,7 @@ import orjson
 from processes import resident_mb, running  # type: ignore[import-not-found]
 
 from parley.ids import new_id
-from parley.ratelimit.script import MARKER
+from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
@@ -62,7 +62,7 @@ async def staged(**settings: str) -> AsyncIterator[Stage]:
         await redis.start()
         try:
             async with open_redis(redis.url) as client:
-                await client.set(MARKER, 1)
+                await client.set(REVOCATIONS_MARKER, 1)
             values = _environment(folder, redis, port, upstream_port) | settings
             upstream = [sys.executable, str(FOLDER / "upstream.py"), str(upstream_port), str(folder / "keys.json")]
             # The access log is written, and thrown away: on a disk a million lines would be the measurement.

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from parley.config.settings import DataSettings, ServiceSettings, load, names
+from parley.config.settings import DataSettings, ServiceSettings, environment_names, load
 from parley.observability.trace_export import FLUSH_TIMEOUT
-from parley.web.server import LAST_WORDS
+from parley.web.server import CLOSE_TIMEOUT
 
 Object: TypeAlias = dict[str, Any]
 Kinds: TypeAlias = dict[str, type[ServiceSettings]]
@@ -30,7 +30,7 @@ class Told:
 
     def unknown_to(self, kind: type[ServiceSettings]) -> set[str]:
         """Return what the service's settings have no name for."""
-        known = {*names(kind).values(), "SECRETS_DIR"}
+        known = {*environment_names(kind).values(), "SECRETS_DIR"}
         return {name.upper() for name in (*self.variables, *self.files)} - known
 
     def load(self, kind: type[ServiceSettings], folder: Path) -> ServiceSettings:
@@ -115,7 +115,11 @@ def test_the_settings_of_the_service_can_be_loaded_from_it(
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_secret_is_a_variable(name: str, told: dict[str, Told], settings_of: Kinds) -> None:
     kind = settings_of[name]
-    secret = {names(kind)[field] for field, info in kind.model_fields.items() if "SecretStr" in str(info.annotation)}
+    secret = {
+        environment_names(kind)[field]
+        for field, info in kind.model_fields.items()
+        if "SecretStr" in str(info.annotation)
+    }
 
     assert secret & told[name].variables.keys() == set()
     assert {file.upper() for file in told[name].files} <= secret
@@ -127,7 +131,7 @@ def test_the_process_gets_more_time_to_stop_than_its_drain_may_take(
 ) -> None:
     settings = told[name].load(settings_of[name], mounted(name, told[name]))
 
-    assert told[name].grace > settings.drain_delay + settings.drain_timeout + LAST_WORDS + FLUSH_TIMEOUT
+    assert told[name].grace > settings.drain_delay + settings.drain_timeout + CLOSE_TIMEOUT + FLUSH_TIMEOUT
 
 
 def test_the_gateway_drains_longer_than_what_it_streams_from(told: dict[str, Told]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 
-from parley.web.server import LAST_WORDS
+from parley.web.server import CLOSE_TIMEOUT
 
 Object: TypeAlias = dict[str, Any]
 Break: TypeAlias = Callable[[Object, Object], None]
@@ -118,7 +118,7 @@ def waits_before_it_stops(deployment: Object) -> bool:
         c.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0) for c in containers(deployment)
     ]
     grace: int = pod(deployment).get("terminationGracePeriodSeconds", 0)
-    return min(seconds) > 0 and grace > max(seconds) + LAST_WORDS
+    return min(seconds) > 0 and grace > max(seconds) + CLOSE_TIMEOUT
 
 
 def gets_its_secrets_as_files(deployment: Object) -> bool:

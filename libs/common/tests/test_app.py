@@ -17,13 +17,13 @@ from parley.config.settings import ServiceSettings, load
 from parley.web.app import JsonRoute, build_app
 from parley.web.problems import FieldValueError
 from parley.web.runtime import Runtime
-from parley.web.schemas import Request, Text
+from parley.web.schemas import RequestBody, Text
 
 LIMIT = 1024
 Client = httpx2.AsyncClient
 
 
-class Credentials(Request):
+class Credentials(RequestBody):
     username: Text = Field(min_length=3, max_length=8)
     password: Text
     tags: list[str] = Field(default=[], max_length=2)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.ratelimit.local_fallback import LocalShares
+from parley.ratelimit.local_fallback import LocalFallback
 from parley.ratelimit.model import Limit
 
 
@@ -21,7 +21,7 @@ def test_admitted_never_exceeds_the_burst_plus_the_rate(
     pauses: list[float], count: int, period: int, burst: int
 ) -> None:
     clock, some = Clock(), Limit("user", "ada", count, period, burst)
-    shares, admitted = LocalShares(clock=clock), 0
+    shares, admitted = LocalFallback(clock=clock), 0
     for pause in pauses:
         clock.now += pause
         admitted += shares.check([some], 1).allowed
@@ -30,7 +30,7 @@ def test_admitted_never_exceeds_the_burst_plus_the_rate(
 
 def test_two_replicas_halve_the_burst_and_the_rate() -> None:
     clock, some = Clock(), Limit("user", "ada", count=10, period=1, burst=10)
-    shares = LocalShares(clock=clock)
+    shares = LocalFallback(clock=clock)
     shares.replicas = 2
     assert sum(shares.check([some], 1).allowed for _ in range(20)) == 5
     clock.now += 1
@@ -39,7 +39,7 @@ def test_two_replicas_halve_the_burst_and_the_rate() -> None:
 
 def test_a_strict_limit_admits_no_burst() -> None:
     clock, strict = Clock(), Limit("login", "ada", count=60, period=60, burst=10, strict=True)
-    shares = LocalShares(clock=clock)
+    shares = LocalFallback(clock=clock)
     assert [shares.check([strict], 1).allowed for _ in range(3)] == [True, False, False]
     clock.now += 1
     assert shares.check([strict], 1).allowed
@@ -47,14 +47,14 @@ def test_a_strict_limit_admits_no_burst() -> None:
 
 def test_no_share_is_consumed_when_another_limit_refuses() -> None:
     wide, narrow = Limit("user", "ada", 1, 3600, 5), Limit("address", "::1", 1, 3600, 1)
-    shares = LocalShares(clock=Clock())
+    shares = LocalFallback(clock=Clock())
     assert shares.check([wide, narrow], 1).allowed
     refused = shares.check([wide, narrow], 1)
     assert (refused.refused, refused.states[0].remaining) == (narrow, 4)
 
 
 def test_the_buckets_are_bounded() -> None:
-    shares = LocalShares(clock=Clock(), size=10)
+    shares = LocalFallback(clock=Clock(), size=10)
     for number in range(100):
         shares.check([Limit("user", str(number), 1, 3600, 5)], 1)
     assert len(shares._buckets) == 10

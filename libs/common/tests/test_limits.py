@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from parley.ids import new_id
-from parley.ratelimit.limiter import Decision, Limit, Limiter, Session, open_limiter
-from parley.ratelimit.script import MARKER
-from parley.storage.redis import Client, open_redis
+from parley.ratelimit.limiter import Decision, Limit, Limiter, TokenSession, open_limiter
+from parley.ratelimit.script import REVOCATIONS_MARKER
+from parley.storage.redis import RedisClient, open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 from parley_testing.backends import Backends
@@ -29,7 +29,7 @@ async def limiter_at(url: str, timeout: float = 2) -> AsyncIterator[Limiter]:
 
 
 @pytest.fixture(scope="session")
-async def redis(backends: Backends) -> AsyncIterator[Client]:
+async def redis(backends: Backends) -> AsyncIterator[RedisClient]:
     async with open_redis(await backends.redis_url(), timeout=2) as client:
         yield client
 
@@ -112,8 +112,10 @@ async def _hammer(limiter: Limiter, shared: Limit) -> list[Decision]:
     return decisions
 
 
-async def test_a_revoked_session_is_told_in_the_same_call_and_consumes_nothing(limiter: Limiter, redis: Client) -> None:
-    session, some = Session(str(new_id()), str(new_id()), issued_at=1000), limit(count=1, period=3600)
+async def test_a_revoked_session_is_told_in_the_same_call_and_consumes_nothing(
+    limiter: Limiter, redis: RedisClient
+) -> None:
+    session, some = TokenSession(str(new_id()), str(new_id()), issued_at=1000), limit(count=1, period=3600)
     await redis.set(session.keys[0], 1, ex=60)
     revoked = await limiter.check([some], session=session)
     assert (revoked.allowed, revoked.revoked) == (False, True)
@@ -121,35 +123,35 @@ async def test_a_revoked_session_is_told_in_the_same_call_and_consumes_nothing(l
 
 
 async def test_tokens_issued_up_to_the_users_revocation_are_void_and_later_ones_are_not(
-    limiter: Limiter, redis: Client
+    limiter: Limiter, redis: RedisClient
 ) -> None:
     user = str(new_id())
     await redis.set(f"parley:revoked-user:{user}", 1000, ex=60)
-    answers = [await limiter.check([], session=Session("s", user, issued)) for issued in (999, 1000, 1001)]
+    answers = [await limiter.check([], session=TokenSession("s", user, issued)) for issued in (999, 1000, 1001)]
     assert [a.revoked for a in answers] == [True, True, False]
 
 
-async def test_the_marker_says_whether_the_revocations_can_be_relied_on(limiter: Limiter, redis: Client) -> None:
-    await redis.delete(MARKER)
+async def test_the_marker_says_whether_the_revocations_can_be_relied_on(limiter: Limiter, redis: RedisClient) -> None:
+    await redis.delete(REVOCATIONS_MARKER)
     assert not (await limiter.check([limit()])).revocations_known
-    await redis.set(MARKER, 1)
+    await redis.set(REVOCATIONS_MARKER, 1)
     assert (await limiter.check([limit()])).revocations_known
-    await redis.delete(MARKER)
+    await redis.delete(REVOCATIONS_MARKER)
 
 
-async def test_a_flushed_script_is_loaded_again(limiter: Limiter, redis: Client) -> None:
+async def test_a_flushed_script_is_loaded_again(limiter: Limiter, redis: RedisClient) -> None:
     await limiter.check([limit()])
     await redis.script_flush()
     assert (await limiter.check([limit()])).exact
 
 
-async def test_buckets_are_forgotten_once_they_are_full_again(limiter: Limiter, redis: Client) -> None:
+async def test_buckets_are_forgotten_once_they_are_full_again(limiter: Limiter, redis: RedisClient) -> None:
     quick = limit(count=100, period=1, burst=5)
     await limiter.check([quick])
     await eventually(lambda: _absent(redis, quick.key))
 
 
-async def _absent(redis: Client, key: str) -> bool:
+async def _absent(redis: RedisClient, key: str) -> bool:
     return not await redis.exists(key)
 
 
@@ -160,7 +162,7 @@ async def test_without_redis_a_replica_admits_its_share_and_is_exact_again_withi
     await server.start()
     try:
         async with limiter_at(server.url) as one, limiter_at(server.url) as two:
-            await eventually(lambda: (one.shares.replicas, two.shares.replicas) == (2, 2))
+            await eventually(lambda: (one.fallback.replicas, two.fallback.replicas) == (2, 2))
             some = limit(count=1, period=3600, burst=10)
             await server.stop()
             decisions = [await one.check([some]) for _ in range(20)]

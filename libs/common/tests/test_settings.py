@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from pydantic import AliasChoices, Field, SecretStr
 
-from parley.config.settings import DataSettings, SettingsError, load, names, unknown_settings
+from parley.config.settings import DataSettings, SettingsError, environment_names, load, unknown_settings
 
 
 class ChatSettings(DataSettings):
@@ -92,7 +92,7 @@ def test_other_programs_variables_are_none_of_our_business(name: str) -> None:
 
 
 def test_every_setting_has_a_name_and_a_description() -> None:
-    assert names(ChatSettings)["database_url"] == "CHAT_DATABASE_URL"
+    assert environment_names(ChatSettings)["database_url"] == "CHAT_DATABASE_URL"
     assert all(info.description for info in DataSettings.model_fields.values())
 
 

@@ -10,7 +10,7 @@ import auth.settings
 import chat.settings
 import gateway.settings
 import history.settings
-from parley.config.settings import ServiceSettings, names
+from parley.config.settings import ServiceSettings, environment_names
 from parley_cli.settings import LocalSettings
 
 CLASSES: tuple[type[ServiceSettings], ...] = (
@@ -51,7 +51,7 @@ def settings() -> list[Setting]:
     """Return every setting once, by name."""
     found: dict[str, Setting] = {}
     for kind in CLASSES:
-        variables = names(kind)
+        variables = environment_names(kind)
         for field, info in kind.model_fields.items():
             _add(found, variables[field], kind.service, info)
     return sorted(found.values(), key=lambda setting: setting.name)

@@ -46,7 +46,7 @@ class Service:
 
     app: Any
     settings: ServiceSettings
-    server: server.Server
+    server: server.UvicornServer
 
     @property
     def lifecycle(self) -> Lifecycle:
@@ -169,7 +169,7 @@ async def open_stack(plan: Plan, login: Login) -> AsyncIterator[None]:
 async def _serving(service: Service) -> AsyncIterator[None]:
     task = asyncio.create_task(service.server.serve(), name=f"serve {service.settings.service}")
     try:
-        await server.listening(service.server, task)
+        await server.wait_until_listening(service.server, task)
         if task.done():
             task.result()
             raise OSError(f"{service.settings.service} could not listen on port {service.settings.port}")

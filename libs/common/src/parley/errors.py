@@ -2,7 +2,7 @@
 
 ParleyError
 ├── InvalidRequest 400 ── InvalidJson · InvalidCursor · AmbiguousCredentials
-├── Unauthenticated 401 ── CredentialsMissing · TokenInvalid · TokenExpired · SessionRevoked · ApiKeyInvalid
+├── Unauthenticated 401 ── CredentialsMissing · TokenInvalid · TokenExpired · TokenRevoked · ApiKeyInvalid
 │                          · ReauthenticationRequired
 ├── Forbidden 403 ── InsufficientScope
 ├── NotFound 404
@@ -114,7 +114,7 @@ class TokenExpired(Unauthenticated):
     remedy = "Use the refresh token to get a new access token."
 
 
-class SessionRevoked(Unauthenticated):
+class TokenRevoked(Unauthenticated):
     """The session of this token has ended."""
 
     code, title = "session_revoked", "Session revoked"

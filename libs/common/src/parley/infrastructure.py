@@ -15,23 +15,25 @@ from parley.security.jwks import open_verifier
 from parley.security.tokens import TokenVerifier
 from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
-from parley.storage.redis import Client, open_redis
+from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
-class Backing:
+class Infrastructure:
     """The open connections of one service."""
 
     pool: Pool
-    redis: Client
+    redis: RedisClient
     bus: Bus
     relay: Relay
     verifier: TokenVerifier
 
 
 @contextlib.asynccontextmanager
-async def open_backing(settings: DataSettings, runtime: Runtime, *, bus: Bus | None = None) -> AsyncIterator[Backing]:
+async def open_infrastructure(
+    settings: DataSettings, runtime: Runtime, *, bus: Bus | None = None
+) -> AsyncIterator[Infrastructure]:
     """Migrate the service's database and open everything; ``bus`` is given when several services share a process."""
     dsn = settings.database_url.get_secret_value()
     await migrations.migrate(dsn, outbox.MIGRATIONS, runtime.service)
@@ -48,7 +50,7 @@ async def open_backing(settings: DataSettings, runtime: Runtime, *, bus: Bus | N
         relay = Relay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
         _register(runtime, pool, redis, bus)
         await stack.enter_async_context(background("relay", relay.lead, service=runtime.service))
-        yield Backing(pool, redis, bus, relay, verifier)
+        yield Infrastructure(pool, redis, bus, relay, verifier)
 
 
 def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextlib.AbstractAsyncContextManager[Bus]:
@@ -62,7 +64,7 @@ def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextl
     )
 
 
-def _register(runtime: Runtime, pool: Pool, redis: Client, bus: Bus) -> None:
+def _register(runtime: Runtime, pool: Pool, redis: RedisClient, bus: Bus) -> None:
     async def outbox() -> dict[str, object]:
         return {"outbox": await backlog(pool)}
 

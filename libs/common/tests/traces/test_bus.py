@@ -141,6 +141,6 @@ async def test_the_outbox_remembers_the_span_an_event_was_written_in(spans: Coll
     assert connection.values[-1] is None
     async with service(spans.url) as client:
         span = tracer_of(client).start_span("x")
-        with tracing.working(span):
+        with tracing.use_span(span):
             await outbox.append(connection, "user.erased", data, subject=data.user_id)
         assert connection.values[-1] == tracing.traceparent_of(span)

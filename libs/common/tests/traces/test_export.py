@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client import CollectorRegistry, Counter
 from structlog.testing import capture_logs
 
-from parley.observability.trace_export import BATCH, COMPLAIN, QUEUE, Watched
+from parley.observability.trace_export import BATCH_SIZE, QUEUE_SIZE, WARNING_INTERVAL, CountingExporter
 from parley.observability.tracing import Tracer
 from parley_testing.collector import Collector
 from parley_testing.upstream import Seen, scripted_upstream
@@ -31,7 +31,7 @@ HEAVY = ("opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf", "requ
 def make_a_batch(client: httpx2.AsyncClient) -> None:
     """End as many spans as are sent at once."""
     tracer: Tracer = client.app.state.runtime.tracer  # type: ignore[attr-defined]
-    for _ in range(BATCH):
+    for _ in range(BATCH_SIZE):
         tracer.start_span("x").end()
 
 
@@ -110,7 +110,7 @@ async def test_what_became_of_spans_is_counted(spans: Collector, service: Servic
         registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
         make_a_batch(client)
         counted = {"outcome": "exported"}
-        await eventually(lambda: registry.get_sample_value("trace_spans_total", counted) == BATCH)
+        await eventually(lambda: registry.get_sample_value("trace_spans_total", counted) == BATCH_SIZE)
 
 
 async def test_spans_that_find_no_room_are_counted(service: Services) -> None:
@@ -124,7 +124,7 @@ async def test_spans_that_find_no_room_are_counted(service: Services) -> None:
         registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
         make_a_batch(client)
         await eventually(hanging.is_set)
-        for _ in range(QUEUE // BATCH):
+        for _ in range(QUEUE_SIZE // BATCH_SIZE):
             make_a_batch(client)
         assert registry.get_sample_value("trace_spans_total", {"outcome": "dropped"}) == 0
         for _ in range(more):
@@ -139,7 +139,7 @@ async def test_a_collector_that_sends_us_elsewhere_was_sent_nothing(service: Ser
     async with scripted_upstream(redirect) as upstream, service(upstream.url) as client:
         registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
         make_a_batch(client)
-        await eventually(lambda: registry.get_sample_value("trace_spans_total", {"outcome": "failed"}) == BATCH)
+        await eventually(lambda: registry.get_sample_value("trace_spans_total", {"outcome": "failed"}) == BATCH_SIZE)
 
 
 class Broken(SpanExporter):
@@ -150,13 +150,13 @@ class Broken(SpanExporter):
 def test_failures_are_said_once_a_minute_and_counted() -> None:
     registry, now = CollectorRegistry(), [0.0]
     outcomes = Counter("trace_spans_total", "x", ["outcome"], registry=registry)
-    watched = Watched(Broken(), service="chat", outcomes=outcomes, clock=lambda: now[0])
+    watched = CountingExporter(Broken(), service="chat", outcomes=outcomes, clock=lambda: now[0])
     span = ReadableSpan("x")
     with capture_logs() as lines:
         for _ in range(10):
             watched.export([span])
         assert len(lines) == 1
-        now[0] = COMPLAIN
+        now[0] = WARNING_INTERVAL
         watched.export([span])
     assert len(lines) == 2
     assert lines[0]["service"] == "chat"

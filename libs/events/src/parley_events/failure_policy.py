@@ -1,8 +1,8 @@
 """What an exception in a handler says about the event: poison, or only bad luck."""
 
 from parley.errors import DependencyUnavailable
-from parley.storage.postgres import UNAVAILABLE as NO_DATABASE
-from parley.storage.redis import UNAVAILABLE as NO_REDIS
+from parley.storage.postgres import POSTGRES_UNAVAILABLE as NO_DATABASE
+from parley.storage.redis import REDIS_UNAVAILABLE as NO_REDIS
 from parley_events.subscription import Rejected
 
 _OUTAGES: tuple[type[BaseException], ...] = (DependencyUnavailable, *NO_DATABASE, *NO_REDIS)

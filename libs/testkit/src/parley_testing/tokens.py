@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
 from parley.ids import new_id
-from parley.security.tokens import AUDIENCE, TYPE, KeySet, TokenVerifier
+from parley.security.tokens import AUDIENCE, TOKEN_TYPE, KeySet, TokenVerifier
 
 ISSUER = "http://localhost:8000"
 ALL_SCOPES = "account chat:write events:read history:read history:write"
@@ -59,7 +59,7 @@ class TestIssuer:
     def sign(self, claims: Mapping[str, Any], *, headers: Mapping[str, Any] | None = None) -> str:
         """Sign claims as an access token."""
         return jwt.encode(
-            dict(claims), self.key, algorithm="EdDSA", headers={"typ": TYPE, "kid": self.kid, **(headers or {})}
+            dict(claims), self.key, algorithm="EdDSA", headers={"typ": TOKEN_TYPE, "kid": self.kid, **(headers or {})}
         )
 
     def token(self, user_id: UUID | None = None, *, scope: str = ALL_SCOPES, lifetime: int = 900) -> str:

@@ -16,7 +16,7 @@ from auth.settings import AuthSettings
 from auth.wiring import Wired, open_offline
 from parley.config.settings import SettingsError, load
 from parley.errors import ParleyError
-from parley.storage.postgres import UNAVAILABLE
+from parley.storage.postgres import POSTGRES_UNAVAILABLE
 from parley.web.problems import FieldValueError
 
 Command = Callable[[Wired, argparse.Namespace], Awaitable[str]]
@@ -91,7 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         message = asyncio.run(_offline(command, found))
     except (SettingsError, ParleyError, FieldValueError, LookupError) as error:
         _fail(str(error))
-    except UNAVAILABLE as error:
+    except POSTGRES_UNAVAILABLE as error:
         _fail(f"The account database cannot be reached ({type(error).__name__}).")
     sys.stdout.write(f"{message}\n")
 

@@ -22,7 +22,7 @@ from auth.sealing import Sealer, UnsealError
 from parley import times
 from parley.config.settings import SettingsError
 from parley.errors import DependencyUnavailable
-from parley.security.tokens import TYPE
+from parley.security.tokens import TOKEN_TYPE
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ class KeyRing:
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return the claims as a signed access token."""
         key = self._signer()
-        headers = {"typ": TYPE, "kid": key.stored.kid}
+        headers = {"typ": TOKEN_TYPE, "kid": key.stored.kid}
         return jwt.encode(dict(claims), key.private, algorithm=ALGORITHM, headers=headers)
 
     def jwks(self) -> dict[str, Any]:

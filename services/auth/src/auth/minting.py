@@ -11,7 +11,7 @@ from auth.keyring import KeyRing
 from auth.model import User
 from auth.plans import DEFAULT_PLAN, Plans
 from parley.ids import new_id
-from parley.security.identity import INTERNAL
+from parley.security.identity import INTERNAL_SCOPE
 from parley.security.tokens import AUDIENCE
 
 API_KEY_CLIENT = "api-key"
@@ -68,7 +68,7 @@ class Minter:
             "sub": subject,
             "client_id": f"{SERVICE_CLIENT_PREFIX}{name}",
             "sid": subject,
-            "scope": INTERNAL,
+            "scope": INTERNAL_SCOPE,
             "plan": DEFAULT_PLAN,
         }
         return self._sign(claims, int(self._clock()), None)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from parley.config import plans
 
-DEFAULT_PLAN = plans.DEFAULT
+DEFAULT_PLAN = plans.DEFAULT_PLAN
 
 
 class Plan(BaseModel):

@@ -43,14 +43,14 @@ from auth.service.revocations import LiveVerifier, Revocations
 from auth.service.token_info import TokenInfo
 from auth.settings import AuthSettings, Network
 from auth.throttle import LocalCounts, Throttle
-from parley.infrastructure import open_backing
+from parley.infrastructure import open_infrastructure
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
 from parley.process.tasks import background
 from parley.security.tokens import KeySet, TokenVerifier
 from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
-from parley.storage.redis import Client, open_redis
+from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
 
 MAINTENANCE = 60.0
@@ -100,7 +100,7 @@ async def wire(
     """Open auth: database, Redis, keys and background work; another ``hash_cost`` is for hasty tests."""
     plans = read_plans(settings.plans_file)
     async with contextlib.AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
+        backing = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
         wired = await stack.enter_async_context(_assembled(settings, backing.pool, backing.redis, plans, hash_cost))
         requests = stack.enter_context(_open_requests(settings, wired.stores.resets))
         wired = replace(wired, reset_requests=requests)
@@ -134,7 +134,7 @@ async def open_offline(settings: AuthSettings) -> AsyncIterator[Wired]:
 
 @contextlib.asynccontextmanager
 async def _assembled(
-    settings: AuthSettings, pool: Pool, redis: Client, plans: Plans, hash_cost: HashCost | None = None
+    settings: AuthSettings, pool: Pool, redis: RedisClient, plans: Plans, hash_cost: HashCost | None = None
 ) -> AsyncIterator[Wired]:
     keys = await _start_keys(settings, pool)
     hasher = PasswordHasher(workers=default_workers(), queue=settings.password_queue, cost=hash_cost)
@@ -169,7 +169,7 @@ def _stores(settings: AuthSettings, pool: Pool) -> Stores:
 
 
 def _assemble(
-    settings: AuthSettings, pool: Pool, redis: Client, keys: KeyRing, hasher: PasswordHasher, plans: Plans
+    settings: AuthSettings, pool: Pool, redis: RedisClient, keys: KeyRing, hasher: PasswordHasher, plans: Plans
 ) -> Wired:
     stores, secret = _stores(settings, pool), settings.secret_key()
     revocations = Revocations(stores.revocations, RedisRevocationMirror(redis))

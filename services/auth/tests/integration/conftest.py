@@ -26,7 +26,7 @@ from parley.config.settings import load
 from parley.messaging import outbox
 from parley.messaging.memory_bus import MemoryBus
 from parley.storage import migrations
-from parley.storage.postgres import prepare
+from parley.storage.postgres import set_json_codecs
 from parley_testing import eventually
 from parley_testing.backends import Backends
 
@@ -114,7 +114,7 @@ class Auth:
 @contextlib.asynccontextmanager
 async def pool(auth: Auth) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(auth.settings.database_url.get_secret_value())
-    await prepare(connection)
+    await set_json_codecs(connection)
     try:
         yield connection
     finally:

@@ -41,15 +41,15 @@ from chat.storage.stream_writer import StreamWriter
 from chat.storage.turns import PostgresTurnStore
 from chat.storage.verification import PostgresVerificationSource
 from parley import times
-from parley.infrastructure import open_backing
+from parley.infrastructure import open_infrastructure
 from parley.messaging.bus import Bus
 from parley.observability.tracing import Tracer
 from parley.process.tasks import background
 from parley.ratelimit.limiter import open_limiter
 from parley.security.identity import Verifier
-from parley.security.service_tokens import ServiceTokens
+from parley.security.service_tokens import ServiceTokenProvider
 from parley.storage.postgres import open_pool
-from parley.storage.redis import Client, open_redis
+from parley.storage.redis import RedisClient, open_redis
 from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
 
@@ -92,7 +92,7 @@ async def wire(
     catalogue, plans = load_catalogue(settings), load_plans(settings.plans_file)
     measures = ChatMetrics(runtime.metrics.registry)
     async with contextlib.AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
+        backing = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
         turns = PostgresTurnStore(backing.pool, backing.relay.hint)
         streams = await stack.enter_async_context(open_streams(settings))
         answers = await stack.enter_async_context(open_answers(settings, measures, runtime.tracer))
@@ -131,14 +131,14 @@ async def open_history(
 ) -> AsyncIterator[tuple[HistoryOwners, HistoryMessages]]:
     """Open the connections to history."""
     async with open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT, tracer=tracer) as client:
-        tokens = ServiceTokens(
+        tokens = ServiceTokenProvider(
             client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
         )
         yield HistoryOwners(client, tokens), HistoryMessages(client)
 
 
 def _answer_cache(
-    settings: ChatSettings, redis: Client, ports: EngineAdapters, engine: TurnEngine
+    settings: ChatSettings, redis: RedisClient, ports: EngineAdapters, engine: TurnEngine
 ) -> ResponseCache | None:
     if not settings.enable_cache:
         return None
@@ -180,7 +180,7 @@ async def open_answers(
     async with open_session(settings.max_running_turns) as session:
 
         def provider_of(model: Model) -> Provider:
-            provider = OpenAIProvider(session, model.target, patience=timeout)
+            provider = OpenAIProvider(session, model.target, timer=timeout)
             return provider if tracer is None else TracedProvider(provider, model, tracer)
 
         yield FallbackGenerator(provider_of, CircuitBreakers(), measures, max_retries=settings.openai_max_retries)

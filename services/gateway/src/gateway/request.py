@@ -10,9 +10,9 @@ from gateway.access.client_addresses import AddressBook, Client
 from gateway.access.plans import Plan
 from gateway.proxy.headers import Header
 from gateway.routes import Route
-from parley.ratelimit.limiter import Limit, Session
+from parley.ratelimit.limiter import Limit, TokenSession
 from parley.security.identity import Principal
-from parley.web.middleware import UNMATCHED
+from parley.web.middleware import UNMATCHED_ROUTE
 
 if TYPE_CHECKING:
     from gateway.observability.request_trace import RequestTrace
@@ -63,7 +63,7 @@ class Caller:
     def __init__(self, principal: Principal, plan: Plan, pseudonym: str) -> None:
         self.principal, self.plan, self.pseudonym = principal, plan, pseudonym
         self.user = str(principal.user_id)
-        self.session = Session(principal.session_id, self.user, principal.issued_at)
+        self.session = TokenSession(principal.session_id, self.user, principal.issued_at)
         self.limits: tuple[Limit, ...] = plan.limits(self.user)
         self.strict_limits: tuple[Limit, ...] = plan.limits(self.user, strict=True)
         self.authorization = f"authorization: Bearer {principal.token}\r\n".encode()
@@ -131,7 +131,7 @@ class Request:
     @property
     def template(self) -> str:
         """The route's template, or ``unmatched``: never a raw path."""
-        return self.route.template if self.route else UNMATCHED
+        return self.route.template if self.route else UNMATCHED_ROUTE
 
     @property
     def body_expected(self) -> bool:

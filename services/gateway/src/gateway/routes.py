@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from parley import errors
-from parley.web.middleware import UNMATCHED
+from parley.web.middleware import UNMATCHED_ROUTE
 
 Service = Literal["auth", "chat", "history"]
 PUBLIC = None
@@ -165,7 +165,7 @@ class RouteTable:
     def templates(self) -> Iterator[str]:
         """Return the labels that requests are counted under."""
         yield from dict.fromkeys(each.template for each in self.routes)
-        yield UNMATCHED
+        yield UNMATCHED_ROUTE
 
 
 def _fits(pattern: str, segment: str) -> bool:

@@ -32,7 +32,7 @@ from gateway.upstream.endpoint import parse_address
 from gateway.upstream.pool import SWEEP, Pool, PoolLimits
 from gateway.upstream.resolver import Resolver
 from parley.process.tasks import background
-from parley.ratelimit.limiter import Limiter, Session, open_limiter
+from parley.ratelimit.limiter import Limiter, TokenSession, open_limiter
 from parley.security.jwks import open_verifier
 from parley.security.tokens import TokenVerifier
 from parley.storage.redis import open_redis
@@ -88,7 +88,7 @@ async def wire(
 
         places = Places(redis, timeout=settings.rate_limit_patience)
 
-        async def find_revoked(sessions: Sequence[Session]) -> set[str]:
+        async def find_revoked(sessions: Sequence[TokenSession]) -> set[str]:
             return await revoked_sessions(limits, revocations, sessions)
 
         streams = Streams(find_revoked, places, most=settings.max_streams)
@@ -176,7 +176,7 @@ async def sweep(pools: dict[str, Pool]) -> None:
             pool.sweep()
 
 
-async def revoked_sessions(limiter: Limiter, revocations: Revocations, sessions: Sequence[Session]) -> set[str]:
+async def revoked_sessions(limiter: Limiter, revocations: Revocations, sessions: Sequence[TokenSession]) -> set[str]:
     """Return the ids of the revoked among sessions: from Redis when it knows, else from auth."""
     decisions = await asyncio.gather(*(limiter.check((), session=session) for session in sessions))
     unsure = [s for s, d in zip(sessions, decisions, strict=True) if not d.revoked and not d.revocations_known]

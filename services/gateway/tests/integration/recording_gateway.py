@@ -15,12 +15,12 @@ from gateway import wiring
 from gateway.main import create_app
 from gateway.settings import GatewaySettings
 from parley.config.settings import load_or_exit
-from parley.ratelimit.limiter import Decision, Limit, Limiter, Session
+from parley.ratelimit.limiter import Decision, Limit, Limiter, TokenSession
 from parley.web import server
 
 
 class RecordingLimiter(Limiter):
-    async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: Session | None = None) -> Decision:
+    async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: TokenSession | None = None) -> Decision:
         decision = await super().check(limits, cost=cost, session=session)
         line = {
             "at": decision.at,

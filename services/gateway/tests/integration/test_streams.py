@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from parley.ids import new_id
-from parley.ratelimit.script import MARKER
+from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
 from parley_testing import eventually
 from parley_testing.backends import Backends
@@ -79,7 +79,7 @@ async def test_while_redis_does_not_know_the_revocations_auth_is_asked(worlds: A
 
     session = str(new_id())
     async with open_redis(await backends.redis_url(), timeout=2) as redis:
-        await redis.delete(MARKER)
+        await redis.delete(REVOCATIONS_MARKER)
     async with worlds(internal_client_secret="s3cret") as world:
         keys_answer = world.auth.answer
 

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
+from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate_unavailable
 
 Row: TypeAlias = asyncpg.Record
 WHAT = "The conversation database"
@@ -22,7 +22,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection."""
-        with translated(WHAT):
+        with translate_unavailable(WHAT):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 yield connection
 

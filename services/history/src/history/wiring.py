@@ -25,7 +25,7 @@ from history.transfer.import_service import ImportService
 from history.transfer.postgres import PostgresImports
 from history.usage.postgres import PostgresUsage
 from history.usage.service import UsageService
-from parley.infrastructure import Backing, open_backing
+from parley.infrastructure import Infrastructure, open_infrastructure
 from parley.messaging.bus import Bus
 from parley.process.tasks import background
 from parley.security.identity import Verifier
@@ -52,7 +52,7 @@ class Wired:
 async def wire(settings: HistorySettings, runtime: Runtime, *, bus: Bus | None = None) -> AsyncIterator[Wired]:
     """Open history; ``bus`` is given when several services share a process."""
     async with contextlib.AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(open_backing(settings, runtime, bus=bus))
+        backing = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
         changes, turns = Changes(), PostgresTurns(Database(backing.pool))
         janitor = PostgresJanitor(Database(backing.pool), feed_retention=settings.feed_retention_hours * 3600)
         for name, loop in (
@@ -73,12 +73,12 @@ async def sweep(janitor: Janitor, interval: float) -> None:
         await asyncio.sleep(interval)
 
 
-def _handlers(backing: Backing, runtime: Runtime, changes: Changes) -> Handlers:
+def _handlers(backing: Infrastructure, runtime: Runtime, changes: Changes) -> Handlers:
     outcomes = outcomes_counter(runtime.metrics.registry)
     return Handlers(PostgresProjection(Database(backing.pool)), changes, hint=backing.relay.hint, outcomes=outcomes)
 
 
-def _services(settings: HistorySettings, runtime: Runtime, backing: Backing, changes: Changes) -> Wired:
+def _services(settings: HistorySettings, runtime: Runtime, backing: Infrastructure, changes: Changes) -> Wired:
     database, hint = Database(backing.pool), backing.relay.hint
     stored, messages, turns = PostgresConversations(database), PostgresMessages(database), PostgresTurns(database)
     retention = read_retention(settings.plans_file, settings.retention_days)

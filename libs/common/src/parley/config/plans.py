@@ -11,9 +11,9 @@ from parley.config.settings import SettingsError
 
 log = structlog.get_logger()
 
-DEFAULT = "default"
+DEFAULT_PLAN = "default"
 MAX_NAME = 64
-REMEMBERED = 100
+MAX_LOGGED_NAMES = 100
 """Unknown names that are remembered, so that each is logged once and their number is bounded."""
 
 P = TypeVar("P", bound=BaseModel)
@@ -24,7 +24,7 @@ class Plans(Generic[P]):
 
     def __init__(self, plans: Mapping[str, P], default: P) -> None:
         """Take the plans; ``default`` holds where the file has none of that name."""
-        self.by_name: dict[str, P] = {DEFAULT: default, **plans}
+        self.by_name: dict[str, P] = {DEFAULT_PLAN: default, **plans}
         self._unknown: set[str] = set()
 
     def find(self, name: str) -> P:
@@ -35,10 +35,10 @@ class Plans(Generic[P]):
         """Return the name of the plan that an account on ``name`` has."""
         if name in self.by_name:
             return name
-        if name not in self._unknown and len(self._unknown) < REMEMBERED:
+        if name not in self._unknown and len(self._unknown) < MAX_LOGGED_NAMES:
             self._unknown.add(name)
             log.warning("unknown plan", plan=name[:MAX_NAME])
-        return DEFAULT
+        return DEFAULT_PLAN
 
 
 def read_plans(path: Path | None, default: P) -> Plans[P]:

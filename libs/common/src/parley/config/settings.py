@@ -103,7 +103,7 @@ def load_or_exit(kind: type[S]) -> S:
         _exit(kind.service, str(error))
 
 
-def names(kind: type[ServiceSettings]) -> dict[str, str]:
+def environment_names(kind: type[ServiceSettings]) -> dict[str, str]:
     """Return the environment variable of each field, by field name."""
     found = {}
     for field, info in kind.model_fields.items():
@@ -140,7 +140,7 @@ def _all_names(kind: type[ServiceSettings]) -> set[str]:
 
 def _line(kind: type[ServiceSettings], error: Any) -> str:
     field = str(error["loc"][0]) if error["loc"] else ""
-    name = names(kind).get(field, field.upper())
+    name = environment_names(kind).get(field, field.upper())
     if error["type"] == "missing":
         return f"{name}: is required and not set"
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -149,7 +149,7 @@ def _line(kind: type[ServiceSettings], error: Any) -> str:
 
 def _unreadable(kind: type[ServiceSettings], message: str) -> str:
     found = re.search(r'"(\w+)"', message)
-    name = names(kind).get(found[1], found[1].upper()) if found else "settings"
+    name = environment_names(kind).get(found[1], found[1].upper()) if found else "settings"
     return f"{name}: is not valid JSON"
 
 

@@ -67,7 +67,7 @@ class TracedBus:
 
     @contextlib.contextmanager
     def _spanned(self, name: str, kind: SpanKind, event: CloudEvent, attributes: dict[str, str]) -> Iterator[Span]:
-        parent = tracing.remote(event.traceparent)
+        parent = tracing.extract_context(event.traceparent)
         about = {
             "messaging.system": "rabbitmq",
             "messaging.destination.name": EVENTS,
@@ -76,10 +76,10 @@ class TracedBus:
         }
         span = self._tracer.start_span(name, context=parent, kind=kind, attributes=about | attributes)
         try:
-            with tracing.working(span):
+            with tracing.use_span(span):
                 yield span
         except Exception as error:
-            tracing.failed(span, type(error).__name__)
+            tracing.mark_failed(span, type(error).__name__)
             raise
         finally:
             span.end()

@@ -25,18 +25,18 @@ from parley.observability.trace_settings import TraceSettings, parse_pairs
 
 log = structlog.get_logger()
 
-QUEUE, BATCH = 2048, 512
+QUEUE_SIZE, BATCH_SIZE = 2048, 512
 """Ended spans that wait here at most (the oldest are dropped), and that are sent at once."""
-PAUSE = 2.0
+SEND_INTERVAL = 2.0
 """Seconds after which fewer than a batch are sent."""
 EXPORT_TIMEOUT = 5.0
 FLUSH_TIMEOUT = 2.0
 """Seconds for one batch, with its retries, and for what is left when the service stops."""
-COMPLAIN = 60.0
+WARNING_INTERVAL = 60.0
 LIMITS = SpanLimits(max_span_attributes=64, max_events=32, max_links=8, max_span_attribute_length=256)
 
 
-class Export:
+class TraceExporter:
     """The way of one service's spans to the collector while it is entered; yields the tracer."""
 
     def __init__(
@@ -55,8 +55,8 @@ class Export:
             shutdown_on_exit=False,
             span_limits=LIMITS,
         )
-        watched = Watched(self._exporter, service=service, outcomes=outcomes)
-        self._provider.add_span_processor(Batches(watched, outcomes.labels("dropped")))
+        watched = CountingExporter(self._exporter, service=service, outcomes=outcomes)
+        self._provider.add_span_processor(CountingBatchProcessor(watched, outcomes.labels("dropped")))
 
     async def __aenter__(self) -> Tracer:
         return self._provider.get_tracer("parley", self._version)
@@ -83,12 +83,12 @@ class Export:
             log.warning("spans not sent before the end", service=self._service)
 
 
-class Batches(BatchSpanProcessor):
+class CountingBatchProcessor(BatchSpanProcessor):
     """The queue of ended spans, which says how many it had no room for."""
 
-    def __init__(self, exporter: "Watched", dropped: Counter) -> None:
+    def __init__(self, exporter: "CountingExporter", dropped: Counter) -> None:
         """Take where batches go, and what counts the spans that are in none."""
-        super().__init__(exporter, QUEUE, PAUSE * 1000, BATCH, EXPORT_TIMEOUT * 1000)
+        super().__init__(exporter, QUEUE_SIZE, SEND_INTERVAL * 1000, BATCH_SIZE, EXPORT_TIMEOUT * 1000)
         self._watched, self._dropped = exporter, dropped
         self._ended = self._lost = 0
 
@@ -98,12 +98,12 @@ class Batches(BatchSpanProcessor):
         if span.context is None or not span.context.trace_flags.sampled:
             return
         self._ended += 1
-        if self._ended - self._lost - self._watched.taken > QUEUE:
+        if self._ended - self._lost - self._watched.taken > QUEUE_SIZE:
             self._lost += 1
             self._dropped.inc()
 
 
-class Watched(SpanExporter):
+class CountingExporter(SpanExporter):
     """Another exporter, whose outcomes are counted, and whose failures are said once a minute."""
 
     taken = 0
@@ -129,7 +129,7 @@ class Watched(SpanExporter):
         good = result is SpanExportResult.SUCCESS
         (self._exported if good else self._failed).inc(len(spans))
         if not good and self._clock() >= self._silent_until:
-            self._silent_until = self._clock() + COMPLAIN
+            self._silent_until = self._clock() + WARNING_INTERVAL
             log.warning("spans not sent", service=self._service, spans=len(spans))
         return result
 

@@ -37,13 +37,15 @@ async def open_tracer(
         yield None
         return
     # The SDK and what it needs are 20 MB that a service without traces must not pay for.
-    from parley.observability.trace_export import Export
+    from parley.observability.trace_export import TraceExporter
 
-    async with Export(settings, service=service, version=version, environment=environment, metrics=metrics) as tracer:
+    async with TraceExporter(
+        settings, service=service, version=version, environment=environment, metrics=metrics
+    ) as tracer:
         yield tracer
 
 
-def remote(traceparent: str | None, tracestate: str | None = None) -> Context:
+def extract_context(traceparent: str | None, tracestate: str | None = None) -> Context:
     """Return the context a caller sent; one that is absent or malformed begins a new trace."""
     carrier = {"traceparent": traceparent or "", "tracestate": tracestate or ""}
     return _W3C.extract(carrier, context=Context())
@@ -67,30 +69,30 @@ def log_ids(span: Span) -> dict[str, str]:
     return {"trace_id": f"{found.trace_id:032x}", "span_id": f"{found.span_id:016x}"}
 
 
-def inside(span: Span) -> Context:
+def child_context(span: Span) -> Context:
     """Return the context of a span's children, without making it the current one."""
     return trace.set_span_in_context(span, Context())
 
 
-def working(span: Span) -> AbstractContextManager[Span]:
+def use_span(span: Span) -> AbstractContextManager[Span]:
     """Make a span the current one; it goes on afterwards, and an exception's text is not recorded."""
     return trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
 
 
-def failed(span: Span, error_type: str) -> None:
+def mark_failed(span: Span, error_type: str) -> None:
     """Mark a span as failed, by a stable word and never by an error's text."""
     span.set_attribute("error.type", error_type)
     span.set_status(StatusCode.ERROR)
 
 
-def start_server(tracer: Tracer, method: str, scheme: str, parent: Context) -> Span:
+def start_server_span(tracer: Tracer, method: str, scheme: str, parent: Context) -> Span:
     """Begin the span of a request that came; ``end_server`` names it once its route is known."""
     method = method if method in METHODS else "_OTHER"
     attributes = {"http.request.method": method, "url.scheme": scheme}
     return tracer.start_span(_name(method), context=parent, kind=SpanKind.SERVER, attributes=attributes)
 
 
-def end_server(span: Span, method: str, route: str | None, status: int, user: str | None) -> None:
+def end_server_span(span: Span, method: str, route: str | None, status: int, user: str | None) -> None:
     """End the span of a request with what became of it; ``user`` is a pseudonym."""
     if span.is_recording():
         if route is not None:
@@ -100,7 +102,7 @@ def end_server(span: Span, method: str, route: str | None, status: int, user: st
         if user:
             span.set_attribute("enduser.pseudo.id", user)
         if status >= SERVER_ERROR:
-            failed(span, str(status))
+            mark_failed(span, str(status))
     span.end()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def without(module: str) -> Iterator[None]:
+def block(module: str) -> Iterator[None]:
     """Let what is imported inside believe that an optional module is not installed; one that is loaded stays."""
     if module in sys.modules:
         yield

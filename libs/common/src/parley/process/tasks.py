@@ -8,12 +8,12 @@ import structlog
 
 log = structlog.get_logger()
 
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 10.0
+MIN_RESTART_DELAY = 0.2
+MAX_RESTART_DELAY = 10.0
 """Seconds between restarts of a failing loop: doubled from the first to the longest."""
 HEALTHY_AFTER = 30.0
 """A loop that ran this many seconds has recovered: its next pause is short again."""
-CANCEL_AGAIN = 0.5
+CANCEL_INTERVAL = 0.5
 """Seconds after which a task that goes on is cancelled once more."""
 
 Loop = Callable[[], Awaitable[None]]
@@ -33,14 +33,14 @@ async def _stop(task: asyncio.Task[None]) -> None:
     # Again until it is heard: in Python 3.11 a cancellation that meets the very end of a ``wait_for`` gets lost.
     while not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+        await asyncio.wait({task}, timeout=CANCEL_INTERVAL)
 
 
 async def _keep_running(name: str, loop: Loop, service: str) -> None:
     structlog.contextvars.clear_contextvars()
     if service:
         structlog.contextvars.bind_contextvars(service=service)
-    pause = FIRST_PAUSE
+    pause = MIN_RESTART_DELAY
     clock = asyncio.get_running_loop().time
     while True:
         began = clock()
@@ -49,6 +49,6 @@ async def _keep_running(name: str, loop: Loop, service: str) -> None:
         except Exception:
             log.exception("background task failed", task=name, retry_in_s=pause)
         if clock() - began > HEALTHY_AFTER:
-            pause = FIRST_PAUSE
+            pause = MIN_RESTART_DELAY
         await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
+        pause = min(pause * 2, MAX_RESTART_DELAY)

@@ -4,23 +4,23 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-ROUNDS = 10
+EXTRA_LOOP_TURNS = 10
 """Turns of the event loop between the end of the time and the cancellation: an answer that is here gets through."""
 
 
 @contextlib.asynccontextmanager
-async def patient_timeout(seconds: float) -> AsyncIterator[None]:
+async def lag_tolerant_timeout(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError after ``seconds``, unless the answer only waited for this process to read it."""
     async with asyncio.timeout(None) as deadline:
         loop = asyncio.get_running_loop()
-        patience = Patience(seconds, lambda: deadline.reschedule(loop.time()))
+        timer = LagTolerantTimer(seconds, lambda: deadline.reschedule(loop.time()))
         try:
             yield
         finally:
-            patience.end()
+            timer.cancel()
 
 
-class Patience:
+class LagTolerantTimer:
     """Calls back after ``seconds`` and some turns of the event loop, in which what is here already is read.
 
     Its end breaks the circle with the event loop, so that nothing is left to the collector.
@@ -29,7 +29,7 @@ class Patience:
     def __init__(self, seconds: float, expired: Callable[[], None]) -> None:
         """Begin to count."""
         self._expired, self._loop = expired, asyncio.get_running_loop()
-        self._pending: asyncio.Handle | None = self._loop.call_later(seconds, self._expire, ROUNDS)
+        self._pending: asyncio.Handle | None = self._loop.call_later(seconds, self._expire, EXTRA_LOOP_TURNS)
 
     def _expire(self, rounds: int) -> None:
         if rounds:
@@ -37,7 +37,7 @@ class Patience:
         else:
             self._expired()
 
-    def end(self) -> None:
+    def cancel(self) -> None:
         """Stop counting."""
         if self._pending is not None:
             self._pending.cancel()

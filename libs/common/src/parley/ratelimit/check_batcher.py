@@ -1,31 +1,30 @@
-"""One trip to Redis for many checks: what arrives while one is under way waits for the next."""
+"""Batches limit checks into one Redis call."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from parley.ratelimit.script import Check
+from parley.ratelimit.script import LimitCheck
 
-BATCH = 128
-"""Most checks in one call: bounds how long one call keeps Redis busy."""
-IN_FLIGHT = 1
-"""Calls open at once; what arrives meanwhile is collected for the next: one trip for many."""
+MAX_BATCH_SIZE = 128
+"""Checks in one call: bounds how long one call blocks Redis."""
+MAX_OPEN_CALLS = 1
+"""Concurrent calls. Checks that arrive during a call form the next batch."""
 MAX_WAITING = 10_000
 
-Fly = Callable[[list[Check]], Coroutine[None, None, None]]
+SendBatch = Callable[[list[LimitCheck]], Coroutine[None, None, None]]
 
 
-class Flights:
-    """Collects checks, and hands them on in batches."""
+class CheckBatcher:
+    """Collects checks and sends them in batches."""
 
-    def __init__(self, fly: Fly) -> None:
-        """Take what asks Redis, and resolves every check of its batch."""
-        self._fly = fly
-        self._waiting: list[Check] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+    def __init__(self, send: SendBatch) -> None:
+        self._send = send
+        self._waiting: list[LimitCheck] = []
+        self._open_calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
-    def add(self, check: Check) -> bool:
-        """Let a check wait for the next flight; False when too many do."""
+    def add(self, check: LimitCheck) -> bool:
+        """Queue a check for the next batch; return False when the queue is full."""
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append(check)
@@ -33,33 +32,33 @@ class Flights:
             self._schedule()
         return True
 
-    def take_waiting(self) -> list[Check]:
-        """Return the checks that wait; they are the caller's now."""
+    def take_waiting(self) -> list[LimitCheck]:
+        """Remove and return the queued checks."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
-    async def landed(self, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds for what is under way."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=timeout)
+    async def wait_sent(self, timeout: float) -> None:
+        """Wait up to ``timeout`` seconds for the open calls."""
+        if self._open_calls:
+            await asyncio.wait(self._open_calls, timeout=timeout)
 
     def _schedule(self) -> None:
-        if not self._scheduled and len(self._under_way) < IN_FLIGHT:
+        if not self._scheduled and len(self._open_calls) < MAX_OPEN_CALLS:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._take_off)
+            asyncio.get_running_loop().call_soon(self._send_next)
 
-    def _take_off(self) -> None:
+    def _send_next(self) -> None:
         self._scheduled = False
-        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
         if not batch:
             return
-        flight = asyncio.get_running_loop().create_task(self._fly(batch))
-        self._under_way.add(flight)
-        flight.add_done_callback(self._land)
+        call = asyncio.get_running_loop().create_task(self._send(batch))
+        self._open_calls.add(call)
+        call.add_done_callback(self._finish)
         if self._waiting:
             self._schedule()
 
-    def _land(self, flight: "asyncio.Task[None]") -> None:
-        self._under_way.discard(flight)
+    def _finish(self, call: "asyncio.Task[None]") -> None:
+        self._open_calls.discard(call)
         if self._waiting:
             self._schedule()

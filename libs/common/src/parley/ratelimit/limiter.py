@@ -15,20 +15,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from parley.ids import new_id
 from parley.process.tasks import background
-from parley.process.timeouts import patient_timeout
-from parley.ratelimit.check_batcher import Flights
-from parley.ratelimit.local_fallback import LocalShares
-from parley.ratelimit.model import Decision, Limit, Session, State
-from parley.ratelimit.script import Check, LimitScript, decisions
-from parley.storage.redis import UNAVAILABLE, Client
+from parley.process.timeouts import lag_tolerant_timeout
+from parley.ratelimit.check_batcher import CheckBatcher
+from parley.ratelimit.local_fallback import LocalFallback
+from parley.ratelimit.model import Decision, Limit, LimitState, TokenSession
+from parley.ratelimit.script import LimitCheck, LimitScript, parse_reply
+from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
-__all__ = ["Decision", "Limit", "Limiter", "Session", "State", "open_limiter"]
+__all__ = ["Decision", "Limit", "LimitState", "Limiter", "TokenSession", "open_limiter"]
 
 log = structlog.get_logger()
 
-TIMEOUT = 0.05
+REDIS_TIMEOUT = 0.05
 """Seconds Redis may take for one call."""
-FIRST_BEAT, BEAT, PROBE = 0.25, 2.0, 1.0
+FIRST_HEARTBEAT_DELAY, HEARTBEAT_INTERVAL, RECOVERY_INTERVAL = 0.25, 2.0, 1.0
 """Seconds between two signs of life (fewer at first, to find the others), and for which limits stay local."""
 REPLICA_LIFETIME = 10
 
@@ -37,16 +37,22 @@ class Limiter:
     """Decides whether something may happen now; made by ``open_limiter``."""
 
     def __init__(
-        self, redis: Client, *, service: str, registry: CollectorRegistry, timeout: float = TIMEOUT, replicas: int = 1
+        self,
+        redis: RedisClient,
+        *,
+        service: str,
+        registry: CollectorRegistry,
+        timeout: float = REDIS_TIMEOUT,
+        replicas: int = 1,
     ) -> None:
         """Take a client; ``service`` names the metric and the group of replicas."""
         self._redis, self._timeout = redis, timeout
-        self._script, self._flights = LimitScript(redis), Flights(self._fly)
+        self._script, self._batcher = LimitScript(redis), CheckBatcher(self._send)
         self._group, self._replica = f"parley:replicas:{service}", str(new_id())
         self._outage = asyncio.Event()
         self._least_replicas = replicas
-        self.shares = LocalShares()
-        self.shares.replicas = replicas
+        self.fallback = LocalFallback()
+        self.fallback.replicas = replicas
         self._decisions = Counter(
             f"{service}_ratelimit_decisions_total",
             "Decisions on limits; local: made without Redis, from this replica's share.",
@@ -63,44 +69,44 @@ class Limiter:
         """Whether Redis decides, not this replica alone."""
         return not self._outage.is_set()
 
-    async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: Session | None = None) -> Decision:
+    async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: TokenSession | None = None) -> Decision:
         """Consume ``cost`` units of every limit, or of none when one refuses or the session was revoked.
 
         A cost above a limit's burst is never admitted. Never raises for Redis: without it this replica's share decides.
         """
-        return await self._ask(Check(limits, cost, session, forced=False))
+        return await self._ask(LimitCheck(limits, cost, session, forced=False))
 
     async def charge(self, limits: Sequence[Limit], cost: int) -> Decision:
         """Consume ``cost`` units whatever is left, or give back a negative ``cost``: for what is known afterwards."""
-        return await self._ask(Check(limits, cost, None, forced=True))
+        return await self._ask(LimitCheck(limits, cost, None, forced=True))
 
-    async def _ask(self, check: Check) -> Decision:
+    async def _ask(self, check: LimitCheck) -> Decision:
         if self._outage.is_set():
             return self._decide_locally(check)
         check.answer = asyncio.get_running_loop().create_future()
-        if not self._flights.add(check):
+        if not self._batcher.add(check):
             return self._decide_locally(check)
         return await check.answer
 
-    async def _fly(self, batch: list[Check]) -> None:
+    async def _send(self, batch: list[LimitCheck]) -> None:
         try:
-            async with patient_timeout(self._timeout):
+            async with lag_tolerant_timeout(self._timeout):
                 reply = await self._script.run(batch)
-        except UNAVAILABLE as error:
+        except REDIS_UNAVAILABLE as error:
             self._lose_redis(type(error).__name__)
-            batch = batch + self._flights.take_waiting()
+            batch = batch + self._batcher.take_waiting()
             for check in batch:
                 check.resolve(self._decide_locally(check))
         else:
-            for check, decision in decisions(batch, reply):
+            for check, decision in parse_reply(batch, reply):
                 self._count(decision, "admitted", "refused")
                 check.resolve(decision)
         finally:
             for check in batch:
                 check.answer.cancel()
 
-    def _decide_locally(self, check: Check) -> Decision:
-        decision = self.shares.check(check.limits, check.cost, forced=check.forced)
+    def _decide_locally(self, check: LimitCheck) -> Decision:
+        decision = self.fallback.check(check.limits, check.cost, forced=check.forced)
         self._count(decision, "admitted_local", "refused_local")
         return decision
 
@@ -117,36 +123,36 @@ class Limiter:
 
     def _lose_redis(self, reason: str) -> None:
         if not self._outage.is_set():
-            log.warning("limits are local", reason=reason, replicas=self.shares.replicas)
+            log.warning("limits are local", reason=reason, replicas=self.fallback.replicas)
             self._local.set(1)
             self._outage.set()
 
     def _regain_redis(self) -> None:
         if self._outage.is_set():
-            log.info("limits are exact again", replicas=self.shares.replicas)
+            log.info("limits are exact again", replicas=self.fallback.replicas)
             self._local.set(0)
             self._outage.clear()
-            self.shares.forget()
+            self.fallback.forget()
 
     async def watch(self) -> None:
         """Say each two seconds that this replica lives, count the others, and notice when Redis is back."""
-        pause = FIRST_BEAT
+        pause = FIRST_HEARTBEAT_DELAY
         while True:
             if self._outage.is_set():
-                await asyncio.sleep(PROBE)
+                await asyncio.sleep(RECOVERY_INTERVAL)
             try:
-                async with patient_timeout(self._timeout):
-                    self.shares.replicas = await self._beat()
-            except UNAVAILABLE as error:
+                async with lag_tolerant_timeout(self._timeout):
+                    self.fallback.replicas = await self._heartbeat()
+            except REDIS_UNAVAILABLE as error:
                 self._lose_redis(type(error).__name__)
                 continue
             self._regain_redis()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._outage.wait()
-            pause = min(pause * 2, BEAT)
+            pause = min(pause * 2, HEARTBEAT_INTERVAL)
 
-    async def _beat(self) -> int:
+    async def _heartbeat(self) -> int:
         now = int(time.time())
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zadd(self._group, {self._replica: now})
@@ -158,19 +164,19 @@ class Limiter:
 
     async def leave(self) -> None:
         """Finish what is open, and stop counting as a replica."""
-        await self._flights.landed(self._timeout * 2)
-        with contextlib.suppress(*UNAVAILABLE):
+        await self._batcher.wait_sent(self._timeout * 2)
+        with contextlib.suppress(*REDIS_UNAVAILABLE):
             async with asyncio.timeout(self._timeout):
                 await self._redis.zrem(self._group, self._replica)
 
 
 @contextlib.asynccontextmanager
 async def open_limiter(
-    redis: Client,
+    redis: RedisClient,
     *,
     service: str,
     registry: CollectorRegistry,
-    timeout: float = TIMEOUT,
+    timeout: float = REDIS_TIMEOUT,
     replicas: int = 1,
     kind: type[Limiter] = Limiter,
 ) -> AsyncIterator[Limiter]:

@@ -5,12 +5,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from parley.ratelimit.model import SECOND, Decision, Limit, State
+from parley.ratelimit.model import SECOND, Decision, Limit, LimitState
 
 MAX_BUCKETS = 50_000
 
 
-class LocalShares:
+class LocalFallback:
     """The same arithmetic as ``limits.lua``, in this process, with every limit divided by the replicas last seen."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = MAX_BUCKETS) -> None:
@@ -85,5 +85,5 @@ def _first(pair: tuple[float, Limit | None]) -> float:
     return pair[0]
 
 
-def _state(row: _Row) -> State:
-    return State(max(0, row.burst - math.ceil(row.debt / row.price)), row.debt / row.rate / SECOND)
+def _state(row: _Row) -> LimitState:
+    return LimitState(max(0, row.burst - math.ceil(row.debt / row.price)), row.debt / row.rate / SECOND)

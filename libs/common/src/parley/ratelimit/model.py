@@ -36,7 +36,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class TokenSession:
     """The session of a token, to be looked up among the revoked; ``issued_at`` in seconds since the epoch."""
 
     session_id: str
@@ -48,7 +48,7 @@ class Session:
         object.__setattr__(self, "keys", (f"parley:revoked:{self.session_id}", f"parley:revoked-user:{self.user_id}"))
 
 
-class State(NamedTuple):
+class LimitState(NamedTuple):
     """Where a limit stands: units left, and seconds until all are back."""
 
     remaining: int
@@ -68,7 +68,7 @@ class Decision:
     refused: Limit | None
     retry_after: float
     limits: Sequence[Limit]
-    states: Sequence[State]
+    states: Sequence[LimitState]
     revocations_known: bool
     at: int | None
 
@@ -77,7 +77,7 @@ class Decision:
         """Whether Redis decided."""
         return self.at is not None
 
-    def shown(self) -> tuple[Limit, State] | None:
+    def shown(self) -> tuple[Limit, LimitState] | None:
         """Return the limit that clients should hear about: the one that refused, else the one with least left."""
         if not self.limits:
             return None

@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
-from parley.ratelimit.model import SECOND, Decision, Limit, Session, State
-from parley.storage.redis import Client
-from parley.storage.redis_script import Script
+from parley.ratelimit.model import SECOND, Decision, Limit, LimitState, TokenSession
+from parley.storage.redis import RedisClient
+from parley.storage.redis_script import LuaScript
 
-MARKER = "parley:revocations"
+REVOCATIONS_MARKER = "parley:revocations"
 _COUNT, _HEAD = struct.Struct("<d"), struct.Struct("<dddd")
 
 
 @dataclass(slots=True)
-class Check:
+class LimitCheck:
     """A question, whether ``cost`` units of all limits are there and the session is not revoked, and who waits."""
 
     limits: Sequence[Limit]
     cost: int
-    session: Session | None
+    session: TokenSession | None
     forced: bool
     answer: "asyncio.Future[Decision]" = field(init=False)
 
@@ -33,17 +33,17 @@ class Check:
 class LimitScript:
     """``limits.lua`` in one Redis."""
 
-    def __init__(self, redis: Client) -> None:
-        self._script = Script(redis, resources.files("parley.ratelimit").joinpath("limits.lua").read_text())
+    def __init__(self, redis: RedisClient) -> None:
+        self._script = LuaScript(redis, resources.files("parley.ratelimit").joinpath("limits.lua").read_text())
 
-    async def run(self, batch: Sequence[Check]) -> list[int]:
+    async def run(self, batch: Sequence[LimitCheck]) -> list[int]:
         """Return what the script says of a batch; raises what the client raises."""
         keys, numbers = _request(batch)
         reply: list[int] = await self._script.run(keys, numbers)
         return reply
 
 
-def decisions(batch: Sequence[Check], reply: list[int]) -> Iterator[tuple[Check, Decision]]:
+def parse_reply(batch: Sequence[LimitCheck], reply: list[int]) -> Iterator[tuple[LimitCheck, Decision]]:
     """Yield what the script's reply says of each check."""
     known, at, position = bool(reply[0]), reply[1], 2
     for check in batch:
@@ -52,8 +52,8 @@ def decisions(batch: Sequence[Check], reply: list[int]) -> Iterator[tuple[Check,
         position = end
 
 
-def _request(batch: Sequence[Check]) -> tuple[list[str], bytes]:
-    keys, numbers = [MARKER], [_COUNT.pack(len(batch))]
+def _request(batch: Sequence[LimitCheck]) -> tuple[list[str], bytes]:
+    keys, numbers = [REVOCATIONS_MARKER], [_COUNT.pack(len(batch))]
     for check in batch:
         session = check.session
         numbers.append(_HEAD.pack(len(check.limits), check.cost, session.issued_at if session else -1, check.forced))
@@ -65,7 +65,7 @@ def _request(batch: Sequence[Check]) -> tuple[list[str], bytes]:
     return keys, b"".join(numbers)
 
 
-def _decision(check: Check, row: list[int], *, known: bool, at: int) -> Decision:
+def _decision(check: LimitCheck, row: list[int], *, known: bool, at: int) -> Decision:
     verdict = row[0]
     return Decision(
         allowed=verdict == 0,
@@ -73,7 +73,7 @@ def _decision(check: Check, row: list[int], *, known: bool, at: int) -> Decision
         refused=check.limits[verdict - 1] if verdict > 0 else None,
         retry_after=row[1] / SECOND,
         limits=check.limits,
-        states=[State(row[i], row[i + 1] / SECOND) for i in range(2, len(row), 2)],
+        states=[LimitState(row[i], row[i + 1] / SECOND) for i in range(2, len(row), 2)],
         revocations_known=known,
         at=at,
     )

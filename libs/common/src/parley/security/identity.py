@@ -9,7 +9,7 @@ from fastapi import Request
 
 from parley import errors
 
-INTERNAL = "internal"
+INTERNAL_SCOPE = "internal"
 """The scope of our own services, never granted to people."""
 
 

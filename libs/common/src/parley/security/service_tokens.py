@@ -13,12 +13,12 @@ from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()
 
-MARGIN = 60
+RENEWAL_MARGIN = 60
 """Seconds before its end from which a token is replaced."""
-PATH = "/api/v1/auth/token"
+_PATH = "/api/v1/auth/token"
 
 
-class ServiceTokens:
+class ServiceTokenProvider:
     """Gives the access token of one service; fetched once for all who wait, kept until shortly before its end."""
 
     def __init__(
@@ -31,7 +31,7 @@ class ServiceTokens:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take a client with timeouts, and the secret of the OAuth2 client ``parley-<service>``."""
-        self._client, self._url, self._clock = client, f"{auth_url.rstrip('/')}{PATH}", clock
+        self._client, self._url, self._clock = client, f"{auth_url.rstrip('/')}{_PATH}", clock
         self._client_id, self._secret = f"parley-{service}", secret
         self._token, self._until = "", float("-inf")
         self._lock = asyncio.Lock()
@@ -43,7 +43,7 @@ class ServiceTokens:
                 await self._fetch()
             return self._token
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Fetch a new token next time: this one was refused."""
         self._until = float("-inf")
 
@@ -61,4 +61,4 @@ class ServiceTokens:
         except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
             log.warning("service token not fetched", reason=type(error).__name__)
             raise DependencyUnavailable("No token for calls between services.") from error
-        self._until = self._clock() + max(0.0, lifetime - MARGIN)
+        self._until = self._clock() + max(0.0, lifetime - RENEWAL_MARGIN)

@@ -17,7 +17,7 @@ from parley.security.identity import Principal
 log = structlog.get_logger()
 
 AUDIENCE = "parley"
-TYPE = "at+jwt"
+TOKEN_TYPE = "at+jwt"  # noqa: S105 - the type of the token, not a token
 ALGORITHMS = ("EdDSA", "ES256")
 LEEWAY = 30
 """Seconds that two clocks may differ."""
@@ -147,7 +147,7 @@ def _kid(token: str) -> str:
     except jwt.PyJWTError:
         raise errors.TokenInvalid from None
     kid = header.get("kid")
-    if header.get("typ") != TYPE or "crit" in header or not isinstance(kid, str) or len(kid) > MAX_KID:
+    if header.get("typ") != TOKEN_TYPE or "crit" in header or not isinstance(kid, str) or len(kid) > MAX_KID:
         raise errors.TokenInvalid
     return kid
 

@@ -23,7 +23,7 @@ _SERVER_SETTINGS = {
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
-UNAVAILABLE: tuple[type[BaseException], ...] = (
+POSTGRES_UNAVAILABLE: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -47,8 +47,8 @@ async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") ->
         max_size=size,
         command_timeout=COMMAND_TIMEOUT,
         timeout=CONNECT_TIMEOUT,
-        init=prepare,
-        reset=leave_as_it_is,
+        init=set_json_codecs,
+        reset=skip_reset,
         server_settings={**_SERVER_SETTINGS, "application_name": application},
     )
     try:
@@ -57,13 +57,13 @@ async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") ->
         await _close(pool)
 
 
-async def prepare(connection: Connection) -> None:
+async def set_json_codecs(connection: Connection) -> None:
     """Teach a new connection to speak JSON."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=_dumps, decoder=orjson.loads, schema="pg_catalog", format="text")
 
 
-async def leave_as_it_is(connection: object) -> None:
+async def skip_reset(connection: object) -> None:
     """Return a connection to the pool: asyncpg itself has ended a transaction that was open.
 
     What it would do besides, a round trip as dear as a small query, is needed by nobody here: settings are changed and
@@ -73,11 +73,11 @@ async def leave_as_it_is(connection: object) -> None:
 
 
 @contextlib.contextmanager
-def translated(what: str = "The database") -> Iterator[None]:
+def translate_unavailable(what: str = "The database") -> Iterator[None]:
     """Turn every sign of an absent database into DependencyUnavailable."""
     try:
         yield
-    except UNAVAILABLE as error:
+    except POSTGRES_UNAVAILABLE as error:
         raise DependencyUnavailable(f"{what} cannot be reached right now.") from error
 
 

@@ -4,29 +4,29 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
-from parley.process.imports import without
+from parley.process.imports import block
 
 # It has metrics of its own, which nobody turns on here; their SDK would cost every service 3 MB and 70 ms.
-with without("opentelemetry.sdk.metrics"):
+with block("opentelemetry.sdk.metrics"):
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import NoScriptError, RedisError, ResponseError
     from redis.maint_notifications import MaintNotificationsConfig
 
-__all__ = ["UNAVAILABLE", "Client", "NoScriptError", "ResponseError", "open_redis"]
+__all__ = ["REDIS_UNAVAILABLE", "NoScriptError", "RedisClient", "ResponseError", "open_redis"]
 
-Client: TypeAlias = Redis
+RedisClient: TypeAlias = Redis
 SOCKET_TIMEOUT = 0.05
 CONNECT_TIMEOUT = 0.2
-UNAVAILABLE: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
+REDIS_UNAVAILABLE: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 """What the client raises when Redis is away, frozen or confused."""
 
 
 @contextlib.asynccontextmanager
 async def open_redis(
     url: str, *, timeout: float | None = SOCKET_TIMEOUT, max_connections: int = 32
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[RedisClient]:
     """Open a pooled client; ``timeout`` is for each call, in seconds (None for blocking reads)."""
     pool = BlockingConnectionPool.from_url(
         url,

@@ -5,12 +5,12 @@ from typing import Any
 
 import hiredis
 
-from parley.storage.redis import Client, NoScriptError, ResponseError
+from parley.storage.redis import NoScriptError, RedisClient, ResponseError
 
-__all__ = ["Script", "call"]
+__all__ = ["LuaScript", "execute"]
 
 
-async def call(client: Client, *words: Any) -> Any:
+async def execute(client: RedisClient, *words: Any) -> Any:
     """Send one command and return its reply; raises what the client raises."""
     pool = client.connection_pool
     connection = await _awaited(pool.get_connection())  # type: ignore[no-untyped-call]
@@ -26,10 +26,10 @@ async def call(client: Client, *words: Any) -> Any:
         await pool.release(connection)
 
 
-class Script:
+class LuaScript:
     """A script in one Redis, loaded when it is not there."""
 
-    def __init__(self, client: Client, source: str) -> None:
+    def __init__(self, client: RedisClient, source: str) -> None:
         """Take a client, and what the script says."""
         self._client, self._source, self._digest = client, source, ""
 
@@ -44,7 +44,7 @@ class Script:
         return await self._evaluate(keys, arguments)
 
     async def _evaluate(self, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return await call(self._client, "EVALSHA", self._digest, len(keys), *keys, *arguments)
+        return await execute(self._client, "EVALSHA", self._digest, len(keys), *keys, *arguments)
 
 
 async def _awaited(found: Awaitable[Any] | Any) -> Any:

@@ -13,7 +13,7 @@ READ_TIMEOUT = 10.0
 MAX_CONNECTIONS = 100
 
 
-BAD = 400
+FIRST_ERROR_STATUS = 400
 
 
 @contextlib.asynccontextmanager
@@ -56,12 +56,12 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         try:
             response = await self._transport.handle_async_request(request)
         except Exception as error:
-            tracing.failed(span, type(error).__name__)
+            tracing.mark_failed(span, type(error).__name__)
             raise
         else:
             span.set_attribute("http.response.status_code", response.status_code)
-            if response.status_code >= BAD:
-                tracing.failed(span, str(response.status_code))
+            if response.status_code >= FIRST_ERROR_STATUS:
+                tracing.mark_failed(span, str(response.status_code))
             return response
         finally:
             span.end()

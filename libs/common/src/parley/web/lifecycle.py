@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Literal
 
-State = Literal["starting", "ready", "draining"]
-HANG_AFTER = 30.0
+LifecycleState = Literal["starting", "ready", "draining"]
+HANG_TIMEOUT = 30.0
 """Seconds without a tick of the event loop after which the process counts as hung."""
 
 
@@ -16,7 +16,7 @@ class Lifecycle:
 
     def __init__(self) -> None:
         """Begin in ``starting``."""
-        self.state: State = "starting"
+        self.state: LifecycleState = "starting"
         self.started_at = time.monotonic()
         self.last_tick = time.monotonic()
         self.drained = asyncio.Event()
@@ -46,7 +46,7 @@ class Lifecycle:
 
     def alive(self) -> bool:
         """Say whether the event loop still turns."""
-        return time.monotonic() - self.last_tick < HANG_AFTER
+        return time.monotonic() - self.last_tick < HANG_TIMEOUT
 
     def uptime(self) -> float:
         """Return the seconds since the process was wired."""

@@ -17,7 +17,7 @@ from parley.web.runtime import Runtime
 
 log = structlog.get_logger()
 
-UNMATCHED = "unmatched"
+UNMATCHED_ROUTE = "unmatched"
 """The route of a request that no route took: raw paths never become labels."""
 QUIET_ROUTES = frozenset({"/health", "/ready"})
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
@@ -26,7 +26,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
-LAST_ANSWER: tuple[tuple[bytes, bytes], ...] = ((b"connection", b"close"),)
+CONNECTION_CLOSE: tuple[tuple[bytes, bytes], ...] = ((b"connection", b"close"),)
 
 
 @dataclass(slots=True)
@@ -75,10 +75,10 @@ class RequestContext:
                 self._record(scope, info)
 
     async def _traced(self, tracer: Tracer, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
-        parent = tracing.remote(_text(scope, b"traceparent"), _text(scope, b"tracestate"))
-        span = info.span = tracing.start_server(tracer, scope.get("method", "GET"), scope["scheme"], parent)
+        parent = tracing.extract_context(_text(scope, b"traceparent"), _text(scope, b"tracestate"))
+        span = info.span = tracing.start_server_span(tracer, scope.get("method", "GET"), scope["scheme"], parent)
         structlog.contextvars.bind_contextvars(**tracing.log_ids(span))
-        with tracing.working(span):
+        with tracing.use_span(span):
             await self._run(scope, receive, send, info)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
@@ -87,7 +87,7 @@ class RequestContext:
                 info.status, info.answered = message["status"], True
                 elapsed = time.perf_counter() - info.started
                 # Whoever keeps connections must not meet their end with its next request: it is told now.
-                goodbye = LAST_ANSWER if self.lifecycle.state == "draining" else ()
+                goodbye = CONNECTION_CLOSE if self.lifecycle.state == "draining" else ()
                 own = (*_context_headers(info, elapsed), *SECURITY_HEADERS, *goodbye)
                 message["headers"] = [*message.get("headers", ()), *own]
             elif message["type"] == "http.response.body":
@@ -107,7 +107,9 @@ class RequestContext:
     async def _answer(self, error: ParleyError, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
         if info.answered or scope["type"] != "http":
             return
-        response = problems.render(error, instance=scope["path"], request_id=info.request_id, base_url=self.base_url)
+        response = problems.problem_response(
+            error, instance=scope["path"], request_id=info.request_id, base_url=self.base_url
+        )
         await response(scope, receive, send)
 
     def _record(self, scope: Scope, info: RequestInfo) -> None:
@@ -116,8 +118,8 @@ class RequestContext:
         route = info.route or route_template(scope)
         user = pseudonym(info.user_id) if info.user_id else None
         if info.span is not None:
-            known = None if route == UNMATCHED else route
-            tracing.end_server(info.span, scope.get("method", "GET"), known, info.status, user)
+            known = None if route == UNMATCHED_ROUTE else route
+            tracing.end_server_span(info.span, scope.get("method", "GET"), known, info.status, user)
         self.metrics.request_duration.labels(method, route, str(info.status)).observe(elapsed)
         if route in QUIET_ROUTES:
             return
@@ -184,7 +186,7 @@ def request_id(scope: Scope) -> str:
 def route_template(scope: Scope) -> str:
     """Return the matched route's template, ``/api/v1/conversations/{id}``."""
     route = scope.get("route")
-    return getattr(route, "path", None) or UNMATCHED
+    return getattr(route, "path", None) or UNMATCHED_ROUTE
 
 
 def _context_headers(info: RequestInfo, elapsed: float) -> tuple[tuple[bytes, bytes], ...]:

@@ -97,7 +97,7 @@ def openai_type(status: int, code: str) -> str:
     return _OPENAI_TYPES.get(status, "invalid_request_error")
 
 
-def problem(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> dict[str, Any]:
+def problem_body(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> dict[str, Any]:
     """Return the body of a problem as the contract's section 1 shows it."""
     first = error.errors[0] if error.errors else None
     param = first.pointer.strip("/").replace("/", ".") or None if first else None
@@ -121,9 +121,9 @@ def problem(error: ParleyError, *, instance: str, request_id: str, base_url: str
     }
 
 
-def render(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> Response:
+def problem_response(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> Response:
     """Return the response for an error."""
-    body = problem(error, instance=instance, request_id=request_id, base_url=base_url)
+    body = problem_body(error, instance=instance, request_id=request_id, base_url=base_url)
     return Response(orjson.dumps(body), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
@@ -149,7 +149,7 @@ def install_handlers(app: FastAPI, *, base_url: str) -> None:
 
     def answer(request: Request, error: ParleyError) -> Response:
         request_id = request.scope["parley"].request_id
-        return render(error, instance=request.url.path, request_id=request_id, base_url=base_url)
+        return problem_response(error, instance=request.url.path, request_id=request_id, base_url=base_url)
 
     async def on_parley_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ParleyError)

@@ -10,17 +10,17 @@ from parley.web.problems import FieldValueError
 T = TypeVar("T")
 
 
-class Request(BaseModel):
+class RequestBody(BaseModel):
     """A request body: unknown members are refused, types are not coerced from strings."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Response(BaseModel):
+class ResponseBody(BaseModel):
     """A response body: every member is always present."""
 
 
-class Page(Response, Generic[T]):
+class Page(ResponseBody, Generic[T]):
     """One page of a list, and the cursor of the next."""
 
     data: list[T]

@@ -19,16 +19,16 @@ from parley.web.lifespan import lifespan
 
 log = structlog.get_logger()
 
-LAST_WORDS = 5
+CLOSE_TIMEOUT = 5
 """Seconds between the end of the drain and the hard end of whatever is still open."""
-FAREWELL = 0.5
+MIN_DRAIN_SECONDS = 0.5
 """Least seconds to go on answering callers that keep connections: each answer then tells them that it is the last."""
-LISTEN_POLL = 0.01
-KEEP_ALIVE = 75
+LISTEN_POLL_INTERVAL = 0.01
+KEEP_ALIVE_TIMEOUT = 75
 """Seconds an idle connection stays open: longer than the pools of its callers keep theirs."""
 
 
-class Server(uvicorn.Server):
+class UvicornServer(uvicorn.Server):
     """A uvicorn server that is told to stop instead of listening for signals: several share a process."""
 
     @contextlib.contextmanager
@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
+def make_server(app: ASGIApp, settings: ServiceSettings) -> UvicornServer:
     """Return a server for ``app`` that is not started; an app may bring an HTTP protocol as ``http_protocol``."""
     config = uvicorn.Config(
         app,
@@ -52,19 +52,19 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> Server:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=LAST_WORDS,
+        timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
+        timeout_graceful_shutdown=CLOSE_TIMEOUT,
         ws_max_size=1_048_576,
         ws_ping_interval=15,
     )
-    return Server(config)
+    return UvicornServer(config)
 
 
 async def drain(server: uvicorn.Server, lifecycle: Lifecycle, settings: ServiceSettings) -> None:
     """Stop a server: refuse new work, let open requests and streams end within the budget, then close."""
     lifecycle.start_draining()
     # A connection that is closed at once may have a request on its way, which is lost then.
-    longer = max(0.0, FAREWELL - settings.drain_delay) if server.server_state.connections else 0.0
+    longer = max(0.0, MIN_DRAIN_SECONDS - settings.drain_delay) if server.server_state.connections else 0.0
     await asyncio.sleep(settings.drain_delay + longer)
     if not await lifecycle.wait_idle(max(0.0, settings.drain_timeout - longer)):
         log.warning("drain budget used up", open_requests=lifecycle.open_requests)
@@ -93,7 +93,7 @@ async def serve(
         async with asyncio.TaskGroup() as group:
             running = group.create_task(server.serve(sockets))
             stopping = group.create_task(stop.wait())
-            await listening(server, running)
+            await wait_until_listening(server, running)
             lifecycle.mark_ready()
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -101,10 +101,10 @@ async def serve(
                 await drain(server, lifecycle, settings)
 
 
-async def listening(server: uvicorn.Server, running: "asyncio.Task[None]") -> None:
+async def wait_until_listening(server: uvicorn.Server, running: "asyncio.Task[None]") -> None:
     """Wait until the server listens, or has ended."""
     while not server.started and not running.done():
-        await asyncio.sleep(LISTEN_POLL)
+        await asyncio.sleep(LISTEN_POLL_INTERVAL)
 
 
 def main(
@@ -113,8 +113,8 @@ def main(
     """Run one service as the whole process; returns the exit status."""
     import uvloop
 
-    malloc.share_one_heap()
-    malloc.collect_less_often()
+    malloc.limit_malloc_arenas()
+    malloc.tune_garbage_collector()
     logs.configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(serve(app, lifecycle, settings, sockets))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from auth.model import Revocation
 from auth.ports.failures import Failures
 from parley.errors import DependencyUnavailable
-from parley.storage.redis import UNAVAILABLE, Client
+from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
 MARKER = "parley:revocations"
 _READ = """
@@ -33,7 +33,7 @@ end
 class RedisFailureCounts:
     """Counts that all replicas share, by Redis's clock."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: RedisClient) -> None:
         """Take the client."""
         self._client = client
         self._read, self._add = client.register_script(_READ), client.register_script(_ADD)
@@ -42,7 +42,7 @@ class RedisFailureCounts:
         """Return the counts; raises DependencyUnavailable."""
         try:
             found = await self._read(keys=list(keys))
-        except UNAVAILABLE as error:
+        except REDIS_UNAVAILABLE as error:
             raise DependencyUnavailable from error
         return [Failures(int(count), int(age) / 1000) for count, age in zip(found[::2], found[1::2], strict=True)]
 
@@ -50,21 +50,21 @@ class RedisFailureCounts:
         """Count one more for each key."""
         try:
             await self._add(keys=list(keys), args=[window])
-        except UNAVAILABLE as error:
+        except REDIS_UNAVAILABLE as error:
             raise DependencyUnavailable from error
 
     async def clear(self, key: str) -> None:
         """Forget a key."""
         try:
             await self._client.delete(key)
-        except UNAVAILABLE as error:
+        except REDIS_UNAVAILABLE as error:
             raise DependencyUnavailable from error
 
 
 class RedisRevocationMirror:
     """Copies revocations to where gateways read them; raises what ``parley.storage.redis.UNAVAILABLE`` names."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: RedisClient) -> None:
         """Take the client."""
         self._client = client
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from auth.api.responses import personal
 from auth.schemas.revocations import RevocationAnswer, RevocationQuestion
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
-from parley.security.identity import INTERNAL, Principal, caller
+from parley.security.identity import INTERNAL_SCOPE, Principal, caller
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"])
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"])
 
 @router.post("/revocations/check", responses=personal(InvalidJson, UnsupportedMediaType, ValidationFailed))
 async def check_revocations(
-    body: RevocationQuestion, request: Request, principal: Annotated[Principal, Depends(caller(INTERNAL))]
+    body: RevocationQuestion, request: Request, principal: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))]
 ) -> RevocationAnswer:
     """Say which sessions, and which users with tokens issued at that second, are revoked."""
     del principal

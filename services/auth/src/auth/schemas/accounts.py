@@ -6,10 +6,10 @@ from uuid import UUID
 from auth.model import Status, User
 from auth.schemas.fields import Email, Name, Password, Username
 from parley.times import Timestamp
-from parley.web.schemas import Request, Response
+from parley.web.schemas import RequestBody, ResponseBody
 
 
-class RegisterBody(Request):
+class RegisterBody(RequestBody):
     """A new account."""
 
     username: Username
@@ -18,7 +18,7 @@ class RegisterBody(Request):
     display_name: Name | None = None
 
 
-class ProfileBody(Request):
+class ProfileBody(RequestBody):
     """What people change about themselves; a member that is absent stays."""
 
     username: Username | None = None
@@ -33,14 +33,14 @@ class ProfileBody(Request):
         return sent
 
 
-class PasswordBody(Request):
+class PasswordBody(RequestBody):
     """A change of password."""
 
     current_password: Password
     new_password: Password
 
 
-class UserView(Response):
+class UserView(ResponseBody):
     """An account."""
 
     id: UUID

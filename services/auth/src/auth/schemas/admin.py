@@ -8,10 +8,10 @@ from pydantic import Field
 from auth.model import AuditEntry, Status
 from auth.schemas.fields import ScopeList
 from parley.times import Timestamp
-from parley.web.schemas import Request, Response, Text
+from parley.web.schemas import RequestBody, ResponseBody, Text
 
 
-class AdminUserBody(Request):
+class AdminUserBody(RequestBody):
     """What administrators change; a member that is absent stays."""
 
     status: Status | None = None
@@ -19,14 +19,14 @@ class AdminUserBody(Request):
     scopes: ScopeList | None = None
 
 
-class Party(Response):
+class Party(ResponseBody):
     """Who did something, or what it was done to."""
 
     type: str
     id: str | None
 
 
-class AuditView(Response):
+class AuditView(ResponseBody):
     """One line of the audit log."""
 
     id: UUID

@@ -8,10 +8,10 @@ from pydantic import Field
 from auth.model import ApiKey
 from auth.schemas.fields import KeyScopes, Moment, Name
 from parley.times import Timestamp
-from parley.web.schemas import Request, Response
+from parley.web.schemas import RequestBody, ResponseBody
 
 
-class ApiKeyBody(Request):
+class ApiKeyBody(RequestBody):
     """A new API key."""
 
     name: Name
@@ -19,7 +19,7 @@ class ApiKeyBody(Request):
     expires_at: Moment | None = None
 
 
-class ApiKeyView(Response):
+class ApiKeyView(ResponseBody):
     """An API key; ``key`` is shown once, when it was just made."""
 
     id: UUID

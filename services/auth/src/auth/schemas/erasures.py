@@ -4,10 +4,10 @@ from typing import Literal, Self
 
 from auth.model import Erasure
 from parley.times import Timestamp
-from parley.web.schemas import Response
+from parley.web.schemas import ResponseBody
 
 
-class ErasureView(Response):
+class ErasureView(ResponseBody):
     """How far an erasure is."""
 
     id: str

@@ -6,27 +6,27 @@ from pydantic import Field
 
 from auth.schemas.fields import Email, Password
 from parley.times import Timestamp
-from parley.web.schemas import Request, Response, Text
+from parley.web.schemas import RequestBody, ResponseBody, Text
 
 
-class ResetBody(Request):
+class ResetBody(RequestBody):
     """A new password for somebody who forgot the old one."""
 
     reset_token: Annotated[Text, Field(max_length=256, repr=False)]
     new_password: Password
 
 
-class ResetRequestBody(Request):
+class ResetRequestBody(RequestBody):
     """Where to mail a link for a new password."""
 
     email: Email
 
 
-class ResetRequestView(Response):
+class ResetRequestView(ResponseBody):
     """Nothing: whether there is such an account is nobody's business."""
 
 
-class ResetView(Response):
+class ResetView(ResponseBody):
     """A token that lets somebody set a new password; shown once."""
 
     reset_token: str = Field(repr=False)

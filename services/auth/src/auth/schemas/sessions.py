@@ -5,10 +5,10 @@ from uuid import UUID
 
 from auth.model import Session
 from parley.times import Timestamp
-from parley.web.schemas import Response
+from parley.web.schemas import ResponseBody
 
 
-class SessionView(Response):
+class SessionView(ResponseBody):
     """A log-in on one device."""
 
     id: UUID

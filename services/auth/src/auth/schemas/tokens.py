@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from parley.web.schemas import Response
+from parley.web.schemas import ResponseBody
 
 
-class TokenView(Response):
+class TokenView(ResponseBody):
     """The answer of the token endpoint; refresh members only for people who logged in."""
 
     access_token: str = Field(repr=False)
@@ -19,14 +19,14 @@ class TokenView(Response):
     issued_token_type: str | None = None
 
 
-class TokenErrorView(Response):
+class TokenErrorView(ResponseBody):
     """An error in the form of RFC 6749."""
 
     error: str
     error_description: str
 
 
-class IntrospectionView(Response):
+class IntrospectionView(ResponseBody):
     """What RFC 7662 tells of a token; only ``active`` when it is not."""
 
     active: bool

@@ -1,15 +1,15 @@
 """What OAuth2 clients look up."""
 
-from parley.web.schemas import Response
+from parley.web.schemas import ResponseBody
 
 
-class JwksView(Response):
+class JwksView(ResponseBody):
     """The public halves of the signing keys (RFC 7517)."""
 
     keys: list[dict[str, str]]
 
 
-class MetadataView(Response):
+class MetadataView(ResponseBody):
     """What OAuth2 clients need to know (RFC 8414)."""
 
     issuer: str

@@ -8,15 +8,15 @@ import structlog
 from auth.model import Revocation
 from auth.ports.revocations import RevocationMirror
 from auth.ports.revocations import Revocations as Store
-from parley.errors import DependencyUnavailable, SessionRevoked
+from parley.errors import DependencyUnavailable, TokenRevoked
 from parley.ids import parse_id
 from parley.security.identity import Principal, Verifier
-from parley.storage.redis import UNAVAILABLE
+from parley.storage.redis import REDIS_UNAVAILABLE
 
 log = structlog.get_logger()
 
 INTERVAL = 1.0
-AWAY: tuple[type[BaseException], ...] = (*UNAVAILABLE, DependencyUnavailable)
+AWAY: tuple[type[BaseException], ...] = (*REDIS_UNAVAILABLE, DependencyUnavailable)
 CHUNK = 500
 """Copied in one round trip: the client gives each only 50 ms."""
 
@@ -92,5 +92,5 @@ class LiveVerifier:
         """Return the principal; raises an Unauthenticated error or DependencyUnavailable."""
         principal = await self._inner.verify(token)
         if await self._revocations.is_revoked(principal):
-            raise SessionRevoked
+            raise TokenRevoked
         return principal

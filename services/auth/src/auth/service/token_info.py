@@ -13,7 +13,7 @@ from auth.scopes import ADMIN
 from auth.service.revocations import Revocations
 from parley.errors import Unauthenticated
 from parley.ids import parse_id
-from parley.security.identity import INTERNAL, Principal, Verifier
+from parley.security.identity import INTERNAL_SCOPE, Principal, Verifier
 from parley.security.tokens import AUDIENCE
 
 INACTIVE: dict[str, Any] = {"active": False}
@@ -45,7 +45,7 @@ class TokenInfo:
             found = await self._verifier.verify(token)
         except Unauthenticated:
             return INACTIVE
-        if found.user_id != asking.user_id and not asking.scopes & {ADMIN, INTERNAL}:
+        if found.user_id != asking.user_id and not asking.scopes & {ADMIN, INTERNAL_SCOPE}:
             return INACTIVE
         user = await self._users.by_id(found.user_id)
         claims = jwt.decode(token, options={"verify_signature": False})  # verified above

@@ -202,7 +202,7 @@ class WebSocketSession:
 
     async def _refuse(self, ref: str, error: ParleyError) -> None:
         request_id = self._socket.scope["parley"].request_id
-        problem = problems.problem(error, instance=PATH, request_id=request_id, base_url=self._base_url)
+        problem = problems.problem_body(error, instance=PATH, request_id=request_id, base_url=self._base_url)
         await self._send(frame("error", ref=ref, problem=problem))
 
     async def _send(self, text: str) -> None:

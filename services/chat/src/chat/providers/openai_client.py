@@ -30,9 +30,9 @@ OK = 200
 class OpenAIProvider:
     """The Provider for one target."""
 
-    def __init__(self, session: aiohttp.ClientSession, target: Target, *, patience: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession, target: Target, *, timer: float) -> None:
         """Take the seconds to wait for the answer's head, and in any silence after it."""
-        self._session, self._target, self._patience = session, target, patience
+        self._session, self._target, self._patience = session, target, timer
 
     async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Yield the answer, each time the pieces that came together.

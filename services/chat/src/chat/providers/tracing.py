@@ -52,10 +52,10 @@ async def _watched(
                         _note(span, piece)
                 yield together
     except AttemptFailed as failed:
-        tracing.failed(span, failed.failure.code)
+        tracing.mark_failed(span, failed.failure.code)
         raise
     except ProviderFailure as failure:
-        tracing.failed(span, failure.code)
+        tracing.mark_failed(span, failure.code)
         raise
     finally:
         span.end()

@@ -77,14 +77,14 @@ async def open_engine(
         catalogue=catalogue,
         measures=measures,
     )
-    patience = max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN)
+    timer = max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN)
     loops: dict[str, Loop] = {
         "lease": lease.run,
         "log copy": copy.run,
         "mirrors": mirrors.run,
         "recovery": recovery.run,
         "cancels": lambda: _hear_cancels(ports.streams, stops),
-        "drain": lambda: _drain(runtime, supervisor, mirrors, patience),
+        "drain": lambda: _drain(runtime, supervisor, mirrors, timer),
     }
     await lease.beat()
     async with contextlib.AsyncExitStack() as stack:
@@ -118,11 +118,11 @@ async def _hear_cancels(streams: LogStore, stops: StopRelay) -> None:
         await asyncio.sleep(DEAF)
 
 
-async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: RemoteLogs, patience: float) -> None:
+async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: RemoteLogs, timer: float) -> None:
     """Send readers of others' turns away at once, and end the own turns that were waited for long enough."""
     await runtime.lifecycle.drained.wait()
     mirrors.dismiss()
-    await asyncio.sleep(patience)
+    await asyncio.sleep(timer)
     supervisor.interrupt_all()
     await asyncio.Event().wait()
 

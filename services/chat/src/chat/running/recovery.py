@@ -45,11 +45,11 @@ class Recovery:
         lease: RunnerLease,
         catalogue: Catalogue,
         measures: ChatMetrics,
-        patience: float = PATIENCE,
+        timer: float = PATIENCE,
     ) -> None:
         self._store, self._runners, self._streams = store, runners, streams
         self._supervisor, self._lease, self._catalogue = supervisor, lease, catalogue
-        self._measures, self._patience = measures, patience
+        self._measures, self._patience = measures, timer
 
     async def run(self) -> None:
         """Recover turns as they are found; never returns by itself."""

@@ -216,7 +216,7 @@ class Runner:
         """Store the end, however long the database is away; None when the row is no longer ours."""
         pause = FIRST_PAUSE
         # A timer, because one attempt at a database that hangs may take longer than readers should wait.
-        patience = asyncio.get_running_loop().call_later(self._pending_after, self.log.wait_for_store)
+        timer = asyncio.get_running_loop().call_later(self._pending_after, self.log.wait_for_store)
         try:
             while True:
                 try:
@@ -226,7 +226,7 @@ class Runner:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
         finally:
-            patience.cancel()
+            timer.cancel()
 
     async def _given_up(self) -> None:
         """Show what the row says, now that another runner, or an erasure, has the last word."""

@@ -22,7 +22,7 @@ def turn_span(tracer: Tracer | None, log: TurnLog) -> Iterator[None]:
         span.set_attribute("gen_ai.conversation.id", str(turn.conversation_id))
     structlog.contextvars.bind_contextvars(**tracing.log_ids(span))
     try:
-        with tracing.working(span):
+        with tracing.use_span(span):
             yield
     finally:
         _end(span, log)
@@ -37,5 +37,5 @@ def _end(span: Span, log: TurnLog) -> None:
     if turn.time_to_first_token_ms is not None:
         span.set_attribute("parley.turn.time_to_first_token_ms", turn.time_to_first_token_ms)
     if turn.error is not None:
-        tracing.failed(span, turn.error.code)
+        tracing.mark_failed(span, turn.error.code)
     span.end()

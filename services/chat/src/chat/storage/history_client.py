@@ -14,7 +14,7 @@ from chat.events.verification import StoredTurn
 from chat.history import ConversationOwner, RegenerationSource
 from chat.model import PastExchange
 from parley.errors import DependencyUnavailable
-from parley.security.service_tokens import ServiceTokens
+from parley.security.service_tokens import ServiceTokenProvider
 
 OWNER_TIMEOUT = 2.0
 CONTEXT_TIMEOUT = 0.3
@@ -25,7 +25,7 @@ MAX_PAGES = 10
 class HistoryOwners:
     """The ConversationOwners on history's internal route."""
 
-    def __init__(self, client: httpx2.AsyncClient, tokens: ServiceTokens) -> None:
+    def __init__(self, client: httpx2.AsyncClient, tokens: ServiceTokenProvider) -> None:
         self._client, self._tokens = client, tokens
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
@@ -57,7 +57,7 @@ class HistoryOwners:
                 headers={"Authorization": f"Bearer {token}"},
             )
             if response.status_code == httpx2.codes.UNAUTHORIZED:
-                self._tokens.forget()
+                self._tokens.invalidate()
             response.raise_for_status()
             answer: dict[str, Any] = response.json()
             return answer

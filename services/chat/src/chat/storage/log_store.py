@@ -8,7 +8,7 @@ from uuid import UUID
 from chat.running.log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
 from chat.storage.log_format import END, LIFETIME, copied, key_of, position_of, turn_id_of
 from chat.storage.stream_writer import StreamWriter
-from parley.storage.redis import UNAVAILABLE, Client
+from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
 AFTER_END = 60
 """Seconds for which the copy of an ended turn is kept."""
@@ -20,7 +20,7 @@ SUBSCRIBE_WAIT = 1.0
 class RedisLogStore:
     """The StreamStore: short calls on a pool, blocking reads on one connection of their own."""
 
-    def __init__(self, client: Client, tail: Client, appender: StreamWriter) -> None:
+    def __init__(self, client: RedisClient, tail: RedisClient, appender: StreamWriter) -> None:
         """Take a client for short calls, and one whose timeout outlasts the blocking reads."""
         self._client, self._tail, self._appender = client, tail, appender
 
@@ -96,7 +96,7 @@ class RedisLogStore:
 
     async def hint_cancel(self, turn_id: UUID) -> None:
         """Tell all replicas that a turn is to end, if Redis is there."""
-        with contextlib.suppress(*UNAVAILABLE):
+        with contextlib.suppress(*REDIS_UNAVAILABLE):
             await self._client.publish(CANCEL_CHANNEL, str(turn_id))
 
     async def cancels(self) -> AsyncGenerator[UUID, None]:
@@ -118,5 +118,5 @@ def _readers_key(turn_id: UUID) -> str:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except UNAVAILABLE as error:
+    except REDIS_UNAVAILABLE as error:
         raise LogStoreUnavailable from error

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from parley.errors import DependencyUnavailable
-from parley.process.timeouts import patient_timeout
-from parley.storage.redis import UNAVAILABLE, Client
+from parley.process.timeouts import lag_tolerant_timeout
+from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
 TIMEOUT = 0.1
 """Seconds that a question may wait before the provider is asked as if there were no cache."""
@@ -18,7 +18,7 @@ FORM = b"1:"
 class RedisResponseIndex:
     """The AnswerIndex; what it notes ends by itself."""
 
-    def __init__(self, client: Client, *, ttl: int) -> None:
+    def __init__(self, client: RedisClient, *, ttl: int) -> None:
         """Take for how many seconds an answer is used again."""
         self._client, self._ttl = client, ttl
 
@@ -50,7 +50,7 @@ def _read(stored: bytes) -> UUID | None:
 @contextlib.asynccontextmanager
 async def _in_time() -> AsyncIterator[None]:
     try:
-        async with patient_timeout(TIMEOUT):
+        async with lag_tolerant_timeout(TIMEOUT):
             yield
-    except UNAVAILABLE as error:
+    except REDIS_UNAVAILABLE as error:
         raise DependencyUnavailable from error

@@ -11,8 +11,8 @@ import hiredis
 
 from chat.running.log_store import AppendResult, LogAppend, LogStoreUnavailable
 from chat.storage.log_format import ENTRY, LIFETIME, dumped, key_of
-from parley.process.timeouts import Patience, patient_timeout
-from parley.storage.redis import UNAVAILABLE, Client
+from parley.process.timeouts import LagTolerantTimer, lag_tolerant_timeout
+from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
 MOST = 1000
 """Entries in one round trip, each of which has the whole time limit for itself."""
@@ -24,7 +24,7 @@ NOTHING = object()
 class StreamWriter:
     """Appends over one connection that it keeps."""
 
-    def __init__(self, client: Client, *, timeout: float) -> None:
+    def __init__(self, client: RedisClient, *, timeout: float) -> None:
         """Take a client without a time limit of its own, and the seconds that a call may take."""
         self._pool, self._timeout = client.connection_pool, timeout
         self._calling = asyncio.Lock()
@@ -43,13 +43,13 @@ class StreamWriter:
                 if line is None or line.closed:
                     line = await self._connect()
                 replies = iter(await line.call([command for each in commands for command in each], self._timeout))
-        except UNAVAILABLE as error:
+        except REDIS_UNAVAILABLE as error:
             raise LogStoreUnavailable from error
         return [_judge([next(replies) for _ in each]) for each in commands]
 
     async def _connect(self) -> "_WriterConnection":
         """Let the client open a connection and log in, then take it over."""
-        async with patient_timeout(self._timeout):
+        async with lag_tolerant_timeout(self._timeout):
             if self._connection is not None:
                 connection, self._connection, self._line = self._connection, None, None
                 await connection.disconnect(nowait=True)
@@ -80,7 +80,7 @@ class _WriterConnection(asyncio.Protocol):
         """
         self._expected, self._replies = len(commands), []
         self._waiter = self._loop.create_future()
-        patience = Patience(timeout, lambda: self._fail(TimeoutError()))
+        timer = LagTolerantTimer(timeout, lambda: self._fail(TimeoutError()))
         self._transport.write(b"".join(commands))
         try:
             return await self._waiter
@@ -89,7 +89,7 @@ class _WriterConnection(asyncio.Protocol):
             self._transport.abort()
             raise
         finally:
-            patience.end()
+            timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Collect replies."""

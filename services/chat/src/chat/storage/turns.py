@@ -17,7 +17,7 @@ from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, 
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.observability.tracing import current_traceparent
-from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
+from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate_unavailable
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 ATTEMPTS = 3
@@ -113,7 +113,7 @@ class PostgresTurnStore:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection; an absent database is DependencyUnavailable."""
-        with translated():
+        with translate_unavailable():
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 yield connection
 

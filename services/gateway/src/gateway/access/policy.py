@@ -10,7 +10,7 @@ from gateway.request import Caller, Request
 from gateway.routes import Route
 from parley import errors
 from parley.errors import RateLimited
-from parley.ratelimit.limiter import Decision, Limit, Limiter, State
+from parley.ratelimit.limiter import Decision, Limit, Limiter, LimitState
 
 
 class Guard:
@@ -21,7 +21,7 @@ class Guard:
         self._limiter, self._revocations, self._credentials = limiter, revocations, credentials
 
     async def admit_caller(self, request: Request, route: Route, caller: Caller) -> None:
-        """Consume of the caller's limits; raises SessionRevoked or RateLimited."""
+        """Consume of the caller's limits; raises TokenRevoked or RateLimited."""
         limits = caller.strict_limits if route.strict else caller.limits
         decision = await self._limiter.check(limits, cost=route.cost, session=caller.session)
         if not decision.revoked and not decision.revocations_known:
@@ -29,7 +29,7 @@ class Guard:
         if decision.revoked:
             self._credentials.forget(request)
             await self.count_failure(request)
-            raise errors.ApiKeyInvalid if caller.from_key else errors.SessionRevoked
+            raise errors.ApiKeyInvalid if caller.from_key else errors.TokenRevoked
         self._conclude(request, decision)
 
     async def admit_anonymous(self, request: Request, route: Route) -> None:
@@ -53,7 +53,7 @@ class Guard:
             raise _refusal(shown[0], decision.retry_after)
 
 
-def quota_headers(limit: Limit, state: State) -> tuple[tuple[bytes, bytes], ...]:
+def quota_headers(limit: Limit, state: LimitState) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers that tell how much is left: the IETF draft's and OpenAI's."""
     reset = math.ceil(state.reset)
     name, policy, count = _constant(limit.policy, limit.count, limit.period)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from gateway.upstream.connection import Failure
 from parley.errors import ParleyError
-from parley.ratelimit.limiter import Session
+from parley.ratelimit.limiter import TokenSession
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class Revocations:
         """Take what asks auth (it raises ParleyError or Failure)."""
         self._ask = ask
         self._known: OrderedDict[tuple[str, int], tuple[bool, float]] = OrderedDict()
-        self._open: dict[tuple[str, int], Session] = {}
+        self._open: dict[tuple[str, int], TokenSession] = {}
         self._asking: asyncio.Task[None] | None = None
         self._unknown_until = 0.0
         self._unchecked = Counter(
@@ -41,7 +41,7 @@ class Revocations:
             registry=registry,
         )
 
-    async def revoked(self, session: Session) -> bool:
+    async def revoked(self, session: TokenSession) -> bool:
         """Say whether the session was revoked; False, and counted, when nobody can tell."""
         key = (session.session_id, session.issued_at)
         found = self._known.get(key)
@@ -56,11 +56,11 @@ class Revocations:
         self._unchecked.inc()
         return False
 
-    async def revoked_among(self, sessions: Iterable[Session]) -> set[str]:
+    async def revoked_among(self, sessions: Iterable[TokenSession]) -> set[str]:
         """Return the ids of the revoked among open sessions."""
         return {s.session_id for s in sessions if await self.revoked(s)}
 
-    async def _question(self, key: tuple[str, int], session: Session) -> None:
+    async def _question(self, key: tuple[str, int], session: TokenSession) -> None:
         if len(self._open) >= MAX_KEPT:
             return
         self._open[key] = session
@@ -90,7 +90,7 @@ class Revocations:
             return
         self._learn(batch, answer)
 
-    def _learn(self, batch: Sequence[Session], answer: dict[str, Any]) -> None:
+    def _learn(self, batch: Sequence[TokenSession], answer: dict[str, Any]) -> None:
         sessions, users = set(answer.get("revoked_sessions", ())), set(answer.get("revoked_users", ()))
         until = time.monotonic() + KEPT_FOR
         for session in batch:
@@ -101,7 +101,7 @@ class Revocations:
             self._known.popitem(last=False)
 
 
-def one_of_each_user(sessions: Iterable[Session]) -> Iterator[Session]:
+def one_of_each_user(sessions: Iterable[TokenSession]) -> Iterator[TokenSession]:
     """Leave out sessions whose user is asked about with another time of issue: the answer is for one time only."""
     users: dict[str, int] = {}
     for session in sessions:
@@ -109,7 +109,7 @@ def one_of_each_user(sessions: Iterable[Session]) -> Iterator[Session]:
             yield session
 
 
-def question(sessions: Sequence[Session]) -> dict[str, Any]:
+def question(sessions: Sequence[TokenSession]) -> dict[str, Any]:
     """Return the body of the question: the sessions, and each user with the time of issue."""
     users = {session.user_id: session.issued_at for session in sessions}
     return {"sessions": list(dict.fromkeys(s.session_id for s in sessions)), "users": users}

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from parley.ids import new_id
-from parley.process.timeouts import patient_timeout
-from parley.storage.redis import UNAVAILABLE, Client
-from parley.storage.redis_script import Script, call
+from parley.process.timeouts import lag_tolerant_timeout
+from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
+from parley.storage.redis_script import LuaScript, execute
 
 LEASE = 15
 """Seconds after which a place of a process that died is free again."""
@@ -33,11 +33,11 @@ return 1
 class Places:
     """Takes and gives back places; without Redis every process counts for itself."""
 
-    def __init__(self, redis: Client, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, redis: RedisClient, *, timeout: float = TIMEOUT) -> None:
         """Take a client, and the seconds it may take."""
         self._timeout = timeout
         self._redis = redis
-        self._take = Script(redis, TAKE)
+        self._take = LuaScript(redis, TAKE)
         self._held: dict[str, str] = {}
         self._away_until = 0.0
 
@@ -54,7 +54,7 @@ class Places:
         """Give a place back."""
         user = self._held.pop(token, None)
         if user is not None:
-            await self._try(call(self._redis, "ZREM", _key(user), token))
+            await self._try(execute(self._redis, "ZREM", _key(user), token))
 
     async def renew(self) -> None:
         """Renew the leases of all places held here, for ever."""
@@ -79,8 +79,8 @@ class Places:
         if time.monotonic() < self._away_until:
             asking.close()
             return None
-        with contextlib.suppress(*UNAVAILABLE):
-            async with patient_timeout(timeout or self._timeout):
+        with contextlib.suppress(*REDIS_UNAVAILABLE):
+            async with lag_tolerant_timeout(timeout or self._timeout):
                 return await asking
         self._away_until = time.monotonic() + 1
         return None

@@ -12,7 +12,7 @@ from gateway.access.stream_leases import Places, portions
 from gateway.errors import Interrupted, TooManyStreams
 from gateway.request import Caller
 from parley.errors import Overloaded
-from parley.ratelimit.limiter import Session
+from parley.ratelimit.limiter import TokenSession
 from parley.web.lifecycle import Lifecycle
 
 log = structlog.get_logger()
@@ -23,14 +23,14 @@ LAST_WORDS = 1.0
 """Seconds before the drain budget's end at which the streams that are left are ended."""
 RETRY_AFTER_MS = 500
 
-FindRevoked = Callable[[Sequence[Session]], Awaitable[set[str]]]
+FindRevoked = Callable[[Sequence[TokenSession]], Awaitable[set[str]]]
 
 
 @dataclass(eq=False, slots=True)
 class Stream:
     """One open stream; ``end`` makes it say why and close."""
 
-    session: Session | None
+    session: TokenSession | None
     endless: bool
     end: Callable[[Interrupted], None]
 

@@ -64,7 +64,7 @@ class OwnAnswers:
                 request.exchange.abort()
             return
         body = orjson.dumps(
-            problems.problem(error, instance=request.path, request_id=request.request_id, base_url=self._base_url)
+            problems.problem_body(error, instance=request.path, request_id=request.request_id, base_url=self._base_url)
         )
         headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
         headers += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]

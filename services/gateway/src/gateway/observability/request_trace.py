@@ -4,7 +4,7 @@ from gateway.request import Request
 from gateway.upstream.endpoint import Address
 from parley.observability import tracing
 from parley.observability.tracing import Span, SpanKind, Tracer
-from parley.web.middleware import UNMATCHED
+from parley.web.middleware import UNMATCHED_ROUTE
 
 BAD, CLIENT_GONE = 400, 499
 
@@ -17,9 +17,9 @@ class RequestTrace:
     def __init__(self, tracer: Tracer, request: Request) -> None:
         """Begin the request's span, in its caller's trace if it came with one."""
         given = request.found.get(b"traceparent")
-        parent = tracing.remote(given.decode("latin-1") if given else None)
+        parent = tracing.extract_context(given.decode("latin-1") if given else None)
         self._tracer = tracer
-        self.span = tracing.start_server(tracer, request.method, request.scheme.decode(), parent)
+        self.span = tracing.start_server_span(tracer, request.method, request.scheme.decode(), parent)
         self._asked: Span | None = None
         self._answered = False
 
@@ -29,7 +29,7 @@ class RequestTrace:
             return tracing.traceparent_of(self.span)
         if self._asked is None:
             about = {"http.request.method": request.method, "url.template": request.template}
-            context = tracing.inside(self.span)
+            context = tracing.child_context(self.span)
             name = f"{request.method} {request.template}"
             self._asked = self._tracer.start_span(name, context=context, kind=SpanKind.CLIENT, attributes=about)
         return tracing.traceparent_of(self._asked)
@@ -46,7 +46,7 @@ class RequestTrace:
             "http.response.status_code": status,
         })  # fmt: skip
         if status >= BAD:
-            tracing.failed(self._asked, str(status))
+            tracing.mark_failed(self._asked, str(status))
 
     def end(self, request: Request) -> None:
         """End both with what became of the request."""
@@ -54,8 +54,8 @@ class RequestTrace:
             if request.attempts > 1:
                 self._asked.set_attribute("http.request.resend_count", request.attempts - 1)
             if not self._answered and request.status != CLIENT_GONE:
-                tracing.failed(self._asked, "no_answer")
+                tracing.mark_failed(self._asked, "no_answer")
             self._asked.end()
         user = request.caller.pseudonym if request.caller else None
-        route = None if request.template == UNMATCHED else request.template
-        tracing.end_server(self.span, request.method, route, request.status, user)
+        route = None if request.template == UNMATCHED_ROUTE else request.template
+        tracing.end_server_span(self.span, request.method, route, request.status, user)

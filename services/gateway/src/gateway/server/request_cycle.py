@@ -106,7 +106,7 @@ class _Unbounded(int):
 def refusal(error: ParleyError, base_url: str) -> bytes:
     """Return the whole answer to what cannot become a request; the connection closes behind it."""
     request_id = str(new_id())
-    body = orjson.dumps(problems.problem(error, instance="", request_id=request_id, base_url=base_url))
+    body = orjson.dumps(problems.problem_body(error, instance="", request_id=request_id, base_url=base_url))
     head = (
         b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
         b"connection: close\r\n\r\n" % (len(body), request_id.encode())

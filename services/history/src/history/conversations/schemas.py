@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field
 
 from parley.times import Timestamp
 from parley.web.problems import FieldValueError
-from parley.web.schemas import Money, Request, Response, Text
+from parley.web.schemas import Money, RequestBody, ResponseBody, Text
 from parley_events.models import Usage
 
 Role = Literal["user", "assistant", "tool"]
@@ -29,7 +29,7 @@ MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
 
 
-class Conversation(Response):
+class Conversation(ResponseBody):
     """A conversation with its totals; ``cost`` is null while no price is known."""
 
     id: UUID
@@ -50,7 +50,7 @@ class Conversation(Response):
     last_message_at: Timestamp | None
 
 
-class ConversationPatch(Request):
+class ConversationPatch(RequestBody):
     """What its owner may change; ``active_message_id: null`` goes back to the newest turn."""
 
     title: Title | None = None
@@ -70,7 +70,7 @@ class ConversationPatch(Request):
         return self.model_dump(mode="json", include=self.model_fields_set)
 
 
-class Message(Response):
+class Message(ResponseBody):
     """A message of a conversation's tree; an answer's id is its turn's."""
 
     id: UUID
@@ -90,7 +90,7 @@ class Message(Response):
     created_at: Timestamp
 
 
-class Owner(Response):
+class Owner(ResponseBody):
     """Whose a conversation is, for our own services."""
 
     user_id: UUID
@@ -98,39 +98,39 @@ class Owner(Response):
     last_number: int
 
 
-class TurnIds(Request):
+class TurnIds(RequestBody):
     """Turns to look up."""
 
     turn_ids: list[UUID] = Field(max_length=1000)
 
 
-class KnownTurns(Response):
+class KnownTurns(ResponseBody):
     """Those of the turns that history has stored to their end."""
 
     known: list[UUID]
 
 
-class TurnDigest(Response):
+class TurnDigest(ResponseBody):
     """What is stored of a turn: its status, and the SHA-256 (hex) of its answer's text in UTF-8."""
 
     status: str
     sha256: str | None
 
 
-class TurnDigests(Response):
+class TurnDigests(ResponseBody):
     """The stored ones of the turns, by id."""
 
     digests: dict[UUID, TurnDigest]
 
 
-class Segment(Response):
+class Segment(ResponseBody):
     """A piece of a snippet: what matched, or what stands around it."""
 
     text: str
     match: bool
 
 
-class SearchHit(Response):
+class SearchHit(ResponseBody):
     """A message that matches a search."""
 
     conversation_id: UUID
@@ -142,7 +142,7 @@ class SearchHit(Response):
     created_at: Timestamp
 
 
-class UsageRow(Response):
+class UsageRow(ResponseBody):
     """What some turns used; ``cost`` is null when there are turns and none has a known price."""
 
     turns: int
@@ -159,7 +159,7 @@ class UsageGroup(UsageRow):
     key: str | None
 
 
-class UsageReport(Response):
+class UsageReport(ResponseBody):
     """Usage from a date (inclusive) to a date (exclusive) in a time zone."""
 
     from_: str = Field(serialization_alias="from")
@@ -170,7 +170,7 @@ class UsageReport(Response):
     total: UsageRow
 
 
-class Imported(Response):
+class Imported(ResponseBody):
     """A conversation that was imported, and how many messages it has."""
 
     index: int
@@ -179,7 +179,7 @@ class Imported(Response):
     messages: int
 
 
-class Skipped(Response):
+class Skipped(ResponseBody):
     """Something that was not imported, where it stood and why."""
 
     index: int
@@ -188,7 +188,7 @@ class Skipped(Response):
     detail: str
 
 
-class ImportReport(Response):
+class ImportReport(ResponseBody):
     """What became of an import."""
 
     imported: list[Imported]

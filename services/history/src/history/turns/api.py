@@ -9,12 +9,12 @@ from history.conversations.service import path_id
 from history.conversations.store import Conversations, Turns
 from history.dependencies import NOT_FOUND, Services
 from history.errors import ConversationNotFound
-from parley.security.identity import INTERNAL, Principal, caller
+from parley.security.identity import INTERNAL_SCOPE, Principal, caller
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"], include_in_schema=False)
 
-Service = Annotated[Principal, Depends(caller(INTERNAL))]
+Service = Annotated[Principal, Depends(caller(INTERNAL_SCOPE))]
 
 
 @router.get("/conversations/{conversation_id}/owner", responses=NOT_FOUND)

@@ -60,7 +60,7 @@ class Relay:
                 async with self._connection() as connection:
                     await self._win(connection)
                     await self._publish_for_ever(connection)
-            except postgres.UNAVAILABLE as error:
+            except postgres.POSTGRES_UNAVAILABLE as error:
                 log.warning("relay lost its database", reason=type(error).__name__)
             await asyncio.sleep(STANDBY)
 
@@ -140,5 +140,5 @@ async def _close(connection: Connection) -> None:
     """Close politely, so that the lock is free at once, else hard."""
     try:
         await connection.close(timeout=CLOSE_TIMEOUT)
-    except (*postgres.UNAVAILABLE, asyncpg.PostgresError):
+    except (*postgres.POSTGRES_UNAVAILABLE, asyncpg.PostgresError):
         connection.terminate()

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translated
+from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate_unavailable
 
 Row: TypeAlias = asyncpg.Record
 WHAT = "The account database"
@@ -22,7 +22,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Run what is inside in one transaction."""
-        with translated(WHAT):
+        with translate_unavailable(WHAT):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection, connection.transaction():
                 yield connection
 
@@ -50,6 +50,6 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        with translated(WHAT):
+        with translate_unavailable(WHAT):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 yield connection

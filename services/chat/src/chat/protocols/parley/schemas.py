@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from parley.times import Timestamp
 from parley.web.problems import FieldValueError
-from parley.web.schemas import Page, Request, Response, Text
+from parley.web.schemas import Page, RequestBody, ResponseBody, Text
 from parley_events.models import ErrorInfo, Usage
 
 MAX_TEXT = 32_000
@@ -33,7 +33,7 @@ MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
 
 
-class ChatRequest(Request):
+class ChatRequest(RequestBody):
     """One turn: a message, or an answer to redo."""
 
     message: Message | None = None
@@ -64,7 +64,7 @@ class ChatRequest(Request):
         return self
 
 
-class TurnResource(Response):
+class TurnResource(ResponseBody):
     """A turn, as ``GET /chat/turns/{id}`` shows it."""
 
     id: UUID
@@ -92,7 +92,7 @@ class TurnResource(Response):
     finished_at: Timestamp | None
 
 
-class ChatAnswer(Response):
+class ChatAnswer(ResponseBody):
     """The answer of ``POST /chat``."""
 
     message: str
@@ -116,7 +116,7 @@ class ChatAnswer(Response):
     timestamp: Timestamp
 
 
-class Pricing(Response):
+class Pricing(ResponseBody):
     """US dollars for a million tokens."""
 
     currency: Literal["USD"] = "USD"
@@ -126,7 +126,7 @@ class Pricing(Response):
     version: str
 
 
-class ModelResource(Response):
+class ModelResource(ResponseBody):
     """One model of the catalogue."""
 
     id: str

@@ -5,19 +5,19 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
-from parley.web.schemas import Request, Text
+from parley.web.schemas import RequestBody, Text
 
 Ref = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 
 
-class AuthFrame(Request):
+class AuthFrame(RequestBody):
     """Who is there; again to renew."""
 
     type: Literal["auth"]
     token: Annotated[Text, StringConstraints(max_length=8192)]
 
 
-class CreateFrame(Request):
+class CreateFrame(RequestBody):
     """Open a turn; the members are what ``POST /chat`` has as headers and ``body``."""
 
     type: Literal["turn.create"]
@@ -27,7 +27,7 @@ class CreateFrame(Request):
     body: dict[str, Any]
 
 
-class ResumeFrame(Request):
+class ResumeFrame(RequestBody):
     """Follow a turn behind a cursor."""
 
     type: Literal["turn.resume"]
@@ -36,7 +36,7 @@ class ResumeFrame(Request):
     after: Annotated[Text, StringConstraints(pattern=r"^[0-9]{1,9}$")] | None = None
 
 
-class CancelFrame(Request):
+class CancelFrame(RequestBody):
     """End a turn early."""
 
     type: Literal["turn.cancel"]
