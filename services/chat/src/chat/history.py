@@ -1,5 +1,6 @@
-"""What chat asks history."""
+"""Interface of the history service."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -10,7 +11,7 @@ from chat.model import PastExchange
 
 @dataclass(frozen=True, slots=True)
 class ConversationOwner:
-    """Whose conversation history says it is."""
+    """Owner of a conversation, and the number of its newest turn."""
 
     user_id: UUID
     deleted: bool
@@ -19,7 +20,7 @@ class ConversationOwner:
 
 @dataclass(frozen=True, slots=True)
 class RegenerationSource:
-    """What a regeneration needs of the answer it redoes."""
+    """User message of an answer that is generated again."""
 
     parent_id: UUID | None
     user_message_id: UUID
@@ -27,36 +28,42 @@ class RegenerationSource:
     user_message_at: datetime
 
 
-class ConversationOwners(Protocol):
-    """Who owns a conversation that chat has never seen."""
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """Status and content digest of a turn that history has stored; the digest is None without text."""
+
+    status: str
+    sha256: str | None
+
+
+class History(Protocol):
+    """Conversations and messages that are older than chat's own turns.
+
+    Each method raises HistoryUnavailable when history does not answer in time. ``token`` is the caller's access token.
+    """
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
-        """Return the owner, None when there is no such conversation; raises HistoryUnavailable."""
+        """Return the owner of a conversation, or None if it does not exist."""
         ...
-
-
-class PastMessages(Protocol):
-    """What is older than chat's own turns; asked with the caller's token."""
 
     async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
-        """Return the newest answer of a conversation; raises HistoryUnavailable."""
+        """Return the newest answer of a conversation."""
         ...
 
-    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
-        """Return the exchanges from an answer back to the root, newest first; empty when there is no such answer.
-
-        Raises HistoryUnavailable, also when it takes too long.
-        """
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> Sequence[PastExchange]:
+        """Return the exchanges from an answer back to the root, newest first; empty if the answer does not exist."""
         ...
 
-    async def redo(self, conversation_id: UUID, message_id: UUID, token: str) -> RegenerationSource | None:
-        """Return what it takes to redo an answer, None when there is none; raises HistoryUnavailable."""
+    async def regeneration_source(
+        self, conversation_id: UUID, message_id: UUID, token: str
+    ) -> RegenerationSource | None:
+        """Return the user message behind an answer, or None if the answer does not exist."""
         ...
 
+    async def known_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of at most 1,000 turns that history has stored."""
+        ...
 
-class KnownTurns(Protocol):
-    """What history says that it has."""
-
-    async def known(self, turn_ids: list[UUID]) -> set[UUID]:
-        """Return which of at most 1,000 turns history has stored; raises HistoryUnavailable."""
+    async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, StoredTurn]:
+        """Return the stored status and digest of at most 1,000 turns, by turn."""
         ...

@@ -77,7 +77,7 @@ class NewTurn:
     first_number: int = 1
     """The number of the first turn, when chat does not know the conversation yet."""
     adopted: bool = False
-    tip: UUID | None = None
+    head: UUID | None = None
     """The newest answer of a conversation that is adopted with this turn."""
     follows_latest: bool = False
     """Admit only while ``parent_id`` is still the newest turn with output."""

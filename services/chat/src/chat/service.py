@@ -71,7 +71,7 @@ class ChatService:
         """
         if self._draining.is_set():
             raise Draining
-        return await self._supervisor.keep(self._open(ask))
+        return await self._supervisor.run_to_completion(self._open(ask))
 
     async def _open(self, ask: TurnRequest) -> OpenedTurn:
         model = self._catalogue.find(ask.model)
@@ -82,7 +82,7 @@ class ChatService:
             holder = await self._store.find_key(ask.user_id, ask.key.route, ask.key.key)
             if holder is not None:
                 return await self._replay(holder.turn_id, holder.body_hash, ask.key)
-        self._supervisor.require_room()
+        self._supervisor.require_capacity()
         for _ in range(ATTEMPTS):
             with contextlib.suppress(TurnRefused, BudgetExceeded):
                 return await self._admit(ask, model)
@@ -96,7 +96,7 @@ class ChatService:
         reservation, prompt = await self._budgeted(ask, model, context)
         await self._meter.admit(ask.user_id, plan, context.prompt_tokens)
         new = new_turn(ask, model, place, context, reservation, self._turn_timeout)
-        recall = self._cache.recall(ask, model, prompt) if self._cache is not None else None
+        lookup = self._cache.lookup(ask, model, prompt) if self._cache is not None else None
         admission = await self._store.admit(new, self._supervisor.runner_id, ask.key)
         if admission.turn_id != new.id:
             assert ask.key is not None
@@ -105,7 +105,7 @@ class ChatService:
         models = self._catalogue.with_fallbacks(model)
         capped = prompt.max_tokens < context.max_tokens
         self._supervisor.start(
-            TurnJob(turn, models, prompt, capped, lambda ended: self._meter.settle(ended, plan), recall)
+            TurnJob(turn, models, prompt, capped, lambda ended: self._meter.settle(ended, plan), lookup)
         )
         return OpenedTurn(turn)
 
@@ -132,7 +132,7 @@ class ChatService:
 
     async def _diagnose(self, ask: TurnRequest) -> None:
         """Raise why an admission was refused; return when it may succeed now."""
-        if await self._store.erased(ask.user_id):
+        if await self._store.is_erased(ask.user_id):
             raise Erased
         if ask.conversation_id is None:
             return
@@ -189,11 +189,11 @@ class ChatService:
         """Ask for the end of a turn, wherever it runs."""
         self._supervisor.stop(turn.id, "cancelled")
         await self._store.request_cancel(turn.id)
-        await self._readers.hint_cancel(turn.id)
+        await self._readers.publish_cancellation(turn.id)
 
     async def abandon(self, turn: Turn) -> None:
         """End a turn whose client left, unless somebody else is reading it, or may be: an answer is worth more."""
-        if not await self._readers.watched(turn.id):
+        if not await self._readers.has_readers(turn.id):
             with contextlib.suppress(DependencyUnavailable):
                 await self.request_cancel(turn)
 

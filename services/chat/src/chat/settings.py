@@ -8,8 +8,8 @@ from pydantic_settings import SettingsConfigDict
 
 from parley.config.settings import DataSettings
 
-OPENAI = "https://api.openai.com/v1"
-PENDING_AFTER: float = 30
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+DEFAULT_FINISH_PENDING_AFTER: float = 30
 
 
 class ChatSettings(DataSettings):
@@ -32,7 +32,9 @@ class ChatSettings(DataSettings):
     )
 
     openai_api_key: SecretStr | None = Field(None, description="Key of the OpenAI-compatible provider.")
-    openai_base_url: str | None = Field(None, description=f"Base URL of the provider; with a key alone {OPENAI}.")
+    openai_base_url: str | None = Field(
+        None, description=f"Base URL of the provider; with a key alone {OPENAI_BASE_URL}."
+    )
     openai_model: str = Field("gpt-4o-mini", description="The provider's model behind the alias `default`.")
     openai_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds to wait for the provider's first byte, and between two tokens."
@@ -57,7 +59,7 @@ class ChatSettings(DataSettings):
 
     turn_timeout: float = Field(600, gt=0, le=86_400, description="Most seconds a turn may take.")
     finish_pending_after: float = Field(
-        PENDING_AFTER,
+        DEFAULT_FINISH_PENDING_AFTER,
         gt=0,
         le=600,
         description="Seconds that clients of an answer which cannot be stored wait before they are told to come back.",

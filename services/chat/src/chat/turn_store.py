@@ -55,7 +55,7 @@ class TurnStore(Protocol):
         """Return what chat knows of a conversation."""
         ...
 
-    async def erased(self, user_id: UUID) -> bool:
+    async def is_erased(self, user_id: UUID) -> bool:
         """Say whether the person was erased."""
         ...
 

@@ -17,7 +17,7 @@ from chat.events.erasure_store import ErasureStore
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
 from chat.generation import AnswerGenerator, Provider
-from chat.history import KnownTurns
+from chat.history import History
 from chat.metrics import ChatMetrics
 from chat.providers.catalogue_file import load_catalogue
 from chat.providers.circuit_breaker import CircuitBreakers
@@ -32,7 +32,7 @@ from chat.service import ChatService
 from chat.settings import ChatSettings
 from chat.storage.budgets import PostgresBudgetStore
 from chat.storage.erasure import PostgresErasureStore
-from chat.storage.history_client import HistoryMessages, HistoryOwners
+from chat.storage.history_client import HistoryClient
 from chat.storage.log_store import RedisLogStore
 from chat.storage.maintenance import PostgresMaintenanceStore
 from chat.storage.response_index import RedisResponseIndex
@@ -90,21 +90,21 @@ async def wire(
 ) -> AsyncIterator[Wired]:
     """Open chat; ``bus`` is given when several services share a process, another ``lease_length`` by hasty tests."""
     catalogue, plans = load_catalogue(settings), load_plans(settings.plans_file)
-    measures = ChatMetrics(runtime.metrics.registry)
+    metrics = ChatMetrics(runtime.metrics.registry)
     async with contextlib.AsyncExitStack() as stack:
         backing = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
         turns = PostgresTurnStore(backing.pool, backing.relay.hint)
         streams = await stack.enter_async_context(open_streams(settings))
-        answers = await stack.enter_async_context(open_answers(settings, measures, runtime.tracer))
+        answers = await stack.enter_async_context(open_answers(settings, metrics, runtime.tracer))
         ports = wrap(EngineAdapters(turns, PostgresRunnerStore(turns), streams, answers))
         engine = await stack.enter_async_context(
-            open_engine(settings, runtime, ports, catalogue, measures, lease_length=lease_length)
+            open_engine(settings, runtime, ports, catalogue, metrics, lease_length=lease_length)
         )
-        owners, past = await stack.enter_async_context(open_history(settings, runtime.tracer))
+        history = await stack.enter_async_context(open_history(settings, runtime.tracer))
         forgetting = PostgresErasureStore(turns)
-        handlers = LifecycleEventHandler(forgetting, ports.streams, engine.supervisor)
+        handlers = LifecycleEventHandler(forgetting, ports.logs, engine.supervisor)
         await stack.enter_async_context(backing.bus.consume(handlers.subscription()))
-        reconciler = _reconciler(settings, turns, forgetting, owners, engine)
+        reconciler = _reconciler(settings, turns, forgetting, history, engine)
         await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
         limits = open_limiter(backing.redis, service="chat", registry=runtime.metrics.registry)
         meter = TokenLimits(await stack.enter_async_context(limits))
@@ -112,12 +112,12 @@ async def wire(
         service = ChatService(
             store=ports.turns,
             catalogue=catalogue,
-            placement=PositionResolver(ports.turns, owners, past),
-            contexts=ContextLoader(ports.turns, past),
+            placement=PositionResolver(ports.turns, history),
+            contexts=ContextLoader(ports.turns, history),
             budgets=budgets,
             meter=meter,
             supervisor=engine.supervisor,
-            readers=TurnReaders(engine.supervisor, engine.mirrors, ports.streams),
+            readers=TurnReaders(engine.supervisor, engine.mirrors, ports.logs),
             turn_timeout=settings.turn_timeout,
             draining=runtime.lifecycle.drained,
             cache=_answer_cache(settings, backing.redis, ports, engine),
@@ -126,15 +126,13 @@ async def wire(
 
 
 @contextlib.asynccontextmanager
-async def open_history(
-    settings: ChatSettings, tracer: Tracer | None = None
-) -> AsyncIterator[tuple[HistoryOwners, HistoryMessages]]:
+async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> AsyncIterator[HistoryClient]:
     """Open the connections to history."""
     async with open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT, tracer=tracer) as client:
         tokens = ServiceTokenProvider(
             client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
         )
-        yield HistoryOwners(client, tokens), HistoryMessages(client)
+        yield HistoryClient(client, tokens)
 
 
 def _answer_cache(
@@ -142,17 +140,17 @@ def _answer_cache(
 ) -> ResponseCache | None:
     if not settings.enable_cache:
         return None
-    return ResponseCache(RedisResponseIndex(redis, ttl=settings.cache_ttl), ports.turns, engine.measures)
+    return ResponseCache(RedisResponseIndex(redis, ttl=settings.cache_ttl), ports.turns, engine.metrics)
 
 
 def _reconciler(
-    settings: ChatSettings, turns: PostgresTurnStore, forgetting: ErasureStore, history: KnownTurns, engine: TurnEngine
+    settings: ChatSettings, turns: PostgresTurnStore, forgetting: ErasureStore, history: History, engine: TurnEngine
 ) -> Reconciler:
     return Reconciler(
         upkeep=PostgresMaintenanceStore(turns),
         forgetting=forgetting,
         history=history,
-        measures=engine.measures,
+        metrics=engine.metrics,
         interval=settings.reconcile_interval,
         turn_retention=settings.turn_retention,
         event_retention=settings.event_retention,
@@ -173,7 +171,7 @@ async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisLogStore]:
 
 @contextlib.asynccontextmanager
 async def open_answers(
-    settings: ChatSettings, measures: ChatMetrics, tracer: Tracer | None = None
+    settings: ChatSettings, metrics: ChatMetrics, tracer: Tracer | None = None
 ) -> AsyncIterator[AnswerGenerator]:
     """Open the connections to the providers."""
     timeout = settings.openai_timeout
@@ -183,7 +181,7 @@ async def open_answers(
             provider = OpenAIProvider(session, model.target, timer=timeout)
             return provider if tracer is None else TracedProvider(provider, model, tracer)
 
-        yield FallbackGenerator(provider_of, CircuitBreakers(), measures, max_retries=settings.openai_max_retries)
+        yield FallbackGenerator(provider_of, CircuitBreakers(), metrics, max_retries=settings.openai_max_retries)
 
 
 async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) -> VerificationReport:
@@ -191,6 +189,6 @@ async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) ->
     async with contextlib.AsyncExitStack() as stack:
         dsn = settings.database_url.get_secret_value()
         pool = await stack.enter_async_context(open_pool(dsn, size=2, application="parley-verify"))
-        history, _ = await stack.enter_async_context(open_history(settings))
+        history = await stack.enter_async_context(open_history(settings))
         evidence = PostgresVerificationSource(PostgresTurnStore(pool, lambda: None))
         return await verify(evidence, history, settle=settle, repair=repair)

@@ -87,19 +87,19 @@ async def test_an_interrupted_turn_is_regenerated_elsewhere(survivor: Any, spawn
 FAILPOINTS = (
     "turns.admit:before:2",
     "turns.admit:after:2",
-    "streams.append:before:6",
-    "streams.append:after:6",
+    "logs.append:before:6",
+    "logs.append:after:6",
     "turns.finish:before:1",
     "turns.finish:after:1",
-    "streams.end:before:1",
-    "streams.end:after:1",
+    "logs.mark_ended:before:1",
+    "logs.mark_ended:after:1",
 )
 
 
 RECOVERING = (
     "runners.take_over:found:1",
-    "streams.seal:before:1",
-    "streams.seal:after:1",
+    "logs.seal:before:1",
+    "logs.seal:after:1",
     "turns.finish:before:1",
     "turns.finish:after:1",
 )

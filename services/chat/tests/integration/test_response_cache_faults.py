@@ -102,7 +102,7 @@ async def test_the_index_finds_what_was_noted_for_a_while(backends: Any) -> None
     async with open_redis(await backends.redis_url()) as redis:
         index = RedisResponseIndex(redis, ttl=1)
         assert await index.find(one) is None
-        await index.note(one, turn_id)
+        await index.save(one, turn_id)
         assert (await index.find(one), await index.find(other)) == (turn_id, None)
 
         async def gone() -> bool:
@@ -124,11 +124,11 @@ async def test_the_index_says_in_time_that_it_is_away(valkey: EmbeddedValkey) ->
     async with open_redis(valkey.url) as redis, open_redis(valkey.url, timeout=30) as patient:
         for client in (redis, patient):
             index = RedisResponseIndex(client, ttl=60)
-            await index.note(b"q", new_id())
+            await index.save(b"q", new_id())
             async with frozen(valkey.child):
                 began = clock()
                 with pytest.raises(DependencyUnavailable):
                     await index.find(b"q")
                 with pytest.raises(DependencyUnavailable):
-                    await index.note(b"q", new_id())
+                    await index.save(b"q", new_id())
                 assert clock() - began < 2 * TIMEOUT + 0.5

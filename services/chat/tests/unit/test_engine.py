@@ -40,18 +40,18 @@ class Runners:
         self.away = False
         self.cancelled: list[UUID] = []
 
-    async def beat(self, runner_id: UUID, lease: float) -> list[UUID]:
+    async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
         if self.away:
             raise DependencyUnavailable
         return self.cancelled
 
-    async def leave(self, runner_id: UUID) -> None:
+    async def release_lease(self, runner_id: UUID) -> None:
         return
 
     async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
         return []
 
-    async def rows(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
+    async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
         return {}
 
 
@@ -85,10 +85,10 @@ class Streams:
             copy.append(identifier)
         return "appended"
 
-    async def end(self, turn_id: UUID, epoch: int, seq: int) -> None:
+    async def mark_ended(self, turn_id: UUID, epoch: int, seq: int) -> None:
         self._check()
 
-    async def top(self, turn_id: UUID) -> tuple[int, int] | None:
+    async def newest_position(self, turn_id: UUID) -> tuple[int, int] | None:
         self._check()
         copy = self.copies.get(turn_id)
         return copy[-1] if copy else None
@@ -106,8 +106,8 @@ class Bench:
         self.fenced: list[UUID] = []
         self.heard: list[UUID] = []
         self.lease = RunnerLease(self.runners, new_id(), self.heard.append, clock=lambda: self.now)
-        measures = ChatMetrics(CollectorRegistry())
-        self.copy = LogReplicator(self.streams, self.lease, self.fenced.append, measures)  # type: ignore[arg-type]
+        metrics = ChatMetrics(CollectorRegistry())
+        self.copy = LogReplicator(self.streams, self.lease, self.fenced.append, metrics)  # type: ignore[arg-type]
 
     def grow(self, log: TurnLog, *texts: str) -> None:
         for text in texts:

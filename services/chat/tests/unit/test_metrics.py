@@ -1,4 +1,4 @@
-"""What chat measures: gaps between pieces, how turns end and what they use, what becomes of calls of providers."""
+"""Metrics of turns, token gaps and provider calls."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -75,9 +75,9 @@ def test_gaps_are_a_histogram_of_their_model() -> None:
 
 def test_an_ended_turn_counts_its_tokens_and_its_cost() -> None:
     registry = CollectorRegistry()
-    measures = ChatMetrics(registry)
-    measures.ended("small", COMPLETED, 1.0)
-    measures.used("small", replace(COMPLETED, cost=None))
+    metrics = ChatMetrics(registry)
+    metrics.ended("small", COMPLETED, 1.0)
+    metrics.used("small", replace(COMPLETED, cost=None))
 
     def tokens(kind: str) -> float | None:
         return registry.get_sample_value("chat_tokens_total", {"model": "small", "type": kind})

@@ -5,47 +5,47 @@ import pytest
 from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable, failure
 from chat.model import LogEntry
 from chat.running.log_store import LogItem
-from chat.running.outcome import StopReason, judge
+from chat.running.outcome import StopReason, decide
 from chat.running.recovery import contiguous
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
 def test_what_the_provider_ended_is_completed(reason: str) -> None:
-    verdict = judge(None, None, finish_reason=reason, has_output=True)
+    verdict = decide(None, None, finish_reason=reason, has_output=True)
     assert (verdict.status, verdict.finish_reason, verdict.error) == ("completed", reason, None)
 
 
 def test_an_empty_answer_of_the_provider_is_completed_too() -> None:
-    assert judge(None, None, finish_reason="stop", has_output=False).status == "completed"
+    assert decide(None, None, finish_reason="stop", has_output=False).status == "completed"
 
 
 def test_a_length_that_the_budget_set_is_incomplete() -> None:
-    verdict = judge(None, None, finish_reason="length", has_output=True, capped=True)
+    verdict = decide(None, None, finish_reason="length", has_output=True, capped=True)
     assert (verdict.status, verdict.finish_reason) == ("incomplete", "budget")
 
 
 @pytest.mark.parametrize("has_output", [True, False])
 def test_what_its_owner_ended_is_cancelled(has_output: bool) -> None:
-    assert judge("cancelled", None, finish_reason=None, has_output=has_output).status == "cancelled"
+    assert decide("cancelled", None, finish_reason=None, has_output=has_output).status == "cancelled"
 
 
 @pytest.mark.parametrize("stopped", ["deadline", "interrupted"])
 def test_what_something_else_ended_is_incomplete_with_output_and_failed_without(stopped: StopReason) -> None:
-    kept = judge(stopped, None, finish_reason=None, has_output=True)
+    kept = decide(stopped, None, finish_reason=None, has_output=True)
     assert (kept.status, kept.finish_reason, kept.error) == ("incomplete", stopped, None)
-    lost = judge(stopped, None, finish_reason=None, has_output=False)
+    lost = decide(stopped, None, finish_reason=None, has_output=False)
     assert (lost.status, lost.finish_reason) == ("failed", "error")
     assert lost.error is not None
 
 
 @pytest.mark.parametrize("cause", [ProviderFailure(), ProviderTimeout(), ProviderUnavailable(retry_after=7)])
 def test_a_failure_names_its_code(cause: ProviderFailure) -> None:
-    verdict = judge(None, cause, finish_reason=None, has_output=False)
+    verdict = decide(None, cause, finish_reason=None, has_output=False)
     assert verdict.status == "failed"
     assert verdict.error is not None
     assert (verdict.error.code, verdict.error.retry_after) == (cause.code, cause.retry_after)
     assert failure(cause.code).status == cause.status
-    assert judge(None, cause, finish_reason=None, has_output=True).status == "incomplete"
+    assert decide(None, cause, finish_reason=None, has_output=True).status == "incomplete"
 
 
 def test_a_sealed_log_counts_up_to_its_first_gap() -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from chat.admission.response_cache import LONGEST_ENTRY, ResponseCache, digest_of, repeated
+from chat.admission.response_cache import LONGEST_ENTRY, ResponseCache, cached_outcome, digest_of
 from chat.admission.turn_request import CachePolicy, TurnRequest
 from chat.api.request_parsing import make_reuse_of
 from chat.catalogue import Model, Target
@@ -38,7 +38,7 @@ class Shelf:
             raise DependencyUnavailable
         return self.noted.get(question)
 
-    async def note(self, question: bytes, turn_id: UUID) -> None:
+    async def save(self, question: bytes, turn_id: UUID) -> None:
         if self.index_away:
             raise DependencyUnavailable
         self.noted[question] = turn_id
@@ -60,9 +60,9 @@ class Bench:
         self.shelf, self.registry = Shelf(), CollectorRegistry()
         self.cache = ResponseCache(self.shelf, self.shelf, ChatMetrics(self.registry))  # type: ignore[arg-type]
 
-    def recall(self, user_id: UUID = USER, **changed: Any) -> Any:
+    def lookup(self, user_id: UUID = USER, **changed: Any) -> Any:
         ask = TurnRequest(user_id=user_id, plan="default", token="", request_id="r", message="Hi", **changed)
-        return self.cache.recall(ask, MODEL, PROMPT)
+        return self.cache.lookup(ask, MODEL, PROMPT)
 
     def counted(self) -> list[float | None]:
         name = "chat_answer_cache_lookups_total"
@@ -114,9 +114,9 @@ def test_the_same_question_is_the_same_under_another_alias_key_and_order_of_memb
 
 
 async def test_what_a_turn_was_answered_is_found_by_the_same_question(bench: Bench, answered: Turn) -> None:
-    assert await bench.recall().find() is None
-    await bench.recall().note(bench.shelf.keep(answered), MODEL)
-    assert await bench.recall().find() == answered
+    assert await bench.lookup().find() is None
+    await bench.lookup().save(bench.shelf.keep(answered), MODEL)
+    assert await bench.lookup().find() == answered
     assert bench.counted() == [1, 1, 0]
 
 
@@ -137,52 +137,52 @@ async def test_only_a_whole_answer_of_a_provider_is_given_again(
     bench: Bench, answered: Turn, changed: dict[str, Any]
 ) -> None:
     turn = bench.shelf.keep(replace(answered, **changed))
-    await bench.recall().note(turn, MODEL)
+    await bench.lookup().save(turn, MODEL)
     assert bench.shelf.noted == {}
     # Nor when somebody else noted it.
     bench.shelf.noted[digest_of(USER, MODEL, PROMPT)] = turn.id
-    assert await bench.recall().find() is None
+    assert await bench.lookup().find() is None
 
 
 async def test_the_answer_of_a_fallback_is_not_given_again(bench: Bench, answered: Turn) -> None:
-    await bench.recall().note(bench.shelf.keep(answered), replace(MODEL, target=Target("http://other/v1", None)))
+    await bench.lookup().save(bench.shelf.keep(answered), replace(MODEL, target=Target("http://other/v1", None)))
     assert bench.shelf.noted == {}
 
 
 async def test_an_answer_whose_row_is_gone_is_not_found(bench: Bench, answered: Turn) -> None:
-    await bench.recall().note(answered, MODEL)
+    await bench.lookup().save(answered, MODEL)
     assert len(bench.shelf.noted) == 1
-    assert await bench.recall().find() is None
+    assert await bench.lookup().find() is None
     assert bench.counted() == [0, 1, 0]
 
 
 async def test_who_wants_a_new_answer_asks_the_provider_and_notes_what_it_says(bench: Bench, answered: Turn) -> None:
     for changed in ({"reuse": CachePolicy(read=False)}, {"regenerate": new_id()}):
         bench.shelf.noted.clear()
-        await bench.recall(**changed).note(bench.shelf.keep(answered), MODEL)
+        await bench.lookup(**changed).save(bench.shelf.keep(answered), MODEL)
         assert len(bench.shelf.noted) == 1
-        assert await bench.recall(**changed).find() is None
+        assert await bench.lookup(**changed).find() is None
     assert bench.counted() == [0, 0, 0]
 
 
 async def test_who_forbids_both_has_nothing_to_do_with_the_cache(bench: Bench, answered: Turn) -> None:
-    assert bench.recall(reuse=CachePolicy(read=False, write=False)) is None
-    reader = bench.recall(reuse=CachePolicy(write=False))
-    await reader.note(bench.shelf.keep(answered), MODEL)
+    assert bench.lookup(reuse=CachePolicy(read=False, write=False)) is None
+    reader = bench.lookup(reuse=CachePolicy(write=False))
+    await reader.save(bench.shelf.keep(answered), MODEL)
     assert bench.shelf.noted == {}
 
 
 @pytest.mark.parametrize("away", ["index_away", "rows_away"])
 async def test_what_cannot_be_asked_is_a_miss_and_is_counted(bench: Bench, answered: Turn, away: str) -> None:
-    await bench.recall().note(bench.shelf.keep(answered), MODEL)
+    await bench.lookup().save(bench.shelf.keep(answered), MODEL)
     setattr(bench.shelf, away, True)
-    assert await bench.recall().find() is None
-    await bench.recall().note(answered, MODEL)
+    assert await bench.lookup().find() is None
+    await bench.lookup().save(answered, MODEL)
     assert bench.counted() == [0, 0, 1]
 
 
 def test_a_repeated_answer_uses_nothing_costs_nothing_and_says_so(answered: Turn) -> None:
-    outcome = repeated(replace(answered, cost=Decimal(1), price_version="v"))
+    outcome = cached_outcome(replace(answered, cost=Decimal(1), price_version="v"))
     assert outcome.cached
     assert (outcome.status, outcome.finish_reason, outcome.content) == ("completed", "stop", "Hello")
     assert (outcome.usage.total_tokens, outcome.cost, outcome.price_version) == (0, Decimal(0), None)
@@ -193,7 +193,7 @@ def test_a_repeated_answer_uses_nothing_costs_nothing_and_says_so(answered: Turn
 def test_a_repeated_answer_has_few_entries_but_no_long_ones(answered: Turn) -> None:
     calls = [LogEntry("", ({"index": 0, "function": {"arguments": text}},)) for text in "ab"]
     entries = (*(LogEntry("x") for _ in range(LONGEST_ENTRY + 1)), *calls, LogEntry("y"), LogEntry("z"))
-    found = repeated(replace(answered, entries=entries)).entries
+    found = cached_outcome(replace(answered, entries=entries)).entries
     assert found == (LogEntry("x" * LONGEST_ENTRY), LogEntry("x"), *calls, LogEntry("yz"))
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
-from chat.history import PastMessages
+from chat.history import History
 from chat.model import ContextState, PastExchange
 from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages
 from chat.turn_store import TurnStore
@@ -39,8 +39,8 @@ class PromptContext:
 class ContextLoader:
     """Finds the exchanges before a message: in chat's own turns, the older ones in history."""
 
-    def __init__(self, store: TurnStore, past: PastMessages) -> None:
-        self._store, self._past = store, past
+    def __init__(self, store: TurnStore, history: History) -> None:
+        self._store, self._history = store, history
 
     async def before(
         self, conversation_id: UUID, parent_id: UUID, *, token: str, window: int, certain: bool
@@ -58,7 +58,7 @@ class ContextLoader:
         missing = own[-1].parent_id if own else parent_id
         assert missing is not None
         try:
-            older = await self._past.exchanges(conversation_id, missing, token)
+            older = await self._history.exchanges(conversation_id, missing, token)
         except HistoryUnavailable:
             if not own and not certain:
                 raise

@@ -63,7 +63,7 @@ def new_turn(
         created_at=now,
         first_number=place.first_number,
         adopted=place.adopted,
-        tip=place.tip,
+        head=place.head,
         follows_latest=place.follows_latest,
         keep_system_prompt=ask.system_prompt is not None,
         reservation=reservation,

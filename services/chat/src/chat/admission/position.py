@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chat.admission.turn_request import TurnRequest
 from chat.errors import ConversationNotFound, MessageNotFound, TurnInProgress
-from chat.history import ConversationOwners, PastMessages, RegenerationSource
+from chat.history import History, RegenerationSource
 from chat.model import ConversationState, Turn
 from chat.turn_store import TurnStore
 from parley.ids import new_id
@@ -27,7 +27,7 @@ class TurnPosition:
     system_prompt: str | None = None
     first_number: int = 1
     adopted: bool = False
-    tip: UUID | None = None
+    head: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class _KnownConversation:
 class PositionResolver:
     """Finds the place of a turn; what chat has never seen it asks history."""
 
-    def __init__(self, store: TurnStore, owners: ConversationOwners, past: PastMessages) -> None:
-        self._store, self._owners, self._past = store, owners, past
+    def __init__(self, store: TurnStore, history: History) -> None:
+        self._store, self._history = store, history
 
     async def find(self, ask: TurnRequest) -> TurnPosition:
         """Return the place of a turn.
@@ -65,12 +65,12 @@ class PositionResolver:
         if found is not None:
             _require_free(found, ask.user_id)
             return _KnownConversation(found.latest_turn_id, found.system_prompt)
-        owner = await self._owners.owner(conversation_id)
+        owner = await self._history.owner(conversation_id)
         if owner is None:
             return _KnownConversation()
         if owner.user_id != ask.user_id or owner.deleted:
             raise ConversationNotFound
-        latest = await self._past.latest_answer(conversation_id, ask.token)
+        latest = await self._history.latest_answer(conversation_id, ask.token)
         return _KnownConversation(latest, None, owner.last_number + 1, adopted=True)
 
     @staticmethod
@@ -87,7 +87,7 @@ class PositionResolver:
             system_prompt=ask.system_prompt or known.system_prompt,
             first_number=known.next_number,
             adopted=known.adopted,
-            tip=known.latest if known.adopted else None,
+            head=known.latest if known.adopted else None,
         )
 
     async def _again(
@@ -103,7 +103,7 @@ class PositionResolver:
             system_prompt=ask.system_prompt or known.system_prompt,
             first_number=known.next_number,
             adopted=known.adopted,
-            tip=known.latest if known.adopted else None,
+            head=known.latest if known.adopted else None,
         )
 
     async def _redo(self, ask: TurnRequest, conversation_id: UUID, answer_id: UUID) -> RegenerationSource:
@@ -112,7 +112,7 @@ class PositionResolver:
             if turn.conversation_id != conversation_id:
                 raise MessageNotFound
             return RegenerationSource(turn.parent_id, turn.user_message_id, turn.user_message, turn.user_message_at)
-        redo = await self._past.redo(conversation_id, answer_id, ask.token)
+        redo = await self._history.regeneration_source(conversation_id, answer_id, ask.token)
         if redo is None:
             raise MessageNotFound
         return redo

@@ -40,7 +40,7 @@ class ResponseIndex(Protocol):
         """Return the turn that was noted for a question's digest, unless that was too long ago."""
         ...
 
-    async def note(self, question: bytes, turn_id: UUID) -> None:
+    async def save(self, question: bytes, turn_id: UUID) -> None:
         """Note the turn that answered a question."""
         ...
 
@@ -62,11 +62,11 @@ class CacheKey:
 class ResponseCache:
     """Knows what each person has asked before."""
 
-    def __init__(self, index: ResponseIndex, store: TurnStore, measures: ChatMetrics) -> None:
+    def __init__(self, index: ResponseIndex, store: TurnStore, metrics: ChatMetrics) -> None:
         self._index, self._store = index, store
-        self._lookups = {result: measures.cache_lookups.labels(result) for result in ("hit", "miss", "error")}
+        self._lookups = {result: metrics.cache_lookups.labels(result) for result in ("hit", "miss", "error")}
 
-    def recall(self, ask: TurnRequest, model: Model, prompt: Prompt) -> "CacheLookup | None":
+    def lookup(self, ask: TurnRequest, model: Model, prompt: Prompt) -> "CacheLookup | None":
         """Return what a turn uses of the cache, None when its client wants nothing of it."""
         # Who regenerates wants another answer; it may well be the one that is given from now on.
         read, write = ask.reuse.read and ask.regenerate is None, ask.reuse.write
@@ -87,11 +87,11 @@ class ResponseCache:
         self._lookups["hit" if found else "miss"].inc()
         return found
 
-    async def note(self, question: CacheKey, turn: Turn) -> None:
+    async def save(self, question: CacheKey, turn: Turn) -> None:
         """Note the turn that answered a question, if that can be done now and its answer be given again."""
         if question.is_answered_by(turn):
             with contextlib.suppress(DependencyUnavailable):
-                await self._index.note(question.digest, turn.id)
+                await self._index.save(question.digest, turn.id)
 
 
 class CacheLookup:
@@ -104,10 +104,10 @@ class CacheLookup:
         """Return the earlier turn whose answer is given again, None when the provider is to be asked."""
         return await self._cache.find(self._question) if self._read else None
 
-    async def note(self, turn: Turn, by: Model) -> None:
+    async def save(self, turn: Turn, by: Model) -> None:
         """Take note of the turn, which has ended; the answer of a fallback is none to keep to."""
         if self._write and by == self._question.model:
-            await self._cache.note(self._question, turn)
+            await self._cache.save(self._question, turn)
 
 
 def digest_of(user_id: UUID, model: Model, prompt: Prompt) -> bytes:
@@ -118,7 +118,7 @@ def digest_of(user_id: UUID, model: Model, prompt: Prompt) -> bytes:
     return hashlib.sha256(orjson.dumps(question, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def repeated(turn: Turn) -> Outcome:
+def cached_outcome(turn: Turn) -> Outcome:
     """Return the end of a turn that is answered like an earlier one: nothing was used, nothing is to pay."""
     assert turn.finish_reason is not None
     return Outcome(

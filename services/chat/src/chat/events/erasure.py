@@ -50,14 +50,14 @@ class LifecycleEventHandler:
     async def _cancel(self, turn_ids: Iterable[UUID]) -> None:
         for turn_id in turn_ids:
             self._supervisor.stop(turn_id, "cancelled")
-            await self._streams.hint_cancel(turn_id)
+            await self._streams.publish_cancellation(turn_id)
 
     async def _erase(self, data: UserErased) -> None:
         for turn_id, epoch in await self._forgetting.erase(data.user_id, data.erasure_id):
             self._supervisor.stop(turn_id, "fenced")
-            await self._streams.hint_cancel(turn_id)
+            await self._streams.publish_cancellation(turn_id)
             try:
-                await self._streams.forget(turn_id, epoch)
+                await self._streams.erase(turn_id, epoch)
             except LogStoreUnavailable:
                 # The copy ends by itself; no reader gets at it, because the conversation is gone.
                 log.warning("copy of an erased log left to expire")

@@ -20,6 +20,6 @@ class ErasureStore(Protocol):
         """Forget a person in one transaction and confirm it; returns ids and epochs of the turns that were running."""
         ...
 
-    async def blank_stragglers(self) -> int:
+    async def blank_late_turns(self) -> int:
         """Blank turns that ended after their conversation was deleted; returns of how many conversations."""
         ...

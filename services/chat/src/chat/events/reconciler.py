@@ -8,7 +8,7 @@ import structlog
 from chat.errors import HistoryUnavailable
 from chat.events.erasure_store import ErasureStore
 from chat.events.maintenance_store import MaintenanceStore, UnconfirmedTurn
-from chat.history import KnownTurns
+from chat.history import History
 from chat.metrics import ChatMetrics
 from parley.errors import DependencyUnavailable
 
@@ -28,14 +28,14 @@ class Reconciler:
         *,
         upkeep: MaintenanceStore,
         forgetting: ErasureStore,
-        history: KnownTurns,
-        measures: ChatMetrics,
+        history: History,
+        metrics: ChatMetrics,
         interval: float,
         turn_retention: float,
         event_retention: float,
     ) -> None:
         """Take how often (seconds) to compare, and for how long confirmed turns and events are kept."""
-        self._upkeep, self._forgetting, self._history, self._measures = upkeep, forgetting, history, measures
+        self._upkeep, self._forgetting, self._history, self._metrics = upkeep, forgetting, history, metrics
         self._interval, self._settling = interval, min(SETTLING, interval)
         self._turn_retention, self._event_retention = turn_retention, event_retention
 
@@ -54,7 +54,7 @@ class Reconciler:
         except DependencyUnavailable:
             log.warning("turns not compared")
         try:
-            await self._forgetting.blank_stragglers()
+            await self._forgetting.blank_late_turns()
             while await self._upkeep.purge(turns=self._turn_retention, events=self._event_retention) >= PAGE:
                 await asyncio.sleep(0)
         except DependencyUnavailable:
@@ -71,12 +71,12 @@ class Reconciler:
 
     async def _compare_page(self, page: list[UnconfirmedTurn]) -> None:
         asked = [turn.turn_id for turn in page]
-        known = await self._history.known(asked)
+        known = await self._history.known_turns(asked)
         if known:
             await self._upkeep.confirm(known)
         absent = set(asked) - known
         if absent:
             again = await self._upkeep.republish(absent, older_than=self._settling)
-            self._measures.republished.inc(again)
+            self._metrics.republished.inc(again)
             if again:
                 log.warning("turns published again", events=again)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
+from chat.history import History, StoredTurn
+
 FindingKind = Literal["missing", "altered", "double", "unpublished", "unfinished"]
 PAGE = 1000
 OVERDUE = 60.0
@@ -23,14 +25,6 @@ class AcceptedTurn:
     confirmed: bool
     has_event: bool
     sent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTurn:
-    """A turn as history has it; no digest when it stored no text."""
-
-    status: str
-    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +56,21 @@ class VerificationSource(Protocol):
         """Return a page of turns that ended more than some seconds ago."""
         ...
 
-    async def unfinished(self, *, overdue: float) -> list[UUID]:
+    async def overdue_turns(self, *, overdue: float) -> list[UUID]:
         """Return turns that run longer than they may."""
         ...
 
-    async def ended_twice(self) -> list[UUID]:
+    async def turns_with_two_ends(self) -> list[UUID]:
         """Return turns with more than one terminal event."""
         ...
 
-    async def publish_again(self, turn_ids: list[UUID]) -> int:
+    async def republish(self, turn_ids: list[UUID]) -> int:
         """Publish the events of turns again; returns how many."""
         ...
 
 
-class Archive(Protocol):
-    """What history says."""
-
-    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, StoredTurn]:
-        """Return what is stored of at most 1,000 turns; raises HistoryUnavailable."""
-        ...
-
-
 async def verify(
-    evidence: VerificationSource, archive: Archive, *, settle: float, repair: bool = False
+    evidence: VerificationSource, history: History, *, settle: float, repair: bool = False
 ) -> VerificationReport:
     """Compare every turn that ended more than ``settle`` seconds ago; with ``repair`` publish again what is wrong.
 
@@ -93,12 +79,12 @@ async def verify(
     """
     report = VerificationReport()
     async for page in _pages(evidence, settle):
-        await _compare(page, archive, report)
-    report.findings += _all("unfinished", await evidence.unfinished(overdue=OVERDUE))
-    report.findings += _all("double", await evidence.ended_twice())
+        await _compare(page, history, report)
+    report.findings += _all("unfinished", await evidence.overdue_turns(overdue=OVERDUE))
+    report.findings += _all("double", await evidence.turns_with_two_ends())
     wrong = report.of("missing", "altered")
     if repair and wrong:
-        report.repaired = await evidence.publish_again(wrong)
+        report.repaired = await evidence.republish(wrong)
     return report
 
 
@@ -109,9 +95,9 @@ async def _pages(evidence: VerificationSource, settle: float) -> AsyncIterator[l
         last = page[-1].turn_id
 
 
-async def _compare(page: list[AcceptedTurn], archive: Archive, report: VerificationReport) -> None:
+async def _compare(page: list[AcceptedTurn], history: History, report: VerificationReport) -> None:
     report.compared += len(page)
-    stored = await archive.digests([turn.turn_id for turn in page])
+    stored = await history.digests([turn.turn_id for turn in page])
     for turn in page:
         kind = _verdict(turn, stored.get(turn.turn_id))
         if kind is not None:

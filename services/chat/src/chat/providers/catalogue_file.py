@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from chat.catalogue import Catalogue, Model, Target
 from chat.prices import Price
 from chat.providers.price_list import listed_price
-from chat.settings import OPENAI, ChatSettings
+from chat.settings import OPENAI_BASE_URL, ChatSettings
 from parley.config.settings import SettingsError
 
 
@@ -80,7 +80,7 @@ def _from_file(settings: ChatSettings, path: Path) -> Catalogue:
 def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
     target = _target(entry, settings)
     host = urlsplit(target.base_url).hostname or ""
-    provider = entry.provider or ("openai" if target.base_url.startswith(OPENAI) else host)
+    provider = entry.provider or ("openai" if target.base_url.startswith(OPENAI_BASE_URL) else host)
     pricing = entry.pricing
     price = Price(**pricing.model_dump()) if pricing else listed_price(provider, entry.provider_model)
     return Model(
@@ -101,7 +101,7 @@ def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
 def _target(entry: _ModelEntry, settings: ChatSettings) -> Target:
     if entry.base_url is None:
         key = settings.openai_api_key
-        base_url = settings.openai_base_url or OPENAI
+        base_url = settings.openai_base_url or OPENAI_BASE_URL
         return Target(base_url.rstrip("/"), key.get_secret_value() if key else None)
     key_file = entry.api_key_file
     try:

@@ -15,7 +15,7 @@ from chat.generation import AnswerChunk, Prompt
 from chat.providers.chunks import StreamedError, pieces
 from chat.providers.failures import AttemptFailed, from_status
 from chat.providers.sse_parser import MalformedStream, SseParser
-from chat.settings import OPENAI
+from chat.settings import OPENAI_BASE_URL
 from parley.process.timeouts import IdleTimer
 
 log = structlog.get_logger()
@@ -89,7 +89,7 @@ class OpenAIProvider:
 
     def _body(self, provider_model: str, prompt: Prompt) -> bytes:
         # OpenAI's newer models refuse the old name, other servers do not know the new one.
-        limit = "max_completion_tokens" if self._target.base_url == OPENAI else "max_tokens"
+        limit = "max_completion_tokens" if self._target.base_url == OPENAI_BASE_URL else "max_tokens"
         body: dict[str, Any] = {
             **(prompt.options or {}),
             "model": provider_model,

@@ -28,12 +28,12 @@ class FallbackGenerator:
         self,
         provider_of: Callable[[Model], Provider],
         breakers: CircuitBreakers,
-        measures: ChatMetrics,
+        metrics: ChatMetrics,
         *,
         max_retries: int,
     ) -> None:
         self._provider_of, self._breakers, self._max_retries = provider_of, breakers, max_retries
-        self._measures = measures
+        self._metrics = metrics
 
     async def stream(
         self, models: Sequence[Model], prompt: Prompt
@@ -46,11 +46,11 @@ class FallbackGenerator:
                     answer, first = await self._begin(model, prompt)
                 except AttemptFailed as failed:
                     last = failed
-                    self._measures.called(model.alias, _outcome(failed))
+                    self._metrics.called(model.alias, _outcome(failed))
                     if attempt == self._max_retries or not await self._pause(failed, attempt):
                         break
                 else:
-                    self._measures.called(model.alias, "answered")
+                    self._metrics.called(model.alias, "answered")
                     async with contextlib.aclosing(answer):
                         yield ModelSelected(model)
                         yield first

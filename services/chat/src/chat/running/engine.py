@@ -39,8 +39,8 @@ class EngineAdapters:
 
     turns: TurnStore
     runners: RunnerStore
-    streams: LogStore
-    answers: AnswerGenerator
+    logs: LogStore
+    generator: AnswerGenerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class TurnEngine:
 
     supervisor: Supervisor
     mirrors: RemoteLogs
-    measures: ChatMetrics
+    metrics: ChatMetrics
 
 
 @contextlib.asynccontextmanager
@@ -58,33 +58,33 @@ async def open_engine(
     runtime: Runtime,
     ports: EngineAdapters,
     catalogue: Catalogue,
-    measures: ChatMetrics,
+    metrics: ChatMetrics,
     *,
     lease_length: float,
 ) -> AsyncIterator[TurnEngine]:
     """Run the engine while the context is entered; its turns are ended and its lease given up at the end."""
     runner_id, stops = new_id(), StopRelay()
     lease = RunnerLease(ports.runners, runner_id, stops.cancel, length=lease_length)
-    copy = LogReplicator(ports.streams, lease, stops.fence, measures)
-    supervisor = stops.supervisor = _supervisor(settings, runtime, ports, copy, measures, runner_id)
-    mirrors = RemoteLogs(ports.streams, ports.runners)
+    copy = LogReplicator(ports.logs, lease, stops.fence, metrics)
+    supervisor = stops.supervisor = _supervisor(settings, runtime, ports, copy, metrics, runner_id)
+    mirrors = RemoteLogs(ports.logs, ports.runners)
     recovery = Recovery(
         store=ports.turns,
         runners=ports.runners,
-        streams=ports.streams,
+        streams=ports.logs,
         supervisor=supervisor,
         lease=lease,
         catalogue=catalogue,
-        measures=measures,
+        metrics=metrics,
     )
-    timer = max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN)
+    patience = max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN)
     loops: dict[str, Loop] = {
         "lease": lease.run,
         "log copy": copy.run,
         "mirrors": mirrors.run,
         "recovery": recovery.run,
-        "cancels": lambda: _hear_cancels(ports.streams, stops),
-        "drain": lambda: _drain(runtime, supervisor, mirrors, timer),
+        "cancels": lambda: _hear_cancels(ports.logs, stops),
+        "drain": lambda: _drain(runtime, supervisor, mirrors, patience),
     }
     await lease.beat()
     async with contextlib.AsyncExitStack() as stack:
@@ -92,7 +92,7 @@ async def open_engine(
         for name, loop in loops.items():
             await stack.enter_async_context(background(name, loop, service=runtime.service))
         await stack.enter_async_context(supervisor.open())
-        yield TurnEngine(supervisor, mirrors, measures)
+        yield TurnEngine(supervisor, mirrors, metrics)
 
 
 class StopRelay:
@@ -112,7 +112,7 @@ class StopRelay:
 async def _hear_cancels(streams: LogStore, stops: StopRelay) -> None:
     while True:
         with contextlib.suppress(LogStoreUnavailable):
-            async with contextlib.aclosing(streams.cancels()) as found:
+            async with contextlib.aclosing(streams.cancellations()) as found:
                 async for turn_id in found:
                     stops.cancel(turn_id)
         await asyncio.sleep(DEAF)
@@ -132,7 +132,7 @@ def _supervisor(
     runtime: Runtime,
     ports: EngineAdapters,
     copy: LogCopy,
-    measures: ChatMetrics,
+    metrics: ChatMetrics,
     runner_id: UUID,
 ) -> Supervisor:
     def make_runner(job: TurnJob) -> Runner:
@@ -140,8 +140,8 @@ def _supervisor(
             job,
             store=ports.turns,
             copy=copy,
-            answers=ports.answers,
-            measures=measures,
+            answers=ports.generator,
+            metrics=metrics,
             answer_limit=settings.answer_limit,
             pending_after=settings.finish_pending_after,
         )
@@ -149,7 +149,7 @@ def _supervisor(
     return Supervisor(
         make_runner,
         runner_id=runner_id,
-        measures=measures,
+        metrics=metrics,
         busy=runtime.lifecycle.request,
         limit=settings.max_running_turns,
         traced=partial(turn_span, runtime.tracer),
@@ -158,4 +158,4 @@ def _supervisor(
 
 async def _leave(runners: RunnerStore, runner_id: UUID) -> None:
     with contextlib.suppress(DependencyUnavailable):
-        await runners.leave(runner_id)
+        await runners.release_lease(runner_id)

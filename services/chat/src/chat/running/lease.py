@@ -59,7 +59,7 @@ class RunnerLease:
         began = self._clock()
         try:
             async with asyncio.timeout(BEAT_TIMEOUT):
-                cancelled = await self._store.beat(self._runner_id, self._length)
+                cancelled = await self._store.renew_lease(self._runner_id, self._length)
         except (DependencyUnavailable, TimeoutError):
             self._unbroken_since = None
             log.warning("lease not renewed")

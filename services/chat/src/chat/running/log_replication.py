@@ -53,10 +53,10 @@ class LogReplicator:
     """The LogCopy on a StreamStore."""
 
     def __init__(
-        self, streams: LogStore, lease: RunnerLease, fence: Callable[[UUID], None], measures: ChatMetrics
+        self, streams: LogStore, lease: RunnerLease, fence: Callable[[UUID], None], metrics: ChatMetrics
     ) -> None:
         """Take whom to tell that a turn was taken over by a higher epoch."""
-        self._streams, self._lease, self._fence, self._measures = streams, lease, fence, measures
+        self._streams, self._lease, self._fence, self._metrics = streams, lease, fence, metrics
         self._copies: dict[UUID, _Replica] = {}
         self._dirty: dict[UUID, _Replica] = {}
         self._ended: list[TurnLog] = []
@@ -109,7 +109,7 @@ class LogReplicator:
         try:
             results = await self._streams.append(batches) if batches else []
             for ended_log in ended:
-                await self._streams.end(ended_log.turn.id, ended_log.turn.epoch, ended_log.last_seq)
+                await self._streams.mark_ended(ended_log.turn.id, ended_log.turn.epoch, ended_log.last_seq)
         except LogStoreUnavailable:
             self._lost(dirty)
             return
@@ -131,7 +131,7 @@ class LogReplicator:
     async def _refused(self, copy: _Replica) -> None:
         """Find out whether a higher epoch wrote, or an append of ours that we took for lost."""
         try:
-            top = await self._streams.top(copy.log.turn.id)
+            top = await self._streams.newest_position(copy.log.turn.id)
         except LogStoreUnavailable:
             return
         epoch = copy.log.turn.epoch
@@ -143,7 +143,7 @@ class LogReplicator:
 
     def _lost(self, dirty: dict[UUID, _Replica]) -> None:
         """Go on without the store."""
-        self._measures.copy_lost.inc()
+        self._metrics.copy_lost.inc()
         if not self._away:
             log.warning("copies of logs are away")
         self._away = True

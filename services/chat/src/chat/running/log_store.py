@@ -44,7 +44,7 @@ class LogStore(Protocol):
         """Append to many logs in one round trip."""
         ...
 
-    async def end(self, turn_id: UUID, epoch: int, seq: int) -> None:
+    async def mark_ended(self, turn_id: UUID, epoch: int, seq: int) -> None:
         """Hint that a turn has ended, and let its copy go soon."""
         ...
 
@@ -56,7 +56,7 @@ class LogStore(Protocol):
         """Return the whole copy."""
         ...
 
-    async def top(self, turn_id: UUID) -> tuple[int, int] | None:
+    async def newest_position(self, turn_id: UUID) -> tuple[int, int] | None:
         """Return epoch and seq of the newest entry, None without a copy."""
         ...
 
@@ -68,7 +68,7 @@ class LogStore(Protocol):
         """Return when the store answers."""
         ...
 
-    async def forget(self, turn_id: UUID, epoch: int) -> None:
+    async def erase(self, turn_id: UUID, epoch: int) -> None:
         """Replace the copy by a seal, so that a runner which does not know yet writes nothing more."""
         ...
 
@@ -80,10 +80,10 @@ class LogStore(Protocol):
         """Say whether a turn was marked as read not long ago."""
         ...
 
-    async def hint_cancel(self, turn_id: UUID) -> None:
+    async def publish_cancellation(self, turn_id: UUID) -> None:
         """Tell all replicas that a turn is to end; never raises."""
         ...
 
-    def cancels(self) -> AsyncGenerator[UUID, None]:
+    def cancellations(self) -> AsyncGenerator[UUID, None]:
         """Yield the turns that are to end."""
         ...

@@ -18,7 +18,7 @@ class TurnEnd:
     error: TurnError | None = None
 
 
-def judge(
+def decide(
     stopped: StopReason | None,
     failure: ProviderFailure | None,
     *,

@@ -39,7 +39,7 @@ class TurnReaders:
             return log.last_seq
         return await self._mirrors.last_seq(turn) if turn.running else turn.last_seq
 
-    async def watched(self, turn_id: UUID) -> bool:
+    async def has_readers(self, turn_id: UUID) -> bool:
         """Say whether anybody reads a turn, on whichever replica; also when that cannot be learnt."""
         log = self._supervisor.log(turn_id)
         if log is not None and log.readers:
@@ -49,7 +49,7 @@ class TurnReaders:
         except LogStoreUnavailable:
             return True
 
-    async def hint_cancel(self, turn_id: UUID) -> None:
+    async def publish_cancellation(self, turn_id: UUID) -> None:
         """Tell the other replicas that a turn is to end."""
         if self._supervisor.log(turn_id) is None:
-            await self._streams.hint_cancel(turn_id)
+            await self._streams.publish_cancellation(turn_id)

@@ -13,7 +13,7 @@ from chat.metrics import ChatMetrics
 from chat.model import FIRST_SEQ, LogEntry, Outcome, Turn
 from chat.running.lease import RunnerLease
 from chat.running.log_store import LogItem, LogStore, LogStoreUnavailable
-from chat.running.outcome import StopReason, judge
+from chat.running.outcome import StopReason, decide
 from chat.running.runner_store import RunnerStore
 from chat.running.supervisor import Supervisor
 from chat.running.tool_calls import join_calls
@@ -44,12 +44,12 @@ class Recovery:
         supervisor: Supervisor,
         lease: RunnerLease,
         catalogue: Catalogue,
-        measures: ChatMetrics,
-        timer: float = PATIENCE,
+        metrics: ChatMetrics,
+        patience: float = PATIENCE,
     ) -> None:
         self._store, self._runners, self._streams = store, runners, streams
         self._supervisor, self._lease, self._catalogue = supervisor, lease, catalogue
-        self._measures, self._patience = measures, timer
+        self._metrics, self._patience = metrics, patience
 
     async def run(self) -> None:
         """Recover turns as they are found; never returns by itself."""
@@ -84,8 +84,8 @@ class Recovery:
         except DependencyUnavailable:
             return
         if ended is not None:
-            self._measures.recovered.inc()
-            self._measures.used(turn.model, outcome)
+            self._metrics.recovered.inc()
+            self._metrics.used(turn.model, outcome)
             log.warning("turn recovered", turn_id=str(turn.id), status=ended.status, log_lost=lost)
 
     async def _sealed(self, turn: Turn) -> tuple[tuple[LogEntry, ...], bool]:
@@ -102,7 +102,7 @@ class Recovery:
     def _outcome(self, turn: Turn, entries: tuple[LogEntry, ...], lost: bool) -> Outcome:
         content = "".join(entry.text for entry in entries)
         stopped: StopReason = "cancelled" if turn.cancel_requested else "interrupted"
-        verdict = judge(stopped, None, finish_reason=None, has_output=bool(entries))
+        verdict = decide(stopped, None, finish_reason=None, has_output=bool(entries))
         model, usage = self._model(turn), self._usage(turn, entries)
         price = model.price if model else None
         return Outcome(

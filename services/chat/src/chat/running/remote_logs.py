@@ -97,7 +97,7 @@ class RemoteLogs:
     async def last_seq(self, turn: Turn) -> int:
         """Return the seq of the newest event of a turn that runs elsewhere, as far as it is known."""
         with contextlib.suppress(LogStoreUnavailable):
-            top = await self._streams.top(turn.id)
+            top = await self._streams.newest_position(turn.id)
             if top is not None and top[0] == turn.epoch:
                 return max(FIRST_SEQ, top[1])
         return FIRST_SEQ
@@ -143,7 +143,7 @@ class RemoteLogs:
         if not silent:
             return
         try:
-            rows = await self._rows.rows(silent)
+            rows = await self._rows.get_turns(silent)
         except DependencyUnavailable:
             return
         for turn_id in silent:

@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 
-from chat.admission.response_cache import CacheLookup, repeated
+from chat.admission.response_cache import CacheLookup, cached_outcome
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
 from chat.generation import AnswerChunk, AnswerGenerator, ModelSelected, Prompt
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry, Outcome, Turn
-from chat.running.outcome import StopReason, judge
+from chat.running.outcome import StopReason, decide
 from chat.running.tool_calls import join_calls
 from chat.running.turn_log import LogCopy, TurnLog
 from chat.token_estimate import estimate
@@ -40,7 +40,7 @@ class TurnJob:
     capped_by_budget: bool = False
     settle: Callable[[Turn], Awaitable[None]] | None = None
     """Told of the turn when its end is stored."""
-    recall: CacheLookup | None = None
+    cache_lookup: CacheLookup | None = None
     """Where an earlier answer to the same question may be found."""
 
 
@@ -54,19 +54,19 @@ class Runner:
         store: TurnStore,
         copy: LogCopy,
         answers: AnswerGenerator,
-        measures: ChatMetrics,
+        metrics: ChatMetrics,
         answer_limit: int,
         pending_after: float,
     ) -> None:
         """Take the most characters of an answer, and the seconds after which readers of an unstored end are told."""
         self.log = TurnLog(job.turn)
         self._job, self._store, self._copy, self._answers = job, store, copy, answers
-        self._measures, self._answer_limit, self._pending_after = measures, answer_limit, pending_after
+        self._metrics, self._answer_limit, self._pending_after = metrics, answer_limit, pending_after
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         alias = job.turn.model
         # Looked up once: finding a label's child costs more than counting with it.
-        self._observe_first = measures.first_token.labels(alias).observe
-        self._observe_gap = measures.inter_token.of(alias).observe
+        self._observe_first = metrics.first_token.labels(alias).observe
+        self._observe_gap = metrics.inter_token.of(alias).observe
         self._began = self._last_piece = time.monotonic()
         self._first_token: float | None = None
         self._model = job.models[0]
@@ -118,8 +118,8 @@ class Runner:
         return ProviderFailure()
 
     async def _pump(self) -> None:
-        if self._job.recall is not None:
-            self._earlier = await self._job.recall.find()
+        if self._job.cache_lookup is not None:
+            self._earlier = await self._job.cache_lookup.find()
         if self._earlier is None:
             await self._ask()
 
@@ -163,10 +163,10 @@ class Runner:
     def _outcome(self, stopped: StopReason | None, failure: ProviderFailure | None) -> Outcome:
         if self._earlier is not None and stopped is None:
             # Nothing of it is in the log: it is shown with the row that says so, or not at all.
-            return repeated(self._earlier)
+            return cached_outcome(self._earlier)
         entries = tuple(self.log.entries)
         usage = self._usage or self._estimated(entries)
-        verdict = judge(
+        verdict = decide(
             stopped,
             failure,
             finish_reason=self._finish_reason,
@@ -205,10 +205,10 @@ class Runner:
         if turn is None:
             await self._given_up()
             return
-        self._measures.ended(turn.model, outcome, time.monotonic() - self._began)
+        self._metrics.ended(turn.model, outcome, time.monotonic() - self._began)
         self.log.end(turn)
-        if self._job.recall is not None:
-            await self._job.recall.note(turn, self._model)
+        if self._job.cache_lookup is not None:
+            await self._job.cache_lookup.save(turn, self._model)
         if self._job.settle is not None:
             await self._job.settle(turn)
 

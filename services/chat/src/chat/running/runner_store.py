@@ -10,11 +10,11 @@ from chat.model import Turn
 class RunnerStore(Protocol):
     """Who runs turns, and whose turns nobody runs any more."""
 
-    async def beat(self, runner_id: UUID, lease: float) -> list[UUID]:
+    async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
         """Renew a lease for ``lease`` seconds; returns this runner's turns that are to be cancelled."""
         ...
 
-    async def leave(self, runner_id: UUID) -> None:
+    async def release_lease(self, runner_id: UUID) -> None:
         """End a lease now."""
         ...
 
@@ -22,6 +22,6 @@ class RunnerStore(Protocol):
         """Take turns whose runner's lease has ended, and own ones that are not ``running``: their epoch grows."""
         ...
 
-    async def rows(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
+    async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
         """Return turns by id."""
         ...

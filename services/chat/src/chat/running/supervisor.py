@@ -33,20 +33,20 @@ class Supervisor:
         make_runner: MakeRunner,
         *,
         runner_id: UUID,
-        measures: ChatMetrics,
+        metrics: ChatMetrics,
         busy: Callable[[], AbstractContextManager[None]],
         limit: int,
         traced: Traced = lambda _: contextlib.nullcontext(),
     ) -> None:
         """Take what makes runners; ``busy`` and ``traced`` are entered while a turn runs: a drain waits for it."""
         self.runner_id = runner_id
-        self._make_runner, self._measures, self._busy, self._limit = make_runner, measures, busy, limit
+        self._make_runner, self._metrics, self._busy, self._limit = make_runner, metrics, busy, limit
         self._traced = traced
         self._runners: dict[UUID, Runner] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    async def keep(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run_to_completion(self, work: Coroutine[Any, Any, T]) -> T:
         """Do work to its end, even if whoever waits for it goes away."""
         if self._closed:
             work.close()
@@ -55,7 +55,7 @@ class Supervisor:
         self._hold(task)
         return await asyncio.shield(task)
 
-    def require_room(self) -> None:
+    def require_capacity(self) -> None:
         """Raise Overloaded when this process runs as many turns as it may."""
         if len(self._runners) >= self._limit:
             raise Overloaded
@@ -88,14 +88,14 @@ class Supervisor:
             runner.stop("interrupted")
 
     async def _run(self, job: TurnJob, runner: Runner) -> None:
-        self._measures.running.inc()
+        self._metrics.running.inc()
         try:
             with self._busy(), self._traced(runner.log):
                 await runner.run()
         except Exception:
             log.exception("turn not finished", turn_id=str(job.turn.id))
         finally:
-            self._measures.running.dec()
+            self._metrics.running.dec()
             self._runners.pop(job.turn.id, None)
             if runner.log.state in {"open", "pending"}:
                 runner.log.abandon()

@@ -94,7 +94,7 @@ class PostgresErasureStore:
         self._turns.hint()
         return [(turn.id, turn.epoch) for turn in running]
 
-    async def blank_stragglers(self) -> int:
+    async def blank_late_turns(self) -> int:
         """Blank turns that ended after their conversation was deleted; returns of how many conversations."""
         async with self._turns.connection() as connection, connection.transaction():
             found = [row["conversation_id"] for row in await connection.fetch(_STRAGGLERS)]

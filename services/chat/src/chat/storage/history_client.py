@@ -1,8 +1,8 @@
-"""History over HTTP: owners with a service token, messages with the caller's."""
+"""HTTP client of the history service."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,8 +10,7 @@ from uuid import UUID
 import httpx2
 
 from chat.errors import HistoryUnavailable
-from chat.events.verification import StoredTurn
-from chat.history import ConversationOwner, RegenerationSource
+from chat.history import ConversationOwner, RegenerationSource, StoredTurn
 from chat.model import PastExchange
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import ServiceTokenProvider
@@ -22,14 +21,14 @@ PAGE = 100
 MAX_PAGES = 10
 
 
-class HistoryOwners:
-    """The ConversationOwners on history's internal route."""
+class HistoryClient:
+    """Client of history's internal routes, with a service token, and of its public routes, with the caller's token."""
 
     def __init__(self, client: httpx2.AsyncClient, tokens: ServiceTokenProvider) -> None:
         self._client, self._tokens = client, tokens
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
-        """Return the owner, None when there is no such conversation; raises HistoryUnavailable."""
+        """Return the owner of a conversation, or None if it does not exist; raises HistoryUnavailable."""
         with _translated():
             async with asyncio.timeout(OWNER_TIMEOUT):
                 token = await self._tokens.get()
@@ -38,36 +37,15 @@ class HistoryOwners:
                 return None
             return ConversationOwner(UUID(found["user_id"]), bool(found["deleted"]), int(found.get("last_number") or 0))
 
-    async def known(self, turn_ids: list[UUID]) -> set[UUID]:
-        """Return which of at most 1,000 turns history has stored; raises HistoryUnavailable."""
-        answer = await self._ask("/internal/turns/known", turn_ids)
+    async def known_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of at most 1,000 turns that history has stored; raises HistoryUnavailable."""
+        answer = await self._post_turn_ids("/internal/turns/known", turn_ids)
         return {UUID(turn_id) for turn_id in answer["known"]}
 
-    async def digests(self, turn_ids: list[UUID]) -> dict[UUID, StoredTurn]:
-        """Return what history has stored of at most 1,000 turns; raises HistoryUnavailable."""
-        answer = await self._ask("/internal/turns/digests", turn_ids)
+    async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, StoredTurn]:
+        """Return the stored status and digest of at most 1,000 turns; raises HistoryUnavailable."""
+        answer = await self._post_turn_ids("/internal/turns/digests", turn_ids)
         return {UUID(turn_id): StoredTurn(**found) for turn_id, found in answer["digests"].items()}
-
-    async def _ask(self, path: str, turn_ids: list[UUID]) -> dict[str, Any]:
-        with _translated():
-            token = await self._tokens.get()
-            response = await self._client.post(
-                path,
-                json={"turn_ids": [str(turn_id) for turn_id in turn_ids]},
-                headers={"Authorization": f"Bearer {token}"},
-            )
-            if response.status_code == httpx2.codes.UNAUTHORIZED:
-                self._tokens.invalidate()
-            response.raise_for_status()
-            answer: dict[str, Any] = response.json()
-            return answer
-
-
-class HistoryMessages:
-    """The PastMessages on history's public routes."""
-
-    def __init__(self, client: httpx2.AsyncClient) -> None:
-        self._client = client
 
     async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
         """Return the newest answer of a conversation; raises HistoryUnavailable."""
@@ -85,8 +63,10 @@ class HistoryMessages:
             async with asyncio.timeout(CONTEXT_TIMEOUT):
                 return await self._walk(conversation_id, message_id, token)
 
-    async def redo(self, conversation_id: UUID, message_id: UUID, token: str) -> RegenerationSource | None:
-        """Return what it takes to redo an answer, None when there is none; raises HistoryUnavailable."""
+    async def regeneration_source(
+        self, conversation_id: UUID, message_id: UUID, token: str
+    ) -> RegenerationSource | None:
+        """Return the user message behind an answer, or None if the answer does not exist; raises HistoryUnavailable."""
         with _translated():
             async with asyncio.timeout(OWNER_TIMEOUT):
                 seen: dict[UUID, dict[str, Any]] = {}
@@ -95,7 +75,7 @@ class HistoryMessages:
                         seen[UUID(message["id"])] = message
                         question = _question(seen, message_id)
                         if question is not None:
-                            return _redo(question)
+                            return _regeneration_source(question)
         return None
 
     async def _walk(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
@@ -129,6 +109,20 @@ class HistoryMessages:
             if cursor is None:
                 return
 
+    async def _post_turn_ids(self, path: str, turn_ids: Collection[UUID]) -> dict[str, Any]:
+        with _translated():
+            token = await self._tokens.get()
+            response = await self._client.post(
+                path,
+                json={"turn_ids": [str(turn_id) for turn_id in turn_ids]},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            if response.status_code == httpx2.codes.UNAUTHORIZED:
+                self._tokens.invalidate()
+            response.raise_for_status()
+            answer: dict[str, Any] = response.json()
+            return answer
+
 
 def _question(seen: dict[UUID, dict[str, Any]], answer_id: UUID) -> dict[str, Any] | None:
     """Return the user's message that an answer belongs to, once both are there."""
@@ -141,7 +135,7 @@ def _parent(message: dict[str, Any]) -> UUID | None:
     return UUID(message["parent_id"]) if message["parent_id"] else None
 
 
-def _redo(question: dict[str, Any]) -> RegenerationSource:
+def _regeneration_source(question: dict[str, Any]) -> RegenerationSource:
     moment = datetime.fromisoformat(question["created_at"])
     return RegenerationSource(_parent(question), UUID(question["id"]), question["content"], moment)
 

@@ -28,7 +28,7 @@ class RedisLogStore:
         """Append to many logs in one round trip; raises CopyUnavailable when Redis is away."""
         return await self._appender.append(batches)
 
-    async def end(self, turn_id: UUID, epoch: int, seq: int) -> None:
+    async def mark_ended(self, turn_id: UUID, epoch: int, seq: int) -> None:
         """Hint that a turn has ended, and let its copy go soon; raises CopyUnavailable."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.execute_command("XADD", key_of(turn_id), "NOMKSTREAM", f"{epoch}-{seq}", END, b"1")
@@ -54,7 +54,7 @@ class RedisLogStore:
             items: Any = await self._client.xrange(key_of(turn_id))
         return [copied(*item) for item in items]
 
-    async def top(self, turn_id: UUID) -> tuple[int, int] | None:
+    async def newest_position(self, turn_id: UUID) -> tuple[int, int] | None:
         """Return epoch and seq of the newest entry, None without a copy; raises CopyUnavailable."""
         with _translated():
             newest: Any = await self._client.xrevrange(key_of(turn_id), count=1)
@@ -72,7 +72,7 @@ class RedisLogStore:
         with _translated():
             await self._client.ping()
 
-    async def forget(self, turn_id: UUID, epoch: int) -> None:
+    async def erase(self, turn_id: UUID, epoch: int) -> None:
         """Replace the copy by a seal, so that a runner which does not know yet writes nothing more."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.delete(key_of(turn_id))
@@ -94,12 +94,12 @@ class RedisLogStore:
         with _translated():
             return bool(await self._client.exists(_readers_key(turn_id)))
 
-    async def hint_cancel(self, turn_id: UUID) -> None:
+    async def publish_cancellation(self, turn_id: UUID) -> None:
         """Tell all replicas that a turn is to end, if Redis is there."""
         with contextlib.suppress(*REDIS_UNAVAILABLE):
             await self._client.publish(CANCEL_CHANNEL, str(turn_id))
 
-    async def cancels(self) -> AsyncGenerator[UUID, None]:
+    async def cancellations(self) -> AsyncGenerator[UUID, None]:
         """Yield the turns that are to end; raises CopyUnavailable."""
         with _translated():
             async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:

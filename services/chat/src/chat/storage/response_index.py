@@ -28,7 +28,7 @@ class RedisResponseIndex:
             stored: Any = await self._client.get(_key(question))
         return _read(stored) if stored else None
 
-    async def note(self, question: bytes, turn_id: UUID) -> None:
+    async def save(self, question: bytes, turn_id: UUID) -> None:
         """Note the turn that answered a question; raises DependencyUnavailable."""
         async with _in_time():
             await self._client.set(_key(question), FORM + turn_id.bytes, ex=self._ttl)

@@ -34,12 +34,12 @@ class PostgresRunnerStore:
     def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
-    async def beat(self, runner_id: UUID, lease: float) -> list[UUID]:
+    async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
         """Renew a lease; returns this runner's turns that are to be cancelled."""
         async with self._turns.connection() as connection:
             return [row["id"] for row in await connection.fetch(_BEAT, runner_id, lease)]
 
-    async def leave(self, runner_id: UUID) -> None:
+    async def release_lease(self, runner_id: UUID) -> None:
         """End a lease now."""
         async with self._turns.connection() as connection:
             await connection.execute(_LEAVE, runner_id)
@@ -50,7 +50,7 @@ class PostgresRunnerStore:
             rows = await connection.fetch(_TAKE_OVER, runner_id, list(running), limit)
         return [to_turn(row) for row in rows]
 
-    async def rows(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
+    async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
         """Return turns by id."""
         async with self._turns.connection() as connection:
             rows = await connection.fetch(_ROWS, list(turn_ids))

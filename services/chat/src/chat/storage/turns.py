@@ -83,7 +83,7 @@ class PostgresTurnStore:
         row = await self._fetchrow(turn_statements.CONVERSATION, conversation_id)
         return to_conversation(row) if row else None
 
-    async def erased(self, user_id: UUID) -> bool:
+    async def is_erased(self, user_id: UUID) -> bool:
         """Say whether the person was erased."""
         row = await self._fetchrow(turn_statements.ERASED, user_id)
         return bool(row and row[0])
@@ -168,7 +168,7 @@ def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> tu
         turn.created_at,
         new_id(),
         _json(started(turn, turn.conversation_id)) if turn.conversation_id else None,
-        turn.tip,
+        turn.head,
         current_traceparent(),
     )
 

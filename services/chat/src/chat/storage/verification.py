@@ -41,17 +41,17 @@ class PostgresVerificationSource:
             AcceptedTurn(r["id"], r["status"], r["sha256"], r["confirmed"], r["has_event"], r["sent"]) for r in rows
         ]
 
-    async def unfinished(self, *, overdue: float) -> list[UUID]:
+    async def overdue_turns(self, *, overdue: float) -> list[UUID]:
         """Return turns that run longer than they may."""
         async with self._turns.connection() as connection:
             return [row["id"] for row in await connection.fetch(_UNFINISHED, overdue)]
 
-    async def ended_twice(self) -> list[UUID]:
+    async def turns_with_two_ends(self) -> list[UUID]:
         """Return turns with more than one terminal event."""
         async with self._turns.connection() as connection:
             return [row["id"] for row in await connection.fetch(_DOUBLE, TERMINAL)]
 
-    async def publish_again(self, turn_ids: list[UUID]) -> int:
+    async def republish(self, turn_ids: list[UUID]) -> int:
         """Publish the events of turns again; returns how many."""
         async with self._turns.connection() as connection:
             await connection.execute(_UNCONFIRM, turn_ids)

@@ -1,0 +1,1 @@
+"""Test doubles and fixtures' helpers of the chat service."""

@@ -1,0 +1,53 @@
+"""In-memory double of the history service."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from chat.errors import HistoryUnavailable
+from chat.history import ConversationOwner, RegenerationSource, StoredTurn
+from chat.model import PastExchange
+
+
+@dataclass
+class FakeHistory:
+    """A History whose content the test sets; every method raises HistoryUnavailable while ``unavailable``."""
+
+    owners: dict[UUID, ConversationOwner] = field(default_factory=dict)
+    answers: dict[UUID, UUID] = field(default_factory=dict)
+    """The newest answer of each conversation."""
+    past: dict[UUID, list[PastExchange]] = field(default_factory=dict)
+    """The exchanges that end in each answer, newest first."""
+    regenerations: dict[UUID, RegenerationSource] = field(default_factory=dict)
+    stored: dict[UUID, StoredTurn] = field(default_factory=dict)
+    unavailable: bool = False
+
+    async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
+        self._require_available()
+        return self.owners.get(conversation_id)
+
+    async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
+        self._require_available()
+        return self.answers.get(conversation_id)
+
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> Sequence[PastExchange]:
+        self._require_available()
+        return self.past.get(message_id, [])
+
+    async def regeneration_source(
+        self, conversation_id: UUID, message_id: UUID, token: str
+    ) -> RegenerationSource | None:
+        self._require_available()
+        return self.regenerations.get(message_id)
+
+    async def known_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
+        self._require_available()
+        return {turn_id for turn_id in turn_ids if turn_id in self.stored}
+
+    async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, StoredTurn]:
+        self._require_available()
+        return {turn_id: self.stored[turn_id] for turn_id in turn_ids if turn_id in self.stored}
+
+    def _require_available(self) -> None:
+        if self.unavailable:
+            raise HistoryUnavailable
