@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends import Backends
-from parley_testing.client import Client
-from parley_testing.listener import Listener, listen
-from parley_testing.private_servers import PrivateServers, open_private_servers
-from parley_testing.stacks import SeparateStack
-from parley_testing.turns import open_users, stored_exactly_once, take_turns
+from parley_testing.backends.private import PrivateServers, open_private_servers
+from parley_testing.backends.shared import Backends
+from parley_testing.http.client import Client
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.workload.event_recorder import Listener, listen
+from parley_testing.workload.turns import open_users, stored_exactly_once, take_turns
 
 SETTINGS = {
     "RATE_LIMIT_REQUESTS": "100000",

@@ -13,7 +13,7 @@ from parley_cli.settings import LocalSettings
 from parley_cli.stack import folder_lock, preflight
 from parley_cli.stack.ports import Ports, require_free
 from parley_embedded.errors import EmbeddedError
-from parley_testing.commands import free_ports
+from parley_testing.stacks.commands import free_ports
 
 HOLD = """
 import pathlib, sys

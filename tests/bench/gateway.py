@@ -33,7 +33,7 @@ from parley_embedded.binaries.debian import unpack_debian
 from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing.tokens import TestIssuer
+from parley_testing.security.token_issuer import TestIssuer
 
 USERS = 64
 PATH = "/api/v1/models"

@@ -10,8 +10,9 @@ from pathlib import Path
 from processes import resident_mb  # type: ignore[import-not-found]
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends import Backends
-from parley_testing.stacks import Infrastructure, SeparateStack
+from parley_testing.backends.shared import Backends
+from parley_testing.backends.urls import BackendUrls
+from parley_testing.stacks.separate import SeparateStack
 
 MUST_MB, MUST_IMPORT_S = 100, 1.5
 SETTLE_SECONDS = 5
@@ -38,7 +39,7 @@ async def measure() -> bool:
     """Print a line for each service; returns whether all are within the limits."""
     good = True
     async with Backends() as backends, FakeProvider() as provider:
-        infrastructure = Infrastructure(
+        infrastructure = BackendUrls(
             await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
         )
         with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:

@@ -26,7 +26,7 @@ from parley.process.tasks import background
 from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
 from parley_events.topology import EVENTS
-from parley_testing.backends import Backends
+from parley_testing.backends.shared import Backends
 
 MUST, STRETCH = 0.40, 0.60
 IN_FLIGHT = 64

@@ -18,7 +18,7 @@ from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing.tokens import TestIssuer
+from parley_testing.security.token_issuer import TestIssuer
 
 FOLDER = Path(__file__).resolve().parent
 PLANS = "bench: {requests_per_minute: 10000000, burst: 1000000, streams: 20}\n"

@@ -24,9 +24,10 @@ import orjson
 import uvloop
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends import Backends
-from parley_testing.client import open_http, register
-from parley_testing.stacks import Infrastructure, SeparateStack
+from parley_testing.backends.shared import Backends
+from parley_testing.backends.urls import BackendUrls
+from parley_testing.http.client import open_http, register
+from parley_testing.stacks.separate import SeparateStack
 
 MUST, STRETCH = 100, 60
 """CPU microseconds of gateway and chat for each streamed token."""
@@ -158,7 +159,7 @@ async def run(options: argparse.Namespace) -> float:
     tokens = round((options.seconds + WARM_SECONDS + SLACK_SECONDS) * options.rate)
     message = f"bench [[fake tokens={tokens} rate={options.rate}]]"
     async with Backends() as backends, FakeProvider() as provider:
-        infrastructure = Infrastructure(
+        infrastructure = BackendUrls(
             await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
         )
         direct = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": message}]}

@@ -28,9 +28,10 @@ from tokens import PLANS, SETTINGS, request_of  # type: ignore[import-not-found]
 from fake_provider.process import FakeProvider
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
-from parley_testing.backends import Backends
-from parley_testing.client import open_http, register
-from parley_testing.stacks import Infrastructure, SeparateStack
+from parley_testing.backends.shared import Backends
+from parley_testing.backends.urls import BackendUrls
+from parley_testing.http.client import open_http, register
+from parley_testing.stacks.separate import SeparateStack
 
 QUESTION = "bench [[fake tokens=20]]"
 USERS, WARM_UP = 20, 100
@@ -175,9 +176,7 @@ async def measure_litellm(provider: FakeProvider, options: argparse.Namespace) -
 @asynccontextmanager
 async def product(backends: Backends, provider: FakeProvider, path: str) -> AsyncIterator[Product]:
     """Run every service, warmed up."""
-    infrastructure = Infrastructure(
-        await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
-    )
+    infrastructure = BackendUrls(await backends.database_url(), await backends.redis_url(), await backends.amqp_url())
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         plans = Path(folder) / "plans.yaml"
         plans.write_text(PLANS)

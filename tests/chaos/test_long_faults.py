@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from parley_testing import eventually, faults
-from parley_testing.client import Client, open_http
-from parley_testing.listener import Listener
-from parley_testing.private_servers import PrivateServers
-from parley_testing.replica import Replica
-from parley_testing.sessions import leading_chat, relay_leader
-from parley_testing.stacks import SeparateStack
-from parley_testing.turns import Reader, Turn, stored_exactly_once, take_turns
+from parley_testing import eventually
+from parley_testing.backends.private import PrivateServers
+from parley_testing.faults import processes
+from parley_testing.http.client import Client, open_http
+from parley_testing.stacks.relay_leader import leading_chat, relay_leader
+from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.workload.event_recorder import Listener
+from parley_testing.workload.turns import Reader, Turn, stored_exactly_once, take_turns
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -60,7 +61,7 @@ async def test_a_leader_frozen_for_30_s_is_replaced_and_its_turns_end_once(
     loop = asyncio.get_running_loop()
     reading = [asyncio.create_task(reader.read(LONG)) for reader in readers]
     await eventually(lambda: all(reader.text for reader in readers), within=PATIENT)
-    async with faults.frozen(leader.child):
+    async with processes.frozen(leader.child):
         began = loop.time()
         turns = await take_turns(at_survivor, 20, SHORT)
         await eventually(lambda: leads(private_stack, survivor), within=TAKEN_OVER, message="nobody took over")

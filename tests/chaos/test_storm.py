@@ -12,12 +12,13 @@ import httpx2
 import pytest
 
 from parley.ids import new_id
-from parley_testing import eventually, faults
-from parley_testing.client import Client, open_http
-from parley_testing.listener import Listener
-from parley_testing.private_servers import PrivateServers
-from parley_testing.replica import Replica
-from parley_testing.stacks import SeparateStack
+from parley_testing import eventually
+from parley_testing.backends.private import PrivateServers
+from parley_testing.faults import processes
+from parley_testing.http.client import Client, open_http
+from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.workload.event_recorder import Listener
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -82,10 +83,10 @@ def all_faults(private_servers: PrivateServers, private_stack: SeparateStack) ->
         await private_servers.start_broker()
 
     async def valkey() -> None:
-        await faults.restart(private_servers.valkey, port=private_servers.valkey.port)
+        await processes.restart(private_servers.valkey, port=private_servers.valkey.port)
 
     async def postgres() -> None:
-        await faults.restart(private_servers.postgres, port=private_servers.postgres.port)
+        await processes.restart(private_servers.postgres, port=private_servers.postgres.port)
 
     groups: dict[str, list[Fault]] = {
         "broker": [broker],
@@ -99,7 +100,7 @@ def all_faults(private_servers: PrivateServers, private_stack: SeparateStack) ->
 
 def killing(replica: Replica) -> Fault:
     async def kill() -> None:
-        await faults.kill(replica.child, port=replica.admin_port)
+        await processes.kill(replica.child, port=replica.admin_port)
         await replica.stop()
         await replica.start()
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_testing.client import open_http, register
-from parley_testing.stacks import EmbeddedStack
+from parley_testing.http.client import open_http, register
+from parley_testing.stacks.embedded import EmbeddedStack
 
 
 @dataclass(frozen=True, slots=True)

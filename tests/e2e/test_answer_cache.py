@@ -9,8 +9,8 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.client import Client, open_http
-from parley_testing.stacks import EmbeddedStack
+from parley_testing.http.client import Client, open_http
+from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

@@ -6,7 +6,7 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.client import Client
+from parley_testing.http.client import Client
 
 pytestmark = pytest.mark.e2e
 

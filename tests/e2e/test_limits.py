@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_testing.client import open_http, register
-from parley_testing.stacks import EmbeddedStack
+from parley_testing.http.client import open_http, register
+from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from parley_embedded.process.tool import run_tool
-from parley_testing.client import Client, open_http
-from parley_testing.commands import command_path, environment, free_ports
-from parley_testing.stacks import EmbeddedStack
+from parley_testing.http.client import Client, open_http
+from parley_testing.stacks.commands import command_path, environment, free_ports
+from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

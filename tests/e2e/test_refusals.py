@@ -8,8 +8,8 @@ import pytest
 
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.client import Client
-from parley_testing.tokens import TestIssuer
+from parley_testing.http.client import Client
+from parley_testing.security.token_issuer import TestIssuer
 
 pytestmark = pytest.mark.e2e
 

@@ -12,9 +12,9 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
-from parley_testing.client import open_http, register
-from parley_testing.commands import command_path, environment
-from parley_testing.stacks import EmbeddedStack
+from parley_testing.http.client import open_http, register
+from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 

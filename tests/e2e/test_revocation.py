@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from parley_testing import eventually
-from parley_testing.client import Client, SseEvent, open_http, register
-from parley_testing.stacks import SeparateStack
+from parley_testing.http.client import Client, SseEvent, open_http, register
+from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

@@ -7,9 +7,9 @@ import httpx2
 import orjson
 import pytest
 
-from parley_testing.client import open_http
-from parley_testing.stacks import SeparateStack
-from parley_testing.tokens import TestIssuer
+from parley_testing.http.client import open_http
+from parley_testing.security.token_issuer import TestIssuer
+from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

@@ -9,9 +9,10 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.client import Client, open_http, register
-from parley_testing.collector import Collector, Exported, collector, traced_to
-from parley_testing.stacks import EmbeddedStack, SeparateStack
+from parley_testing.http.client import Client, open_http, register
+from parley_testing.stacks.embedded import EmbeddedStack
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.telemetry.span_collector import Collector, Exported, collector, traced_to
 
 pytestmark = pytest.mark.e2e
 

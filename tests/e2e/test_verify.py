@@ -6,9 +6,9 @@ import pytest
 from parley.ids import new_id
 from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
-from parley_testing.client import open_http, register
-from parley_testing.commands import command_path, environment
-from parley_testing.stacks import SeparateStack
+from parley_testing.http.client import open_http, register
+from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

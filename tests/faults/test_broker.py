@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from parley_testing import eventually, faults
-from parley_testing.client import Client
-from parley_testing.listener import Listener
-from parley_testing.private_servers import PrivateServers
-from parley_testing.replica import Replica
-from parley_testing.stacks import SeparateStack
-from parley_testing.turns import Turn, go_on, stored_exactly_once, take_turn, take_turns
+from parley_testing import eventually
+from parley_testing.backends.private import PrivateServers
+from parley_testing.faults import processes
+from parley_testing.http.client import Client
+from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.workload.event_recorder import Listener
+from parley_testing.workload.turns import Turn, go_on, stored_exactly_once, take_turn, take_turns
 
 pytestmark = pytest.mark.e2e
 
@@ -61,7 +62,7 @@ async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stor
     turns = await answers
     assert {turn.status for turn in turns} == {"completed"}
     turns += await go_on(turns[:10], SHORT)
-    assert faults.port_refuses(private_servers.rabbitmq.port)
+    assert processes.port_refuses(private_servers.rabbitmq.port)
     assert await everybody_says(private_stack, "down")
     await eventually(lambda: waiting_events(private_stack))
 
@@ -99,7 +100,7 @@ async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
     private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client]
 ) -> None:
     loop = asyncio.get_running_loop()
-    async with faults.frozen(private_servers.rabbitmq.child):
+    async with processes.frozen(private_servers.rabbitmq.child):
         frozen_at = loop.time()
         noticed = asyncio.create_task(eventually(lambda: everybody_says(private_stack, "down"), within=NOTICED))
         turns = [await take_turn(users[0], SHORT)]

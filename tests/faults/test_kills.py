@@ -13,12 +13,13 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_embedded.process.tool import run_tool
-from parley_testing import eventually, faults
-from parley_testing.client import Client, open_http
-from parley_testing.commands import command_path, environment
-from parley_testing.private_servers import PrivateServers
-from parley_testing.stacks import SeparateStack
-from parley_testing.turns import Reader, Turn
+from parley_testing import eventually
+from parley_testing.backends.private import PrivateServers
+from parley_testing.faults import processes
+from parley_testing.http.client import Client, open_http
+from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.workload.turns import Reader, Turn
 
 pytestmark = pytest.mark.e2e
 
@@ -45,7 +46,7 @@ def victims(stack: SeparateStack, servers: PrivateServers) -> list[Kill]:
     """Return what can be killed and brought back, each asserting that it was gone."""
 
     def replica(found: Any, port: int) -> Kill:
-        return lambda: faults.restart(found, port=port)
+        return lambda: processes.restart(found, port=port)
 
     return [
         *(replica(chat, chat.port) for chat in stack.chat),

@@ -10,15 +10,16 @@ from dataclasses import replace
 import httpx2
 import pytest
 
-from parley_testing import eventually, faults
-from parley_testing.client import Client, open_http
-from parley_testing.listener import Listener
-from parley_testing.private_servers import PrivateServers
-from parley_testing.replica import Replica
-from parley_testing.sessions import leading_chat
-from parley_testing.stacks import SeparateStack
-from parley_testing.tcp_proxy import TcpProxy, Toxics
-from parley_testing.turns import Reader, Turn, go_on, stored_exactly_once, take_turns
+from parley_testing import eventually
+from parley_testing.backends.private import PrivateServers
+from parley_testing.faults import processes
+from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
+from parley_testing.http.client import Client, open_http
+from parley_testing.stacks.relay_leader import leading_chat
+from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.workload.event_recorder import Listener
+from parley_testing.workload.turns import Reader, Turn, go_on, stored_exactly_once, take_turns
 
 pytestmark = pytest.mark.e2e
 
@@ -49,7 +50,7 @@ async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_ch
             turns = await take_turns(users, 10, SHORT)
             await stored_exactly_once(turns, within=TAKEN_OVER)
             assert proxy.counters.swallowed > 0, "no acknowledgement was swallowed"
-            await faults.kill(doomed.child, port=doomed.admin_port)
+            await processes.kill(doomed.child, port=doomed.admin_port)
             await doomed.stop()
     await worker.start()
     unchanged = {"type": "conversation.turn.completed", "outcome": "unchanged"}
@@ -67,7 +68,7 @@ async def test_another_replica_publishes_when_the_relays_leader_is_killed(
     loop, killed = asyncio.get_running_loop(), await leading_chat(private_stack, within=TAKEN_OVER)
     survivor = next(replica for replica in private_stack.chat if replica is not killed)
     turns = await take_turns(users, 10, SHORT)
-    await faults.kill(killed.child, port=killed.port)
+    await processes.kill(killed.child, port=killed.port)
     killed_at = loop.time()
     turns += await go_on(turns, SHORT)
     assert await leading_chat(private_stack, within=TAKEN_OVER) is survivor

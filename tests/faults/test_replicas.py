@@ -11,11 +11,12 @@ from functools import partial
 import httpx2
 import pytest
 
-from parley_testing import eventually, faults
-from parley_testing.client import Client, open_http
-from parley_testing.replica import Replica
-from parley_testing.stacks import SeparateStack
-from parley_testing.turns import Reader, Turn, stored_exactly_once, take_turns
+from parley_testing import eventually
+from parley_testing.faults import processes
+from parley_testing.http.client import Client, open_http
+from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.workload.turns import Reader, Turn, stored_exactly_once, take_turns
 
 pytestmark = pytest.mark.e2e
 
@@ -146,6 +147,6 @@ async def test_kill_9_of_one_replica_after_the_other_fails_no_request_that_may_b
     async with load.running([ask for user in everywhere for ask in reads(user)]):
         for number in (0, 1):
             ending = [private_stack.chat[number], private_stack.history[number]]
-            await asyncio.gather(*(faults.kill(replica.child, port=replica.port) for replica in ending))
+            await asyncio.gather(*(processes.kill(replica.child, port=replica.port) for replica in ending))
             await load.more(AFTERWARDS)
             await asyncio.gather(*(replica.start() for replica in ending))

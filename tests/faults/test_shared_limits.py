@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 import httpx2
 import pytest
 
-from parley_testing.client import open_http, register
-from parley_testing.replica import Replica
-from parley_testing.stacks import SeparateStack
+from parley_testing.http.client import open_http, register
+from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

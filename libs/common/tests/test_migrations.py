@@ -10,7 +10,7 @@ import pytest
 
 from parley.messaging import outbox
 from parley.storage.migrations import MigrationError, migrate, read
-from parley_testing.backends import Backends, UnavailableError
+from parley_testing.backends.shared import Backends, UnavailableError
 
 Write = Callable[[str, str], None]
 PACKAGE = "migrated_package"

@@ -7,7 +7,7 @@ import pytest
 
 from parley.storage.redis import open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing import faults
+from parley_testing.faults import processes
 
 pytestmark = pytest.mark.integration
 
@@ -18,5 +18,5 @@ async def test_no_call_fails_on_a_connection_that_was_pooled_before_a_restart(tm
     async with EmbeddedValkey(tmp_path, tcp=True) as server, open_redis(server.url) as client:
         await asyncio.gather(*(client.ping() for _ in range(CALLS)))
         assert len(await client.client_list()) == CALLS, "the calls did not take a connection each"
-        await faults.restart(server, port=server.port)
+        await processes.restart(server, port=server.port)
         assert await asyncio.gather(*(client.ping() for _ in range(CALLS))) == [True] * CALLS

@@ -14,7 +14,7 @@ from parley import errors
 from parley.ids import new_id
 from parley.security.identity import bearer_token
 from parley.security.tokens import KeySet, TokenVerifier
-from parley_testing.tokens import ISSUER, TestIssuer
+from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 ISSUED_BY_US = TestIssuer()
 

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractChannel
 from parley_embedded.process.identity import processes_in
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_embedded.sockets import port_answers
-from parley_testing.backends import Backends
+from parley_testing.backends.shared import Backends
 
 pytestmark = pytest.mark.integration
 

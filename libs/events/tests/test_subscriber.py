@@ -19,8 +19,8 @@ from parley_events.models import ConversationDeleted, UserErased
 from parley_events.subscriber import Subscriber
 from parley_events.subscription import Rejected
 from parley_events.topology import TopologyError
-from parley_testing import faults
-from parley_testing.bus_contract import make_event, publish_until_confirmed
+from parley_testing.contracts.bus import make_event, publish_until_confirmed
+from parley_testing.faults import processes
 from parley_testing.waiting import eventually
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -162,7 +162,7 @@ async def test_a_replay_survives_a_broker_that_is_killed_and_repeats_nothing(
     async def handle(_data: UserErased, event: CloudEvent) -> None:
         seen.append(str(event.id))
         if len(seen) == 50:
-            await faults.restart(broker, port=broker.port)
+            await processes.restart(broker, port=broker.port)
             killed.set()
 
     subscriber.on(UserErased)(handle)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from parley_testing import faults
+from parley_testing.faults import processes
 
 SERVER = """
 import socket, sys
@@ -52,43 +52,43 @@ class Server:
 
 async def test_a_killed_process_is_gone_and_its_port_refuses(start: Start) -> None:
     process, port = start()
-    assert not faults.port_refuses(port)
-    await faults.kill(process, port=port)
-    assert faults.state_of(process.pid) is None
-    assert faults.port_refuses(port)
+    assert not processes.port_refuses(port)
+    await processes.kill(process, port=port)
+    assert processes.state_of(process.pid) is None
+    assert processes.port_refuses(port)
     assert process.wait(5) == -9
 
 
 async def test_killing_what_is_gone_fails(start: Start) -> None:
     process, _ = start()
-    await faults.kill(process)
+    await processes.kill(process)
     with pytest.raises(AssertionError, match="was gone before"):
-        await faults.kill(process)
+        await processes.kill(process)
     with pytest.raises(AssertionError, match="was gone before"):
-        await faults.stop(process)
+        await processes.stop(process)
 
 
 async def test_a_frozen_process_is_stopped_and_goes_on_afterwards(start: Start) -> None:
     process, port = start()
-    async with faults.frozen(process):
-        assert faults.state_of(process.pid) == "T"
-        assert not faults.port_refuses(port), "a frozen process keeps its port"
-    assert faults.state_of(process.pid) in {"R", "S"}
+    async with processes.frozen(process):
+        assert processes.state_of(process.pid) == "T"
+        assert not processes.port_refuses(port), "a frozen process keeps its port"
+    assert processes.state_of(process.pid) in {"R", "S"}
 
 
 async def test_a_frozen_process_goes_on_although_the_test_fails(start: Start) -> None:
     process, _ = start()
     with pytest.raises(LookupError):
-        async with faults.frozen(process):
+        async with processes.frozen(process):
             raise LookupError
-    assert faults.state_of(process.pid) in {"R", "S"}
+    assert processes.state_of(process.pid) in {"R", "S"}
 
 
 async def test_a_restart_is_another_process(start: Start) -> None:
     server = Server(start)
     before = server.child.pid
     with pytest.raises(AssertionError, match="refuses after the restart"):
-        await faults.restart(server, port=server.port)
+        await processes.restart(server, port=server.port)
     assert server.child.pid != before
 
 
@@ -99,4 +99,4 @@ async def test_a_server_that_did_not_start_again_fails_the_restart(start: Start)
 
     server = Lazy(start)
     with pytest.raises(AssertionError, match="same process"):
-        await faults.restart(server, port=server.port)
+        await processes.restart(server, port=server.port)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from parley_testing.tcp_proxy import TcpProxy, Toxics
+from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
 from parley_testing.waiting import eventually
 
 BIG = b"x" * 200_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_testing.commands import environment
+from parley_testing.stacks.commands import environment
 
 SECONDS = 60
 SETTINGS = """

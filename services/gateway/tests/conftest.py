@@ -24,9 +24,9 @@ from parley.web.lifespan import lifespan
 from parley.web.server import free_socket, make_server
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
-from parley_testing.backends import Backends
-from parley_testing.tokens import TestIssuer
-from parley_testing.upstream import Answer, ScriptedUpstream, Seen, respond, scripted_upstream
+from parley_testing.backends.shared import Backends
+from parley_testing.http.scripted_server import Answer, ScriptedUpstream, Seen, respond, scripted_upstream
+from parley_testing.security.token_issuer import TestIssuer
 
 CLIENTS = 200
 PROGRAM = str(Path(sys.executable).parent / "parley-gateway")

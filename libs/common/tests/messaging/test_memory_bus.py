@@ -10,7 +10,7 @@ from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.memory_bus import MemoryBus
 from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Rejected, Subscription
-from parley_testing.bus_contract import BusContract, make_event
+from parley_testing.contracts.bus import BusContract, make_event
 
 
 class TestMemoryBusContract(BusContract):

@@ -17,8 +17,8 @@ from parley_embedded.sockets import free_port
 from parley_events.cloudevents import CloudEvent, from_headers
 from parley_events.subscription import Rejected, Subscription
 from parley_events.topology import DEAD, EVENTS, LOG
-from parley_testing.backends import Backends
-from parley_testing.bus_contract import BusContract, make_event
+from parley_testing.backends.shared import Backends
+from parley_testing.contracts.bus import BusContract, make_event
 from parley_testing.waiting import eventually
 
 pytestmark = pytest.mark.integration

@@ -14,9 +14,9 @@ from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_events.cloudevents import CloudEvent
 from parley_events.replay import Replay
 from parley_events.subscription import Subscription
-from parley_testing import faults
-from parley_testing.bus_contract import make_event, publish_until_confirmed
-from parley_testing.tcp_proxy import TcpProxy, Toxics
+from parley_testing.contracts.bus import make_event, publish_until_confirmed
+from parley_testing.faults import processes
+from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
 from parley_testing.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
@@ -59,7 +59,7 @@ async def test_a_killed_broker_loses_nothing_and_the_consumer_comes_back(
     async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
         publishing = asyncio.create_task(publish_all())
         await eventually(lambda: len(collected.ids) > 50)
-        await faults.restart(broker, port=broker.port)
+        await processes.restart(broker, port=broker.port)
         assert not publishing.done(), "the kill came too late to hit the publisher"
         await publishing
         await eventually(lambda: len(set(collected.ids)) == len(events), within=15)
@@ -71,7 +71,7 @@ async def test_the_backlog_arrives_within_15_s_after_the_brokers_port_opens(
 ) -> None:
     collected = Collected()
     async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
-        await faults.crash(broker, port=broker.port)
+        await processes.crash(broker, port=broker.port)
         with pytest.raises(PublishError):
             await own_bus.publish(make_event("user.updated"))
         await eventually(lambda: not own_bus._publishing.is_up)
@@ -88,7 +88,7 @@ async def test_a_frozen_broker_is_noticed_and_no_publish_waits_longer_than_its_l
 ) -> None:
     collected, event = Collected(), make_event("user.updated")
     async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
-        async with faults.frozen(broker.child):
+        async with processes.frozen(broker.child):
             began = time.monotonic()
             with pytest.raises(PublishError):
                 await own_bus.publish(event)
@@ -194,7 +194,7 @@ async def test_a_handler_in_hand_when_the_broker_dies_sees_its_event_again(
     async with own_bus.consume(Subscription(queue, ("user.*",), handler)):
         await own_bus.publish(event)
         await began.wait()
-        await faults.restart(broker, port=broker.port)
+        await processes.restart(broker, port=broker.port)
         may_end.set()
         await eventually(lambda: len(collected.ids) == 2, within=15)
     assert set(collected.ids) == {str(event.id)}
@@ -207,7 +207,7 @@ async def test_the_log_misses_nothing_that_was_confirmed_around_a_crash(
     events = [make_event("user.updated") for _ in range(50)]
     for event in events[:25]:
         await publish_until_confirmed(own_bus, event)
-    await faults.restart(broker, port=broker.port)
+    await processes.restart(broker, port=broker.port)
     for event in events[25:]:
         await publish_until_confirmed(own_bus, event)
     assert {str(event.id) for event in events} <= await in_the_log(broker)

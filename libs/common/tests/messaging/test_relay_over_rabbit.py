@@ -15,7 +15,7 @@ from parley.storage.postgres import Pool
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Subscription
-from parley_testing import faults
+from parley_testing.faults import processes
 from parley_testing.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -70,12 +70,12 @@ async def test_a_broker_that_fails_while_events_are_written_delays_them_only(
         writing = asyncio.create_task(write(pool, EACH))
         await eventually(lambda: received.count > KEYS)
         if fault == "killed":
-            await faults.crash(broker, port=broker.port)
+            await processes.crash(broker, port=broker.port)
             await writing
             assert not await is_drained(pool), "the kill came too late to prove anything"
             await broker.start()
         else:
-            async with faults.frozen(broker.child):
+            async with processes.frozen(broker.child):
                 await writing
                 assert not await is_drained(pool), "the freeze came too late to prove anything"
         began = time.monotonic()

@@ -17,7 +17,7 @@ from parley.errors import NotFound
 from parley.web.app import build_app
 from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
-from parley_testing.collector import Collector, collector
+from parley_testing.telemetry.span_collector import Collector, collector
 
 Client = httpx2.AsyncClient
 Services = Callable[..., AbstractAsyncContextManager[Client]]

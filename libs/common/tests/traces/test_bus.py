@@ -21,7 +21,7 @@ from parley.times import now
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased
 from parley_events.subscription import Subscription
-from parley_testing.collector import Collector
+from parley_testing.telemetry.span_collector import Collector
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from parley.observability.trace_export import BATCH_SIZE, QUEUE_SIZE, WARNING_INTERVAL, CountingExporter
 from parley.observability.tracing import Tracer
-from parley_testing.collector import Collector
-from parley_testing.upstream import Seen, scripted_upstream
+from parley_testing.http.scripted_server import Seen, scripted_upstream
+from parley_testing.telemetry.span_collector import Collector
 from parley_testing.waiting import eventually
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]

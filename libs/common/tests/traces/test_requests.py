@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from parley.ids import pseudonym
-from parley_testing.collector import Collector
-from parley_testing.upstream import respond, scripted_upstream
+from parley_testing.http.scripted_server import respond, scripted_upstream
+from parley_testing.telemetry.span_collector import Collector
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{CALLER}-01", f"00-{TRACE}-{CALLER}-00"

@@ -1,4 +1,4 @@
-"""What a bus does. Both adapters pass ``parley_testing.bus_contract``."""
+"""What a bus does. Both adapters pass ``parley_testing.contracts.bus``."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ import pytest
 from parley_testing.two_halves import TwoHalves
 
 if TYPE_CHECKING:
-    from parley_testing.backends import Backends
+    from parley_testing.backends.shared import Backends
 
 _TIERS = ("unit", "integration", "e2e")
 _SETTINGS_PREFIXES = ("OPENAI_", "GATEWAY_", "AUTH_", "CHAT_", "HISTORY_", "RATE_LIMIT_", "CORS_", "PARLEY_", "OTEL_")
@@ -73,7 +73,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 def _skip_without_backend() -> Generator[None]:
-    from parley_testing.backends import UnavailableError
+    from parley_testing.backends.shared import UnavailableError
 
     try:
         yield
@@ -109,7 +109,7 @@ def _collect_garbage() -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def backends() -> "AsyncIterator[Backends]":
     """Throw-away Postgres, Redis and RabbitMQ, started when first used."""
-    from parley_testing.backends import Backends
+    from parley_testing.backends.shared import Backends
 
     async with Backends() as found:
         yield found

@@ -11,7 +11,7 @@ from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
-from parley_testing.backends import Backends
+from parley_testing.backends.shared import Backends
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
 Take = Callable[[str], Awaitable[list[str]]]

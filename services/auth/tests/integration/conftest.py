@@ -28,7 +28,7 @@ from parley.messaging.memory_bus import MemoryBus
 from parley.storage import migrations
 from parley.storage.postgres import set_json_codecs
 from parley_testing import eventually
-from parley_testing.backends import Backends
+from parley_testing.backends.shared import Backends
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 GATEWAY_SECRET = "gateway-secret-" + "x" * 32

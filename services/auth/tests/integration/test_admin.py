@@ -11,7 +11,7 @@ import pytest
 from parley.messaging.memory_bus import MemoryBus
 from parley_events.subscription import Subscription
 from parley_testing import eventually
-from parley_testing.bus_contract import make_event, publish_until_confirmed
+from parley_testing.contracts.bus import make_event, publish_until_confirmed
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from parley.errors import ParleyError, Unauthenticated
 from parley.security.tokens import KeySet, TokenVerifier
-from parley_testing.tokens import ISSUER, TestIssuer
+from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 BUDGET = 0.005
 Forge = Callable[[TestIssuer], str]

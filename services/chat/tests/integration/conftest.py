@@ -29,9 +29,9 @@ from parley.web.server import free_socket, make_server
 from parley_embedded.process.child import ChildProcess, Command
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing.backends import Backends
-from parley_testing.commands import answers, environment
-from parley_testing.tokens import ALL_SCOPES, TestIssuer
+from parley_testing.backends.shared import Backends
+from parley_testing.security.token_issuer import ALL_SCOPES, TestIssuer
+from parley_testing.stacks.commands import answers, environment
 
 if TYPE_CHECKING:
     from fake_provider.process import FakeProvider

@@ -10,7 +10,7 @@ import pytest
 from parley.storage.redis import open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
-from parley_testing.faults import frozen, kill
+from parley_testing.faults.processes import frozen, kill
 
 pytestmark = pytest.mark.integration
 

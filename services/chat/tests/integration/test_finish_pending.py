@@ -13,8 +13,8 @@ from parley.messaging import outbox
 from parley.storage import migrations
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_testing import eventually
-from parley_testing.faults import kill
-from parley_testing.tcp_proxy import TcpProxy, Toxics
+from parley_testing.faults.processes import kill
+from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
 
 pytestmark = pytest.mark.integration
 

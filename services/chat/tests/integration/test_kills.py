@@ -13,8 +13,8 @@ from parley.ids import new_id
 from parley.storage.postgres import open_pool
 from parley.storage.redis import open_redis
 from parley_testing import eventually
-from parley_testing.backends import Backends
-from parley_testing.faults import kill, resume, state_of, stop
+from parley_testing.backends.shared import Backends
+from parley_testing.faults.processes import kill, resume, state_of, stop
 
 pytestmark = pytest.mark.integration
 

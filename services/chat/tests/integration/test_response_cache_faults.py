@@ -15,7 +15,7 @@ from parley.storage.postgres import open_pool
 from parley.storage.redis import open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
-from parley_testing.faults import frozen, kill, state_of
+from parley_testing.faults.processes import frozen, kill, state_of
 
 pytestmark = pytest.mark.integration
 

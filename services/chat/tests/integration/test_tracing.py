@@ -10,7 +10,7 @@ import yaml
 from parley.ids import new_id
 from parley_events.subscription import Subscription
 from parley_testing import eventually
-from parley_testing.collector import Collector, collector
+from parley_testing.telemetry.span_collector import Collector, collector
 
 pytestmark = pytest.mark.integration
 

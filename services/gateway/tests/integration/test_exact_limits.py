@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from parley.ids import new_id
-from parley_testing.upstream import respond
+from parley_testing.http.scripted_server import respond
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from parley_testing.upstream import Seen, respond
+from parley_testing.http.scripted_server import Seen, respond
 
 pytestmark = pytest.mark.integration
 

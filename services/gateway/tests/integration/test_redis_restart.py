@@ -13,8 +13,9 @@ import pytest
 
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing import eventually, faults
-from parley_testing.upstream import respond
+from parley_testing import eventually
+from parley_testing.faults import processes
+from parley_testing.http.scripted_server import respond
 
 pytestmark = pytest.mark.integration
 
@@ -60,7 +61,7 @@ async def test_a_redis_that_dies_costs_no_request_and_limits_are_shared_until_it
             loads = [asyncio.create_task(load(number)) for number in range(4 * USERS)]
             await eventually(lambda: all(found[429] > 20 for found in seen), within=15)
             died = time.monotonic()
-            await faults.crash(redis, port=redis.port)
+            await processes.crash(redis, port=redis.port)
             await eventually(partial(decided_locally, first_admin, {True}), within=3)
             await asyncio.sleep(DOWN)
             await redis.start()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from parley_testing import eventually
-from parley_testing.upstream import Seen, respond
+from parley_testing.http.scripted_server import Seen, respond
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from parley.ids import new_id
 from parley.storage.redis import open_redis
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
-from parley_testing.backends import Backends
+from parley_testing.backends.shared import Backends
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from parley.ids import new_id
 from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
 from parley_testing import eventually
-from parley_testing.backends import Backends
-from parley_testing.upstream import Seen, respond
+from parley_testing.backends.shared import Backends
+from parley_testing.http.scripted_server import Seen, respond
 
 pytestmark = pytest.mark.integration
 

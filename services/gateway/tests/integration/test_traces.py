@@ -10,8 +10,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from parley_testing.collector import Collector, collector
-from parley_testing.upstream import respond
+from parley_testing.http.scripted_server import respond
+from parley_testing.telemetry.span_collector import Collector, collector
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from parley_testing.upstream import respond
+from parley_testing.http.scripted_server import respond
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.routes import all_routes
 from parley_testing import eventually
-from parley_testing.upstream import Seen, respond, scripted_upstream
+from parley_testing.http.scripted_server import Seen, respond, scripted_upstream
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from gateway.errors import UpstreamUnavailable
 from gateway.upstream.connection import Broken, Connection, Slow, Unreachable
 from gateway.upstream.endpoint import FAILURES, FIRST_EJECTION, LONGEST_EJECTION, Address
 from gateway.upstream.pool import Pool, PoolLimits
-from parley_testing.upstream import ScriptedUpstream, respond, scripted_upstream
+from parley_testing.http.scripted_server import ScriptedUpstream, respond, scripted_upstream
 
 REFUSED = Unreachable(refused=True)
 

@@ -22,8 +22,8 @@ from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
 from parley.web.runtime import Runtime
 from parley_events.cloudevents import CloudEvent
-from parley_testing.backends import Backends
-from parley_testing.tokens import ALL_SCOPES, TestIssuer
+from parley_testing.backends.shared import Backends
+from parley_testing.security.token_issuer import ALL_SCOPES, TestIssuer
 
 
 class World:

@@ -10,9 +10,9 @@ import pytest
 from parley.messaging.rabbit_bus import open_rabbit
 from parley.observability.metrics import Metrics
 from parley_testing import eventually
-from parley_testing.backends import Backends
-from parley_testing.bus_contract import publish_until_confirmed
-from parley_testing.replica import Replica
+from parley_testing.backends.shared import Backends
+from parley_testing.contracts.bus import publish_until_confirmed
+from parley_testing.stacks.replica import Replica
 
 pytestmark = pytest.mark.integration
 

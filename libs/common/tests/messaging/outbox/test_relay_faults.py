@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from parley.storage.postgres import Pool
-from parley_testing import faults
+from parley_testing.faults import processes
 from parley_testing.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -110,7 +110,7 @@ async def test_another_relay_takes_over_from_a_killed_leader(
     leader, follower = await leader_and_follower(start_relay, journal, pool)
     await fill(pool)
     await eventually(lambda: journal.by(leader) > 300, within=20)
-    await faults.kill(leader)
+    await processes.kill(leader)
     assert not await is_drained(pool), "the kill came too late to prove anything"
     began = time.monotonic()
     await eventually(lambda: journal.by(follower) > 0, within=TAKEN_OVER)
@@ -126,7 +126,7 @@ async def test_another_relay_takes_over_from_a_frozen_leader_that_later_wakes(
     leader, follower = await leader_and_follower(start_relay, journal, pool)
     await fill(pool)
     await eventually(lambda: journal.by(leader) > 300, within=20)
-    async with faults.frozen(leader):
+    async with processes.frozen(leader):
         assert not await is_drained(pool), "the freeze came too late to prove anything"
         before = journal.by(leader)
         await eventually(lambda: journal.by(follower) > 0, within=TAKEN_OVER)

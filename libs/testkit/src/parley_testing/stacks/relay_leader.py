@@ -4,8 +4,8 @@ from pathlib import Path
 
 import asyncpg
 
-from parley_testing.replica import Replica
-from parley_testing.stacks import SeparateStack
+from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.separate import SeparateStack
 from parley_testing.waiting import eventually
 
 _HOLDER = """

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx2
 
-from parley_testing.client import Client, Refused, SseEvent, open_http, register
-from parley_testing.stacks import SeparateStack
+from parley_testing.http.client import Client, Refused, SseEvent, open_http, register
+from parley_testing.stacks.separate import SeparateStack
 from parley_testing.waiting import eventually
 
 PAGE = 100

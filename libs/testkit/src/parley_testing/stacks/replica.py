@@ -7,7 +7,7 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from parley_embedded.process.child import ChildProcess, Command
-from parley_testing.commands import answers, command_path, environment, free_ports
+from parley_testing.stacks.commands import answers, command_path, environment, free_ports
 
 START_SECONDS = 60.0
 

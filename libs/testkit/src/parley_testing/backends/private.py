@@ -9,9 +9,9 @@ from pathlib import Path
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing import faults
-from parley_testing.backends import Backends
-from parley_testing.stacks import Infrastructure
+from parley_testing.backends.shared import Backends
+from parley_testing.backends.urls import BackendUrls
+from parley_testing.faults import processes
 from parley_testing.waiting import eventually
 
 MAX_CONNECTIONS = 200
@@ -28,13 +28,13 @@ class PrivateServers:
     rabbitmq: PrivateRabbitMQ
 
     @property
-    def infrastructure(self) -> Infrastructure:
+    def infrastructure(self) -> BackendUrls:
         """Where a stack finds them."""
-        return Infrastructure(self.postgres.url, self.valkey.url, self.rabbitmq.url)
+        return BackendUrls(self.postgres.url, self.valkey.url, self.rabbitmq.url)
 
     async def kill_broker(self) -> None:
         """End RabbitMQ by SIGKILL; asserts that it is gone."""
-        await faults.crash(self.rabbitmq, port=self.rabbitmq.port)
+        await processes.crash(self.rabbitmq, port=self.rabbitmq.port)
 
     async def wipe_broker(self) -> None:
         """Let the killed RabbitMQ lose its data folder; asserts that there was one."""
@@ -53,7 +53,7 @@ class PrivateServers:
             opened.cancel()
 
     async def _port_opened(self) -> float:
-        await eventually(lambda: not faults.port_refuses(self.rabbitmq.port), within=self.rabbitmq.start_seconds)
+        await eventually(lambda: not processes.port_refuses(self.rabbitmq.port), within=self.rabbitmq.start_seconds)
         return asyncio.get_running_loop().time()
 
     @contextlib.asynccontextmanager

@@ -1,80 +1,16 @@
-"""Parley as its users run it, for black-box tests: started by its commands, known by its URLs."""
+"""The production profile: every service as processes of its own, for black-box tests."""
 
 import asyncio
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from parley_embedded.postgres.databases import Databases
-from parley_embedded.process.child import ChildProcess, Command
-from parley_testing.commands import answers, command_path, environment, free_ports
-from parley_testing.replica import START_SECONDS, Replica
-
-
-class EmbeddedStack:
-    """`parley run` in a folder of its own, with the provider at ``provider_url``."""
-
-    def __init__(self, folder: Path, provider_url: str | None, settings: Mapping[str, str] | None = None) -> None:
-        """Choose free ports; nothing is started yet."""
-        self.folder = folder
-        self.port, self.admin_port = free_ports(), free_ports()
-        given = {"OPENAI_BASE_URL": provider_url} if provider_url else {}
-        self._environment = environment(**given, **(settings or {}))
-        self._child: ChildProcess | None = None
-
-    @property
-    def url(self) -> str:
-        """The gateway."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def service_url(self, offset: int) -> str:
-        """Return the address of a service: 1 auth, 2 chat, 3 history."""
-        return f"http://127.0.0.1:{self.port + offset}"
-
-    @property
-    def child(self) -> ChildProcess:
-        """The running process."""
-        assert self._child is not None
-        return self._child
-
-    async def start(self) -> None:
-        """Start, and wait until the gateway is ready; one that was killed is waited for first."""
-        await self.stop()
-        arguments = ["run", "--port", str(self.port), "--admin-port", str(self.admin_port)]
-        self._child = ChildProcess(
-            Command(
-                name="parley",
-                arguments=[command_path("parley"), *arguments, "--data-dir", str(self.folder / "data")],
-                folder=self.folder,
-                environment=self._environment,
-            )
-        )
-        await self._child.start()
-        await self._child.wait_until(lambda: answers(f"{self.url}/ready"), START_SECONDS)
-
-    async def stop(self) -> None:
-        """Stop as Ctrl-C does."""
-        if self._child is not None:
-            await self._child.stop()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-
-@dataclass(frozen=True, slots=True)
-class Infrastructure:
-    """The servers behind a stack of separate processes."""
-
-    database_admin_url: str
-    redis_url: str
-    amqp_url: str
+from parley_testing.backends.urls import BackendUrls
+from parley_testing.stacks.commands import free_ports
+from parley_testing.stacks.replica import Replica
 
 
 class SeparateStack:
@@ -83,7 +19,7 @@ class SeparateStack:
     def __init__(
         self,
         folder: Path,
-        infrastructure: Infrastructure,
+        infrastructure: BackendUrls,
         provider_url: str,
         *,
         replicas: int = 1,

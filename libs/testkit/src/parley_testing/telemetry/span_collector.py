@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from parley_testing.upstream import ScriptedUpstream, respond, scripted_upstream
+from parley_testing.http.scripted_server import ScriptedUpstream, respond, scripted_upstream
 from parley_testing.waiting import eventually
 
 PATH = "/v1/traces"
