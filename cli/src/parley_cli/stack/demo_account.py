@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from auth.bootstrap import ensure_user
 from auth.wiring import Wired
 from parley_embedded.secret_files import kept_secret
 
@@ -26,4 +25,4 @@ def demo_login(folder: Path) -> Login:
 
 async def ensure_demo(auth: Wired, login: Login) -> None:
     """Make sure that the login has an account."""
-    await ensure_user(auth, username=login.username, password=login.password, email=EMAIL)
+    await auth.accounts.ensure(username=login.username, password=login.password, email=EMAIL)

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import auth.erasure.service
 import auth.main
-import auth.service.erasures
 import auth.settings
 import auth.wiring
 import chat.events.erasure
@@ -36,7 +36,7 @@ from parley_cli.stack.ports import HOST, Ports
 
 POOL_SIZE = 8
 """Postgres connections of each service: one process needs few."""
-QUEUES = (history.projection.consumer.QUEUE, chat.events.erasure.QUEUE, auth.service.erasures.QUEUE)
+QUEUES = (history.projection.consumer.QUEUE, chat.events.erasure.QUEUE, auth.erasure.service.QUEUE)
 """Queues whose consumer must be there before an event counts as published."""
 
 

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import NoReturn
 
-from auth import main, names
+from auth import main
 from auth.model import OPERATOR
-from auth.scopes import ADMIN, PERSONAL
+from auth.security import identifiers
+from auth.security.scopes import ADMIN, PERSONAL
 from auth.settings import AuthSettings
 from auth.wiring import Wired, open_offline
 from parley.config.settings import SettingsError, load
@@ -24,8 +25,8 @@ Command = Callable[[Wired, argparse.Namespace], Awaitable[str]]
 
 async def create_admin(auth: Wired, arguments: argparse.Namespace) -> str:
     """Make an administrator, or make one of an account that exists; returns what to print."""
-    name = names.username(arguments.username)
-    found = await auth.stores.users.by_login(names.key(name))
+    name = identifiers.username(arguments.username)
+    found = await auth.stores.users.by_login(identifiers.key(name))
     if found is not None:
         scopes = tuple(sorted({*found.scopes, ADMIN}))
         await auth.stores.users.administer(found.id, status=None, plan=None, scopes=scopes, origin=OPERATOR)
@@ -33,7 +34,7 @@ async def create_admin(auth: Wired, arguments: argparse.Namespace) -> str:
     password = _read_password(arguments) or secrets.token_urlsafe(18)
     user = await auth.accounts.create(
         username=name,
-        email=names.email(arguments.email) if arguments.email else None,
+        email=identifiers.email(arguments.email) if arguments.email else None,
         password=password,
         origin=OPERATOR,
         scopes=(*PERSONAL, ADMIN),
@@ -44,7 +45,7 @@ async def create_admin(auth: Wired, arguments: argparse.Namespace) -> str:
 
 async def reset_password(auth: Wired, arguments: argparse.Namespace) -> str:
     """Make a reset token for an account; returns what to print."""
-    found = await auth.stores.users.by_login(names.key(arguments.username))
+    found = await auth.stores.users.by_login(identifiers.key(arguments.username))
     if found is None:
         raise LookupError("There is no such account.")
     token, expires_at = await auth.resets.issue(found.id, OPERATOR)

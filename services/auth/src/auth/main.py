@@ -6,20 +6,18 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from auth import wiring
-from auth.api import (
-    accounts,
-    admin,
-    api_keys,
-    devices,
-    erasures,
-    forms,
-    internal,
-    reset_requests,
-    resets,
-    token,
-    well_known,
-)
+from auth.accounts.api import router as accounts
+from auth.administration.api import router as administration
+from auth.api_keys.api import router as api_keys
+from auth.erasure.api import router as erasure
+from auth.password_resets.api import router as password_resets
+from auth.password_resets.request_api import router as password_reset_requests
+from auth.revocations.api import router as revocations
+from auth.sessions.api import router as sessions
 from auth.settings import AuthSettings
+from auth.signing_keys.api import router as signing_keys
+from auth.tokens import oauth_forms
+from auth.tokens.api import router as tokens
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import Wire, build_app
@@ -37,19 +35,19 @@ def create_app(settings: AuthSettings | None = None, *, wire: Wire[AuthSettings]
         description=DESCRIPTION,
         wire=wire,
         routers=[
-            accounts.router,
-            erasures.router,
-            resets.router,
-            token.router,
-            devices.router,
-            api_keys.router,
-            admin.router,
-            internal.router,
-            well_known.router,
-            *([reset_requests.router] if settings.smtp_url else []),
+            accounts,
+            erasure,
+            password_resets,
+            tokens,
+            sessions,
+            api_keys,
+            administration,
+            revocations,
+            signing_keys,
+            *([password_reset_requests] if settings.smtp_url else []),
         ],
     )
-    forms.install_oauth_errors(app)
+    oauth_forms.install_oauth_errors(app)
     return app
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
-from auth import names
-from auth.sealing import InvalidKeyError, read_key
+from auth.security import identifiers
+from auth.security.encryption import InvalidKeyError, read_key
 from parley.config.settings import DataSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -95,7 +95,7 @@ class AuthSettings(DataSettings):
     @field_validator("smtp_from")
     @classmethod
     def _sender(cls, value: str | None) -> str | None:
-        return None if value is None else names.email(value)
+        return None if value is None else identifiers.email(value)
 
     @field_validator("password_reset_url")
     @classmethod

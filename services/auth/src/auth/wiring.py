@@ -6,43 +6,43 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from auth.adapters.postgres.api_keys import PostgresApiKeys
-from auth.adapters.postgres.audit import PostgresAudit
-from auth.adapters.postgres.database import Database
-from auth.adapters.postgres.erasures import PostgresErasures
-from auth.adapters.postgres.resets import PostgresResets
-from auth.adapters.postgres.revocations import PostgresRevocations, Revoker
-from auth.adapters.postgres.sessions import PostgresSessions
-from auth.adapters.postgres.signing_keys import PostgresSigningKeys
-from auth.adapters.postgres.users import PostgresUsers
-from auth.adapters.redis import RedisFailureCounts, RedisRevocationMirror
-from auth.adapters.smtp import SmtpMailer
-from auth.cursors import Cursors
-from auth.hashing import HashCost, PasswordHasher, default_workers
-from auth.keyring import KeyRing, RotationRules
-from auth.minting import Minter
-from auth.passwords import PasswordPolicy, common_passwords
-from auth.plans import Plans, read_plans
-from auth.ports.api_keys import ApiKeys
-from auth.ports.audit import Audit
-from auth.ports.erasures import Erasures
-from auth.ports.resets import Resets
-from auth.ports.sessions import Sessions
-from auth.ports.users import Users
-from auth.sealing import Sealer, derive
-from auth.service.accounts import Accounts
-from auth.service.admin import Admin
-from auth.service.api_keys import ApiKeyService
-from auth.service.devices import Devices
-from auth.service.erasures import ErasureService
-from auth.service.grants import Grants, SessionRules
-from auth.service.login import Login
-from auth.service.reset_requests import ResetRequests
-from auth.service.resets import ResetService
-from auth.service.revocations import LiveVerifier, Revocations
-from auth.service.token_info import TokenInfo
+from auth.accounts.login import Login
+from auth.accounts.plans import Plans, read_plans
+from auth.accounts.ports import Users
+from auth.accounts.service import Accounts
+from auth.accounts.store import PostgresUsers
+from auth.administration.service import Admin
+from auth.api_keys.ports import ApiKeys
+from auth.api_keys.service import ApiKeyService
+from auth.api_keys.store import PostgresApiKeys
+from auth.audit.ports import Audit
+from auth.audit.store import PostgresAudit
+from auth.database import Database
+from auth.erasure.ports import Erasures
+from auth.erasure.service import ErasureService
+from auth.erasure.store import PostgresErasures
+from auth.mail.smtp import SmtpMailer
+from auth.password_resets.ports import Resets
+from auth.password_resets.request_queue import ResetRequests
+from auth.password_resets.service import ResetService
+from auth.password_resets.store import PostgresResets
+from auth.revocations.redis_cache import RedisFailureCounts, RedisRevocationMirror
+from auth.revocations.service import LiveVerifier, Revocations
+from auth.revocations.store import PostgresRevocations, Revoker
+from auth.security.encryption import Sealer, derive
+from auth.security.login_throttle import LocalCounts, Throttle
+from auth.security.password_hashing import HashCost, PasswordHasher, default_workers
+from auth.security.password_policy import PasswordPolicy, common_passwords
+from auth.sessions.ports import Sessions
+from auth.sessions.service import Devices
+from auth.sessions.store import PostgresSessions
 from auth.settings import AuthSettings, Network
-from auth.throttle import LocalCounts, Throttle
+from auth.signing_keys.key_ring import KeyRing, RotationRules
+from auth.signing_keys.store import PostgresSigningKeys
+from auth.tokens.grants import Grants, SessionRules
+from auth.tokens.introspection import TokenInfo
+from auth.tokens.token_issuer import Minter
+from auth.web.cursors import Cursors
 from parley.infrastructure import open_infrastructure
 from parley.messaging import outbox
 from parley.messaging.bus import Bus

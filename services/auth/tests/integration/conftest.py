@@ -18,8 +18,8 @@ import jwt
 import pytest
 from fastapi import FastAPI
 
-from auth.hashing import HashCost
 from auth.main import create_app
+from auth.security.password_hashing import HashCost
 from auth.settings import AuthSettings
 from auth.wiring import Wired, wire
 from parley.config.settings import load
@@ -184,7 +184,7 @@ import sys
 from parley.web import server
 from parley.messaging.memory_bus import MemoryBus
 from parley.config.settings import load_or_exit
-from auth.hashing import HashCost
+from auth.security.password_hashing import HashCost
 from auth.main import create_app
 from auth.settings import AuthSettings
 from auth.wiring import wire

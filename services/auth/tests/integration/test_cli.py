@@ -8,7 +8,6 @@ import bcrypt
 import pytest
 
 from auth import cli
-from auth.bootstrap import ensure_user
 from auth.wiring import open_offline
 
 pytestmark = pytest.mark.integration
@@ -48,8 +47,8 @@ async def test_keys_are_rotated_on_the_machine_and_followed_by_what_runs(auth: A
 
 
 async def test_the_demo_account_is_made_once(auth: Any) -> None:
-    first = await ensure_user(auth.wired, username="Demo", email="demo@example.org", password=PASSWORD)
-    again = await ensure_user(auth.wired, username="demo", email="demo@example.org", password="ignored " * 3)
+    first = await auth.wired.accounts.ensure(username="Demo", email="demo@example.org", password=PASSWORD)
+    again = await auth.wired.accounts.ensure(username="demo", email="demo@example.org", password="ignored " * 3)
     assert first.id == again.id
     form = {"grant_type": "password", "username": "demo", "password": PASSWORD}
     assert (await auth.client.post("/api/v1/auth/token", data=form)).status_code == 200

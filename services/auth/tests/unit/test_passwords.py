@@ -8,8 +8,8 @@ import bcrypt
 import pytest
 
 from auth.errors import PasswordTooWeak
-from auth.hashing import PasswordHasher
-from auth.passwords import PasswordPolicy, common_passwords
+from auth.security.password_hashing import PasswordHasher
+from auth.security.password_policy import PasswordPolicy, common_passwords
 from parley.errors import Overloaded
 
 GOOD = "correct horse battery staple"

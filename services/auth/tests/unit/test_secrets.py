@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from auth import secret_tokens as tokens
-from auth.cursors import Cursors
-from auth.sealing import InvalidKeyError, Sealer, UnsealError, derive, read_key
+from auth.security import secret_tokens as tokens
+from auth.security.encryption import InvalidKeyError, Sealer, UnsealError, derive, read_key
 from auth.settings import AuthSettings
+from auth.web.cursors import Cursors
 from parley.config.settings import SettingsError, load
 from parley.errors import InvalidCursor
 

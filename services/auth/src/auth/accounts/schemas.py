@@ -1,0 +1,73 @@
+"""People's own accounts."""
+
+from typing import Self
+from uuid import UUID
+
+from auth.model import Status, User
+from auth.web.fields import Email, Name, Password, Username
+from parley.times import Timestamp
+from parley.web.schemas import RequestBody, ResponseBody
+
+
+class RegisterBody(RequestBody):
+    """A new account."""
+
+    username: Username
+    email: Email | None = None
+    password: Password
+    display_name: Name | None = None
+
+
+class ProfileBody(RequestBody):
+    """What people change about themselves; a member that is absent stays."""
+
+    username: Username | None = None
+    email: Email | None = None
+    display_name: Name | None = None
+
+    def changes(self) -> dict[str, str | None]:
+        """Return what was sent; raises FieldValueError for a name that cannot be empty."""
+        sent: dict[str, str | None] = {name: getattr(self, name) for name in self.model_fields_set}
+        if sent.get("username", "") is None:
+            del sent["username"]
+        return sent
+
+
+class PasswordBody(RequestBody):
+    """A change of password."""
+
+    current_password: Password
+    new_password: Password
+
+
+class UserView(ResponseBody):
+    """An account."""
+
+    id: UUID
+    username: str
+    email: str | None
+    email_verified: bool
+    display_name: str | None
+    status: Status
+    plan: str
+    scopes: list[str]
+    created_at: Timestamp
+    updated_at: Timestamp
+    last_login_at: Timestamp | None
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        """Return the view of an account."""
+        return cls(
+            id=user.id,
+            username=user.username,
+            email=user.email,
+            email_verified=user.email_verified,
+            display_name=user.display_name,
+            status=user.status,
+            plan=user.plan,
+            scopes=list(user.scopes),
+            created_at=user.created_at,
+            updated_at=user.updated_at,
+            last_login_at=user.last_login_at,
+        )

@@ -1,0 +1,46 @@
+"""API keys."""
+
+from typing import Self
+from uuid import UUID
+
+from pydantic import Field
+
+from auth.model import ApiKey
+from auth.web.fields import KeyScopes, Moment, Name
+from parley.times import Timestamp
+from parley.web.schemas import RequestBody, ResponseBody
+
+
+class ApiKeyBody(RequestBody):
+    """A new API key."""
+
+    name: Name
+    scopes: KeyScopes = Field(default_factory=lambda: ["chat:write"])
+    expires_at: Moment | None = None
+
+
+class ApiKeyView(ResponseBody):
+    """An API key; ``key`` is shown once, when it was just made."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: Timestamp
+    expires_at: Timestamp | None
+    last_used_at: Timestamp | None
+    key: str | None = Field(repr=False)
+
+    @classmethod
+    def of(cls, stored: ApiKey, key: str | None = None) -> Self:
+        """Return the view of a key."""
+        return cls(
+            id=stored.id,
+            name=stored.name,
+            prefix=stored.prefix,
+            scopes=list(stored.scopes),
+            created_at=stored.created_at,
+            expires_at=stored.expires_at,
+            last_used_at=stored.last_used_at,
+            key=key,
+        )

@@ -1,1 +1,0 @@
-"""The bodies of auth's requests and responses, as the contract shows them."""

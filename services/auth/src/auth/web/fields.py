@@ -1,0 +1,55 @@
+"""Types of members that several bodies have."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+
+from auth.security import identifiers
+from auth.security.password_policy import MAX_LENGTH
+from auth.security.scopes import FOR_KEYS, GRANTABLE
+from parley.web.problems import FieldValueError
+from parley.web.schemas import Text
+
+MAX_DISPLAY_NAME = 100
+
+Username = Annotated[Text, Field(max_length=256), AfterValidator(identifiers.username)]
+Email = Annotated[Text, Field(max_length=512), AfterValidator(identifiers.email)]
+Password = Annotated[Text, Field(max_length=MAX_LENGTH, repr=False)]
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise FieldValueError("blank", "Must not be blank.")
+    return text
+
+
+def _written(value: object) -> object:
+    if not isinstance(value, str) or "T" not in value.upper():
+        raise FieldValueError("invalid_format", "Must be a time like 2026-11-22T10:00:00Z.")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise FieldValueError("invalid_format", "Must be a time like 2026-11-22T10:00:00Z.") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
+"""A time as clients write it: with a zone, and never a number."""
+
+
+def _scopes_of(allowed: frozenset[str]) -> AfterValidator:
+    def check(found: list[str]) -> list[str]:
+        if not set(found) <= allowed:
+            raise FieldValueError("unknown_scope", f"Only {', '.join(sorted(allowed))}.")
+        return sorted(set(found))
+
+    return AfterValidator(check)
+
+
+Name = Annotated[Text, Field(min_length=1, max_length=MAX_DISPLAY_NAME), AfterValidator(_not_blank)]
+ScopeList = Annotated[list[Text], Field(max_length=len(GRANTABLE)), _scopes_of(GRANTABLE)]
+KeyScopes = Annotated[list[Text], Field(min_length=1, max_length=len(FOR_KEYS)), _scopes_of(FOR_KEYS)]

@@ -1,0 +1,222 @@
+"""People who forgot their password ask for a link by mail, and nobody learns from it who has an account."""
+
+import asyncio
+import contextlib
+import email
+import email.policy
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+from typing import Any
+
+import httpx2
+import pytest
+
+from auth.mail.mailer import MailNotSent
+from auth.mail.smtp import SmtpMailer
+from auth.model import Origin
+from auth.password_resets.request_queue import ResetRequests
+from parley.errors import Overloaded
+
+pytestmark = pytest.mark.integration
+
+ASK = "/api/v1/auth/password-reset/request"
+RESET = "/api/v1/auth/password-reset"
+PAGE = "https://chat.example.org/new-password"
+NEW_PASSWORD = "a completely different phrase"
+WITHIN = 15.0
+
+
+class Sink:
+    """A mail server that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.mails: asyncio.Queue[EmailMessage] = asyncio.Queue()
+        self.refuses = False
+        self.port = 0
+
+    async def next(self) -> EmailMessage:
+        return await asyncio.wait_for(self.mails.get(), WITHIN)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 sink\r\n")
+        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+            while command := (await reader.readline()).strip().upper():
+                writer.write(await self._reply(command, reader, writer))
+                await writer.drain()
+
+    async def _reply(self, command: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        if command.startswith(b"RCPT") and self.refuses:
+            self.refuses = False
+            return b"550 no such mailbox\r\n"
+        if command != b"DATA":
+            return b"250 ok\r\n"
+        writer.write(b"354 go on\r\n")
+        data = await self._data(reader)
+        self.mails.put_nowait(email.message_from_bytes(data, _class=EmailMessage, policy=email.policy.default))
+        return b"250 kept\r\n"
+
+    @staticmethod
+    async def _data(reader: asyncio.StreamReader) -> bytes:
+        lines: list[bytes] = []
+        while (line := await reader.readline()) != b".\r\n":
+            lines.append(line)
+        return b"".join(lines)
+
+
+@pytest.fixture(scope="module")
+async def sink() -> AsyncIterator[Sink]:
+    found = Sink()
+    async with await asyncio.start_server(found.serve, "127.0.0.1", 0) as server:
+        found.port = server.sockets[0].getsockname()[1]
+        yield found
+
+
+@pytest.fixture(scope="module")
+async def mailing(make_settings: Any, start: Any, sink: Sink) -> AsyncIterator[Any]:
+    settings = await make_settings(
+        smtp_url=f"smtp://127.0.0.1:{sink.port}", smtp_from="parley@example.org", password_reset_url=PAGE
+    )
+    async with start(settings) as found:
+        yield found
+
+
+def address(person: Any) -> str:
+    return f"{person.username}@example.org"
+
+
+async def ask(auth: Any, written: str) -> httpx2.Response:
+    answer: httpx2.Response = await auth.client.post(ASK, json={"email": written})
+    assert (answer.status_code, answer.json()) == (202, {})
+    return answer
+
+
+def token_in(mail: EmailMessage) -> str:
+    (link,) = [line for line in mail.get_content().splitlines() if line.startswith("https://")]
+    page, _, token = link.partition("#token=")
+    assert page == PAGE
+    return str(token)
+
+
+async def use(auth: Any, token: str) -> int:
+    answer = await auth.client.post(RESET, json={"reset_token": token, "new_password": NEW_PASSWORD})
+    return int(answer.status_code)
+
+
+async def test_the_mailed_link_sets_a_new_password_once_and_ends_every_session(mailing: Any, sink: Sink) -> None:
+    person = await mailing.person()
+    await ask(mailing, address(person).upper())
+    mail = await sink.next()
+    assert (mail["to"], mail["from"]) == (address(person), "parley@example.org")
+    token = token_in(mail)
+    assert await use(mailing, token) == 204
+    assert (await person.call("GET", "/api/v1/auth/me")).json()["code"] == "session_revoked"
+    assert (await person.login(NEW_PASSWORD)).status_code == 200
+    assert await use(mailing, token) == 422
+    stored = await mailing.rows("SELECT action FROM audit_log WHERE target_id = $1 ORDER BY id", person.id)
+    assert [row["action"] for row in stored][1:] == ["password_reset.requested", "password.reset"]
+
+
+async def test_an_unknown_and_a_disabled_address_get_the_same_answer_and_no_mail(mailing: Any, sink: Sink) -> None:
+    disabled, known = await mailing.person(), await mailing.person()
+    await mailing.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", disabled.username)
+    answers = [
+        await ask(mailing, f"nobody-{secrets.token_hex(4)}@example.org"),
+        await ask(mailing, address(disabled)),
+        await ask(mailing, address(known)),
+    ]
+    assert len({(answer.text, tuple(sorted(answer.headers.keys()))) for answer in answers}) == 1
+    assert (await sink.next())["to"] == address(known)
+    assert sink.mails.empty()
+
+
+async def test_an_account_gets_one_mail_a_minute(mailing: Any, sink: Sink) -> None:
+    eager, other = await mailing.person(), await mailing.person()
+    for _ in range(5):
+        await ask(mailing, address(eager))
+    await ask(mailing, address(other))
+    assert [(await sink.next())["to"] for _ in range(2)] == [address(eager), address(other)]
+    await mailing.rows(
+        "UPDATE password_resets SET expires_at = expires_at - interval '61 seconds' WHERE user_id = $1::uuid "
+        "RETURNING user_id",
+        eager.id,
+    )
+    await ask(mailing, address(eager))
+    assert (await sink.next())["to"] == address(eager)
+
+
+async def test_asking_again_does_not_void_the_link_somebody_is_about_to_use(mailing: Any, sink: Sink) -> None:
+    person = await mailing.person()
+    await ask(mailing, address(person))
+    first = token_in(await sink.next())
+    await mailing.rows(
+        "UPDATE password_resets SET expires_at = expires_at - interval '61 seconds' WHERE user_id = $1::uuid "
+        "RETURNING user_id",
+        person.id,
+    )
+    await ask(mailing, address(person))
+    second = token_in(await sink.next())
+    assert await use(mailing, first) == 204
+    assert await use(mailing, second) == 422
+
+
+@pytest.mark.parametrize("change", ["address", "password"])
+async def test_a_link_is_void_once_the_owner_changed_the(change: str, mailing: Any, sink: Sink) -> None:
+    person = await mailing.person()
+    await ask(mailing, address(person))
+    token = token_in(await sink.next())
+    if change == "address":
+        new = {"email": f"new-{address(person)}"}
+        assert (await person.call("PATCH", "/api/v1/auth/me", json=new)).status_code == 200
+    else:
+        body = {"current_password": "correct horse battery staple", "new_password": f"{NEW_PASSWORD} 2"}
+        assert (await person.call("POST", "/api/v1/auth/me/password", json=body)).status_code == 204
+    assert await use(mailing, token) == 422
+
+
+async def test_a_refused_mail_is_logged_without_address_or_token_and_the_next_is_sent(
+    mailing: Any, sink: Sink, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused, known = await mailing.person(), await mailing.person()
+    sink.refuses = True
+    await ask(mailing, address(refused))
+    await ask(mailing, address(known))
+    mail = await sink.next()
+    assert mail["to"] == address(known)
+    logged = "".join(capsys.readouterr())
+    assert "password reset not mailed" in logged
+    assert not [secret for secret in (address(refused), "prs_", token_in(mail)) if secret in logged]
+
+
+async def test_without_a_mail_server_there_is_no_such_route(auth: Any) -> None:
+    for body in ({"email": "ada@example.org"}, {"nonsense": True}):
+        answer = await auth.client.post(ASK, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_what_is_no_address_is_refused(mailing: Any) -> None:
+    answer = await mailing.client.post(ASK, json={"email": "ada@example.org\r\nBcc: eve@example.org"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/email")
+
+
+async def send(url: str) -> None:
+    with contextlib.closing(SmtpMailer(url, "parley@example.org", timeout=0.5)) as mailer:
+        await asyncio.wait_for(mailer.send("ada@example.org", "subject", "text"), WITHIN)
+
+
+async def test_credentials_are_not_sent_without_tls(sink: Sink) -> None:
+    with pytest.raises(MailNotSent, match="SMTPNotSupportedError"):
+        await send(f"smtp://ada:secret@127.0.0.1:{sink.port}")
+
+
+async def test_a_server_that_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(MailNotSent, match="SMTPServerDisconnected"):
+        await send(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
+
+
+async def test_more_requests_than_can_wait_are_told_so(mailing: Any) -> None:
+    requests = ResetRequests(mailing.wired.stores.resets, SmtpMailer("smtp://nowhere", "a@b.c"), url=PAGE, capacity=1)
+    requests.take("ada@example.org", Origin())
+    with pytest.raises(Overloaded):
+        requests.take("ada@example.org", Origin())

@@ -1,0 +1,157 @@
+"""Signing keys over their whole life, by a clock we turn."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+
+from auth.model import StoredKey
+from auth.security.encryption import Sealer
+from auth.signing_keys.key_ring import KeyRing, RotationRules
+from parley.config.settings import SettingsError
+
+RULES = RotationRules(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)
+
+
+class MemoryKeys:
+    """A table of keys."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, StoredKey] = {}
+        self.retired: list[str] = []
+
+    async def all(self) -> Sequence[StoredKey]:
+        return [row for kid, row in self.rows.items() if kid not in self.retired]
+
+    async def add_if_newest_is(self, newest: str | None, key: StoredKey) -> bool:
+        if (list(self.rows)[-1] if self.rows else None) != newest:
+            return False
+        self.rows[key.kid] = key
+        return True
+
+    async def retire(self, kid: str) -> None:
+        self.retired.append(kid)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store() -> MemoryKeys:
+    return MemoryKeys()
+
+
+def ring(store: MemoryKeys, clock: Clock, key: bytes = b"k" * 32) -> KeyRing:
+    return KeyRing(store, Sealer(key), RULES, clock=clock)
+
+
+def kids(found: KeyRing) -> list[str]:
+    return [key["kid"] for key in found.jwks()["keys"]]
+
+
+def signer(found: KeyRing) -> str:
+    return str(jwt.get_unverified_header(found.sign({}))["kid"])
+
+
+async def test_the_first_key_is_made_at_the_first_start_and_kept(store: MemoryKeys, clock: Clock) -> None:
+    first = ring(store, clock)
+    await first.start()
+    second = ring(store, clock)
+    await second.start()
+    assert kids(first) == kids(second) == list(store.rows)
+    assert signer(first) == signer(second)
+    (stored,) = store.rows.values()
+    assert b"k" * 32 not in stored.sealed
+    assert "d" not in first.jwks()["keys"][0]
+
+
+async def test_another_secret_key_is_refused_in_one_line(store: MemoryKeys, clock: Clock) -> None:
+    await ring(store, clock).start()
+    with pytest.raises(SettingsError, match="AUTH_SECRET_KEY: does not open") as refused:
+        await ring(store, clock, b"o" * 32).start()
+    assert len(str(refused.value).splitlines()) == 1
+
+
+async def test_a_sealed_key_does_not_open_under_another_name(store: MemoryKeys, clock: Clock) -> None:
+    await ring(store, clock).start()
+    ((kid, stored),) = store.rows.items()
+    store.rows[kid] = replace(stored, kid="other")
+    with pytest.raises(SettingsError):
+        await ring(store, clock).start()
+
+
+async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_last_token_is_over(
+    store: MemoryKeys, clock: Clock
+) -> None:
+    one, other = ring(store, clock), ring(store, clock)
+    await one.start()
+    await other.start()
+    old = signer(one)
+    new = await one.rotate()
+    await other.refresh()
+    for found in (one, other):
+        assert kids(found) == [old, new]
+        assert signer(found) == old
+    clock.forward(359)
+    assert signer(one) == old
+    clock.forward(1)
+    assert signer(one) == signer(other) == new
+    clock.forward(900 + 119)
+    assert kids(other) == [old, new]
+    clock.forward(1)
+    assert kids(other) == [new]
+    await one.refresh()
+    assert store.retired == [old]
+    await other.refresh()
+    assert signer(other) == new
+
+
+async def test_a_rotation_under_way_is_not_started_again(store: MemoryKeys, clock: Clock) -> None:
+    one, other = ring(store, clock), ring(store, clock)
+    await one.start()
+    await other.start()
+    assert await one.rotate() == await one.rotate() == await other.rotate()
+    assert len(store.rows) == 2
+
+
+async def test_a_key_is_replaced_when_it_is_old(store: MemoryKeys, clock: Clock) -> None:
+    found = ring(store, clock)
+    await found.start()
+    clock.forward(90 * 86_400)
+    await found.refresh()
+    assert len(store.rows) == 1
+    clock.forward(1)
+    await found.refresh()
+    assert len(store.rows) == 2
+
+
+async def test_two_replicas_that_add_a_key_at_once_agree_on_one(store: MemoryKeys, clock: Clock) -> None:
+    one, other = ring(store, clock), ring(store, clock)
+    original: Any = store.all
+    asked: list[int] = []
+
+    async def all_empty_first() -> Sequence[StoredKey]:
+        asked.append(1)
+        return [] if len(asked) <= 1 else await original()
+
+    await one.start()
+    store.all = all_empty_first  # type: ignore[method-assign]
+    await other.start()
+    assert signer(one) == signer(other)
+    assert len(store.rows) == 1
