@@ -11,8 +11,7 @@ from parley.messaging.outbox.relay import Relay, backlog
 from parley.messaging.traced_bus import TracedBus
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
-from parley.security.jwks import open_verifier
-from parley.security.tokens import TokenVerifier
+from parley.security.tokens import TokenVerifier, open_verifier
 from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
 from parley.storage.redis import RedisClient, open_redis

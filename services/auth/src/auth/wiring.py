@@ -47,7 +47,8 @@ from parley.infrastructure import open_infrastructure
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
 from parley.process.tasks import background
-from parley.security.tokens import KeySet, TokenVerifier
+from parley.security.jwks import KeySet
+from parley.security.tokens import TokenVerifier
 from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
 from parley.storage.redis import RedisClient, open_redis

@@ -13,7 +13,8 @@ import jwt
 import pytest
 import structlog
 
-from parley.security.tokens import KeySet, TokenVerifier
+from parley.security.jwks import KeySet
+from parley.security.tokens import TokenVerifier
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from parley.errors import ParleyError, Unauthenticated
-from parley.security.tokens import KeySet, TokenVerifier
+from parley.security.jwks import KeySet
+from parley.security.tokens import TokenVerifier
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 BUDGET = 0.005

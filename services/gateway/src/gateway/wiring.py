@@ -33,8 +33,7 @@ from gateway.upstream.pool import SWEEP, Pool, PoolLimits
 from gateway.upstream.resolver import Resolver
 from parley.process.tasks import background
 from parley.ratelimit.limiter import Limiter, TokenSession, open_limiter
-from parley.security.jwks import open_verifier
-from parley.security.tokens import TokenVerifier
+from parley.security.tokens import TokenVerifier, open_verifier
 from parley.storage.redis import open_redis
 from parley.web.runtime import Runtime
 

@@ -1,18 +1,31 @@
-"""Fetching auth's JWKS over HTTP."""
+"""Public keys of the auth service (JWKS), fetched over HTTP and cached."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from parley.security.tokens import KeySet, TokenVerifier
+import jwt
+import structlog
+
+from parley import errors
 from parley.web.http_client import open_client
 
+log = structlog.get_logger()
+
+ALGORITHMS = ("EdDSA", "ES256")
 FETCH_TIMEOUT = 2.0
+FIRST_FETCH_COOLDOWN = 1.0
+"""Seconds between two fetches while no key has been fetched yet."""
+
+FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
+Clock = Callable[[], float]
 
 
 @contextlib.asynccontextmanager
-async def open_verifier(jwks_url: str, *, issuer: str) -> AsyncIterator[TokenVerifier]:
-    """Open a verifier that reads its keys from ``jwks_url``."""
+async def open_key_set(jwks_url: str) -> AsyncIterator["KeySet"]:
+    """Open a key set that fetches its keys from ``jwks_url``."""
     async with open_client(read_timeout=FETCH_TIMEOUT, max_connections=2) as client:
 
         async def fetch() -> Mapping[str, Any]:
@@ -21,4 +34,53 @@ async def open_verifier(jwks_url: str, *, issuer: str) -> AsyncIterator[TokenVer
             document: Mapping[str, Any] = response.json()
             return document
 
-        yield TokenVerifier(KeySet(fetch), issuer=issuer)
+        yield KeySet(fetch)
+
+
+class KeySet:
+    """Public keys by key id.
+
+    Keys are fetched again after ``lifetime`` seconds, and for an unknown key id at most once in ``cooldown`` seconds.
+    When a fetch fails, the keys fetched before stay in use.
+    """
+
+    def __init__(
+        self, fetch: FetchKeys, *, lifetime: float = 300, cooldown: float = 30, clock: Clock = time.monotonic
+    ) -> None:
+        """Use ``fetch`` to get the JWKS document; it may raise any exception."""
+        self._fetch, self._lifetime, self._cooldown, self._clock = fetch, lifetime, cooldown, clock
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = self._tried_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def find(self, kid: str) -> jwt.PyJWK | None:
+        """Return the key with this id, or None when auth does not publish it.
+
+        Raises DependencyUnavailable while no key has ever been fetched.
+        """
+        if kid not in self._keys or self._clock() - self._fetched_at > self._lifetime:
+            await self._refresh(kid)
+        if not self._keys:
+            raise errors.DependencyUnavailable("Access tokens cannot be verified right now. Try again later.")
+        return self._keys.get(kid)
+
+    async def _refresh(self, kid: str) -> None:
+        async with self._lock:
+            age = self._clock() - self._fetched_at
+            if kid in self._keys and age <= self._lifetime:
+                return
+            cooldown = self._cooldown if self._keys else FIRST_FETCH_COOLDOWN
+            if self._clock() - self._tried_at < cooldown:
+                return
+            self._tried_at = self._clock()
+            await self._load()
+
+    async def _load(self) -> None:
+        try:
+            document = await self._fetch()
+            found = [jwt.PyJWK(key) for key in document["keys"] if key.get("alg") in ALGORITHMS]
+        except Exception as error:  # noqa: BLE001 - any failure leaves the cached keys in use
+            log.warning("jwks_fetch_failed", reason=type(error).__name__)
+            return
+        self._keys = {key.key_id: key for key in found if key.key_id}
+        self._fetched_at = self._clock()

@@ -1,13 +1,14 @@
-"""The Redis client: short timeouts and no retries, so that an absent Redis costs milliseconds, not seconds."""
+"""Redis client with short timeouts and no retries: an unreachable Redis costs milliseconds, not seconds."""
 
 import contextlib
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
-from parley.process.imports import block
+from parley.process import imports
 
-# It has metrics of its own, which nobody turns on here; their SDK would cost every service 3 MB and 70 ms.
-with block("opentelemetry.sdk.metrics"):
+# redis-py imports the OpenTelemetry metrics SDK when it is installed: 3 MB and 70 ms a service, for metrics that
+# Parley does not enable.
+with imports.block("opentelemetry.sdk.metrics"):
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -20,14 +21,14 @@ RedisClient: TypeAlias = Redis
 SOCKET_TIMEOUT = 0.05
 CONNECT_TIMEOUT = 0.2
 REDIS_UNAVAILABLE: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
-"""What the client raises when Redis is away, frozen or confused."""
+"""Exceptions of the client when Redis is unreachable, too slow, or failing."""
 
 
 @contextlib.asynccontextmanager
 async def open_redis(
     url: str, *, timeout: float | None = SOCKET_TIMEOUT, max_connections: int = 32
 ) -> AsyncIterator[RedisClient]:
-    """Open a pooled client; ``timeout`` is for each call, in seconds (None for blocking reads)."""
+    """Open a pooled client; ``timeout`` limits each call in seconds (None for blocking reads)."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
@@ -36,8 +37,8 @@ async def open_redis(
         socket_connect_timeout=max(CONNECT_TIMEOUT, timeout or 0),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
-        # With them on, redis-py 8.1 takes a connection that the server has closed for a usable one: after a restart of
-        # Redis each pooled connection would fail one call (redis-py #4252).
+        # When enabled, redis-py 8.1 reuses a connection that the server has closed: after a restart of Redis, one call
+        # on each pooled connection would fail (redis-py #4252).
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     client = Redis(connection_pool=pool)

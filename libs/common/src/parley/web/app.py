@@ -16,6 +16,7 @@ from parley.observability.metrics import Metrics
 from parley.observability.tracing import open_tracer
 from parley.process.tasks import background
 from parley.web import admin_port, problems
+from parley.web.loop_monitor import monitor_loop
 from parley.web.middleware import BodyLimit, RequestContext
 from parley.web.runtime import Runtime
 
@@ -83,8 +84,10 @@ async def run(runtime: Runtime, settings: S, wire: Wire[S]) -> AsyncIterator[Any
                 metrics=runtime.metrics,
             )
         )
-        watch = background("loop watch", lambda: runtime.metrics.watch_loop(runtime.lifecycle), service=runtime.service)
-        await stack.enter_async_context(watch)
+        monitor = background(
+            "loop_monitor", lambda: monitor_loop(runtime.metrics, runtime.lifecycle), service=runtime.service
+        )
+        await stack.enter_async_context(monitor)
         wired = await stack.enter_async_context(wire(settings, runtime))
         runtime.lifecycle.mark_wired()
         try:

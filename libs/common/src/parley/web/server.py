@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from parley.config.settings import ServiceSettings, SettingsError
 from parley.errors import ParleyError
 from parley.observability import logs
-from parley.process import malloc
+from parley.process import memory_tuning
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
 
@@ -113,8 +113,8 @@ def main(
     """Run one service as the whole process; returns the exit status."""
     import uvloop
 
-    malloc.limit_malloc_arenas()
-    malloc.tune_garbage_collector()
+    memory_tuning.limit_malloc_arenas()
+    memory_tuning.tune_garbage_collector()
     logs.configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(serve(app, lifecycle, settings, sockets))

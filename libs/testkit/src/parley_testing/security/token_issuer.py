@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
 from parley.ids import new_id
-from parley.security.tokens import AUDIENCE, TOKEN_TYPE, KeySet, TokenVerifier
+from parley.security.jwks import KeySet
+from parley.security.tokens import AUDIENCE, TOKEN_TYPE, TokenVerifier
 
 ISSUER = "http://localhost:8000"
 ALL_SCOPES = "account chat:write events:read history:read history:write"

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from parley.ids import new_id
 from parley.process.timeouts import lag_tolerant_timeout
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
-from parley.storage.redis_script import LuaScript, execute
+from parley.storage.redis_internals import execute
+from parley.storage.redis_script import LuaScript
 
 LEASE = 15
 """Seconds after which a place of a process that died is free again."""

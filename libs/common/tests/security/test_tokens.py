@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from parley import errors
 from parley.ids import new_id
 from parley.security.identity import bearer_token
-from parley.security.tokens import KeySet, TokenVerifier
+from parley.security.jwks import KeySet
+from parley.security.tokens import TokenVerifier
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 ISSUED_BY_US = TestIssuer()
@@ -124,9 +125,9 @@ async def test_an_expired_token_says_so_also_when_it_was_seen_before() -> None:
     verifier = TokenVerifier(KeySet(Jwks(ISSUED_BY_US)), issuer=ISSUER, clock=clock)
     token = ISSUED_BY_US.token(lifetime=60)
     await verifier.verify(token)
-    assert verifier.remembered(token)
+    assert verifier.cached(token)
     clock.now += 61
-    assert verifier.remembered(token) is None
+    assert verifier.cached(token) is None
     with pytest.raises(errors.TokenExpired):
         await verifier.verify(ISSUED_BY_US.token(lifetime=-60))
 
@@ -146,7 +147,7 @@ async def test_the_memory_of_tokens_is_bounded() -> None:
     tokens = [ISSUED_BY_US.token() for _ in range(3)]
     for token in tokens:
         await verifier.verify(token)
-    assert [verifier.remembered(token) is not None for token in tokens] == [False, True, True]
+    assert [verifier.cached(token) is not None for token in tokens] == [False, True, True]
 
 
 async def test_without_any_key_tokens_cannot_be_verified_and_are_not_called_invalid() -> None:

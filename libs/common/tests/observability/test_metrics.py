@@ -1,14 +1,11 @@
 """Metrics: a registry for each app, none of them the process's default one."""
 
-import asyncio
 import subprocess
 import sys
 
-import pytest
 from prometheus_client import generate_latest
 
 from parley.observability.metrics import Metrics
-from parley.web.lifecycle import Lifecycle
 
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
@@ -40,15 +37,3 @@ def test_the_build_is_told() -> None:
     text = generate_latest(Metrics("chat", "1.2", "abc").registry).decode()
     assert 'build_info{git_sha="abc",service="chat",version="1.2"} 1.0' in text
     assert "_created" not in text
-
-
-async def test_watching_the_loop_notes_that_it_turns() -> None:
-    metrics, lifecycle = Metrics("chat", "1", "-"), Lifecycle()
-    lifecycle.last_tick -= 100
-    assert not lifecycle.alive()
-    watching = asyncio.create_task(metrics.watch_loop(lifecycle))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(watching), 1.5)
-    watching.cancel()
-    assert lifecycle.alive()
-    assert metrics.registry.get_sample_value("process_event_loop_lag_seconds_count") == 1

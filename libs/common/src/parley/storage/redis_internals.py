@@ -1,0 +1,119 @@
+"""Parts of redis-py below its public commands: one raw command, and one connection driven directly.
+
+The public layers of redis-py cost several times what a call itself costs. Everything here depends on undocumented
+names, so ``pyproject.toml`` caps the version of redis-py and ``test_redis_internals.py`` fails when a name changes.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+
+from parley.process.timeouts import LagTolerantTimer, lag_tolerant_timeout
+from parley.storage.redis import RedisClient, ResponseError
+
+_INCOMPLETE = object()
+"""What the reply reader returns while a reply is incomplete."""
+
+
+async def execute(client: RedisClient, *words: Any) -> Any:
+    """Send one command and return its reply; raise what the client raises."""
+    pool = client.connection_pool
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    try:
+        await connection.send_packed_command([hiredis.pack_command(words)], check_health=False)
+        return await connection.read_response()
+    except ResponseError:
+        raise
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
+
+
+def pack(*words: Any) -> bytes:
+    """Encode one command for ``RawConnection.call``."""
+    packed: bytes = hiredis.pack_command(words)
+    return packed
+
+
+class RawConnection:
+    """One pooled connection, kept open, that sends many commands in one write.
+
+    The client opens the connection and authenticates. A broken connection is replaced at the next call.
+    """
+
+    def __init__(self, client: RedisClient, *, timeout: float) -> None:
+        """Use ``client``, which must have no socket timeout; ``timeout`` is the limit of one call in seconds."""
+        self._pool, self._timeout = client.connection_pool, timeout
+        self._lock = asyncio.Lock()
+        self._connection: Any = None
+        self._protocol: _ReplyProtocol | None = None
+
+    async def call(self, commands: Sequence[bytes]) -> list[Any]:
+        """Send packed commands in one write and return their replies; an error reply is returned, not raised.
+
+        Raises one of ``REDIS_UNAVAILABLE``.
+        """
+        async with self._lock:
+            protocol = self._protocol
+            if protocol is None or protocol.closed:
+                protocol = await self._connect()
+            return await protocol.call(commands, self._timeout)
+
+    async def _connect(self) -> "_ReplyProtocol":
+        async with lag_tolerant_timeout(self._timeout):
+            if self._connection is not None:
+                connection, self._connection, self._protocol = self._connection, None, None
+                await connection.disconnect(nowait=True)
+                await self._pool.release(connection)
+            self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+            self._protocol = _ReplyProtocol(self._connection._writer.transport)  # noqa: SLF001 - has no public name
+            return self._protocol
+
+
+class _ReplyProtocol(asyncio.Protocol):
+    """Replaces the stream protocol of an open connection; one call at a time."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._loop, self._transport = asyncio.get_running_loop(), transport
+        self._stream_protocol = transport.get_protocol()
+        transport.set_protocol(self)
+        self._reader = hiredis.Reader(replyError=ResponseError, notEnoughData=_INCOMPLETE)
+        self._expected = 0
+        self._replies: list[Any] = []
+        self._waiter: asyncio.Future[list[Any]] | None = None
+        self.closed = transport.is_closing()
+
+    async def call(self, commands: Sequence[bytes], timeout: float) -> list[Any]:
+        """Send commands and collect their replies; after an exception the connection is closed."""
+        self._expected, self._replies = len(commands), []
+        self._waiter = self._loop.create_future()
+        timer = LagTolerantTimer(timeout, lambda: self._fail(TimeoutError()))
+        self._transport.write(b"".join(commands))
+        try:
+            return await self._waiter
+        except BaseException:
+            self.closed = True
+            self._transport.abort()
+            raise
+        finally:
+            timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not _INCOMPLETE:
+            self._replies.append(reply)
+        if self._waiter is not None and not self._waiter.done() and len(self._replies) >= self._expected:
+            self._waiter.set_result(self._replies)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        self._stream_protocol.connection_lost(error)
+        self._fail(error or ConnectionResetError())
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)

@@ -1,0 +1,20 @@
+"""Event loop monitor."""
+
+import asyncio
+
+from parley.observability.metrics import Metrics
+from parley.web.lifecycle import Lifecycle
+from parley.web.loop_monitor import monitor_loop
+from parley_testing import eventually
+
+
+async def test_each_tick_measures_the_lag_and_marks_the_process_alive() -> None:
+    metrics, lifecycle = Metrics("chat", "1", "-"), Lifecycle()
+    lifecycle.last_tick -= 100
+    assert not lifecycle.alive()
+    monitor = asyncio.create_task(monitor_loop(metrics, lifecycle, interval=0.01))
+    try:
+        await eventually(lambda: metrics.registry.get_sample_value("process_event_loop_lag_seconds_count") or 0)
+    finally:
+        monitor.cancel()
+    assert lifecycle.alive()
