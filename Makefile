@@ -10,7 +10,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# Tests wait more than they compute. What measures time, and the whole product, is run by itself afterwards.
+# Three workers on two cores: tests wait more than they compute.
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 # Passed on to the command a target runs: make test ARGS='-k limits -x'
 ARGS ?=
@@ -37,9 +37,22 @@ help: ## Show this list
 
 ##@ Test
 
+# $(call tiers,SELECTION): the selected tests in two calls of pytest, first those that may share the machine, in workers,
+# then the others one by one. The second call runs even if the first failed; both closing lines are shown at the end.
+# A call that selects nothing (status 5) is right only when ARGS selects.
+define tiers
+	@logs=.pytest_cache/tiers; mkdir -p $$logs; rm -f $$logs/*; trap 'exit 130' INT; failed=0; \
+	color=$$([ -t 1 ] && echo yes || echo no); \
+	run() { $(PYTEST) --color=$$color $(ARGS) "$${@:2}" | tee -i $$logs/$$1 \
+		|| { status=$$?; $(if $(ARGS),[ $$status = 5 ] ||) failed=1; }; }; \
+	run 1-shared $(WORKERS) -m "$(1) and not (alone or e2e)"; \
+	run 2-alone -m "$(1) and (alone or e2e)"; \
+	echo; tail -qn1 $$logs/*; exit $$failed
+endef
+
 .PHONY: test
 test: setup ## Run all tests; they start the servers they need and stop them again
-	@$(PYTEST) $(WORKERS) $(ARGS)
+	$(call tiers,not chaos)
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no server
@@ -47,7 +60,7 @@ test-unit: setup ## Run the tests that need no server
 
 .PHONY: test-integration
 test-integration: setup ## Run the tests against a real Postgres, Redis and RabbitMQ
-	@$(PYTEST) $(WORKERS) -m "integration and not chaos" $(ARGS)
+	$(call tiers,integration and not chaos)
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the black-box tests of the whole product

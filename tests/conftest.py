@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends.private import PrivateServers, open_private_servers
-from parley_testing.backends.shared import Backends
-from parley_testing.http.client import Client
+from parley_testing.backends.private import PrivateBackends, open_private_backends
+from parley_testing.backends.shared import SharedBackends
+from parley_testing.http.client import UserClient
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.workload.event_recorder import Listener, listen
+from parley_testing.workload.event_recorder import EventRecorder, record_events
 from parley_testing.workload.turns import open_users, stored_exactly_once, take_turns
 
 SETTINGS = {
@@ -29,9 +29,9 @@ WARM = 30.0
 
 @pytest.fixture(scope="session")
 async def private_servers(
-    backends: Backends, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[PrivateServers]:
-    async with open_private_servers(tmp_path_factory.mktemp("servers"), backends) as servers:
+    backends: SharedBackends, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PrivateBackends]:
+    async with open_private_backends(tmp_path_factory.mktemp("servers"), backends) as servers:
         yield servers
 
 
@@ -43,7 +43,7 @@ async def private_provider() -> AsyncIterator[FakeProvider]:
 
 @pytest.fixture(scope="session")
 async def private_stack(
-    private_servers: PrivateServers, private_provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory
+    private_servers: PrivateBackends, private_provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[SeparateStack]:
     stack = SeparateStack(
         tmp_path_factory.mktemp("stack"),
@@ -57,13 +57,13 @@ async def private_stack(
 
 
 @pytest.fixture(scope="session")
-async def users(private_stack: SeparateStack) -> AsyncIterator[list[Client]]:
+async def users(private_stack: SeparateStack) -> AsyncIterator[list[UserClient]]:
     async with open_users(private_stack, USERS) as found:
         await stored_exactly_once(await take_turns(found, USERS, "warm [[fake tokens=1]]"), within=WARM)
         yield found
 
 
 @pytest.fixture(scope="session")
-async def eavesdropper(private_servers: PrivateServers, private_stack: SeparateStack) -> AsyncIterator[Listener]:
-    async with listen(private_servers.rabbitmq.url) as heard:
+async def eavesdropper(private_servers: PrivateBackends, private_stack: SeparateStack) -> AsyncIterator[EventRecorder]:
+    async with record_events(private_servers.rabbitmq.url) as heard:
         yield heard

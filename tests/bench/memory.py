@@ -10,7 +10,7 @@ from pathlib import Path
 from processes import resident_mb  # type: ignore[import-not-found]
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.stacks.separate import SeparateStack
 
@@ -38,7 +38,7 @@ def import_seconds(module: str) -> float:
 async def measure() -> bool:
     """Print a line for each service; returns whether all are within the limits."""
     good = True
-    async with Backends() as backends, FakeProvider() as provider:
+    async with SharedBackends() as backends, FakeProvider() as provider:
         infrastructure = BackendUrls(
             await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
         )

@@ -26,7 +26,7 @@ from parley.process.tasks import background
 from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
 from parley_events.topology import EVENTS
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 
 MUST, STRETCH = 0.40, 0.60
 IN_FLIGHT = 64
@@ -103,7 +103,7 @@ async def migrate(dsn: str) -> None:
 async def run(options: argparse.Namespace) -> float:
     """Print each run's rates; return the worst ratio."""
     worst = float("inf")
-    async with Backends() as backends:
+    async with SharedBackends() as backends:
         url = await backends.amqp_url()
         for number in range(options.runs):
             dsn = await backends.fresh_database(migrate, "bench")

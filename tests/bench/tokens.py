@@ -24,7 +24,7 @@ import orjson
 import uvloop
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.http.client import open_http, register
 from parley_testing.stacks.separate import SeparateStack
@@ -158,7 +158,7 @@ async def run(options: argparse.Namespace) -> float:
     """Print what was measured; return the CPU microseconds of gateway and chat for a token."""
     tokens = round((options.seconds + WARM_SECONDS + SLACK_SECONDS) * options.rate)
     message = f"bench [[fake tokens={tokens} rate={options.rate}]]"
-    async with Backends() as backends, FakeProvider() as provider:
+    async with SharedBackends() as backends, FakeProvider() as provider:
         infrastructure = BackendUrls(
             await backends.database_url(), await backends.redis_url(), await backends.amqp_url()
         )

@@ -28,7 +28,7 @@ from tokens import PLANS, SETTINGS, request_of  # type: ignore[import-not-found]
 from fake_provider.process import FakeProvider
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.http.client import open_http, register
 from parley_testing.stacks.separate import SeparateStack
@@ -139,7 +139,7 @@ class Product:
 
 async def run(options: argparse.Namespace) -> int:
     """Print what was measured; returns the exit status."""
-    async with Backends() as backends, FakeProvider() as provider:
+    async with SharedBackends() as backends, FakeProvider() as provider:
         litellm = await measure_litellm(provider, options)
         path = "/api/v1/chat/stream" if options.stream else "/api/v1/chat"
         async with product(backends, provider, path) as parley:
@@ -174,7 +174,7 @@ async def measure_litellm(provider: FakeProvider, options: argparse.Namespace) -
 
 
 @asynccontextmanager
-async def product(backends: Backends, provider: FakeProvider, path: str) -> AsyncIterator[Product]:
+async def product(backends: SharedBackends, provider: FakeProvider, path: str) -> AsyncIterator[Product]:
     """Run every service, warmed up."""
     infrastructure = BackendUrls(await backends.database_url(), await backends.redis_url(), await backends.amqp_url())
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateServers
+from parley_testing.backends.private import PrivateBackends
 from parley_testing.faults import processes
-from parley_testing.http.client import Client, open_http
+from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.relay_leader import leading_chat, relay_leader
-from parley_testing.stacks.replica import Replica
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.workload.event_recorder import Listener
-from parley_testing.workload.turns import Reader, Turn, stored_exactly_once, take_turns
+from parley_testing.stacks.service_process import ServiceProcess
+from parley_testing.workload.event_recorder import EventRecorder
+from parley_testing.workload.turns import AnsweredTurn, ResumingReader, stored_exactly_once, take_turns
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -28,35 +28,37 @@ PATIENT = 10.0
 
 
 @pytest.fixture
-async def leader(private_stack: SeparateStack) -> Replica:
+async def leader(private_stack: SeparateStack) -> ServiceProcess:
     return await leading_chat(private_stack, within=TAKEN_OVER)
 
 
 @pytest.fixture
-async def survivor(private_stack: SeparateStack, leader: Replica) -> Replica:
+async def survivor(private_stack: SeparateStack, leader: ServiceProcess) -> ServiceProcess:
     return next(replica for replica in private_stack.chat if replica is not leader)
 
 
 @pytest.fixture
-async def at_survivor(survivor: Replica, users: list[Client]) -> AsyncIterator[list[Client]]:
+async def at_survivor(survivor: ServiceProcess, users: list[UserClient]) -> AsyncIterator[list[UserClient]]:
     async with open_http(survivor.url) as http:
         yield [replace(user, http=http) for user in users]
 
 
 @pytest.fixture
-async def readers(leader: Replica, survivor: Replica, users: list[Client]) -> AsyncIterator[list[Reader]]:
+async def readers(
+    leader: ServiceProcess, survivor: ServiceProcess, users: list[UserClient]
+) -> AsyncIterator[list[ResumingReader]]:
     async with open_http(leader.url) as first, open_http(survivor.url) as second:
-        yield [Reader(user, [first, second]) for user in users * 2]
+        yield [ResumingReader(user, [first, second]) for user in users * 2]
 
 
 async def test_a_leader_frozen_for_30_s_is_replaced_and_its_turns_end_once(
     private_stack: SeparateStack,
-    users: list[Client],
-    leader: Replica,
-    survivor: Replica,
-    readers: list[Reader],
-    at_survivor: list[Client],
-    eavesdropper: Listener,
+    users: list[UserClient],
+    leader: ServiceProcess,
+    survivor: ServiceProcess,
+    readers: list[ResumingReader],
+    at_survivor: list[UserClient],
+    eavesdropper: EventRecorder,
 ) -> None:
     loop = asyncio.get_running_loop()
     reading = [asyncio.create_task(reader.read(LONG)) for reader in readers]
@@ -78,16 +80,16 @@ async def test_a_leader_frozen_for_30_s_is_replaced_and_its_turns_end_once(
     assert await leads(private_stack, survivor)
 
 
-async def leads(stack: SeparateStack, replica: Replica) -> bool:
+async def leads(stack: SeparateStack, replica: ServiceProcess) -> bool:
     return await relay_leader(stack.database_url("chat")) == replica.child.pid
 
 
-def at_gateway(turn: Turn, users: list[Client]) -> Turn:
+def at_gateway(turn: AnsweredTurn, users: list[UserClient]) -> AnsweredTurn:
     return replace(turn, user=next(user for user in users if user.username == turn.user.username))
 
 
 async def test_a_memory_alarm_of_30_s_delays_events_and_nothing_else(
-    private_servers: PrivateServers, users: list[Client], eavesdropper: Listener
+    private_servers: PrivateBackends, users: list[UserClient], eavesdropper: EventRecorder
 ) -> None:
     loop = asyncio.get_running_loop()
     turns = await take_turns(users, 20, SHORT)

@@ -13,12 +13,12 @@ import pytest
 
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateServers
+from parley_testing.backends.private import PrivateBackends
 from parley_testing.faults import processes
-from parley_testing.http.client import Client, open_http
-from parley_testing.stacks.replica import Replica
+from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.workload.event_recorder import Listener
+from parley_testing.stacks.service_process import ServiceProcess
+from parley_testing.workload.event_recorder import EventRecorder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -37,7 +37,7 @@ Fault = Callable[[], Awaitable[None]]
 class Talker:
     """Goes on with one conversation; repeats a turn under its idempotency key until it is answered."""
 
-    user: Client
+    user: UserClient
     gateways: Sequence[httpx2.AsyncClient]
     conversation: str | None = None
     answered: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ async def gateways(private_stack: SeparateStack) -> AsyncIterator[list[httpx2.As
 
 
 @pytest.fixture
-def all_faults(private_servers: PrivateServers, private_stack: SeparateStack) -> dict[str, list[Fault]]:
+def all_faults(private_servers: PrivateBackends, private_stack: SeparateStack) -> dict[str, list[Fault]]:
     async def broker() -> None:
         await private_servers.kill_broker()
         await private_servers.start_broker()
@@ -98,7 +98,7 @@ def all_faults(private_servers: PrivateServers, private_stack: SeparateStack) ->
     return groups
 
 
-def killing(replica: Replica) -> Fault:
+def killing(replica: ServiceProcess) -> Fault:
     async def kill() -> None:
         await processes.kill(replica.child, port=replica.admin_port)
         await replica.stop()
@@ -111,9 +111,9 @@ def killing(replica: Replica) -> Fault:
 async def test_what_was_accepted_is_kept_once(
     victims: str,
     all_faults: dict[str, list[Fault]],
-    users: list[Client],
+    users: list[UserClient],
     gateways: list[httpx2.AsyncClient],
-    eavesdropper: Listener,
+    eavesdropper: EventRecorder,
 ) -> None:
     talkers = [Talker(users[i % len(users)], gateways) for i in range(CONVERSATIONS)]
     over = asyncio.Event()
@@ -144,7 +144,7 @@ async def turns_of(talker: Talker) -> list[dict[str, Any]]:
     return await everything(talker.user, f"/api/v1/chat/turns?conversation_id={talker.conversation}&limit=100")
 
 
-async def everything(user: Client, path: str) -> list[dict[str, Any]]:
+async def everything(user: UserClient, path: str) -> list[dict[str, Any]]:
     """Return the entries of all pages."""
     found: list[dict[str, Any]] = []
     cursor = ""
@@ -158,7 +158,7 @@ async def everything(user: Client, path: str) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-async def kept_once(talker: Talker, eavesdropper: Listener) -> None:
+async def kept_once(talker: Talker, eavesdropper: EventRecorder) -> None:
     """Assert that chat, history and a stranger agree about every turn of a conversation."""
     turns = await turns_of(talker)
     with_output = {turn["id"]: turn["status"] for turn in turns if turn["status"] in OUTPUT}

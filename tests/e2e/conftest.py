@@ -9,12 +9,12 @@ import httpx2
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
-from parley_testing.http.client import Client, open_http, register
+from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.telemetry.span_collector import Collector, collector, traced_to
+from parley_testing.telemetry.span_collector import SpanCollector, run_collector, traced_to
 
 Stack: TypeAlias = EmbeddedStack | SeparateStack
 
@@ -34,7 +34,7 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 
 @pytest.fixture(scope="session")
-async def infrastructure(backends: Backends) -> BackendUrls:
+async def infrastructure(backends: SharedBackends) -> BackendUrls:
     return BackendUrls(await backends.database_url(), await backends.redis_url(), await backends.amqp_url())
 
 
@@ -47,9 +47,9 @@ async def embedded(provider: FakeProvider, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-async def spans() -> AsyncIterator[Collector]:
+async def spans() -> AsyncIterator[SpanCollector]:
     """Where the separate processes send their traces; the embedded profile is tested without any."""
-    async with collector() as running:
+    async with run_collector() as running:
         yield running
 
 
@@ -57,7 +57,7 @@ async def spans() -> AsyncIterator[Collector]:
 async def separate(
     provider: FakeProvider,
     infrastructure: BackendUrls,
-    spans: Collector,
+    spans: SpanCollector,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[SeparateStack]:
     folder: Path = tmp_path_factory.mktemp("separate")
@@ -95,10 +95,10 @@ async def http(stack: Stack) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def user(http: httpx2.AsyncClient) -> Client:
+async def user(http: httpx2.AsyncClient) -> UserClient:
     return await register(http)
 
 
 @pytest.fixture
-async def stranger(http: httpx2.AsyncClient) -> Client:
+async def stranger(http: httpx2.AsyncClient) -> UserClient:
     return await register(http)

@@ -9,7 +9,7 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.http.client import Client, open_http
+from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
@@ -22,7 +22,7 @@ async def http(embedded: EmbeddedStack) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def answered_again(user: Client, message: str) -> dict[str, Any]:
+async def answered_again(user: UserClient, message: str) -> dict[str, Any]:
     """Ask until the answer is an earlier one: it is noted just after the first client has got it."""
 
     async def cached() -> dict[str, Any] | None:
@@ -34,7 +34,7 @@ async def answered_again(user: Client, message: str) -> dict[str, Any]:
 
 
 async def test_the_same_question_is_answered_and_stored_again_without_the_provider(
-    user: Client, provider: FakeProvider
+    user: UserClient, provider: FakeProvider
 ) -> None:
     message = f"{new_id()} [[fake tokens=3]]"
     first = await user.chat(message)
@@ -49,7 +49,7 @@ async def test_the_same_question_is_answered_and_stored_again_without_the_provid
     assert [m["content"] for m in stored] == [message, "t1 t2 t3"]
 
 
-async def test_the_gateway_passes_on_who_wants_a_new_answer(user: Client, provider: FakeProvider) -> None:
+async def test_the_gateway_passes_on_who_wants_a_new_answer(user: UserClient, provider: FakeProvider) -> None:
     message = f"{new_id()} [[fake tokens=3]]"
     await user.chat(message)
     await answered_again(user, message)
@@ -61,7 +61,7 @@ async def test_the_gateway_passes_on_who_wants_a_new_answer(user: Client, provid
     assert len(await provider.journal(contains=message)) == asked + 1
 
 
-async def test_a_stranger_asks_the_provider(user: Client, stranger: Client) -> None:
+async def test_a_stranger_asks_the_provider(user: UserClient, stranger: UserClient) -> None:
     message = f"{new_id()} [[fake tokens=3]]"
     await user.chat(message)
     await answered_again(user, message)

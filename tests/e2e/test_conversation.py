@@ -6,12 +6,12 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.http.client import Client
+from parley_testing.http.client import UserClient
 
 pytestmark = pytest.mark.e2e
 
 
-async def stored(user: Client, conversation: str, count: int) -> list[dict[str, object]]:
+async def stored(user: UserClient, conversation: str, count: int) -> list[dict[str, object]]:
     async def enough() -> list[dict[str, object]]:
         response = await user.request("GET", f"/api/v1/conversations/{conversation}/messages")
         assert response.status_code == 200
@@ -22,7 +22,7 @@ async def stored(user: Client, conversation: str, count: int) -> list[dict[str, 
     return found
 
 
-async def test_a_streamed_answer_arrives_token_by_token_and_ends_once(user: Client) -> None:
+async def test_a_streamed_answer_arrives_token_by_token_and_ends_once(user: UserClient) -> None:
     events = [event async for event in user.stream("hello [[fake tokens=12]]")]
     first, last = events[0].data, events[-1].data
     assert (first["delta"], first["status"]) == ("", "running")
@@ -33,7 +33,7 @@ async def test_a_streamed_answer_arrives_token_by_token_and_ends_once(user: Clie
 
 
 async def test_the_second_turn_reaches_the_provider_with_the_first_ones_context(
-    user: Client, provider: FakeProvider
+    user: UserClient, provider: FakeProvider
 ) -> None:
     mark = str(new_id())
     first = await user.chat(f"{mark} first [[fake tokens=3]]")
@@ -45,7 +45,7 @@ async def test_the_second_turn_reaches_the_provider_with_the_first_ones_context(
     assert roles[-2][1] == first["message"]
 
 
-async def test_history_shows_both_turns_in_order(user: Client) -> None:
+async def test_history_shows_both_turns_in_order(user: UserClient) -> None:
     first = await user.chat("one [[fake tokens=2]]")
     second = await user.chat("two [[fake tokens=2]]", conversation_id=first["conversation_id"])
     messages = await stored(user, first["conversation_id"], 4)
@@ -56,7 +56,7 @@ async def test_history_shows_both_turns_in_order(user: Client) -> None:
     assert listed[0]["message_count"] == 4
 
 
-async def test_a_conversation_is_invisible_to_a_stranger(user: Client, stranger: Client) -> None:
+async def test_a_conversation_is_invisible_to_a_stranger(user: UserClient, stranger: UserClient) -> None:
     answer = await user.chat("mine [[fake tokens=1]]")
     await stored(user, answer["conversation_id"], 2)
     paths = [f"/api/v1/conversations/{answer['conversation_id']}", f"/api/v1/chat/turns/{answer['turn_id']}"]
@@ -68,7 +68,7 @@ async def test_a_conversation_is_invisible_to_a_stranger(user: Client, stranger:
     assert (taken.status_code, taken.json()["code"]) == (404, "conversation_not_found")
 
 
-async def test_a_client_that_leaves_does_not_stop_the_turn(user: Client, http: httpx2.AsyncClient) -> None:
+async def test_a_client_that_leaves_does_not_stop_the_turn(user: UserClient, http: httpx2.AsyncClient) -> None:
     request = {"message": "long [[fake tokens=30 rate=60]]"}
     async with http.stream("POST", "/api/v1/chat/stream", json=request, headers=user.headers) as response:
         turn = response.headers["x-turn-id"]
@@ -82,7 +82,7 @@ async def test_a_client_that_leaves_does_not_stop_the_turn(user: Client, http: h
     await eventually(ended, within=10)
 
 
-async def test_a_stream_is_resumed_at_the_next_token(user: Client, http: httpx2.AsyncClient) -> None:
+async def test_a_stream_is_resumed_at_the_next_token(user: UserClient, http: httpx2.AsyncClient) -> None:
     request = {"message": "long [[fake tokens=40 rate=80]]"}
     seen: list[dict[str, object]] = []
     async with http.stream("POST", "/api/v1/chat/stream", json=request, headers=user.headers) as response:

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from parley_testing import eventually
-from parley_testing.http.client import Client, open_http, register
+from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
@@ -23,12 +23,12 @@ async def gateway(separate: SeparateStack) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def person(gateway: httpx2.AsyncClient) -> Client:
+async def person(gateway: httpx2.AsyncClient) -> UserClient:
     return await register(gateway)
 
 
 @pytest.fixture
-async def conversation(person: Client) -> str:
+async def conversation(person: UserClient) -> str:
     found: str = (await person.chat("remember me [[fake tokens=2]]"))["conversation_id"]
 
     async def stored() -> bool:
@@ -48,7 +48,7 @@ async def status_of(gateway: httpx2.AsyncClient, location: str) -> dict[str, Any
 
 
 async def test_an_erasure_is_running_until_the_last_service_has_forgotten(
-    separate: SeparateStack, gateway: httpx2.AsyncClient, person: Client, conversation: str
+    separate: SeparateStack, gateway: httpx2.AsyncClient, person: UserClient, conversation: str
 ) -> None:
     path = f"/api/v1/conversations/{conversation}"
     worker = separate.workers[0]
@@ -77,7 +77,7 @@ async def test_an_erasure_is_running_until_the_last_service_has_forgotten(
     await is_forgotten(separate, gateway, person, path)
 
 
-async def is_forgotten(separate: SeparateStack, gateway: httpx2.AsyncClient, person: Client, path: str) -> None:
+async def is_forgotten(separate: SeparateStack, gateway: httpx2.AsyncClient, person: UserClient, path: str) -> None:
     """Assert that neither the token, nor the password, nor a new account of the same name reaches what was there."""
     old_token = await person.request("GET", path)
     assert (old_token.status_code, old_token.json()["code"]) == (httpx2.codes.UNAUTHORIZED, "session_revoked")
@@ -86,7 +86,7 @@ async def is_forgotten(separate: SeparateStack, gateway: httpx2.AsyncClient, per
     assert (refused.status_code, refused.json()["error"]) == (httpx2.codes.BAD_REQUEST, "invalid_grant")
     body = {"username": person.username, "password": person.password}
     assert (await gateway.post("/api/v1/auth/register", json=body)).status_code == httpx2.codes.CREATED
-    successor = Client(gateway, person.username, person.password)
+    successor = UserClient(gateway, person.username, person.password)
     await successor.log_in()
     assert (await successor.request("GET", path)).status_code == httpx2.codes.NOT_FOUND
     assert await rows_of(separate, path.rsplit("/", 1)[1]) == (0, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parley_embedded.process.tool import run_tool
-from parley_testing.http.client import Client, open_http
+from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.commands import command_path, environment, free_ports
 from parley_testing.stacks.embedded import EmbeddedStack
 
@@ -20,15 +20,15 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embed
 
 
 @pytest.fixture
-async def demo(stack: EmbeddedStack) -> AsyncIterator[Client]:
+async def demo(stack: EmbeddedStack) -> AsyncIterator[UserClient]:
     password = (stack.folder / "data" / "demo-password").read_text().strip()
     async with open_http(stack.url) as http:
-        client = Client(http, "demo", password)
+        client = UserClient(http, "demo", password)
         await client.log_in()
         yield client
 
 
-async def test_the_local_model_streams_an_answer_with_its_usage(demo: Client) -> None:
+async def test_the_local_model_streams_an_answer_with_its_usage(demo: UserClient) -> None:
     events = [e.data async for e in demo.stream("Say hello.", max_tokens=24)]
     deltas = [e["delta"] for e in events if e["delta"]]
     assert len(deltas) > 1
@@ -39,7 +39,7 @@ async def test_the_local_model_streams_an_answer_with_its_usage(demo: Client) ->
     assert last["usage"]["estimated"] is False
 
 
-async def test_the_catalogue_names_the_local_model(demo: Client) -> None:
+async def test_the_catalogue_names_the_local_model(demo: UserClient) -> None:
     models = (await demo.request("GET", "/api/v1/models")).json()
     assert models["default"] == "default"
     assert [(m["provider"], m["context_window"]) for m in models["data"]] == [("local", 8192)]

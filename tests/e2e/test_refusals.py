@@ -8,7 +8,7 @@ import pytest
 
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.http.client import Client
+from parley_testing.http.client import UserClient
 from parley_testing.security.token_issuer import TestIssuer
 
 pytestmark = pytest.mark.e2e
@@ -74,14 +74,14 @@ def is_problem(response: httpx2.Response, status: int, code: str) -> None:
     ("body", "headers", "status", "code"), [b[1:] for b in BAD_BODIES], ids=[b[0] for b in BAD_BODIES]
 )
 async def test_a_turn_is_refused_and_nothing_is_stored_for(
-    user: Client, body: bytes, headers: dict[str, str], status: int, code: str
+    user: UserClient, body: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
     for path in ("/api/v1/chat", "/api/v1/chat/stream"):
         is_problem(await user.request("POST", path, content=body, headers=headers), status, code)
     assert (await user.request("GET", "/api/v1/conversations")).json()["data"] == []
 
 
-async def test_a_deleted_conversation_is_gone_and_soon_takes_no_turn(user: Client) -> None:
+async def test_a_deleted_conversation_is_gone_and_soon_takes_no_turn(user: UserClient) -> None:
     answer = await user.chat("soon gone [[fake tokens=1]]")
     path = f"/api/v1/conversations/{answer['conversation_id']}"
     await user.request("GET", f"{path}/messages?wait_for={answer['turn_id']}")
@@ -98,14 +98,14 @@ async def test_a_deleted_conversation_is_gone_and_soon_takes_no_turn(user: Clien
     await eventually(refused)
 
 
-def forged(user: Client, **changes: Any) -> str:
+def forged(user: UserClient, **changes: Any) -> str:
     """Return the user's token with other claims, signed by a key that is not auth's."""
     claims = jwt.decode(user.tokens["access_token"], options={"verify_signature": False, "verify_aud": False})
     kid = jwt.get_unverified_header(user.tokens["access_token"])["kid"]
     return TestIssuer(claims["iss"], kid).sign({**claims, **changes})
 
 
-def unsigned(user: Client) -> str:
+def unsigned(user: UserClient) -> str:
     claims = jwt.decode(user.tokens["access_token"], options={"verify_signature": False, "verify_aud": False})
     return jwt.encode(claims, key="", algorithm="none", headers={"typ": "at+jwt"})
 
@@ -117,7 +117,7 @@ async def test_a_request_without_credentials_is_challenged(http: httpx2.AsyncCli
 
 
 async def test_forged_wrong_audience_unsigned_and_broken_tokens_are_refused(
-    http: httpx2.AsyncClient, user: Client
+    http: httpx2.AsyncClient, user: UserClient
 ) -> None:
     good = user.tokens["access_token"]
     bad = [
@@ -134,12 +134,12 @@ async def test_forged_wrong_audience_unsigned_and_broken_tokens_are_refused(
         is_problem(response, 401, "token_invalid")
 
 
-async def test_a_refresh_token_is_no_access_token(http: httpx2.AsyncClient, user: Client) -> None:
+async def test_a_refresh_token_is_no_access_token(http: httpx2.AsyncClient, user: UserClient) -> None:
     headers = {"Authorization": f"Bearer {user.tokens['refresh_token']}"}
     is_problem(await http.get("/api/v1/conversations", headers=headers), 401, "token_invalid")
 
 
-async def test_paths_nobody_listed_are_not_there(user: Client) -> None:
+async def test_paths_nobody_listed_are_not_there(user: UserClient) -> None:
     for path in (
         "/",
         "/metrics",
@@ -151,18 +151,18 @@ async def test_paths_nobody_listed_are_not_there(user: Client) -> None:
         is_problem(await user.request("GET", path), 404, "not_found")
 
 
-async def test_a_path_with_a_malformed_id_is_as_unknown_as_any(user: Client) -> None:
+async def test_a_path_with_a_malformed_id_is_as_unknown_as_any(user: UserClient) -> None:
     is_problem(await user.request("GET", "/api/v1/conversations/nonsense"), 404, "conversation_not_found")
     is_problem(await user.request("GET", "/api/v1/chat/turns/nonsense"), 404, "turn_not_found")
 
 
-async def test_a_method_that_is_not_allowed_names_the_allowed_ones(user: Client) -> None:
+async def test_a_method_that_is_not_allowed_names_the_allowed_ones(user: UserClient) -> None:
     response = await user.request("PUT", "/api/v1/conversations")
     is_problem(response, 405, "method_not_allowed")
     assert "GET" in response.headers["allow"]
 
 
-async def test_the_refresh_grant_gives_a_token_that_works(http: httpx2.AsyncClient, user: Client) -> None:
+async def test_the_refresh_grant_gives_a_token_that_works(http: httpx2.AsyncClient, user: UserClient) -> None:
     form = {"grant_type": "refresh_token", "refresh_token": user.tokens["refresh_token"]}
     response = await http.post("/api/v1/auth/token", data=form)
     assert response.status_code == 200
@@ -171,7 +171,7 @@ async def test_the_refresh_grant_gives_a_token_that_works(http: httpx2.AsyncClie
     assert me.json()["username"] == user.username
 
 
-async def test_a_wrong_password_is_an_invalid_grant(http: httpx2.AsyncClient, user: Client) -> None:
+async def test_a_wrong_password_is_an_invalid_grant(http: httpx2.AsyncClient, user: UserClient) -> None:
     form = {"grant_type": "password", "username": user.username, "password": CANARY}
     response = await http.post("/api/v1/auth/token", data=form)
     assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")

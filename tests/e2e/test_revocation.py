@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from parley_testing import eventually
-from parley_testing.http.client import Client, SseEvent, open_http, register
+from parley_testing.http.client import SseEvent, UserClient, open_http, register
 from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ async def gateways(separate: SeparateStack) -> AsyncIterator[Gateways]:
 
 
 @pytest.fixture
-async def person(gateways: Gateways) -> Client:
+async def person(gateways: Gateways) -> UserClient:
     return await register(gateways[0])
 
 
@@ -60,23 +60,23 @@ async def refused_there(
     return answer
 
 
-async def refresh(client: Client, token: str) -> httpx2.Response:
+async def refresh(client: UserClient, token: str) -> httpx2.Response:
     form = {"grant_type": "refresh_token", "refresh_token": token}
     return await client.http.post("/api/v1/auth/token", data=form)
 
 
-async def log_out(client: Client) -> httpx2.Response:
+async def log_out(client: UserClient) -> httpx2.Response:
     return await client.http.post("/api/v1/auth/revoke", data={"token": client.tokens["refresh_token"]})
 
 
-async def test_logging_out_here_ends_the_session_there(gateways: Gateways, person: Client) -> None:
+async def test_logging_out_here_ends_the_session_there(gateways: Gateways, person: UserClient) -> None:
     answer = await refused_there(gateways, person.tokens["access_token"], lambda: log_out(person))
     assert answer.status_code == httpx2.codes.OK
     refusal = await ask(gateways[1], person.tokens["access_token"])
     assert refusal.json()["code"] == "session_revoked"
 
 
-async def test_a_new_password_here_ends_the_other_sessions_there(gateways: Gateways, person: Client) -> None:
+async def test_a_new_password_here_ends_the_other_sessions_there(gateways: Gateways, person: UserClient) -> None:
     other = replace(person, tokens={})
     await other.log_in()
     body = {"current_password": person.password, "new_password": f"{person.password}-new"}
@@ -90,7 +90,7 @@ async def test_a_new_password_here_ends_the_other_sessions_there(gateways: Gatew
     assert (await refresh(other, other.tokens["refresh_token"])).status_code == httpx2.codes.BAD_REQUEST
 
 
-async def test_an_api_key_deleted_here_is_refused_there(gateways: Gateways, person: Client) -> None:
+async def test_an_api_key_deleted_here_is_refused_there(gateways: Gateways, person: UserClient) -> None:
     made = await person.request("POST", "/api/v1/auth/api-keys", json={"name": "ci"})
     assert made.status_code == httpx2.codes.CREATED, made.text
     key = made.json()
@@ -100,7 +100,7 @@ async def test_an_api_key_deleted_here_is_refused_there(gateways: Gateways, pers
 
 
 async def test_the_grandparent_of_a_refresh_token_used_here_ends_the_family_there(
-    gateways: Gateways, person: Client
+    gateways: Gateways, person: UserClient
 ) -> None:
     grandparent = person.tokens["refresh_token"]
     parent = (await refresh(person, grandparent)).json()
@@ -113,7 +113,7 @@ async def test_the_grandparent_of_a_refresh_token_used_here_ends_the_family_ther
 
 
 async def test_an_open_stream_of_an_ended_session_ends_while_its_turn_goes_on(
-    gateways: Gateways, person: Client
+    gateways: Gateways, person: UserClient
 ) -> None:
     reader = replace(person, http=gateways[1], tokens=dict(person.tokens))
     events: list[SseEvent] = []

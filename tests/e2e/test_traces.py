@@ -9,14 +9,14 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.http.client import Client, open_http, register
+from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.telemetry.span_collector import Collector, Exported, collector, traced_to
+from parley_testing.telemetry.span_collector import ExportedSpan, SpanCollector, run_collector, traced_to
 
 pytestmark = pytest.mark.e2e
 
-Traced: TypeAlias = tuple[EmbeddedStack | SeparateStack, Collector]
+Traced: TypeAlias = tuple[EmbeddedStack | SeparateStack, SpanCollector]
 ROUTE = "/api/v1/chat/stream"
 PATIENCE = 20.0
 
@@ -24,12 +24,12 @@ PATIENCE = 20.0
 @pytest.fixture(scope="module")
 async def one_process(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traced]:
     folder: Path = tmp_path_factory.mktemp("traced")
-    async with collector() as found, EmbeddedStack(folder, provider.base_url, traced_to(found)) as stack:
+    async with run_collector() as found, EmbeddedStack(folder, provider.base_url, traced_to(found)) as stack:
         yield stack, found
 
 
 @pytest.fixture
-def many_processes(separate: SeparateStack, spans: Collector) -> Traced:
+def many_processes(separate: SeparateStack, spans: SpanCollector) -> Traced:
     return separate, spans
 
 
@@ -40,24 +40,26 @@ def traced(request: pytest.FixtureRequest) -> Traced:
 
 
 @pytest.fixture
-async def person(traced: Traced) -> AsyncIterator[Client]:
+async def person(traced: Traced) -> AsyncIterator[UserClient]:
     async with open_http(traced[0].url) as http:
         yield await register(http)
 
 
-def one(found: list[Exported], service: str, name: str, kind: str, parent: Exported | None = None) -> Exported:
+def one(
+    found: list[ExportedSpan], service: str, name: str, kind: str, parent: ExportedSpan | None = None
+) -> ExportedSpan:
     """Return the only span of that description."""
     same = [span for span in found if (span.service, span.name, span.kind) == (service, name, kind)]
     (span,) = [span for span in same if parent is None or span.under(parent)]
     return span
 
 
-def model_of(found: list[Exported]) -> str:
+def model_of(found: list[ExportedSpan]) -> str:
     """Return what the provider's model is called in this profile."""
     return str(next(span.attributes["gen_ai.request.model"] for span in found if span.name.startswith("chat ")))
 
 
-async def test_one_turn_is_one_trace_over_all_services(traced: Traced, person: Client) -> None:
+async def test_one_turn_is_one_trace_over_all_services(traced: Traced, person: UserClient) -> None:
     _, spans = traced
     trace_id = new_id().hex
     headers = {"traceparent": f"00-{trace_id}-{trace_id[16:]}-01"}
@@ -85,7 +87,7 @@ async def test_one_turn_is_one_trace_over_all_services(traced: Traced, person: C
     assert turn.attributes["parley.turn.status"] == "completed"
 
 
-async def test_no_exported_byte_holds_what_people_write_or_who_they_are(traced: Traced, person: Client) -> None:
+async def test_no_exported_byte_holds_what_people_write_or_who_they_are(traced: Traced, person: UserClient) -> None:
     _, spans = traced
     answer = await person.chat("canary-question [[fake text='canary-answer']]")
     conversation = answer["conversation_id"]
@@ -99,7 +101,7 @@ async def test_no_exported_byte_holds_what_people_write_or_who_they_are(traced: 
         assert secret.encode() not in spans.raw, f"{secret!r} was exported"
 
 
-async def test_each_service_has_its_own_name_also_in_one_process(traced: Traced, person: Client) -> None:
+async def test_each_service_has_its_own_name_also_in_one_process(traced: Traced, person: UserClient) -> None:
     _, spans = traced
     await person.request("GET", "/api/v1/auth/me")
     await person.request("GET", "/api/v1/models")

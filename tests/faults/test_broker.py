@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateServers
+from parley_testing.backends.private import PrivateBackends
 from parley_testing.faults import processes
-from parley_testing.http.client import Client
-from parley_testing.stacks.replica import Replica
+from parley_testing.http.client import UserClient
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.workload.event_recorder import Listener
-from parley_testing.workload.turns import Turn, go_on, stored_exactly_once, take_turn, take_turns
+from parley_testing.stacks.service_process import ServiceProcess
+from parley_testing.workload.event_recorder import EventRecorder
+from parley_testing.workload.turns import AnsweredTurn, go_on, stored_exactly_once, take_turn, take_turns
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +28,7 @@ PATIENT = 10.0
 
 
 @pytest.fixture(autouse=True)
-async def healed(private_servers: PrivateServers, private_stack: SeparateStack) -> AsyncIterator[None]:
+async def healed(private_servers: PrivateBackends, private_stack: SeparateStack) -> AsyncIterator[None]:
     """Leave a working broker behind, whatever happened."""
     yield
     await private_servers.rabbitmq.start()
@@ -41,7 +41,7 @@ async def everybody_says(stack: SeparateStack, status: str) -> bool:
     return set(found) == {status}
 
 
-def with_bus(stack: SeparateStack) -> list[Replica]:
+def with_bus(stack: SeparateStack) -> list[ServiceProcess]:
     return [*stack.auth, *stack.chat, *stack.history, *stack.workers]
 
 
@@ -54,7 +54,7 @@ async def waiting_events(stack: SeparateStack) -> float:
 
 
 async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stored_once(
-    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client], eavesdropper: Listener
+    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient], eavesdropper: EventRecorder
 ) -> None:
     answers = asyncio.create_task(take_turns(users, TURNS, LONG))
     await eventually(lambda: running_turns(private_stack), within=PATIENT)
@@ -74,7 +74,7 @@ async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stor
 
 
 async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_brokers_data(
-    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client], eavesdropper: Listener
+    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient], eavesdropper: EventRecorder
 ) -> None:
     worker = private_stack.workers[0]
     await worker.stop()
@@ -97,7 +97,7 @@ async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_broke
 
 
 async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
-    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client]
+    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     loop = asyncio.get_running_loop()
     async with processes.frozen(private_servers.rabbitmq.child):
@@ -114,7 +114,7 @@ async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
 
 
 async def test_turns_go_on_and_consumers_drain_while_the_brokers_memory_alarm_is_on(
-    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client], eavesdropper: Listener
+    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient], eavesdropper: EventRecorder
 ) -> None:
     worker = private_stack.workers[0]
     await worker.stop()
@@ -149,5 +149,5 @@ async def all_sent(stack: SeparateStack) -> bool:
     return found["pending"] == 0
 
 
-def slowest(turns: list[Turn]) -> float:
+def slowest(turns: list[AnsweredTurn]) -> float:
     return max(turn.seconds for turn in turns)

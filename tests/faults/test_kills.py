@@ -14,12 +14,12 @@ from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateServers
+from parley_testing.backends.private import PrivateBackends
 from parley_testing.faults import processes
-from parley_testing.http.client import Client, open_http
+from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.commands import command_path, environment
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.workload.turns import Reader, Turn
+from parley_testing.workload.turns import AnsweredTurn, ResumingReader
 
 pytestmark = pytest.mark.e2e
 
@@ -31,7 +31,7 @@ UNAVAILABLE = (httpx2.codes.BAD_GATEWAY, httpx2.codes.SERVICE_UNAVAILABLE, httpx
 Kill = Callable[[], Awaitable[None]]
 
 
-async def watch(reader: Reader, message: str) -> Turn | None:
+async def watch(reader: ResumingReader, message: str) -> AnsweredTurn | None:
     """See one turn to its end; without a turn id nothing was promised, and nothing is expected."""
     try:
         async with asyncio.timeout(ENDED_WITHIN):
@@ -42,7 +42,7 @@ async def watch(reader: Reader, message: str) -> Turn | None:
         return None
 
 
-def victims(stack: SeparateStack, servers: PrivateServers) -> list[Kill]:
+def victims(stack: SeparateStack, servers: PrivateBackends) -> list[Kill]:
     """Return what can be killed and brought back, each asserting that it was gone."""
 
     def replica(found: Any, port: int) -> Kill:
@@ -57,7 +57,7 @@ def victims(stack: SeparateStack, servers: PrivateServers) -> list[Kill]:
     ]
 
 
-async def one_round(readers: dict[str, Reader], kill: Kill, moment: float) -> dict[str, Turn | None]:
+async def one_round(readers: dict[str, ResumingReader], kill: Kill, moment: float) -> dict[str, AnsweredTurn | None]:
     """Kill while the readers, by their messages, read a turn each; return the turns by their messages."""
     async with asyncio.TaskGroup() as group:
         watching = {message: group.create_task(watch(reader, message)) for message, reader in readers.items()}
@@ -66,7 +66,7 @@ async def one_round(readers: dict[str, Reader], kill: Kill, moment: float) -> di
     return {message: task.result() for message, task in watching.items()}
 
 
-async def in_history(turn: Turn) -> dict[str, Any] | None:
+async def in_history(turn: AnsweredTurn) -> dict[str, Any] | None:
     """Return the stored answer of a turn, asserting that it is there at most once."""
     response = await turn.user.request("GET", f"/api/v1/conversations/{turn.conversation}/messages")
     if response.status_code != httpx2.codes.OK:
@@ -84,20 +84,20 @@ async def verify(stack: SeparateStack) -> str:
 
 @pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.chaos)])
 async def test_every_accepted_turn_ends_once_whatever_is_killed(
-    private_servers: PrivateServers,
+    private_servers: PrivateBackends,
     private_stack: SeparateStack,
     private_provider: FakeProvider,
-    users: list[Client],
+    users: list[UserClient],
     kills: int,
 ) -> None:
     seed = random.randrange(1_000_000)
     moments, mark = random.Random(seed), str(new_id())
     targets = cycle(moments.sample(found := victims(private_stack, private_servers), len(found)))
-    turns: dict[str, Turn | None] = {}
+    turns: dict[str, AnsweredTurn | None] = {}
     async with open_http(private_stack.url) as one, open_http(private_stack.url) as other:
         for number in range(kills):
             readers = {
-                f"{mark}-{number}-{i} [[fake tokens=40 rate=20]]": Reader(
+                f"{mark}-{number}-{i} [[fake tokens=40 rate=20]]": ResumingReader(
                     users[i % len(users)], [one, other], patience=ENDED_WITHIN, come_again_on=UNAVAILABLE
                 )
                 for i in range(TURNS)

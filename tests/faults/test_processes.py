@@ -11,15 +11,15 @@ import httpx2
 import pytest
 
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateServers
+from parley_testing.backends.private import PrivateBackends
 from parley_testing.faults import processes
 from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
-from parley_testing.http.client import Client, open_http
+from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.relay_leader import leading_chat
-from parley_testing.stacks.replica import Replica
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.workload.event_recorder import Listener
-from parley_testing.workload.turns import Reader, Turn, go_on, stored_exactly_once, take_turns
+from parley_testing.stacks.service_process import ServiceProcess
+from parley_testing.workload.event_recorder import EventRecorder
+from parley_testing.workload.turns import AnsweredTurn, ResumingReader, go_on, stored_exactly_once, take_turns
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +39,7 @@ async def complete(private_stack: SeparateStack) -> AsyncIterator[None]:
 
 
 async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_changes_nothing(
-    private_servers: PrivateServers, private_stack: SeparateStack, users: list[Client]
+    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     worker, broker = private_stack.workers[0], private_servers.rabbitmq
     await worker.stop()
@@ -63,7 +63,7 @@ async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_ch
 
 
 async def test_another_replica_publishes_when_the_relays_leader_is_killed(
-    private_stack: SeparateStack, users: list[Client], eavesdropper: Listener
+    private_stack: SeparateStack, users: list[UserClient], eavesdropper: EventRecorder
 ) -> None:
     loop, killed = asyncio.get_running_loop(), await leading_chat(private_stack, within=TAKEN_OVER)
     survivor = next(replica for replica in private_stack.chat if replica is not killed)
@@ -78,7 +78,7 @@ async def test_another_replica_publishes_when_the_relays_leader_is_killed(
 
 
 async def test_one_of_each_kind_ends_in_order_when_told_to_and_no_stream_is_lost(
-    private_stack: SeparateStack, users: list[Client]
+    private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     stack = private_stack
     ending = [group[0] for group in (stack.gateways, stack.chat, stack.history, stack.workers, stack.auth)]
@@ -109,20 +109,20 @@ async def test_one_of_each_kind_ends_in_order_when_told_to_and_no_stream_is_lost
 class Reading:
     """Streams that are read while processes end."""
 
-    def __init__(self, users: list[Client]) -> None:
+    def __init__(self, users: list[UserClient]) -> None:
         self._users = itertools.cycle(users)
-        self.readers: list[Reader] = []
-        self._reading: dict[str, list[asyncio.Task[Turn]]] = {}
+        self.readers: list[ResumingReader] = []
+        self._reading: dict[str, list[asyncio.Task[AnsweredTurn]]] = {}
 
     async def begin(self, order: list[httpx2.AsyncClient], message: str) -> None:
         """Take a turn and see its first text; it breaks, it is read on at the next gateway of the order."""
-        reader = Reader(next(self._users), order)
+        reader = ResumingReader(next(self._users), order)
         task = asyncio.create_task(reader.read(message))
         self.readers.append(reader)
         self._reading.setdefault(message, []).append(task)
         await eventually(lambda: reader.text or task.done(), within=TAKEN_OVER, message="no text")
 
-    async def end(self, gateway: httpx2.AsyncClient) -> dict[str, list[Turn]]:
+    async def end(self, gateway: httpx2.AsyncClient) -> dict[str, list[AnsweredTurn]]:
         """Wait for the streams that end, cancel the others at ``gateway``; raises what went wrong with any."""
         await asyncio.gather(*self._reading.get(STREAM, []))
         for reader in self.readers:
@@ -132,7 +132,7 @@ class Reading:
         return {message: list(await asyncio.gather(*tasks)) for message, tasks in self._reading.items()}
 
 
-async def told_to_end(replica: Replica) -> int | None:
+async def told_to_end(replica: ServiceProcess) -> int | None:
     """Send SIGTERM; return the exit status."""
     replica.child.send(signal.SIGTERM)
     await eventually(lambda: not replica.child.running, within=EXITED, message=f"{replica.name} does not end")

@@ -13,10 +13,10 @@ import pytest
 
 from parley_testing import eventually
 from parley_testing.faults import processes
-from parley_testing.http.client import Client, open_http
-from parley_testing.stacks.replica import Replica
+from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.workload.turns import Reader, Turn, stored_exactly_once, take_turns
+from parley_testing.stacks.service_process import ServiceProcess
+from parley_testing.workload.turns import AnsweredTurn, ResumingReader, stored_exactly_once, take_turns
 
 pytestmark = pytest.mark.e2e
 
@@ -73,7 +73,7 @@ class Load:
 
 
 @pytest.fixture
-async def everywhere(private_stack: SeparateStack, users: list[Client]) -> AsyncIterator[list[Client]]:
+async def everywhere(private_stack: SeparateStack, users: list[UserClient]) -> AsyncIterator[list[UserClient]]:
     """The users, each at one gateway, both gateways by turns."""
     async with contextlib.AsyncExitStack() as opened:
         doors = [await opened.enter_async_context(open_http(gateway.url)) for gateway in private_stack.gateways]
@@ -87,12 +87,12 @@ async def complete(private_stack: SeparateStack) -> AsyncIterator[None]:
     await asyncio.gather(*(r.start() for r in private_stack.everything if not r.child.running))
 
 
-def reads(user: Client) -> list[Ask]:
+def reads(user: UserClient) -> list[Ask]:
     """What may be asked twice, of chat and of history."""
     return [partial(user.request, "GET", path) for path in ("/api/v1/chat/turns", "/api/v1/conversations")]
 
 
-def writes(user: Client, conversation: str) -> list[Ask]:
+def writes(user: UserClient, conversation: str) -> list[Ask]:
     """What may not be asked twice, of chat and of history."""
     path = f"/api/v1/conversations/{conversation}"
     return [
@@ -101,16 +101,16 @@ def writes(user: Client, conversation: str) -> list[Ask]:
     ]
 
 
-async def told_to_end(replica: Replica) -> None:
+async def told_to_end(replica: ServiceProcess) -> None:
     replica.child.send(signal.SIGTERM)
     await eventually(lambda: not replica.child.running, within=PATIENCE, message=f"{replica.name} does not end")
     assert replica.child.exit_status == 0
 
 
-async def read(users: list[Client]) -> list[Reader]:
+async def read(users: list[UserClient]) -> list[ResumingReader]:
     """Read a stream each to its end, without its breaking once."""
-    readers = [Reader(user, [user.http]) for user in users]
-    turns: list[Turn] = await asyncio.gather(*(reader.read(STREAM) for reader in readers))
+    readers = [ResumingReader(user, [user.http]) for user in users]
+    turns: list[AnsweredTurn] = await asyncio.gather(*(reader.read(STREAM) for reader in readers))
     assert {turn.status for turn in turns} == {"completed"}
     assert [(reader.broken, reader.refused) for reader in readers] == [(0, 0)] * len(readers), "a stream was cut"
     await stored_exactly_once(turns, within=PATIENCE)
@@ -118,7 +118,7 @@ async def read(users: list[Client]) -> list[Reader]:
 
 
 async def test_sigterm_of_one_replica_after_the_other_fails_no_request_and_cuts_no_stream(
-    private_stack: SeparateStack, everywhere: list[Client]
+    private_stack: SeparateStack, everywhere: list[UserClient]
 ) -> None:
     turns = await take_turns(everywhere, len(everywhere), SHORT)
     await stored_exactly_once(turns, within=PATIENCE)
@@ -135,13 +135,13 @@ async def test_sigterm_of_one_replica_after_the_other_fails_no_request_and_cuts_
             await asyncio.gather(*(replica.start() for replica in ending))
 
 
-async def streams_at(chat: Replica) -> bool:
+async def streams_at(chat: ServiceProcess) -> bool:
     """Say whether more turns run here than the short ones."""
     return await chat.metric("chat_turns_running") > FEW
 
 
 async def test_kill_9_of_one_replica_after_the_other_fails_no_request_that_may_be_repeated(
-    private_stack: SeparateStack, everywhere: list[Client]
+    private_stack: SeparateStack, everywhere: list[UserClient]
 ) -> None:
     load = Load()
     async with load.running([ask for user in everywhere for ask in reads(user)]):

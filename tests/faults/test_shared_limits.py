@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from parley_testing.http.client import open_http, register
-from parley_testing.stacks.replica import Replica
 from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.service_process import ServiceProcess
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,7 @@ PATH = "/api/v1/models"
 
 
 @pytest.fixture
-async def strict_gateways(private_stack: SeparateStack) -> AsyncIterator[list[Replica]]:
+async def strict_gateways(private_stack: SeparateStack) -> AsyncIterator[list[ServiceProcess]]:
     gateways = [gateway.twin(f"strict-{gateway.name}", **DEFAULTS) for gateway in private_stack.gateways]
     try:
         await asyncio.gather(*(gateway.start() for gateway in gateways))
@@ -33,7 +33,7 @@ async def strict_gateways(private_stack: SeparateStack) -> AsyncIterator[list[Re
 
 
 async def test_a_user_in_a_hurry_gets_the_burst_and_the_rate_once_not_once_per_gateway(
-    private_stack: SeparateStack, strict_gateways: list[Replica]
+    private_stack: SeparateStack, strict_gateways: list[ServiceProcess]
 ) -> None:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:

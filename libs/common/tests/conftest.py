@@ -8,7 +8,7 @@ from parley.messaging import outbox
 from parley.observability.metrics import Metrics
 from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ async def migrate(dsn: str) -> None:
 
 
 @pytest.fixture
-async def dsn(backends: Backends) -> AsyncIterator[str]:
+async def dsn(backends: SharedBackends) -> AsyncIterator[str]:
     made = await backends.fresh_database(migrate, "outbox")
     yield made
     await backends.drop(made)

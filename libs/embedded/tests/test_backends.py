@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from parley_embedded.postgres.server import EmbeddedPostgres
-from parley_testing.backends.shared import Backends, UnavailableError
+from parley_testing.backends.shared import SharedBackends, UnavailableError
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ async def notes(dsn: str, statement: str = "SELECT count(*) FROM notes") -> obje
 
 async def test_each_fresh_database_is_migrated_once_and_shares_no_rows() -> None:
     migrate = Migration()
-    async with Backends(environment={}) as backends:
+    async with SharedBackends(environment={}) as backends:
         first = await backends.fresh_database(migrate, "chat")
         await notes(first, "INSERT INTO notes VALUES ('mine')")
         second = await backends.fresh_database(migrate, "chat")
@@ -46,7 +46,7 @@ async def test_each_fresh_database_is_migrated_once_and_shares_no_rows() -> None
 
 
 async def test_nothing_starts_before_it_is_asked_for_and_nothing_stays() -> None:
-    backends = Backends(environment={})
+    backends = SharedBackends(environment={})
     folder = backends.folder
     assert list(folder.iterdir()) == []
     url = await backends.redis_url()
@@ -58,7 +58,7 @@ async def test_nothing_starts_before_it_is_asked_for_and_nothing_stays() -> None
 
 
 async def test_an_abandoned_session_leaves_neither_process_nor_folder() -> None:
-    backends = Backends(environment={})
+    backends = SharedBackends(environment={})
     await backends.redis_url()
     server, folder = backends._servers["redis"], backends.folder
     backends.abandon()
@@ -68,7 +68,7 @@ async def test_an_abandoned_session_leaves_neither_process_nor_folder() -> None:
 
 async def test_servers_of_the_environment_are_used_instead(postgres: EmbeddedPostgres) -> None:
     urls = {"REDIS_URL": "redis://other/0", "AMQP_URL": "amqp://other/", "DATABASE_URL": postgres.url}
-    backends = Backends(environment=urls)
+    backends = SharedBackends(environment=urls)
     assert await backends.redis_url() == "redis://other/0"
     assert await backends.amqp_url() == "amqp://other/"
     dsn = await backends.fresh_database(Migration(), "other")
@@ -80,7 +80,7 @@ async def test_servers_of_the_environment_are_used_instead(postgres: EmbeddedPos
 
 async def test_a_backend_that_cannot_be_had_says_why_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    async with Backends(environment={}, tools=tmp_path) as backends:
+    async with SharedBackends(environment={}, tools=tmp_path) as backends:
         for _ in range(2):
             with pytest.raises(UnavailableError, match="AMQP_URL"):
                 await backends.amqp_url()

@@ -9,13 +9,13 @@ from aio_pika.abc import AbstractChannel
 from parley_embedded.process.identity import processes_in
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_embedded.sockets import port_answers
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-async def node(backends: Backends) -> PrivateRabbitMQ:
+async def node(backends: SharedBackends) -> PrivateRabbitMQ:
     return await backends.private_rabbitmq()
 
 

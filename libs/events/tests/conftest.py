@@ -3,7 +3,7 @@
 import pytest
 
 from parley.observability.metrics import Metrics
-from parley_testing.rabbit_fixtures import broker, open_bus, own_bus, queue
+from parley_testing.backends.rabbitmq_fixtures import broker, open_bus, own_bus, queue
 
 __all__ = ["broker", "open_bus", "own_bus", "queue"]
 

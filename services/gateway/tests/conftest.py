@@ -24,8 +24,8 @@ from parley.web.lifespan import lifespan
 from parley.web.server import free_socket, make_server
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
-from parley_testing.backends.shared import Backends
-from parley_testing.http.scripted_server import Answer, ScriptedUpstream, Seen, respond, scripted_upstream
+from parley_testing.backends.shared import SharedBackends
+from parley_testing.http.scripted_server import RecordedRequest, Responder, ScriptedServer, respond, scripted_server
 from parley_testing.security.token_issuer import TestIssuer
 
 CLIENTS = 200
@@ -39,9 +39,9 @@ class World:
     app: Gateway
     port: int
     issuer: TestIssuer
-    auth: ScriptedUpstream
-    chat: ScriptedUpstream
-    history: ScriptedUpstream
+    auth: ScriptedServer
+    chat: ScriptedServer
+    history: ScriptedServer
     client: httpx2.AsyncClient
 
     def bearer(self, **claims: Any) -> dict[str, str]:
@@ -65,7 +65,7 @@ Worlds = Callable[..., AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-async def worlds(backends: Backends) -> Worlds:
+async def worlds(backends: SharedBackends) -> Worlds:
     """Make a world; keyword arguments are settings, but for ``routes``, which is the table, the real one by default."""
     redis_url = await backends.redis_url()
 
@@ -73,14 +73,14 @@ async def worlds(backends: Backends) -> Worlds:
     async def make(*, routes: Iterable[Route] | None = None, **overrides: Any) -> AsyncIterator[World]:
         issuer = TestIssuer()
 
-        async def auth_answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        async def auth_answer(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             keys = seen.target == "/.well-known/jwks.json"
             await respond(200, orjson.dumps(issuer.jwks()) if keys else b'{"service":"auth"}')(seen, writer)
 
         async with contextlib.AsyncExitStack() as stack:
-            auth = await stack.enter_async_context(scripted_upstream(auth_answer))
-            chat = await stack.enter_async_context(scripted_upstream())
-            history = await stack.enter_async_context(scripted_upstream())
+            auth = await stack.enter_async_context(scripted_server(auth_answer))
+            chat = await stack.enter_async_context(scripted_server())
+            history = await stack.enter_async_context(scripted_server())
             urls = {"auth_url": auth.url, "chat_url": chat.url, "history_url": history.url}
             # A busy machine may keep Redis waiting: what limits do then has tests of its own.
             usual = {"admin_port": 0, "log_level": "warning", "redis_url": redis_url, "rate_limit_patience": 1.0}
@@ -136,7 +136,7 @@ Programs = Callable[..., AbstractAsyncContextManager[Program]]
 
 
 @pytest.fixture
-async def programs(backends: Backends) -> Programs:
+async def programs(backends: SharedBackends) -> Programs:
     """Run the gateway as its own processes; keyword arguments are environment variables."""
     redis_url = await backends.redis_url()
     return partial(_program, redis_url)
@@ -144,15 +144,15 @@ async def programs(backends: Backends) -> Programs:
 
 @contextlib.asynccontextmanager
 async def _program(
-    redis_url: str, answer: Answer, *, command: Sequence[str] = (PROGRAM,), **settings: Any
+    redis_url: str, answer: Responder, *, command: Sequence[str] = (PROGRAM,), **settings: Any
 ) -> AsyncIterator[Program]:
     issuer, port = TestIssuer(), free_port()
 
-    async def upstream_answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def upstream_answer(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         keys = respond(200, orjson.dumps(issuer.jwks()))
         await (keys if seen.target.endswith("jwks.json") else answer)(seen, writer)
 
-    async with scripted_upstream(upstream_answer) as upstream:
+    async with scripted_server(upstream_answer) as upstream:
         values = {
             "PORT": port, "ADMIN_PORT": 0, "REDIS_URL": redis_url, "AUTH_URL": upstream.url,
             "CHAT_URL": upstream.url, "HISTORY_URL": upstream.url, "LOG_LEVEL": "warning",

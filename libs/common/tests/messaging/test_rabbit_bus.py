@@ -17,7 +17,7 @@ from parley_embedded.sockets import free_port
 from parley_events.cloudevents import CloudEvent, from_headers
 from parley_events.subscription import Rejected, Subscription
 from parley_events.topology import DEAD, EVENTS, LOG
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.contracts.bus import BusContract, make_event
 from parley_testing.waiting import eventually
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-async def amqp_url(backends: Backends) -> str:
+async def amqp_url(backends: SharedBackends) -> str:
     return await backends.fresh_amqp_url()
 
 

@@ -17,7 +17,7 @@ from parley.errors import NotFound
 from parley.web.app import build_app
 from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
-from parley_testing.telemetry.span_collector import Collector, collector
+from parley_testing.telemetry.span_collector import SpanCollector, run_collector
 
 Client = httpx2.AsyncClient
 Services = Callable[..., AbstractAsyncContextManager[Client]]
@@ -71,8 +71,8 @@ async def _service(endpoint: str | None, name: str = "test", **overrides: Any) -
 
 
 @pytest.fixture
-async def spans() -> AsyncIterator[Collector]:
-    async with collector() as running:
+async def spans() -> AsyncIterator[SpanCollector]:
+    async with run_collector() as running:
         yield running
 
 

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from parley.observability.trace_export import BATCH_SIZE, QUEUE_SIZE, WARNING_INTERVAL, CountingExporter
 from parley.observability.tracing import Tracer
-from parley_testing.http.scripted_server import Seen, scripted_upstream
-from parley_testing.telemetry.span_collector import Collector
+from parley_testing.http.scripted_server import RecordedRequest, scripted_server
+from parley_testing.telemetry.span_collector import SpanCollector
 from parley_testing.waiting import eventually
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
@@ -48,7 +48,7 @@ import opentelemetry.sdk.metrics
 
 @pytest.mark.parametrize("off", [{"endpoint": None}, {"otel_sdk_disabled": True}])
 async def test_off_means_no_spans_no_ids_and_no_thread(
-    spans: Collector, service: Services, off: dict[str, Any]
+    spans: SpanCollector, service: Services, off: dict[str, Any]
 ) -> None:
     async with service(**{"endpoint": spans.url, **off}) as client:
         logged = (await client.post("/things/1")).json()
@@ -57,20 +57,24 @@ async def test_off_means_no_spans_no_ids_and_no_thread(
 
 
 @pytest.mark.parametrize("sampler", ["parentbased_traceidratio", "traceidratio", "always_off"])
-async def test_nothing_is_exported_when_nothing_is_sampled(spans: Collector, service: Services, sampler: str) -> None:
+async def test_nothing_is_exported_when_nothing_is_sampled(
+    spans: SpanCollector, service: Services, sampler: str
+) -> None:
     async with service(spans.url, otel_traces_sampler=sampler, otel_traces_sampler_arg=0.0) as client:
         logged = (await client.post("/things/1")).json()
     assert len(logged["trace_id"]) == 32
     assert spans.upstream.journal == []
 
 
-async def test_a_tenth_of_new_traces_is_sampled_by_default(spans: Collector, service: Services) -> None:
+async def test_a_tenth_of_new_traces_is_sampled_by_default(spans: SpanCollector, service: Services) -> None:
     async with service(spans.url, otel_traces_sampler_arg=0.1) as client:
         await asyncio.gather(*(client.get("/missing") for _ in range(1000)))
     assert 50 < len(spans.spans) < 160
 
 
-async def test_the_collector_is_sent_its_headers_and_no_provider_is_global(spans: Collector, service: Services) -> None:
+async def test_the_collector_is_sent_its_headers_and_no_provider_is_global(
+    spans: SpanCollector, service: Services
+) -> None:
     before = trace.get_tracer_provider()
     async with service(spans.url, otel_exporter_otlp_headers="api-key=a%20b") as client:
         await client.get("/missing")
@@ -79,7 +83,9 @@ async def test_the_collector_is_sent_its_headers_and_no_provider_is_global(spans
     assert spans.upstream.journal[0].target == "/v1/traces"
 
 
-async def test_a_collector_that_is_gone_slows_no_request_and_no_shutdown(spans: Collector, service: Services) -> None:
+async def test_a_collector_that_is_gone_slows_no_request_and_no_shutdown(
+    spans: SpanCollector, service: Services
+) -> None:
     await spans.upstream.stop()
     began = time.monotonic()
     async with service(spans.url) as client:
@@ -93,11 +99,11 @@ async def test_a_collector_that_is_gone_slows_no_request_and_no_shutdown(spans: 
 async def test_a_collector_that_never_answers_delays_no_shutdown(service: Services) -> None:
     hanging = asyncio.Event()
 
-    async def hang(_seen: Seen, _writer: asyncio.StreamWriter) -> None:
+    async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
         hanging.set()
         await asyncio.Event().wait()
 
-    async with scripted_upstream(hang) as upstream:
+    async with scripted_server(hang) as upstream:
         async with service(upstream.url) as client:
             make_a_batch(client)
             await eventually(hanging.is_set)
@@ -105,7 +111,7 @@ async def test_a_collector_that_never_answers_delays_no_shutdown(service: Servic
         assert time.monotonic() - began < IN_TIME
 
 
-async def test_what_became_of_spans_is_counted(spans: Collector, service: Services) -> None:
+async def test_what_became_of_spans_is_counted(spans: SpanCollector, service: Services) -> None:
     async with service(spans.url) as client:
         registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
         make_a_batch(client)
@@ -116,11 +122,11 @@ async def test_what_became_of_spans_is_counted(spans: Collector, service: Servic
 async def test_spans_that_find_no_room_are_counted(service: Services) -> None:
     hanging, more = asyncio.Event(), 7
 
-    async def hang(_seen: Seen, _writer: asyncio.StreamWriter) -> None:
+    async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
         hanging.set()
         await asyncio.Event().wait()
 
-    async with scripted_upstream(hang) as upstream, service(upstream.url) as client:
+    async with scripted_server(hang) as upstream, service(upstream.url) as client:
         registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
         make_a_batch(client)
         await eventually(hanging.is_set)
@@ -133,10 +139,10 @@ async def test_spans_that_find_no_room_are_counted(service: Services) -> None:
 
 
 async def test_a_collector_that_sends_us_elsewhere_was_sent_nothing(service: Services) -> None:
-    async def redirect(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def redirect(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 308 Moved\r\nLocation: https://elsewhere.invalid/\r\nContent-Length: 0\r\n\r\n")
 
-    async with scripted_upstream(redirect) as upstream, service(upstream.url) as client:
+    async with scripted_server(redirect) as upstream, service(upstream.url) as client:
         registry = client.app.state.runtime.metrics.registry  # type: ignore[attr-defined]
         make_a_batch(client)
         await eventually(lambda: registry.get_sample_value("trace_spans_total", {"outcome": "failed"}) == BATCH_SIZE)

@@ -21,7 +21,7 @@ from parley.times import now
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased
 from parley_events.subscription import Subscription
-from parley_testing.telemetry.span_collector import Collector
+from parley_testing.telemetry.span_collector import SpanCollector
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 
@@ -46,7 +46,7 @@ def tracer_of(client: httpx2.AsyncClient) -> Tracer:
     return tracer
 
 
-async def test_publish_and_process_are_children_of_what_made_the_event(spans: Collector, service: Services) -> None:
+async def test_publish_and_process_are_children_of_what_made_the_event(spans: SpanCollector, service: Services) -> None:
     bus = MemoryBus()
     seen: list[str] = []
     async with service(spans.url, "chat") as chat, service(spans.url, "history") as history:
@@ -68,7 +68,7 @@ async def test_publish_and_process_are_children_of_what_made_the_event(spans: Co
     assert b"canary" not in spans.raw
 
 
-async def test_an_event_of_no_trace_begins_none(spans: Collector, service: Services) -> None:
+async def test_an_event_of_no_trace_begins_none(spans: SpanCollector, service: Services) -> None:
     handled = asyncio.Event()
 
     async def handle(_event: CloudEvent) -> None:
@@ -82,7 +82,7 @@ async def test_an_event_of_no_trace_begins_none(spans: Collector, service: Servi
     assert spans.names() == []
 
 
-async def test_a_handler_that_fails_shows_which_error_and_not_its_text(spans: Collector, service: Services) -> None:
+async def test_a_handler_that_fails_shows_which_error_and_not_its_text(spans: SpanCollector, service: Services) -> None:
     async def fail(_event: CloudEvent) -> None:
         raise ValueError("canary")
 
@@ -110,7 +110,7 @@ class OneTask(MemoryBus):
 
 
 async def test_log_lines_of_an_event_of_no_trace_do_not_name_that_of_the_event_before(
-    spans: Collector, service: Services
+    spans: SpanCollector, service: Services
 ) -> None:
     bound: list[set[str]] = []
 
@@ -134,7 +134,7 @@ class Recorded:
         return 1
 
 
-async def test_the_outbox_remembers_the_span_an_event_was_written_in(spans: Collector, service: Services) -> None:
+async def test_the_outbox_remembers_the_span_an_event_was_written_in(spans: SpanCollector, service: Services) -> None:
     connection = Recorded()
     data = UserErased(user_id=new_id(), erasure_id="e", at=now())
     await outbox.append(connection, "user.erased", data, subject=data.user_id)

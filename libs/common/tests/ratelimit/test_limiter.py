@@ -14,7 +14,7 @@ from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import RedisClient, open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 
 pytestmark = pytest.mark.integration
 
@@ -29,13 +29,13 @@ async def limiter_at(url: str, timeout: float = 2) -> AsyncIterator[Limiter]:
 
 
 @pytest.fixture(scope="session")
-async def redis(backends: Backends) -> AsyncIterator[RedisClient]:
+async def redis(backends: SharedBackends) -> AsyncIterator[RedisClient]:
     async with open_redis(await backends.redis_url(), timeout=2) as client:
         yield client
 
 
 @pytest.fixture
-async def limiter(backends: Backends) -> AsyncIterator[Limiter]:
+async def limiter(backends: SharedBackends) -> AsyncIterator[Limiter]:
     async with limiter_at(await backends.redis_url()) as found:
         yield found
 
@@ -89,7 +89,7 @@ async def test_costs_are_charged_given_back_and_bounded_by_the_burst(limiter: Li
     assert not (await limiter.check([tokens], cost=1)).allowed
 
 
-async def test_decisions_of_many_clients_on_four_limiters_equal_the_model(backends: Backends) -> None:
+async def test_decisions_of_many_clients_on_four_limiters_equal_the_model(backends: SharedBackends) -> None:
     shared = limit(count=97, period=1, burst=13)
     async with contextlib.AsyncExitStack() as stack:
         url = await backends.redis_url()

@@ -10,7 +10,7 @@ import pytest
 
 from parley.messaging import outbox
 from parley.storage.migrations import MigrationError, migrate, read
-from parley_testing.backends.shared import Backends, UnavailableError
+from parley_testing.backends.shared import SharedBackends, UnavailableError
 
 Write = Callable[[str, str], None]
 PACKAGE = "migrated_package"
@@ -32,7 +32,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 
 @pytest.fixture
-async def dsn(backends: Backends) -> AsyncIterator[str]:
+async def dsn(backends: SharedBackends) -> AsyncIterator[str]:
     async def nothing(_dsn: str) -> None:
         pass
 

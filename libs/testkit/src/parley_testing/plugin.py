@@ -1,47 +1,102 @@
-"""The pytest plugin: order of the tiers, real backends, and an account of what could not run."""
+"""Pytest plugin: order of tests, shared backends, time of each tier, and a list of the tests that could not run."""
 
+import asyncio
 import gc
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from parley_testing.two_halves import TwoHalves
-
 if TYPE_CHECKING:
-    from parley_testing.backends.shared import Backends
+    from parley_testing.backends.shared import SharedBackends
 
-_TIERS = ("unit", "integration", "e2e")
-_SETTINGS_PREFIXES = ("OPENAI_", "GATEWAY_", "AUTH_", "CHAT_", "HISTORY_", "RATE_LIMIT_", "CORS_", "PARLEY_", "OTEL_")
-_BACKEND_URLS = ("DATABASE_URL", "REDIS_URL", "AMQP_URL")
+TIERS = ("unit", "integration", "e2e")
+SETTINGS_PREFIXES = ("OPENAI_", "GATEWAY_", "AUTH_", "CHAT_", "HISTORY_", "RATE_LIMIT_", "CORS_", "PARLEY_", "OTEL_")
+BACKEND_URLS = ("DATABASE_URL", "REDIS_URL", "AMQP_URL")
+_HANDED_DOWN = "parley_postgres"
+"""The entry of a worker's input that holds the controller's PostgreSQL server."""
 
 
-def tier(item: pytest.Item) -> str:
-    """Return the tier a test belongs to: ``unit`` unless it is marked."""
-    for name in ("e2e", "integration"):
-        if item.get_closest_marker(name):
-            return name
-    return "unit"
+def tier_of(item: pytest.Item | pytest.TestReport) -> str:
+    """Return the tier of a test: ``unit`` unless it is marked otherwise."""
+    return next((name for name in ("e2e", "integration") if name in item.keywords), "unit")
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Return whether this process runs tests for a controller."""
+    return hasattr(config, "workerinput")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Know a setting of ours."""
-    parser.addini("one_worker", "paths whose tests go to one worker: they share a slow server", type="linelist")
+    parser.addini("one_worker", "paths whose tests run in one worker because they share a slow server", type="linelist")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a session with workers have a second half without them."""
-    config.pluginmanager.register(TwoHalves())
+    if config.getoption("dist", "no") != "no" and not is_worker(config):
+        config.pluginmanager.register(Controller())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the fast tests first."""
-    items.sort(key=lambda item: _TIERS.index(tier(item)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Alone, the fast tests come first. Among workers they come last, so that all workers finish at the same time.
+    items.sort(key=lambda item: TIERS.index(tier_of(item)), reverse=is_worker(config))
+
+
+class Controller:
+    """Starts one PostgreSQL server for all workers and assigns files to workers."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._backends: SharedBackends | None = None
+        self._handed_down: tuple[str, str] | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        from parley_testing.backends.shared import SharedBackends, UnavailableError
+
+        self._backends = SharedBackends()
+        try:
+            self._handed_down = self._loop.run_until_complete(self._backends.start_postgres())
+        except UnavailableError:
+            self._handed_down = None  # each worker finds the reason again and reports it
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[_HANDED_DOWN] = self._handed_down
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
+        from parley_testing.scheduling import FileScheduling
+
+        return FileScheduling(config, log) if config.option.dist == "loadfile" else None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        if self._backends is not None:
+            self._loop.run_until_complete(self._backends.stop())
+        self._loop.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name every test that could not run, and why."""
+    reports = [
+        report for found in terminalreporter.stats.values() for report in found if isinstance(report, pytest.TestReport)
+    ]
+    _print_time_by_tier(terminalreporter, reports)
+    _print_skipped(terminalreporter)
+
+
+def _print_time_by_tier(terminalreporter: pytest.TerminalReporter, reports: list[pytest.TestReport]) -> None:
+    seconds, tests = Counter[str](), Counter[str]()
+    for report in reports:
+        seconds[tier_of(report)] += report.duration  # type: ignore[assignment]  # a counter of seconds
+        tests[tier_of(report)] += report.when == "call"
+    for tier in TIERS:
+        if seconds[tier]:
+            terminalreporter.write_line(f"{tier} tests: {tests[tier]} in {seconds[tier]:.1f} s, summed over workers")
+
+
+def _print_skipped(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if not skipped:
         return
@@ -53,7 +108,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail in CI when anything was skipped: a tier that did not run proved nothing."""
+    """Fail in CI when a test was skipped: a tier that did not run proves nothing."""
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
@@ -62,13 +117,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    """Skip a test whose backend cannot be had on this machine."""
     yield from _skip_without_backend()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Skip a test that finds out while it runs."""
     yield from _skip_without_backend()
 
 
@@ -85,7 +138,7 @@ def _skip_without_backend() -> Generator[None]:
 def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own settings out of the tests."""
     for name in list(os.environ):
-        if name.startswith(_SETTINGS_PREFIXES) or name in _BACKEND_URLS or name.endswith("_DATABASE_URL"):
+        if name.startswith(SETTINGS_PREFIXES) or name in BACKEND_URLS or name.endswith("_DATABASE_URL"):
             monkeypatch.delenv(name)
 
 
@@ -101,15 +154,16 @@ def _plain_tracebacks() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _collect_garbage() -> Iterator[None]:
-    """Let what a test leaked be noticed before the session ends."""
+    """Report leaked resources before the session ends."""
     yield
     gc.collect()
 
 
 @pytest.fixture(scope="session")
-async def backends() -> "AsyncIterator[Backends]":
-    """Throw-away Postgres, Redis and RabbitMQ, started when first used."""
-    from parley_testing.backends.shared import Backends
+async def backends(request: pytest.FixtureRequest) -> "AsyncIterator[SharedBackends]":
+    """Throw-away PostgreSQL, Redis and RabbitMQ, each started when a test first uses it."""
+    from parley_testing.backends.shared import SharedBackends
 
-    async with Backends() as found:
+    handed_down = getattr(request.config, "workerinput", {}).get(_HANDED_DOWN)
+    async with SharedBackends(postgres=handed_down) as found:
         yield found

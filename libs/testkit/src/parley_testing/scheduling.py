@@ -1,4 +1,4 @@
-"""Which worker of pytest-xdist gets which tests."""
+"""Assignment of test files to the workers of pytest-xdist."""
 
 from typing import Any
 
@@ -6,14 +6,13 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ONE_WORKER = "one_worker"
-"""The setting: paths whose tests go to one worker together, because they share a server that takes long to start."""
+"""The setting that lists paths whose tests go to one worker together, because they share a slow server."""
 
 
-class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """As ``--dist loadfile``: a file's tests go to one worker. All files below ``one_worker`` count as one."""
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Schedules like ``--dist loadfile``, with all files below the paths of ``one_worker`` as one scope."""
 
     def __init__(self, config: pytest.Config, log: Any = None) -> None:
-        """Take the paths from the configuration."""
         super().__init__(config, log)
         self._together = tuple(config.getini(ONE_WORKER))
 

@@ -28,7 +28,7 @@ from parley.messaging.memory_bus import MemoryBus
 from parley.storage import migrations
 from parley.storage.postgres import set_json_codecs
 from parley_testing import eventually
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 GATEWAY_SECRET = "gateway-secret-" + "x" * 32
@@ -129,7 +129,7 @@ MakeSettings = Callable[..., Awaitable[AuthSettings]]
 
 
 @pytest.fixture(scope="module")
-async def make_settings(backends: Backends) -> AsyncIterator[MakeSettings]:
+async def make_settings(backends: SharedBackends) -> AsyncIterator[MakeSettings]:
     made: list[str] = []
 
     async def make(**overrides: Any) -> AuthSettings:

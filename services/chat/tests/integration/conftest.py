@@ -29,7 +29,7 @@ from parley.web.server import free_socket, make_server
 from parley_embedded.process.child import ChildProcess, Command
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.security.token_issuer import ALL_SCOPES, TestIssuer
 from parley_testing.stacks.commands import answers, environment
 
@@ -242,7 +242,7 @@ async def history(issuer: TestIssuer) -> AsyncIterator[StubHistory]:
 
 
 @pytest.fixture(scope="session")
-async def new_database(backends: Backends) -> Callable[[], Awaitable[str]]:
+async def new_database(backends: SharedBackends) -> Callable[[], Awaitable[str]]:
     async def make() -> str:
         return await backends.fresh_database(_migrate, "chat")
 
@@ -250,7 +250,7 @@ async def new_database(backends: Backends) -> Callable[[], Awaitable[str]]:
 
 
 @pytest.fixture(scope="module")
-async def valkey(backends: Backends, tmp_path_factory: Any) -> AsyncIterator[EmbeddedValkey]:
+async def valkey(backends: SharedBackends, tmp_path_factory: Any) -> AsyncIterator[EmbeddedValkey]:
     """Redis for one module, to be killed, frozen and emptied."""
     server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False, tools=backends.tools)
     await server.start()
@@ -260,7 +260,7 @@ async def valkey(backends: Backends, tmp_path_factory: Any) -> AsyncIterator[Emb
 
 @pytest.fixture(scope="session")
 async def open_replica(
-    backends: Backends, issuer: TestIssuer, provider: "FakeProvider", history: StubHistory
+    backends: SharedBackends, issuer: TestIssuer, provider: "FakeProvider", history: StubHistory
 ) -> OpenReplica:
     """Open a chat on a database, its settings changed as a test likes."""
 
@@ -323,7 +323,7 @@ async def replica(
 
 @pytest.fixture(scope="session")
 async def spawn(
-    backends: Backends, issuer: TestIssuer, provider: "FakeProvider", history: StubHistory, tmp_path_factory: Any
+    backends: SharedBackends, issuer: TestIssuer, provider: "FakeProvider", history: StubHistory, tmp_path_factory: Any
 ) -> Callable[..., contextlib.AbstractAsyncContextManager[ChatProcess]]:
     """Start a chat as a process of its own, its settings changed as a test likes."""
 

@@ -13,7 +13,7 @@ from parley.ids import new_id
 from parley.storage.postgres import open_pool
 from parley.storage.redis import open_redis
 from parley_testing import eventually
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.faults.processes import kill, resume, state_of, stop
 
 pytestmark = pytest.mark.integration
@@ -158,7 +158,7 @@ async def _die_recovering(dsn: str, spawn: Any, open_replica: Any, provider: Any
 
 
 async def test_a_runner_that_sleeps_past_its_lease_writes_nothing(
-    survivor: Any, spawn: Any, backends: Backends
+    survivor: Any, spawn: Any, backends: SharedBackends
 ) -> None:
     async with (
         spawn(survivor.dsn, survivor.rows) as victim,

@@ -10,7 +10,7 @@ import yaml
 from parley.ids import new_id
 from parley_events.subscription import Subscription
 from parley_testing import eventually
-from parley_testing.telemetry.span_collector import Collector, collector
+from parley_testing.telemetry.span_collector import SpanCollector, run_collector
 
 pytestmark = pytest.mark.integration
 
@@ -20,13 +20,13 @@ CALL = "chat fake"
 
 
 @pytest.fixture
-async def spans() -> AsyncIterator[Collector]:
-    async with collector() as running:
+async def spans() -> AsyncIterator[SpanCollector]:
+    async with run_collector() as running:
         yield running
 
 
 @pytest.fixture
-def traced(open_replica: Any, new_database: Any, spans: Collector) -> Any:
+def traced(open_replica: Any, new_database: Any, spans: SpanCollector) -> Any:
     @contextlib.asynccontextmanager
     async def opened(**settings: Any) -> AsyncIterator[Any]:
         async with open_replica(await new_database(), otel_exporter_otlp_endpoint=spans.url, **settings) as replica:
@@ -35,7 +35,7 @@ def traced(open_replica: Any, new_database: Any, spans: Collector) -> Any:
     return opened
 
 
-async def test_request_turn_call_and_events_are_one_trace(spans: Collector, traced: Any) -> None:
+async def test_request_turn_call_and_events_are_one_trace(spans: SpanCollector, traced: Any) -> None:
     heard: dict[str, str] = {}
 
     async def hear(event: Any) -> None:
@@ -58,7 +58,7 @@ async def test_request_turn_call_and_events_are_one_trace(spans: Collector, trac
     assert [span.parent_id for span in spans.spans if span.kind == "PRODUCER"] == [request.span_id, turn.span_id]
 
 
-async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: Collector, traced: Any) -> None:
+async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: SpanCollector, traced: Any) -> None:
     async with traced() as replica:
         body = (await replica.person().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
     call = await spans.find(CALL)
@@ -75,7 +75,7 @@ async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: Colle
     assert body["message"].encode() not in spans.raw
 
 
-async def test_retries_are_spans_of_their_own(spans: Collector, traced: Any) -> None:
+async def test_retries_are_spans_of_their_own(spans: SpanCollector, traced: Any) -> None:
     async with traced() as replica:
         knobs = "[[fake status=503 error_message=canary-raw]]"
         response = await replica.person().chat(f"{new_id()} {knobs}", headers=SAMPLED)
@@ -90,7 +90,7 @@ async def test_retries_are_spans_of_their_own(spans: Collector, traced: Any) -> 
 
 
 async def test_a_fallback_is_a_span_with_its_own_model(
-    spans: Collector, traced: Any, provider: Any, tmp_path: Any
+    spans: SpanCollector, traced: Any, provider: Any, tmp_path: Any
 ) -> None:
     models = tmp_path / "models.yaml"
     entry = {"base_url": provider.base_url, "context_window": 8000, "max_output_tokens": 100}
@@ -106,7 +106,7 @@ async def test_a_fallback_is_a_span_with_its_own_model(
     assert not second.failed
 
 
-async def test_a_turn_that_is_cancelled_ends_both_spans(spans: Collector, traced: Any) -> None:
+async def test_a_turn_that_is_cancelled_ends_both_spans(spans: SpanCollector, traced: Any) -> None:
     async with traced() as replica:
         person = replica.person()
         body = {"message": "[[fake endless rate=20]]"}
@@ -119,7 +119,9 @@ async def test_a_turn_that_is_cancelled_ends_both_spans(spans: Collector, traced
     assert not call.failed
 
 
-async def test_without_a_sampled_caller_and_a_share_of_none_nothing_is_exported(spans: Collector, traced: Any) -> None:
+async def test_without_a_sampled_caller_and_a_share_of_none_nothing_is_exported(
+    spans: SpanCollector, traced: Any
+) -> None:
     async with traced(otel_traces_sampler_arg=0.0) as replica:
         assert (await replica.person().chat("[[fake tokens=1]]")).status_code == 200
     assert spans.upstream.journal == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from parley_testing.http.scripted_server import Seen, respond
+from parley_testing.http.scripted_server import RecordedRequest, respond
 
 pytestmark = pytest.mark.integration
 
@@ -110,7 +110,7 @@ async def test_too_many_requests_are_refused_with_the_time_to_wait(worlds: Any) 
 async def test_a_streamed_answer_arrives_event_by_event(world: Any) -> None:
     more = asyncio.Event()
 
-    async def stream(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def stream(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         writer.write(_chunk(b"data: 1\n\n"))
         await more.wait()
@@ -126,7 +126,7 @@ async def test_a_streamed_answer_arrives_event_by_event(world: Any) -> None:
 
 
 async def test_an_upstream_that_breaks_a_stream_leaves_a_last_event_and_no_half_one(world: Any) -> None:
-    async def cut(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def cut(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         writer.write(_chunk(b'data: 1\n\ndata: {"del'))
         await writer.drain()
@@ -139,7 +139,7 @@ async def test_an_upstream_that_breaks_a_stream_leaves_a_last_event_and_no_half_
 
 
 async def test_a_client_that_leaves_stops_the_upstream_at_once(world: Any) -> None:
-    async def silent(_seen: Seen, _writer: asyncio.StreamWriter) -> None:
+    async def silent(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(30)
 
     world.chat.answer = silent

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from parley_testing import eventually
-from parley_testing.http.scripted_server import Seen, respond
+from parley_testing.http.scripted_server import RecordedRequest, respond
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +18,7 @@ EVENT = b"data: " + b"x" * 60_000 + b"\n\n"
 POST = b"POST /api/v1/auth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n"
 
 
-async def flood(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+async def flood(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(HEAD)
     while True:
         writer.write(b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
@@ -73,7 +73,7 @@ async def test_a_slow_reader_above_the_least_rate_is_served(worlds: Any) -> None
 async def test_a_stream_is_not_cut_because_its_upstream_is_silent(worlds: Any) -> None:
     async with worlds(write_timeout=0.5) as world:
 
-        async def silent(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        async def silent(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
             await asyncio.sleep(2)
             writer.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
@@ -139,7 +139,7 @@ async def test_many_slow_bodies_and_readers_leave_room_for_the_others(worlds: An
     async with worlds(upstream_connections=8, upstream_queue=8, anonymous_rate_limit=1000) as world:
         answer_keys = world.auth.answer
 
-        async def large(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        async def large(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             answer = respond(200, b"x" * 2_000_000) if seen.target.endswith("server") else answer_keys
             await answer(seen, writer)
 

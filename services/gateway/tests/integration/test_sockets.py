@@ -16,7 +16,7 @@ from parley.ids import new_id
 from parley.storage.redis import open_redis
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 
 pytestmark = pytest.mark.integration
 
@@ -70,7 +70,7 @@ async def closed(socket: ClientConnection) -> tuple[int | None, str | None]:
     return socket.close_code, socket.close_reason
 
 
-async def revoke(backends: Backends, session: str) -> None:
+async def revoke(backends: SharedBackends, session: str) -> None:
     async with open_redis(await backends.redis_url(), timeout=2) as redis:
         await redis.set(f"parley:revoked:{session}", 1, ex=60)
 
@@ -112,7 +112,7 @@ async def test_a_renewal_by_a_wrong_token_closes_the_socket_and_goes_no_further(
 
 
 @pytest.mark.parametrize("first", [False, True])
-async def test_a_revoked_session_is_refused_in_a_frame_too(worlds: Any, backends: Backends, first: bool) -> None:
+async def test_a_revoked_session_is_refused_in_a_frame_too(worlds: Any, backends: SharedBackends, first: bool) -> None:
     session = str(new_id())
     await revoke(backends, session)
     async with chatting(worlds) as (world, chat), opened(world, None if first else token_of(world)) as socket:
@@ -122,7 +122,9 @@ async def test_a_revoked_session_is_refused_in_a_frame_too(worlds: Any, backends
 
 
 @pytest.mark.parametrize("by_frame", [False, True])
-async def test_an_open_socket_of_a_revoked_session_is_closed(worlds: Any, backends: Backends, by_frame: bool) -> None:
+async def test_an_open_socket_of_a_revoked_session_is_closed(
+    worlds: Any, backends: SharedBackends, by_frame: bool
+) -> None:
     session = str(new_id())
     async with chatting(worlds) as (world, chat):
         token = token_of(world, sid=session)
@@ -136,7 +138,7 @@ async def test_an_open_socket_of_a_revoked_session_is_closed(worlds: Any, backen
             await eventually(lambda: chat.open == 0)
 
 
-async def test_a_renewed_socket_outlives_the_session_it_began_with(worlds: Any, backends: Backends) -> None:
+async def test_a_renewed_socket_outlives_the_session_it_began_with(worlds: Any, backends: SharedBackends) -> None:
     before = str(new_id())
     async with chatting(worlds) as (world, _), opened(world, token_of(world, sid=before)) as socket:
         await socket.send(auth(token_of(world)))

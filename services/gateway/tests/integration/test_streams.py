@@ -15,15 +15,15 @@ from parley.ids import new_id
 from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
 from parley_testing import eventually
-from parley_testing.backends.shared import Backends
-from parley_testing.http.scripted_server import Seen, respond
+from parley_testing.backends.shared import SharedBackends
+from parley_testing.http.scripted_server import RecordedRequest, respond
 
 pytestmark = pytest.mark.integration
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-async def endless(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+async def endless(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(HEAD)
     while True:
         writer.write(b"9\r\ndata: 1\n\n\r\n")
@@ -59,7 +59,7 @@ async def test_a_user_has_so_many_streams_and_places_come_back(worlds: Any) -> N
             pass
 
 
-async def test_a_stream_whose_session_is_revoked_ends_with_a_word(world: Any, backends: Backends) -> None:
+async def test_a_stream_whose_session_is_revoked_ends_with_a_word(world: Any, backends: SharedBackends) -> None:
     world.chat.answer = endless
     session = str(new_id())
     async with (
@@ -74,7 +74,7 @@ async def test_a_stream_whose_session_is_revoked_ends_with_a_word(world: Any, ba
         await eventually(lambda: world.chat.open <= 1)
 
 
-async def test_while_redis_does_not_know_the_revocations_auth_is_asked(worlds: Any, backends: Backends) -> None:
+async def test_while_redis_does_not_know_the_revocations_auth_is_asked(worlds: Any, backends: SharedBackends) -> None:
     import orjson
 
     session = str(new_id())
@@ -83,7 +83,7 @@ async def test_while_redis_does_not_know_the_revocations_auth_is_asked(worlds: A
     async with worlds(internal_client_secret="s3cret") as world:
         keys_answer = world.auth.answer
 
-        async def auth(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        async def auth(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             if seen.target == "/api/v1/auth/token":
                 await respond(200, b'{"access_token":"service","expires_in":900}')(seen, writer)
             elif seen.target == "/internal/revocations/check":
@@ -123,7 +123,7 @@ async def test_draining_lets_turns_end_and_says_goodbye_to_the_rest(worlds: Any)
 async def test_a_client_that_does_not_read_is_cut_and_its_upstream_with_it(worlds: Any) -> None:
     async with worlds(write_timeout=0.5) as world:
 
-        async def flood(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        async def flood(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             writer.write(HEAD)
             event = b"data: " + b"x" * 60_000 + b"\n\n"
             while True:
@@ -196,7 +196,7 @@ async def test_api_keys_are_exchanged_once_and_wrong_ones_are_remembered(world: 
     good, bad = ("parley_" + letter * 38 for letter in "ab")
     token = world.bearer(client_id="api-key")["authorization"].removeprefix("Bearer ")
 
-    async def auth(seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def auth(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         if seen.target != "/api/v1/auth/token":
             await keys_answer(seen, writer)
             return

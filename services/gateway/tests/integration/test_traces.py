@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from parley_testing.http.scripted_server import respond
-from parley_testing.telemetry.span_collector import Collector, collector
+from parley_testing.telemetry.span_collector import SpanCollector, run_collector
 
 pytestmark = pytest.mark.integration
 
@@ -22,19 +22,19 @@ TEMPLATE = "/api/v1/conversations/{id}"
 
 
 @pytest.fixture
-async def spans() -> AsyncIterator[Collector]:
-    async with collector() as running:
+async def spans() -> AsyncIterator[SpanCollector]:
+    async with run_collector() as running:
         yield running
 
 
 @contextlib.asynccontextmanager
-async def traced(worlds: Any, spans: Collector, **settings: Any) -> AsyncIterator[Any]:
+async def traced(worlds: Any, spans: SpanCollector, **settings: Any) -> AsyncIterator[Any]:
     usual = {"otel_exporter_otlp_endpoint": spans.url, "otel_traces_sampler_arg": 1.0}
     async with worlds(**{**usual, **settings}) as world:
         yield world
 
 
-async def test_a_request_and_what_it_asks_are_parent_and_child(worlds: Any, spans: Collector) -> None:
+async def test_a_request_and_what_it_asks_are_parent_and_child(worlds: Any, spans: SpanCollector) -> None:
     async with traced(worlds, spans) as world:
         world.history.answer = respond(404)
         await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": SAMPLED})
@@ -52,7 +52,7 @@ async def test_a_request_and_what_it_asks_are_parent_and_child(worlds: Any, span
     assert len(own.attributes["enduser.pseudo.id"]) == 12
 
 
-async def test_nothing_that_was_sent_is_exported(worlds: Any, spans: Collector) -> None:
+async def test_nothing_that_was_sent_is_exported(worlds: Any, spans: SpanCollector) -> None:
     async with traced(worlds, spans) as world:
         headers = {**world.bearer(), "user-agent": "canary-agent", "cookie": "canary=1"}
         await world.client.post("/api/v1/chat?q=canary-query", json={"message": "canary-prompt"}, headers=headers)
@@ -64,7 +64,7 @@ async def test_nothing_that_was_sent_is_exported(worlds: Any, spans: Collector) 
     assert token[-30:] not in spans.raw
 
 
-async def test_retries_are_one_span_that_counts_them(worlds: Any, spans: Collector) -> None:
+async def test_retries_are_one_span_that_counts_them(worlds: Any, spans: SpanCollector) -> None:
     async with traced(worlds, spans) as world:
 
         async def once_broken(seen: Any, writer: Any) -> None:
@@ -80,7 +80,7 @@ async def test_retries_are_one_span_that_counts_them(worlds: Any, spans: Collect
     assert (asked.attributes["http.request.resend_count"], asked.failed) == (1, False)
 
 
-async def test_a_service_that_does_not_answer_is_a_failed_span(worlds: Any, spans: Collector) -> None:
+async def test_a_service_that_does_not_answer_is_a_failed_span(worlds: Any, spans: SpanCollector) -> None:
     async with traced(worlds, spans) as world:
         await world.chat.stop()
         response = await world.client.get("/api/v1/models", headers=world.bearer())
@@ -91,7 +91,7 @@ async def test_a_service_that_does_not_answer_is_a_failed_span(worlds: Any, span
     assert (asked.failed, asked.attributes["error.type"]) == (True, "no_answer")
 
 
-async def test_the_access_log_names_the_span(worlds: Any, spans: Collector, capfdbinary: Any) -> None:
+async def test_the_access_log_names_the_span(worlds: Any, spans: SpanCollector, capfdbinary: Any) -> None:
     async with traced(worlds, spans, log_level="info") as world:
         await world.client.get(CONVERSATION, headers=world.bearer())
     lines = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines() if line.startswith(b"{")]
@@ -100,7 +100,7 @@ async def test_the_access_log_names_the_span(worlds: Any, spans: Collector, capf
     assert (line["trace_id"], line["span_id"]) == (own.trace_id, own.span_id)
 
 
-async def test_a_caller_that_does_not_sample_is_followed_and_passed_on(worlds: Any, spans: Collector) -> None:
+async def test_a_caller_that_does_not_sample_is_followed_and_passed_on(worlds: Any, spans: SpanCollector) -> None:
     async with traced(worlds, spans) as world:
         await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": UNSAMPLED})
         told = world.history.journal[0].header("traceparent")
@@ -116,14 +116,14 @@ async def test_without_traces_a_callers_context_goes_on_and_none_is_made_up(worl
     assert [seen.header("traceparent") for seen in world.history.journal] == [SAMPLED, None, None]
 
 
-async def test_probes_are_not_traced_and_our_own_pages_are(worlds: Any, spans: Collector) -> None:
+async def test_probes_are_not_traced_and_our_own_pages_are(worlds: Any, spans: SpanCollector) -> None:
     async with traced(worlds, spans) as world:
         await world.client.get("/ready")
         await world.client.get("/openapi.json")
     assert spans.names() == [("gateway", "GET")]
 
 
-async def test_a_websocket_is_traced_as_long_as_it_is_open(worlds: Any, spans: Collector) -> None:
+async def test_a_websocket_is_traced_as_long_as_it_is_open(worlds: Any, spans: SpanCollector) -> None:
     told: list[str] = []
 
     async def chat(socket: ServerConnection) -> None:

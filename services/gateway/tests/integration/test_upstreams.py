@@ -8,32 +8,32 @@ import pytest
 
 from gateway.routes import all_routes
 from parley_testing import eventually
-from parley_testing.http.scripted_server import Seen, respond, scripted_upstream
+from parley_testing.http.scripted_server import RecordedRequest, respond, scripted_server
 
 pytestmark = pytest.mark.integration
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
 
-async def hang(_seen: Seen, _writer: asyncio.StreamWriter) -> None:
+async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(30)
 
 
-async def reset(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+async def reset(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def garbage(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+async def garbage(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
 
-async def half_a_head(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+async def half_a_head(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-le")
     await writer.drain()
     writer.transport.abort()
 
 
-async def switching(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+async def switching(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nabc")
 
 
@@ -79,7 +79,7 @@ async def test_after_five_failures_an_upstream_is_left_alone_and_comes_back(worl
 
 
 async def test_a_cut_answer_is_no_whole_answer(world: Any) -> None:
-    async def cut(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def cut(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n5\r\n[1,2,\r\n"[
                 :-2
@@ -98,8 +98,8 @@ async def test_a_cut_answer_is_no_whole_answer(world: Any) -> None:
 
 async def test_a_request_that_may_be_repeated_survives_the_death_of_one_replica(worlds: Any) -> None:
     async with (
-        scripted_upstream() as one,
-        scripted_upstream() as two,
+        scripted_server() as one,
+        scripted_server() as two,
         worlds(history_url=f"{one.url},{two.url}") as world,
     ):
         statuses: list[int] = []
@@ -121,7 +121,7 @@ async def test_a_request_that_may_be_repeated_survives_the_death_of_one_replica(
         assert two.journal
 
 
-async def half_a_body(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+async def half_a_body(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n[1, 2")
     await writer.drain()
     writer.close()
@@ -129,8 +129,8 @@ async def half_a_body(_seen: Seen, writer: asyncio.StreamWriter) -> None:
 
 async def test_a_short_answer_that_breaks_off_is_asked_for_elsewhere(worlds: Any) -> None:
     async with (
-        scripted_upstream(half_a_body) as one,
-        scripted_upstream() as two,
+        scripted_server(half_a_body) as one,
+        scripted_server() as two,
         worlds(history_url=f"{one.url},{two.url}") as world,
     ):
         for _ in range(4):
@@ -141,8 +141,8 @@ async def test_a_short_answer_that_breaks_off_is_asked_for_elsewhere(worlds: Any
 
 async def test_two_replicas_never_see_one_post_twice_when_one_of_them_dies(worlds: Any) -> None:
     async with (
-        scripted_upstream() as one,
-        scripted_upstream() as two,
+        scripted_server() as one,
+        scripted_server() as two,
         worlds(chat_url=f"{one.url},{two.url}") as world,
     ):
         headers = [world.bearer() for _ in range(20)]
@@ -156,9 +156,9 @@ async def test_two_replicas_never_see_one_post_twice_when_one_of_them_dies(world
 
         load = [asyncio.create_task(client(number)) for number in range(20)]
         await eventually(lambda: len(statuses) > 50)
-        hanging: list[Seen] = []
+        hanging: list[RecordedRequest] = []
 
-        async def hang_and_tell(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        async def hang_and_tell(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             hanging.append(seen)
             await hang(seen, writer)
 
@@ -176,8 +176,8 @@ async def test_two_replicas_never_see_one_post_twice_when_one_of_them_dies(world
 @pytest.mark.parametrize("dead", [0, 1])
 async def test_a_dead_replica_costs_no_request_even_when_there_are_few(worlds: Any, dead: int) -> None:
     async with (
-        scripted_upstream() as one,
-        scripted_upstream() as two,
+        scripted_server() as one,
+        scripted_server() as two,
         worlds(chat_url=f"{one.url},{two.url}") as world,
     ):
         await (one, two)[dead].stop()
@@ -196,8 +196,8 @@ def draining(code: str = "draining") -> Any:
 
 async def test_what_a_draining_replica_refuses_goes_to_the_other_and_nothing_more_does(worlds: Any) -> None:
     async with (
-        scripted_upstream(draining()) as drains,
-        scripted_upstream() as stays,
+        scripted_server(draining()) as drains,
+        scripted_server() as stays,
         worlds(chat_url=f"{drains.url},{stays.url}") as world,
     ):
         headers = [world.bearer() for _ in range(30)]
@@ -212,8 +212,8 @@ async def test_what_a_draining_replica_refuses_goes_to_the_other_and_nothing_mor
 
 async def test_when_all_replicas_drain_their_answer_is_passed_on(worlds: Any) -> None:
     async with (
-        scripted_upstream(draining()) as one,
-        scripted_upstream(draining()) as two,
+        scripted_server(draining()) as one,
+        scripted_server(draining()) as two,
         worlds(chat_url=f"{one.url},{two.url}") as world,
     ):
         for _ in range(3):
@@ -226,8 +226,8 @@ async def test_when_all_replicas_drain_their_answer_is_passed_on(worlds: Any) ->
 @pytest.mark.parametrize("code", ["overloaded", "dependency_unavailable"])
 async def test_any_other_503_is_passed_on(worlds: Any, code: str) -> None:
     async with (
-        scripted_upstream(draining(code)) as one,
-        scripted_upstream(draining(code)) as two,
+        scripted_server(draining(code)) as one,
+        scripted_server(draining(code)) as two,
         worlds(chat_url=f"{one.url},{two.url}") as world,
     ):
         response = await world.client.post("/api/v1/chat", json={}, headers=world.bearer())
@@ -242,7 +242,7 @@ async def test_a_503_that_is_cut_or_long_is_no_word_of_draining(worlds: Any) -> 
         response = await world.client.post("/api/v1/chat", json={}, headers=world.bearer())
         assert (response.status_code, len(response.content)) == (503, 100_000)
 
-        async def cut(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        async def cut(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 503 X\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")
             await writer.drain()
             writer.transport.abort()
@@ -263,7 +263,7 @@ async def test_a_post_is_never_sent_twice_unless_it_has_an_idempotency_key(world
 
 
 async def test_interim_answers_are_skipped_and_answers_without_a_body_have_none(world: Any) -> None:
-    async def early_hints(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def early_hints(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(b'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 304 Not Modified\r\netag: "1"\r\n\r\n')
 
     headers = world.bearer()
@@ -281,14 +281,14 @@ async def test_interim_answers_are_skipped_and_answers_without_a_body_have_none(
 
 
 def _raw(data: bytes) -> Any:
-    async def answer(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def answer(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
 
     return answer
 
 
 async def test_an_answer_that_ends_with_its_connection_is_whole(world: Any) -> None:
-    async def until_close(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def until_close(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nabc")
         await writer.drain()
         writer.close()
@@ -333,7 +333,7 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(world: Any) -> 
 
 
 async def test_many_clients_that_leave_at_any_moment_leave_nothing_in_use(world: Any) -> None:
-    async def slow(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def slow(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         for piece in (OK[:20], OK[20:-1], OK[-1:]):
             writer.write(piece)
             await writer.drain()
@@ -365,7 +365,7 @@ async def test_more_requests_than_connections_wait_a_little_and_then_are_shed(wo
     async with worlds(upstream_connections=2, upstream_queue=2) as world:
         release = asyncio.Event()
 
-        async def wait(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        async def wait(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             await release.wait()
             await respond()(seen, writer)
 

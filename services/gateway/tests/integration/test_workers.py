@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from parley_testing import eventually
-from parley_testing.http.scripted_server import Seen, respond
+from parley_testing.http.scripted_server import RecordedRequest, respond
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ async def test_four_processes_admit_what_one_would(programs: Any) -> None:
 
 
 async def test_four_processes_share_a_users_streams(programs: Any) -> None:
-    async def endless(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def endless(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
         await asyncio.sleep(30)
 
@@ -47,7 +47,7 @@ async def test_four_processes_share_a_users_streams(programs: Any) -> None:
 
 
 async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(programs: Any) -> None:
-    async def answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def answer(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         if not seen.target.endswith("/stream"):
             await respond()(seen, writer)
             return

@@ -11,7 +11,7 @@ from gateway.errors import UpstreamUnavailable
 from gateway.upstream.connection import Broken, Connection, Slow, Unreachable
 from gateway.upstream.endpoint import FAILURES, FIRST_EJECTION, LONGEST_EJECTION, Address
 from gateway.upstream.pool import Pool, PoolLimits
-from parley_testing.http.scripted_server import ScriptedUpstream, respond, scripted_upstream
+from parley_testing.http.scripted_server import ScriptedServer, respond, scripted_server
 
 REFUSED = Unreachable(refused=True)
 
@@ -20,14 +20,14 @@ def pool_of(*addresses: Address) -> Pool:
     return Pool("chat", addresses, PoolLimits())
 
 
-def address_of(upstream: ScriptedUpstream) -> Address:
+def address_of(upstream: ScriptedServer) -> Address:
     return Address("127.0.0.1", upstream.port)
 
 
 @contextlib.asynccontextmanager
 async def dead() -> AsyncIterator[Address]:
     """An address that refuses; nobody else gets it meanwhile."""
-    async with scripted_upstream() as upstream:
+    async with scripted_server() as upstream:
         await upstream.stop()
         yield address_of(upstream)
 
@@ -125,7 +125,7 @@ def test_the_ejection_of_a_failing_address_grows_to_its_limit() -> None:
 
 @pytest.mark.parametrize("requests", [1, 200])
 async def test_a_replica_that_refuses_costs_no_request_and_no_retry(requests: int) -> None:
-    async with dead() as gone, scripted_upstream() as upstream:
+    async with dead() as gone, scripted_server() as upstream:
         pool = pool_of(gone, lives := address_of(upstream))
         found = await asyncio.gather(*(ask(pool) for _ in range(requests)))
         assert {address for address, _ in found} == {lives}
@@ -134,7 +134,7 @@ async def test_a_replica_that_refuses_costs_no_request_and_no_retry(requests: in
 
 
 async def test_several_replicas_that_refuse_are_passed_over_until_one_answers() -> None:
-    async with dead() as one, dead() as two, dead() as three, scripted_upstream() as upstream:
+    async with dead() as one, dead() as two, dead() as three, scripted_server() as upstream:
         for _ in range(20):
             pool = pool_of(one, two, three, lives := address_of(upstream))
             assert (await ask(pool))[0] is lives
@@ -152,7 +152,7 @@ async def test_when_everybody_refuses_that_is_known_at_once() -> None:
 
 
 async def test_a_restarted_replica_is_asked_before_its_ejection_ends_when_the_other_dies() -> None:
-    async with scripted_upstream() as one, scripted_upstream() as two:
+    async with scripted_server() as one, scripted_server() as two:
         pool = pool_of(address_of(one), address_of(two))
         await one.stop()
         for _ in range(5):
@@ -166,7 +166,7 @@ async def test_a_restarted_replica_is_asked_before_its_ejection_ends_when_the_ot
 
 @pytest.mark.parametrize("back", [True, False])
 async def test_a_retry_goes_to_a_replica_that_was_gone_before_it_goes_to_the_one_that_broke(back: bool) -> None:
-    async with scripted_upstream() as one, scripted_upstream() as two:
+    async with scripted_server() as one, scripted_server() as two:
         pool = pool_of(restarted := address_of(one), broke := address_of(two))
         pool.note_failure(restarted, REFUSED)
         if not back:
@@ -177,7 +177,7 @@ async def test_a_retry_goes_to_a_replica_that_was_gone_before_it_goes_to_the_one
 
 
 async def test_a_replica_that_listens_again_is_an_ordinary_one_again() -> None:
-    async with scripted_upstream() as upstream:
+    async with scripted_server() as upstream:
         pool = pool_of(address := address_of(upstream), Address("127.0.0.1", upstream.port))
         for each in pool.addresses:
             each.failed(0.001, REFUSED)
@@ -189,7 +189,7 @@ async def test_a_replica_that_listens_again_is_an_ordinary_one_again() -> None:
 
 
 async def test_a_suffering_upstream_is_left_alone_even_when_there_is_no_other() -> None:
-    async with dead() as gone, scripted_upstream() as upstream:
+    async with dead() as gone, scripted_server() as upstream:
         pool = pool_of(gone, suffers := address_of(upstream))
         for _ in range(FAILURES):
             pool.note_failure(suffers, Slow())
@@ -217,7 +217,7 @@ async def test_a_connection_whose_end_has_come_is_not_used_even_if_the_event_loo
 
 
 async def test_an_answer_that_ends_its_connection_sends_the_next_requests_elsewhere() -> None:
-    async with scripted_upstream(respond(200, b"{}", ("connection", "close"))) as drains, scripted_upstream() as stays:
+    async with scripted_server(respond(200, b"{}", ("connection", "close"))) as drains, scripted_server() as stays:
         pool = pool_of(one := address_of(drains), two := address_of(stays))
         two.active = 9
         assert (await ask(pool))[0] is one
@@ -230,7 +230,7 @@ async def test_an_answer_that_ends_its_connection_sends_the_next_requests_elsewh
 
 
 async def test_a_draining_replicas_idle_connections_are_closed_before_it_closes_them() -> None:
-    async with scripted_upstream() as upstream:
+    async with scripted_server() as upstream:
         pool = pool_of(address := address_of(upstream))
         both = [await pool.acquire(stream=False) for _ in range(2)]
         for _, connection in both:

@@ -22,7 +22,7 @@ from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
 from parley.web.runtime import Runtime
 from parley_events.cloudevents import CloudEvent
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.security.token_issuer import ALL_SCOPES, TestIssuer
 
 
@@ -87,7 +87,7 @@ def issuer() -> TestIssuer:
 
 
 @pytest.fixture(scope="session")
-async def new_database(backends: Backends) -> Callable[[], Awaitable[str]]:
+async def new_database(backends: SharedBackends) -> Callable[[], Awaitable[str]]:
     async def make() -> str:
         return await backends.fresh_database(_migrate, "history")
 
@@ -95,7 +95,7 @@ async def new_database(backends: Backends) -> Callable[[], Awaitable[str]]:
 
 
 @pytest.fixture(scope="session")
-async def open_world(backends: Backends, issuer: TestIssuer) -> OpenWorld:
+async def open_world(backends: SharedBackends, issuer: TestIssuer) -> OpenWorld:
     """Open a history on a database, its settings changed as a test likes."""
 
     @contextlib.asynccontextmanager

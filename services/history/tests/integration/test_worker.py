@@ -10,19 +10,19 @@ import pytest
 from parley.messaging.rabbit_bus import open_rabbit
 from parley.observability.metrics import Metrics
 from parley_testing import eventually
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.contracts.bus import publish_until_confirmed
-from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.service_process import ServiceProcess
 
 pytestmark = pytest.mark.integration
 
 
 async def test_the_worker_stores_what_the_broker_hands_out_and_ends_with_status_0(
-    backends: Backends, new_database: Callable[[], Awaitable[str]], turn: Callable[..., Any], tmp_path: Path
+    backends: SharedBackends, new_database: Callable[[], Awaitable[str]], turn: Callable[..., Any], tmp_path: Path
 ) -> None:
     amqp, dsn = await backends.fresh_amqp_url(), await new_database()
     urls = {"HISTORY_DATABASE_URL": dsn, "REDIS_URL": await backends.redis_url(), "AMQP_URL": amqp}
-    worker = Replica("history-worker", "parley-history-worker", tmp_path, {**urls, "RUN_CONSUMER": "false"})
+    worker = ServiceProcess("history-worker", "parley-history-worker", tmp_path, {**urls, "RUN_CONSUMER": "false"})
     await worker.start()
     one = turn()
     async with open_rabbit(amqp, service="test", queue_type="classic", metrics=Metrics("test", "0", "0")) as bus:

@@ -9,7 +9,7 @@ from pathlib import Path
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.faults import processes
 from parley_testing.waiting import eventually
@@ -20,7 +20,7 @@ ALARM_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class PrivateServers:
+class PrivateBackends:
     """Postgres, Valkey and RabbitMQ that nobody else uses."""
 
     postgres: EmbeddedPostgres
@@ -75,10 +75,10 @@ class PrivateServers:
 
 
 @contextlib.asynccontextmanager
-async def open_private_servers(folder: Path, backends: Backends) -> AsyncIterator[PrivateServers]:
+async def open_private_backends(folder: Path, backends: SharedBackends) -> AsyncIterator[PrivateBackends]:
     """Run the servers below ``folder`` while the context is entered; UnavailableError where RabbitMQ cannot be had."""
     # A Postgres that does not wait for its log loses its last commits with a kill: nothing could be promised on it.
-    servers = PrivateServers(
+    servers = PrivateBackends(
         EmbeddedPostgres(folder / "postgres", tcp=True, max_connections=MAX_CONNECTIONS),
         EmbeddedValkey(folder / "valkey", tcp=True, tools=backends.tools),
         PrivateRabbitMQ(await backends.rabbitmq_root(), folder / "rabbitmq", memory_limit=MEMORY_LIMIT),

@@ -1,4 +1,4 @@
-"""The real servers of a test session: throw-away, started when first asked for, gone at its end."""
+"""Throw-away PostgreSQL, Redis and RabbitMQ servers of one test session."""
 
 import asyncio
 import atexit
@@ -27,24 +27,31 @@ Migrate = Callable[[str], Awaitable[None]]
 
 
 class UnavailableError(Exception):
-    """A backend cannot be had on this machine; the message says why in one line."""
+    """A backend cannot run on this machine; the message says why in one line."""
 
 
-class Backends:
-    """PostgreSQL, Redis and RabbitMQ for tests, in one temporary folder.
+class SharedBackends:
+    """PostgreSQL, Redis and RabbitMQ for tests, each started on first use, in one temporary folder.
 
-    `DATABASE_URL`, `REDIS_URL` and `AMQP_URL` in the environment name servers to use instead. What cannot be had raises
-    UnavailableError at each call and is listed in `unavailable`, name to reason.
+    `DATABASE_URL`, `REDIS_URL` and `AMQP_URL` in the environment name servers to use instead. `postgres` is the DSN and
+    the owner's password of a server that another process started with `start_postgres`. A server that cannot start
+    raises UnavailableError at each call and is listed in `unavailable`, name to reason.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None, tools: Path | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        tools: Path | None = None,
+        postgres: tuple[str, str] | None = None,
+    ) -> None:
         self._environment = dict(os.environ if environment is None else environment)
         self._tools = tools
+        self._handed_down = postgres
         self._folder: Path | None = None
         self._servers: dict[str, EmbeddedServer] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._templates: dict[str, str] = {}
-        self._owner_password = secrets.token_urlsafe(16)
+        self._owner_password = postgres[1] if postgres else secrets.token_urlsafe(16)
         self._made: set[str] = set()
         self.unavailable: dict[str, str] = {}
 
@@ -58,25 +65,37 @@ class Backends:
 
     @property
     def tools(self) -> Path:
-        """Where downloaded programs are kept between sessions."""
+        """The folder of downloaded programs, kept between sessions."""
         if self._tools is None:
             self._tools = tools_folder(Path.cwd(), self._environment)
         return self._tools
 
     async def database_url(self) -> str:
         """Return the administrator's DSN of a PostgreSQL server."""
-        return self._environment.get("DATABASE_URL") or (await self._server("postgres", self._make_postgres)).url
+        if given := self._environment.get("DATABASE_URL"):
+            return given
+        if self._handed_down:
+            return self._handed_down[0]
+        return (await self._server("postgres", self._make_postgres)).url
+
+    async def start_postgres(self) -> tuple[str, str] | None:
+        """Start PostgreSQL for other processes; return what they pass as `postgres`, or None if the environment names a
+        server.
+        """
+        if "DATABASE_URL" in self._environment:
+            return None
+        return await self.database_url(), self._owner_password
 
     async def redis_url(self) -> str:
         """Return the address of a Redis (or Valkey) server."""
         return self._environment.get("REDIS_URL") or (await self._server("redis", self._make_valkey)).url
 
     async def amqp_url(self) -> str:
-        """Return the address of a RabbitMQ server that nobody breaks."""
+        """Return the address of a RabbitMQ server that no test breaks."""
         return self._environment.get("AMQP_URL") or (await self._server("rabbitmq", self._make_rabbitmq)).url
 
     async def rabbitmq_root(self) -> Path:
-        """Return the unpacked RabbitMQ, for whoever needs more nodes of their own."""
+        """Return the folder of the unpacked RabbitMQ, to start more nodes from."""
         try:
             return await ensure_rabbitmq(self.tools)
         except EmbeddedError as error:
@@ -85,7 +104,7 @@ class Backends:
     async def fresh_amqp_url(self) -> str:
         """Return the address of a new virtual host on the private node, or of the server that was given.
 
-        It is there until somebody wipes the node.
+        It lives until a test wipes the node.
         """
         given = self._environment.get("AMQP_URL")
         if given:
@@ -96,15 +115,15 @@ class Backends:
         return node.url + name
 
     async def private_rabbitmq(self) -> PrivateRabbitMQ:
-        """Return a node of ours that a test may kill, freeze, fill and wipe, but leaves running."""
+        """Return a node that a test may kill, freeze, fill and wipe, and must leave running."""
         node = await self._server("private-rabbitmq", self._make_private_rabbitmq)
         assert isinstance(node, PrivateRabbitMQ)
         return node
 
     async def fresh_database(self, migrate: Migrate, key: str) -> str:
-        """Return the DSN of a new database: a copy of the template that `migrate` filled, once per `key`.
+        """Return the DSN of a new database, copied from the template that `migrate` fills once per `key`.
 
-        `migrate` is given the template's DSN and must close its connections.
+        `migrate` gets the template's DSN and must close its connections.
         """
         template = await self._template(migrate, key)
         name = f"test_{secrets.token_hex(6)}"
@@ -127,7 +146,7 @@ class Backends:
     async def _new_database(self, name: str, template: str | None = None) -> str:
         databases = Databases(await self.database_url())
         # On our own server databases belong to a role as weak as a service's, so that tests notice a missing privilege.
-        owner = TEST_ROLE if "postgres" in self._servers else None
+        owner = TEST_ROLE if self._handed_down or "postgres" in self._servers else None
         await databases.create_database(name, template=template, owner=owner)
         self._made.add(name)
         return databases.url(name, owner, self._owner_password) if owner else databases.url(name)
@@ -170,9 +189,9 @@ class Backends:
         return self._locks.setdefault(name, asyncio.Lock())
 
     async def stop(self) -> None:
-        """Remove databases made on a foreign server, stop our own servers, delete the folder."""
+        """Drop the databases made on another's server, stop our own servers, delete the folder."""
         try:
-            if self._made and "postgres" not in self._servers:
+            if self._made and not self._handed_down and "postgres" not in self._servers:
                 databases = Databases(await self.database_url())
                 for name in sorted(self._made):
                     await databases.drop_database(name)
@@ -182,7 +201,7 @@ class Backends:
             self.abandon()
 
     def abandon(self) -> None:
-        """Kill what still runs and delete the folder, without a loop: for the last moment of an interrupted session."""
+        """Kill the servers and delete the folder without an event loop, at the end of an interrupted session."""
         for server in self._servers.values():
             server.abandon()
         self._servers.clear()

@@ -20,7 +20,7 @@ class SseEvent:
     name: str | None = None
 
 
-class Refused(AssertionError):
+class StreamRefused(AssertionError):
     """A stream was not opened; ``status`` says why."""
 
     def __init__(self, status: int, body: bytes) -> None:
@@ -30,7 +30,7 @@ class Refused(AssertionError):
 
 
 @dataclass
-class Client:
+class UserClient:
     """One user, logged in."""
 
     http: httpx2.AsyncClient
@@ -68,11 +68,11 @@ class Client:
             yield event
 
     async def events(self, method: str, path: str, **options: Any) -> AsyncIterator[SseEvent]:
-        """Yield the events of a stream; raises Refused."""
+        """Yield the events of a stream; raises StreamRefused."""
         headers = {**self.headers, **options.pop("headers", {})}
         async with self.http.stream(method, path, headers=headers, **options) as response:
             if response.status_code != httpx2.codes.OK:
-                raise Refused(response.status_code, await response.aread())
+                raise StreamRefused(response.status_code, await response.aread())
             async for event in parse_events(response.aiter_lines()):
                 yield event
 
@@ -102,10 +102,10 @@ def open_http(url: str) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False)
 
 
-async def register(http: httpx2.AsyncClient) -> Client:
+async def register(http: httpx2.AsyncClient) -> UserClient:
     """Register a new user with a name nobody has, and log in."""
     name = f"user-{secrets.token_hex(6)}"
-    client = Client(http, name, secrets.token_urlsafe(16))
+    client = UserClient(http, name, secrets.token_urlsafe(16))
     body = {"username": name, "email": f"{name}@example.org", "password": client.password}
     response = await http.post("/api/v1/auth/register", json=body)
     assert response.status_code == httpx2.codes.CREATED, response.text

@@ -10,7 +10,7 @@ import httptools
 
 
 @dataclass
-class Seen:
+class RecordedRequest:
     """One request as it arrived: header names in lower case, order and repetitions kept."""
 
     method: str = ""
@@ -28,16 +28,16 @@ class Seen:
         return values[0] if values else None
 
 
-Answer = Callable[[Seen, asyncio.StreamWriter], Awaitable[None]]
+Responder = Callable[[RecordedRequest, asyncio.StreamWriter], Awaitable[None]]
 
 
-class ScriptedUpstream:
+class ScriptedServer:
     """Answers each request with `answer`, which writes to the socket; `answer_early` does so before the body came."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Responder) -> None:
         self.answer = answer
         self.answer_early = False
-        self.journal: list[Seen] = []
+        self.journal: list[RecordedRequest] = []
         self.open = 0
         self.opened = 0
         self.port = 0
@@ -86,7 +86,7 @@ class ScriptedUpstream:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            seen = Seen()
+            seen = RecordedRequest()
             parser = _Parser(seen)
             answering: asyncio.Task[None] | None = None
             while not seen.complete:
@@ -106,7 +106,7 @@ class ScriptedUpstream:
                 return
 
 
-async def _answered(answering: "asyncio.Task[None]", reader: asyncio.StreamReader, seen: Seen) -> bool:
+async def _answered(answering: "asyncio.Task[None]", reader: asyncio.StreamReader, seen: RecordedRequest) -> bool:
     """Wait for the answer's end, or for the client's: False then."""
     leaving = asyncio.create_task(_closed(reader))
     try:
@@ -128,7 +128,7 @@ async def _closed(reader: asyncio.StreamReader) -> None:
 
 
 class _Parser:
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: RecordedRequest) -> None:
         self.seen, self.url = seen, b""
         self.parser = httptools.HttpRequestParser(self)
 
@@ -153,12 +153,12 @@ class _Parser:
         self.seen.complete = True
 
 
-def respond(status: int = 200, body: bytes = b"{}", *headers: tuple[str, str]) -> Answer:
+def respond(status: int = 200, body: bytes = b"{}", *headers: tuple[str, str]) -> Responder:
     """Return an answer of a whole body."""
     lines = {"content-type": "application/json", "content-length": str(len(body)), **dict(headers)}
     head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
 
-    async def answer(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+    async def answer(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(head.encode() + body)
         await writer.drain()
 
@@ -166,9 +166,9 @@ def respond(status: int = 200, body: bytes = b"{}", *headers: tuple[str, str]) -
 
 
 @contextlib.asynccontextmanager
-async def scripted_upstream(answer: Answer | None = None) -> AsyncIterator[ScriptedUpstream]:
+async def scripted_server(answer: Responder | None = None) -> AsyncIterator[ScriptedServer]:
     """Run an upstream; without an answer it says `{}`."""
-    upstream = ScriptedUpstream(answer or respond())
+    upstream = ScriptedServer(answer or respond())
     await upstream.start()
     try:
         yield upstream

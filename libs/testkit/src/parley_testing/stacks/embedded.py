@@ -6,7 +6,7 @@ from typing import Self
 
 from parley_embedded.process.child import ChildProcess, Command
 from parley_testing.stacks.commands import answers, command_path, environment, free_ports
-from parley_testing.stacks.replica import START_SECONDS
+from parley_testing.stacks.service_process import START_SECONDS
 
 
 class EmbeddedStack:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import asyncpg
 
-from parley_testing.stacks.replica import Replica
 from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.waiting import eventually
 
 _HOLDER = """
@@ -15,15 +15,15 @@ WHERE l.locktype = 'advisory' AND l.granted
 SECONDS = 10.0
 
 
-async def leading_chat(stack: SeparateStack, *, within: float) -> Replica:
+async def leading_chat(stack: SeparateStack, *, within: float) -> ServiceProcess:
     """Return the chat whose relay publishes; AssertionError when none does in time."""
     url = stack.database_url("chat")
 
-    async def found() -> Replica | None:
+    async def found() -> ServiceProcess | None:
         pid = await relay_leader(url)
         return next((replica for replica in stack.chat if replica.child.pid == pid), None)
 
-    replica: Replica = await eventually(found, within=within, message="no chat leads")
+    replica: ServiceProcess = await eventually(found, within=within, message="no chat leads")
     return replica
 
 

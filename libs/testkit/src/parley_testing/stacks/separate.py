@@ -10,7 +10,7 @@ from typing import Self
 from parley_embedded.postgres.databases import Databases
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.stacks.commands import free_ports
-from parley_testing.stacks.replica import Replica
+from parley_testing.stacks.service_process import ServiceProcess
 
 
 class SeparateStack:
@@ -32,11 +32,11 @@ class SeparateStack:
         # One row for all: chosen one by one, two would be the same now and then.
         self._port = free_ports(2 * (replicas * len(("history", "chat", "gateway")) + len(("auth", "worker"))))
         self.database_urls: dict[str, str] = {}
-        self.auth: list[Replica] = []
-        self.chat: list[Replica] = []
-        self.history: list[Replica] = []
-        self.workers: list[Replica] = []
-        self.gateways: list[Replica] = []
+        self.auth: list[ServiceProcess] = []
+        self.chat: list[ServiceProcess] = []
+        self.history: list[ServiceProcess] = []
+        self.workers: list[ServiceProcess] = []
+        self.gateways: list[ServiceProcess] = []
 
     @property
     def url(self) -> str:
@@ -45,7 +45,7 @@ class SeparateStack:
         return self.gateways[self._turn % len(self.gateways)].url
 
     @property
-    def everything(self) -> list[Replica]:
+    def everything(self) -> list[ServiceProcess]:
         """Every process, in the order of their start."""
         return [*self.auth, *self.history, *self.workers, *self.chat, *self.gateways]
 
@@ -96,12 +96,12 @@ class SeparateStack:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def _make(self, name: str, settings: Mapping[str, str]) -> list[Replica]:
+    def _make(self, name: str, settings: Mapping[str, str]) -> list[ServiceProcess]:
         return [self._replica(f"{name}-{i}", f"parley-{name}", settings) for i in range(self._replicas)]
 
-    def _replica(self, name: str, command: str, settings: Mapping[str, str]) -> Replica:
+    def _replica(self, name: str, command: str, settings: Mapping[str, str]) -> ServiceProcess:
         port, self._port = self._port, self._port + 2
-        return Replica(name, command, self.folder, settings, port)
+        return ServiceProcess(name, command, self.folder, settings, port)
 
     def _common(self) -> dict[str, str]:
         return {"ENVIRONMENT": "development", "REGISTRATION": "open", "DRAIN_TIMEOUT": "20", **self._settings}

@@ -9,14 +9,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from parley_testing.http.scripted_server import ScriptedUpstream, respond, scripted_upstream
+from parley_testing.http.scripted_server import ScriptedServer, respond, scripted_server
 from parley_testing.waiting import eventually
 
 PATH = "/v1/traces"
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedSpan:
     """One span as it was exported."""
 
     service: str
@@ -31,15 +31,15 @@ class Exported:
     failed: bool
     seconds: float
 
-    def under(self, parent: "Exported") -> bool:
+    def under(self, parent: "ExportedSpan") -> bool:
         """Say whether the other span is its parent."""
         return (self.trace_id, self.parent_id) == (parent.trace_id, parent.span_id)
 
 
-class Collector:
+class SpanCollector:
     """What came so far."""
 
-    def __init__(self, upstream: ScriptedUpstream) -> None:
+    def __init__(self, upstream: ScriptedServer) -> None:
         """Take the server that keeps every request."""
         self.upstream, self.url = upstream, upstream.url
 
@@ -49,19 +49,19 @@ class Collector:
         return b"".join(seen.body for seen in self.upstream.journal)
 
     @property
-    def spans(self) -> list[Exported]:
+    def spans(self) -> list[ExportedSpan]:
         """Every span."""
         bodies = [bytes(seen.body) for seen in self.upstream.journal if seen.complete and seen.target == PATH]
         return [span for body in bodies for span in _spans(body)]
 
-    def trace(self, trace_id: str) -> list[Exported]:
+    def trace(self, trace_id: str) -> list[ExportedSpan]:
         """Return the spans of one trace."""
         return [span for span in self.spans if span.trace_id == trace_id]
 
-    async def find(self, name: str, *, within: float = 10, **wanted: Any) -> Exported:
+    async def find(self, name: str, *, within: float = 10, **wanted: Any) -> ExportedSpan:
         """Wait for the one span of a name with the wanted fields; asserts that there are not two."""
 
-        def found() -> list[Exported]:
+        def found() -> list[ExportedSpan]:
             same = [span for span in self.spans if span.name == name]
             return [span for span in same if all(getattr(span, field) == value for field, value in wanted.items())]
 
@@ -75,18 +75,18 @@ class Collector:
 
 
 @contextlib.asynccontextmanager
-async def collector() -> AsyncIterator[Collector]:
+async def run_collector() -> AsyncIterator[SpanCollector]:
     """Run a collector."""
-    async with scripted_upstream(respond(200, b"", ("content-type", "application/x-protobuf"))) as upstream:
-        yield Collector(upstream)
+    async with scripted_server(respond(200, b"", ("content-type", "application/x-protobuf"))) as upstream:
+        yield SpanCollector(upstream)
 
 
-def traced_to(spans: Collector) -> dict[str, str]:
+def traced_to(spans: SpanCollector) -> dict[str, str]:
     """Return the settings with which a service traces everything to a collector."""
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_TRACES_SAMPLER_ARG": "1"}
 
 
-def _spans(body: bytes) -> Iterator[Exported]:
+def _spans(body: bytes) -> Iterator[ExportedSpan]:
     for found in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = _attributes(found.resource.attributes)
         for scope in found.scope_spans:
@@ -94,8 +94,8 @@ def _spans(body: bytes) -> Iterator[Exported]:
                 yield _span(resource, span)
 
 
-def _span(resource: dict[str, Any], span: trace_pb2.Span) -> Exported:
-    return Exported(
+def _span(resource: dict[str, Any], span: trace_pb2.Span) -> ExportedSpan:
+    return ExportedSpan(
         service=resource["service.name"],
         resource=resource,
         name=span.name,

@@ -17,7 +17,7 @@ START_SECONDS = 15.0
 
 
 @dataclass
-class Listener:
+class EventRecorder:
     """What was heard so far."""
 
     deliveries: Counter[UUID] = field(default_factory=Counter)
@@ -59,9 +59,9 @@ class Listener:
 
 
 @contextlib.asynccontextmanager
-async def listen(amqp_url: str, queue: str = QUEUE) -> AsyncIterator[Listener]:
+async def record_events(amqp_url: str, queue: str = QUEUE) -> AsyncIterator[EventRecorder]:
     """Listen on a durable queue while the context is entered, over restarts of the broker."""
-    listener, subscriber = Listener(), Subscriber(amqp_url, queue)
+    listener, subscriber = EventRecorder(), Subscriber(amqp_url, queue)
     subscriber.on(TurnStarted)(listener.hear)
     subscriber.on(TurnEnded)(listener.hear)
     running = asyncio.create_task(subscriber.run())

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from parley_testing.http.client import Client, Refused, SseEvent, open_http, register
+from parley_testing.http.client import SseEvent, StreamRefused, UserClient, open_http, register
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.waiting import eventually
 
@@ -22,10 +22,10 @@ AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class AnsweredTurn:
     """A turn that was answered."""
 
-    user: Client
+    user: UserClient
     id: str
     conversation: str
     status: str
@@ -34,14 +34,14 @@ class Turn:
 
 
 @contextlib.asynccontextmanager
-async def open_users(stack: SeparateStack, count: int) -> AsyncIterator[list[Client]]:
+async def open_users(stack: SeparateStack, count: int) -> AsyncIterator[list[UserClient]]:
     """Register users, spread over the gateways."""
     async with contextlib.AsyncExitStack() as opened:
         clients = [await opened.enter_async_context(open_http(stack.url)) for _ in range(count)]
         yield [await register(http) for http in clients]
 
 
-async def take_turn(user: Client, message: str, conversation: str | None = None) -> Turn:
+async def take_turn(user: UserClient, message: str, conversation: str | None = None) -> AnsweredTurn:
     """Take one turn as JSON; asserts that it was accepted. Whoever is told to wait waits: a busy Redis costs bursts."""
     body = {"message": message, **({"conversation_id": conversation} if conversation else {})}
     while True:
@@ -53,27 +53,29 @@ async def take_turn(user: Client, message: str, conversation: str | None = None)
         await asyncio.sleep(float(response.headers["retry-after"]))
     assert response.status_code == httpx2.codes.OK, response.text
     answer = response.json()
-    return Turn(user, answer["turn_id"], answer["conversation_id"], answer["status"], answer["message"], seconds)
+    return AnsweredTurn(
+        user, answer["turn_id"], answer["conversation_id"], answer["status"], answer["message"], seconds
+    )
 
 
-async def take_turns(users: Sequence[Client], count: int, message: str) -> list[Turn]:
+async def take_turns(users: Sequence[UserClient], count: int, message: str) -> list[AnsweredTurn]:
     """Take turns at once, each in a conversation of its own, the users by turns."""
     everybody = itertools.islice(itertools.cycle(users), count)
     return list(await asyncio.gather(*(take_turn(user, message) for user in everybody)))
 
 
-async def go_on(turns: Iterable[Turn], message: str) -> list[Turn]:
+async def go_on(turns: Iterable[AnsweredTurn], message: str) -> list[AnsweredTurn]:
     """Take one more turn in each of the turns' conversations, at once."""
     return list(await asyncio.gather(*(take_turn(turn.user, message, turn.conversation) for turn in turns)))
 
 
-async def stored_exactly_once(turns: Iterable[Turn], *, within: float) -> float:
+async def stored_exactly_once(turns: Iterable[AnsweredTurn], *, within: float) -> float:
     """Wait until history has every turn, asserting that none is there twice or out of order; return the seconds."""
     began = time.monotonic()
     wanted = _by_conversation(turns)
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def stored(expected: list[Turn]) -> None:
+    async def stored(expected: list[AnsweredTurn]) -> None:
         async def complete() -> bool:
             async with slots:
                 return await _has(expected)
@@ -86,10 +88,10 @@ async def stored_exactly_once(turns: Iterable[Turn], *, within: float) -> float:
 
 
 @dataclass
-class Reader:
+class ResumingReader:
     """Reads one turn's stream to its end, on another gateway each time it breaks."""
 
-    user: Client
+    user: UserClient
     gateways: Sequence[httpx2.AsyncClient]
     """Where to read, and where to go on when the stream breaks."""
     turn_id: str = ""
@@ -104,7 +106,7 @@ class Reader:
     come_again_on: tuple[int, ...] = (httpx2.codes.SERVICE_UNAVAILABLE,)
     """The statuses that tell it to."""
 
-    async def read(self, message: str) -> Turn:
+    async def read(self, message: str) -> AnsweredTurn:
         """Take a turn and read it to its end, however often the stream breaks."""
         began = time.monotonic()
         await self._read("POST", "/api/v1/chat/stream", self.gateways[0], json={"message": message})
@@ -114,7 +116,7 @@ class Reader:
             gateway = self.gateways[self.broken % len(self.gateways)]
             await self._resume(gateway, began + self.patience)
         seconds = time.monotonic() - began
-        return Turn(self.user, self.turn_id, self.conversation, self.status, self.text, seconds)
+        return AnsweredTurn(self.user, self.turn_id, self.conversation, self.status, self.text, seconds)
 
     async def _resume(self, gateway: httpx2.AsyncClient, deadline: float) -> None:
         """Go on behind the last event; who is told to come again does so, for a while."""
@@ -122,7 +124,7 @@ class Reader:
         headers = {"Last-Event-ID": self.cursor} if self.cursor else {}
         try:
             await self._read("GET", path, gateway, headers=headers)
-        except Refused as refusal:
+        except StreamRefused as refusal:
             if refusal.status not in self.come_again_on or time.monotonic() > deadline:
                 raise
             self.refused += 1
@@ -142,14 +144,14 @@ class Reader:
             self.status = event.data["status"]
 
 
-def _by_conversation(turns: Iterable[Turn]) -> list[list[Turn]]:
-    found: dict[str, list[Turn]] = {}
+def _by_conversation(turns: Iterable[AnsweredTurn]) -> list[list[AnsweredTurn]]:
+    found: dict[str, list[AnsweredTurn]] = {}
     for turn in turns:
         found.setdefault(turn.conversation, []).append(turn)
     return list(found.values())
 
 
-async def _has(expected: list[Turn]) -> bool:
+async def _has(expected: list[AnsweredTurn]) -> bool:
     """Say whether the turns' conversation is complete; fails at once on anything too much."""
     user, path = expected[0].user, f"/api/v1/conversations/{expected[0].conversation}"
     messages = await _get(user, f"{path}/messages?limit={PAGE}")
@@ -171,7 +173,7 @@ class DoubleError(Exception):
     """History has something that was never said, or has it twice: waiting cannot help."""
 
 
-async def _get(user: Client, path: str) -> Any:
+async def _get(user: UserClient, path: str) -> Any:
     response = await user.request("GET", path)
     if response.status_code == httpx2.codes.NOT_FOUND:
         return None

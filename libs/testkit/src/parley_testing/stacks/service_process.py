@@ -12,7 +12,7 @@ from parley_testing.stacks.commands import answers, command_path, environment, f
 START_SECONDS = 60.0
 
 
-class Replica:
+class ServiceProcess:
     """One process of one service, started by its command with secrets in files."""
 
     def __init__(self, name: str, command: str, folder: Path, settings: Mapping[str, str], port: int = 0) -> None:
@@ -59,9 +59,9 @@ class Replica:
         if self._child is not None:
             await self._child.stop()
 
-    def twin(self, name: str, **settings: str) -> "Replica":
+    def twin(self, name: str, **settings: str) -> "ServiceProcess":
         """Return another replica of the same service, with some settings of its own; not started."""
-        return Replica(name, self._command, self._folder.parent, {**self.settings, **settings})
+        return ServiceProcess(name, self._command, self._folder.parent, {**self.settings, **settings})
 
     async def status(self) -> dict[str, object]:
         """Return what the admin port says of the process's dependencies."""

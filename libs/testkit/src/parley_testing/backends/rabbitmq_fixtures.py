@@ -11,14 +11,14 @@ from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
-from parley_testing.backends.shared import Backends
+from parley_testing.backends.shared import SharedBackends
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
 Take = Callable[[str], Awaitable[list[str]]]
 
 
 @pytest.fixture(scope="session")
-async def broker(backends: Backends) -> PrivateRabbitMQ:
+async def broker(backends: SharedBackends) -> PrivateRabbitMQ:
     node = await backends.private_rabbitmq()
     await age_topology(node)
     return node
