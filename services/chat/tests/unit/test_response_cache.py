@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from chat.admission.response_cache import LONGEST_ENTRY, ResponseCache, cached_outcome, digest_of
 from chat.admission.turn_request import CachePolicy, TurnRequest
-from chat.api.request_parsing import make_reuse_of
+from chat.api.request_parsing import parse_cache_policy
 from chat.catalogue import Model, Target
 from chat.generation import Prompt
 from chat.metrics import ChatMetrics
@@ -212,4 +212,4 @@ def test_a_repeated_answer_has_few_entries_but_no_long_ones(answered: Turn) -> N
     ],
 )
 def test_cache_control_says_what_may_be_used(cache_control: str | None, reuse: CachePolicy) -> None:
-    assert make_reuse_of(cache_control) == reuse
+    assert parse_cache_policy(cache_control) == reuse

@@ -1,4 +1,4 @@
-"""Opening a turn: ``POST /chat`` and ``/chat/stream``."""
+"""Routes that start a turn: ``POST /chat`` and ``POST /chat/stream``."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -8,11 +8,11 @@ from chat.api.request_parsing import (
     PING_AFTER,
     Caller,
     Service,
-    make_ask,
-    make_key,
-    make_reuse,
+    cache_policy_of,
+    idempotency_key_of,
     opened_headers,
-    wants_async,
+    prefers_async,
+    to_turn_request,
 )
 from chat.api.streaming import StreamingTurnResponse
 from chat.model import Turn
@@ -33,16 +33,16 @@ JSON = "application/json"
     responses={202: {"model": TurnResource}, 409: {}, 429: {}, 502: {}, 503: {}, 504: {}},
 )
 async def create_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
-    """Run a turn and answer when it has ended; ``Prefer: respond-async`` answers at once.
+    """Run a turn and return the whole answer. ``Prefer: respond-async`` returns 202 immediately.
 
-    ``Cache-Control: no-cache`` wants a new answer where answers are given again (``ENABLE_CACHE``); ``no-store`` wants
-    one that is not given again, either.
+    With the response cache on (``ENABLE_CACHE``), ``Cache-Control: no-cache`` requests a new answer, and ``no-store``
+    requests a new answer that is not cached either.
     """
     if body.stream:
         return await stream_turn(body, request, principal, service)
-    key = make_key(request, principal.user_id, body)
-    opened = await service.open(make_ask(request, principal, body, key, make_reuse(request)))
-    if wants_async(request):
+    key = idempotency_key_of(request, principal.user_id, body)
+    opened = await service.open(to_turn_request(request, principal, body, key, cache_policy_of(request)))
+    if prefers_async(request):
         return await _accepted(service, opened)
     turn = await service.ended(opened.turn)
     return Response(whole_answer(opened.turn, turn), media_type=JSON, headers=opened_headers(opened))
@@ -55,9 +55,9 @@ async def create_turn(body: ChatRequest, request: Request, principal: Caller, se
     responses={200: {"content": {"text/event-stream": {}}}, 409: {}, 429: {}, 503: {}},
 )
 async def stream_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
-    """Run a turn and stream it; a client that leaves does not stop it. ``Cache-Control`` as for ``POST /chat``."""
-    key = make_key(request, principal.user_id, body)
-    opened = await service.open(make_ask(request, principal, body, key, make_reuse(request)))
+    """Run a turn and stream it. A disconnect does not stop the turn. ``Cache-Control`` as for ``POST /chat``."""
+    key = idempotency_key_of(request, principal.user_id, body)
+    opened = await service.open(to_turn_request(request, principal, body, key, cache_policy_of(request)))
     steps = service.follow(opened.turn, 0, quiet=PING_AFTER)
     return StreamingTurnResponse(event_stream(opened.turn, steps), headers=opened_headers(opened))
 
@@ -69,7 +69,7 @@ async def _accepted(service: ChatService, opened: OpenedTurn) -> Response:
 
 
 def whole_answer(opened: Turn, turn: Turn | None) -> str:
-    """Return the answer of an ended turn; raises the provider's failure, or TurnPending when the end is unknown."""
+    """Return the body for a finished turn; raises ProviderFailure if it failed, TurnPending if it is not stored yet."""
     if turn is None or turn.running:
         raise errors.TurnPending(opened.id)
     if turn.status == "failed":

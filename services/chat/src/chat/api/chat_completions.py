@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``: OpenAI's wire on Parley's turns."""
+"""``POST /v1/chat/completions``, OpenAI's chat completions API."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from chat import errors
 from chat.admission.turn_request import TurnRequest
 from chat.api.chat import JSON, failure_of
-from chat.api.request_parsing import PING_AFTER, Caller, Service, make_key, make_reuse, opened_headers
+from chat.api.request_parsing import PING_AFTER, Caller, Service, cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.streaming import EVENT_STREAM, StreamingTurnResponse
 from chat.catalogue import Catalogue
 from chat.model import IdempotencyKey, Turn
@@ -28,18 +28,18 @@ from parley.web.app import JsonRoute
 router = APIRouter(prefix="/v1/chat", route_class=JsonRoute, tags=["openai"])
 
 PING = b": ping\n"
-"""Without the blank line: the official Python client takes a stand-alone comment block for an event."""
+"""No blank line follows: OpenAI's Python client parses a separate comment block as an event."""
 CLIENT_ID_VERSIONS = frozenset({4, 7})
 
 
 @router.post("/completions", response_class=Response, responses={400: {}, 404: {}, 429: {}, 502: {}, 503: {}})
 async def create_completion(body: CompletionRequest, request: Request, principal: Caller, service: Service) -> Response:
-    """Answer in OpenAI's form; a client that leaves ends its turn, unless it sent an Idempotency-Key.
+    """Return a completion. A disconnect cancels the turn, unless the request has an ``Idempotency-Key``.
 
     ``Cache-Control`` as for ``POST /api/v1/chat``.
     """
     _check(body, request.app.state.wired.catalogue)
-    key = make_key(request, principal.user_id, body)
+    key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(_ask(body, request, principal, key))
     steps = service.follow(opened.turn, 1, quiet=PING_AFTER)
 
@@ -62,9 +62,11 @@ def _headers(opened: OpenedTurn) -> dict[str, str]:
 
 def _check(body: CompletionRequest, catalogue: Catalogue) -> None:
     if body.n is not None and body.n > 1:
-        raise InvalidRequest("Only one choice (n = 1) can be made.")
+        raise InvalidRequest("Only one choice is supported. Send n = 1, or omit n.")
     if not any(message.role == "user" for message in body.messages):
-        raise ValidationFailed([FieldError("/messages", "required", "At least one message of the user.")])
+        raise ValidationFailed(
+            [FieldError("/messages", "required", "At least one message with role `user` is required.")]
+        )
     texts_only = all(message.text_only for message in body.messages)
     if not texts_only and "vision" not in catalogue.find(body.model).capabilities:
         raise errors.UnsupportedContent
@@ -92,7 +94,7 @@ def _ask(body: CompletionRequest, request: Request, principal: Principal, key: I
         lenient=True,
         messages=[_message(message) for message in body.messages],
         options=body.options(),
-        reuse=make_reuse(request),
+        reuse=cache_policy_of(request),
     )
 
 
@@ -105,12 +107,12 @@ def _conversation_id(metadata: dict[str, str]) -> UUID | None:
         if found.version in CLIENT_ID_VERSIONS:
             return found
     raise ValidationFailed(
-        [FieldError("/metadata/conversation_id", "invalid_format", "Must be a UUID of version 4 or 7.")]
+        [FieldError("/metadata/conversation_id", "invalid_format", "Must be a UUID, version 4 or 7.")]
     )
 
 
 def _message(message: Any) -> dict[str, Any]:
-    """Return a message as the provider gets it; parts of text are joined."""
+    """Return the message for the provider, with its text parts joined."""
     content = message.text() if message.text_only and message.content is not None else message.content
     if isinstance(content, list):
         content = [part.model_dump(exclude_none=True) for part in content]
@@ -141,7 +143,7 @@ async def _chunks(
                 if began:
                     yield PING
                 continue
-            prefix = b"" if began else _data(chunks.begun())
+            prefix = b"" if began else _data(chunks.started())
             if isinstance(step, TurnFinished) and not began and projection.failed(step.turn):
                 raise failure_of(step.turn)
             if isinstance(step, StreamInterrupted) and not began:
@@ -152,9 +154,9 @@ async def _chunks(
 
 def _frames(chunks: CompletionChunks, turn: Turn, step: TurnUpdate) -> bytes:
     if isinstance(step, TurnDelta):
-        return b"".join(_data(chunks.grown(entry)) for entry in step.entries)
+        return b"".join(_data(chunks.delta(entry)) for entry in step.entries)
     if isinstance(step, TurnFinished):
-        return b"".join(_data(data) for data in chunks.ended(step.turn))
+        return b"".join(_data(data) for data in chunks.finished(step.turn))
     pending = isinstance(step, StreamInterrupted) and step.code == "finish_pending"
     return _data(orjson.dumps(projection.pending(turn) if pending else projection.error(turn)))
 

@@ -1,4 +1,4 @@
-"""The catalogue, on both wires."""
+"""Routes that list the models: Parley's and OpenAI's."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ router = APIRouter(tags=["models"])
 
 @router.get("/api/v1/models")
 async def list_models(request: Request, principal: Caller) -> ModelPage:
-    """List the models; ``default`` is the one used when none is named."""
+    """List the models. ``default`` is used when a request names none."""
     catalogue: Catalogue = request.app.state.wired.catalogue
     plan = request.app.state.wired.budgets.plan(principal.plan)
     data = [_resource(model) for model in catalogue if plan.allows(model.alias)]
@@ -22,7 +22,7 @@ async def list_models(request: Request, principal: Caller) -> ModelPage:
 
 @router.get("/v1/models")
 async def list_openai_models(request: Request, principal: Caller) -> dict[str, Any]:
-    """List the models in OpenAI's form."""
+    """List the models in OpenAI's format."""
     wired = request.app.state.wired
     plan, created = wired.budgets.plan(principal.plan), int(wired.started_at.timestamp())
     data = [

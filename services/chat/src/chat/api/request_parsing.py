@@ -1,4 +1,4 @@
-"""What routes read from a request beside its body, and the headers they answer with."""
+"""Request headers and query parameters of the turn routes, and their response headers."""
 
 import hashlib
 import re
@@ -19,13 +19,13 @@ from parley.security.identity import Principal, caller
 _KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _CURSOR = re.compile(r"^[0-9]{1,9}$")
 PING_AFTER = 10.0
-"""Seconds of silence after which a stream pings; proxies close what is silent for longer."""
+"""Seconds of silence before a stream sends a ping. Proxies close idle connections."""
 
 Caller = Annotated[Principal, Depends(caller("chat:write"))]
 
 
 async def service_of(request: Request) -> ChatService:
-    """Return the service that wiring made; ``async``, or it would be called in a thread."""
+    """Return the chat service. ``async``, because FastAPI runs other dependencies in a thread."""
     service: ChatService = request.app.state.wired.service
     return service
 
@@ -33,32 +33,32 @@ async def service_of(request: Request) -> ChatService:
 Service = Annotated[ChatService, Depends(service_of)]
 
 
-def make_key(request: Request, user_id: UUID, body: Any) -> IdempotencyKey | None:
-    """Return the idempotency key of a request, None without one; raises InvalidRequest."""
-    return make_key_of(request.headers.get("idempotency-key"), user_id, request.url.path, body)
+def idempotency_key_of(request: Request, user_id: UUID, body: Any) -> IdempotencyKey | None:
+    """Return the idempotency key of a request, or None; raises InvalidRequest if it is malformed."""
+    return parse_idempotency_key(request.headers.get("idempotency-key"), user_id, request.url.path, body)
 
 
-def make_key_of(given: str | None, user_id: UUID, route: str, body: Any) -> IdempotencyKey | None:
-    """Return the idempotency key that was given for a route, None without one; raises InvalidRequest."""
+def parse_idempotency_key(given: str | None, user_id: UUID, route: str, body: Any) -> IdempotencyKey | None:
+    """Return the idempotency key for a route, or None; raises InvalidRequest if it is malformed."""
     if given is None:
         return None
     if not _KEY.match(given):
-        raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
+        raise InvalidRequest("Idempotency-Key must have 1 to 255 visible ASCII characters.")
     return IdempotencyKey(user_id, route, given, body_hash(body))
 
 
 def body_hash(body: Any) -> bytes:
-    """Return a digest that equal bodies share, however they were written."""
+    """Return the digest of a body, independent of its formatting and member order."""
     return hashlib.sha256(orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def make_reuse(request: Request) -> CachePolicy:
-    """Return what the ``Cache-Control`` headers of a request allow (RFC 9111, 5.2.1)."""
-    return make_reuse_of(",".join(request.headers.getlist("cache-control")))
+def cache_policy_of(request: Request) -> CachePolicy:
+    """Return the cache policy of a request's ``Cache-Control`` headers (RFC 9111, 5.2.1)."""
+    return parse_cache_policy(",".join(request.headers.getlist("cache-control")))
 
 
-def make_reuse_of(cache_control: str | None) -> CachePolicy:
-    """Return what directives allow: ``no-cache`` wants a new answer, ``no-store`` one that is used only once."""
+def parse_cache_policy(cache_control: str | None) -> CachePolicy:
+    """Return the cache policy of ``Cache-Control`` directives (see ``POST /chat``)."""
     if not cache_control:
         return CachePolicy()
     directives = {directive.partition("=")[0].strip().lower() for directive in cache_control.split(",")}
@@ -66,10 +66,10 @@ def make_reuse_of(cache_control: str | None) -> CachePolicy:
     return CachePolicy(read=write and "no-cache" not in directives, write=write)
 
 
-def make_ask(
+def to_turn_request(
     request: HTTPConnection, principal: Principal, body: ChatRequest, key: IdempotencyKey | None, reuse: CachePolicy
 ) -> TurnRequest:
-    """Return what a person asks for on Parley's wire."""
+    """Return the turn request of a body in Parley's format."""
     return TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
@@ -90,17 +90,19 @@ def make_ask(
 
 
 def cursor_of(request: Request, after: str | None) -> int:
-    """Return where a reader left off: ``Last-Event-ID`` wins over ``?after=``; raises InvalidCursor."""
+    """Return the resume cursor; ``Last-Event-ID`` takes precedence over ``?after=``; raises InvalidCursor."""
     given = request.headers.get("last-event-id") or after
     if not given:
         return 0
     if not _CURSOR.match(given):
-        raise InvalidCursor("This is no cursor of this turn.")
+        raise InvalidCursor(
+            "The cursor does not belong to this turn. Send the last event id that you received, or omit it."
+        )
     return int(given)
 
 
 def turn_headers(turn: Turn) -> dict[str, str]:
-    """Return the headers that name a turn."""
+    """Return the response headers that identify a turn."""
     headers = {"X-Turn-Id": str(turn.id), "Location": f"/api/v1/chat/turns/{turn.id}"}
     if turn.conversation_id is not None:
         headers["X-Conversation-Id"] = str(turn.conversation_id)
@@ -108,12 +110,12 @@ def turn_headers(turn: Turn) -> dict[str, str]:
 
 
 def opened_headers(opened: OpenedTurn) -> dict[str, str]:
-    """Return the headers of a turn's answer."""
+    """Return the response headers of a new turn."""
     replayed = {"Idempotency-Replayed": "true"} if opened.replayed else {}
     return {**turn_headers(opened.turn), **replayed}
 
 
-def wants_async(request: Request) -> bool:
-    """Say whether the client asked for 202 at once (RFC 7240)."""
+def prefers_async(request: Request) -> bool:
+    """Return whether the request has ``Prefer: respond-async`` (RFC 7240)."""
     preferences = ",".join(request.headers.getlist("prefer")).split(",")
     return any(p.partition(";")[0].strip().lower() == "respond-async" for p in preferences)

@@ -1,4 +1,4 @@
-"""Turns that were opened: status, list, resumed streams, cancel."""
+"""Routes of existing turns: list, status, resumed stream, cancel."""
 
 import base64
 import binascii
@@ -34,7 +34,7 @@ async def list_turns(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Page[TurnResource]:
-    """List the caller's turns, newest first: the running one is found after a reload."""
+    """List the caller's turns, newest first. After a reload, ``status=running`` finds the turn to resume."""
     found = await service.list_turns(
         principal.user_id,
         conversation_id=conversation_id,
@@ -48,7 +48,7 @@ async def list_turns(
 
 @router.get("/{turn_id}", response_model=TurnResource, responses={404: {}})
 async def get_turn(turn_id: str, principal: Caller, service: Service) -> Response:
-    """Show one turn."""
+    """Return one turn."""
     turn = await service.get(principal.user_id, parse_id(turn_id))
     resource = projection.resource(turn, await service.last_seq(turn))
     return Response(resource.model_dump_json(), media_type=JSON, headers=turn_headers(turn))
@@ -67,7 +67,7 @@ async def resume_turn(
     service: Service,
     after: Annotated[str | None, Query(max_length=32)] = None,
 ) -> Response:
-    """Stream a turn behind a cursor, ``Last-Event-ID`` or ``?after=``; without one from its start."""
+    """Stream a turn after a cursor (``Last-Event-ID`` or ``?after=``), or from its start."""
     turn = await service.get(principal.user_id, parse_id(turn_id))
     cursor = cursor_of(request, after)
     if not turn.running and not turn.log_lost:
@@ -78,7 +78,7 @@ async def resume_turn(
 
 @router.post("/{turn_id}/cancel", response_model=TurnResource, responses={202: {"model": TurnResource}, 404: {}})
 async def cancel_turn(turn_id: str, principal: Caller, service: Service) -> Response:
-    """End a turn early and keep what there is; 202 when it has not ended within two seconds."""
+    """Cancel a turn and keep its partial answer. Returns 202 if the turn is still running after two seconds."""
     turn = await service.cancel(principal.user_id, parse_id(turn_id))
     resource = projection.resource(turn, await service.last_seq(turn))
     status = 202 if turn.running else 200

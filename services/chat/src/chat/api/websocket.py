@@ -1,4 +1,4 @@
-"""``WS /api/v1/chat/ws``: the same turns over one socket."""
+"""``WS /api/v1/chat/ws``: turns over one WebSocket."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from chat.api.request_parsing import make_ask, make_key_of, make_reuse_of
+from chat.api.request_parsing import parse_cache_policy, parse_idempotency_key, to_turn_request
 from chat.errors import TooManyStreams, TurnPending
 from chat.model import Turn
 from chat.protocols.parley.projection import TurnProjection
@@ -31,18 +31,18 @@ PROTOCOL = "parley.v1"
 BEARER = "parley.bearer."
 PATH = "/api/v1/chat/ws"
 ROUTE = "/api/v1/chat"
-"""Idempotency keys mean the same here and on ``POST /chat``."""
+"""Scope of idempotency keys, shared with ``POST /chat``."""
 AUTH_TIMEOUT = 5.0
 SEND_TIMEOUT = 30.0
 MAX_TURNS = 20
 PING_AFTER = 3600.0
-"""Quiet needs no frames: the protocol pings by itself."""
+"""Effectively off: WebSocket has its own pings."""
 GOING_AWAY, BAD_FRAME, UNAUTHENTICATED, NO_SCOPE, NO_AUTH = 1001, 4400, 4401, 4403, 4408
 RETRY_AFTER_MS = 500
 
 
 class CloseSocket(Exception):
-    """The socket must be closed with this code."""
+    """Closes the socket with this code."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -51,7 +51,7 @@ class CloseSocket(Exception):
 
 @router.websocket(PATH)
 async def chat_socket(socket: WebSocket) -> None:
-    """Serve one socket until either side closes it."""
+    """Serve one WebSocket until either side closes it."""
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     session = WebSocketSession(socket)
@@ -74,7 +74,7 @@ def _offered_token(socket: WebSocket, offered: list[str]) -> str | None:
 
 
 class WebSocketSession:
-    """One socket: who is there, and the turns that are followed."""
+    """One WebSocket: its authenticated principal and the turns it streams."""
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
@@ -88,7 +88,7 @@ class WebSocketSession:
         self._turns: set[asyncio.Task[None]] = set()
 
     async def run(self, token: str | None) -> None:
-        """Authenticate, then serve frames until the token expires, the process drains, or the client goes."""
+        """Authenticate, then serve frames until the token expires, the process drains or the client disconnects."""
         await self._begin(token)
         watchers: list[Coroutine[Any, Any, None]] = [self._receive(), self._expire(), self._drain()]
         tasks = [asyncio.create_task(watcher) for watcher in watchers]
@@ -164,10 +164,10 @@ class WebSocketSession:
             body = ChatRequest.model_validate(found.body)
         except ValidationError as error:
             raise problems.from_validation(error.errors(include_input=False)) from None
-        key = make_key_of(found.idempotency_key, self._me.user_id, ROUTE, body)
-        # Not the header of the handshake: browsers send a Cache-Control of their own with it.
-        reuse = make_reuse_of(found.cache_control)
-        opened = await self._service.open(make_ask(self._socket, self._me, body, key, reuse))
+        key = parse_idempotency_key(found.idempotency_key, self._me.user_id, ROUTE, body)
+        # Not the header of the handshake, to which browsers add their own Cache-Control.
+        reuse = parse_cache_policy(found.cache_control)
+        opened = await self._service.open(to_turn_request(self._socket, self._me, body, key, reuse))
         return opened.turn
 
     async def _follow(self, ref: str, turn: Turn, after: int) -> None:
@@ -180,7 +180,6 @@ class WebSocketSession:
                     await self._send(text)
 
     async def _expire(self) -> None:
-        """Close when the token ends and nobody has renewed it."""
         while True:
             remaining = self._me.expires_at - time.time()
             if remaining <= 0:

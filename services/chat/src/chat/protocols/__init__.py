@@ -1,1 +1,1 @@
-"""Wire formats: request schemas, and the projection of a turn onto each format."""
+"""Wire formats: request schemas, and the conversion of a turn into each format."""

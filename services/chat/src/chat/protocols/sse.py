@@ -1,4 +1,4 @@
-"""A turn as a Parley event stream: ``id:`` and ``data:`` lines, pings, and the named events of the connection."""
+"""Server-sent events of a turn: ``id`` and ``data`` lines, pings, and named events about the connection."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -15,7 +15,7 @@ DRAINING_RETRY_MS = 500
 
 
 async def event_stream(turn: Turn, steps: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
-    """Yield the stream of a turn, several events at once when several are there."""
+    """Yield the event stream of a turn, with available events batched."""
     projection = TurnProjection(turn)
     async with contextlib.aclosing(steps):
         async for step in steps:
@@ -23,13 +23,13 @@ async def event_stream(turn: Turn, steps: AsyncGenerator[TurnUpdate, None]) -> A
 
 
 def frame(projection: TurnProjection, step: TurnUpdate) -> bytes:
-    """Return what a step looks like on the wire."""
+    """Return the server-sent events of one update."""
     if isinstance(step, TurnDelta):
-        return b"".join(_event(step.seq + i, projection.grown(entry)) for i, entry in enumerate(step.entries))
+        return b"".join(_event(step.seq + i, projection.delta(entry)) for i, entry in enumerate(step.entries))
     if isinstance(step, StreamStarted):
-        return _event(FIRST_SEQ, projection.begun(step.turn))
+        return _event(FIRST_SEQ, projection.started(step.turn))
     if isinstance(step, TurnFinished):
-        return _event(step.seq, projection.ended(step.turn))
+        return _event(step.seq, projection.finished(step.turn))
     if isinstance(step, StreamInterrupted):
         return _broken(projection, step)
     return PING

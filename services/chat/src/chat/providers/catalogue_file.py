@@ -1,4 +1,4 @@
-"""The model catalogue, loaded from the settings or from ``MODELS_FILE``."""
+"""Model catalogue from settings or from ``MODELS_FILE``."""
 
 import os
 from decimal import Decimal
@@ -45,7 +45,7 @@ class _File(BaseModel):
 
 
 def load_catalogue(settings: ChatSettings) -> Catalogue:
-    """Return the catalogue; raises SettingsError when the file is wrong."""
+    """Return the catalogue; raises SettingsError if the file is invalid."""
     if settings.models_file is not None:
         return _from_file(settings, settings.models_file)
     if settings.openai_api_key is None and settings.openai_base_url is None:
@@ -64,16 +64,16 @@ def _from_file(settings: ChatSettings, path: Path) -> Catalogue:
     try:
         found = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise SettingsError(f"MODELS_FILE: cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise SettingsError(f"MODELS_FILE: the file cannot be read: {os.strerror(error.errno or 0)}") from None
     except yaml.YAMLError:
-        raise SettingsError("MODELS_FILE: is not valid YAML") from None
+        raise SettingsError("MODELS_FILE: the file is not valid YAML") from None
     except ValidationError as error:
         lines = (f"MODELS_FILE: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise SettingsError("\n".join(lines)) from None
     default = found.default or next(iter(found.models), None)
     unknown = [a for entry in found.models.values() for a in entry.fallbacks if a not in found.models]
     if unknown or (default and default not in found.models):
-        raise SettingsError("MODELS_FILE: a default or fallback names a model that is not in the file")
+        raise SettingsError("MODELS_FILE: `default` and `fallbacks` may only name models of the file")
     return Catalogue({alias: _model(alias, entry, settings) for alias, entry in found.models.items()}, default)
 
 
@@ -107,4 +107,4 @@ def _target(entry: _ModelEntry, settings: ChatSettings) -> Target:
     try:
         return Target(entry.base_url.rstrip("/"), key_file.read_text(encoding="utf-8").strip() if key_file else None)
     except OSError:
-        raise SettingsError("MODELS_FILE: an api_key_file cannot be read") from None
+        raise SettingsError("MODELS_FILE: an `api_key_file` cannot be read") from None

@@ -1,4 +1,4 @@
-"""A chunk of OpenAI's stream as the pieces it holds. Whatever a server puts in, only storable text comes out."""
+"""Parser of streamed completion chunks. Its output contains only text that Postgres can store."""
 
 from typing import Any
 
@@ -16,23 +16,23 @@ _OLD_NAMES = {"function_call": "tool_calls", "eos": "stop", "end_turn": "stop", 
 
 
 class StreamedError(Exception):
-    """The provider reported an error in the middle of its stream."""
+    """The provider reported an error within its stream."""
 
 
 def pieces(data: bytes | str) -> list[AnswerChunk]:
-    """Return the pieces of one event's data; raises MalformedStream, StreamedError."""
+    """Return the answer chunks of one event; raises MalformedStream or StreamedError."""
     try:
         chunk = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise MalformedStream("not JSON") from error
     if not isinstance(chunk, dict):
-        raise MalformedStream("not an object")
+        raise MalformedStream("the event is not a JSON object")
     if chunk.get("error"):
         raise StreamedError
     try:
         return list(_pieces(chunk))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise MalformedStream("not a chunk") from error
+        raise MalformedStream("the event is not a completion chunk") from error
 
 
 def _pieces(chunk: dict[str, Any]) -> list[AnswerChunk]:
@@ -66,7 +66,6 @@ def _choice(choice: dict[str, Any]) -> list[AnswerChunk]:
 
 
 def _call(position: int, call: dict[str, Any]) -> dict[str, Any]:
-    """Keep what OpenAI's form of a tool call's delta has, and nothing else."""
     function = call.get("function") or {}
     kept: dict[str, Any] = {"index": int(call.get("index", position))}
     if call.get("id"):
@@ -76,7 +75,6 @@ def _call(position: int, call: dict[str, Any]) -> dict[str, Any]:
 
 
 def usage(reported: dict[str, Any]) -> Usage:
-    """Return a provider's count of tokens."""
     prompt, completion = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
     return Usage(
         prompt_tokens=prompt,

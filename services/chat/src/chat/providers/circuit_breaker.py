@@ -1,4 +1,4 @@
-"""A breaker for each target: after failures in a row it refuses for a while, then lets one call try."""
+"""Circuit breaker per provider: opens after consecutive failures, then admits one trial call."""
 
 import time
 from collections.abc import Callable
@@ -7,17 +7,17 @@ from chat.errors import ProviderUnavailable
 from chat.providers.failures import AttemptFailed
 
 THRESHOLD = 50
-"""Failures in a row that open it."""
+"""Consecutive failures that open the breaker."""
 PAUSE = 5.0
-"""Seconds for which it stays open."""
+"""Seconds for which the breaker stays open."""
 
 
 class CircuitOpen(AttemptFailed):
-    """The breaker is open: the target was not even asked."""
+    """The breaker is open; no request was sent."""
 
 
 class CircuitBreaker:
-    """Closed, open, or letting one call try."""
+    """A breaker: closed, open, or half-open with one trial call."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -25,7 +25,7 @@ class CircuitBreaker:
         self._closed_again_at = 0.0
 
     def check(self) -> None:
-        """Raise Refused while the breaker is open."""
+        """Raise CircuitOpen while the breaker is open."""
         remaining = self._closed_again_at - self._clock()
         if self._failures < THRESHOLD:
             return
@@ -34,23 +34,23 @@ class CircuitBreaker:
         self._closed_again_at = self._clock() + PAUSE
 
     def succeeded(self) -> None:
-        """Note that the target answered."""
+        """Record a success."""
         self._failures = 0
 
     def failed(self) -> None:
-        """Note that the target failed."""
+        """Record a failure."""
         self._failures += 1
         if self._failures >= THRESHOLD:
             self._closed_again_at = self._clock() + PAUSE
 
 
 class CircuitBreakers:
-    """The breakers of all targets; there are as many as the catalogue has."""
+    """Breakers by base URL, as many as the catalogue has targets."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._by_target: dict[str, CircuitBreaker] = {}
 
     def of(self, target: str) -> CircuitBreaker:
-        """Return the breaker of a target."""
+        """Return the breaker of a base URL."""
         return self._by_target.setdefault(target, CircuitBreaker(self._clock))

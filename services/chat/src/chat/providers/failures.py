@@ -1,4 +1,4 @@
-"""How providers' failures become ours. Their words stay here: they may hold keys, prompts and addresses."""
+"""Mapping of provider errors to Parley's. Their messages are dropped: they may contain keys, prompts or addresses."""
 
 import email.utils
 import time
@@ -30,7 +30,7 @@ _SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
 class AttemptFailed(Exception):
-    """One call failed before its first token: with what, and whether the same call may succeed."""
+    """A call failed before its first token; says why, and whether a retry may succeed."""
 
     def __init__(self, failure: ProviderFailure, *, retryable: bool) -> None:
         super().__init__(failure.code)
@@ -38,7 +38,7 @@ class AttemptFailed(Exception):
 
 
 def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFailed:
-    """Return what an answer other than 200 means."""
+    """Return the failure of a response whose status is not 200."""
     codes = _codes(body)
     if codes & _CONTEXT_CODES:
         return AttemptFailed(ProviderContextExceeded(), retryable=False)
@@ -49,7 +49,7 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFa
 
 
 def retry_after(headers: Mapping[str, str]) -> int | None:
-    """Return the seconds a Retry-After header names, as a number or a date."""
+    """Return the seconds of a ``Retry-After`` header, which is a number or a date."""
     value = headers.get("Retry-After", "").strip()
     if value.isdigit():
         return min(int(value), LONGEST_RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server over HTTP: one call, streamed, with a time limit on every wait."""
+"""Streaming client of OpenAI-compatible servers, with a timeout on every wait."""
 
 import asyncio
 import contextlib
@@ -28,19 +28,19 @@ OK = 200
 
 
 class OpenAIProvider:
-    """The Provider for one target."""
+    """Client of one target."""
 
     def __init__(self, session: aiohttp.ClientSession, target: Target, *, timer: float) -> None:
-        """Take the seconds to wait for the answer's head, and in any silence after it."""
-        self._session, self._target, self._patience = session, target, timer
+        """Set the timeouts in seconds for the response head and for any silence after it."""
+        self._session, self._target, self._head_timeout = session, target, timer
 
     async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
-        """Yield the answer, each time the pieces that came together.
+        """Yield the answer in batches of chunks.
 
-        Raises Attempt when nothing has come yet, ProviderFailure afterwards. Closing it ends the call.
+        Raises AttemptFailed before the first chunk and ProviderFailure afterwards. Closing the generator ends the call.
         """
         response = await self._post(provider_model, prompt)
-        answer = _ResponseReader(response, self._patience)
+        answer = _ResponseReader(response, self._head_timeout)
         began = False
         try:
             while pieces := await answer.read():
@@ -49,7 +49,7 @@ class OpenAIProvider:
         except ProviderFailure as failure:
             if began:
                 raise
-            # What was promised never came: the same call may well succeed, but not after a silence.
+            # The stream broke before its first chunk: a retry may succeed, except after a timeout.
             raise AttemptFailed(failure, retryable=not isinstance(failure, ProviderTimeout)) from failure
         finally:
             answer.close()
@@ -57,7 +57,7 @@ class OpenAIProvider:
     async def _post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
         url, body = f"{self._target.base_url}/chat/completions", self._body(provider_model, prompt)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._head_timeout):
                 response = await self._session.post(url, data=body, headers=self._headers(), allow_redirects=False)
         except aiohttp.ConnectionTimeoutError as error:
             raise AttemptFailed(ProviderTimeout(), retryable=True) from error
@@ -78,7 +78,7 @@ class OpenAIProvider:
             body = None
         finally:
             response.close()
-        log.warning("provider refused", status=response.status, host=response.url.host)
+        log.warning("provider_request_failed", status=response.status, host=response.url.host)
         return from_status(response.status, response.headers, body)
 
     def _headers(self) -> dict[str, str]:
@@ -88,7 +88,7 @@ class OpenAIProvider:
         return headers
 
     def _body(self, provider_model: str, prompt: Prompt) -> bytes:
-        # OpenAI's newer models refuse the old name, other servers do not know the new one.
+        # OpenAI's newer models reject max_tokens; other servers do not support max_completion_tokens.
         limit = "max_completion_tokens" if self._target.base_url == OPENAI_BASE_URL else "max_tokens"
         body: dict[str, Any] = {
             **(prompt.options or {}),
@@ -104,7 +104,7 @@ class OpenAIProvider:
 
 
 class _ResponseReader:
-    """An answer while it is read; no silence in it may last longer than ``idle`` seconds."""
+    """Reader of a response; no silence may last longer than ``idle`` seconds."""
 
     def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
         self._response, self._parser = response, SseParser()
@@ -113,7 +113,7 @@ class _ResponseReader:
         self._failure: Exception | None = None
 
     async def read(self) -> list[AnswerChunk]:
-        """Return the pieces that came next, none when the answer is whole; raises ProviderFailure."""
+        """Return the next chunks, or an empty list at the end; raises ProviderFailure."""
         found: list[AnswerChunk] = []
         try:
             while not found and not self._whole:
@@ -123,7 +123,7 @@ class _ResponseReader:
         except TimeoutError as error:
             raise ProviderTimeout from error
         except (aiohttp.ClientError, OSError, MalformedStream, StreamedError) as error:
-            log.warning("provider stream broken", reason=type(error).__name__)
+            log.warning("provider_stream_broken", reason=type(error).__name__)
             raise ProviderFailure from error
         return found
 
@@ -141,18 +141,18 @@ class _ResponseReader:
                 found += pieces(event)
                 self._ended = self._ended or any(piece.finish_reason for piece in found)
         except (MalformedStream, StreamedError) as error:
-            self._failure = error  # for the next read: what came before it counts
+            self._failure = error  # raised by the next read, after the chunks before it
         return found
 
     def close(self) -> None:
-        """End the call."""
+        """Close the connection."""
         self._silence.stop()
         self._response.close()
 
 
 @contextlib.asynccontextmanager
 async def open_session(max_connections: int) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the connection pool to all providers; it follows no proxy of the environment and keeps no cookies."""
+    """Open the connection pool for all providers, without environment proxies and cookies."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=30),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),

@@ -10,9 +10,9 @@ LOCAL = "local"
 
 @lru_cache(maxsize=256)
 def listed_price(provider: str, provider_model: str) -> Price | None:
-    """Return the price of the bundled list, or None when it does not know the model."""
+    """Return the price from the bundled list, or None if the list does not have the model."""
     if provider == LOCAL or "." in provider:
-        # The list knows providers by name, not by host; loading it costs memory.
+        # The list identifies providers by name, not by host. Loading it costs memory.
         return None
     import genai_prices
 
@@ -20,7 +20,7 @@ def listed_price(provider: str, provider_model: str) -> Price | None:
         usage = genai_prices.Usage(**tokens)
         return Decimal(genai_prices.calc_price(usage, model_ref=provider_model, provider_id=provider).total_price)
 
-    # Small counts: some models have other prices for long prompts.
+    # Small counts, because some models have higher prices for long prompts.
     thousand = 1000
     try:
         price = cost(input_tokens=thousand) * thousand

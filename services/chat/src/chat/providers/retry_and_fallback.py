@@ -1,4 +1,4 @@
-"""Asking again before the first token, then asking the next model; never after it."""
+"""Retries and model fallback, both only before the first token."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,11 @@ log = structlog.get_logger()
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 LONGEST_WAIT = 10
-"""Seconds of a Retry-After that we wait ourselves; for a longer one the client is told."""
+"""Longest ``Retry-After``, in seconds, that is waited for; a longer one is returned to the client."""
 
 
 class FallbackGenerator:
-    """Streams from a model, its retries and its fallbacks as one."""
+    """Streams from a model, with its retries and fallbacks."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class FallbackGenerator:
     async def stream(
         self, models: Sequence[Model], prompt: Prompt
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
-        """Yield who answers, then the pieces; raises the last ProviderFailure when nobody does."""
+        """Yield the selected model, then its chunks; raises the last ProviderFailure if no model answers."""
         last = AttemptFailed(ProviderUnavailable(), retryable=False)
         for model in models:
             for attempt in range(self._max_retries + 1):
@@ -62,7 +62,6 @@ class FallbackGenerator:
     async def _begin(
         self, model: Model, prompt: Prompt
     ) -> tuple[AsyncGenerator[Sequence[AnswerChunk], None], Sequence[AnswerChunk]]:
-        """Return an answer and its first pieces; raises Attempt."""
         breaker = self._breakers.of(model.target.base_url)
         breaker.check()
         answer = self._provider_of(model).stream(model.provider_model, prompt)
@@ -77,12 +76,11 @@ class FallbackGenerator:
 
     @staticmethod
     async def _pause(failed: AttemptFailed, attempt: int) -> bool:
-        """Wait before the next attempt; False when there should be none."""
         wait = failed.failure.retry_after
         if not failed.retryable or (wait or 0) > LONGEST_WAIT:
             return False
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
-        log.info("provider asked again", code=failed.failure.code, attempt=attempt + 1)
+        log.info("provider_retried", code=failed.failure.code, attempt=attempt + 1)
         await asyncio.sleep(max(wait or 0, random.uniform(longest / 2, longest)))  # noqa: S311 - jitter
         return True
 

@@ -1,4 +1,4 @@
-"""Reading a server-sent event stream: bounded lines and events."""
+"""Parser of server-sent events, with bounded lines and events."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ BLANK = (b"", b"\r")
 
 
 class MalformedStream(ValueError):
-    """What the server sent is no event stream, or more of one than we accept."""
+    """The data is not a valid event stream, or exceeds the size limits."""
 
 
 class SseParser:
-    """Takes bytes as they come and gives the ``data`` of each event."""
+    """Incremental parser: bytes in, ``data`` of events out."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -20,7 +20,7 @@ class SseParser:
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the data of the events that are complete now; raises MalformedStream."""
+        """Yield the data of each complete event; raises MalformedStream."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > MAX_LINE:
             raise MalformedStream("a line is too long")

@@ -1,4 +1,4 @@
-"""Text from outside that must be stored: models may say anything, Postgres takes no NUL and no half characters."""
+"""Sanitizing of provider text for Postgres, which rejects NUL and unpaired surrogates."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A span for each call of a provider, retries and fallbacks one by one; never what was asked or answered."""
+"""Spans of provider calls, one per attempt, without message text."""
 
 import contextlib
 import time
@@ -15,14 +15,14 @@ from parley_events.models import Usage
 
 
 class TracedProvider:
-    """Another Provider, seen by a tracer."""
+    """Provider wrapper that records a span per call."""
 
     def __init__(self, provider: Provider, model: Model, tracer: Tracer) -> None:
-        """Take the provider of one model of the catalogue."""
+        """Wrap the provider of one model."""
         self._provider, self._model, self._tracer = provider, model, tracer
 
     def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
-        """Yield what the other yields; the span ends with the call."""
+        """Stream from the wrapped provider; the span ends with the call."""
         about: dict[str, str | int] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": self._model.provider,

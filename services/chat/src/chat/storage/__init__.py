@@ -1,1 +1,1 @@
-"""Adapters for Postgres, Redis and the history service. Only wiring imports this package."""
+"""Adapters of Postgres, Redis and the history service. Only wiring imports this package."""

@@ -12,13 +12,13 @@ WHERE user_id = $1 AND period = ANY ($2::text[])"""
 
 
 class PostgresBudgetStore:
-    """The Ledger beside the turns."""
+    """Budget usage, in the database of the turns."""
 
     def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
     async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
-        """Return tokens and cost used or reserved, by period."""
+        """Return used plus reserved tokens and cost, by period."""
         async with self._turns.connection() as connection:
             rows = await connection.fetch(_SPENT, user_id, list(periods))
         return {row["period"]: (row["tokens"], row["cost"]) for row in rows}

@@ -1,4 +1,4 @@
-"""Tombstones: what must never come back, and the content that goes with it. Ids, numbers and sequences stay."""
+"""Tombstones of deleted conversations and erased accounts. Content is blanked; ids and numbers stay."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -53,19 +53,19 @@ UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = N
     metadata = '{}'
 WHERE user_id = $1"""
 _TURN_IDS = "SELECT id FROM turns WHERE user_id = $1"
-_STRAGGLERS = """
+_LATE_TURNS = """
 SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.id = t.conversation_id
 WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND (t.content <> '' OR t.user_message <> '') LIMIT 1000"""
 
 
 class PostgresErasureStore:
-    """Forgets conversations and people, beside the turns."""
+    """Deletion of conversations and erasure of accounts."""
 
     def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
-        """Leave a tombstone and blank what is there; returns the turns that still run, to be cancelled."""
+        """Store a tombstone and blank the content; returns the running turns, which must be cancelled."""
         async with self._turns.connection() as connection, connection.transaction():
             await connection.execute(_DELETE_CONVERSATION, conversation_id, user_id, deleted_at)
             running = await connection.fetch(_CANCEL_IN, conversation_id)
@@ -73,12 +73,12 @@ class PostgresErasureStore:
         return [row["id"] for row in running]
 
     async def cancel_all(self, user_id: UUID) -> list[UUID]:
-        """Ask for the end of a person's running turns; returns them."""
+        """Request cancellation of a user's running turns; returns their ids."""
         async with self._turns.connection() as connection:
             return [row["id"] for row in await connection.fetch(_CANCEL_OF, user_id)]
 
     async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
-        """Forget a person in one transaction and confirm it; returns ids and epochs of the turns that were running."""
+        """Erase a user and confirm it in one transaction; returns ids and epochs of the turns that were running."""
         async with self._turns.connection() as connection, connection.transaction():
             await connection.execute(_ERASE_ACCOUNT, user_id)
             await connection.execute("DELETE FROM idempotency_keys WHERE user_id = $1", user_id)
@@ -95,9 +95,9 @@ class PostgresErasureStore:
         return [(turn.id, turn.epoch) for turn in running]
 
     async def blank_late_turns(self) -> int:
-        """Blank turns that ended after their conversation was deleted; returns of how many conversations."""
+        """Blank turns that ended after their conversation was deleted; returns the number of conversations."""
         async with self._turns.connection() as connection, connection.transaction():
-            found = [row["conversation_id"] for row in await connection.fetch(_STRAGGLERS)]
+            found = [row["conversation_id"] for row in await connection.fetch(_LATE_TURNS)]
             if found:
                 await _blank(connection, found)
         return len(found)
@@ -124,7 +124,7 @@ async def _publish_end(connection: Connection, turn: Turn) -> None:
 async def _confirm(connection: Connection, user_id: UUID, erasure_id: str) -> None:
     data = UserErasureConfirmed(user_id=user_id, erasure_id=erasure_id, service="chat", at=times.now())
     event_id = await outbox.append(connection, "user.erasure_confirmed", data, subject=user_id)
-    # Nobody asks history for this one: it may go when its time is over.
+    # History does not confirm this event; without a confirmation it would never be purged.
     await connection.execute("UPDATE outbox SET confirmed_at = now() WHERE id = $1", event_id)
 
 

@@ -38,7 +38,7 @@ class HistoryClient:
             return ConversationOwner(UUID(found["user_id"]), bool(found["deleted"]), int(found.get("last_number") or 0))
 
     async def known_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
-        """Return those of at most 1,000 turns that history has stored; raises HistoryUnavailable."""
+        """Return the turns that history has stored, out of at most 1,000; raises HistoryUnavailable."""
         answer = await self._post_turn_ids("/internal/turns/known", turn_ids)
         return {UUID(turn_id) for turn_id in answer["known"]}
 
@@ -79,7 +79,6 @@ class HistoryClient:
         return None
 
     async def _walk(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
-        """Collect the chain while pages arrive: parents are older than their children."""
         seen: dict[UUID, dict[str, Any]] = {}
         chain: list[PastExchange] = []
         wanted: UUID | None = message_id
@@ -125,7 +124,6 @@ class HistoryClient:
 
 
 def _question(seen: dict[UUID, dict[str, Any]], answer_id: UUID) -> dict[str, Any] | None:
-    """Return the user's message that an answer belongs to, once both are there."""
     answer = seen.get(answer_id)
     parent = _parent(answer) if answer else None
     return seen.get(parent) if parent else None

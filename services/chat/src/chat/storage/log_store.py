@@ -1,4 +1,4 @@
-"""Copies of running logs in Redis Streams: ids are ``<epoch>-<seq>``, so a higher epoch shuts out the lower ones."""
+"""Turn logs in Redis streams. Ids are ``<epoch>-<seq>``, so that a higher epoch fences lower ones."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from chat.storage.stream_writer import StreamWriter
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
 AFTER_END = 60
-"""Seconds for which the copy of an ended turn is kept."""
+"""Seconds until the log of a finished turn expires."""
 SEALED_SEQ = 0
 CANCEL_CHANNEL = "parley:chat:cancel"
 SUBSCRIBE_WAIT = 1.0
@@ -37,7 +37,7 @@ class RedisLogStore:
             await pipeline.execute(raise_on_error=False)
 
     async def seal(self, turn_id: UUID, epoch: int) -> list[LogItem]:
-        """Shut out all lower epochs, then return what they wrote; raises CopyUnavailable."""
+        """Fence all lower epochs and return their entries; raises LogStoreUnavailable."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.execute_command("XADD", key_of(turn_id), f"{epoch}-{SEALED_SEQ}", END, b"0")
         pipeline.expire(key_of(turn_id), LIFETIME)

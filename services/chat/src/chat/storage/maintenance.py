@@ -1,4 +1,4 @@
-"""Confirming, publishing again and purging in Postgres."""
+"""Confirmation, republication and purging of events in Postgres."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -18,8 +18,8 @@ WITH confirmed AS (
     RETURNING started_event_id, ended_event_id
 )
 UPDATE outbox AS o SET confirmed_at = now() FROM confirmed AS c WHERE o.id IN (c.started_event_id, c.ended_event_id)"""
-# What waits in a long queue is not lost: each time an event is sent again only when it was out for twice as long, up to
-# a bound. Replicas that compare at once leave each other's rows alone.
+# An event in a long queue is not lost, so its republication interval doubles up to a bound. SKIP LOCKED lets replicas
+# work at the same time.
 _REPUBLISH = """
 WITH lost AS (
     SELECT o.id FROM outbox AS o JOIN turns AS t ON o.id IN (t.started_event_id, t.ended_event_id)
@@ -42,7 +42,7 @@ _PURGE_BUDGETS = "DELETE FROM budgets WHERE period < to_char(now() - interval '6
 
 
 class PostgresMaintenanceStore:
-    """The Upkeep beside the turns."""
+    """Maintenance of events, in the database of the turns."""
 
     def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
@@ -50,24 +50,24 @@ class PostgresMaintenanceStore:
     async def unconfirmed(
         self, after: UnconfirmedTurn | None, *, older_than: float, limit: int
     ) -> list[UnconfirmedTurn]:
-        """Return a page of ended turns that nobody has confirmed, oldest first."""
+        """Return a page of finished turns without confirmation, oldest first."""
         seen = (after.finished_at, after.turn_id) if after else (None, None)
         async with self._turns.connection() as connection:
             rows = await connection.fetch(_UNCONFIRMED, older_than, *seen, limit)
         return [UnconfirmedTurn(row["id"], row["finished_at"]) for row in rows]
 
     async def confirm(self, turn_ids: Collection[UUID]) -> None:
-        """Note that history has these turns."""
+        """Record that history has stored these turns."""
         async with self._turns.connection() as connection:
             await connection.execute(_CONFIRM, list(turn_ids))
 
     async def republish(self, turn_ids: Collection[UUID], *, older_than: float) -> int:
-        """Publish the events of turns again that were sent more than some seconds ago; returns how many."""
+        """Republish the events of turns that were published more than ``older_than`` seconds ago; returns the count."""
         async with self._turns.connection() as connection:
             return len(await connection.fetch(_REPUBLISH, list(turn_ids), older_than))
 
     async def purge(self, *, turns: float, events: float) -> int:
-        """Delete a batch of what is confirmed and older than these seconds; returns how many rows."""
+        """Delete a batch of confirmed turns and events older than these seconds; returns the number of rows."""
         async with self._turns.connection() as connection:
             gone: str = await connection.execute(_PURGE_TURNS, turns)
             for statement in (_PURGE_KEYS, _PURGE_RUNNERS, _PURGE_BUDGETS):

@@ -1,4 +1,4 @@
-"""Which turn answered a question, in Redis: a digest, and the turn's id, for as long as answers are used again."""
+"""Response cache index in Redis: the digest of a request and the id of the turn that answered it."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -10,26 +10,26 @@ from parley.process.timeouts import lag_tolerant_timeout
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
 TIMEOUT = 0.1
-"""Seconds that a question may wait before the provider is asked as if there were no cache."""
+"""Timeout in seconds of a look-up, after which the provider is called as on a miss."""
 FORM = b"1:"
-"""How what is stored begins. Something else is another version's, and as good as nothing."""
+"""Format version. Values of another version count as a miss."""
 
 
 class RedisResponseIndex:
-    """The AnswerIndex; what it notes ends by itself."""
+    """Cache index whose entries expire."""
 
     def __init__(self, client: RedisClient, *, ttl: int) -> None:
-        """Take for how many seconds an answer is used again."""
+        """Set the time to live in seconds."""
         self._client, self._ttl = client, ttl
 
     async def find(self, question: bytes) -> UUID | None:
-        """Return the turn that was noted for a question; raises DependencyUnavailable."""
+        """Return the turn of a digest, or None; raises DependencyUnavailable."""
         async with _in_time():
             stored: Any = await self._client.get(_key(question))
         return _read(stored) if stored else None
 
     async def save(self, question: bytes, turn_id: UUID) -> None:
-        """Note the turn that answered a question; raises DependencyUnavailable."""
+        """Store the turn of a digest; raises DependencyUnavailable."""
         async with _in_time():
             await self._client.set(_key(question), FORM + turn_id.bytes, ex=self._ttl)
 

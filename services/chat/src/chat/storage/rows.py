@@ -1,4 +1,4 @@
-"""Rows of Postgres as what they mean."""
+"""Conversion of Postgres rows into model objects."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ _SAME = [
 
 
 def to_turn(row: Any) -> Turn:
-    """Return the turn of a row of ``turns``."""
+    """Convert a row of ``turns``."""
     usage, error = row["usage"], row["error"]
     return Turn(
         **{name: row[name] for name in _SAME},
@@ -55,7 +55,7 @@ def to_turn(row: Any) -> Turn:
 
 
 def to_conversation(row: Any) -> ConversationState:
-    """Return the conversation of a row that also has ``running_turn_id``."""
+    """Convert a row of ``conversations`` with ``running_turn_id``."""
     return ConversationState(
         row["id"],
         row["user_id"],

@@ -1,4 +1,4 @@
-"""Leases of runners in Postgres, and the turns they leave behind."""
+"""Runner leases in Postgres, and turns whose lease has expired."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -29,23 +29,23 @@ _ROWS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
 
 
 class PostgresRunnerStore:
-    """The RunnerStore beside the turns."""
+    """Runner leases, in the database of the turns."""
 
     def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
     async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
-        """Renew a lease; returns this runner's turns that are to be cancelled."""
+        """Renew a lease; returns the runner's turns with a cancellation request."""
         async with self._turns.connection() as connection:
             return [row["id"] for row in await connection.fetch(_BEAT, runner_id, lease)]
 
     async def release_lease(self, runner_id: UUID) -> None:
-        """End a lease now."""
+        """Release a lease."""
         async with self._turns.connection() as connection:
             await connection.execute(_LEAVE, runner_id)
 
     async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
-        """Take turns whose runner's lease has ended, and own ones that are not running."""
+        """Claim turns whose lease has expired, and own turns that have no task."""
         async with self._turns.connection() as connection:
             rows = await connection.fetch(_TAKE_OVER, runner_id, list(running), limit)
         return [to_turn(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Batched appends to turn logs in Redis streams: each token of each turn passes here."""
+"""Batched appends to turn logs in Redis streams. Hot path: every token passes here."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

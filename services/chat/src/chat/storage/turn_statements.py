@@ -1,4 +1,4 @@
-"""The SQL of turns. Each statement takes its locks in the order named in the first migration."""
+"""SQL statements of turns. Each takes its locks in the order documented in the first migration."""
 
 ADMIT = """
 WITH account AS (

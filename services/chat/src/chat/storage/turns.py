@@ -1,4 +1,4 @@
-"""Turns in Postgres: admitted in one statement, finished in one statement."""
+"""Turns in Postgres. Admission and finish are one statement each."""
 
 import contextlib
 import time
@@ -22,12 +22,12 @@ from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 ATTEMPTS = 3
 LONGEST_RETRYING = 1.0
-"""Seconds after which a database that hangs is not asked again: the client waits."""
+"""Seconds after which a statement is not retried, because the client waits."""
 Hint = Callable[[], None]
 
 
 class PostgresTurnStore:
-    """The TurnStore on a pool; ``hint`` tells the relay that an event was committed."""
+    """Turns in Postgres; ``hint`` notifies the relay of a committed event."""
 
     def __init__(self, pool: Pool, hint: Hint) -> None:
         self._pool, self.hint = pool, hint
@@ -49,14 +49,14 @@ class PostgresTurnStore:
         return AdmissionResult(row["turn_id"], row["number"], row["body_hash"])
 
     async def _committed(self, turn_id: UUID) -> AdmissionResult:
-        """Read what an earlier attempt did, whose commit we were not told of."""
+        """Return the result of an earlier attempt whose commit was not acknowledged."""
         turn = await self.get(turn_id)
         if turn is None:
             raise TurnRefused
         return AdmissionResult(turn.id, turn.number, None)
 
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
-        """End a running turn of this epoch with its event in one statement."""
+        """Finish a running turn of this epoch with its event in one statement."""
         row = await self._decide(turn_statements.FINISH, _ending(turn, outcome))
         if row is not None:
             self.hint()
@@ -74,30 +74,30 @@ class PostgresTurnStore:
         return to_turn(row) if row else None
 
     async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
-        """Return who holds an idempotency key."""
+        """Return the turn of an idempotency key, or None."""
         row = await self._fetchrow(turn_statements.FIND_KEY, user_id, route, key)
         return IdempotencyRecord(row["turn_id"], row["body_hash"]) if row else None
 
     async def conversation(self, conversation_id: UUID) -> ConversationState | None:
-        """Return what chat knows of a conversation."""
+        """Return the state of a conversation, or None."""
         row = await self._fetchrow(turn_statements.CONVERSATION, conversation_id)
         return to_conversation(row) if row else None
 
     async def is_erased(self, user_id: UUID) -> bool:
-        """Say whether the person was erased."""
+        """Return whether the account was erased."""
         row = await self._fetchrow(turn_statements.ERASED, user_id)
         return bool(row and row[0])
 
     async def list_turns(
         self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
     ) -> list[Turn]:
-        """Return a person's turns, newest first."""
+        """Return a user's turns, newest first."""
         async with self.connection() as connection:
             rows = await connection.fetch(turn_statements.LIST, user_id, conversation_id, status, before, limit)
         return [to_turn(row) for row in rows]
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
-        """Return ended turns from one back to the root, newest first."""
+        """Return finished turns from ``turn_id`` back to the root, newest first."""
         async with self.connection() as connection:
             rows = await connection.fetch(turn_statements.CHAIN, conversation_id, turn_id, characters, limit)
         return [
@@ -106,13 +106,13 @@ class PostgresTurnStore:
         ]
 
     async def request_cancel(self, turn_id: UUID) -> None:
-        """Ask the runner of a turn to stop."""
+        """Request the cancellation of a turn."""
         async with self.connection() as connection:
             await connection.execute(turn_statements.REQUEST_CANCEL, turn_id)
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; an absent database is DependencyUnavailable."""
+        """Lend a connection; raises DependencyUnavailable if Postgres is unreachable."""
         with translate_unavailable():
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 yield connection
@@ -122,7 +122,7 @@ class PostgresTurnStore:
             return await connection.fetchrow(query, *values)
 
     async def _decide(self, query: str, values: tuple[Any, ...]) -> Any:
-        """Run a statement again after a conflict, or a commit nobody told us of: both statements bear it."""
+        """Retry conflicts and unacknowledged commits; both statements are idempotent."""
         began = time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -1,4 +1,4 @@
-"""What chat's database says of its ended turns, for a comparison with history."""
+"""Finished turns of chat's database, for verification against history."""
 
 from uuid import UUID
 
@@ -28,13 +28,13 @@ TERMINAL = [f"conversation.turn.{status}" for status in ("completed", "incomplet
 
 
 class PostgresVerificationSource:
-    """The Evidence beside the turns."""
+    """Verification queries, in the database of the turns."""
 
     def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
     async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[AcceptedTurn]:
-        """Return a page of turns that ended more than some seconds ago and whose content was not deleted."""
+        """Return a page of turns that finished at least ``older_than`` seconds ago and still have their content."""
         async with self._turns.connection() as connection:
             rows = await connection.fetch(_ACCEPTED, older_than, after, limit)
         return [
@@ -42,7 +42,7 @@ class PostgresVerificationSource:
         ]
 
     async def overdue_turns(self, *, overdue: float) -> list[UUID]:
-        """Return turns that run longer than they may."""
+        """Return turns that run past their deadline."""
         async with self._turns.connection() as connection:
             return [row["id"] for row in await connection.fetch(_UNFINISHED, overdue)]
 
@@ -52,7 +52,7 @@ class PostgresVerificationSource:
             return [row["id"] for row in await connection.fetch(_DOUBLE, TERMINAL)]
 
     async def republish(self, turn_ids: list[UUID]) -> int:
-        """Publish the events of turns again; returns how many."""
+        """Republish the events of turns; returns the count."""
         async with self._turns.connection() as connection:
             await connection.execute(_UNCONFIRM, turn_ids)
             return len(await connection.fetch(_AGAIN, turn_ids))

@@ -1,4 +1,4 @@
-"""A turn on OpenAI's wire: chunks, the whole completion, and the reasons in OpenAI's words."""
+"""Turns in OpenAI's format: stream chunks, completions, errors and finish reasons."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ _FAILED = frozenset({"interrupted", "error"})
 
 
 def failed(turn: Turn) -> bool:
-    """Say whether OpenAI's clients must see an error at the turn's end."""
+    """Return whether the turn ends with an error in OpenAI's format."""
     return turn.finish_reason in _FAILED
 
 
 def error(turn: Turn) -> dict[str, Any]:
-    """Return the ``error`` object for a turn that was cut off."""
+    """Return the ``error`` object of a failed or interrupted turn."""
     cause = failure(turn.error.code if turn.error else "upstream_error")
     message = turn.error.message if turn.error else "The answer was interrupted."
     kind = openai_type(cause.status, cause.code)
@@ -26,14 +26,14 @@ def error(turn: Turn) -> dict[str, Any]:
 
 
 def pending(turn: Turn) -> dict[str, Any]:
-    """Return the ``error`` object for a whole answer whose end cannot be stored at present."""
-    message = "The answer is whole but cannot be stored right now. Read it later by its turn_id."
+    """Return the ``error`` object of a complete answer that cannot be stored at the moment."""
+    message = "The answer is complete but cannot be stored at the moment. Fetch it later by its turn_id."
     found = {"message": message, "type": "api_error", "param": None, "code": "finish_pending", "turn_id": str(turn.id)}
     return {"error": found}
 
 
 def usage(turn: Turn) -> dict[str, Any] | None:
-    """Return the usage in OpenAI's form."""
+    """Return the usage in OpenAI's format."""
     if turn.usage is None:
         return None
     return {
@@ -46,12 +46,12 @@ def usage(turn: Turn) -> dict[str, Any] | None:
 
 
 def reason(turn: Turn) -> str:
-    """Return why the answer ended, in OpenAI's words."""
+    """Return the finish reason in OpenAI's vocabulary."""
     return _REASONS.get(turn.finish_reason or "stop", turn.finish_reason or "stop")
 
 
 def completion(turn: Turn) -> dict[str, Any]:
-    """Return the whole completion."""
+    """Return the completion of a finished turn."""
     message: dict[str, Any] = {"role": "assistant", "content": turn.content or None, "refusal": None}
     if turn.tool_calls:
         message["tool_calls"] = turn.tool_calls
@@ -62,22 +62,22 @@ def completion(turn: Turn) -> dict[str, Any]:
 
 
 class CompletionChunks:
-    """The chunks of a streamed completion."""
+    """Chunks of a streamed completion."""
 
     def __init__(self, turn: Turn, *, include_usage: bool) -> None:
         self._head = _head(turn, "chat.completion.chunk")
         self._include_usage = include_usage
 
-    def begun(self) -> bytes:
-        """Return the first chunk, which names the role."""
+    def started(self) -> bytes:
+        """Return the first chunk, which has the role."""
         return self._chunk({"role": "assistant", "content": ""}, None)
 
-    def grown(self, entry: LogEntry) -> bytes:
-        """Return the chunk of one entry."""
+    def delta(self, entry: LogEntry) -> bytes:
+        """Return the chunk of one log entry."""
         return self._chunk({"tool_calls": entry.tool_calls} if entry.tool_calls else {"content": entry.text}, None)
 
-    def ended(self, turn: Turn) -> list[bytes]:
-        """Return the last data of the stream: reason, usage if asked for, ``[DONE]``; or the error."""
+    def finished(self, turn: Turn) -> list[bytes]:
+        """Return the final ``data`` values: finish reason, usage if requested and ``[DONE]``, or an error."""
         if failed(turn):
             return [orjson.dumps(error(turn))]
         last = [self._chunk({}, reason(turn))]

@@ -1,4 +1,4 @@
-"""Requests on OpenAI's wire: unknown members are accepted and dropped, only known options reach a provider."""
+"""Request schemas of OpenAI's API. Unknown members are ignored; only the options listed here reach a provider."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from parley.web.schemas import Text
 MAX_MESSAGES = 2000
 MAX_DEPTH = 32
 LEAST, MOST = -(2**63), 2**64 - 1
-"""Whole numbers beyond these can be written by few who read JSON."""
+"""Limits of integers: larger ones are not representable in most JSON parsers."""
 PASSED_ON = (
     "frequency_penalty",
     "logit_bias",
@@ -26,13 +26,13 @@ PASSED_ON = (
     "tools",
     "top_p",
 )
-"""Options that go to the provider as they came."""
+"""Options that are forwarded to the provider unchanged."""
 
 
 def _storable(value: Any, depth: int = 0) -> Any:
-    """Refuse what Postgres or a provider could not read, however deep it is."""
+    """Reject, at any depth, values that Postgres or a provider cannot accept."""
     if depth > MAX_DEPTH:
-        raise FieldValueError("too_deep", "Nested too deeply.")
+        raise FieldValueError("too_deep", "Is nested too deeply.")
     if isinstance(value, str):
         _check_text(value)
     elif isinstance(value, float):
@@ -67,13 +67,13 @@ Json = Annotated[Any, AfterValidator(_storable)]
 
 
 class LenientModel(BaseModel):
-    """A part of a request whose unknown members are dropped."""
+    """Base of request parts that ignore unknown members."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class ContentPart(BaseModel):
-    """A part of a message: text, or something that only some models take."""
+    """A part of a message: text, or content that some models support."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Json] = Field(init=False)
@@ -82,7 +82,7 @@ class ContentPart(BaseModel):
 
 
 class CompletionMessage(LenientModel):
-    """One message of the conversation as the client holds it."""
+    """One message of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text | list[ContentPart] | None = None
@@ -91,19 +91,19 @@ class CompletionMessage(LenientModel):
     tool_call_id: Text | None = None
 
     def text(self) -> str:
-        """Return the text of the message; other parts have none."""
+        """Return the text parts of the message, joined."""
         if isinstance(self.content, str):
             return self.content
         return "".join(part.text or "" for part in self.content or ())
 
     @property
     def text_only(self) -> bool:
-        """Say whether there are no parts but text."""
+        """Return whether all parts are text."""
         return not isinstance(self.content, list) or all(part.type == "text" for part in self.content)
 
 
 class StreamOptions(LenientModel):
-    """What a stream should say beside the answer."""
+    """Options of a streamed completion."""
 
     include_usage: bool = False
 
@@ -134,10 +134,10 @@ class CompletionRequest(LenientModel):
     top_p: Json = None
 
     def options(self) -> dict[str, Any]:
-        """Return the options that the provider gets."""
+        """Return the options to forward to the provider."""
         return {name: value for name in PASSED_ON if (value := getattr(self, name)) is not None}
 
     @property
     def output_limit(self) -> int | None:
-        """Return the most tokens the client wants."""
+        """Return the requested maximum of output tokens."""
         return self.max_completion_tokens or self.max_tokens

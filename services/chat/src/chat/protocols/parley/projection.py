@@ -1,4 +1,4 @@
-"""A turn on Parley's own wire: the objects of ``data:`` lines, the answer of ``POST /chat``, the turn resource."""
+"""Turns in Parley's format: stream events, the ``POST /chat`` response and the turn resource."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from parley_events.models import ErrorInfo
 
 
 def cost_fields(turn: Turn) -> dict[str, Any]:
-    """Return the cost as a string, and as a number for display."""
+    """Return the cost as an exact string and as a float for display."""
     if turn.cost is None:
         return {"cost_estimate": None, "cost": None}
     return {"cost_estimate": float(turn.cost), "cost": money(turn.cost)}
 
 
 def error_info(turn: Turn) -> ErrorInfo | None:
-    """Return why a turn failed, as clients see it."""
+    """Return the error of a failed turn, or None."""
     return ErrorInfo(code=turn.error.code, message=turn.error.message) if turn.error else None
 
 
 class TurnProjection:
-    """The objects that a stream of one turn shows."""
+    """JSON objects of one turn's event stream."""
 
     def __init__(self, turn: Turn) -> None:
         self.turn_id = str(turn.id)
@@ -33,8 +33,8 @@ class TurnProjection:
         }
         self._head = orjson.dumps(self._ids)[:-1] + b',"delta":'
 
-    def begun(self, turn: Turn) -> bytes:
-        """Return the first object."""
+    def started(self, turn: Turn) -> bytes:
+        """Return the first event."""
         return orjson.dumps(
             {
                 **self._ids,
@@ -47,15 +47,15 @@ class TurnProjection:
             }
         )
 
-    def grown(self, entry: LogEntry) -> bytes:
-        """Return the object of one entry."""
+    def delta(self, entry: LogEntry) -> bytes:
+        """Return the event of one log entry."""
         delta = self._head + orjson.dumps(entry.text) + b',"finished":false'
         if entry.tool_calls:
             return delta + b',"tool_calls":' + orjson.dumps(entry.tool_calls) + b"}"
         return delta + b"}"
 
-    def ended(self, turn: Turn) -> bytes:
-        """Return the last object."""
+    def finished(self, turn: Turn) -> bytes:
+        """Return the final event."""
         error = error_info(turn)
         return orjson.dumps(
             {
@@ -76,7 +76,7 @@ class TurnProjection:
 
 
 def answer(turn: Turn) -> ChatAnswer:
-    """Return what ``POST /chat`` says of an ended turn that did not fail."""
+    """Return the ``POST /chat`` response for a finished turn that did not fail."""
     assert turn.status in {"completed", "incomplete", "cancelled"}
     return ChatAnswer(
         message=turn.content or "",
@@ -101,7 +101,7 @@ def answer(turn: Turn) -> ChatAnswer:
 
 
 def resource(turn: Turn, last_seq: int) -> TurnResource:
-    """Return a turn as its status route shows it."""
+    """Return the resource of ``GET /chat/turns/{id}``."""
     return TurnResource(
         id=turn.id,
         conversation_id=turn.conversation_id,

@@ -1,4 +1,4 @@
-"""Requests and answers of chat's own wire; the OpenAI wire is in ``openai_schemas``."""
+"""Request and response schemas of Parley's chat API."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -16,7 +16,7 @@ MAX_METADATA = 16
 
 def _client_id(value: UUID) -> UUID:
     if value.version not in {4, 7}:
-        raise FieldValueError("invalid_format", "Must be a UUID of version 4 or 7.")
+        raise FieldValueError("invalid_format", "Must be a UUID, version 4 or 7.")
     return value
 
 
@@ -34,14 +34,15 @@ MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
 
 
 class ChatRequest(RequestBody):
-    """One turn: a message, or an answer to redo."""
+    """Request for one turn: a new message, or an answer to regenerate."""
 
     message: Message | None = None
     regenerate: UUID | None = None
     conversation_id: ClientId | None = None
     parent_id: UUID | None = Field(
         None,
-        description="The answer this message follows; null: the newest one; the conversation's own id: none, a root.",
+        description="Answer that this message follows. Null: the newest answer. The conversation's id: "
+        "none, so that the message starts a new branch at the root.",
     )
     system_prompt: SystemPrompt | None = None
     model: Annotated[Text, StringConstraints(min_length=1, max_length=200)] | None = None
@@ -58,14 +59,14 @@ class ChatRequest(RequestBody):
     @model_validator(mode="after")
     def _one_of(self) -> "ChatRequest":
         if (self.message is None) == (self.regenerate is None):
-            raise FieldValueError("exactly_one", "Send exactly one of message and regenerate.")
+            raise FieldValueError("exactly_one", "Send either `message` or `regenerate`, not both.")
         if self.conversation_id is None and (self.regenerate or self.parent_id):
-            raise FieldValueError("required", "regenerate and parent_id need conversation_id.")
+            raise FieldValueError("required", "`regenerate` and `parent_id` require `conversation_id`.")
         return self
 
 
 class TurnResource(ResponseBody):
-    """A turn, as ``GET /chat/turns/{id}`` shows it."""
+    """Response of ``GET /chat/turns/{id}``."""
 
     id: UUID
     conversation_id: UUID | None
@@ -93,7 +94,7 @@ class TurnResource(ResponseBody):
 
 
 class ChatAnswer(ResponseBody):
-    """The answer of ``POST /chat``."""
+    """Response of ``POST /chat``."""
 
     message: str
     message_id: UUID
@@ -117,7 +118,7 @@ class ChatAnswer(ResponseBody):
 
 
 class Pricing(ResponseBody):
-    """US dollars for a million tokens."""
+    """Prices in US dollars per million tokens."""
 
     currency: Literal["USD"] = "USD"
     input_per_million: str
@@ -127,7 +128,7 @@ class Pricing(ResponseBody):
 
 
 class ModelResource(ResponseBody):
-    """One model of the catalogue."""
+    """One model."""
 
     id: str
     name: str
@@ -140,6 +141,6 @@ class ModelResource(ResponseBody):
 
 
 class ModelPage(Page[ModelResource]):
-    """The catalogue, and the alias that is used when none is sent."""
+    """The models, and the default model."""
 
     default: str | None

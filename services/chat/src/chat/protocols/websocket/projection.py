@@ -1,4 +1,4 @@
-"""A turn as WebSocket frames."""
+"""Turns as WebSocket frames."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +11,14 @@ from chat.running.turn_updates import StreamStarted, TurnDelta, TurnFinished, Tu
 
 
 def turn_frames(ref: str, projection: TurnProjection, step: TurnUpdate) -> Iterator[str]:
-    """Yield the frames of a step; pings and broken connections have none."""
+    """Yield the frames of one update; pings and interruptions have none."""
     if isinstance(step, StreamStarted):
-        yield _event(ref, FIRST_SEQ, projection.begun(step.turn))
+        yield _event(ref, FIRST_SEQ, projection.started(step.turn))
     elif isinstance(step, TurnDelta):
         for offset, entry in enumerate(step.entries):
-            yield _event(ref, step.seq + offset, projection.grown(entry))
+            yield _event(ref, step.seq + offset, projection.delta(entry))
     elif isinstance(step, TurnFinished):
-        yield _event(ref, step.seq, projection.ended(step.turn))
+        yield _event(ref, step.seq, projection.finished(step.turn))
 
 
 def frame(kind: str, **members: Any) -> str:

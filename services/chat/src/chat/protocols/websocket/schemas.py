@@ -1,4 +1,4 @@
-"""Frames that a client sends over the WebSocket."""
+"""Schemas of the frames that a client sends."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,14 +11,14 @@ Ref = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 
 
 class AuthFrame(RequestBody):
-    """Who is there; again to renew."""
+    """Authenticates the socket, or renews its token."""
 
     type: Literal["auth"]
     token: Annotated[Text, StringConstraints(max_length=8192)]
 
 
 class CreateFrame(RequestBody):
-    """Open a turn; the members are what ``POST /chat`` has as headers and ``body``."""
+    """Starts a turn. The members correspond to the headers and body of ``POST /chat``."""
 
     type: Literal["turn.create"]
     ref: Ref
@@ -28,7 +28,7 @@ class CreateFrame(RequestBody):
 
 
 class ResumeFrame(RequestBody):
-    """Follow a turn behind a cursor."""
+    """Streams a turn after a cursor."""
 
     type: Literal["turn.resume"]
     ref: Ref
@@ -37,7 +37,7 @@ class ResumeFrame(RequestBody):
 
 
 class CancelFrame(RequestBody):
-    """End a turn early."""
+    """Cancels a turn."""
 
     type: Literal["turn.cancel"]
     ref: Ref
