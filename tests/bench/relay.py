@@ -18,14 +18,14 @@ import uvloop
 from aio_pika import DeliveryMode, Message, connect
 
 from parley.messaging import outbox
-from parley.messaging.outbox.relay import Relay
+from parley.messaging.outbox.relay import OutboxRelay
 from parley.messaging.rabbit_bus import open_rabbit
 from parley.observability import logs
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
-from parley_events.topology import EVENTS
+from parley_events.topology import EVENTS_EXCHANGE
 from parley_testing.backends.shared import SharedBackends
 
 MUST, STRETCH = 0.40, 0.60
@@ -54,7 +54,7 @@ async def bare(url: str, count: int) -> Measured:
     """Publish persistent, mandatory messages with confirms, as many in flight as the relay has."""
     async with await connect(url, timeout=10) as connection:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        exchange = await channel.get_exchange(EVENTS)
+        exchange = await channel.get_exchange(EVENTS_EXCHANGE)
         numbers = iter(range(count))
 
         async def publisher() -> None:
@@ -89,7 +89,7 @@ async def drain(dsn: str, url: str, rows: int, keys: int) -> Measured:
     ):
         await pool.execute("SET statement_timeout = 0")
         await fill(pool, rows, keys)
-        relay = Relay(dsn, bus, source="/services/bench", metrics=metrics)
+        relay = OutboxRelay(dsn, bus, source="/services/bench", metrics=metrics)
         async with asyncio.timeout(TIME_LIMIT), stopwatch(rows) as found, background("relay", relay.lead):
             while await pool.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)"):
                 await asyncio.sleep(0.05)

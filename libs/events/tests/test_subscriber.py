@@ -176,7 +176,7 @@ async def test_a_replay_of_a_log_that_is_not_there_says_so(own_bus: RabbitBus, b
     await broker.ctl("add_vhost", "empty")
     await broker.ctl("set_permissions", "-p", "empty", "parley", ".*", ".*", ".*")
     try:
-        with pytest.raises(TopologyError, match=r"no parley\.log"):
+        with pytest.raises(TopologyError, match=r"no queue parley\.log"):
             await Subscriber(broker.url + "empty", "sub.replay").replay("first", idle=1)
     finally:
         await broker.ctl("delete_vhost", "empty")

@@ -1,8 +1,42 @@
-"""docs/asyncapi.yaml and the JSON Schemas of the events."""
+"""AsyncAPI document and JSON Schemas of the events: ``docs/asyncapi.yaml`` and ``docs/schemas``."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
+from typing import Any
 
-from parley_events.asyncapi import pages
+import yaml
 
-PAGES: Mapping[str, Callable[[], str]] = pages(version("parley-common"))
+from parley_events.asyncapi import document, event_types, schema
+from parley_events.models import EventData
+
+LINE_WIDTH = 120
+
+
+def to_yaml(value: dict[str, Any]) -> str:
+    """Return an object as block-style YAML without anchors, in the order of its members."""
+    return yaml.dump(value, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=LINE_WIDTH)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, _data: Any) -> bool:
+        """Return True: shared objects are repeated instead of referenced by anchors."""
+        return True
+
+
+def _asyncapi() -> str:
+    return to_yaml(document(version("parley-events")))
+
+
+def _schema(name: str, model: type[EventData]) -> str:
+    return json.dumps(schema(name, model), indent=2, ensure_ascii=False) + "\n"
+
+
+def _pages() -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "docs/asyncapi.yaml", _asyncapi
+    for name, model in event_types():
+        yield f"docs/schemas/{name}.v{model.schema_version}.json", partial(_schema, name, model)
+
+
+PAGES: Mapping[str, Callable[[], str]] = dict(_pages())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from parley.config.settings import DataSettings, SettingsError
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
-from parley.messaging.outbox.relay import Relay, backlog
+from parley.messaging.outbox.relay import OutboxRelay
+from parley.messaging.outbox.store import backlog
 from parley.messaging.traced_bus import TracedBus
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
@@ -25,7 +26,7 @@ class Infrastructure:
     pool: Pool
     redis: RedisClient
     bus: Bus
-    relay: Relay
+    relay: OutboxRelay
     verifier: TokenVerifier
 
 
@@ -46,7 +47,7 @@ async def open_infrastructure(
         if runtime.tracer is not None:
             bus = TracedBus(bus, runtime.tracer)
         verifier = await stack.enter_async_context(open_verifier(settings.jwks_url, issuer=settings.issuer()))
-        relay = Relay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
+        relay = OutboxRelay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
         _register(runtime, pool, redis, bus)
         await stack.enter_async_context(background("relay", relay.lead, service=runtime.service))
         yield Infrastructure(pool, redis, bus, relay, verifier)

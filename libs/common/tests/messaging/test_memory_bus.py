@@ -58,7 +58,7 @@ async def test_a_failing_handler_fails_the_publish_until_its_attempts_are_used_u
             with pytest.raises(PublishError):
                 await bus.publish(event)
         await bus.publish(event)
-    assert list(bus.dead) == [("q", event)]
+    assert list(bus.dead_letters) == [("q", event)]
 
 
 async def test_a_rejected_event_is_dead_at_once() -> None:
@@ -69,7 +69,7 @@ async def test_a_rejected_event_is_dead_at_once() -> None:
 
     async with bus.consume(Subscription("q", ("#",), handler)):
         await bus.publish(event)
-    assert list(bus.dead) == [("q", event)]
+    assert list(bus.dead_letters) == [("q", event)]
 
 
 async def test_an_outage_behind_the_handler_never_makes_an_event_dead() -> None:
@@ -88,13 +88,13 @@ async def test_an_outage_behind_the_handler_never_makes_an_event_dead() -> None:
         away = False
         await bus.publish(event)
     assert handled == [event]
-    assert not bus.dead
+    assert not bus.dead_letters
 
 
 async def test_a_queue_has_one_consumer() -> None:
     bus, subscription = MemoryBus(), Subscription("q", ("#",), nothing)
     async with bus.consume(subscription):
-        with pytest.raises(ValueError, match="consumer already"):
+        with pytest.raises(ValueError, match="already has a consumer"):
             async with bus.consume(subscription):
                 pass
 

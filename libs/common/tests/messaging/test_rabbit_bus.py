@@ -10,13 +10,14 @@ from aio_pika import Message, connect
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.messaging.bus import Bus, BusDown, PublishError
+from parley.messaging.exchanges import DEAD_LETTERS
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_embedded.sockets import free_port
 from parley_events.cloudevents import CloudEvent, from_headers
 from parley_events.subscription import Rejected, Subscription
-from parley_events.topology import DEAD, EVENTS, LOG
+from parley_events.topology import EVENT_LOG, EVENTS_EXCHANGE
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.contracts.bus import BusContract, make_event
 from parley_testing.waiting import eventually
@@ -72,13 +73,13 @@ async def test_an_event_that_no_queue_takes_is_not_published(
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         channel = await connection.channel()
-        log = await channel.get_queue(LOG)
-        await log.unbind(EVENTS, "#")
+        log = await channel.get_queue(EVENT_LOG)
+        await log.unbind(EVENTS_EXCHANGE, "#")
         try:
-            with pytest.raises(PublishError, match="no queue"):
+            with pytest.raises(PublishError, match="No queue"):
                 await own_bus.publish(make_event("nobody.cares"))
         finally:
-            await log.bind(EVENTS, "#")
+            await log.bind(EVENTS_EXCHANGE, "#")
     await own_bus.publish(make_event("nobody.cares"))
 
 
@@ -87,25 +88,25 @@ async def test_without_a_log_an_event_that_nobody_wants_counts_as_published(
 ) -> None:
     own_bus._has_log = False
     async with await connect(broker.url, timeout=10) as connection:
-        log = await (await connection.channel()).get_queue(LOG)
-        await log.unbind(EVENTS, "#")
+        log = await (await connection.channel()).get_queue(EVENT_LOG)
+        await log.unbind(EVENTS_EXCHANGE, "#")
         try:
             await own_bus.publish(make_event("nobody.cares"))
         finally:
-            await log.bind(EVENTS, "#")
+            await log.bind(EVENTS_EXCHANGE, "#")
 
 
 async def test_a_log_with_other_limits_is_used_as_it_is(broker: PrivateRabbitMQ, metrics: Metrics, queue: str) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         channel = await connection.channel()
-        await channel.queue_delete(LOG)
-        await channel.declare_queue(LOG, durable=True, arguments={"x-queue-type": "stream", "x-max-age": "1h"})
+        await channel.queue_delete(EVENT_LOG)
+        await channel.declare_queue(EVENT_LOG, durable=True, arguments={"x-queue-type": "stream", "x-max-age": "1h"})
         try:
             async with open_rabbit(broker.url, service="test", queue_type="classic", metrics=metrics) as bus:
                 assert bus._has_log
                 await bus.publish(make_event("nobody.cares"))
         finally:
-            await channel.queue_delete(LOG)
+            await channel.queue_delete(EVENT_LOG)
     async with open_rabbit(broker.url, service="test", queue_type="classic", metrics=metrics):
         pass
 
@@ -136,7 +137,7 @@ async def test_a_rejected_event_is_found_with_the_dead_letters(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str, metrics: Metrics
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
-        await (await (await connection.channel()).get_queue(DEAD)).purge()
+        await (await (await connection.channel()).get_queue(DEAD_LETTERS)).purge()
     event = make_event("user.updated")
     async with own_bus.consume(Subscription(queue, ("user.*",), Recorder(Rejected("never")))):
         await own_bus.publish(event)
@@ -146,7 +147,7 @@ async def test_a_rejected_event_is_found_with_the_dead_letters(
             return metrics.registry.get_sample_value("events_consumed_total", labels) == 1
 
         await eventually(is_dead)
-    dead, headers, _ = await get_one(broker, DEAD)
+    dead, headers, _ = await get_one(broker, DEAD_LETTERS)
     assert dead == event
     deaths = headers["x-death"]
     assert isinstance(deaths, list)
@@ -195,9 +196,9 @@ async def test_what_is_not_an_event_goes_to_the_dead_letters(
     async with own_bus.consume(Subscription(queue, ("user.*",), handler)):
         async with await connect(broker.url, timeout=10) as connection:
             channel = await connection.channel()
-            dead = await channel.get_queue(DEAD)
+            dead = await channel.get_queue(DEAD_LETTERS)
             await dead.purge()
-            exchange = await channel.get_exchange(EVENTS)
+            exchange = await channel.get_exchange(EVENTS_EXCHANGE)
             await exchange.publish(Message(b"{}", headers={"ce-type": "elsewhere"}), "user.updated", timeout=5)
             await eventually(lambda: dead.get(fail=False), within=5)
         good = make_event("user.updated")
@@ -268,7 +269,7 @@ async def test_a_queue_that_is_deleted_is_declared_and_bound_again(
 
 async def test_an_exchange_that_is_deleted_is_declared_again(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
-        await (await connection.channel()).exchange_delete(EVENTS)
+        await (await connection.channel()).exchange_delete(EVENTS_EXCHANGE)
 
     async def published() -> bool:
         try:
@@ -280,22 +281,21 @@ async def test_an_exchange_that_is_deleted_is_declared_again(own_bus: RabbitBus,
     await eventually(published, within=5)
 
 
-async def test_a_queue_with_other_arguments_is_a_plain_message_and_no_hot_loop(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str, capsys: pytest.CaptureFixture[str]
+async def test_a_queue_with_other_arguments_is_logged_once_with_the_reason(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         await (await connection.channel()).declare_queue(queue, durable=True, arguments={"x-max-length": 1})
     async with own_bus.consume(Subscription(queue, ("user.*",), Recorder())):
         await own_bus.publish(make_event("user.updated"))
-    printed = capsys.readouterr().out
-    assert printed.count("cannot consume") == 1
-    assert queue in printed
-    assert "PRECONDITION_FAILED" in printed
+    (record,) = [record for record in caplog.records if record.message == "consumer_refused"]
+    assert vars(record)["queue"] == queue
+    assert "PRECONDITION_FAILED" in vars(record)["reason"]
 
 
 async def test_a_service_starts_without_a_broker_and_publishes_when_it_comes(metrics: Metrics) -> None:
     url = f"amqp://parley:wrong@127.0.0.1:{free_port()}/"
-    bus = RabbitBus(url, service="test", queue_type="classic", metrics=metrics, patience=0.5)
+    bus = RabbitBus(url, service="test", queue_type="classic", metrics=metrics, startup_timeout=0.5)
     async with asyncio.timeout(15), bus.running():
         with pytest.raises(BusDown, match="no connection"):
             await bus.ping()
@@ -308,7 +308,7 @@ async def test_a_service_starts_without_a_broker_and_publishes_when_it_comes(met
 async def test_a_second_consumer_of_a_queue_in_one_process_is_a_mistake(own_bus: RabbitBus, queue: str) -> None:
     subscription = Subscription(queue, ("user.*",), Recorder())
     async with own_bus.consume(subscription):
-        with pytest.raises(ValueError, match="consumer already"):
+        with pytest.raises(ValueError, match="already has a consumer"):
             async with own_bus.consume(subscription):
                 pass
 

@@ -12,7 +12,7 @@ from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.rabbit_bus import PUBLISH_TIMEOUT, RabbitBus
 from parley_embedded.rabbitmq.server import PrivateRabbitMQ
 from parley_events.cloudevents import CloudEvent
-from parley_events.replay import Replay
+from parley_events.replay import LogReplay
 from parley_events.subscription import Subscription
 from parley_testing.contracts.bus import make_event, publish_until_confirmed
 from parley_testing.faults import processes
@@ -133,7 +133,7 @@ async def test_a_memory_alarm_refuses_publishers_in_time_and_lets_consumers_drai
             with pytest.raises(PublishError):
                 await own_bus.publish(late)
             assert time.monotonic() - began < PUBLISH_TIMEOUT + 1
-            await eventually(lambda: own_bus._publishing.blocked, within=10)
+            await eventually(lambda: own_bus._publishing.is_blocked, within=10)
             began = time.monotonic()
             with pytest.raises(BusDown, match="alarm"):
                 await own_bus.publish(late)
@@ -215,5 +215,5 @@ async def test_the_log_misses_nothing_that_was_confirmed_around_a_crash(
 
 async def in_the_log(broker: PrivateRabbitMQ) -> set[str]:
     collected = Collected()
-    await Replay(broker.url, collected).run("first", idle=1)
+    await LogReplay(broker.url, collected).run("first", idle=1)
     return set(collected.ids)

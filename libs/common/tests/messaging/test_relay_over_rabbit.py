@@ -7,7 +7,7 @@ from collections import defaultdict
 import asyncpg
 import pytest
 
-from parley.messaging.outbox.relay import Relay
+from parley.messaging.outbox.relay import OutboxRelay
 from parley.messaging.rabbit_bus import RabbitBus
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
@@ -65,7 +65,7 @@ async def test_a_broker_that_fails_while_events_are_written_delays_them_only(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, pool: Pool, dsn: str, queue: str, metrics: Metrics, fault: str
 ) -> None:
     received = Received()
-    relay = Relay(dsn, own_bus, source="/services/test", metrics=metrics)
+    relay = OutboxRelay(dsn, own_bus, source="/services/test", metrics=metrics)
     async with own_bus.consume(Subscription(queue, ("user.*",), received)), background("relay", relay.lead):
         writing = asyncio.create_task(write(pool, EACH))
         await eventually(lambda: received.count > KEYS)

@@ -99,6 +99,30 @@ def test_libraries_warnings_come_without_their_arguments(as_json: io.BytesIO) ->
     assert b"hunter2" not in as_json.getvalue()
 
 
+def test_records_of_the_events_package_keep_their_fields_and_the_context(as_json: io.BytesIO) -> None:
+    logs.bind(service="chat")
+    logging.getLogger("parley_events.consumer").warning("consumer_lost", extra={"queue": "chat.lifecycle"})
+    (line,) = lines(as_json)
+    assert str(line.pop("ts")).endswith("Z")
+    assert line == {"level": "warning", "event": "consumer_lost", "service": "chat", "queue": "chat.lifecycle"}
+
+
+def test_records_of_the_events_package_are_written_from_the_configured_level_on(file: io.BytesIO) -> None:
+    logs.configure("warning", "json", file)
+    logging.getLogger("parley_events.connection").info("broker_connected")
+    logs.configure("info", "json", file)
+    logging.getLogger("parley_events.connection").info("broker_connected", extra={"connection": "parley-chat"})
+    assert [line["connection"] for line in lines(file)] == ["parley-chat"]
+
+
+def test_a_traceback_of_the_events_package_is_rendered(as_json: io.BytesIO) -> None:
+    error = LookupError("gone")
+    logging.getLogger("parley_events.consumer").error("consumer_failed", exc_info=error, extra={"queue": "q"})
+    (line,) = lines(as_json)
+    assert (line["event"], line["level"], line["queue"]) == ("consumer_failed", "error", "q")
+    assert "LookupError" in str(line["exception"])
+
+
 def test_what_we_say_ourselves_of_libraries_they_do_not_say_again(as_json: io.BytesIO) -> None:
     for name in ("aio_pika.connection", "opentelemetry.exporter.otlp.proto.http.trace_exporter"):
         logging.getLogger(name).error("gone")

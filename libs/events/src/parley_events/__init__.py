@@ -1,0 +1,68 @@
+"""Events of Parley: models, CloudEvents envelopes, and a subscriber for RabbitMQ."""
+
+from typing import TYPE_CHECKING, Any
+
+from parley_events.cloudevents import CloudEvent, MalformedEvent
+from parley_events.decoding import decode, decode_as
+from parley_events.models import (
+    CATALOGUE,
+    ApiKeyRevoked,
+    AssistantMessage,
+    ConversationCreated,
+    ConversationDeleted,
+    ConversationUpdated,
+    ErrorInfo,
+    EventData,
+    SessionRevoked,
+    TurnEnded,
+    TurnStarted,
+    Usage,
+    UserChanged,
+    UserErased,
+    UserErasureConfirmed,
+    UserMessage,
+    model_of,
+)
+from parley_events.subscription import Rejected
+
+if TYPE_CHECKING:
+    from parley_events.subscriber import Subscriber
+    from parley_events.topology import TopologyError
+
+__all__ = [
+    "CATALOGUE",
+    "ApiKeyRevoked",
+    "AssistantMessage",
+    "CloudEvent",
+    "ConversationCreated",
+    "ConversationDeleted",
+    "ConversationUpdated",
+    "ErrorInfo",
+    "EventData",
+    "MalformedEvent",
+    "Rejected",
+    "SessionRevoked",
+    "Subscriber",
+    "TopologyError",
+    "TurnEnded",
+    "TurnStarted",
+    "Usage",
+    "UserChanged",
+    "UserErased",
+    "UserErasureConfirmed",
+    "UserMessage",
+    "decode",
+    "decode_as",
+    "model_of",
+]
+
+# Imported on first use: a process that only reads or writes events does not load the AMQP client.
+_LAZY = {"Subscriber": "parley_events.subscriber", "TopologyError": "parley_events.topology"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

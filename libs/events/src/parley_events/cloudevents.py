@@ -1,27 +1,31 @@
-"""CloudEvents 1.0 as Parley sends them: binary mode on AMQP, structured JSON in the feed."""
+"""CloudEvents 1.0 envelope: binary mode for AMQP, structured mode for the event feed."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
+from parley_events.fields import format_timestamp
 
-from parley.times import iso
-
-PREFIX = "io.parley."
+TYPE_PREFIX = "io.parley."
 CONTENT_TYPE = "application/json"
 SEQUENCE_DIGITS = 20
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class MalformedEvent(ValueError):
-    """What came over the bus is not a CloudEvent of ours."""
+    """A message is not a CloudEvent of Parley."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloudEvent:
-    """One event: the envelope, and ``data`` as JSON bytes. ``name`` is the type without prefix and version."""
+    """One event: the attributes of the envelope, and the data as JSON bytes.
+
+    ``name`` is the type without prefix and version. ``sequence`` counts the events of ``source`` and ``partition_key``
+    from 1 without gaps.
+    """
 
     id: UUID
     source: str
@@ -36,34 +40,34 @@ class CloudEvent:
 
     @property
     def type(self) -> str:
-        """Return the full type, ``io.parley.conversation.turn.completed.v1``."""
-        return f"{PREFIX}{self.name}.v{self.version}"
+        """The full type, such as ``io.parley.conversation.turn.completed.v1``."""
+        return f"{TYPE_PREFIX}{self.name}.v{self.version}"
 
     @property
     def routing_key(self) -> str:
-        """Return the AMQP routing key: the type without prefix and version."""
+        """The AMQP routing key: the type without prefix and version."""
         return self.name
 
     @property
     def schema(self) -> str:
-        """Return the URN of the data's schema."""
+        """The URN of the JSON Schema of the data."""
         return f"urn:parley:schema:{self.name}:v{self.version}"
 
     def json(self) -> dict[str, Any]:
-        """Return the data as an object."""
-        found: dict[str, Any] = orjson.loads(self.data)
+        """Return the data as a JSON object."""
+        found: dict[str, Any] = json.loads(self.data)
         return found
 
 
 def attributes(event: CloudEvent) -> dict[str, str]:
-    """Return the attributes of the envelope, by their CloudEvents names."""
+    """Return the attributes of the envelope by their CloudEvents names."""
     found = {
         "specversion": "1.0",
         "id": str(event.id),
         "source": event.source,
         "type": event.type,
         "subject": event.subject,
-        "time": iso(event.time),
+        "time": format_timestamp(event.time),
         "dataschema": event.schema,
         "partitionkey": event.partition_key,
         "sequence": f"{event.sequence:0{SEQUENCE_DIGITS}d}",
@@ -80,12 +84,12 @@ def to_headers(event: CloudEvent) -> dict[str, str]:
 
 def to_structured(event: CloudEvent) -> bytes:
     """Return the event as one JSON object (structured mode)."""
-    body = {**attributes(event), "datacontenttype": CONTENT_TYPE, "data": orjson.Fragment(event.data)}
-    return orjson.dumps(body)
+    envelope = _encode_json({**attributes(event), "datacontenttype": CONTENT_TYPE}).encode()
+    return envelope.removesuffix(b"}") + b',"data":' + event.data + b"}"
 
 
 def from_headers(headers: Mapping[str, Any], body: bytes) -> CloudEvent:
-    """Read an event in binary mode; raises MalformedEvent."""
+    """Return the event of a message in binary mode. Raise ``MalformedEvent`` if an attribute is missing or invalid."""
     try:
         name, version = _parse_type(str(headers["ce-type"]))
         return CloudEvent(
@@ -104,20 +108,20 @@ def from_headers(headers: Mapping[str, Any], body: bytes) -> CloudEvent:
         raise MalformedEvent(f"{type(error).__name__}: {error}") from error
 
 
-def through_the_wire(event: CloudEvent) -> CloudEvent:
-    """Encode and decode an event, as a broker would."""
+def round_trip(event: CloudEvent) -> CloudEvent:
+    """Return the event as it arrives after encoding and decoding."""
     return from_headers(to_headers(event), event.data)
 
 
 def _parse_time(text: str) -> datetime:
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
-        raise ValueError("a time without its zone")
+        raise ValueError("ce-time has no time zone")
     return found.astimezone(UTC)
 
 
 def _parse_type(text: str) -> tuple[str, int]:
-    name, _, version = text.removeprefix(PREFIX).rpartition(".v")
-    if not text.startswith(PREFIX) or not name:
-        raise ValueError("not a type of ours")
+    name, _, version = text.removeprefix(TYPE_PREFIX).rpartition(".v")
+    if not text.startswith(TYPE_PREFIX) or not name:
+        raise ValueError(f"ce-type is not {TYPE_PREFIX}<name>.v<version>")
     return name, int(version)

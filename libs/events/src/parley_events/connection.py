@@ -1,138 +1,148 @@
-"""One supervised AMQP connection: made, watched, and made again whenever it breaks."""
+"""Supervised AMQP connection: health checks, and a new connection after each loss."""
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 
-import structlog
-from aio_pika import connect
+import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
-from pamqp.exceptions import PAMQPException
 
 from parley_events.topology import SETUP_TIMEOUT, TopologyError
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 HEARTBEAT = 5
 CONNECT_TIMEOUT = 5.0
-RECONNECT = 1.0
-"""Seconds between two attempts to connect."""
-CONFLICT_PAUSE = 30.0
-"""Seconds between two attempts when the broker's topology is in the way: somebody has to act first."""
-WATCH = 2.0
-ROUND_TRIP = 8.0
-"""Seconds for an answer, after which a broker counts as frozen: with ``WATCH`` well below the heartbeat's verdict."""
+RECONNECT_DELAY = 1.0
+TOPOLOGY_RETRY_DELAY = 30.0
+"""Seconds before the next attempt after a topology conflict: an operator has to resolve it first."""
+HEALTH_CHECK_INTERVAL = 2.0
+HEALTH_CHECK_TIMEOUT = 8.0
+"""Seconds without an answer after which the broker counts as frozen: earlier than the AMQP heartbeat detects it."""
 CLOSE_TIMEOUT = 5.0
 
-OUTAGES: tuple[type[Exception], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError, PAMQPException)
-"""What aio-pika raises when the broker is away, starting, frozen or hangs up."""
+OUTAGES: tuple[type[Exception], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError)
+"""Errors that aio-pika raises while the broker is down, starting, or frozen, or when it closes the connection."""
 
 Prepare = Callable[[AbstractConnection], Awaitable[None]]
+Connect = Callable[[str, str], Awaitable[AbstractConnection]]
 
 
-class Link:
-    """Keeps one connection to the broker; run ``run`` in the background.
+async def connect(url: str, name: str) -> AbstractConnection:
+    """Open a connection with the timeouts of this module; ``name`` is shown in the broker's list of connections."""
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        return await aio_pika.connect(
+            url, timeout=CONNECT_TIMEOUT, heartbeat=HEARTBEAT, client_properties={"connection_name": name}
+        )
 
-    ``prepare`` is called on every new connection before anybody else gets it.
+
+async def close(connection: AbstractConnection) -> None:
+    """Close a connection, which may be broken already."""
+    with contextlib.suppress(*OUTAGES):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await connection.close()
+
+
+class SupervisedConnection:
+    """Keeps one connection to the broker while ``run`` runs.
+
+    ``prepare`` runs on every new connection before ``connection()`` returns it. aio-pika's own recovery
+    (``connect_robust``) is not used: consumers have to declare their queues again before they consume, and publishers
+    have to know at once that they are disconnected.
     """
 
-    def __init__(self, url: str, *, name: str, prepare: Prepare) -> None:
-        """Take the broker's URL and the name the connection has in the broker's own lists."""
-        self._url, self._name, self._prepare = url, name, prepare
+    def __init__(self, url: str, *, name: str, prepare: Prepare | None = None, connect: Connect = connect) -> None:
+        self._url, self._name = url, name
+        self._prepare, self._connect = prepare, connect
         self._connection: AbstractConnection | None = None
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
-        self.blocked = False
-        """Whether the broker refuses publishers because of its memory or disk alarm."""
-        self.trouble = "not connected yet"
-        """Why there is no connection."""
+        self.is_blocked = False
+        """Whether the broker blocks publishers because of its memory or disk alarm."""
+        self.down_reason = "not connected yet"
+        """Why there is no connection; empty while there is one."""
 
     @property
     def is_up(self) -> bool:
-        """Say whether there is a connection that answers."""
+        """Whether there is a connection."""
         return self._up.is_set()
 
     async def connection(self) -> AbstractConnection:
-        """Wait for the connection, however long it takes."""
+        """Return the connection; wait for it without a time limit."""
         while self._connection is None:
             await self._up.wait()
         return self._connection
 
     async def wait_up(self, timeout: float) -> bool:
-        """Wait at most ``timeout`` seconds for the connection; return whether it is there."""
+        """Wait at most ``timeout`` seconds for the connection; return whether there is one."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._up.wait()
         return self.is_up
 
-    def drop(self) -> None:
-        """Give the connection up: something on it is broken."""
+    def reset(self) -> None:
+        """Replace the connection by a new one."""
         self._lost.set()
 
     async def run(self) -> None:
-        """Connect again and again; never returns."""
+        """Connect, and connect again after each loss, until cancelled."""
         try:
             while True:
-                await asyncio.sleep(await self._once())
+                await asyncio.sleep(await self._run_once())
         finally:
             await asyncio.gather(*self._closing)
 
-    async def _once(self) -> float:
-        """Hold one connection until it breaks; return the pause before the next."""
+    async def _run_once(self) -> float:
+        """Keep one connection until it is lost; return the seconds to wait before the next."""
         try:
-            await self._hold()
+            await self._keep()
         except TopologyError as error:
-            self.trouble = str(error)
-            log.error("broker topology", connection=self._name, reason=self.trouble)  # noqa: TRY400 - a plain line
-            return CONFLICT_PAUSE
+            self.down_reason = str(error)
+            log.error("broker_topology_conflict", extra={"connection": self._name, "reason": self.down_reason})  # noqa: TRY400
+            return TOPOLOGY_RETRY_DELAY
         except OUTAGES as error:
-            self._note(error)
-        return RECONNECT
+            self._note_outage(error)
+        except Exception as error:
+            self.down_reason = type(error).__name__
+            log.exception("broker_connection_failed", extra={"connection": self._name})
+        return RECONNECT_DELAY
 
-    def _note(self, error: Exception) -> None:
+    def _note_outage(self, error: Exception) -> None:
         reason = type(error).__name__
-        if reason != self.trouble:
-            log.warning("broker cannot be reached", connection=self._name, reason=reason)
-        self.trouble = reason
+        if reason != self.down_reason:
+            log.warning("broker_unreachable", extra={"connection": self._name, "reason": reason})
+        self.down_reason = reason
 
-    async def _hold(self) -> None:
-        connection = await self._connect()
+    async def _keep(self) -> None:
+        connection = await self._connect(self._url, self._name)
         self._lost.clear()
         connection.close_callbacks.add(self._on_close)
         try:
             async with asyncio.timeout(SETUP_TIMEOUT):
                 control = await connection.channel()
-                await self._prepare(connection)
-            self._connection, self.trouble = connection, ""
+                if self._prepare is not None:
+                    await self._prepare(connection)
+            self._connection, self.down_reason = connection, ""
             self._up.set()
-            log.info("broker connected", connection=self._name)
-            await self._watch(connection, control)
+            log.info("broker_connected", extra={"connection": self._name})
+            await self._check_health(connection, control)
         finally:
-            self._connection, self.blocked = None, False
+            self._connection, self.is_blocked = None, False
             self._up.clear()
-            self._retire(connection)
-
-    async def _connect(self) -> AbstractConnection:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            return await connect(
-                self._url,
-                timeout=CONNECT_TIMEOUT,
-                heartbeat=HEARTBEAT,
-                client_properties={"connection_name": self._name},
-            )
+            self._close_in_background(connection)
 
     def _on_close(self, _sender: object, _error: BaseException | None) -> None:
         self._lost.set()
 
-    async def _watch(self, connection: AbstractConnection, control: AbstractChannel) -> None:
-        """Return when the connection breaks; raises TimeoutError when the broker stops answering."""
-        while not await self._lost_within(WATCH):
-            self.blocked = await is_blocked(connection)
-            # A broker that blocks publishers answers nothing on their connection: there the heartbeat decides.
-            if not self.blocked:
-                async with asyncio.timeout(ROUND_TRIP):
+    async def _check_health(self, connection: AbstractConnection, control: AbstractChannel) -> None:
+        while not await self._lost_within(HEALTH_CHECK_INTERVAL):
+            self.is_blocked = await _is_blocked(connection)
+            # A broker that blocks publishers answers nothing on their connection: only the heartbeat can tell.
+            if not self.is_blocked:
+                async with asyncio.timeout(HEALTH_CHECK_TIMEOUT):
                     await control.set_qos(prefetch_count=1)
         raise ConnectionResetError("connection lost")
 
@@ -142,16 +152,21 @@ class Link:
                 await self._lost.wait()
         return self._lost.is_set()
 
-    def _retire(self, connection: AbstractConnection) -> None:
-        # Closing waits for a broker that may be frozen: meanwhile the next connection is made.
+    def _close_in_background(self, connection: AbstractConnection) -> None:
+        # Closing waits for a broker that may be frozen; the next connection must not.
         connection.close_callbacks.discard(self._on_close)
-        task = asyncio.create_task(_close(connection))
+        task = asyncio.create_task(_close_quietly(connection))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
 
-async def is_blocked(connection: AbstractConnection) -> bool:
-    """Say whether the broker has told this connection to stop publishing."""
+async def _close_quietly(connection: AbstractConnection) -> None:
+    # aiormq may cancel the closing task together with its own.
+    with contextlib.suppress(asyncio.CancelledError):
+        await close(connection)
+
+
+async def _is_blocked(connection: AbstractConnection) -> bool:
     if connection.transport is None:
         return False
     try:
@@ -160,9 +175,3 @@ async def is_blocked(connection: AbstractConnection) -> bool:
     except TimeoutError:
         return True
     return False
-
-
-async def _close(connection: AbstractConnection) -> None:
-    with contextlib.suppress(*OUTAGES, asyncio.CancelledError):
-        async with asyncio.timeout(CLOSE_TIMEOUT):
-            await connection.close()

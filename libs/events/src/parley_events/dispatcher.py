@@ -1,81 +1,93 @@
-"""Handling deliveries: one lane for each partition key, in order inside it, the lanes side by side."""
+"""Keyed dispatcher: handles deliveries in order within a partition key, and different keys concurrently."""
 
 import asyncio
 import contextlib
 import contextvars
+import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Literal
 
-import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
-from parley_events.failure_policy import HandlerTimeout, is_final, is_outage
+from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
 from parley_events.subscription import Subscription
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
-HANDLER_TIMEOUT = 60.0
-SEND_TIMEOUT = 5.0
-"""Seconds that writing an acknowledgement may take."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds between attempts at one event: doubled from the first to the longest."""
+ACKNOWLEDGE_TIMEOUT = 5.0
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 2.0
+"""Seconds between two attempts at one event: doubled after each attempt, up to the maximum."""
 
-Observe = Callable[[str, CloudEvent | None], None]
-"""Told each outcome: ``handled``, ``retried`` or ``dead``."""
+Outcome = Literal["handled", "retried", "dead"]
+OutcomeObserver = Callable[[Outcome, CloudEvent | None], None]
+"""Called after each attempt; the event is None if the message is malformed."""
+
+
+def ignore_outcome(_outcome: Outcome, _event: CloudEvent | None) -> None:
+    """Observe nothing."""
 
 
 @dataclass(slots=True)
 class Delivery:
-    """A message in hand: unacknowledged until its handler has committed."""
+    """A message that is not acknowledged yet."""
 
     message: AbstractIncomingMessage
     event: CloudEvent
     attempts: int = 0
 
     @property
-    def stale(self) -> bool:
-        """Say whether the broker has taken the message back, so that it comes again."""
+    def is_stale(self) -> bool:
+        """Whether the message's channel is closed: the broker delivers the message again."""
         return self.message.channel.is_closed
 
 
-class Lanes:
-    """What one consumer has in hand; the broker's prefetch bounds it.
+class KeyedDispatcher:
+    """Hands the deliveries of one consumer to the subscription's handler.
 
-    A failed event is held and tried again here instead of being requeued: that keeps its place before the later events
-    of its key, and no broker version counts it.
+    The prefetch count of the channel limits the number of deliveries. A failed event is retried here instead of being
+    requeued: a requeued message would lose its position before later events of its key, and a quorum queue counts every
+    redelivery.
     """
 
-    def __init__(self, subscription: Subscription, *, service: str, observe: Observe) -> None:
-        """Take the subscription, the service's name for logs, and who is told the outcomes."""
-        self._subscription, self._service, self._observe = subscription, service, observe
-        self._lanes: dict[str, deque[Delivery]] = {}
+    def __init__(
+        self,
+        subscription: Subscription,
+        policy: FailurePolicy,
+        *,
+        on_outcome: OutcomeObserver = ignore_outcome,
+        new_context: Callable[[], contextvars.Context] = contextvars.Context,
+    ) -> None:
+        """``new_context`` makes the context in which the handler runs; it does not inherit the connection's."""
+        self._subscription, self._policy = subscription, policy
+        self._on_outcome, self._new_context = on_outcome, new_context
+        self._deliveries: dict[str, deque[Delivery]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
-    async def take(self, message: AbstractIncomingMessage) -> None:
-        """Put a message into its lane."""
+    async def dispatch(self, message: AbstractIncomingMessage) -> None:
+        """Queue a message behind the earlier messages of its partition key."""
         try:
             event = from_headers(message.headers, message.body)
         except MalformedEvent as error:
-            log.error("malformed message", queue=self._subscription.queue, reason=str(error))  # noqa: TRY400
-            self._observe("dead", None)
+            log.error("message_malformed", extra={"queue": self._subscription.queue, "reason": str(error)})  # noqa: TRY400
+            self._on_outcome("dead", None)
             await _send(message.reject(requeue=False))
             return
-        lane = self._lanes.get(event.partition_key)
-        if lane is not None:
-            lane.append(Delivery(message, event))
+        waiting = self._deliveries.get(event.partition_key)
+        if waiting is not None:
+            waiting.append(Delivery(message, event))
             return
-        self._lanes[event.partition_key] = deque([Delivery(message, event)])
-        # A fresh context: what the connection's task has bound is none of the handler's business.
-        task = asyncio.create_task(self._work(event.partition_key), context=contextvars.Context())
+        self._deliveries[event.partition_key] = deque([Delivery(message, event)])
+        task = asyncio.create_task(self._handle_key(event.partition_key), context=self._new_context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def finish(self, timeout: float) -> None:
-        """Start nothing more; give running handlers ``timeout`` seconds, then cancel them."""
+    async def stop(self, timeout: float) -> None:
+        """Start no more handlers, and cancel those that still run after ``timeout`` seconds."""
         self._stopping.set()
         if not self._tasks:
             return
@@ -84,50 +96,49 @@ class Lanes:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    async def _work(self, key: str) -> None:
-        structlog.contextvars.bind_contextvars(service=self._service)
-        lane = self._lanes[key]
+    async def _handle_key(self, key: str) -> None:
+        deliveries = self._deliveries[key]
         try:
-            while lane:
-                await self._deliver(lane[0])
-                lane.popleft()
+            while deliveries:
+                await self._handle(deliveries[0])
+                deliveries.popleft()
         finally:
-            del self._lanes[key]
+            del self._deliveries[key]
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        pause = FIRST_PAUSE
-        while not self._stopping.is_set() and not delivery.stale:
+    async def _handle(self, delivery: Delivery) -> None:
+        delay = FIRST_RETRY_DELAY
+        while not self._stopping.is_set() and not delivery.is_stale:
             error = await self._attempt(delivery.event)
             if error is None:
-                return await self._handled(delivery)
-            delivery.attempts += not is_outage(error)
-            if is_final(error, delivery.attempts, self._subscription.max_attempts):
-                return await self._dead(delivery, error)
-            self._failed(delivery, error, pause)
-            await self._rest(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+                return await self._acknowledge(delivery)
+            delivery.attempts += self._policy.uses_attempt(error)
+            if self._policy.is_permanent(error, delivery.attempts, self._subscription.max_attempts):
+                return await self._dead_letter(delivery, error)
+            self._note_retry(delivery, error, delay)
+            await self._wait_unless_stopping(delay)
+            delay = min(delay * 2, MAX_RETRY_DELAY)
         return None
 
     async def _attempt(self, event: CloudEvent) -> Exception | None:
         try:
             async with asyncio.timeout(HANDLER_TIMEOUT) as limit:
                 await self._subscription.handler(event)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its verdict on the event
-            return HandlerTimeout(f"more than {HANDLER_TIMEOUT:g} s") if limit.expired() else error
+        except Exception as error:  # noqa: BLE001 - the failure policy classifies whatever a handler raises
+            return HandlerTimeout() if limit.expired() else error
         return None
 
-    async def _handled(self, delivery: Delivery) -> None:
-        self._observe("handled", delivery.event)
+    async def _acknowledge(self, delivery: Delivery) -> None:
+        self._on_outcome("handled", delivery.event)
         await _send(delivery.message.ack())
 
-    async def _dead(self, delivery: Delivery, error: Exception) -> None:
-        self._observe("dead", delivery.event)
-        log.error("event is dead", **self._describe(delivery, error))
+    async def _dead_letter(self, delivery: Delivery, error: Exception) -> None:
+        self._on_outcome("dead", delivery.event)
+        log.error("event_dead_lettered", extra=self._describe(delivery, error))
         await _send(delivery.message.reject(requeue=False))
 
-    def _failed(self, delivery: Delivery, error: Exception, pause: float) -> None:
-        self._observe("retried", delivery.event)
-        log.warning("event not handled", retry_in_s=pause, **self._describe(delivery, error))
+    def _note_retry(self, delivery: Delivery, error: Exception, delay: float) -> None:
+        self._on_outcome("retried", delivery.event)
+        log.warning("event_retried", extra={"retry_in_s": delay, **self._describe(delivery, error)})
 
     def _describe(self, delivery: Delivery, error: Exception) -> dict[str, object]:
         event = delivery.event
@@ -139,14 +150,14 @@ class Lanes:
             "reason": type(error).__name__,
         }
 
-    async def _rest(self, seconds: float) -> None:
+    async def _wait_unless_stopping(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
 
-async def _send(answer: Coroutine[object, object, None]) -> None:
-    """Send an acknowledgement; one that cannot be sent is no loss, because the broker then delivers again."""
+async def _send(acknowledgement: Coroutine[object, object, None]) -> None:
+    # If an acknowledgement is lost, the broker delivers the message again.
     with contextlib.suppress(*OUTAGES):
-        async with asyncio.timeout(SEND_TIMEOUT):
-            await answer
+        async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT):
+            await acknowledgement

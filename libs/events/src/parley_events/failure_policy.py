@@ -1,22 +1,37 @@
-"""What an exception in a handler says about the event: poison, or only bad luck."""
+"""Failure policy: classifies handler errors as permanent, transient, or outages."""
 
-from parley.errors import DependencyUnavailable
-from parley.storage.postgres import POSTGRES_UNAVAILABLE as NO_DATABASE
-from parley.storage.redis import REDIS_UNAVAILABLE as NO_REDIS
+from dataclasses import dataclass
+
 from parley_events.subscription import Rejected
 
-_OUTAGES: tuple[type[BaseException], ...] = (DependencyUnavailable, *NO_DATABASE, *NO_REDIS)
+HANDLER_TIMEOUT = 60.0
+"""Seconds after which a handler is cancelled and its attempt has failed."""
+
+ErrorTypes = tuple[type[BaseException], ...]
 
 
 class HandlerTimeout(Exception):
-    """A handler took longer than any may."""
+    """A handler ran longer than ``HANDLER_TIMEOUT``."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The handler ran longer than {HANDLER_TIMEOUT:g} s.")
 
 
-def is_outage(error: Exception) -> bool:
-    """Say whether the handler failed because something it needs is away: such an attempt does not count."""
-    return isinstance(error, _OUTAGES)
+@dataclass(frozen=True, slots=True)
+class FailurePolicy:
+    """Decides whether a failed event is retried.
 
+    ``outages`` are the errors that a handler raises while one of its own dependencies is unavailable. They say nothing
+    about the event, so they use up no attempt.
+    """
 
-def is_final(error: Exception, attempts: int, max_attempts: int) -> bool:
-    """Say whether the event belongs to the dead letters after ``attempts`` counted attempts."""
-    return isinstance(error, Rejected) or attempts >= max_attempts
+    outages: ErrorTypes = (ConnectionError, TimeoutError)
+
+    def uses_attempt(self, error: Exception) -> bool:
+        """Return whether the failure counts towards the event's maximum number of attempts."""
+        return not isinstance(error, self.outages)
+
+    @staticmethod
+    def is_permanent(error: Exception, attempts: int, max_attempts: int) -> bool:
+        """Return whether the event is dead-lettered after this error and ``attempts`` counted attempts."""
+        return isinstance(error, Rejected) or attempts >= max_attempts

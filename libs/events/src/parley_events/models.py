@@ -1,12 +1,11 @@
-"""The events contract: a pydantic model for each type. The AsyncAPI document and the JSON Schemas come from here."""
+"""Event models: the data of each event type. The AsyncAPI document and the JSON Schemas are generated from them."""
 
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from parley.times import Timestamp
-from parley.web.schemas import Money
+from parley_events.fields import Money, Timestamp
 
 Metadata = dict[str, str]
 FinalStatus = Literal["completed", "incomplete", "failed", "cancelled"]
@@ -14,11 +13,15 @@ RevocationReason = Literal["logout", "password_change", "reuse", "admin", "disab
 
 
 _ALWAYS_PRESENT = ConfigDict(json_schema_serialization_defaults_required=True)
-"""What has a default when it is read is still always written: the schemas say so."""
+"""Members with a default are optional for readers but always written: the schemas list them as required."""
 
 
 class EventData(BaseModel):
-    """The ``data`` of an event; consumers ignore members they do not know."""
+    """The ``data`` of an event. Unknown members are ignored.
+
+    ``names`` are the event types, without prefix and version, that share this model. ``source`` is the service that
+    publishes them; it is empty if several services do.
+    """
 
     model_config = ConfigDict(**_ALWAYS_PRESENT, extra="ignore", frozen=True)
     names: ClassVar[tuple[str, ...]] = ()
@@ -27,7 +30,7 @@ class EventData(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens of a turn, in OpenAI's words; ``estimated`` says that they are ours, not the provider's."""
+    """Token counts of a turn, named as in the OpenAI API. ``estimated`` means that Parley counted, not the provider."""
 
     model_config = _ALWAYS_PRESENT
 
@@ -40,7 +43,7 @@ class Usage(BaseModel):
 
 
 class UserMessage(BaseModel):
-    """What the person wrote."""
+    """The message of the user."""
 
     id: UUID
     content: str
@@ -48,7 +51,7 @@ class UserMessage(BaseModel):
 
 
 class AssistantMessage(BaseModel):
-    """What the model answered; its id is the turn's."""
+    """The answer of the model. Its ID is the turn's."""
 
     model_config = _ALWAYS_PRESENT
 
@@ -59,14 +62,14 @@ class AssistantMessage(BaseModel):
 
 
 class ErrorInfo(BaseModel):
-    """Why a turn failed: a code of ours and a sentence, never a provider's text."""
+    """Why a turn failed: an error code and a sentence of Parley, never the provider's text."""
 
     code: str
     message: str
 
 
 class TurnStarted(EventData):
-    """A turn was admitted; exactly one terminal event follows."""
+    """A turn was admitted. Exactly one terminal event follows."""
 
     names = ("conversation.turn.started",)
     source = "/services/chat"
@@ -88,7 +91,7 @@ class TurnStarted(EventData):
 
 
 class TurnEnded(EventData):
-    """A turn ended. Self-contained: it can be stored when ``started`` was lost."""
+    """A turn ended. The event is self-contained: it can be stored without ``conversation.turn.started``."""
 
     names = (
         "conversation.turn.completed",
@@ -127,7 +130,7 @@ class TurnEnded(EventData):
 
 
 class ConversationCreated(EventData):
-    """A conversation appeared in history."""
+    """A conversation was created in history."""
 
     names = ("conversation.created",)
     source = "/services/history"
@@ -141,7 +144,7 @@ class ConversationCreated(EventData):
 
 
 class ConversationUpdated(EventData):
-    """A conversation's title, archive flag, active branch or metadata changed."""
+    """The title, archived flag, active message or metadata of a conversation changed."""
 
     names = ("conversation.updated",)
     source = "/services/history"
@@ -180,7 +183,7 @@ class UserChanged(EventData):
 
 
 class UserErased(EventData):
-    """A person asked to be erased: every service forgets them and confirms."""
+    """A user is to be erased: every service deletes the user's data and confirms."""
 
     names = ("user.erased",)
     source = "/services/auth"
@@ -191,7 +194,7 @@ class UserErased(EventData):
 
 
 class UserErasureConfirmed(EventData):
-    """One service has forgotten the person."""
+    """One service has deleted the data of an erased user."""
 
     names = ("user.erasure_confirmed",)
 
@@ -202,7 +205,7 @@ class UserErasureConfirmed(EventData):
 
 
 class SessionRevoked(EventData):
-    """A session ended before its time: tokens issued up to ``not_before`` are void."""
+    """A session was revoked: its tokens issued up to ``not_before`` are invalid."""
 
     names = ("session.revoked",)
     source = "/services/auth"
@@ -240,7 +243,7 @@ CATALOGUE: tuple[type[EventData], ...] = (
 
 
 def model_of(name: str, version: int = 1) -> type[EventData] | None:
-    """Return the model of an event type, or None when this version of Parley does not know it."""
+    """Return the model of an event type and version, or None if there is none."""
     for model in CATALOGUE:
         if name in model.names and model.schema_version == version:
             return model

@@ -1,76 +1,87 @@
-"""Reading the event log, a stream, over plain AMQP 0-9-1, with an offset of our own across lost connections."""
+"""Replay of the event log, a RabbitMQ stream, over AMQP 0-9-1."""
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Literal, TypeAlias
 
-import structlog
-from aio_pika import connect
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from parley_events.cloudevents import MalformedEvent, from_headers
-from parley_events.connection import CLOSE_TIMEOUT, CONNECT_TIMEOUT, HEARTBEAT, OUTAGES, RECONNECT
+from parley_events.connection import OUTAGES, RECONNECT_DELAY, Connect, close, connect
 from parley_events.subscription import Handler
-from parley_events.topology import LOG, SETUP_TIMEOUT, TopologyError
+from parley_events.topology import EVENT_LOG, SETUP_TIMEOUT, TopologyError
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 PREFETCH = 100
-LOOKS = 5
-"""How often to look for the log, a second apart, before it counts as absent."""
-OFFSET = "x-stream-offset"
+MAX_LOOKUPS = 5
+"""Attempts to find the log, ``RECONNECT_DELAY`` seconds apart, before it counts as missing."""
+OFFSET_HEADER = "x-stream-offset"
 
-Messages = asyncio.Queue[AbstractIncomingMessage | None]
+Start: TypeAlias = datetime | int | Literal["first"]
+"""Where a replay starts: at a time, at an offset, or at the first event of the log."""
+Messages: TypeAlias = "asyncio.Queue[AbstractIncomingMessage | None]"
 
 
 class _HandlerFailed(Exception):
-    """Carries a handler's exception past the handling of lost connections, whatever its type."""
+    """Carries a handler's exception past ``except OUTAGES``, whatever its type."""
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
 
 
-class Replay:
-    """One pass over the log."""
+class LogReplay:
+    """One pass over the event log; it reconnects after an outage and continues at the next offset."""
 
-    def __init__(self, url: str, handler: Handler) -> None:
-        """Take the broker's URL and who is handed the events."""
-        self._url, self._handler = url, handler
-        self._next: int | None = None
+    def __init__(self, url: str, handler: Handler, *, connect: Connect = connect) -> None:
+        self._url, self._handler, self._connect = url, handler, connect
+        self._next_offset: int | None = None
 
-    async def run(self, since: datetime | int | str, *, idle: float) -> int:
-        """Read until nothing comes for ``idle`` seconds; return the next offset. Raises TopologyError without a log."""
-        missing = 0
+    async def run(self, since: Start, *, idle: float) -> int:
+        """Read until no event arrives for ``idle`` seconds; return the offset of the next event.
+
+        Raise ``TopologyError`` if the broker has no event log.
+        """
+        lookups = 0
         while True:
             try:
-                async with self._messages(since if self._next is None else self._next) as messages:
+                async with self._messages(since if self._next_offset is None else self._next_offset) as messages:
                     await self._read(messages, since, idle)
             except _HandlerFailed as failed:
                 raise failed.cause from None
             except ChannelNotFoundEntity as error:
-                # Also what a broker says that has just started, until the log's own recovery is through.
-                missing += 1
-                if missing >= LOOKS:
-                    raise TopologyError(f"this broker has no {LOG}") from error
-                await asyncio.sleep(RECONNECT)
+                # A broker that has just started answers "not found" until it has recovered the log.
+                lookups += 1
+                if lookups >= MAX_LOOKUPS:
+                    raise TopologyError(f"This broker has no queue {EVENT_LOG}.") from error
+                await asyncio.sleep(RECONNECT_DELAY)
             except OUTAGES as error:
-                log.warning("log interrupted", reason=type(error).__name__, next_offset=self._next)
-                await asyncio.sleep(RECONNECT)
+                log.warning(
+                    "replay_interrupted", extra={"reason": type(error).__name__, "next_offset": self._next_offset}
+                )
+                await asyncio.sleep(RECONNECT_DELAY)
             else:
-                return self._next if self._next is not None else since if isinstance(since, int) else 0
+                return self._end(since)
 
-    async def _read(self, messages: Messages, since: datetime | int | str, idle: float) -> None:
-        while (message := await _within(messages, idle)) is not None:
-            offset = int(str(message.headers[OFFSET]))
-            if self._next is None or offset >= self._next:
-                await self._hand_out(message, offset, since)
-                self._next = offset + 1
+    def _end(self, since: Start) -> int:
+        if self._next_offset is not None:
+            return self._next_offset
+        return since if isinstance(since, int) else 0
+
+    async def _read(self, messages: Messages, since: Start, idle: float) -> None:
+        while (message := await _next_message(messages, idle)) is not None:
+            offset = int(str(message.headers[OFFSET_HEADER]))
+            if self._next_offset is None or offset >= self._next_offset:
+                await self._handle(message, offset, since)
+                self._next_offset = offset + 1
             await message.ack()
 
-    async def _hand_out(self, message: AbstractIncomingMessage, offset: int, since: datetime | int | str) -> None:
-        # The broker begins with the chunk that holds the wanted place: what is older is ours to skip.
+    async def _handle(self, message: AbstractIncomingMessage, offset: int, since: Start) -> None:
+        # The broker starts at the beginning of a chunk, so the first events may be older than requested.
         if isinstance(since, int) and offset < since:
             return
         try:
@@ -82,30 +93,27 @@ class Replay:
         try:
             await self._handler(event)
         except Exception as error:
-            error.add_note(f"at offset {offset} of {LOG}")
+            error.add_note(f"at offset {offset} of {EVENT_LOG}")
             raise _HandlerFailed(error) from error
 
     @contextlib.asynccontextmanager
-    async def _messages(self, start: datetime | int | str) -> AsyncIterator[Messages]:
+    async def _messages(self, start: Start) -> AsyncIterator[Messages]:
         messages: Messages = asyncio.Queue(PREFETCH + 1)
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            connection = await connect(self._url, timeout=CONNECT_TIMEOUT, heartbeat=HEARTBEAT)
+        connection = await self._connect(self._url, "parley-replay")
         connection.close_callbacks.add(lambda *_: messages.put_nowait(None))
         try:
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await connection.channel(publisher_confirms=False)
                 await channel.set_qos(prefetch_count=PREFETCH)
-                stream = await channel.get_queue(LOG)
-                await stream.consume(messages.put, arguments={OFFSET: start})
+                stream = await channel.get_queue(EVENT_LOG)
+                await stream.consume(messages.put, arguments={OFFSET_HEADER: start})
             yield messages
         finally:
-            with contextlib.suppress(*OUTAGES):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await connection.close()
+            await close(connection)
 
 
-async def _within(messages: Messages, idle: float) -> AbstractIncomingMessage | None:
-    """Return the next message, None after ``idle`` seconds without one; raises when the connection is lost."""
+async def _next_message(messages: Messages, idle: float) -> AbstractIncomingMessage | None:
+    """Return the next message, or None after ``idle`` seconds. Raise ConnectionResetError on a lost connection."""
     try:
         async with asyncio.timeout(idle):
             message = await messages.get()

@@ -1,4 +1,4 @@
-"""What a bus does. Both adapters pass ``parley_testing.contracts.bus``."""
+"""Subscriptions: a queue, its bindings, and the handler of its events."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ Handler = Callable[[CloudEvent], Awaitable[None]]
 
 
 class Rejected(Exception):
-    """Raise in a handler: this event can never be handled, put it with the dead letters now."""
+    """Raised by a handler for an event that it can never handle: the event is dead-lettered without a retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A durable queue, the routing keys bound to it (``*`` one word, ``#`` any) and who handles its events.
+    """A durable queue, the routing keys bound to it (``*`` is one word, ``#`` any number), and the handler.
 
-    The handler commits before it returns; events of one partition key are handled one after the other (within one
-    process: replicas share the queue). One that raises is handed out again, ``max_attempts`` times in all, then goes
-    to the dead letters. An outage of a dependency (see ``parley_events.failure_policy``) does not count as an attempt.
+    The handler commits before it returns. Within one process, the events of one partition key are handled one at a
+    time, in order; replicas share the queue. A failed event is retried, up to ``max_attempts`` attempts in all, then
+    dead-lettered. Outages of the handler's own dependencies (``FailurePolicy``) do not count as attempts.
     """
 
     queue: str

@@ -37,7 +37,7 @@ async def test_without_postgres_lists_answer_503_and_events_wait_until_it_is_bac
             for _ in range(12):
                 with pytest.raises(PublishError):
                     await world.tell(one.ended())
-            assert not world.bus.dead
+            assert not world.bus.dead_letters
 
             await server.start()
             await eventually(lambda: _published(world, one.ended()), within=15)

@@ -169,7 +169,7 @@ async def test_a_turn_in_somebody_elses_conversation_is_a_dead_letter(world: Any
     mine = turn()
     theirs = turn(conversation_id=mine.conversation_id, number=2)
     await world.tell(mine.ended(), theirs.ended())
-    assert world.bus.dead[-1][1].json()["turn_id"] == str(theirs.turn_id)
+    assert world.bus.dead_letters[-1][1].json()["turn_id"] == str(theirs.turn_id)
     assert not await world.pool.fetch("SELECT 1 FROM turns WHERE id = $1", theirs.turn_id)
     found = await world.person(mine.user_id).get(f"/api/v1/conversations/{mine.conversation_id}")
     assert found["message_count"] == 2
@@ -190,7 +190,7 @@ async def test_what_postgres_cannot_store_is_replaced_and_what_is_malformed_is_a
     broken = turn().ended(number="many")
     for event in (broken, replace(turn().ended(), data=b"{"), replace(turn().ended(), data=b"\xff")):
         await world.tell(event)
-        assert world.bus.dead[-1][1].id == event.id
+        assert world.bus.dead_letters[-1][1].id == event.id
 
 
 async def test_an_event_of_an_unknown_version_or_type_is_skipped(world: Any, turn: Callable[..., Any]) -> None:

@@ -1,0 +1,1 @@
+"""Messaging: event buses, and the transactional outbox with its relay."""

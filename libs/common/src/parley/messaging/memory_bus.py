@@ -1,8 +1,8 @@
-"""The bus inside one process: for the embedded default and for tests.
+"""In-memory bus, for `make run` and for tests.
 
-Events are encoded and decoded as on a wire, and ``publish`` returns, like a broker's confirm, when every subscriber's
-handler has committed. A declared queue without a consumer refuses, so that the outbox keeps the event until somebody
-listens. There is no log to replay from, and nobody outside the process can listen.
+Events are encoded and decoded as by a broker. ``publish`` returns, like a broker's confirm, after every subscriber's
+handler has committed. While a declared queue has no consumer, ``publish`` is refused, so that the outbox keeps the
+event. There is no event log, and processes outside cannot subscribe.
 """
 
 import asyncio
@@ -14,45 +14,45 @@ from collections.abc import AsyncIterator, Iterable
 import structlog
 
 from parley.messaging.bus import BusDown, PublishError
+from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.messaging.routing import matches
-from parley_events.cloudevents import CloudEvent, through_the_wire
-from parley_events.failure_policy import HandlerTimeout, is_final, is_outage
+from parley_events.cloudevents import CloudEvent, round_trip
+from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
 from parley_events.subscription import Subscription
 
 log = structlog.get_logger()
 
-HANDLER_TIMEOUT = 60.0
-MAX_DEAD = 1000
+MAX_DEAD_LETTERS = 1000
 
 
 class MemoryBus:
-    """A bus whose broker is a dictionary."""
+    """Calls the handlers of matching subscriptions directly."""
 
-    def __init__(self, queues: Iterable[str] = ()) -> None:
-        """Declare the queues that must have a consumer before an event counts as published."""
-        self._declared = frozenset(queues)
+    def __init__(self, queues: Iterable[str] = (), *, policy: FailurePolicy = SERVICE_FAILURE_POLICY) -> None:
+        """``queues`` are the queues that need a consumer before an event counts as published."""
+        self._declared, self._policy = frozenset(queues), policy
         self._consumers: dict[str, Subscription] = {}
         self._attempts: dict[tuple[str, str], int] = defaultdict(int)
-        self._locks: dict[tuple[str, str], _Lock] = {}
-        self.dead: deque[tuple[str, CloudEvent]] = deque(maxlen=MAX_DEAD)
-        """Events that no attempt could handle, with their queue: the newest ``MAX_DEAD``."""
+        self._locks: dict[tuple[str, str], _CountedLock] = {}
+        self.dead_letters: deque[tuple[str, CloudEvent]] = deque(maxlen=MAX_DEAD_LETTERS)
+        """The newest dead-lettered events, each with the name of its queue."""
 
     async def publish(self, event: CloudEvent) -> None:
-        """Hand the event to every matching subscriber; raises PublishError unless all have committed."""
-        absent = self._declared - self._consumers.keys()
-        if absent:
-            raise BusDown(f"nobody consumes {', '.join(sorted(absent))} yet")
-        received = through_the_wire(event)
+        """Hand the event to every matching subscriber. Raise ``PublishError`` unless all handlers have committed."""
+        missing = self._declared - self._consumers.keys()
+        if missing:
+            raise BusDown(f"These queues have no consumer yet: {', '.join(sorted(missing))}.")
+        received = round_trip(event)
         matching = [s for s in self._consumers.values() if any(matches(b, event.routing_key) for b in s.bindings)]
         outcomes = await asyncio.gather(*(self._deliver(s, received) for s in matching))
         if not all(outcomes):
-            raise PublishError("a subscriber failed and will be asked again")
+            raise PublishError("A subscriber failed. Publish the event again.")
 
     @contextlib.asynccontextmanager
     async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
         """Hand matching events to the handler while the context is entered."""
         if subscription.queue in self._consumers:
-            raise ValueError(f"{subscription.queue} has a consumer already")
+            raise ValueError(f"The queue {subscription.queue} already has a consumer.")
         self._consumers[subscription.queue] = subscription
         try:
             yield
@@ -60,11 +60,11 @@ class MemoryBus:
             del self._consumers[subscription.queue]
 
     async def ping(self) -> None:
-        """Return: the bus is as alive as its process."""
+        """Return: the bus is available while its process runs."""
 
     async def _deliver(self, subscription: Subscription, event: CloudEvent) -> bool:
         key = (subscription.queue, event.partition_key)
-        lock = self._locks.setdefault(key, _Lock())
+        lock = self._locks.setdefault(key, _CountedLock())
         lock.users += 1
         try:
             async with lock:
@@ -78,36 +78,33 @@ class MemoryBus:
         attempt = (subscription.queue, str(event.id))
         try:
             async with asyncio.timeout(HANDLER_TIMEOUT) as limit:
-                # A fresh context: what the publisher's task has bound is none of the subscriber's business.
+                # A new context: the handler must not inherit the publisher's context variables.
                 await asyncio.create_task(_call(subscription, event), context=contextvars.Context())
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its verdict on the event
-            late = HandlerTimeout(f"more than {HANDLER_TIMEOUT:g} s") if limit.expired() else error
-            return self._failed(subscription, event, attempt, late)
+        except Exception as error:  # noqa: BLE001 - the failure policy classifies whatever a handler raises
+            return self._fail(subscription, event, attempt, HandlerTimeout() if limit.expired() else error)
         self._attempts.pop(attempt, None)
         return True
 
-    def _failed(
-        self, subscription: Subscription, event: CloudEvent, attempt: tuple[str, str], error: Exception
-    ) -> bool:
-        self._attempts[attempt] += not is_outage(error)
-        last = is_final(error, self._attempts[attempt], subscription.max_attempts)
+    def _fail(self, subscription: Subscription, event: CloudEvent, attempt: tuple[str, str], error: Exception) -> bool:
+        """Count a failed attempt; return whether it was the last."""
+        self._attempts[attempt] += self._policy.uses_attempt(error)
+        permanent = self._policy.is_permanent(error, self._attempts[attempt], subscription.max_attempts)
         log.warning(
-            "event not handled",
+            "event_dead_lettered" if permanent else "event_retried",
             queue=subscription.queue,
             type=event.type,
             id=str(event.id),
             attempt=self._attempts[attempt],
-            dead=last,
             reason=type(error).__name__,
         )
-        if last:
-            self.dead.append((subscription.queue, event))
+        if permanent:
+            self.dead_letters.append((subscription.queue, event))
             self._attempts.pop(attempt, None)
-        return last
+        return permanent
 
 
-class _Lock(asyncio.Lock):
-    """A lock that knows how many want it, so that it can be forgotten when nobody does."""
+class _CountedLock(asyncio.Lock):
+    """A lock that counts its users, so that it can be deleted after the last."""
 
     users = 0
 

@@ -1,41 +1,41 @@
-"""The bus on RabbitMQ: publishing and consuming on connections of their own, each supervised.
-
-aio-pika's own recovery is not used: a consumer must assert its queue again before it consumes, and a publisher must
-know at once that it is cut off, so that the relay keeps the event.
-"""
+"""Bus on RabbitMQ, with one supervised connection for publishing and one for consuming."""
 
 import asyncio
 import contextlib
+import contextvars
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import DeliveryError
-from aio_pika.exceptions import PublishError as Unroutable
+from aio_pika.exceptions import PublishError as UnroutableError
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from pamqp.commands import Basic
 
 from parley.ids import new_id
 from parley.messaging.bus import BusDown, PublishError
+from parley.messaging.exchanges import declare_exchanges, declare_log, service_queue_arguments
+from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
-from parley_events.connection import OUTAGES, Link
-from parley_events.consumer import FINISH_TIMEOUT, Consumer
-from parley_events.dispatcher import Observe
+from parley_events.connection import OUTAGES, SupervisedConnection
+from parley_events.consumer import FINISH_TIMEOUT, QueueConsumer
+from parley_events.dispatcher import KeyedDispatcher, Outcome, OutcomeObserver
 from parley_events.subscription import Subscription
-from parley_events.topology import EVENTS, QueueType, assert_exchanges, assert_log, queue_arguments
+from parley_events.topology import EVENTS_EXCHANGE, QueueType
 
 PUBLISH_TIMEOUT = 5.0
-PATIENCE = 5.0
-MAX_BYTES = 15_000_000
-"""Largest event: RabbitMQ 4 takes 16 MiB and closes the channel, with everybody's events in it, on more."""
+STARTUP_TIMEOUT = 5.0
+MAX_EVENT_BYTES = 15_000_000
+"""RabbitMQ 4 accepts 16 MiB; a larger message closes the channel and with it fails all publishes in flight."""
 PERSISTENT = 2
 
 
 class RabbitBus:
-    """The bus of several processes; open it with ``open_rabbit``."""
+    """Bus for several processes; open it with ``open_rabbit``."""
 
     def __init__(
         self,
@@ -44,66 +44,64 @@ class RabbitBus:
         service: str,
         queue_type: QueueType,
         metrics: Metrics,
-        patience: float = PATIENCE,
+        startup_timeout: float = STARTUP_TIMEOUT,
         finish_timeout: float = FINISH_TIMEOUT,
     ) -> None:
-        """Prepare both connections; nothing is opened yet.
+        """Set up both connections; ``running`` opens them.
 
-        ``patience`` is how many seconds opening waits for the broker before the service goes on without it,
-        ``finish_timeout`` how many running handlers get at the end.
+        ``startup_timeout`` is the number of seconds that ``running`` and ``consume`` wait for the broker before they go
+        on without it, ``finish_timeout`` the number of seconds for running handlers to finish on shutdown.
         """
-        self._patience, self._finish_timeout = patience, finish_timeout
+        self._startup_timeout, self._finish_timeout = startup_timeout, finish_timeout
         self._service, self._queue_type, self._metrics = service, queue_type, metrics
-        self._publishing = Link(url, name=f"parley-{service}-publish", prepare=self._prepare_publishing)
-        self._consuming = Link(url, name=f"parley-{service}-consume", prepare=self._prepare_consuming)
+        self._publishing = SupervisedConnection(url, name=f"parley-{service}-publish", prepare=self._prepare_publishing)
+        self._consuming = SupervisedConnection(url, name=f"parley-{service}-consume", prepare=self._prepare_consuming)
         self._channel: AbstractChannel | None = None
         self._underlay: UnderlayChannel | None = None
         self._has_log = True
         self._consumed: set[str] = set()
 
     async def publish(self, event: CloudEvent) -> None:
-        """Return when the broker has confirmed the event; raises PublishError, BusDown when it takes none."""
+        """Return after the broker has confirmed the event. Raise ``PublishError``, or ``BusDown`` during an outage."""
         channel = self._ready_channel()
-        if len(event.data) > MAX_BYTES:
-            raise PublishError(f"the event has more than {MAX_BYTES} bytes")
+        if len(event.data) > MAX_EVENT_BYTES:
+            raise PublishError(f"The event has more than {MAX_EVENT_BYTES} bytes.")
         try:
             await channel.basic_publish(
                 event.data,
-                exchange=EVENTS,
+                exchange=EVENTS_EXCHANGE,
                 routing_key=event.routing_key,
                 properties=_properties(event),
                 mandatory=True,
                 timeout=PUBLISH_TIMEOUT,
             )
-        except Unroutable:
-            # The log takes everything, so with it a binding must be missing. Without it, nobody wants this event.
+        except UnroutableError:
+            # The log is bound to all events, so a binding is missing. Without a log, the event has no subscriber.
             if self._has_log:
-                raise PublishError("no queue is bound to this event") from None
+                raise PublishError("No queue is bound to this event.") from None
         except DeliveryError as error:
-            raise PublishError("RabbitMQ refused the event") from error
+            raise PublishError("RabbitMQ refused the event.") from error
         except TimeoutError:
-            raise PublishError(f"RabbitMQ did not confirm within {PUBLISH_TIMEOUT:g} s") from None
+            raise PublishError(f"RabbitMQ did not confirm the event within {PUBLISH_TIMEOUT:g} s.") from None
         except OUTAGES as error:
-            raise BusDown(f"the connection to RabbitMQ broke: {type(error).__name__}") from error
+            raise BusDown(f"The connection to RabbitMQ failed: {type(error).__name__}.") from error
         except asyncio.CancelledError:
-            if _cancelled_from_outside():
+            if _current_task_is_cancelled():
                 raise
-            raise BusDown("the channel to RabbitMQ was closed") from None
+            # aiormq cancels the waiting publish when its channel closes.
+            raise BusDown("The channel to RabbitMQ was closed.") from None
 
     @contextlib.asynccontextmanager
     async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
-        """Hand events to the handler while the context is entered; without a broker, as soon as it is there."""
+        """Hand events to the handler while the context is entered; if the broker is down, once it is available."""
         queue = subscription.queue
         if queue in self._consumed:
-            raise ValueError(f"{queue} has a consumer already")
-        arguments = queue_arguments(self._queue_type)
-        consumer = Consumer(
-            self._consuming, subscription, arguments, service=self._service, observe=self._observer(queue)
-        )
+            raise ValueError(f"The queue {queue} already has a consumer.")
+        consumer = self._consumer(subscription)
         self._consumed.add(queue)
         try:
             async with background(f"consume {queue}", consumer.run, service=self._service):
-                await consumer.wait_consuming(self._patience if self._consuming.is_up else 0)
+                await consumer.wait_consuming(self._startup_timeout if self._consuming.is_up else 0)
                 try:
                     yield
                 finally:
@@ -112,10 +110,10 @@ class RabbitBus:
             self._consumed.discard(queue)
 
     async def ping(self) -> None:
-        """Raise BusDown unless both connections answer and publishers are welcome."""
-        for link in (self._publishing, self._consuming):
-            if not link.is_up:
-                raise BusDown(f"no connection to RabbitMQ: {link.trouble}")
+        """Raise ``BusDown`` unless both connections are up and the broker accepts events."""
+        for connection in (self._publishing, self._consuming):
+            if not connection.is_up:
+                raise BusDown(f"There is no connection to RabbitMQ: {connection.down_reason}.")
         self._ready_channel()
 
     @contextlib.asynccontextmanager
@@ -125,40 +123,54 @@ class RabbitBus:
             background("bus publishing", self._publishing.run, service=self._service),
             background("bus consuming", self._consuming.run, service=self._service),
         ):
-            deadline = time.monotonic() + self._patience
-            for link in (self._publishing, self._consuming):
-                await link.wait_up(max(0.0, deadline - time.monotonic()))
+            deadline = time.monotonic() + self._startup_timeout
+            for connection in (self._publishing, self._consuming):
+                await connection.wait_up(max(0.0, deadline - time.monotonic()))
             yield
+
+    def _consumer(self, subscription: Subscription) -> QueueConsumer:
+        dispatcher = KeyedDispatcher(
+            subscription,
+            SERVICE_FAILURE_POLICY,
+            on_outcome=self._outcome_observer(subscription.queue),
+            new_context=self._handler_context,
+        )
+        return QueueConsumer(self._consuming, subscription, service_queue_arguments(self._queue_type), dispatcher)
+
+    def _handler_context(self) -> contextvars.Context:
+        context = contextvars.Context()
+        context.run(structlog.contextvars.bind_contextvars, service=self._service)
+        return context
 
     def _ready_channel(self) -> UnderlayChannel:
         if self._underlay is None or not self._publishing.is_up:
-            raise BusDown(f"no connection to RabbitMQ: {self._publishing.trouble}")
-        if self._publishing.blocked:
-            raise BusDown("RabbitMQ blocks publishers: its memory or disk alarm is on")
+            raise BusDown(f"There is no connection to RabbitMQ: {self._publishing.down_reason}.")
+        if self._publishing.is_blocked:
+            raise BusDown("RabbitMQ blocks publishers because of its memory or disk alarm.")
         return self._underlay
 
     async def _prepare_publishing(self, connection: AbstractConnection) -> None:
-        await assert_exchanges(connection, self._queue_type)
-        self._has_log = await assert_log(connection)
-        # The attribute keeps the channel alive: aio-pika itself holds it only weakly.
+        await declare_exchanges(connection, self._queue_type)
+        self._has_log = await declare_log(connection)
+        # aio-pika holds a channel only weakly; this reference keeps it alive.
         self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         self._channel.close_callbacks.add(self._on_channel_closed)
         self._underlay = await self._channel.get_underlay_channel()
 
     async def _prepare_consuming(self, connection: AbstractConnection) -> None:
-        await assert_exchanges(connection, self._queue_type)
+        await declare_exchanges(connection, self._queue_type)
 
     def _on_channel_closed(self, channel: AbstractChannel | None, _error: BaseException | None) -> None:
-        # The broker closes a channel only when the exchange is gone: assert everything again.
+        # The broker closes this channel only if the exchange was deleted: a new connection declares it again.
         if channel is self._channel:
             self._underlay = None
-            self._publishing.drop()
+            self._publishing.reset()
 
-    def _observer(self, queue: str) -> Observe:
-        # There from the start: an increase from nothing to the first dead letter is none to Prometheus.
+    def _outcome_observer(self, queue: str) -> OutcomeObserver:
+        # Create the series with the value 0: Prometheus sees no increase when a series appears with the value 1.
         self._metrics.events_consumed.labels(queue, "dead")
 
-        def observe(outcome: str, event: CloudEvent | None) -> None:
+        def observe(outcome: Outcome, event: CloudEvent | None) -> None:
             self._metrics.events_consumed.labels(queue, outcome).inc()
             if event is not None and outcome == "handled":
                 age = (datetime.now(UTC) - event.time).total_seconds()
@@ -169,14 +181,14 @@ class RabbitBus:
 
 @contextlib.asynccontextmanager
 async def open_rabbit(url: str, *, service: str, queue_type: QueueType, metrics: Metrics) -> AsyncIterator[RabbitBus]:
-    """Open the bus. A broker that is away does not fail it: publishing raises BusDown until it is there."""
+    """Open the bus, whether or not the broker is up. During an outage ``publish`` raises ``BusDown``."""
     bus = RabbitBus(url, service=service, queue_type=queue_type, metrics=metrics)
     async with bus.running():
         yield bus
 
 
 def _properties(event: CloudEvent) -> Basic.Properties:
-    # The id of the attempt, never the event's: two publishes in flight with one id swap their outcomes.
+    # The message ID is the attempt's, not the event's: aiormq mixes up two publishes in flight with the same ID.
     return Basic.Properties(
         content_type=CONTENT_TYPE,
         delivery_mode=PERSISTENT,
@@ -185,6 +197,6 @@ def _properties(event: CloudEvent) -> Basic.Properties:
     )
 
 
-def _cancelled_from_outside() -> bool:
+def _current_task_is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

@@ -1,11 +1,11 @@
-"""How topic bindings match routing keys, after AMQP 0-9-1."""
+"""Matching of routing keys against topic bindings, as in AMQP 0-9-1."""
 
 from functools import lru_cache
 
 
 @lru_cache(maxsize=4096)
 def matches(binding: str, key: str) -> bool:
-    """Say whether a routing key matches a binding: ``*`` stands for one word, ``#`` for any number."""
+    """Return whether a binding matches a routing key: ``*`` stands for one word, ``#`` for any number of words."""
     return _match(binding.split("."), key.split("."))
 
 

@@ -1,4 +1,4 @@
-"""A bus whose events are traced: a span for each publish, and for each time an event is handed to its handler."""
+"""Traced bus: one span for each publish, and one for each time a handler processes an event."""
 
 import contextlib
 import dataclasses
@@ -11,38 +11,38 @@ from parley.observability import tracing
 from parley.observability.tracing import Span, SpanKind, Tracer
 from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Handler, Subscription
-from parley_events.topology import EVENTS
+from parley_events.topology import EVENTS_EXCHANGE
 
 
 class TracedBus:
-    """Another bus, seen by one service. Both spans are children of the one in which the event came to be.
+    """Wraps a bus for one service.
 
-    The event itself goes on unchanged: what subscribers read is where it came from, not how often it was published.
-    An event that came to be outside of any trace begins none.
+    Both spans are children of the span in which the event was created. The event is published unchanged, with the
+    trace context of its creation. An event without a trace context gets no spans.
     """
 
     def __init__(self, bus: Bus, tracer: Tracer) -> None:
-        """Take the bus, which other services may share, and the tracer of this service."""
+        """``bus`` may be shared with other services; ``tracer`` is this service's."""
         self._bus, self._tracer = bus, tracer
 
     async def publish(self, event: CloudEvent) -> None:
-        """Publish as the other bus does; raises PublishError."""
+        """Publish an event. Raise ``PublishError`` if the bus does not confirm it."""
         if event.traceparent is None:
             await self._bus.publish(event)
             return
         attributes = {"messaging.operation.name": "publish", "messaging.operation.type": "send"}
-        with self._spanned(f"publish {EVENTS}", SpanKind.PRODUCER, event, attributes):
+        with self._span(f"publish {EVENTS_EXCHANGE}", SpanKind.PRODUCER, event, attributes):
             await self._bus.publish(event)
 
     @contextlib.asynccontextmanager
     async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
-        """Consume as the other bus does."""
+        """Hand events to the subscription's handler, each in a span, while the context is entered."""
         traced = dataclasses.replace(subscription, handler=self._traced(subscription))
         async with self._bus.consume(traced):
             yield
 
     async def ping(self) -> None:
-        """Raise when the other bus cannot be reached."""
+        """Raise an exception if the bus is unavailable."""
         await self._bus.ping()
 
     def _traced(self, subscription: Subscription) -> Handler:
@@ -55,26 +55,26 @@ class TracedBus:
 
         async def handle(event: CloudEvent) -> None:
             if event.traceparent is None:
-                # What an earlier event of the same task was bound to is none of this one's business.
+                # The task may have handled a traced event before: its IDs do not belong in this event's log lines.
                 structlog.contextvars.unbind_contextvars(*tracing.LOG_IDS)
                 await subscription.handler(event)
                 return
-            with self._spanned(f"process {queue}", SpanKind.CONSUMER, event, attributes) as span:
+            with self._span(f"process {queue}", SpanKind.CONSUMER, event, attributes) as span:
                 structlog.contextvars.bind_contextvars(**tracing.log_ids(span))
                 await subscription.handler(event)
 
         return handle
 
     @contextlib.contextmanager
-    def _spanned(self, name: str, kind: SpanKind, event: CloudEvent, attributes: dict[str, str]) -> Iterator[Span]:
+    def _span(self, name: str, kind: SpanKind, event: CloudEvent, attributes: dict[str, str]) -> Iterator[Span]:
         parent = tracing.extract_context(event.traceparent)
-        about = {
+        common = {
             "messaging.system": "rabbitmq",
-            "messaging.destination.name": EVENTS,
+            "messaging.destination.name": EVENTS_EXCHANGE,
             "messaging.rabbitmq.destination.routing_key": event.routing_key,
             "messaging.message.id": str(event.id),
         }
-        span = self._tracer.start_span(name, context=parent, kind=kind, attributes=about | attributes)
+        span = self._tracer.start_span(name, context=parent, kind=kind, attributes=common | attributes)
         try:
             with tracing.use_span(span):
                 yield span

@@ -11,6 +11,9 @@ import structlog
 
 REDACTED = "[redacted]"
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie")
+_EVENTS_LOGGER = "parley_events"
+"""The logger of a package that uses the standard module, with event names and fields as here."""
+_RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _NOT_SECRET = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "max_tokens", "tokens", "tokens_used"})
 
 
@@ -36,6 +39,7 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json", f
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
+    logging.getLogger(_EVENTS_LOGGER).setLevel(level.upper())
     for told_by_us in ("aio_pika", "aiormq", "opentelemetry.exporter"):
         logging.getLogger(told_by_us).setLevel(logging.CRITICAL)
 
@@ -64,6 +68,10 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log the record's template: arguments may hold addresses with passwords."""
+        if record.name.partition(".")[0] == _EVENTS_LOGGER:
+            fields = {name: value for name, value in vars(record).items() if name not in _RECORD_ATTRIBUTES}
+            structlog.get_logger().log(record.levelno, str(record.msg), exc_info=record.exc_info, **fields)
+            return
         level = "error" if record.levelno >= logging.ERROR else "warning"
         error = record.exc_info[1] if record.exc_info else None
         getattr(structlog.get_logger(), level)(

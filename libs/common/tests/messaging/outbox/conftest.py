@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from parley.messaging.bus import BusDown, PublishError
-from parley.messaging.outbox.relay import Relay
+from parley.messaging.outbox.relay import OutboxRelay
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
@@ -79,7 +79,7 @@ def append(pool: Pool) -> Append:
 
 
 @pytest.fixture
-async def relay(dsn: str, bus: RecordingBus, metrics: Metrics) -> AsyncIterator[Relay]:
-    made = Relay(dsn, bus, source="/services/test", metrics=metrics)  # type: ignore[arg-type]
+async def relay(dsn: str, bus: RecordingBus, metrics: Metrics) -> AsyncIterator[OutboxRelay]:
+    made = OutboxRelay(dsn, bus, source="/services/test", metrics=metrics)  # type: ignore[arg-type]
     async with background("relay", made.lead):
         yield made

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 
-from parley.messaging.outbox.relay import Relay
+from parley.messaging.outbox.relay import OutboxRelay
 from parley.observability.metrics import Metrics
 from parley_events.cloudevents import CloudEvent
 
@@ -31,5 +31,5 @@ class Journal:
 
 if __name__ == "__main__":
     bus = Journal(sys.argv[2])
-    relay = Relay(sys.argv[1], bus, source="/services/test", metrics=Metrics("test", "0", "-"))  # type: ignore[arg-type]
+    relay = OutboxRelay(sys.argv[1], bus, source="/services/test", metrics=Metrics("test", "0", "-"))  # type: ignore[arg-type]
     asyncio.run(relay.lead())

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from parley.messaging.outbox.relay import LOCK_KEY, Relay, backlog, purge
+from parley.messaging.outbox.relay import LOCK_KEY, OutboxRelay
+from parley.messaging.outbox.store import backlog, purge
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
@@ -26,14 +27,14 @@ async def all_sent(pool: Pool) -> bool:
     return await unsent(pool) == 0
 
 
-async def test_events_of_a_key_are_published_in_order(relay: Relay, bus: Any, pool: Pool, append: Append) -> None:
+async def test_events_of_a_key_are_published_in_order(relay: OutboxRelay, bus: Any, pool: Pool, append: Append) -> None:
     await asyncio.gather(*(append(f"k{number}", 30) for number in range(10)))
     await eventually(lambda: all_sent(pool), within=10)
     assert all(found == list(range(1, 31)) for found in bus.published.values())
     assert bus.count == 300
 
 
-async def test_many_keys_are_in_flight_at_once(relay: Relay, bus: Any, pool: Pool, append: Append) -> None:
+async def test_many_keys_are_in_flight_at_once(relay: OutboxRelay, bus: Any, pool: Pool, append: Append) -> None:
     bus.may_confirm.clear()
     await asyncio.gather(*(append(f"k{number}", 2) for number in range(20)))
     await eventually(lambda: bus.in_flight.total() == 20)
@@ -42,7 +43,7 @@ async def test_many_keys_are_in_flight_at_once(relay: Relay, bus: Any, pool: Poo
 
 
 async def test_a_committed_event_is_published_within_a_second_without_any_hint(
-    relay: Relay, bus: Any, append: Append
+    relay: OutboxRelay, bus: Any, append: Append
 ) -> None:
     await eventually(lambda: relay.leads)
     await append("k")
@@ -50,7 +51,7 @@ async def test_a_committed_event_is_published_within_a_second_without_any_hint(
 
 
 async def test_an_event_of_an_uncommitted_transaction_is_not_published_and_later_ones_of_other_keys_are(
-    relay: Relay, bus: Any, pool: Pool, append: Append
+    relay: OutboxRelay, bus: Any, pool: Pool, append: Append
 ) -> None:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -62,7 +63,9 @@ async def test_an_event_of_an_uncommitted_transaction_is_not_published_and_later
     await eventually(lambda: bus.published["early"] == [1])
 
 
-async def test_a_refused_event_holds_up_only_its_own_key(relay: Relay, bus: Any, pool: Pool, append: Append) -> None:
+async def test_a_refused_event_holds_up_only_its_own_key(
+    relay: OutboxRelay, bus: Any, pool: Pool, append: Append
+) -> None:
     bus.refused_keys.add("bad")
     await append("bad", 3)
     await append("good", 3)
@@ -75,7 +78,7 @@ async def test_a_refused_event_holds_up_only_its_own_key(relay: Relay, bus: Any,
 
 
 async def test_an_event_that_breaks_the_bus_is_tried_with_pauses_and_holds_up_only_its_own_key(
-    relay: Relay, bus: Any, pool: Pool, append: Append
+    relay: OutboxRelay, bus: Any, pool: Pool, append: Append
 ) -> None:
     bus.broken_keys.add("bad")
     await append("bad")
@@ -87,7 +90,7 @@ async def test_an_event_that_breaks_the_bus_is_tried_with_pauses_and_holds_up_on
     await eventually(lambda: all_sent(pool), within=15)
 
 
-async def test_a_hanging_key_does_not_hold_up_the_others(relay: Relay, bus: Any, append: Append) -> None:
+async def test_a_hanging_key_does_not_hold_up_the_others(relay: OutboxRelay, bus: Any, append: Append) -> None:
     bus.may_confirm.clear()
     await append("hangs")
     await eventually(lambda: bus.in_flight["hangs"] == 1)
@@ -96,7 +99,7 @@ async def test_a_hanging_key_does_not_hold_up_the_others(relay: Relay, bus: Any,
     bus.may_confirm.set()
 
 
-async def test_one_keys_long_backlog_leaves_room_for_the_others(relay: Relay, bus: Any, append: Append) -> None:
+async def test_one_keys_long_backlog_leaves_room_for_the_others(relay: OutboxRelay, bus: Any, append: Append) -> None:
     bus.may_confirm.clear()
     await append("long", 600)
     await eventually(lambda: bus.in_flight["long"] == 1)
@@ -106,7 +109,7 @@ async def test_one_keys_long_backlog_leaves_room_for_the_others(relay: Relay, bu
 
 
 async def test_a_bus_that_is_down_uses_up_no_attempts_and_gets_everything_when_it_is_back(
-    relay: Relay, bus: Any, pool: Pool, append: Append
+    relay: OutboxRelay, bus: Any, pool: Pool, append: Append
 ) -> None:
     bus.is_down = True
     await append("a", 5)
@@ -121,7 +124,7 @@ async def test_a_bus_that_is_down_uses_up_no_attempts_and_gets_everything_when_i
 async def test_of_two_relays_one_leads_and_the_other_takes_over(
     dsn: str, bus: Any, metrics: Metrics, pool: Pool, append: Append
 ) -> None:
-    first, second = (Relay(dsn, bus, source="/services/test", metrics=metrics) for _ in range(2))
+    first, second = (OutboxRelay(dsn, bus, source="/services/test", metrics=metrics) for _ in range(2))
     async with background("second", second.lead):
         async with background("first", first.lead):
             await append("k", 5)
@@ -136,7 +139,7 @@ async def test_of_two_relays_one_leads_and_the_other_takes_over(
 
 
 async def test_a_leader_whose_session_is_ended_stops_and_leads_again(
-    relay: Relay, bus: Any, pool: Pool, append: Append
+    relay: OutboxRelay, bus: Any, pool: Pool, append: Append
 ) -> None:
     await eventually(lambda: relay.leads)
     ended = await pool.fetchval(
@@ -161,7 +164,9 @@ async def test_the_backlog_says_how_much_waits_and_for_how_long(pool: Pool, appe
     assert found["oldest_age_s"] == pytest.approx(7, abs=2)
 
 
-async def test_the_backlog_is_measured_by_the_leader(relay: Relay, bus: Any, metrics: Metrics, append: Append) -> None:
+async def test_the_backlog_is_measured_by_the_leader(
+    relay: OutboxRelay, bus: Any, metrics: Metrics, append: Append
+) -> None:
     bus.is_down = True
     await append("k", 3)
     await eventually(lambda: metrics.registry.get_sample_value("outbox_pending") == 3)

@@ -39,7 +39,7 @@ def open_bus(broker: PrivateRabbitMQ, metrics: Metrics) -> OpenBus:
             service="test",
             queue_type="classic",
             metrics=metrics,
-            patience=3,
+            startup_timeout=3,
             finish_timeout=1,
         )
         async with bus.running():

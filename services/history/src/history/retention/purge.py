@@ -1,7 +1,7 @@
 """Removing what has served its time."""
 
 from history.database import Database
-from parley.messaging.outbox.relay import purge
+from parley.messaging.outbox.store import purge
 from parley.storage.postgres import Connection
 
 BATCH = 1000

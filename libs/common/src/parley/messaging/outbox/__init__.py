@@ -1,4 +1,4 @@
-"""The transactional outbox: an event is written with its fact and published afterwards, at least once, in order.
+"""Transactional outbox: events are written with the change they describe, and published later, at least once, in order.
 
 Migrations: ``migrate(dsn, outbox.MIGRATIONS, "<service>")``.
 """
@@ -29,13 +29,13 @@ class Executor(Protocol):
 async def append(
     connection: Executor, name: str, data: EventData, *, subject: UUID | str, partition_key: str | None = None
 ) -> UUID:
-    """Write an event into the outbox in the caller's transaction; returns the event's id.
+    """Write an event to the outbox within the caller's transaction; return the event's ID.
 
-    ``name`` is the type without prefix and version; the partition key defaults to the subject. The event remembers
-    the span in which it came to be, if there is one.
+    ``name`` is the type without prefix and version. ``partition_key`` defaults to the subject. The event keeps the
+    trace context of the current span, if there is one.
     """
     if name not in data.names:
-        raise ValueError(f"{type(data).__name__} is not the data of {name}")
+        raise ValueError(f"{type(data).__name__} is not the data of {name}.")
     event_id = new_id()
     body = orjson.Fragment(data.model_dump_json())
     key = partition_key or str(subject)

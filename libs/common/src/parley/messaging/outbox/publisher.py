@@ -1,58 +1,58 @@
-"""The events a relay has in hand: many keys in flight, one event of each key."""
+"""Outbox publisher: publishes rows of many partition keys concurrently, and those of one key in order."""
 
 import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from uuid import UUID
 
 import structlog
 
 from parley.messaging.bus import Bus, BusDown, PublishError
-from parley.messaging.outbox.store import Row, to_event
+from parley.messaging.outbox.store import OutboxRow, to_event
 from parley.observability.metrics import Metrics
 
 log = structlog.get_logger()
 
-IN_FLIGHT = 64
-"""Events that wait for their confirm at the same time."""
-PUBLISH_LIMIT = 90.0
-"""Seconds after which a publish is given up: more than any handler of the in-process bus may take."""
-REFILL = 500
-"""Rows in hand at which it is time to record results and fetch more."""
+MAX_UNCONFIRMED = 64
+"""Events that wait for the bus's confirm at the same time."""
+PUBLISH_TIMEOUT = 90.0
+"""Seconds after which a publish has failed: longer than the in-memory bus lets a handler run."""
+REFILL_ROWS = 500
+"""Rows in hand below which the relay should record results and fetch more rows."""
 
 
 @dataclass(slots=True)
-class Results:
-    """What happened since the last look; the keys may be fetched again once this is recorded."""
+class PublishResults:
+    """Results since the last call of ``take_results``."""
 
-    sent: list[Any] = field(default_factory=list)
-    failed: list[Any] = field(default_factory=list)
-    finished: list[str] = field(default_factory=list)
+    sent: list[UUID] = field(default_factory=list)
+    failed: list[UUID] = field(default_factory=list)
+    finished_keys: list[str] = field(default_factory=list)
+    """Keys without rows in hand; fetch their rows again only after the results are recorded."""
 
 
-class Dispatch:
-    """Publishes rows, each key's one after the other, until the first of the key fails."""
+class OutboxPublisher:
+    """Publishes the rows of each key one after the other, until the first failure of the key."""
 
     def __init__(self, bus: Bus, *, source: str, metrics: Metrics) -> None:
-        """Take the bus and the source of the events."""
         self._bus, self._source, self._metrics = bus, source, metrics
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots = asyncio.Semaphore(MAX_UNCONFIRMED)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._results = Results()
+        self._results = PublishResults()
         self.keys: set[str] = set()
-        """Keys in hand: their rows must not be fetched."""
+        """Keys whose rows must not be fetched at the moment."""
         self.rows = 0
-        """Rows in hand."""
-        self.progress = asyncio.Event()
-        """Set when little or nothing is left in hand."""
+        """Number of rows in hand."""
+        self.needs_attention = asyncio.Event()
+        """Set when few rows are in hand and results wait to be recorded."""
         self.bus_is_down = False
-        """Whether the bus refused without looking at the event."""
+        """Whether the bus has raised ``BusDown``."""
 
-    def start(self, rows: Iterable[Row]) -> None:
-        """Begin to publish rows, which are in order within each key."""
-        keys: dict[str, list[Row]] = defaultdict(list)
+    def start(self, rows: Iterable[OutboxRow]) -> None:
+        """Start to publish rows, which are in order within each key."""
+        keys: dict[str, list[OutboxRow]] = defaultdict(list)
         for row in rows:
             keys[row["partition_key"]].append(row)
         for key, waiting in keys.items():
@@ -62,19 +62,19 @@ class Dispatch:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def take_results(self) -> Results:
-        """Return what happened since the last call."""
-        taken, self._results = self._results, Results()
-        self.progress.clear()
+    def take_results(self) -> PublishResults:
+        """Return the results since the last call."""
+        taken, self._results = self._results, PublishResults()
+        self.needs_attention.clear()
         return taken
 
-    def release(self, results: Results) -> None:
-        """Let the keys be fetched again whose results are recorded."""
-        self.keys.difference_update(results.finished)
+    def release(self, results: PublishResults) -> None:
+        """Allow fetching the finished keys again, after their results are recorded."""
+        self.keys.difference_update(results.finished_keys)
 
     @contextlib.asynccontextmanager
     async def cancelled_at_exit(self) -> AsyncIterator[None]:
-        """Stop publishing when the context is left."""
+        """Cancel all publishes when the context is left."""
         try:
             yield
         finally:
@@ -82,7 +82,7 @@ class Dispatch:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _publish_key(self, key: str, rows: Sequence[Row]) -> None:
+    async def _publish_key(self, key: str, rows: Sequence[OutboxRow]) -> None:
         try:
             for row in rows:
                 async with self._slots:
@@ -90,24 +90,24 @@ class Dispatch:
                         break
         finally:
             self.rows -= len(rows)
-            self._results.finished.append(key)
-            if self.rows <= REFILL and (self.rows == 0 or len(self._results.sent) >= REFILL // 2):
-                self.progress.set()
+            self._results.finished_keys.append(key)
+            if self.rows <= REFILL_ROWS and (self.rows == 0 or len(self._results.sent) >= REFILL_ROWS // 2):
+                self.needs_attention.set()
 
-    async def _publish(self, row: Row) -> bool:
+    async def _publish(self, row: OutboxRow) -> bool:
         if self.bus_is_down:
             return False
         try:
-            async with asyncio.timeout(PUBLISH_LIMIT):
+            async with asyncio.timeout(PUBLISH_TIMEOUT):
                 await self._bus.publish(to_event(row, self._source))
         except BusDown as error:
-            self._note_down(error)
+            self._note_bus_down(error)
             return False
         except (PublishError, TimeoutError) as error:
-            log.warning("event not published", name=row["name"], id=str(row["id"]), reason=str(error))
+            log.warning("event_not_published", name=row["name"], id=str(row["id"]), reason=str(error))
         except Exception:
-            # Whatever is wrong with one event must hold up no key but its own, and must not be tried without a pause.
-            log.exception("event cannot be published", name=row["name"], id=str(row["id"]))
+            # An unexpected error fails this event only: other keys continue, and the event is retried after a delay.
+            log.exception("event_not_publishable", name=row["name"], id=str(row["id"]))
         else:
             self._results.sent.append(row["id"])
             self._metrics.events_published.labels(row["name"]).inc()
@@ -115,7 +115,7 @@ class Dispatch:
         self._results.failed.append(row["id"])
         return False
 
-    def _note_down(self, error: BusDown) -> None:
+    def _note_bus_down(self, error: BusDown) -> None:
         if not self.bus_is_down:
-            log.warning("events wait for the bus", reason=str(error))
+            log.warning("bus_down", reason=str(error))
         self.bus_is_down = True

@@ -1,16 +1,17 @@
-"""What the relay asks of the outbox table, and what operators ask: backlog and purge."""
+"""Statements on the outbox table for the relay, for ``/status``, and for retention."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from parley_events.cloudevents import CloudEvent
 
-Row: TypeAlias = Any
-"""A row of the outbox, as asyncpg returns it."""
-FIRST_RETRY, LONGEST_RETRY = 0.2, 10.0
-"""Seconds until a failed event is tried again: doubled from the first to the longest."""
+OutboxRow: TypeAlias = Any
+"""A row of ``fetch_waiting``: an asyncpg record."""
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.2, 10.0
+"""Seconds until a failed event is published again: doubled after each attempt, up to the maximum."""
 
-# By "not sent", never by "position > last seen": transactions commit out of that order.
+# Selects by "not sent", never by "position > last seen": transactions do not commit in the order of their positions.
 _WAITING = """
 SELECT id, name, version, subject, partition_key, sequence, time, traceparent, data::text AS data
 FROM outbox AS o
@@ -37,22 +38,22 @@ DELETE FROM outbox WHERE id IN (
 )"""
 
 
-async def fetch_waiting(connection: Any, limit: int, *, without: Collection[str]) -> list[Row]:
-    """Return the oldest events that may be published now, in order within each key, except those of some keys."""
-    found: list[Row] = await connection.fetch(_WAITING, limit, list(without))
+async def fetch_waiting(connection: Any, limit: int, *, without: Collection[str]) -> list[OutboxRow]:
+    """Return the oldest events that are due, in order within each key, without the events of the given keys."""
+    found: list[OutboxRow] = await connection.fetch(_WAITING, limit, list(without))
     return found
 
 
-async def record(connection: Any, sent: Sequence[Any], failed: Sequence[Any]) -> None:
-    """Note which events the bus has confirmed, and which it has not."""
+async def record(connection: Any, sent: Sequence[UUID], failed: Sequence[UUID]) -> None:
+    """Record which events the bus has confirmed, and which have failed."""
     if sent:
         await connection.execute(_SENT, sent)
     if failed:
-        await connection.execute(_FAILED, failed, FIRST_RETRY, LONGEST_RETRY)
+        await connection.execute(_FAILED, failed, FIRST_RETRY_DELAY, MAX_RETRY_DELAY)
 
 
-def to_event(row: Row, source: str) -> CloudEvent:
-    """Return the event that an outbox row holds."""
+def to_event(row: OutboxRow, source: str) -> CloudEvent:
+    """Return the event of an outbox row."""
     return CloudEvent(
         id=row["id"],
         source=source,
@@ -68,12 +69,12 @@ def to_event(row: Row, source: str) -> CloudEvent:
 
 
 async def backlog(connection: Any) -> dict[str, Any]:
-    """Return how many events wait and how old (seconds) the oldest is, as ``/status`` shows it."""
+    """Return the number of waiting events and the age of the oldest in seconds, as shown in ``/status``."""
     row = await connection.fetchrow(_BACKLOG)
     return {"pending": row["pending"], "oldest_age_s": round(float(row["age"] or 0), 1)}
 
 
 async def purge(connection: Any, *, retention: float, confirmed_only: bool) -> int:
-    """Delete up to 1,000 events sent more than ``retention`` seconds ago; returns how many."""
+    """Delete up to 1,000 events that were sent more than ``retention`` seconds ago; return the number of deletions."""
     done: str = await connection.execute(_PURGE, retention, confirmed_only)
     return int(done.rsplit(maxsplit=1)[-1])

@@ -1,0 +1,52 @@
+"""Decoding of event data into event models."""
+
+import json
+import re
+from typing import Any, TypeVar
+
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import EventData, model_of
+from parley_events.subscription import Rejected
+
+E = TypeVar("E", bound=EventData)
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# Escapes of NUL and of surrogates, paired or not, and surrogates encoded as bytes.
+_MAYBE_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
+
+
+def decode(event: CloudEvent) -> EventData | None:
+    """Return the data as the model of the event's type and version, or None if there is no such model.
+
+    Raise ``Rejected`` if the data does not fit the model.
+    """
+    model = model_of(event.name, event.version)
+    return None if model is None else decode_as(model, event)
+
+
+def decode_as(model: type[E], event: CloudEvent) -> E:
+    """Return the data as ``model``. Raise ``Rejected`` if it does not fit.
+
+    NUL and unpaired surrogates are valid in JSON, but databases do not store them: both become U+FFFD.
+    """
+    try:
+        return model.model_validate_json(_storable_json(event.data))
+    except (ValueError, RecursionError) as error:
+        raise Rejected(f"The data of {event.type} {event.id} does not fit its model.") from error
+
+
+def _storable_json(data: bytes) -> bytes:
+    if not _MAYBE_UNSTORABLE.search(data):
+        return data
+    return json.dumps(_storable(json.loads(data))).encode()
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub(REPLACEMENT, value)
+    if isinstance(value, list):
+        return [_storable(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(entry) for name, entry in value.items()}
+    return value

@@ -1,0 +1,131 @@
+"""Queue consumer: declares, consumes, and starts again after a loss."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
+
+from parley_events import CloudEvent
+from parley_events.connection import RECONNECT_DELAY, TOPOLOGY_RETRY_DELAY, SupervisedConnection
+from parley_events.consumer import QueueConsumer
+from parley_events.dispatcher import KeyedDispatcher
+from parley_events.failure_policy import FailurePolicy
+from parley_events.subscription import Subscription
+from parley_events.tasks import running
+from parley_testing.contracts.bus import make_event
+from parley_testing.fake_amqp import FakeBroker, FakeChannel, FakeMessage
+from parley_testing.virtual_time import virtual_time
+
+ARGUMENTS = {"x-queue-type": "classic"}
+
+
+class Consuming:
+    """A running consumer of a fake broker, and the events it has handled."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        self.broker = broker
+        self.handled: list[CloudEvent] = []
+        subscription = Subscription("q", ("user.*", "conversation.deleted"), self.handle, prefetch=7)
+        self.connection = SupervisedConnection("amqp://broker/", name="test", connect=broker.connect)
+        dispatcher = KeyedDispatcher(subscription, FailurePolicy())
+        self.consumer = QueueConsumer(self.connection, subscription, ARGUMENTS, dispatcher)
+
+    async def handle(self, event: CloudEvent) -> None:
+        self.handled.append(event)
+
+    @property
+    def channel(self) -> FakeChannel:
+        return self.broker.connections[-1].channels[-1]
+
+
+@contextlib.asynccontextmanager
+async def consuming(broker: FakeBroker) -> AsyncIterator[Consuming]:
+    made = Consuming(broker)
+    async with running(made.connection.run, made.consumer.run):
+        yield made
+
+
+@virtual_time
+async def test_the_queue_is_declared_and_bound_before_it_is_consumed() -> None:
+    async with consuming(FakeBroker()) as made:
+        assert await made.consumer.wait_consuming(1)
+        assert made.channel.declared == [("q", ARGUMENTS)]
+        assert made.channel.bindings == ["user.*", "conversation.deleted"]
+        assert made.channel.prefetch == 7
+
+
+@virtual_time
+async def test_a_delivered_event_is_handled_and_acknowledged() -> None:
+    async with consuming(FakeBroker()) as made:
+        await made.consumer.wait_consuming(1)
+        event = make_event()
+        message = FakeMessage(event, made.channel)
+        await made.channel.deliver(message)
+        await asyncio.sleep(0.01)
+        assert made.handled == [event]
+        assert message.outcome == "acknowledged"
+
+
+@pytest.mark.parametrize("loss", ["connection", "channel", "queue"])
+def test_consuming_starts_again_after_a_loss(loss: str) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        async with consuming(FakeBroker()) as made:
+            await made.consumer.wait_consuming(1)
+            lost = made.channel
+            if loss == "connection":
+                made.broker.connections[-1].lose()
+                lost.lose()
+            elif loss == "channel":
+                lost.lose()
+            else:
+                lost.on_consumer_cancel_callbacks.notify(lost)
+            await asyncio.sleep(0)
+            assert not await made.consumer.wait_consuming(RECONNECT_DELAY / 2)
+            assert await made.consumer.wait_consuming(3 * RECONNECT_DELAY)
+            assert made.channel is not lost
+            assert made.channel.declared == [("q", ARGUMENTS)]
+
+    scenario()
+
+
+@virtual_time
+async def test_a_refused_declaration_is_logged_with_its_reason_and_retried_rarely(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = FakeBroker()
+    broker.queue_errors.append(AMQPChannelError("PRECONDITION_FAILED"))
+    async with consuming(broker) as made:
+        assert not await made.consumer.wait_consuming(TOPOLOGY_RETRY_DELAY - 1)
+        assert await made.consumer.wait_consuming(2)
+    (record,) = [record for record in caplog.records if record.message == "consumer_refused"]
+    assert (vars(record)["queue"], "PRECONDITION_FAILED" in vars(record)["reason"]) == ("q", True)
+
+
+@virtual_time
+async def test_a_queue_that_is_not_recovered_yet_is_declared_again_soon() -> None:
+    broker = FakeBroker()
+    broker.queue_errors.append(ChannelNotFoundEntity("NOT_FOUND"))
+    async with consuming(broker) as made:
+        assert await made.consumer.wait_consuming(2 * RECONNECT_DELAY)
+
+
+@virtual_time
+async def test_an_unexpected_error_is_logged_and_does_not_end_the_consumer(caplog: pytest.LogCaptureFixture) -> None:
+    broker = FakeBroker()
+    broker.queue_errors.append(KeyError("a bug"))
+    async with consuming(broker) as made:
+        assert await made.consumer.wait_consuming(2 * RECONNECT_DELAY)
+    assert caplog.messages.count("consumer_failed") == 1
+
+
+@virtual_time
+async def test_stopping_cancels_the_deliveries_and_closes_the_channel() -> None:
+    async with consuming(FakeBroker()) as made:
+        await made.consumer.wait_consuming(1)
+        channel = made.channel
+        await made.consumer.stop()
+        assert channel.consume_callback is None
+        assert channel.is_closed

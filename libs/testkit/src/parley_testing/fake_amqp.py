@@ -1,0 +1,156 @@
+"""In-memory fakes of aio-pika's messages, channels, and connections, for unit tests."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPConnectionError
+
+from parley_events.cloudevents import CloudEvent, to_headers
+
+Consume = Callable[[AbstractIncomingMessage], Awaitable[Any]]
+
+
+class Callbacks(set[Callable[..., None]]):
+    """Callbacks that a test can call."""
+
+    def notify(self, *args: object) -> None:
+        """Call all callbacks."""
+        for callback in tuple(self):
+            callback(*args)
+
+
+class FakeChannel:
+    """A channel with one queue, whose deliveries a test makes with ``deliver``."""
+
+    def __init__(self, connection: "FakeConnection") -> None:
+        """Belong to a connection, whose ``errors`` are raised by ``declare_queue``."""
+        self._connection = connection
+        self.is_closed = False
+        self.close_callbacks, self.on_consumer_cancel_callbacks = Callbacks(), Callbacks()
+        self.declared: list[tuple[str, dict[str, Any]]] = []
+        self.bindings: list[str] = []
+        self.prefetch = 0
+        self.consume_callback: Consume | None = None
+
+    async def set_qos(self, *, prefetch_count: int) -> None:
+        """Answer unless the connection is frozen."""
+        if self._connection.is_frozen:
+            await asyncio.Event().wait()
+        self.prefetch = prefetch_count
+
+    async def get_underlay_channel(self) -> "FakeChannel":
+        return self
+
+    async def declare_queue(self, name: str, *, durable: bool, arguments: dict[str, Any]) -> "FakeChannel":
+        assert durable
+        if self._connection.errors:
+            raise self._connection.errors.popleft()
+        self.declared.append((name, arguments))
+        return self
+
+    async def bind(self, _exchange: str, routing_key: str) -> None:
+        self.bindings.append(routing_key)
+
+    async def consume(self, callback: Consume) -> str:
+        self.consume_callback = callback
+        return "tag"
+
+    async def cancel(self, _tag: str, *, timeout: float) -> None:
+        del timeout
+        self.consume_callback = None
+
+    async def deliver(self, message: "FakeMessage") -> None:
+        """Deliver a message to the consumer."""
+        assert self.consume_callback is not None, "nobody consumes"
+        await self.consume_callback(message.as_incoming())
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+    def lose(self) -> None:
+        """Close the channel as a broker does."""
+        self.is_closed = True
+        self.close_callbacks.notify(self, None)
+
+
+class FakeConnection:
+    """A connection that a test can freeze, block, and lose."""
+
+    def __init__(self, *errors: Exception) -> None:
+        """``errors`` are raised by the next declarations of queues, in turn."""
+        self.errors = deque(errors)
+        self.close_callbacks = Callbacks()
+        self.channels: list[FakeChannel] = []
+        self.is_frozen = self.is_blocked = self.is_closed = False
+        self.transport = self
+
+    async def ready(self) -> None:
+        """Wait while the broker blocks publishers."""
+        if self.is_blocked:
+            await asyncio.Event().wait()
+
+    async def channel(self, **_options: bool) -> FakeChannel:
+        self.channels.append(FakeChannel(self))
+        return self.channels[-1]
+
+    async def close(self) -> None:
+        """Close, or wait for ever while frozen."""
+        if self.is_frozen:
+            await asyncio.Event().wait()
+        self.is_closed = True
+
+    def lose(self) -> None:
+        """Close the connection as a broker does."""
+        for channel in self.channels:
+            channel.is_closed = True
+        self.close_callbacks.notify(self, None)
+
+
+class FakeBroker:
+    """Accepts connections, or refuses them while it is down."""
+
+    def __init__(self) -> None:
+        """Start without connections."""
+        self.connections: list[FakeConnection] = []
+        self.attempts = 0
+        self.is_down = False
+        self.queue_errors: deque[Exception] = deque()
+        """Errors of the next declarations of queues, in turn."""
+
+    async def connect(self, _url: str, _name: str) -> AbstractConnection:
+        """Return a new connection."""
+        self.attempts += 1
+        if self.is_down:
+            raise AMQPConnectionError("refused")
+        connection = FakeConnection()
+        connection.errors = self.queue_errors
+        self.connections.append(connection)
+        return cast("AbstractConnection", connection)
+
+
+class FakeMessage:
+    """A message in binary mode that records how it was acknowledged."""
+
+    def __init__(self, event: CloudEvent, channel: FakeChannel | None = None) -> None:
+        """Hold an event; ``channel`` is open unless given."""
+        self.headers: dict[str, Any] = dict(to_headers(event))
+        self.body = event.data
+        self.channel = channel or FakeChannel(FakeConnection())
+        self.outcome = "pending"
+        """``pending``, ``acknowledged``, or ``dead-lettered``."""
+
+    def as_incoming(self) -> AbstractIncomingMessage:
+        """Return the message under aio-pika's type."""
+        return cast("AbstractIncomingMessage", self)
+
+    async def ack(self) -> None:
+        assert self.outcome == "pending"
+        self.outcome = "acknowledged"
+
+    async def reject(self, *, requeue: bool) -> None:
+        assert self.outcome == "pending"
+        assert not requeue
+        self.outcome = "dead-lettered"
