@@ -11,7 +11,7 @@ import yaml
 
 from parley_events import asyncapi
 from parley_events.models import CATALOGUE, EventData, model_of
-from parley_testing.schema_changes import breaking_changes
+from parley_testing.contracts.schema_changes import breaking_changes
 
 ROOT = Path(__file__).parents[3]
 BASELINE = Path(__file__).with_name("events_baseline.json")

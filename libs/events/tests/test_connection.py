@@ -18,7 +18,7 @@ from parley_events.connection import (
 )
 from parley_events.tasks import running
 from parley_events.topology import TopologyError
-from parley_testing.fake_amqp import FakeBroker
+from parley_testing.fakes.amqp import FakeBroker
 from parley_testing.virtual_time import virtual_time
 
 

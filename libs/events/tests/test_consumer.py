@@ -15,7 +15,7 @@ from parley_events.failure_policy import FailurePolicy
 from parley_events.subscription import Subscription
 from parley_events.tasks import running
 from parley_testing.contracts.bus import make_event
-from parley_testing.fake_amqp import FakeBroker, FakeChannel, FakeMessage
+from parley_testing.fakes.amqp import FakeBroker, FakeChannel, FakeMessage
 from parley_testing.virtual_time import virtual_time
 
 ARGUMENTS = {"x-queue-type": "classic"}

@@ -11,7 +11,7 @@ from parley_events.dispatcher import KeyedDispatcher
 from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy
 from parley_events.subscription import Subscription
 from parley_testing.contracts.bus import make_event
-from parley_testing.fake_amqp import FakeMessage
+from parley_testing.fakes.amqp import FakeMessage
 from parley_testing.virtual_time import virtual_time
 
 

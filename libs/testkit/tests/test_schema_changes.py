@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from parley_testing.schema_changes import breaking_changes
+from parley_testing.contracts.schema_changes import breaking_changes
 
 
 class Inner(BaseModel):

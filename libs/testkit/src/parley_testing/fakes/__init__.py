@@ -1,0 +1,1 @@
+"""In-memory fakes of servers and clients."""
