@@ -1,4 +1,4 @@
-"""The error tree. A class is a stable ``code`` with its one HTTP status; its docstring is the default sentence.
+"""Errors that clients receive. A class has a stable ``code`` and one HTTP status; its docstring is the default detail.
 
 ParleyError
 ├── InvalidRequest 400 ── InvalidJson · InvalidCursor · AmbiguousCredentials
@@ -6,14 +6,12 @@ ParleyError
 │                          · ReauthenticationRequired
 ├── Forbidden 403 ── InsufficientScope
 ├── NotFound 404
-├── MethodNotAllowed 405 · NotAcceptable 406 · PreconditionFailed 412 · BodyTooLarge 413 · HeadersTooLarge 431
-├── UnsupportedMediaType 415
-├── ValidationFailed 422
-├── RateLimited 429
+├── MethodNotAllowed 405 · NotAcceptable 406 · PreconditionFailed 412 · BodyTooLarge 413 · UnsupportedMediaType 415
+├── ValidationFailed 422 · RateLimited 429 · HeadersTooLarge 431
 ├── InternalError 500
 └── DependencyUnavailable 503 ── Overloaded · Draining
 
-Services add their own below these in their ``errors.py``.
+Services define their own subclasses in their ``errors.py``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +21,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with a submitted member: where (JSON pointer), what (code) and why; never the value itself."""
+    """One invalid field of a request: JSON pointer, code and explanation; never the submitted value."""
 
     pointer: str
     code: str
@@ -31,12 +29,12 @@ class FieldError:
 
 
 class ParleyError(Exception):
-    """Something went wrong."""
+    """An unexpected error occurred."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
-    remedy: ClassVar[str] = "Try again; if it stays, report it with the request id."
+    remedy: ClassVar[str] = "Try again. If the error persists, report it with the `request_id`."
 
     def __init__(
         self,
@@ -46,7 +44,7 @@ class ParleyError(Exception):
         headers: Mapping[str, str] | None = None,
         **members: str | float | None,
     ) -> None:
-        """Take the sentence for the client, and what else the body (``members``) and the headers say."""
+        """Set the detail, invalid fields and response headers; ``members`` are added to the response body."""
         self.detail = detail or (type(self).__doc__ or self.title).strip().splitlines()[0]
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
@@ -55,54 +53,53 @@ class ParleyError(Exception):
 
 
 class InvalidRequest(ParleyError):
-    """The request cannot be understood."""
+    """The request is malformed."""
 
     status, code, title = 400, "invalid_request", "Bad request"
-    remedy = "Read the detail; the request's form is wrong, so the same request fails again."
+    remedy = "Correct the request as `detail` says; the same request fails again."
 
 
 class InvalidJson(InvalidRequest):
-    """The body is not valid JSON."""
+    """The request body is not valid JSON."""
 
     code, title = "invalid_json", "Invalid JSON"
     remedy = "Send one JSON object, encoded as UTF-8."
 
 
 class InvalidCursor(InvalidRequest):
-    """The cursor was not made by this list."""
+    """The cursor belongs to a different list. Send `next_cursor` unchanged, or omit it to start over."""
 
     code, title = "invalid_cursor", "Invalid cursor"
-    remedy = "Send `next_cursor` of the last page as it came, or none to start over."
+    remedy = "Send `next_cursor` of the previous page unchanged, or omit it to start over."
 
 
 class AmbiguousCredentials(InvalidRequest):
-    """Two different credentials were sent."""
+    """The request has two different credentials. Send either `Authorization` or `X-API-Key`."""
 
     code, title = "ambiguous_credentials", "Ambiguous credentials"
     remedy = "Send either `Authorization` or `X-API-Key`, once."
 
 
 class Unauthenticated(ParleyError):
-    """No valid credentials were sent."""
+    """The request has no valid credentials."""
 
     status, code, title = 401, "credentials_missing", "Not authenticated"
     challenge: ClassVar[str] = 'Bearer error="invalid_token"'
     remedy = "Log in again and send the new access token."
 
     def __init__(self, detail: str | None = None) -> None:
-        """Add the challenge that RFC 6750 asks for."""
         super().__init__(detail, headers={"WWW-Authenticate": self.challenge})
 
 
 class CredentialsMissing(Unauthenticated):
-    """Credentials are required: send an access token or an API key."""
+    """The request has no credentials. Send an access token or an API key."""
 
     challenge = "Bearer"
     remedy = "Send `Authorization: Bearer <access token or API key>`."
 
 
 class TokenInvalid(Unauthenticated):
-    """The access token is not valid."""
+    """The access token is invalid."""
 
     code, title = "token_invalid", "Invalid token"
 
@@ -115,20 +112,20 @@ class TokenExpired(Unauthenticated):
 
 
 class TokenRevoked(Unauthenticated):
-    """The session of this token has ended."""
+    """The session of the access token was revoked. Log in again."""
 
     code, title = "session_revoked", "Session revoked"
 
 
 class ApiKeyInvalid(Unauthenticated):
-    """The API key is not valid."""
+    """The API key is invalid: it does not exist, was deleted, or has expired."""
 
     code, title = "api_key_invalid", "Invalid API key"
-    remedy = "Check the key for typing errors; make a new one if it was deleted or has expired."
+    remedy = "Check the key for typing errors. Create a new key if it was deleted or has expired."
 
 
 class ReauthenticationRequired(Unauthenticated):
-    """This needs a log-in of the last five minutes."""
+    """This request requires a login within the last five minutes."""
 
     code, title = "reauthentication_required", "Log in again"
     challenge = 'Bearer error="insufficient_user_authentication", max_age=300'
@@ -136,123 +133,117 @@ class ReauthenticationRequired(Unauthenticated):
 
 
 class Forbidden(ParleyError):
-    """This is not allowed."""
+    """The credentials do not permit this request."""
 
     status, code, title = 403, "insufficient_scope", "Forbidden"
-    remedy = "Use credentials that have the scope."
+    remedy = "Use credentials with the required scope."
 
 
 class InsufficientScope(Forbidden):
-    """The credentials lack the scope for this."""
+    """The credentials lack the required scope."""
 
     title = "Insufficient scope"
 
     def __init__(self, scope: str) -> None:
-        """Name the scope that is missing."""
         challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
-        super().__init__(f"This needs the scope {scope}.", headers={"WWW-Authenticate": challenge})
+        super().__init__(f"This request requires the scope {scope}.", headers={"WWW-Authenticate": challenge})
 
 
 class NotFound(ParleyError):
-    """There is nothing here."""
+    """The resource does not exist."""
 
     status, code, title = 404, "not_found", "Not found"
     remedy = "Check the path and the id."
 
 
 class MethodNotAllowed(ParleyError):
-    """This path does not take that method."""
+    """The path does not support this method. The `Allow` header lists the supported methods."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
-    remedy = "Use a method that the `Allow` header names."
+    remedy = "Use one of the methods in the `Allow` header."
 
 
 class NotAcceptable(ParleyError):
-    """None of the accepted media types can be made."""
+    """None of the media types in `Accept` is supported here."""
 
     status, code, title = 406, "not_acceptable", "Not acceptable"
     remedy = "Accept `application/json`, or `text/event-stream` for streams."
 
 
 class PreconditionFailed(ParleyError):
-    """The object was changed since you read it."""
+    """The resource has changed since you read it. Read it again and use the new ETag."""
 
     status, code, title = 412, "precondition_failed", "Precondition failed"
-    remedy = "Read the object again, and repeat the change with its new ETag."
+    remedy = "Read the resource again and repeat the change with its new ETag."
 
     def __init__(self, detail: str | None = None) -> None:
-        """Tell clients that the same request cannot succeed."""
-        super().__init__(detail, headers={"x-should-retry": "false"})
+        super().__init__(detail, headers={"x-should-retry": "false"})  # read by OpenAI's SDKs
 
 
 class BodyTooLarge(ParleyError):
-    """The body is larger than allowed."""
+    """The request body is too large."""
 
     status, code, title = 413, "body_too_large", "Body too large"
-    remedy = "Send less."
+    remedy = "Send a smaller body; `detail` gives the limit."
 
 
 class UnsupportedMediaType(ParleyError):
-    """The body must be application/json."""
+    """The request body must be application/json."""
 
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
     remedy = "Set `Content-Type: application/json`."
 
     def __init__(self, accepted: str = "application/json") -> None:
-        """Name the media type that is accepted."""
-        super().__init__(f"The body must be {accepted}.", headers={"Accept-Post": accepted})
+        super().__init__(f"The request body must be {accepted}.", headers={"Accept-Post": accepted})
 
 
 class HeadersTooLarge(ParleyError):
-    """The headers are larger than allowed."""
+    """The request headers are too large."""
 
     status, code, title = 431, "headers_too_large", "Headers too large"
     remedy = "Send fewer or shorter headers."
 
 
 class ValidationFailed(ParleyError):
-    """A field is invalid."""
+    """One or more fields are invalid."""
 
     status, code, title = 422, "validation_failed", "Invalid request"
-    remedy = "Read `errors[]`: each entry points at one member and says what is wrong."
+    remedy = "Correct the fields in `errors`: each entry names one field and says what is wrong with it."
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
-        """Take the invalid fields and count them."""
         found = tuple(errors)
-        super().__init__(
-            "1 field is invalid." if len(found) == 1 else f"{len(found)} fields are invalid.", errors=found
-        )
+        detail = "1 field is invalid." if len(found) == 1 else f"{len(found)} fields are invalid."
+        super().__init__(detail, errors=found)
 
 
 class RateLimited(ParleyError):
-    """Too many requests."""
+    """Too many requests. Try again after the seconds in `Retry-After`."""
 
     status, code, title = 429, "rate_limited", "Too many requests"
-    remedy = "Wait as long as `Retry-After` says."
+    remedy = "Wait for the number of seconds in `Retry-After`, then try again."
 
 
 class InternalError(ParleyError):
-    """Something went wrong on our side."""
+    """An unexpected error occurred."""
 
 
 class DependencyUnavailable(ParleyError):
-    """A part of the service cannot be reached right now."""
+    """A part of the service is temporarily unavailable. Try again later."""
 
     status, code, title = 503, "dependency_unavailable", "Temporarily unavailable"
-    remedy = "Wait as long as `Retry-After` says and try again."
+    remedy = "Wait for the number of seconds in `Retry-After`, then try again."
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
-        """Take the seconds after which a retry makes sense."""
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
 class Overloaded(DependencyUnavailable):
-    """There is more work than this instance can do right now."""
+    """The service is overloaded. Try again later."""
 
     code, title = "overloaded", "Overloaded"
 
 
 class Draining(DependencyUnavailable):
-    """This instance is shutting down."""
+    """This instance is shutting down. Try again."""
 
     code, title = "draining", "Shutting down"

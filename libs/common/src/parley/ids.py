@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7, lower case."""
+"""Identifiers: lower-case UUIDv7."""
 
 import hashlib
 from uuid import UUID
@@ -7,12 +7,12 @@ from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
-    """Return a new UUIDv7: unique, and sorted by the time it was made."""
+    """Return a new UUIDv7; ids sort by creation time."""
     return uuid7()
 
 
 def parse_id(text: str) -> UUID | None:
-    """Return the id that a path segment names, or None when it is none in canonical spelling."""
+    """Return the id in a path segment, or None unless it is a UUID in canonical form."""
     try:
         parsed = UUID(text)
     except ValueError:
@@ -21,5 +21,5 @@ def parse_id(text: str) -> UUID | None:
 
 
 def pseudonym(user_id: str) -> str:
-    """Return a short digest that lets log lines of one user be joined without naming the user."""
+    """Return a short digest of a user id, to correlate log lines of one user without naming the user."""
     return hashlib.sha256(user_id.encode()).hexdigest()[:12]

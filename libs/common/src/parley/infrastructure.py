@@ -1,4 +1,4 @@
-"""What every service with a database is wired to: pool, Redis, bus, relay, and the verifier of access tokens."""
+"""Infrastructure of a service with a database: Postgres pool, Redis, bus, outbox relay, token verifier."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ from parley.web.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class Infrastructure:
-    """The open connections of one service."""
+    """Open connections of one service."""
 
     pool: Pool
     redis: RedisClient
@@ -34,7 +34,7 @@ class Infrastructure:
 async def open_infrastructure(
     settings: DataSettings, runtime: Runtime, *, bus: Bus | None = None
 ) -> AsyncIterator[Infrastructure]:
-    """Migrate the service's database and open everything; ``bus`` is given when several services share a process."""
+    """Migrate the database of a service and open its connections; services in one process share a ``bus``."""
     dsn = settings.database_url.get_secret_value()
     await migrations.migrate(dsn, outbox.MIGRATIONS, runtime.service)
     async with contextlib.AsyncExitStack() as stack:

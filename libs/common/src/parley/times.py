@@ -1,4 +1,4 @@
-"""Times as the contract writes them: UTC, milliseconds, a Z at the end."""
+"""Timestamps of the API: UTC, milliseconds, suffix Z."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,7 +12,7 @@ def now() -> datetime:
 
 
 def iso(moment: datetime) -> str:
-    """Write a moment as ``2026-11-22T10:00:00.123Z``."""
+    """Format a time as ``2026-11-22T10:00:00.123Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

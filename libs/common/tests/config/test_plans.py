@@ -35,9 +35,9 @@ def test_a_plan_of_the_file_is_found_and_an_unknown_one_is_the_files_default(tmp
     ("text", "words"),
     [
         ("team: {burst: 0}", "burst"),
-        ("- a list", "must name plans"),
+        ("- a list", "must be a mapping of plan names"),
         ("team: 7", "PLANS_FILE"),
-        ("1: {}", "must name plans"),
+        ("1: {}", "must be a mapping of plan names"),
         ("{", "cannot be read"),
     ],
 )

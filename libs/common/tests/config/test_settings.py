@@ -64,7 +64,7 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
         load(ChatSettings)
     lines = str(error.value).splitlines()
     assert [line.partition(":")[0] for line in lines] == ["PORT", "LOG_LEVEL", "CHAT_DATABASE_URL"]
-    assert lines[2] == "CHAT_DATABASE_URL: is required and not set"
+    assert lines[2] == "CHAT_DATABASE_URL: is required but not set"
     assert "hunter2" not in str(error.value)
 
 
@@ -101,6 +101,6 @@ def test_a_wrong_setting_ends_the_process_with_status_2_and_no_traceback() -> No
     done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, timeout=30, check=False)
     assert done.returncode == 2
     assert done.stderr.decode().splitlines() == [
-        "service: DATABASE_URL: is required and not set",
-        "service: REDIS_URL: is required and not set",
+        "service: DATABASE_URL: is required but not set",
+        "service: REDIS_URL: is required but not set",
     ]

@@ -140,10 +140,10 @@ async def test_every_invalid_member_is_pointed_at_and_no_value_is_echoed(client:
     response = await client.post("/api/v1/things", json=body)
     assert response.status_code == 422
     assert response.json()["errors"] == [
-        {"pointer": "/username", "code": "too_short", "detail": "At least 3 characters."},
+        {"pointer": "/username", "code": "too_short", "detail": "Must have at least 3 characters."},
         {"pointer": "/password", "code": "password_too_short", "detail": "At least 12 characters."},
-        {"pointer": "/tags", "code": "too_long", "detail": "At most 2 entries."},
-        {"pointer": "/extra~1one", "code": "unknown_member", "detail": "This member is not known."},
+        {"pointer": "/tags", "code": "too_long", "detail": "Must have at most 2 entries."},
+        {"pointer": "/extra~1one", "code": "unknown_member", "detail": "This field is not supported."},
     ]
     assert response.json()["error"]["param"] == "username"
     assert "hunter2" not in response.text
@@ -152,7 +152,7 @@ async def test_every_invalid_member_is_pointed_at_and_no_value_is_echoed(client:
 async def test_a_missing_member_does_not_echo_the_body(client: Client) -> None:
     response = await client.post("/api/v1/things", json={"password": "hunter2-hunter2"})
     assert response.json()["errors"] == [
-        {"pointer": "/username", "code": "required", "detail": "This member is required."}
+        {"pointer": "/username", "code": "required", "detail": "This field is required."}
     ]
     assert "hunter2" not in response.text
 
@@ -189,7 +189,7 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(client: Client)
     for content in (b" " * (LIMIT + 1), chunks()):
         response = await client.post("/api/v1/things", content=content, headers=headers)
         assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
-        assert response.json()["detail"] == f"At most {LIMIT} bytes are accepted."
+        assert response.json()["detail"] == f"The request body is too large: at most {LIMIT} bytes are accepted."
 
 
 async def test_a_request_is_logged_once_with_its_route_and_never_its_path(app: FastAPI, client: Client) -> None:

@@ -119,7 +119,7 @@ async def wire(
             supervisor=engine.supervisor,
             readers=TurnReaders(engine.supervisor, engine.mirrors, ports.logs),
             turn_timeout=settings.turn_timeout,
-            draining=runtime.lifecycle.drained,
+            draining=runtime.lifecycle.drain_started,
             cache=_answer_cache(settings, backing.redis, ports, engine),
         )
         yield Wired(backing.verifier, service, catalogue, budgets, engine.supervisor, reconciler, times.now())

@@ -91,7 +91,7 @@ def _services(settings: HistorySettings, runtime: Runtime, backing: Infrastructu
         usage=UsageService(PostgresUsage(database)),
         export=ExportService(conversations, stored, messages),
         imports=ImportService(PostgresImports(database), changes, hint=hint),
-        feed=FeedService(PostgresFeed(database), changes, drained=runtime.lifecycle.drained),
+        feed=FeedService(PostgresFeed(database), changes, drained=runtime.lifecycle.drain_started),
         stored=stored,
         turns=turns,
     )

@@ -1,4 +1,4 @@
-"""The operator's ``plans.yaml``: each service reads the members that concern it and ignores the others'."""
+"""Plans file (``PLANS_FILE``): limits of each plan, of which a service reads its own."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,37 +12,37 @@ from parley.config.settings import SettingsError
 log = structlog.get_logger()
 
 DEFAULT_PLAN = "default"
-MAX_NAME = 64
+MAX_NAME_LENGTH = 64
 MAX_LOGGED_NAMES = 100
-"""Unknown names that are remembered, so that each is logged once and their number is bounded."""
+"""Unknown names that are remembered, to log each one once."""
 
 P = TypeVar("P", bound=BaseModel)
 
 
 class Plans(Generic[P]):
-    """All plans by name; an unknown name is the plan ``default``, and logged once."""
+    """Plans by name; an unknown name means ``default`` and is logged once."""
 
     def __init__(self, plans: Mapping[str, P], default: P) -> None:
-        """Take the plans; ``default`` holds where the file has none of that name."""
+        """Use ``default`` as the plan ``default``, unless ``plans`` has one of that name."""
         self.by_name: dict[str, P] = {DEFAULT_PLAN: default, **plans}
         self._unknown: set[str] = set()
 
     def find(self, name: str) -> P:
-        """Return the plan of that name, or the default."""
+        """Return the plan of this name, or the default plan."""
         return self.by_name[self.effective(name)]
 
     def effective(self, name: str) -> str:
-        """Return the name of the plan that an account on ``name`` has."""
+        """Return ``name`` if there is such a plan, otherwise ``default``."""
         if name in self.by_name:
             return name
         if name not in self._unknown and len(self._unknown) < MAX_LOGGED_NAMES:
             self._unknown.add(name)
-            log.warning("unknown plan", plan=name[:MAX_NAME])
+            log.warning("unknown_plan", plan=name[:MAX_NAME_LENGTH])
         return DEFAULT_PLAN
 
 
 def read_plans(path: Path | None, default: P) -> Plans[P]:
-    """Read the plans as models like ``default``; raises SettingsError when the file or a plan in it is wrong."""
+    """Read the plans as models of the type of ``default``; raise SettingsError when the file or a plan is invalid."""
     kind = type(default)
     try:
         return Plans({name: kind.model_validate(members) for name, members in _read(path).items()}, default)
@@ -62,5 +62,5 @@ def _read(path: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"PLANS_FILE: cannot be read ({type(error).__name__})") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise SettingsError("PLANS_FILE: must name plans, each with its members")
+        raise SettingsError("PLANS_FILE: must be a mapping of plan names to their limits")
     return found

@@ -1,4 +1,4 @@
-"""Settings: environment, ``.env`` and secret files; no default secrets; a wrong one is one clear line and exit 2."""
+"""Settings from the environment, ``.env`` and secret files; an invalid setting is reported in one line."""
 
 import difflib
 import os
@@ -15,63 +15,72 @@ from pydantic_settings import SettingsError as UnreadableSource
 from parley.observability.trace_settings import TraceSettings
 
 DEFAULT_SECRETS_DIR = "/run/secrets"
-_NEAR = 0.9
-"""How alike (0 to 1) an unknown variable must be to a setting before it is taken for a typing error."""
+_MIN_SIMILARITY = 0.9
+"""Similarity (0 to 1) from which an unknown variable is reported as a misspelt setting."""
 _FOREIGN_PREFIXES = ("GATEWAY_", "AUTH_", "CHAT_", "HISTORY_")
 _SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT\w*)|PORT(_\w+)?)$")
 _OTHER_SIGNALS = ("OTEL_EXPORTER_OTLP_METRICS_", "OTEL_EXPORTER_OTLP_LOGS_")
 _TRACES_ONLY = "OTEL_EXPORTER_OTLP_TRACES_"
-"""Stand above the settings we read where OpenTelemetry does it: ignored, they would send spans to the wrong place."""
+"""OpenTelemetry gives these precedence over the settings that Parley reads, so ignoring them would be wrong."""
 
 
 class SettingsError(Exception):
-    """A setting is missing, unknown or unsafe; one line a problem, never a value."""
+    """A setting is missing, unknown, invalid or unsafe; one line for each problem, without values."""
 
 
 class ServiceSettings(TraceSettings):
-    """What every service can be told. Each field is the environment variable of the same name in upper case."""
+    """Settings of every service. A field is set by the environment variable of the same name in upper case."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True)
     service: ClassVar[str] = "service"
     speaks_websocket: ClassVar[bool] = False
-    """Whether the service's server needs the package `websockets`."""
+    """Whether the server accepts WebSockets, which needs the package ``websockets``."""
 
     environment: Literal["production", "development"] = Field(
-        "production", description="`development` allows settings that are unsafe on a network."
+        "production", description="`development` permits settings that are unsafe on a network."
     )
     public_url: str = Field(
-        "http://localhost:8000", description="The base URL clients use; also the issuer of access tokens."
+        "http://localhost:8000", description="Base URL that clients use; also the issuer of access tokens."
     )
-    host: str = Field("127.0.0.1", description="Address to listen on; containers need `0.0.0.0`.")
+    host: str = Field("127.0.0.1", description="Address to listen on; use `0.0.0.0` in containers.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
-    admin_host: str = Field("127.0.0.1", description="Address of the admin port (metrics, probes, status).")
-    admin_port: int = Field(9000, ge=0, le=65535, description="The admin port; 0 takes a free one.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
-    log_format: Literal["json", "console"] = Field("json", description="`console` is for people.")
-    git_sha: str = Field("unknown", description="The commit this was built from, shown in `/status`.")
-    drain_delay: float = Field(
-        0, ge=0, le=120, description="Seconds to go on accepting after SIGTERM, while load balancers notice."
+    admin_host: str = Field(
+        "127.0.0.1", description="Address of the admin port, which serves metrics, probes and status."
     )
-    drain_timeout: float = Field(30, ge=0, le=3600, description="Seconds that open requests and streams get to end.")
-    body_limit: int = Field(1_048_576, ge=1024, description="Largest request body in bytes.")
+    admin_port: int = Field(9000, ge=0, le=65535, description="Admin port; 0 selects a free port.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="Log format: `json`, or `console` for reading in a terminal."
+    )
+    git_sha: str = Field("unknown", description="Commit of the build, shown in `/status`.")
+    drain_delay: float = Field(
+        0,
+        ge=0,
+        le=120,
+        description="Seconds to keep accepting requests after SIGTERM, until load balancers stop sending them.",
+    )
+    drain_timeout: float = Field(
+        30, ge=0, le=3600, description="Seconds to wait for open requests and streams to finish on shutdown."
+    )
+    body_limit: int = Field(1_048_576, ge=1024, description="Maximum request body size in bytes.")
 
     def issuer(self) -> str:
-        """Return the issuer of access tokens: the public URL without a slash at its end."""
+        """Return the issuer of access tokens: the public URL without a trailing slash."""
         return self.public_url.rstrip("/")
 
 
 class DataSettings(ServiceSettings):
-    """A service with its own database, and the two shared parts."""
+    """Settings of a service with its own database, Redis and RabbitMQ."""
 
-    database_url: SecretStr = Field(description="Postgres DSN of this service's own database.")
+    database_url: SecretStr = Field(description="Postgres URL of the service's own database.")
     redis_url: SecretStr = Field(description="Redis URL.")
-    amqp_url: SecretStr | None = Field(None, description="RabbitMQ URL; without it events stay inside the process.")
-    database_pool_size: int = Field(10, ge=2, le=200, description="Most Postgres connections of one process.")
+    amqp_url: SecretStr | None = Field(None, description="RabbitMQ URL. When unset, events stay inside the process.")
+    database_pool_size: int = Field(10, ge=2, le=200, description="Maximum Postgres connections of one process.")
     jwks_url: str = Field(
-        "http://localhost:8001/.well-known/jwks.json", description="Where the keys that verify access tokens are."
+        "http://localhost:8001/.well-known/jwks.json", description="URL of the keys that verify access tokens."
     )
     queue_type: Literal["classic", "quorum"] = Field(
-        "classic", description="`quorum` in a RabbitMQ cluster, `classic` on a single node."
+        "classic", description="RabbitMQ queue type: `quorum` in a cluster, `classic` on a single node."
     )
 
 
@@ -81,7 +90,7 @@ S = TypeVar("S", bound=ServiceSettings)
 def load(kind: type[S], **overrides: Any) -> S:
     """Read the settings of a service.
 
-    Raises SettingsError with one line for each setting that is missing, invalid or unknown.
+    Raises SettingsError with one line for each missing, invalid or unknown setting.
     """
     secrets = os.environ.get("SECRETS_DIR", DEFAULT_SECRETS_DIR)
     unknown = unknown_settings(kind, os.environ)
@@ -96,7 +105,7 @@ def load(kind: type[S], **overrides: Any) -> S:
 
 
 def load_or_exit(kind: type[S]) -> S:
-    """Read the settings, or print what is wrong and end the process with status 2."""
+    """Read the settings, or print the problems and exit with status 2."""
     try:
         return load(kind)
     except SettingsError as error:
@@ -104,7 +113,7 @@ def load_or_exit(kind: type[S]) -> S:
 
 
 def environment_names(kind: type[ServiceSettings]) -> dict[str, str]:
-    """Return the environment variable of each field, by field name."""
+    """Return the environment variable of each field."""
     found = {}
     for field, info in kind.model_fields.items():
         alias = info.validation_alias
@@ -114,7 +123,7 @@ def environment_names(kind: type[ServiceSettings]) -> dict[str, str]:
 
 
 def unknown_settings(kind: type[ServiceSettings], environ: Mapping[str, str]) -> list[str]:
-    """Return a line for each variable that looks like a misspelt setting of this service."""
+    """Return one line for each environment variable that looks like a misspelt setting of this service."""
     known = {name.upper() for name in _all_names(kind)} | {"SECRETS_DIR"}
     lines = []
     for name in sorted(environ):
@@ -122,7 +131,7 @@ def unknown_settings(kind: type[ServiceSettings], environ: Mapping[str, str]) ->
             continue
         own = name.startswith((f"{kind.service.upper()}_", _TRACES_ONLY))
         foreign = name.startswith(_FOREIGN_PREFIXES) and not own
-        near = [] if foreign else difflib.get_close_matches(name, known, 1, 0.6 if own else _NEAR)
+        near = [] if foreign else difflib.get_close_matches(name, known, 1, 0.6 if own else _MIN_SIMILARITY)
         if near or own:
             hint = f"; did you mean {near[0]}?" if near else ""
             lines.append(f"{name}: unknown setting{hint}")
@@ -142,7 +151,7 @@ def _line(kind: type[ServiceSettings], error: Any) -> str:
     field = str(error["loc"][0]) if error["loc"] else ""
     name = environment_names(kind).get(field, field.upper())
     if error["type"] == "missing":
-        return f"{name}: is required and not set"
+        return f"{name}: is required but not set"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{name}: {message}" if name else message
 

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, secrets redacted, the service and request named by context variables."""
+"""Structured logs: one JSON object a line, secrets redacted, service and request id from context variables."""
 
 import json
 import logging
@@ -18,8 +18,8 @@ _NOT_SECRET = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "
 
 
 def configure(level: str = "info", style: Literal["json", "console"] = "json", file: BinaryIO | None = None) -> None:
-    """Set up logging for the whole process, to standard output or a file; called once, by whoever runs it."""
-    # Local variables of a traceback are where passwords and tokens are.
+    """Configure logging of the process, to standard output or ``file``; call once at startup."""
+    # Local variables in tracebacks may contain passwords and tokens.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     renderers: list[Any] = (
         [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer(serializer=_dumps)]
@@ -40,12 +40,12 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json", f
     )
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
     logging.getLogger(_EVENTS_LOGGER).setLevel(level.upper())
-    for told_by_us in ("aio_pika", "aiormq", "opentelemetry.exporter"):
-        logging.getLogger(told_by_us).setLevel(logging.CRITICAL)
+    for noisy in ("aio_pika", "aiormq", "opentelemetry.exporter"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Blank every value whose name says that it is a secret, in objects inside the line too."""
+    """Replace values whose names mark them as secrets, also in nested objects."""
     for name, value in event.items():
         if _is_secret(str(name).lower()):
             event[name] = REDACTED
@@ -59,19 +59,19 @@ def _is_secret(name: str) -> bool:
 
 
 def bind(**values: Any) -> None:
-    """Add values to every log line of the current task."""
+    """Add fields to every log line of the current task."""
     structlog.contextvars.bind_contextvars(**values)
 
 
 class _Forward(logging.Handler):
-    """Hands what libraries log with the standard module to structlog, without their texts' arguments."""
+    """Forwards log records of libraries to structlog, without their arguments."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the record's template: arguments may hold addresses with passwords."""
         if record.name.partition(".")[0] == _EVENTS_LOGGER:
             fields = {name: value for name, value in vars(record).items() if name not in _RECORD_ATTRIBUTES}
             structlog.get_logger().log(record.levelno, str(record.msg), exc_info=record.exc_info, **fields)
             return
+        # Arguments are left out because they may contain URLs with passwords.
         level = "error" if record.levelno >= logging.ERROR else "warning"
         error = record.exc_info[1] if record.exc_info else None
         getattr(structlog.get_logger(), level)(
@@ -83,7 +83,7 @@ def _dumps(event: dict[str, Any], **_options: Any) -> bytes:
     try:
         return orjson.dumps(event, default=str)
     except TypeError:
-        # Lone surrogates, or keys that are no strings: a line that reads badly is better than a request that fails.
+        # Unpaired surrogates or non-string keys: a garbled line is better than a failed request.
         return json.dumps(event, default=str, skipkeys=True).encode()
 
 

@@ -1,6 +1,7 @@
-"""Sending spans to a collector, with OpenTelemetry's SDK: in batches, from a thread of its own.
+"""Export of spans to a collector with OpenTelemetry's SDK, in batches from a separate thread.
 
-A collector that is gone, slow or angry costs spans and one line a minute; never a request, never a shutdown.
+A collector that is unreachable, slow or failing loses spans and causes one log line a minute. It never delays requests
+or shutdown.
 """
 
 import asyncio
@@ -26,29 +27,28 @@ from parley.observability.trace_settings import TraceSettings, parse_pairs
 log = structlog.get_logger()
 
 QUEUE_SIZE, BATCH_SIZE = 2048, 512
-"""Ended spans that wait here at most (the oldest are dropped), and that are sent at once."""
+"""Maximum number of spans in the queue (the oldest are dropped), and in one request to the collector."""
 SEND_INTERVAL = 2.0
-"""Seconds after which fewer than a batch are sent."""
+"""Seconds after which an incomplete batch is sent."""
 EXPORT_TIMEOUT = 5.0
 FLUSH_TIMEOUT = 2.0
-"""Seconds for one batch, with its retries, and for what is left when the service stops."""
+"""Seconds for one batch including retries, and for the remaining spans on shutdown."""
 WARNING_INTERVAL = 60.0
+"""Seconds between two warnings about spans that were not sent."""
 LIMITS = SpanLimits(max_span_attributes=64, max_events=32, max_links=8, max_span_attribute_length=256)
 
 
 class TraceExporter:
-    """The way of one service's spans to the collector while it is entered; yields the tracer."""
+    """Sends the spans of one service to the collector while the context is open; yields the tracer."""
 
     def __init__(
         self, settings: TraceSettings, *, service: str, version: str, environment: str, metrics: Metrics
     ) -> None:
-        """Prepare everything; the collector is not asked for anything yet."""
+        """Configure the export without connecting to the collector."""
         self._service, self._version = service, version
-        outcomes = Counter(
-            "trace_spans_total", "Spans, by what became of them.", ["outcome"], registry=metrics.registry
-        )
+        outcomes = Counter("trace_spans_total", "Ended spans, by outcome.", ["outcome"], registry=metrics.registry)
         self._exporter = _otlp(settings)
-        # No provider of the whole process: several services may share it, each with its own name.
+        # Not the global provider: services that share a process have providers of their own.
         self._provider = TracerProvider(
             sampler=_sampler(settings),
             resource=_resource(settings, service=service, version=version, environment=environment),
@@ -64,50 +64,49 @@ class TraceExporter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Send what is left, as far as that goes in time."""
+        """Send the remaining spans within ``FLUSH_TIMEOUT``."""
         loop, flushed = asyncio.get_running_loop(), asyncio.Event()
 
         def flush() -> None:
             self._provider.shutdown()
-            with contextlib.suppress(RuntimeError):  # the loop did not wait for us
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(flushed.set)
 
-        # A thread of our own, because nothing waits for a daemon at the end of the process.
+        # A daemon thread, because the interpreter does not wait for it on exit.
         threading.Thread(target=flush, name="flush traces", daemon=True).start()
         try:
             async with asyncio.timeout(FLUSH_TIMEOUT):
                 await flushed.wait()
         except TimeoutError:
-            # This wakes it from the pause before a retry.
+            # Interrupts the delay before a retry.
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
-            log.warning("spans not sent before the end", service=self._service)
+            log.warning("spans_lost_on_shutdown", service=self._service)
 
 
 class CountingBatchProcessor(BatchSpanProcessor):
-    """The queue of ended spans, which says how many it had no room for."""
+    """Queue of ended spans that counts the dropped ones."""
 
     def __init__(self, exporter: "CountingExporter", dropped: Counter) -> None:
-        """Take where batches go, and what counts the spans that are in none."""
         super().__init__(exporter, QUEUE_SIZE, SEND_INTERVAL * 1000, BATCH_SIZE, EXPORT_TIMEOUT * 1000)
-        self._watched, self._dropped = exporter, dropped
+        self._counting_exporter, self._dropped = exporter, dropped
         self._ended = self._lost = 0
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Let a span wait; the oldest goes when too many do."""
+        """Add a span to the queue; a full queue drops its oldest span."""
         super().on_end(span)
         if span.context is None or not span.context.trace_flags.sampled:
             return
         self._ended += 1
-        if self._ended - self._lost - self._watched.taken > QUEUE_SIZE:
+        if self._ended - self._lost - self._counting_exporter.received > QUEUE_SIZE:
             self._lost += 1
             self._dropped.inc()
 
 
 class CountingExporter(SpanExporter):
-    """Another exporter, whose outcomes are counted, and whose failures are said once a minute."""
+    """Exporter wrapper that counts outcomes and logs failures at most once a minute."""
 
-    taken = 0
-    """How many spans it was ever given."""
+    received = 0
+    """Total number of spans passed to ``export``."""
 
     def __init__(
         self,
@@ -117,35 +116,35 @@ class CountingExporter(SpanExporter):
         outcomes: Counter,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the exporter, and the service for log lines: its thread has no context of its own."""
+        """Use ``service`` in log lines, because the export thread has no log context."""
         self._exporter, self._service, self._clock = exporter, service, clock
         self._exported, self._failed = (outcomes.labels(outcome) for outcome in ("exported", "failed"))
         self._silent_until = float("-inf")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans; those that cannot be sent are gone."""
-        self.taken += len(spans)
+        """Send spans; those that cannot be sent are lost."""
+        self.received += len(spans)
         result = self._exporter.export(spans)
-        good = result is SpanExportResult.SUCCESS
-        (self._exported if good else self._failed).inc(len(spans))
-        if not good and self._clock() >= self._silent_until:
+        sent = result is SpanExportResult.SUCCESS
+        (self._exported if sent else self._failed).inc(len(spans))
+        if not sent and self._clock() >= self._silent_until:
             self._silent_until = self._clock() + WARNING_INTERVAL
-            log.warning("spans not sent", service=self._service, spans=len(spans))
+            log.warning("spans_not_sent", service=self._service, spans=len(spans))
         return result
 
     def shutdown(self) -> None:
-        """Send nothing more."""
+        """Stop sending."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Keep nothing back."""
+        """Send the spans that the exporter holds."""
         return self._exporter.force_flush(timeout_millis)
 
 
 def _otlp(settings: TraceSettings) -> OTLPSpanExporter:
     session = requests.Session()
-    session.trust_env = False  # no proxy and no .netrc: as all our calls
-    session.hooks["response"].append(_refuse_redirect)
+    session.trust_env = False  # no environment proxy and no .netrc, as in all clients of Parley
+    session.hooks["response"].append(_reject_redirect)
     certificate = settings.otel_exporter_otlp_certificate
     return OTLPSpanExporter(
         endpoint=settings.traces_url(),
@@ -156,11 +155,11 @@ def _otlp(settings: TraceSettings) -> OTLPSpanExporter:
     )
 
 
-def _refuse_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
-    """Raise for an answer that sends us elsewhere: nobody goes there, and the exporter would call it a success."""
+def _reject_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Raise for a redirect, which the exporter would count as success without following it."""
     if response.is_redirect:
-        response.close()  # nobody reads it, and it would keep its connection
-        raise requests.HTTPError("redirected")
+        response.close()  # otherwise the unread response keeps its connection
+        raise requests.HTTPError("the collector responded with a redirect")
 
 
 def _sampler(settings: TraceSettings) -> sampling.Sampler:

@@ -1,4 +1,4 @@
-"""Where spans go, and how many: OpenTelemetry's own names, read as our settings are: a wrong value ends the start."""
+"""Trace settings, with OpenTelemetry's names; an invalid value stops the service from starting."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _VALUE = re.compile(r"[\x20-\x7e]*\Z")
 
 
 def parse_pairs(text: str) -> dict[str, str]:
-    """Read ``name=value,name=value`` with percent-encoded values; raises ValueError, without the text."""
+    """Parse ``name=value,name=value`` with percent-encoded values; raise ValueError without the text."""
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     found = {name.strip(): unquote(value.strip()) for name, _, value in pairs}
     if not all(equals for _, equals, _ in pairs) or not all(map(_NAME.match, found)):
@@ -37,9 +37,9 @@ def _endpoint(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be the http:// or https:// URL of a collector")
     if parts.username or parts.password:
-        raise ValueError("must hold no password: use OTEL_EXPORTER_OTLP_HEADERS")
+        raise ValueError("must not contain a password; use OTEL_EXPORTER_OTLP_HEADERS")
     if parts.query or parts.fragment:
-        raise ValueError("must be a base URL: /v1/traces is added to it")
+        raise ValueError("must be a base URL without query; /v1/traces is appended")
     return text.rstrip("/")
 
 
@@ -60,39 +60,40 @@ def _readable(path: Path) -> Path:
 
 
 class TraceSettings(BaseSettings):
-    """What every service can be told of traces; without an endpoint there are none."""
+    """Trace settings of a service; tracing is off without an endpoint."""
 
     otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
-        None, description="Base URL of an OpenTelemetry collector (OTLP over HTTP); without it nothing is traced."
+        None, description="Base URL of an OpenTelemetry collector (OTLP over HTTP). Tracing is off when unset."
     )
     otel_exporter_otlp_protocol: Literal["http/protobuf"] = Field(
-        "http/protobuf", description="The one protocol that traces are sent with."
+        "http/protobuf", description="Protocol for sending traces; only `http/protobuf` is supported."
     )
     otel_exporter_otlp_headers: Annotated[SecretStr, AfterValidator(_secret_pairs)] | None = Field(
-        None, description="Headers for the collector, `name=value` with commas between; values percent-encoded."
+        None, description="Headers for the collector: comma-separated `name=value` pairs with percent-encoded values."
     )
     otel_exporter_otlp_certificate: Annotated[Path, AfterValidator(_readable)] | None = Field(
-        None, description="File with the CA certificates that vouch for the collector."
+        None, description="File with the CA certificates that verify the collector."
     )
     otel_resource_attributes: Annotated[str, AfterValidator(_pairs)] = Field(
-        "", description="Attributes of every span's service, as `deployment.environment.name=staging`; never its name."
+        "",
+        description="Resource attributes of all spans, such as `deployment.environment.name=staging`.",
     )
     otel_traces_sampler: Sampler = Field(
         "parentbased_traceidratio",
-        description="Which requests are traced; `parentbased_` follows a caller's `traceparent` first.",
+        description="Sampler of requests; the `parentbased_` samplers follow the caller's `traceparent`.",
     )
     otel_traces_sampler_arg: float = Field(
-        0.1, ge=0, le=1, description="The share of requests that the `traceidratio` samplers trace."
+        0.1, ge=0, le=1, description="Share of requests that the `traceidratio` samplers trace, from 0 to 1."
     )
-    otel_sdk_disabled: bool = Field(False, description="Turns traces off, whatever the endpoint.")
+    otel_sdk_disabled: bool = Field(False, description="Turns tracing off, even if an endpoint is set.")
 
     def traces_url(self) -> str | None:
-        """Return where spans are posted to, None when nothing is traced."""
+        """Return the URL that spans are posted to, or None when tracing is off."""
         if self.otel_sdk_disabled or self.otel_exporter_otlp_endpoint is None:
             return None
         return f"{self.otel_exporter_otlp_endpoint}/v1/traces"
 
     def collector_headers(self) -> Mapping[str, str]:
-        """Return the headers that the collector asks for."""
+        """Return the headers of requests to the collector."""
         given = self.otel_exporter_otlp_headers
         return parse_pairs(given.get_secret_value()) if given else {}

@@ -1,6 +1,6 @@
-"""Spans of one service, by OpenTelemetry's conventions. A service that is not traced has no tracer: ``None``.
+"""Spans of one service, by OpenTelemetry's conventions. The tracer of an untraced service is ``None``.
 
-Nothing here, nor what calls it, puts into a span: what people write, credentials, addresses of people, paths, queries.
+Spans never contain message text, credentials, client addresses, paths or queries.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ _W3C = TraceContextTextMapPropagator()
 async def open_tracer(
     settings: TraceSettings, *, service: str, version: str, environment: str, metrics: Metrics
 ) -> AsyncIterator[MaybeTracer]:
-    """Yield the tracer of a service, whose spans go to the collector of the settings; None without one.
+    """Yield a tracer that sends spans to the configured collector, or None without a collector.
 
-    At the end what was not sent gets ``parley.observability.trace_export.FLUSH_TIMEOUT`` seconds.
+    On exit, spans that are not sent yet have ``parley.observability.trace_export.FLUSH_TIMEOUT`` seconds.
     """
     if settings.traces_url() is None:
         yield None
         return
-    # The SDK and what it needs are 20 MB that a service without traces must not pay for.
+    # Imported here because the SDK and its dependencies take 20 MB of memory.
     from parley.observability.trace_export import TraceExporter
 
     async with TraceExporter(
@@ -46,54 +46,54 @@ async def open_tracer(
 
 
 def extract_context(traceparent: str | None, tracestate: str | None = None) -> Context:
-    """Return the context a caller sent; one that is absent or malformed begins a new trace."""
+    """Return the trace context that a caller sent; an absent or malformed one is empty, which starts a new trace."""
     carrier = {"traceparent": traceparent or "", "tracestate": tracestate or ""}
     return _W3C.extract(carrier, context=Context())
 
 
 def traceparent_of(span: Span) -> str:
-    """Return a span's context as it is handed on."""
+    """Return the ``traceparent`` of a span."""
     found = span.get_span_context()
     return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
 
 
 def current_traceparent() -> str | None:
-    """Return the context of the span that the current task works for, None outside of any."""
+    """Return the ``traceparent`` of the current span, or None outside of a trace."""
     span = trace.get_current_span()
     return traceparent_of(span) if span.get_span_context().is_valid else None
 
 
 def log_ids(span: Span) -> dict[str, str]:
-    """Return what names a span in log lines."""
+    """Return the log fields that identify a span."""
     found = span.get_span_context()
     return {"trace_id": f"{found.trace_id:032x}", "span_id": f"{found.span_id:016x}"}
 
 
 def child_context(span: Span) -> Context:
-    """Return the context of a span's children, without making it the current one."""
+    """Return the context for children of a span, without making the span current."""
     return trace.set_span_in_context(span, Context())
 
 
 def use_span(span: Span) -> AbstractContextManager[Span]:
-    """Make a span the current one; it goes on afterwards, and an exception's text is not recorded."""
+    """Make a span current while the context is open, without ending it and without recording exception messages."""
     return trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
 
 
 def mark_failed(span: Span, error_type: str) -> None:
-    """Mark a span as failed, by a stable word and never by an error's text."""
+    """Mark a span as failed; ``error_type`` is a stable name, never an error message."""
     span.set_attribute("error.type", error_type)
     span.set_status(StatusCode.ERROR)
 
 
 def start_server_span(tracer: Tracer, method: str, scheme: str, parent: Context) -> Span:
-    """Begin the span of a request that came; ``end_server`` names it once its route is known."""
+    """Start the span of an incoming request; ``end_server_span`` names it once the route is known."""
     method = method if method in METHODS else "_OTHER"
     attributes = {"http.request.method": method, "url.scheme": scheme}
     return tracer.start_span(_name(method), context=parent, kind=SpanKind.SERVER, attributes=attributes)
 
 
 def end_server_span(span: Span, method: str, route: str | None, status: int, user: str | None) -> None:
-    """End the span of a request with what became of it; ``user`` is a pseudonym."""
+    """End the span of an incoming request with its result; ``user`` is a pseudonym."""
     if span.is_recording():
         if route is not None:
             span.update_name(f"{_name(method)} {route}")

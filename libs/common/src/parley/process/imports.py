@@ -1,4 +1,4 @@
-"""Keeping out of memory what nobody asked for."""
+"""Blocks optional imports to save memory."""
 
 import contextlib
 import sys
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def block(module: str) -> Iterator[None]:
-    """Let what is imported inside believe that an optional module is not installed; one that is loaded stays."""
+    """Make imports of an optional module fail while the context is open; a module that is loaded already stays."""
     if module in sys.modules:
         yield
         return
-    # How the import system is told of an absence.
+    # The import system treats None as "not installed".
     sys.modules[module] = None  # type: ignore[assignment]
     try:
         yield

@@ -1,4 +1,4 @@
-"""Background work that is kept, restarted when it fails, and awaited at the end."""
+"""Background tasks: restarted after an exception, awaited on exit."""
 
 import asyncio
 import contextlib
@@ -10,18 +10,18 @@ log = structlog.get_logger()
 
 MIN_RESTART_DELAY = 0.2
 MAX_RESTART_DELAY = 10.0
-"""Seconds between restarts of a failing loop: doubled from the first to the longest."""
+"""Seconds before a failed task is restarted; doubled after each failure up to the maximum."""
 HEALTHY_AFTER = 30.0
-"""A loop that ran this many seconds has recovered: its next pause is short again."""
+"""A task that ran this many seconds has recovered: its next restart delay is the minimum again."""
 CANCEL_INTERVAL = 0.5
-"""Seconds after which a task that goes on is cancelled once more."""
+"""Seconds after which a task that is still running is cancelled again."""
 
 Loop = Callable[[], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
 async def background(name: str, loop: Loop, *, service: str = "") -> AsyncIterator[asyncio.Task[None]]:
-    """Run ``loop`` for as long as the context is entered; an exception is logged and the loop started again."""
+    """Run ``loop`` while the context is open; exceptions are logged and the loop is restarted."""
     task = asyncio.create_task(_keep_running(name, loop, service), name=name)
     try:
         yield task
@@ -30,7 +30,7 @@ async def background(name: str, loop: Loop, *, service: str = "") -> AsyncIterat
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
-    # Again until it is heard: in Python 3.11 a cancellation that meets the very end of a ``wait_for`` gets lost.
+    # Repeated because Python 3.11 loses a cancellation that arrives just as ``wait_for`` returns.
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_INTERVAL)
@@ -47,7 +47,7 @@ async def _keep_running(name: str, loop: Loop, service: str) -> None:
         try:
             await loop()
         except Exception:
-            log.exception("background task failed", task=name, retry_in_s=pause)
+            log.exception("background_task_failed", task=name, retry_in_s=pause)
         if clock() - began > HEALTHY_AFTER:
             pause = MIN_RESTART_DELAY
         await asyncio.sleep(pause)

@@ -1,16 +1,16 @@
-"""Time limits that do not blame others for a stall of our own event loop, or cost nothing while all is well."""
+"""Timeouts that tolerate event-loop lag, and idle timers that are cheap to reset."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
 EXTRA_LOOP_TURNS = 10
-"""Turns of the event loop between the end of the time and the cancellation: an answer that is here gets through."""
+"""Event loop iterations between the timeout and the cancellation, in which data that has arrived is processed."""
 
 
 @contextlib.asynccontextmanager
 async def lag_tolerant_timeout(seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError after ``seconds``, unless the answer only waited for this process to read it."""
+    """Raise TimeoutError after ``seconds``, unless the reply has arrived and this process has not read it yet."""
     async with asyncio.timeout(None) as deadline:
         loop = asyncio.get_running_loop()
         timer = LagTolerantTimer(seconds, lambda: deadline.reschedule(loop.time()))
@@ -21,52 +21,50 @@ async def lag_tolerant_timeout(seconds: float) -> AsyncIterator[None]:
 
 
 class LagTolerantTimer:
-    """Calls back after ``seconds`` and some turns of the event loop, in which what is here already is read.
+    """Calls ``expired`` after ``seconds`` plus ``EXTRA_LOOP_TURNS`` iterations of the event loop.
 
-    Its end breaks the circle with the event loop, so that nothing is left to the collector.
+    ``cancel`` also breaks the reference cycle with the event loop, which spares the garbage collector.
     """
 
     def __init__(self, seconds: float, expired: Callable[[], None]) -> None:
-        """Begin to count."""
         self._expired, self._loop = expired, asyncio.get_running_loop()
-        self._pending: asyncio.Handle | None = self._loop.call_later(seconds, self._expire, EXTRA_LOOP_TURNS)
+        self._pending: asyncio.Handle | None = self._loop.call_later(seconds, self._count_down, EXTRA_LOOP_TURNS)
 
-    def _expire(self, rounds: int) -> None:
-        if rounds:
-            self._pending = self._loop.call_soon(self._expire, rounds - 1)
+    def _count_down(self, turns: int) -> None:
+        if turns:
+            self._pending = self._loop.call_soon(self._count_down, turns - 1)
         else:
             self._expired()
 
     def cancel(self) -> None:
-        """Stop counting."""
+        """Stop the timer."""
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
 
 
 class IdleTimer:
-    """Calls back each time ``seconds`` have passed since the last ``touch``, which is cheap: it moves no timer."""
+    """Calls ``expired`` whenever ``seconds`` have passed since the last ``touch``; ``touch`` reschedules nothing."""
 
     def __init__(self, seconds: float, expired: Callable[[], None]) -> None:
-        """Begin to count."""
         self._seconds, self._expired = seconds, expired
         self._loop = asyncio.get_running_loop()
         self.touch()
-        self._pending = self._loop.call_later(seconds, self._look)
+        self._pending = self._loop.call_later(seconds, self._check)
 
     def touch(self) -> None:
-        """Begin to count anew."""
+        """Restart the idle time."""
         self._touched = self._loop.time()
 
     def stop(self) -> None:
-        """Call back no more."""
+        """Stop the timer."""
         self._pending.cancel()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         left = self._touched + self._seconds - self._loop.time()
         if left > 0:
-            self._pending = self._loop.call_later(left, self._look)
+            self._pending = self._loop.call_later(left, self._check)
             return
         self.touch()
-        self._pending = self._loop.call_later(self._seconds, self._look)
+        self._pending = self._loop.call_later(self._seconds, self._check)
         self._expired()

@@ -1,4 +1,4 @@
-"""Limits that are exact over all replicas: GCRA in Redis time, many checks in one round trip, shares without Redis.
+"""Rate limiter: exact across replicas through Redis, with a local fallback while Redis is unavailable.
 
 ``async with open_limiter(redis, service="auth", registry=…) as limiter:`` then
 ``decision = await limiter.check([Limit("login", "ada", count=10, period=900, burst=5)])``.
@@ -27,14 +27,16 @@ __all__ = ["Decision", "Limit", "LimitState", "Limiter", "TokenSession", "open_l
 log = structlog.get_logger()
 
 REDIS_TIMEOUT = 0.05
-"""Seconds Redis may take for one call."""
+"""Seconds that one Redis call may take."""
 FIRST_HEARTBEAT_DELAY, HEARTBEAT_INTERVAL, RECOVERY_INTERVAL = 0.25, 2.0, 1.0
-"""Seconds between two signs of life (fewer at first, to find the others), and for which limits stay local."""
-REPLICA_LIFETIME = 10
+"""Seconds between two heartbeats (more frequent at first, to find the other replicas), and between two attempts to
+reach Redis again."""
+REPLICA_TTL = 10
+"""Seconds after its last heartbeat at which a replica is no longer counted."""
 
 
 class Limiter:
-    """Decides whether something may happen now; made by ``open_limiter``."""
+    """Decides whether limits allow an action now; created by ``open_limiter``."""
 
     def __init__(
         self,
@@ -45,42 +47,42 @@ class Limiter:
         timeout: float = REDIS_TIMEOUT,
         replicas: int = 1,
     ) -> None:
-        """Take a client; ``service`` names the metric and the group of replicas."""
+        """Use ``service`` as the metric prefix and as the name of the replica group."""
         self._redis, self._timeout = redis, timeout
         self._script, self._batcher = LimitScript(redis), CheckBatcher(self._send)
         self._group, self._replica = f"parley:replicas:{service}", str(new_id())
         self._outage = asyncio.Event()
-        self._least_replicas = replicas
+        self._min_replicas = replicas
         self.fallback = LocalFallback()
         self.fallback.replicas = replicas
         self._decisions = Counter(
             f"{service}_ratelimit_decisions_total",
-            "Decisions on limits; local: made without Redis, from this replica's share.",
+            "Rate limit decisions. Those ending in _local were made without Redis, from the share of this replica.",
             ["policy", "decision"],
             registry=registry,
         )
         self._counters: dict[tuple[str, str], Any] = {}
         self._local = Gauge(
-            f"{service}_ratelimit_local", "1 while limits are decided without Redis.", registry=registry
+            f"{service}_ratelimit_local", "1 while rate limits are decided without Redis.", registry=registry
         )
 
     @property
     def exact(self) -> bool:
-        """Whether Redis decides, not this replica alone."""
+        """Whether limits are decided by Redis."""
         return not self._outage.is_set()
 
     async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: TokenSession | None = None) -> Decision:
-        """Consume ``cost`` units of every limit, or of none when one refuses or the session was revoked.
+        """Consume ``cost`` units of every limit, or of none when one refuses or the session is revoked.
 
-        A cost above a limit's burst is never admitted. Never raises for Redis: without it this replica's share decides.
+        A cost above the burst of a limit is always refused. Without Redis, the local fallback decides.
         """
-        return await self._ask(LimitCheck(limits, cost, session, forced=False))
+        return await self._decide(LimitCheck(limits, cost, session, forced=False))
 
     async def charge(self, limits: Sequence[Limit], cost: int) -> Decision:
-        """Consume ``cost`` units whatever is left, or give back a negative ``cost``: for what is known afterwards."""
-        return await self._ask(LimitCheck(limits, cost, None, forced=True))
+        """Consume ``cost`` units unconditionally; a negative ``cost`` returns units."""
+        return await self._decide(LimitCheck(limits, cost, None, forced=True))
 
-    async def _ask(self, check: LimitCheck) -> Decision:
+    async def _decide(self, check: LimitCheck) -> Decision:
         if self._outage.is_set():
             return self._decide_locally(check)
         check.answer = asyncio.get_running_loop().create_future()
@@ -123,19 +125,19 @@ class Limiter:
 
     def _lose_redis(self, reason: str) -> None:
         if not self._outage.is_set():
-            log.warning("limits are local", reason=reason, replicas=self.fallback.replicas)
+            log.warning("rate_limits_local", reason=reason, replicas=self.fallback.replicas)
             self._local.set(1)
             self._outage.set()
 
     def _regain_redis(self) -> None:
         if self._outage.is_set():
-            log.info("limits are exact again", replicas=self.fallback.replicas)
+            log.info("rate_limits_exact", replicas=self.fallback.replicas)
             self._local.set(0)
             self._outage.clear()
-            self.fallback.forget()
+            self.fallback.clear()
 
     async def watch(self) -> None:
-        """Say each two seconds that this replica lives, count the others, and notice when Redis is back."""
+        """Send heartbeats, count the replicas, and detect when Redis is available again; never ends."""
         pause = FIRST_HEARTBEAT_DELAY
         while True:
             if self._outage.is_set():
@@ -156,14 +158,14 @@ class Limiter:
         now = int(time.time())
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zadd(self._group, {self._replica: now})
-            pipeline.zremrangebyscore(self._group, 0, now - REPLICA_LIFETIME)
+            pipeline.zremrangebyscore(self._group, 0, now - REPLICA_TTL)
             pipeline.zcard(self._group)
-            pipeline.expire(self._group, REPLICA_LIFETIME * 6)
+            pipeline.expire(self._group, REPLICA_TTL * 6)
             found = await pipeline.execute()
-        return max(self._least_replicas, int(found[2]))
+        return max(self._min_replicas, int(found[2]))
 
     async def leave(self) -> None:
-        """Finish what is open, and stop counting as a replica."""
+        """Wait for open calls and leave the replica group."""
         await self._batcher.wait_sent(self._timeout * 2)
         with contextlib.suppress(*REDIS_UNAVAILABLE):
             async with asyncio.timeout(self._timeout):
@@ -180,9 +182,9 @@ async def open_limiter(
     replicas: int = 1,
     kind: type[Limiter] = Limiter,
 ) -> AsyncIterator[Limiter]:
-    """Open a limiter; ``timeout`` in seconds is what Redis may take before this replica decides alone for a while.
+    """Open a limiter. After a Redis call of more than ``timeout`` seconds, limits are local until Redis responds again.
 
-    ``replicas`` is how many there are at least, whoever has been seen; ``kind`` may be one that tells what it decides.
+    ``replicas`` is the minimum number of replicas to assume.
     """
     limiter = kind(redis, service=service, registry=registry, timeout=timeout, replicas=replicas)
     async with background("limits", limiter.watch, service=service):

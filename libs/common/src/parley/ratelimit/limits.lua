@@ -1,15 +1,15 @@
--- Decides many checks in one call, each against several limits at once, and says which sessions have been revoked.
+-- Decides many limit checks in one call. Each check has several limits, and optionally a session to test for revocation.
 --
--- A limit is a leaking bucket (GCRA) in whole numbers: a unit costs `period` (microseconds), and each microsecond of Redis
--- TIME pays back `count`. So after any time t exactly burst + floor(count * t / period) units were admitted, and no rounding
--- adds up. A bucket is stored as (debt, when) and expires once it is empty.
+-- A limit is a leaky bucket (GCRA) in integers: a unit costs `period` (microseconds), and each microsecond of Redis TIME
+-- repays `count`. After any time t, exactly burst + floor(count * t / period) units have been allowed; rounding errors do
+-- not accumulate. A bucket is stored as (debt, time) and expires when it is empty.
 --
--- KEYS[1]  marker that every live revocation is in Redis
--- then for each check: [revoked session, revoked user] when it has a session; one key for each of its limits
--- ARGV[1]  little-endian doubles: number of checks, then for each: number of limits, cost, issued_at (-1: no session),
---          forced (0|1), then for each limit: count, period, burst
--- Returns  {marker exists, now, then for each check: verdict, wait, then for each limit: remaining, reset}
---          verdict 0 = admitted, -1 = revoked, n = refused by its n-th limit; wait and reset in microseconds
+-- KEYS[1]  marker: exists while Redis has every active revocation
+-- then for each check: [revoked session, revoked user] if it has a session, and one key for each of its limits
+-- ARGV[1]  little-endian doubles: number of checks; for each check: number of limits, cost, issued_at (-1: no session),
+--          forced (0|1); for each of its limits: count, period, burst
+-- Returns  {marker exists, now}; for each check: verdict, wait; for each of its limits: remaining, reset
+--          verdict 0 = allowed, -1 = revoked, n = refused by its n-th limit; wait and reset are in microseconds
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -1,9 +1,10 @@
-"""Limits without Redis: each replica admits its share of what all may admit together."""
+"""Rate limits while Redis is unavailable: each replica allows its share of every limit."""
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+
+from cachetools import LRUCache
 
 from parley.ratelimit.model import SECOND, Decision, Limit, LimitState
 
@@ -11,28 +12,28 @@ MAX_BUCKETS = 50_000
 
 
 class LocalFallback:
-    """The same arithmetic as ``limits.lua``, in this process, with every limit divided by the replicas last seen."""
+    """The algorithm of ``limits.lua`` in this process; limits are divided by the last known number of replicas."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = MAX_BUCKETS) -> None:
-        """Take the clock (seconds), and how many buckets are kept."""
+        """Keep at most ``size`` buckets; ``clock`` returns seconds."""
         self.replicas = 1
-        self._clock, self._size = clock, size
-        self._buckets: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._clock = clock
+        self._buckets: LRUCache[str, tuple[int, int]] = LRUCache(size)
 
     def check(self, limits: Sequence[Limit], cost: int, *, forced: bool = False) -> Decision:
-        """Consume from every share, or from none when one refuses."""
+        """Consume ``cost`` units of every limit, or of none when one refuses."""
         now = int(self._clock() * SECOND)
-        rows = [row for limit in limits for row in self._rows(limit, now)]
-        excesses = [0 if forced else self._excess(row, cost) for row in rows]
+        buckets = [bucket for limit in limits for bucket in self._buckets_of(limit, now)]
+        excesses = [0 if forced else self._excess(bucket, cost) for bucket in buckets]
         wait, refused = max(
-            ((e / r.rate, r.limit) for e, r in zip(excesses, rows, strict=True)), default=(0, None), key=_first
+            ((e / r.rate, r.limit) for e, r in zip(excesses, buckets, strict=True)), default=(0, None), key=_first
         )
         allowed = wait <= 0
-        for row in rows:
+        for bucket in buckets:
             if allowed:
-                row.debt = max(0, row.debt + cost * row.price)
-                self._store(row, now)
-        states = [_state(next(row for row in rows if row.limit is limit)) for limit in limits]
+                bucket.debt = max(0, bucket.debt + cost * bucket.price)
+                self._store(bucket, now)
+        states = [_state(next(bucket for bucket in buckets if bucket.limit is limit)) for limit in limits]
         return Decision(
             allowed=allowed,
             revoked=False,
@@ -44,36 +45,33 @@ class LocalFallback:
             at=None,
         )
 
-    def forget(self) -> None:
-        """Empty all buckets: Redis counts again."""
+    def clear(self) -> None:
+        """Discard all buckets."""
         self._buckets.clear()
 
-    def _rows(self, limit: Limit, now: int) -> "list[_Row]":
+    def _buckets_of(self, limit: Limit, now: int) -> "list[_Bucket]":
         burst = max(1, limit.burst // self.replicas)
-        rows = [self._row(limit, limit.key, burst, now)]
+        buckets = [self._bucket(limit, limit.key, burst, now)]
         if limit.strict:
-            rows.append(self._row(limit, f"{limit.key}:strict", 1, now))
-        return rows
+            buckets.append(self._bucket(limit, f"{limit.key}:strict", 1, now))
+        return buckets
 
-    def _row(self, limit: Limit, key: str, burst: int, now: int) -> "_Row":
+    def _bucket(self, limit: Limit, key: str, burst: int, now: int) -> "_Bucket":
         count, period, _ = limit.numbers
         debt, at = self._buckets.get(key, (0, now))
-        return _Row(limit, key, count, period * self.replicas, burst, max(0, debt - (now - at) * count))
+        return _Bucket(limit, key, count, period * self.replicas, burst, max(0, debt - (now - at) * count))
 
     @staticmethod
-    def _excess(row: "_Row", cost: int) -> int:
-        # A cost above the share's burst passes when the share is full: it would never be admitted otherwise.
-        return row.debt + (min(cost, row.burst) - row.burst) * row.price
+    def _excess(bucket: "_Bucket", cost: int) -> int:
+        # A cost above the share of the burst is allowed when the bucket is full; otherwise it would never be.
+        return bucket.debt + (min(cost, bucket.burst) - bucket.burst) * bucket.price
 
-    def _store(self, row: "_Row", now: int) -> None:
-        self._buckets[row.key] = (row.debt, now)
-        self._buckets.move_to_end(row.key)
-        if len(self._buckets) > self._size:
-            self._buckets.popitem(last=False)
+    def _store(self, bucket: "_Bucket", now: int) -> None:
+        self._buckets[bucket.key] = (bucket.debt, now)
 
 
-class _Row:
-    """One bucket of this replica: a unit costs ``price``, a microsecond pays back ``rate``."""
+class _Bucket:
+    """One bucket of this replica: a unit costs ``price``, and each microsecond repays ``rate``."""
 
     __slots__ = ("burst", "debt", "key", "limit", "price", "rate")
 
@@ -85,5 +83,5 @@ def _first(pair: tuple[float, Limit | None]) -> float:
     return pair[0]
 
 
-def _state(row: _Row) -> LimitState:
-    return LimitState(max(0, row.burst - math.ceil(row.debt / row.price)), row.debt / row.rate / SECOND)
+def _state(bucket: _Bucket) -> LimitState:
+    return LimitState(max(0, bucket.burst - math.ceil(bucket.debt / bucket.price)), bucket.debt / bucket.rate / SECOND)

@@ -1,4 +1,4 @@
-"""What a limit is, whom it concerns, and what was decided."""
+"""Limits, token sessions, and decisions."""
 
 import struct
 from collections.abc import Sequence
@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 SECOND = 1_000_000
 EXACT = 2**53
-"""Whole numbers up to here are exact in Lua."""
+"""Integers up to this value are exact in Lua."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """``count`` units each ``period`` seconds for one subject, with ``burst`` units at once.
+    """``count`` units every ``period`` seconds for one subject, and up to ``burst`` units at once.
 
-    ``strict`` limits admit no burst while Redis is away. Raises ValueError for numbers that cannot be counted exactly.
+    A ``strict`` limit allows no burst while Redis is unavailable. Raises ValueError for numbers that cannot be counted
+    exactly.
     """
 
     policy: str
@@ -37,7 +38,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class TokenSession:
-    """The session of a token, to be looked up among the revoked; ``issued_at`` in seconds since the epoch."""
+    """Session and user of a token, for the revocation check; ``issued_at`` is in seconds since the epoch."""
 
     session_id: str
     user_id: str
@@ -49,7 +50,7 @@ class TokenSession:
 
 
 class LimitState(NamedTuple):
-    """Where a limit stands: units left, and seconds until all are back."""
+    """Remaining units of a limit, and seconds until all are available again."""
 
     remaining: int
     reset: float
@@ -57,10 +58,10 @@ class LimitState(NamedTuple):
 
 @dataclass(slots=True)
 class Decision:
-    """The answer to a check: allowed, revoked, or refused by one limit for ``retry_after`` seconds.
+    """The result of a check: allowed, session revoked, or refused by one limit for ``retry_after`` seconds.
 
-    ``revocations_known`` says that Redis holds every live revocation, so that ``revoked`` can be relied on. ``at`` is
-    the Redis time of the decision in microseconds, None when this replica decided alone.
+    ``revoked`` is reliable only if ``revocations_known``: then Redis has every active revocation. ``at`` is the Redis
+    time of the decision in microseconds, and None for a local decision.
     """
 
     allowed: bool
@@ -78,7 +79,7 @@ class Decision:
         return self.at is not None
 
     def shown(self) -> tuple[Limit, LimitState] | None:
-        """Return the limit that clients should hear about: the one that refused, else the one with least left."""
+        """Return the limit to report to the client: the one that refused, else the one with the fewest units left."""
         if not self.limits:
             return None
         if len(self.limits) == 1:

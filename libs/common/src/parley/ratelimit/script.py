@@ -1,4 +1,4 @@
-"""The script that decides many checks in one call of Redis: what it is asked, and what it says."""
+"""Redis script that decides many limit checks in one call: request and reply format."""
 
 import asyncio
 import struct
@@ -16,7 +16,7 @@ _COUNT, _HEAD = struct.Struct("<d"), struct.Struct("<dddd")
 
 @dataclass(slots=True)
 class LimitCheck:
-    """A question, whether ``cost`` units of all limits are there and the session is not revoked, and who waits."""
+    """One check: ``cost`` units of every limit, and whether a session is revoked; ``answer`` is the result."""
 
     limits: Sequence[Limit]
     cost: int
@@ -25,7 +25,7 @@ class LimitCheck:
     answer: "asyncio.Future[Decision]" = field(init=False)
 
     def resolve(self, decision: Decision) -> None:
-        """Tell who waits, if anybody still does."""
+        """Set the result, unless the caller has been cancelled."""
         if not self.answer.done():
             self.answer.set_result(decision)
 
@@ -37,14 +37,14 @@ class LimitScript:
         self._script = LuaScript(redis, resources.files("parley.ratelimit").joinpath("limits.lua").read_text())
 
     async def run(self, batch: Sequence[LimitCheck]) -> list[int]:
-        """Return what the script says of a batch; raises what the client raises."""
+        """Return the reply of the script for a batch; raise what the client raises."""
         keys, numbers = _request(batch)
         reply: list[int] = await self._script.run(keys, numbers)
         return reply
 
 
 def parse_reply(batch: Sequence[LimitCheck], reply: list[int]) -> Iterator[tuple[LimitCheck, Decision]]:
-    """Yield what the script's reply says of each check."""
+    """Yield the decision of each check of a batch."""
     known, at, position = bool(reply[0]), reply[1], 2
     for check in batch:
         end = position + 2 + 2 * len(check.limits)

@@ -1,4 +1,4 @@
-"""Who is asking: the principal of a request, and the dependency that finds and checks it."""
+"""Caller identity: the principal of a request, and the FastAPI dependency that authenticates it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from fastapi import Request
 from parley import errors
 
 INTERNAL_SCOPE = "internal"
-"""The scope of our own services, never granted to people."""
+"""Scope of calls between services; never granted to users."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever an access token speaks for. Times are seconds since the epoch."""
+    """The user, session and scopes of an access token. Times are in seconds since the epoch."""
 
     user_id: UUID
     scopes: frozenset[str]
@@ -28,21 +28,21 @@ class Principal:
     token: str = field(repr=False)
 
     def require(self, scope: str) -> None:
-        """Raise InsufficientScope unless the scope was granted."""
+        """Raise InsufficientScope unless the token has the scope."""
         if scope not in self.scopes:
             raise errors.InsufficientScope(scope)
 
 
 class Verifier(Protocol):
-    """What turns a token into a principal (see ``parley.security.tokens``)."""
+    """Verifies access tokens."""
 
     async def verify(self, token: str) -> Principal:
-        """Return the principal; raises an Unauthenticated error or DependencyUnavailable."""
+        """Return the principal; raise an Unauthenticated error or DependencyUnavailable."""
         ...
 
 
 def bearer_token(authorization: str | None) -> str:
-    """Return the token of an Authorization header; raises CredentialsMissing or TokenInvalid."""
+    """Return the bearer token of an ``Authorization`` header; raise CredentialsMissing without one."""
     if not authorization:
         raise errors.CredentialsMissing
     scheme, _, token = authorization.partition(" ")
@@ -52,9 +52,9 @@ def bearer_token(authorization: str | None) -> str:
 
 
 def caller(*scopes: str) -> Callable[[Request], Awaitable[Principal]]:
-    """Return a dependency that verifies the access token and requires the scopes.
+    """Return a dependency that authenticates the caller and requires the scopes.
 
-    The app's ``state.wired`` must have the Verifier as ``verifier``.
+    The verifier is ``app.state.wired.verifier``.
     """
 
     async def dependency(request: Request) -> Principal:

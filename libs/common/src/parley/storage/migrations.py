@@ -1,4 +1,7 @@
-"""Numbered ``.sql`` files, applied once each, in order, under an advisory lock; an applied file never changes."""
+"""Database migrations: numbered ``.sql`` files, applied once and in order under an advisory lock.
+
+An applied file must never change.
+"""
 
 import hashlib
 import re
@@ -8,7 +11,7 @@ from importlib.resources import files
 import asyncpg
 
 LOCK_KEY = 0x7061726C6579
-"""The advisory lock of all migrations of a database: "parley" in ASCII."""
+"""Advisory lock key of migrations: "parley" in ASCII."""
 LOCK_TIMEOUT = 60.0
 _NAME = re.compile(r"^(\d{4})_\w+\.sql$")
 _TABLE = """
@@ -19,12 +22,12 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class MigrationError(Exception):
-    """An applied migration was changed, or one is numbered twice."""
+    """An applied migration was changed, or two migrations have the same number."""
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationSource:
-    """A package with a ``migrations`` folder, and the stable name under which a database remembers its files."""
+    """A package with a ``migrations`` folder, and the stable name that databases record for its files."""
 
     name: str
     package: str
@@ -32,7 +35,7 @@ class MigrationSource:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: where it comes from, its number, its text."""
+    """One migration file."""
 
     source: str
     number: int
@@ -40,12 +43,12 @@ class Migration:
 
     @property
     def digest(self) -> str:
-        """Return what tells whether the file was changed after it was applied."""
+        """Return the SHA-256 of the file, which detects changes to an applied migration."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 def read(source: MigrationSource | str) -> list[Migration]:
-    """Return the migrations of a source, in order; a string is a package that is its own stable name."""
+    """Return the migrations of a source in order; a string is both the package and its stable name."""
     if isinstance(source, str):
         source = MigrationSource(source, source)
     found = []
@@ -60,7 +63,7 @@ def read(source: MigrationSource | str) -> list[Migration]:
 
 
 async def migrate(dsn: str, *sources: MigrationSource | str) -> int:
-    """Bring a database up to date with the migrations of the sources; returns how many were applied."""
+    """Apply the pending migrations of the sources and return their number."""
     connection = await asyncpg.connect(dsn, timeout=10, command_timeout=LOCK_TIMEOUT)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)

@@ -1,4 +1,4 @@
-"""The Postgres pool: bounded, with time limits on both sides, JSON as Python objects."""
+"""Postgres connection pool: bounded, with client and server timeouts, and JSON as Python objects."""
 
 import asyncio
 import contextlib
@@ -28,19 +28,19 @@ POSTGRES_UNAVAILABLE: tuple[type[BaseException], ...] = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that breaks inside an operation
+    asyncpg.InternalClientError,  # a connection that breaks during an operation
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.QueryCanceledError,
 )
-"""What asyncpg raises when the database is away, starting, stopping or too slow."""
+"""Exceptions of asyncpg when the database is unreachable, starting, stopping, or too slow."""
 
 
 @contextlib.asynccontextmanager
 async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") -> AsyncIterator[Pool]:
-    """Open a pool of at most ``size`` connections; raises DependencyUnavailable when the database is away."""
+    """Open a pool of at most ``size`` connections; raise one of ``POSTGRES_UNAVAILABLE`` when that fails."""
     pool = await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -58,31 +58,31 @@ async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") ->
 
 
 async def set_json_codecs(connection: Connection) -> None:
-    """Teach a new connection to speak JSON."""
+    """Make a new connection encode and decode JSON."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=_dumps, decoder=orjson.loads, schema="pg_catalog", format="text")
 
 
 async def skip_reset(connection: object) -> None:
-    """Return a connection to the pool: asyncpg itself has ended a transaction that was open.
+    """Skip the reset query when a connection returns to the pool.
 
-    What it would do besides, a round trip as dear as a small query, is needed by nobody here: settings are changed and
-    locks are taken for a transaction only.
+    It costs as much as a small query and is not needed: settings and locks are always local to a transaction, and
+    asyncpg ends an open transaction without it.
     """
     del connection
 
 
 @contextlib.contextmanager
 def translate_unavailable(what: str = "The database") -> Iterator[None]:
-    """Turn every sign of an absent database into DependencyUnavailable."""
+    """Raise DependencyUnavailable in place of every exception in ``POSTGRES_UNAVAILABLE``."""
     try:
         yield
     except POSTGRES_UNAVAILABLE as error:
-        raise DependencyUnavailable(f"{what} cannot be reached right now.") from error
+        raise DependencyUnavailable(f"{what} is temporarily unavailable. Try again later.") from error
 
 
 async def ping(pool: Pool) -> None:
-    """Raise when the database does not answer."""
+    """Raise unless the database responds."""
     await pool.fetchval("SELECT 1", timeout=2)
 
 

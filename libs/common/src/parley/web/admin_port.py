@@ -1,4 +1,4 @@
-"""The admin port: probes, metrics and status, served from a thread of its own so that load cannot stall a probe."""
+"""Admin port: probes, metrics and status, served by a separate thread so that load does not delay probes."""
 
 import asyncio
 import contextlib
@@ -19,12 +19,13 @@ from parley.web.runtime import Runtime
 log = structlog.get_logger()
 
 STATUS_TIMEOUT = 5.0
-Answer = tuple[str, str, bytes]
+AdminResponse = tuple[str, str, bytes]
+"""Status line, media type, body."""
 
 
 @contextlib.asynccontextmanager
 async def serve_admin(runtime: Runtime) -> AsyncIterator[int]:
-    """Serve the admin port while the context is entered; yields the port."""
+    """Serve the admin port while the context is open; yield the port number."""
     settings = runtime.settings
     app = AdminApp(runtime, asyncio.get_running_loop())
     server = make_server(
@@ -40,12 +41,12 @@ async def serve_admin(runtime: Runtime) -> AsyncIterator[int]:
 
 
 class AdminApp:
-    """The WSGI app of the admin port."""
+    """WSGI app of the admin port."""
 
     def __init__(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the runtime, and the loop on which dependencies are pinged."""
+        """Use ``loop`` to ping the dependencies of ``runtime``."""
         self.runtime, self.loop = runtime, loop
-        self.routes: dict[str, Callable[[], Answer]] = {
+        self.routes: dict[str, Callable[[], AdminResponse]] = {
             "/health": self._health,
             "/ready": self._ready,
             "/metrics": self._metrics,
@@ -53,24 +54,23 @@ class AdminApp:
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
         route = self.routes.get(environ["PATH_INFO"])
         status, media_type, body = route() if route else _json("404 Not Found", {"status": "not found"})
         start_response(status, [("Content-Type", media_type), ("Content-Length", str(len(body)))])
         return [body]
 
-    def _health(self) -> Answer:
+    def _health(self) -> AdminResponse:
         body = health(self.runtime)
         return _json("200 OK", body) if self.runtime.lifecycle.alive() else _json("503 Service Unavailable", body)
 
-    def _ready(self) -> Answer:
+    def _ready(self) -> AdminResponse:
         state = self.runtime.lifecycle.state
         return _json("200 OK" if state == "ready" else "503 Service Unavailable", {"status": state})
 
-    def _metrics(self) -> Answer:
+    def _metrics(self) -> AdminResponse:
         return "200 OK", CONTENT_TYPE_LATEST, generate_latest(self.runtime.metrics.registry)
 
-    def _status(self) -> Answer:
+    def _status(self) -> AdminResponse:
         future = asyncio.run_coroutine_threadsafe(self.runtime.status(), self.loop)
         try:
             return _json("200 OK", future.result(STATUS_TIMEOUT))
@@ -80,12 +80,12 @@ class AdminApp:
 
 
 def health(runtime: Runtime) -> dict[str, Any]:
-    """Return the body of ``/health``."""
+    """Return the response body of ``/health``."""
     status = "ok" if runtime.lifecycle.alive() else "hung"
     return {"status": status, "service": runtime.service, "version": runtime.version}
 
 
-def _json(status: str, body: object) -> Answer:
+def _json(status: str, body: object) -> AdminResponse:
     return status, "application/json", orjson.dumps(body)
 
 
@@ -96,5 +96,5 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _QuietHandler(WSGIRequestHandler):
     timeout = 5
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by the base class
         del format, args

@@ -1,4 +1,4 @@
-"""The app factory: middleware order, handlers, health, metrics and lifespan of every service, in one place."""
+"""App factory: middleware, error handlers, health routes and lifespan of every service."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -22,11 +22,11 @@ from parley.web.runtime import Runtime
 
 S = TypeVar("S", bound=ServiceSettings)
 Wire = Callable[[S, Runtime], AbstractAsyncContextManager[Any]]
-"""Opens everything a service needs and yields it; it is found again in ``app.state.wired``."""
+"""Opens the resources of a service and yields them; they become ``app.state.wired``."""
 
 
 def make_runtime(settings: ServiceSettings, *, service: str, version: str) -> Runtime:
-    """Return the runtime of a service that has not been started."""
+    """Return the runtime of a service that is not started yet."""
     return Runtime(service, version, settings, Metrics(service, version, settings.git_sha))
 
 
@@ -40,7 +40,7 @@ def build_app(
     routers: Sequence[APIRouter],
     larger_bodies: Mapping[str, int] | None = None,
 ) -> FastAPI:
-    """Return the FastAPI app of a service; nothing is opened before its lifespan is entered."""
+    """Return the FastAPI app of a service. Its lifespan opens all resources."""
     runtime = make_runtime(settings, service=service, version=version)
 
     @contextlib.asynccontextmanager
@@ -55,7 +55,7 @@ def build_app(
         description=description,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: f"{service}_{route.name}",
-        # Its spans hold paths, queries and errors' texts, and its switches are not our settings.
+        # FastAPI's spans contain paths, queries and error messages, and are not controlled by our settings.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         middleware=[
             Middleware(RequestContext, runtime=runtime, base_url=settings.issuer()),
@@ -72,7 +72,7 @@ def build_app(
 
 @contextlib.asynccontextmanager
 async def run(runtime: Runtime, settings: S, wire: Wire[S]) -> AsyncIterator[Any]:
-    """Open the admin port and everything ``wire`` opens; ready inside, draining from its end on."""
+    """Run a service while the context is open: admin port, tracer, loop monitor, and the resources of ``wire``."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admin_port.serve_admin(runtime))
         runtime.tracer = await stack.enter_async_context(
@@ -97,10 +97,10 @@ async def run(runtime: Runtime, settings: S, wire: Wire[S]) -> AsyncIterator[Any
 
 
 class JsonRoute(APIRoute):
-    """A route whose body must be announced as JSON, else 415; use as ``APIRouter(route_class=JsonRoute)``."""
+    """A route that responds 415 to bodies that are not JSON; use as ``APIRouter(route_class=JsonRoute)``."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the handler with the check."""
+        """Return the handler with the check in front."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
@@ -114,7 +114,7 @@ class JsonRoute(APIRoute):
 
 
 def is_json(content_type: str) -> bool:
-    """Say whether a content type is JSON."""
+    """Return whether a content type is JSON."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
@@ -124,12 +124,12 @@ def _health_router() -> APIRouter:
 
     @router.get("/health")
     async def health(request: Request) -> JSONResponse:
-        """Say that the process is alive; touches nothing."""
+        """Return whether the process is alive, without checking its dependencies."""
         return JSONResponse(admin_port.health(request.app.state.runtime))
 
     @router.get("/ready")
     async def ready(request: Request) -> JSONResponse:
-        """Say whether requests may be sent here."""
+        """Return whether this instance accepts requests."""
         state = request.app.state.runtime.lifecycle.state
         return JSONResponse({"status": state}, status_code=200 if state == "ready" else 503)
 

@@ -1,4 +1,4 @@
-"""The HTTP client between services: timeouts on everything, no redirects, no proxies from the environment."""
+"""HTTP client for calls between services: with timeouts, without redirects and environment proxies."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -12,7 +12,6 @@ CONNECT_TIMEOUT = 1.0
 READ_TIMEOUT = 10.0
 MAX_CONNECTIONS = 100
 
-
 FIRST_ERROR_STATUS = 400
 
 
@@ -24,7 +23,7 @@ async def open_client(
     max_connections: int = MAX_CONNECTIONS,
     tracer: Tracer | None = None,
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """Open a pooled client; times are seconds. With a ``tracer`` each request has a span, and says so to its server."""
+    """Open a pooled client; timeouts are in seconds. With a ``tracer``, requests have spans and a ``traceparent``."""
     limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=30)
     transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(limits=limits, trust_env=False)
     client = httpx2.AsyncClient(
@@ -39,16 +38,16 @@ async def open_client(
 
 
 class TracedTransport(httpx2.AsyncBaseTransport):
-    """Another transport, with a span from each request's first byte to its answer's head.
+    """Transport wrapper that records a span from the request to the head of its response.
 
-    What is asked outside of any trace, by loops in the background, begins none.
+    Requests outside of a trace, such as those of background tasks, start no trace.
     """
 
     def __init__(self, transport: httpx2.AsyncBaseTransport, tracer: Tracer) -> None:
         self._transport, self._tracer = transport, tracer
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request that names its span; raises what the other transport raises."""
+        """Send a request with the ``traceparent`` of its span."""
         if tracing.current_traceparent() is None:
             return await self._transport.handle_async_request(request)
         span = self._tracer.start_span(request.method, kind=SpanKind.CLIENT, attributes=_attributes(request))
@@ -67,11 +66,11 @@ class TracedTransport(httpx2.AsyncBaseTransport):
             span.end()
 
     async def aclose(self) -> None:
-        """Close the other transport."""
+        """Close the wrapped transport."""
         await self._transport.aclose()
 
 
 def _attributes(request: httpx2.Request) -> dict[str, str | int]:
-    """Describe a request without its path, which holds ids, and its query."""
+    """Return span attributes without path and query, which contain ids."""
     port = request.url.port or (443 if request.url.scheme == "https" else 80)
     return {"http.request.method": request.method, "server.address": request.url.host, "server.port": port}

@@ -1,4 +1,4 @@
-"""Where a process stands between start and exit, and who still has work open."""
+"""Lifecycle state of a service, and the number of its open requests."""
 
 import asyncio
 import contextlib
@@ -8,53 +8,52 @@ from typing import Literal
 
 LifecycleState = Literal["starting", "ready", "draining"]
 HANG_TIMEOUT = 30.0
-"""Seconds without a tick of the event loop after which the process counts as hung."""
+"""Seconds without an event loop tick after which the service is reported as hung."""
 
 
 class Lifecycle:
-    """``starting`` → ``ready`` → ``draining``; readable from any thread."""
+    """``starting`` → ``ready`` → ``draining``. Can be read from any thread."""
 
     def __init__(self) -> None:
-        """Begin in ``starting``."""
         self.state: LifecycleState = "starting"
         self.started_at = time.monotonic()
         self.last_tick = time.monotonic()
-        self.drained = asyncio.Event()
-        """Set when draining begins: open streams wait on it to say goodbye."""
+        self.drain_started = asyncio.Event()
+        """Set when draining begins; open streams wait for it to send their final event."""
         self.open_requests = 0
-        self._server_comes = False
+        self._server_expected = False
         self._idle = asyncio.Event()
         self._idle.set()
 
     def expect_server(self) -> None:
-        """Stay ``starting`` until ``mark_ready``: whoever is told earlier would be sent to a closed port."""
-        self._server_comes = True
+        """Stay ``starting`` until ``mark_ready`` is called: the port is still closed after wiring."""
+        self._server_expected = True
 
     def mark_wired(self) -> None:
-        """Everything is open but, where one is expected, the server: without one requests may come."""
-        if not self._server_comes:
+        """Become ``ready`` after wiring, unless a server is expected."""
+        if not self._server_expected:
             self.mark_ready()
 
     def mark_ready(self) -> None:
-        """Say that requests may come."""
+        """Become ``ready``."""
         self.state = "ready"
 
     def start_draining(self) -> None:
-        """Refuse new work and tell the open streams."""
+        """Become ``draining`` and notify open streams."""
         self.state = "draining"
-        self.drained.set()
+        self.drain_started.set()
 
     def alive(self) -> bool:
-        """Say whether the event loop still turns."""
+        """Return whether the event loop has ticked recently."""
         return time.monotonic() - self.last_tick < HANG_TIMEOUT
 
     def uptime(self) -> float:
-        """Return the seconds since the process was wired."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.started_at
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """Count a request as open."""
+        """Count a request as open while the context is open."""
         self.begin_request()
         try:
             yield
@@ -62,18 +61,18 @@ class Lifecycle:
             self.end_request()
 
     def begin_request(self) -> None:
-        """Count a request as open, where a context manager would cost too much."""
+        """Count a request as open; for hot paths that cannot afford a context manager."""
         self.open_requests += 1
         self._idle.clear()
 
     def end_request(self) -> None:
-        """Count it as done."""
+        """Count a request as finished."""
         self.open_requests -= 1
         if not self.open_requests:
             self._idle.set()
 
     async def wait_idle(self, timeout: float) -> bool:
-        """Wait until no request is open; return False when ``timeout`` seconds pass first."""
+        """Wait until no request is open; return False after ``timeout`` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._idle.wait()

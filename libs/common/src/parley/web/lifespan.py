@@ -1,4 +1,4 @@
-"""Driving an app's lifespan ourselves: it opens before the first connection and closes after the last."""
+"""ASGI lifespan, driven outside the server: starts before the first connection, ends after the last."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message
 
 @contextlib.asynccontextmanager
 async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
-    """Enter the lifespan of an ASGI app; whatever its startup or shutdown raises is raised here."""
+    """Run the lifespan of an ASGI app while the context is open; exceptions of startup and shutdown propagate."""
     to_app: asyncio.Queue[Message] = asyncio.Queue()
     complete = {name: asyncio.Event() for name in ("lifespan.startup.complete", "lifespan.shutdown.complete")}
 
@@ -34,10 +34,10 @@ async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
 
 
 async def _either(task: "asyncio.Future[Any]", complete: asyncio.Event) -> None:
-    """Wait for the app's answer; when the app ends instead, raise what ended it."""
+    """Wait until the app completes a phase; raise its exception if it ends instead."""
     waiting: asyncio.Future[Any] = asyncio.ensure_future(complete.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if task.done() and not complete.is_set():
         task.result()
-        raise RuntimeError("the app ended its lifespan without a word")
+        raise RuntimeError("the app ended its lifespan without completing it")

@@ -1,4 +1,4 @@
-"""Pure ASGI middleware of every service: request id, access log, timing, metrics, body limit, security headers."""
+"""ASGI middleware of every service: request context (id, log, metrics, trace, headers) and body limit."""
 
 import re
 import time
@@ -18,7 +18,7 @@ from parley.web.runtime import Runtime
 log = structlog.get_logger()
 
 UNMATCHED_ROUTE = "unmatched"
-"""The route of a request that no route took: raw paths never become labels."""
+"""Route label of a request that matches no route; paths are never used as labels."""
 QUIET_ROUTES = frozenset({"/health", "/ready"})
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -31,31 +31,30 @@ CONNECTION_CLOSE: tuple[tuple[bytes, bytes], ...] = ((b"connection", b"close"),)
 
 @dataclass(slots=True)
 class RequestInfo:
-    """What is known of the request in hand; lives in ``scope["parley"]``."""
+    """State of the current request, stored in ``scope["parley"]``."""
 
     request_id: str
     send: Send
-    """The server's own: parts of a long answer may go straight to it, if whoever sends them adds them to ``sent``."""
+    """The server's ``send``. Code that streams directly to it must add the bytes to ``sent``."""
     started: float = field(default_factory=time.perf_counter)
     user_id: str | None = None
     route: str | None = None
     status: int = 500
     sent: int = 0
-    answered: bool = False
+    response_started: bool = False
     span: Span | None = None
-    """Only of a request that is traced."""
+    """Set when the request is traced."""
 
 
 class RequestContext:
-    """Give each request an id, log it once, time it, count it, trace it, and answer what nobody else answered."""
+    """Assigns a request id, logs, measures and traces each request, and converts exceptions to responses."""
 
     def __init__(self, app: ASGIApp, *, runtime: Runtime, base_url: str) -> None:
-        """Wrap ``app``; errors are described at ``base_url``."""
+        """Wrap ``app``; ``base_url`` is where the error codes are documented."""
         self.app, self.runtime, self.base_url = app, runtime, base_url
         self.service, self.metrics, self.lifecycle = runtime.service, runtime.metrics, runtime.lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
@@ -84,28 +83,28 @@ class RequestContext:
     async def _run(self, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                info.status, info.answered = message["status"], True
+                info.status, info.response_started = message["status"], True
                 elapsed = time.perf_counter() - info.started
-                # Whoever keeps connections must not meet their end with its next request: it is told now.
-                goodbye = CONNECTION_CLOSE if self.lifecycle.state == "draining" else ()
-                own = (*_context_headers(info, elapsed), *SECURITY_HEADERS, *goodbye)
+                # Tells clients with keep-alive connections not to send another request to a draining instance.
+                closing = CONNECTION_CLOSE if self.lifecycle.state == "draining" else ()
+                own = (*_context_headers(info, elapsed), *SECURITY_HEADERS, *closing)
                 message["headers"] = [*message.get("headers", ()), *own]
             elif message["type"] == "http.response.body":
                 info.sent += len(message.get("body", b""))
             elif message["type"] == "websocket.accept":
-                info.status, info.answered = 101, True
+                info.status, info.response_started = 101, True
             await send(message)
 
         try:
             await self.app(scope, receive, send_counted)
         except ParleyError as error:
-            await self._answer(error, scope, receive, send_counted, info)
+            await self._respond(error, scope, receive, send_counted, info)
         except Exception:
-            log.exception("unhandled error")
-            await self._answer(errors.InternalError(), scope, receive, send_counted, info)
+            log.exception("unhandled_error")
+            await self._respond(errors.InternalError(), scope, receive, send_counted, info)
 
-    async def _answer(self, error: ParleyError, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
-        if info.answered or scope["type"] != "http":
+    async def _respond(self, error: ParleyError, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
+        if info.response_started or scope["type"] != "http":
             return
         response = problems.problem_response(
             error, instance=scope["path"], request_id=info.request_id, base_url=self.base_url
@@ -135,21 +134,20 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuse bodies over the limit: by their announced length, else as soon as the bytes exceed it."""
+    """Rejects request bodies over the limit, by ``Content-Length`` or as soon as the received bytes exceed it."""
 
     def __init__(self, app: ASGIApp, *, limit: int, larger: dict[str, int] | None = None) -> None:
-        """Take the limit in bytes, and paths that may be larger."""
+        """Set the limit in bytes, and the limits of paths that accept more."""
         self.app, self.limit, self.larger = app, limit, larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         limit = self.larger.get(scope["path"], self.limit)
-        too_large = errors.BodyTooLarge(f"At most {limit} bytes are accepted.")
-        announced = header(scope, b"content-length")
-        if announced and announced.isdigit() and int(announced) > limit:
+        too_large = errors.BodyTooLarge(f"The request body is too large: at most {limit} bytes are accepted.")
+        declared = header(scope, b"content-length")
+        if declared and declared.isdigit() and int(declared) > limit:
             raise too_large
         received = 0
 
@@ -165,7 +163,7 @@ class BodyLimit:
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    """Return the first header of that (lower case) name."""
+    """Return the first header with this lower-case name."""
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value)
@@ -178,13 +176,13 @@ def _text(scope: Scope, name: bytes) -> str | None:
 
 
 def request_id(scope: Scope) -> str:
-    """Return the caller's request id when it is well-formed, else a new one."""
+    """Return the caller's request id if it is valid, otherwise a new id."""
     given = header(scope, b"x-request-id")
     return given.decode() if given and _REQUEST_ID.match(given) else str(new_id())
 
 
 def route_template(scope: Scope) -> str:
-    """Return the matched route's template, ``/api/v1/conversations/{id}``."""
+    """Return the path template of the matched route, for example ``/api/v1/conversations/{id}``."""
     route = scope.get("route")
     return getattr(route, "path", None) or UNMATCHED_ROUTE
 

@@ -1,4 +1,4 @@
-"""The one place where an exception becomes a response: RFC 9457 plus the ``error`` object that OpenAI's SDKs read."""
+"""Error responses: RFC 9457 problems, with the ``error`` object that OpenAI's SDKs read."""
 
 import contextlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 DOCS_PATH = "/docs/errors"
 MAX_POINTER_SEGMENT = 64
-"""Unknown member names come from the client; a longer one is cut before it is named in a pointer."""
+"""Maximum length of a client's field name in a JSON pointer; longer names are truncated."""
 
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -46,12 +46,12 @@ _CODES = {
 }
 
 _DETAILS = {
-    "missing": "This member is required.",
-    "extra_forbidden": "This member is not known.",
-    "string_too_long": "At most {max_length} characters.",
-    "string_too_short": "At least {min_length} characters.",
-    "too_long": "At most {max_length} {unit}.",
-    "too_short": "At least {min_length} {unit}.",
+    "missing": "This field is required.",
+    "extra_forbidden": "This field is not supported.",
+    "string_too_long": "Must have at most {max_length} characters.",
+    "string_too_short": "Must have at least {min_length} characters.",
+    "too_long": "Must have at most {max_length} {unit}.",
+    "too_short": "Must have at least {min_length} {unit}.",
     "string_type": "Must be a string.",
     "string_unicode": "Must be valid Unicode text.",
     "int_type": "Must be an integer.",
@@ -68,7 +68,7 @@ _DETAILS = {
     "list_type": "Must be an array.",
     "uuid_parsing": "Must be a UUID.",
     "uuid_type": "Must be a UUID.",
-    "uuid_version": "Must be a UUID of version {expected_version}.",
+    "uuid_version": "Must be a version {expected_version} UUID.",
     "greater_than_equal": "Must be at least {ge}.",
     "greater_than": "Must be greater than {gt}.",
     "less_than_equal": "Must be at most {le}.",
@@ -79,17 +79,19 @@ _DETAILS = {
 
 
 class FieldValueError(ValueError):
-    """Raise in a pydantic validator: its code and sentence reach the client, so neither may hold the value."""
+    """A validation error with its own code and detail, for use in pydantic validators.
+
+    Both are sent to the client, so neither may contain the submitted value.
+    """
 
     def __init__(self, code: str, detail: str) -> None:
-        """Take the stable code and the sentence for ``errors[]``."""
         super().__init__(detail)
         self.code = code
         self.detail = detail
 
 
 def openai_type(status: int, code: str) -> str:
-    """Return OpenAI's error type for a status, which its SDKs turn into exception classes."""
+    """Return the ``error.type`` of a status; OpenAI's SDKs choose their exception class by it."""
     if code == "quota_exceeded":
         return "insufficient_quota"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -98,7 +100,7 @@ def openai_type(status: int, code: str) -> str:
 
 
 def problem_body(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> dict[str, Any]:
-    """Return the body of a problem as the contract's section 1 shows it."""
+    """Return the response body of an error."""
     first = error.errors[0] if error.errors else None
     param = first.pointer.strip("/").replace("/", ".") or None if first else None
     message = f"{param}: {first.detail}" if first and param else error.detail
@@ -122,20 +124,20 @@ def problem_body(error: ParleyError, *, instance: str, request_id: str, base_url
 
 
 def problem_response(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> Response:
-    """Return the response for an error."""
+    """Return the response of an error."""
     body = problem_body(error, instance=instance, request_id=request_id, base_url=base_url)
     return Response(orjson.dumps(body), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
 def from_validation(found: Sequence[Any]) -> ParleyError:
-    """Turn pydantic's error list into ours, dropping every submitted value."""
+    """Convert pydantic's error list; submitted values are left out."""
     if any(e["type"] == "json_invalid" for e in found):
         return errors.InvalidJson()
     return errors.ValidationFailed(_field_error(e) for e in found)
 
 
 def from_http(error: HTTPException) -> ParleyError:
-    """Turn the framework's own exceptions into ours."""
+    """Convert an exception of the web framework."""
     if error.status_code == HTTPStatus.BAD_REQUEST and "pars" in str(error.detail):
         return errors.InvalidJson()
     if error.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
@@ -145,7 +147,7 @@ def from_http(error: HTTPException) -> ParleyError:
 
 
 def install_handlers(app: FastAPI, *, base_url: str) -> None:
-    """Register the handlers that turn every exception of an app into a problem."""
+    """Register exception handlers that respond with a problem."""
 
     def answer(request: Request, error: ParleyError) -> Response:
         request_id = request.scope["parley"].request_id
@@ -161,7 +163,7 @@ def install_handlers(app: FastAPI, *, base_url: str) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        # The framework calls whatever ended the reading of a body a parse error; what it really was is the cause.
+        # FastAPI reports every failure to read the body as a parse error, with the original exception as its cause.
         cause = error.__cause__
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             return answer(request, errors.MethodNotAllowed(headers={"Allow": _allowed(request)}))
@@ -173,7 +175,7 @@ def install_handlers(app: FastAPI, *, base_url: str) -> None:
 
 
 def _allowed(request: Request) -> str:
-    """Return every method the path takes: the framework names those of the first route with that path only."""
+    """Return all methods of the path. Starlette reports only those of the first matching route."""
     routes = request.app.router.routes
     found = (m for m in _METHODS if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes))
     return ", ".join(found)
@@ -186,7 +188,7 @@ def _field_error(found: dict[str, Any]) -> FieldError:
     if isinstance(cause, FieldValueError):
         return FieldError(pointer, cause.code, cause.detail)
     unit = "entries" if context.get("field_type") in {"List", "Dictionary", "Set", "Tuple"} else "characters"
-    detail = "Invalid value."
+    detail = "This value is invalid."
     with contextlib.suppress(KeyError, IndexError):
         detail = _DETAILS[kind].format(unit=unit, **context)
     return FieldError(pointer, _CODES.get(kind, kind), detail)

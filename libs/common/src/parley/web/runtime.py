@@ -1,4 +1,4 @@
-"""What a service is while it runs: its name, metrics, lifecycle, and the dependencies it can ping."""
+"""Runtime state of a service: name, settings, metrics, lifecycle, and health checks of its dependencies."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ Report = Callable[[], Awaitable[dict[str, Any]]]
 
 @dataclass
 class Runtime:
-    """Handed to ``wire``: whoever opens a resource also registers its ping here."""
+    """State that wiring code receives; code that opens a resource registers its ping here."""
 
     service: str
     version: str
@@ -26,17 +26,17 @@ class Runtime:
     metrics: Metrics
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     tracer: Tracer | None = None
-    """There while the service runs and is traced."""
+    """Set while a traced service runs."""
     pings: dict[str, Ping] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
-    """Each adds members to ``/status``, for example the outbox's backlog."""
+    """Each report adds members to ``/status``, for example the outbox backlog."""
 
     async def status(self) -> dict[str, Any]:
-        """Return the body of ``/status``: each dependency pinged, and the reports."""
+        """Ping every dependency and return the response body of ``/status``."""
         found = await asyncio.gather(*(self._ping(name, ping) for name, ping in self.pings.items()))
         extra: dict[str, Any] = {}
         for report in self.reports:
-            extra.update(await _quietly(report))
+            extra.update(await _report_or_empty(report))
         healthy = all(d["status"] == "up" for d in found)
         return {
             "status": "ok" if healthy else "degraded",
@@ -54,14 +54,14 @@ class Runtime:
         try:
             async with asyncio.timeout(PING_TIMEOUT):
                 await ping()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is down
+        except Exception as error:  # noqa: BLE001 - any failure means that it is down
             return {"name": name, "status": "down", "latency_ms": None, "detail": _reason(error)}
         latency = round((time.perf_counter() - began) * 1000, 1)
         return {"name": name, "status": "up", "latency_ms": latency, "detail": None}
 
 
 def _reason(error: Exception) -> str:
-    """Name the failure without the text, which may hold addresses or secrets."""
+    """Name the failure without its message, which may contain addresses or secrets."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, TimeoutError):
@@ -69,9 +69,9 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-async def _quietly(report: Report) -> dict[str, Any]:
+async def _report_or_empty(report: Report) -> dict[str, Any]:
     try:
         async with asyncio.timeout(PING_TIMEOUT):
             return await report()
-    except Exception:  # noqa: BLE001 - a report of a dependency that is down is missing, not fatal
+    except Exception:  # noqa: BLE001 - a report can fail when its dependency is down
         return {}

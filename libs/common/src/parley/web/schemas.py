@@ -1,4 +1,4 @@
-"""Building blocks of request and response models that several services share."""
+"""Base classes and field types of request and response bodies."""
 
 from decimal import Decimal
 from typing import Annotated, Generic, TypeVar
@@ -11,17 +11,17 @@ T = TypeVar("T")
 
 
 class RequestBody(BaseModel):
-    """A request body: unknown members are refused, types are not coerced from strings."""
+    """Base class of request bodies; unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class ResponseBody(BaseModel):
-    """A response body: every member is always present."""
+    """Base class of response bodies; every field is always present."""
 
 
 class Page(ResponseBody, Generic[T]):
-    """One page of a list, and the cursor of the next."""
+    """One page of a list, and the cursor of the next page."""
 
     data: list[T]
     next_cursor: str | None
@@ -38,11 +38,11 @@ def _storable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_storable)]
-"""Text as Postgres can store it: valid Unicode without NUL. Every string a client sends has this type."""
+"""Text that Postgres can store: valid Unicode without NUL. Use it for every string that a client sends."""
 
 
 def money(amount: Decimal) -> str:
-    """Write US dollars with 9 places, ``0.000012340``."""
+    """Format US dollars with 9 decimal places, for example ``0.000012340``."""
     return f"{amount:.9f}"
 
 

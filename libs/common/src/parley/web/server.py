@@ -1,4 +1,4 @@
-"""Running an app: uvicorn without its own signal handling, and a drain that lets open streams end."""
+"""Server: uvicorn without signal handlers, graceful shutdown, and the entry point of a service process."""
 
 import asyncio
 import contextlib
@@ -20,25 +20,25 @@ from parley.web.lifespan import lifespan
 log = structlog.get_logger()
 
 CLOSE_TIMEOUT = 5
-"""Seconds between the end of the drain and the hard end of whatever is still open."""
+"""Seconds from the end of the drain until open connections are aborted."""
 MIN_DRAIN_SECONDS = 0.5
-"""Least seconds to go on answering callers that keep connections: each answer then tells them that it is the last."""
+"""Minimum seconds to keep serving open connections during a drain: each response tells its client to disconnect."""
 LISTEN_POLL_INTERVAL = 0.01
 KEEP_ALIVE_TIMEOUT = 75
-"""Seconds an idle connection stays open: longer than the pools of its callers keep theirs."""
+"""Seconds that an idle connection stays open; must exceed the keep-alive time of the gateway's pool."""
 
 
 class UvicornServer(uvicorn.Server):
-    """A uvicorn server that is told to stop instead of listening for signals: several share a process."""
+    """A uvicorn server without signal handlers, because several servers can share a process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the process's signal handlers alone."""
+        """Install no signal handlers."""
         yield
 
 
 def make_server(app: ASGIApp, settings: ServiceSettings) -> UvicornServer:
-    """Return a server for ``app`` that is not started; an app may bring an HTTP protocol as ``http_protocol``."""
+    """Return a server for ``app``, not started. An app can set its HTTP protocol class as ``http_protocol``."""
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -61,22 +61,22 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> UvicornServer:
 
 
 async def drain(server: uvicorn.Server, lifecycle: Lifecycle, settings: ServiceSettings) -> None:
-    """Stop a server: refuse new work, let open requests and streams end within the budget, then close."""
+    """Stop a server gracefully: open requests and streams have ``drain_timeout`` seconds to finish."""
     lifecycle.start_draining()
-    # A connection that is closed at once may have a request on its way, which is lost then.
+    # Closing a connection immediately would lose a request that its client has already sent.
     longer = max(0.0, MIN_DRAIN_SECONDS - settings.drain_delay) if server.server_state.connections else 0.0
     await asyncio.sleep(settings.drain_delay + longer)
     if not await lifecycle.wait_idle(max(0.0, settings.drain_timeout - longer)):
-        log.warning("drain budget used up", open_requests=lifecycle.open_requests)
+        log.warning("drain_timeout_exceeded", open_requests=lifecycle.open_requests)
     server.should_exit = True
 
 
 async def serve(
     app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings, sockets: list[socket.socket] | None = None
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and close; a second signal means now.
+    """Serve until SIGTERM or SIGINT, then drain and close. A second signal closes immediately.
 
-    ``sockets`` are listened on instead of the settings' address: several processes can share them.
+    When ``sockets`` are given, listen on them instead of the address in the settings; processes can share them.
     """
     stop = asyncio.Event()
     lifecycle.expect_server()
@@ -102,7 +102,7 @@ async def serve(
 
 
 async def wait_until_listening(server: uvicorn.Server, running: "asyncio.Task[None]") -> None:
-    """Wait until the server listens, or has ended."""
+    """Wait until the server listens or has ended."""
     while not server.started and not running.done():
         await asyncio.sleep(LISTEN_POLL_INTERVAL)
 
@@ -110,7 +110,7 @@ async def wait_until_listening(server: uvicorn.Server, running: "asyncio.Task[No
 def main(
     app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings, sockets: list[socket.socket] | None = None
 ) -> int:
-    """Run one service as the whole process; returns the exit status."""
+    """Run one service in this process and return the exit status."""
     import uvloop
 
     memory_tuning.limit_malloc_arenas()
@@ -119,13 +119,13 @@ def main(
     try:
         uvloop.run(serve(app, lifecycle, settings, sockets))
     except (OSError, SettingsError, ParleyError) as error:
-        log.error("cannot start", service=settings.service, reason=str(error))  # noqa: TRY400 - one line, no stack
+        log.error("start_failed", service=settings.service, reason=str(error))  # noqa: TRY400 - one line, no traceback
         return 1
     return 0
 
 
 def free_socket(host: str = "127.0.0.1") -> socket.socket:
-    """Return a socket bound to a free port, to be passed on instead of a number that others may take meanwhile."""
+    """Return a socket bound to a free port. Unlike a port number, it cannot be taken by another process."""
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((host, 0))

@@ -51,7 +51,7 @@ class StreamingTurnResponse(Response):
         # Bypasses the middleware, which only acts on the start of a response: each layer would add CPU to every token.
         async with contextlib.aclosing(self._chunks) as chunks:
             async for chunk in chunks:
-                if not info.answered:
+                if not info.response_started:
                     await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 info.sent += len(chunk)
                 await info.send({"type": "http.response.body", "body": chunk, "more_body": True})

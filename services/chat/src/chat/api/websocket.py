@@ -80,7 +80,7 @@ class WebSocketSession:
         self._socket = socket
         wired, runtime = socket.app.state.wired, socket.app.state.runtime
         self._service: ChatService = wired.service
-        self._verifier, self._drained = wired.verifier, runtime.lifecycle.drained
+        self._verifier, self._drained = wired.verifier, runtime.lifecycle.drain_started
         self._base_url: str = runtime.settings.issuer()
         self._principal: Principal | None = None
         self._renewed = asyncio.Event()

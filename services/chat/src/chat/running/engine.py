@@ -120,7 +120,7 @@ async def _hear_cancels(streams: LogStore, stops: StopRelay) -> None:
 
 async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: RemoteLogs, timer: float) -> None:
     """Send readers of others' turns away at once, and end the own turns that were waited for long enough."""
-    await runtime.lifecycle.drained.wait()
+    await runtime.lifecycle.drain_started.wait()
     mirrors.dismiss()
     await asyncio.sleep(timer)
     supervisor.interrupt_all()

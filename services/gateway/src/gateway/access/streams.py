@@ -109,7 +109,7 @@ class Streams:
 
     async def watch_drain(self, lifecycle: Lifecycle, *, delay: float, budget: float) -> None:
         """When the process drains: end endless streams, and near the end of the budget all others."""
-        await lifecycle.drained.wait()
+        await lifecycle.drain_started.wait()
         goodbye = Interrupted("draining", {"retry_after_ms": RETRY_AFTER_MS})
         await asyncio.sleep(delay)
         _end((s for s in list(self._open) if s.endless), goodbye)
