@@ -1,52 +1,20 @@
 """Conversion of Postgres rows into model objects."""
 
+import dataclasses
 from typing import Any
 
 from chat.model import ConversationState, LogEntry, Turn, TurnError
 from parley_events.models import Usage
 
-_SAME = [
-    "id",
-    "user_id",
-    "conversation_id",
-    "number",
-    "parent_id",
-    "regenerate",
-    "user_message_id",
-    "user_message",
-    "user_message_at",
-    "system_prompt",
-    "model",
-    "provider",
-    "provider_model",
-    "metadata",
-    "request_id",
-    "context",
-    "omitted_turns",
-    "prompt_tokens",
-    "status",
-    "finish_reason",
-    "epoch",
-    "runner_id",
-    "deadline_at",
-    "content",
-    "tool_calls",
-    "cost",
-    "price_version",
-    "time_to_first_token_ms",
-    "log_lost",
-    "cached",
-    "created_at",
-    "started_at",
-    "finished_at",
-]
+_CONVERTED = {"entries", "usage", "error", "cancel_requested"}
+_COLUMNS = [field.name for field in dataclasses.fields(Turn) if field.name not in _CONVERTED]
 
 
 def to_turn(row: Any) -> Turn:
     """Convert a row of ``turns``."""
     usage, error = row["usage"], row["error"]
     return Turn(
-        **{name: row[name] for name in _SAME},
+        **{name: row[name] for name in _COLUMNS},
         entries=tuple(LogEntry.from_json(stored) for stored in row["entries"] or ()),
         usage=Usage(**usage) if usage else None,
         error=TurnError(**error) if error else None,

@@ -1,14 +1,17 @@
 """SQL statements of turns. Each takes its locks in the order documented in the first migration."""
 
-ADMIT = """
+from parley.storage.named_parameters import NamedStatement
+
+ADMIT = NamedStatement("""
 WITH account AS (
-    INSERT INTO accounts AS a (user_id) VALUES ($2::uuid)
+    INSERT INTO accounts AS a (user_id) VALUES (:user_id::uuid)
     ON CONFLICT (user_id) DO UPDATE SET last_turn_at = now() WHERE a.erased_at IS NULL
     RETURNING 1
 ), key AS (
-    -- Answers with the row there is: ours, or the living one of an earlier request.
+    -- Returns the row of this request, or the row of an earlier request with the same key.
     INSERT INTO idempotency_keys AS k (user_id, route, key, body_hash, turn_id)
-    SELECT $2::uuid, $3::text, $4::text, $5::bytea, $1::uuid FROM account WHERE $4::text IS NOT NULL
+    SELECT :user_id::uuid, :route::text, :key::text, :body_hash::bytea, :turn_id::uuid
+    FROM account WHERE :key::text IS NOT NULL
     ON CONFLICT (user_id, route, key) DO UPDATE SET
         body_hash = CASE WHEN k.created_at < now() - interval '24 hours' THEN excluded.body_hash ELSE k.body_hash END,
         turn_id = CASE WHEN k.created_at < now() - interval '24 hours' THEN excluded.turn_id ELSE k.turn_id END,
@@ -17,23 +20,25 @@ WITH account AS (
 ), claim AS (
     SELECT turn_id, body_hash FROM key
     UNION ALL
-    SELECT $1::uuid, NULL::bytea FROM account WHERE $4::text IS NULL
+    SELECT :turn_id::uuid, NULL::bytea FROM account WHERE :key::text IS NULL
 ), conversation AS (
     INSERT INTO conversations AS c (id, user_id, next_number, system_prompt, adopted, latest_turn_id)
-    SELECT $6::uuid, $2::uuid, $7::integer + 1, $8::text, $9::boolean, $33::uuid
-    FROM claim WHERE turn_id = $1 AND $6::uuid IS NOT NULL
+    SELECT :conversation_id::uuid, :user_id::uuid, :first_number::integer + 1, :kept_system_prompt::text,
+        :adopted::boolean, :head::uuid
+    FROM claim WHERE turn_id = :turn_id AND :conversation_id::uuid IS NOT NULL
     ON CONFLICT (id) DO UPDATE SET
         next_number = c.next_number + 1,
         system_prompt = coalesce(excluded.system_prompt, c.system_prompt)
     WHERE c.user_id = excluded.user_id AND c.deleted_at IS NULL
-      AND (NOT $10::boolean OR c.latest_turn_id IS NOT DISTINCT FROM $11::uuid)
+      AND (NOT :follows_latest::boolean OR c.latest_turn_id IS NOT DISTINCT FROM :parent_id::uuid)
     RETURNING next_number - 1 AS number
 ), reserved AS (
     INSERT INTO budgets AS b (user_id, period, reserved_tokens, reserved_cost, token_limit, cost_limit)
-    SELECT $2::uuid, p.period, $13::bigint, $14::numeric, p.token_limit, p.cost_limit
+    SELECT :user_id::uuid, p.period, :tokens::bigint, :cost::numeric, p.token_limit, p.cost_limit
     FROM claim, (SELECT count(*) FROM conversation) AS after_conversation,
-        unnest($12::text[], $15::bigint[], $16::numeric[]) AS p (period, token_limit, cost_limit)
-    WHERE claim.turn_id = $1
+        unnest(:periods::text[], :token_limits::bigint[], :cost_limits::numeric[])
+            AS p (period, token_limit, cost_limit)
+    WHERE claim.turn_id = :turn_id
     ON CONFLICT (user_id, period) DO UPDATE SET
         reserved_tokens = b.reserved_tokens + excluded.reserved_tokens,
         reserved_cost = b.reserved_cost + excluded.reserved_cost,
@@ -45,62 +50,70 @@ WITH account AS (
            OR b.cost + b.reserved_cost + excluded.reserved_cost <= excluded.cost_limit)
     RETURNING 1
 ), turn AS (
-    -- A number that cannot be given is NULL and fails the statement: a refused turn leaves nothing behind.
+    -- A refused turn has no number: NULL fails the statement, so that nothing is stored.
     INSERT INTO turns (
         id, user_id, conversation_id, number, periods, reserved_tokens, reserved_cost,
         parent_id, regenerate, user_message_id, user_message, user_message_at, system_prompt, model, metadata,
         request_id, context, omitted_turns, prompt_tokens, runner_id, deadline_at, created_at, started_at,
         started_event_id
     )
-    SELECT $1::uuid, $2::uuid, $6::uuid,
-        CASE WHEN $6::uuid IS NULL THEN 1 ELSE (SELECT number FROM conversation) END,
-        CASE WHEN (SELECT count(*) FROM reserved) = cardinality($12::text[]) THEN $12::text[] END,
-        $13::bigint, $14::numeric, $11::uuid, $17::uuid, $18::uuid, $19::text, $20::timestamptz, $21::text, $22::text,
-        $23::jsonb, $24::text, $25::text, $26::integer, $27::integer, $28::uuid, $29::timestamptz,
-        $30::timestamptz, $30::timestamptz, $31::uuid
-    FROM claim WHERE turn_id = $1
+    SELECT :turn_id::uuid, :user_id::uuid, :conversation_id::uuid,
+        CASE WHEN :conversation_id::uuid IS NULL THEN 1 ELSE (SELECT number FROM conversation) END,
+        CASE WHEN (SELECT count(*) FROM reserved) = cardinality(:periods::text[]) THEN :periods::text[] END,
+        :tokens::bigint, :cost::numeric, :parent_id::uuid, :regenerate::uuid, :user_message_id::uuid,
+        :user_message::text, :user_message_at::timestamptz, :system_prompt::text, :model::text,
+        :metadata::jsonb, :request_id::text, :context::text, :omitted_turns::integer, :prompt_tokens::integer,
+        :runner_id::uuid, :deadline_at::timestamptz,
+        :created_at::timestamptz, :created_at::timestamptz, :event_id::uuid
+    FROM claim WHERE turn_id = :turn_id
     RETURNING id, number
 ), started AS (
     SELECT outbox_append(
-        $31::uuid, 'conversation.turn.started', $6::uuid::text, $6::uuid::text,
-        $32::jsonb || jsonb_build_object('number', turn.number), $34::text
+        :event_id::uuid, 'conversation.turn.started', :conversation_id::uuid::text,
+        :conversation_id::uuid::text,
+        :event::jsonb || jsonb_build_object('number', turn.number), :traceparent::text
     ) AS sequence
-    FROM turn WHERE $6::uuid IS NOT NULL
+    FROM turn WHERE :conversation_id::uuid IS NOT NULL
 )
 SELECT claim.turn_id, claim.body_hash, turn.number, (SELECT max(sequence) FROM started) AS sequence
-FROM claim LEFT JOIN turn ON true"""
+FROM claim LEFT JOIN turn ON true""")
 
-FINISH = """
+FINISH = NamedStatement("""
 WITH conversation_lock AS MATERIALIZED (
-    SELECT id FROM conversations WHERE id = $18 FOR NO KEY UPDATE
+    SELECT id FROM conversations WHERE id = :conversation_id FOR NO KEY UPDATE
 ), turn AS (
     UPDATE turns AS t SET
-        status = $3, finish_reason = $4, entries = $5, content = $6, tool_calls = $7, usage = $8, cost = $9,
-        price_version = $10, provider = $11, provider_model = $12, error = $13, finished_at = $14,
-        time_to_first_token_ms = $15, log_lost = $16, ended_event_id = $19, cached = $23
+        status = :status, finish_reason = :finish_reason, entries = :entries, content = :content, tool_calls =
+        :tool_calls, usage = :usage, cost = :cost,
+        price_version = :price_version, provider = :provider, provider_model = :provider_model, error = :error,
+        finished_at = :finished_at,
+        time_to_first_token_ms = :time_to_first_token_ms, log_lost = :log_lost, ended_event_id = :event_id,
+        cached = :cached
     FROM (SELECT count(*) AS locked FROM conversation_lock) AS l
-    WHERE t.id = $1 AND t.epoch = $2 AND t.status = 'running' AND l.locked >= 0
+    WHERE t.id = :turn_id AND t.epoch = :epoch AND t.status = 'running' AND l.locked >= 0
     RETURNING t.*
 ), conversation AS (
     UPDATE conversations AS c SET latest_turn_id = turn.id FROM turn
-    WHERE c.id = turn.conversation_id AND $17
+    WHERE c.id = turn.conversation_id AND :has_output
     RETURNING c.id
 ), settled AS (
     UPDATE budgets AS b SET
         reserved_tokens = b.reserved_tokens - turn.reserved_tokens,
         reserved_cost = b.reserved_cost - turn.reserved_cost,
-        tokens = b.tokens + coalesce(($8::jsonb ->> 'total_tokens')::bigint, 0),
-        cost = b.cost + coalesce($9, 0)
+        tokens = b.tokens + coalesce((:usage::jsonb ->> 'total_tokens')::bigint, 0),
+        cost = b.cost + coalesce(:cost, 0)
     FROM turn, (SELECT count(*) FROM conversation) AS after_conversation
     WHERE b.user_id = turn.user_id AND b.period = ANY (turn.periods)
     RETURNING b.period
 ), freed AS (
-    DELETE FROM idempotency_keys AS k USING turn WHERE k.turn_id = turn.id AND $3 = 'failed' RETURNING k.key
+    DELETE FROM idempotency_keys AS k USING turn WHERE k.turn_id = turn.id AND :status = 'failed' RETURNING
+    k.key
 ), ended AS (
-    SELECT outbox_append($19, $20, $21, $21, $22, $24) AS sequence
+    SELECT outbox_append(:event_id, :event_name, :partition_key, :partition_key, :event, :traceparent) AS
+    sequence
     FROM turn, (SELECT count(*) FROM settled) AS after_settled
 )
-SELECT turn.*, (SELECT max(sequence) FROM ended) AS sequence, (SELECT count(*) FROM freed) AS freed FROM turn"""
+SELECT turn.*, (SELECT max(sequence) FROM ended) AS sequence, (SELECT count(*) FROM freed) AS freed FROM turn""")
 
 GET = """
 SELECT t.* FROM turns AS t LEFT JOIN conversations AS c ON c.id = t.conversation_id

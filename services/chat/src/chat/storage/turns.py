@@ -1,9 +1,10 @@
 """Turns in Postgres. Admission and finish are one statement each."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -17,11 +18,16 @@ from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, 
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.observability.tracing import current_traceparent
+from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate_unavailable
+from parley_events.models import EventData
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 ATTEMPTS = 3
-LONGEST_RETRYING = 1.0
+RETRY_WINDOW = 1.0
 """Seconds after which a statement is not retried, because the client waits."""
 Hint = Callable[[], None]
 
@@ -34,9 +40,8 @@ class PostgresTurnStore:
 
     async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
         """Admit a turn with its ``turn.started`` event in one statement."""
-        values = _admission(turn, runner_id, key)
         try:
-            row = await self._decide(turn_statements.ADMIT, values)
+            row = await self._decide(turn_statements.ADMIT, _admission(turn, runner_id, key))
         except asyncpg.NotNullViolationError as error:
             raise (BudgetExceeded if error.column_name == "periods" else TurnRefused) from error
         except asyncpg.UniqueViolationError as error:
@@ -121,88 +126,56 @@ class PostgresTurnStore:
         async with self.connection() as connection:
             return await connection.fetchrow(query, *values)
 
-    async def _decide(self, query: str, values: tuple[Any, ...]) -> Any:
+    async def _decide(self, statement: NamedStatement, values: dict[str, Any]) -> Any:
         """Retry conflicts and unacknowledged commits; both statements are idempotent."""
+        arguments = statement.arguments(values)
         began = time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._fetchrow(query, *values)
+                return await self._fetchrow(statement.sql, *arguments)
             except (*CONFLICTS, DependencyUnavailable):
-                if attempt == ATTEMPTS or time.monotonic() - began > LONGEST_RETRYING:
+                if attempt == ATTEMPTS or time.monotonic() - began > RETRY_WINDOW:
                     raise
         return None
 
 
-def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> tuple[Any, ...]:
-    budget = turn.reservation
-    return (
-        turn.id,
-        turn.user_id,
-        key.route if key else None,
-        key.key if key else None,
-        key.body_hash if key else None,
-        turn.conversation_id,
-        turn.first_number,
-        turn.system_prompt if turn.keep_system_prompt else None,
-        turn.adopted,
-        turn.follows_latest,
-        turn.parent_id,
-        list(budget.periods),
-        budget.tokens,
-        budget.cost,
-        list(budget.token_limits),
-        list(budget.cost_limits),
-        turn.regenerate,
-        turn.user_message_id,
-        turn.user_message,
-        turn.user_message_at,
-        turn.system_prompt,
-        turn.model,
-        turn.metadata,
-        turn.request_id,
-        turn.context,
-        turn.omitted_turns,
-        turn.prompt_tokens,
-        runner_id,
-        turn.deadline_at,
-        turn.created_at,
-        new_id(),
-        _json(started(turn, turn.conversation_id)) if turn.conversation_id else None,
-        turn.head,
-        current_traceparent(),
-    )
+def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> dict[str, Any]:
+    return {
+        **_columns(turn),
+        **_columns(turn.reservation),
+        "turn_id": turn.id,
+        "route": key.route if key else None,
+        "key": key.key if key else None,
+        "body_hash": key.body_hash if key else None,
+        "kept_system_prompt": turn.system_prompt if turn.keep_system_prompt else None,
+        "runner_id": runner_id,
+        "event_id": new_id(),
+        "event": _json(started(turn, turn.conversation_id)) if turn.conversation_id else None,
+        "traceparent": current_traceparent(),
+    }
 
 
-def _ending(turn: Turn, outcome: Outcome) -> tuple[Any, ...]:
-    key = str(turn.conversation_id or turn.id)
-    error = outcome.error
-    return (
-        turn.id,
-        turn.epoch,
-        outcome.status,
-        outcome.finish_reason,
-        [entry.to_json() for entry in outcome.entries],
-        outcome.content,
-        outcome.tool_calls,
-        outcome.usage.model_dump(),
-        outcome.cost,
-        outcome.price_version,
-        outcome.provider,
-        outcome.provider_model,
-        {"code": error.code, "message": error.message, "retry_after": error.retry_after} if error else None,
-        outcome.finished_at,
-        outcome.time_to_first_token_ms,
-        outcome.log_lost,
-        outcome.has_output,
-        turn.conversation_id,
-        new_id(),
-        f"conversation.turn.{outcome.status}",
-        key,
-        _json(ended(turn, outcome)),
-        outcome.cached,
-        current_traceparent(),
-    )
+def _ending(turn: Turn, outcome: Outcome) -> dict[str, Any]:
+    return {
+        **_columns(outcome),
+        "turn_id": turn.id,
+        "epoch": turn.epoch,
+        "conversation_id": turn.conversation_id,
+        "entries": [entry.to_json() for entry in outcome.entries],
+        "usage": outcome.usage.model_dump(),
+        "error": dataclasses.asdict(outcome.error) if outcome.error else None,
+        "has_output": outcome.has_output,
+        "event_id": new_id(),
+        "event_name": f"conversation.turn.{outcome.status}",
+        "partition_key": str(turn.conversation_id or turn.id),
+        "event": _json(ended(turn, outcome)),
+        "traceparent": current_traceparent(),
+    }
 
 
-def _json(event: Any) -> Any:
+def _columns(record: "DataclassInstance") -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
+def _json(event: EventData) -> orjson.Fragment:
     return orjson.Fragment(event.model_dump_json())
