@@ -1,3 +1,3 @@
-"""Chat: runs LLM turns; the row of a turn decides, its log shows, readers are cursors."""
+"""The chat service: durable, resumable LLM turns."""
 
 VERSION = "0.1.0"

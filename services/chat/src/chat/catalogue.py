@@ -1,8 +1,7 @@
-"""The models people can ask for: one from the settings, or many from the operator's file."""
+"""Catalogue of the available models."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from chat.errors import ModelNotFound, ProviderUnavailable
 from chat.prices import Price
@@ -10,7 +9,7 @@ from chat.prices import Price
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a model is served. A key goes to the host of its own entry and nowhere else."""
+    """Base URL and API key of a model server. The key is only sent to this URL."""
 
     base_url: str
     api_key: str | None
@@ -21,7 +20,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One alias of the catalogue."""
+    """A model of the catalogue."""
 
     alias: str
     provider_model: str
@@ -37,16 +36,16 @@ class Model:
 
 
 class Catalogue:
-    """All models by alias; the first, or the one called so in the file, is the default."""
+    """The models by alias, and the alias of the default model."""
 
     def __init__(self, models: Mapping[str, Model], default: str | None) -> None:
         self._models, self.default = dict(models), default
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
 
     def find(self, alias: str | None) -> Model:
-        """Return the model; raises ModelNotFound, or ProviderUnavailable when none is configured."""
+        """Return a model, the default one for None; raises ModelNotFound, and ProviderUnavailable without any model."""
         if self.default is None:
             raise ProviderUnavailable("No model is configured.")
         model = self._models.get(alias or self.default)
@@ -55,5 +54,5 @@ class Catalogue:
         return model
 
     def with_fallbacks(self, model: Model) -> list[Model]:
-        """Return the model and what to ask instead when it fails, in order."""
+        """Return the model, followed by its fallbacks in order."""
         return [model, *(self._models[alias] for alias in model.fallbacks)]

@@ -1,4 +1,4 @@
-"""What can go wrong with a turn. The codes of providers' failures are also what a failed turn's ``error`` says."""
+"""Errors of the chat service. The codes of provider failures are also the ``error.code`` of failed turns."""
 
 from typing import Any
 from uuid import UUID
@@ -7,102 +7,98 @@ from parley.errors import DependencyUnavailable, InvalidRequest, NotFound, Parle
 
 
 class ContextLengthExceeded(InvalidRequest):
-    """The message is longer than the model's context window."""
+    """The message does not fit into the model's context window."""
 
     code, title = "context_length_exceeded", "Message too long"
     remedy = "Send a shorter message or system prompt, or use a model with a larger context window."
 
 
 class UnsupportedContent(InvalidRequest):
-    """This model takes text only."""
+    """The model accepts text only."""
 
     code, title = "unsupported_content", "Unsupported content"
-    remedy = "Send text, or use a model with the capability `vision`."
+    remedy = "Send text parts only, or use a model with the capability `vision`."
 
 
 class ConversationNotFound(NotFound):
-    """There is no such conversation."""
+    """The conversation does not exist."""
 
     code, title = "conversation_not_found", "Conversation not found"
 
 
 class MessageNotFound(NotFound):
-    """There is no such message in this conversation."""
+    """The message does not exist in this conversation."""
 
     code, title = "message_not_found", "Message not found"
 
 
 class TurnNotFound(NotFound):
-    """There is no such turn."""
+    """The turn does not exist."""
 
     code, title = "turn_not_found", "Turn not found"
 
 
 class ModelNotFound(NotFound):
-    """There is no such model."""
+    """The model does not exist, or your plan does not include it."""
 
     code, title = "model_not_found", "Model not found"
-    remedy = "Use an id that `GET /api/v1/models` lists, or none for the default."
+    remedy = "Use an ID listed by `GET /api/v1/models`, or omit `model` to use the default."
 
 
 class TurnInProgress(ParleyError):
-    """A turn of this conversation is still running."""
+    """Another turn of this conversation is still running."""
 
     status, code, title = 409, "turn_in_progress", "Turn in progress"
-    remedy = "Wait for the turn named by `turn_id`, follow its stream, or cancel it."
+    remedy = "Wait for the turn in `turn_id`, stream it, or cancel it."
 
     def __init__(self, turn_id: UUID | None) -> None:
-        """Name the turn that runs; the same request fails until it has ended."""
         members: dict[str, Any] = {"turn_id": str(turn_id)} if turn_id else {}
         super().__init__(None, headers={"x-should-retry": "false"}, **members)
 
 
 class Erased(ParleyError):
-    """This account has been erased."""
+    """The account has been erased."""
 
     status, code, title = 410, "erased", "Erased"
-    remedy = "Nothing can be done with an erased account."
+    remedy = "Erased accounts cannot be restored. Register a new account."
 
 
 class TooManyStreams(ParleyError):
-    """Too many turns are followed at once."""
+    """Too many turns are open on this connection."""
 
     status, code, title = 429, "too_many_streams", "Too many streams"
-    remedy = "Wait for one of the turns to end, or cancel one."
+    remedy = "Wait for an open turn to end, or cancel one."
 
     def __init__(self) -> None:
-        """Tell clients when to try again."""
         super().__init__(None, headers={"Retry-After": "1"})
 
 
 class IdempotencyKeyReused(ParleyError):
-    """This Idempotency-Key was used with another body."""
+    """The Idempotency-Key was already used with a different request body."""
 
     status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
-    remedy = "Use a new key for a new request."
+    remedy = "Use a new key for each new request."
 
 
 class QuotaExceeded(ParleyError):
-    """The budget of your plan is used up."""
+    """The budget of your plan is exhausted."""
 
     status, code, title = 429, "quota_exceeded", "Quota exceeded"
-    remedy = "Wait for the next day or month, or ask for a larger plan."
+    remedy = "Wait until the next day or month, or upgrade the plan."
 
     def __init__(self, detail: str | None = None) -> None:
-        """Tell clients that the same request fails until the period ends."""
         super().__init__(detail, headers={"x-should-retry": "false"})
 
 
 class ProviderFailure(ParleyError):
-    """The model's provider failed."""
+    """The model provider returned an error."""
 
     status, code, title = 502, "provider_error", "Provider error"
-    remedy = "Try again, or use another model."
+    remedy = "Retry the request, or use another model."
 
     def __init__(
         self, detail: str | None = None, *, retry_after: int | None = None, turn_id: UUID | None = None
     ) -> None:
-        """Take the seconds after which a retry makes sense, and the turn that failed."""
         headers = {"Retry-After": str(retry_after)} if retry_after else {}
         members: dict[str, Any] = {"turn_id": str(turn_id)} if turn_id else {}
         super().__init__(detail, headers=headers, **members)
@@ -110,17 +106,17 @@ class ProviderFailure(ParleyError):
 
 
 class ProviderRateLimited(ProviderFailure):
-    """The model's provider limits our requests."""
+    """The model provider limits the request rate."""
 
     status, code, title = 429, "provider_rate_limited", "Provider rate limit"
-    remedy = "Wait as long as `Retry-After` says."
+    remedy = "Wait for the seconds in `Retry-After`, then retry."
 
 
 class ProviderUnavailable(ProviderFailure):
-    """The model cannot be reached right now."""
+    """The model is unavailable."""
 
     status, code, title = 503, "provider_unavailable", "Model unavailable"
-    remedy = "Wait as long as `Retry-After` says and try again, or use another model."
+    remedy = "Wait for the seconds in `Retry-After` and retry, or use another model."
 
 
 class ProviderTimeout(ProviderFailure):
@@ -130,31 +126,30 @@ class ProviderTimeout(ProviderFailure):
 
 
 class ProviderContextExceeded(ProviderFailure):
-    """The message is longer than the model's context window."""
+    """The message does not fit into the model's context window."""
 
     status, code, title = 400, "context_length_exceeded", "Message too long"
 
 
 class TurnInterrupted(ProviderFailure):
-    """The turn was interrupted before its first token."""
+    """The turn was interrupted before the first token."""
 
     status, code, title = 502, "upstream_error", "Interrupted"
     remedy = "Send the message again."
 
 
 class TurnPending(ParleyError):
-    """The turn has not been stored yet; poll it."""
+    """The turn did not end in time, or its end is not stored yet."""
 
     status, code, title = 504, "upstream_timeout", "Not ended in time"
-    remedy = "Poll the turn named by `turn_id`; it ends by itself."
+    remedy = "Poll the turn in `turn_id`. It ends without further requests."
 
     def __init__(self, turn_id: UUID) -> None:
-        """Name the turn that goes on."""
         super().__init__(None, turn_id=str(turn_id))
 
 
 class HistoryUnavailable(DependencyUnavailable):
-    """The conversation cannot be looked up right now."""
+    """The history service is unavailable, so the conversation cannot be read."""
 
 
 _FAILURES: dict[str, type[ProviderFailure]] = {
@@ -171,7 +166,7 @@ _FAILURES: dict[str, type[ProviderFailure]] = {
 
 
 def failure(code: str, *, retry_after: int | None = None, turn_id: UUID | None = None) -> ProviderFailure:
-    """Return the error that the ``error.code`` of a failed turn stands for."""
+    """Return the exception for the ``error.code`` of a failed turn."""
     kind = _FAILURES.get(code, ProviderFailure)
     if retry_after is None and kind in {ProviderRateLimited, ProviderUnavailable}:
         retry_after = 1

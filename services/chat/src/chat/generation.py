@@ -1,4 +1,4 @@
-"""Model servers, and what they are asked."""
+"""Prompts, streamed answers, and the interfaces of model providers."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from parley_events.models import Usage
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a provider is asked: messages and options on OpenAI's wire."""
+    """Messages and options of a provider call, in OpenAI's format."""
 
     messages: Sequence[dict[str, Any]]
     max_tokens: int
@@ -21,35 +21,35 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class AnswerChunk:
-    """What a provider says at one time; the last one has ``finish_reason``, and usage if the provider counts."""
+    """Part of a streamed answer. The last chunks have ``finish_reason``, and ``usage`` if the provider counts."""
 
     entry: LogEntry | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     response_model: str | None = None
-    """Which model the provider says has answered; comes with the usage."""
+    """Model named by the provider, sent with the usage."""
 
 
 class Provider(Protocol):
     """A model server."""
 
     def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
-        """Yield the answer, pieces that came together at once; raises ProviderFailure. Closing it ends the call."""
+        """Yield the answer in batches of chunks; raises ProviderFailure. Closing the generator ends the call."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSelected:
-    """Which model has begun to answer."""
+    """The model that answers, yielded before its first chunk."""
 
     model: Model
 
 
 class AnswerGenerator(Protocol):
-    """Whoever answers prompts (see ``chat.providers.retry_and_fallback``)."""
+    """Generates an answer with the first of several models that responds."""
 
     def stream(
         self, models: Sequence[Model], prompt: Prompt
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
-        """Yield who answers, then the pieces; raises ProviderFailure."""
+        """Yield the selected model, then batches of chunks; raises ProviderFailure if no model answers."""
         ...

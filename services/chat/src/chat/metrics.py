@@ -1,4 +1,4 @@
-"""What chat measures of its turns."""
+"""Metrics of turns and provider calls."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -13,25 +13,25 @@ from chat.model import Outcome
 from parley.observability.metrics import DURATION_BUCKETS
 
 GAP_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-OUTCOMES = {"completed": "completed", "cancelled": "client_cancelled", "failed": "upstream_error"}
-CUT_SHORT = frozenset({"deadline", "interrupted", "budget"})
-"""Reasons for which Parley itself ends a turn early: its outcome is called so."""
+OUTCOME_LABELS = {"completed": "completed", "cancelled": "client_cancelled", "failed": "upstream_error"}
+OUTCOME_REASONS = frozenset({"deadline", "interrupted", "budget"})
+"""Finish reasons that are also outcome labels."""
 
 
 class InterTokenGaps(Collector):
-    """The time between two pieces of an answer: a histogram that costs each piece next to nothing."""
+    """Histogram of the time between tokens, cheaper per observation than the client library's."""
 
     def __init__(self) -> None:
         self._models: dict[str, ModelTokenGaps] = {}
 
-    def of(self, model: str) -> "ModelTokenGaps":
-        """Return the histogram of a model."""
+    def for_model(self, model: str) -> "ModelTokenGaps":
+        """Return the histogram of one model."""
         return self._models.setdefault(model, ModelTokenGaps())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield what was counted."""
+        """Yield the histogram of every model."""
         family = HistogramMetricFamily(
-            "chat_stream_inter_token_seconds", "Time between two pieces of an answer.", labels=["model"]
+            "chat_stream_inter_token_seconds", "Time between consecutive tokens of an answer.", labels=["model"]
         )
         for model, gaps in list(self._models.items()):
             bounds = [*map(floatToGoString, GAP_BUCKETS), "+Inf"]
@@ -40,7 +40,7 @@ class InterTokenGaps(Collector):
 
 
 class ModelTokenGaps:
-    """The gaps in one model's answers."""
+    """Histogram of one model."""
 
     __slots__ = ("counts", "total")
 
@@ -49,18 +49,18 @@ class ModelTokenGaps:
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one gap."""
+        """Count one interval, in seconds."""
         self.counts[bisect_left(GAP_BUCKETS, seconds)] += 1
         self.total += seconds
 
 
 class ChatMetrics:
-    """Histograms and gauges of one app's registry; labels come from the catalogue and closed sets only."""
+    """Metrics of one app. Label values come from the catalogue and from closed sets."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.first_token = Histogram(
             "chat_stream_time_to_first_token_seconds",
-            "Time from the turn's admission to its first token.",
+            "Time from admission to the first token.",
             ["model"],
             buckets=DURATION_BUCKETS,
             registry=registry,
@@ -69,54 +69,57 @@ class ChatMetrics:
         registry.register(self.inter_token)
         self.duration = Histogram(
             "chat_stream_duration_seconds",
-            "Time from the turn's admission to its end.",
+            "Time from admission to the end of the turn.",
             ["model", "outcome"],
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
         self.tokens = Counter(
-            "chat_tokens_total", "Tokens of ended turns: input or output.", ["model", "type"], registry=registry
+            "chat_tokens_total", "Tokens of ended turns, by input and output.", ["model", "type"], registry=registry
         )
         self.cost = Counter(
-            "chat_cost_usd_total", "Cost of ended turns whose model has a price.", ["model"], registry=registry
+            "chat_cost_usd_total",
+            "Cost of ended turns in US dollars, for models with a price.",
+            ["model"],
+            registry=registry,
         )
         self.provider_calls = Counter(
             "chat_provider_calls_total",
-            "Calls of providers: answered, refused by an open breaker, or the code of what failed before an answer.",
+            "Provider calls by outcome: answered, refused by an open circuit breaker, or an error code.",
             ["model", "outcome"],
             registry=registry,
         )
-        self.running = Gauge("chat_turns_running", "Turns that this process runs.", registry=registry)
+        self.running = Gauge("chat_turns_running", "Turns running in this process.", registry=registry)
         self.recovered = Counter(
-            "chat_turns_recovered_total", "Turns taken over from another runner.", registry=registry
+            "chat_turns_recovered_total", "Turns recovered from failed runners.", registry=registry
         )
         self.republished = Counter(
-            "chat_turns_republished_total", "Turns published again because history lacked them.", registry=registry
+            "chat_turns_republished_total", "Turns republished because history had not stored them.", registry=registry
         )
         self.cache_lookups = Counter(
             "chat_answer_cache_lookups_total",
-            "Questions looked up in the cache of answers: hit, miss, or error when it could not be asked.",
+            "Response cache lookups by result: hit, miss or error.",
             ["result"],
             registry=registry,
         )
-        self.copy_lost = Counter(
-            "chat_log_copy_failures_total", "Appends to the copy of a log that failed.", registry=registry
+        self.replication_failures = Counter(
+            "chat_log_copy_failures_total", "Failed appends to replicated turn logs.", registry=registry
         )
 
-    def ended(self, model: str, outcome: Outcome, seconds: float) -> None:
-        """Note how a turn ended, how long it took and what it used."""
+    def record_end(self, model: str, outcome: Outcome, seconds: float) -> None:
+        """Record the outcome, the duration in seconds and the usage of an ended turn."""
         reason = outcome.finish_reason
-        name = reason if reason in CUT_SHORT else OUTCOMES.get(outcome.status, "upstream_error")
+        name = reason if reason in OUTCOME_REASONS else OUTCOME_LABELS.get(outcome.status, "upstream_error")
         self.duration.labels(model, name).observe(seconds)
-        self.used(model, outcome)
+        self.record_usage(model, outcome)
 
-    def used(self, model: str, outcome: Outcome) -> None:
-        """Note the tokens of a turn and what they cost."""
+    def record_usage(self, model: str, outcome: Outcome) -> None:
+        """Record the tokens and the cost of a turn."""
         self.tokens.labels(model, "input").inc(outcome.usage.prompt_tokens)
         self.tokens.labels(model, "output").inc(outcome.usage.completion_tokens)
         if outcome.cost:
             self.cost.labels(model).inc(float(outcome.cost))
 
-    def called(self, model: str, outcome: str) -> None:
-        """Note what became of one call of a provider."""
+    def record_call(self, model: str, outcome: str) -> None:
+        """Record the outcome of a provider call."""
         self.provider_calls.labels(model, outcome).inc()

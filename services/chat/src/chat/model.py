@@ -1,4 +1,4 @@
-"""What a turn is: the row that decides, the entries that show, and how it can end."""
+"""Turns, log entries and outcomes."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,30 +12,32 @@ Status = Literal["running", "completed", "incomplete", "failed", "cancelled"]
 FinalStatus = Literal["completed", "incomplete", "failed", "cancelled"]
 ContextState = Literal["complete", "trimmed", "partial"]
 
+EMPTY_USAGE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+
 FIRST_SEQ = 1
-"""The seq of the event that says that a turn began; its deltas follow from 2 on."""
+"""Sequence number of a turn's first event. Deltas start at 2."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One step of an answer: a delta of text, or deltas of tool calls in OpenAI's form."""
+    """One delta of an answer: text, or tool calls in OpenAI's delta format."""
 
     text: str = ""
     tool_calls: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> str | dict[str, Any]:
-        """Return the form in which the row and the log's copy keep it."""
+        """Return the stored form: a string for text, an object for tool calls."""
         return {"tool_calls": list(self.tool_calls)} if self.tool_calls else self.text
 
     @classmethod
     def from_json(cls, stored: str | dict[str, Any]) -> "LogEntry":
-        """Read what ``to_json`` wrote."""
+        """Return the entry of a stored form."""
         return cls(stored) if isinstance(stored, str) else cls("", tuple(stored["tool_calls"]))
 
 
 @dataclass(frozen=True, slots=True)
 class TurnError:
-    """Why a turn failed: a code of ours and a sentence; ``retry_after`` in seconds when the provider named one."""
+    """Error code and message of a failed turn; ``retry_after`` is in seconds, if the provider sent it."""
 
     code: str
     message: str
@@ -44,7 +46,7 @@ class TurnError:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What a turn may use of the budgets of some periods: tokens, and US dollars."""
+    """Tokens and US dollars that a turn reserves in each budget period."""
 
     periods: tuple[str, ...] = ()
     tokens: int = 0
@@ -55,7 +57,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class NewTurn:
-    """A turn to be admitted; its number is given by the database."""
+    """A turn before its admission. The database assigns its number."""
 
     id: UUID
     user_id: UUID
@@ -75,20 +77,21 @@ class NewTurn:
     deadline_at: datetime
     created_at: datetime
     first_number: int = 1
-    """The number of the first turn, when chat does not know the conversation yet."""
+    """Number of the turn if the conversation is not in chat's database."""
     adopted: bool = False
+    """The conversation exists in history only; admission creates its row."""
     head: UUID | None = None
-    """The newest answer of a conversation that is adopted with this turn."""
+    """Newest answer of an adopted conversation."""
     follows_latest: bool = False
-    """Admit only while ``parent_id`` is still the newest turn with output."""
+    """Refuse the admission unless ``parent_id`` is still the newest turn with output."""
     keep_system_prompt: bool = False
-    """The system prompt was sent with this turn: later turns without one use it."""
+    """Store the system prompt as the default of later turns."""
     reservation: Reservation = field(default_factory=Reservation)
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """An idempotency key in its scope, and the digest of the body it came with."""
+    """An idempotency key with its scope and the digest of the request body."""
 
     user_id: UUID
     route: str
@@ -98,7 +101,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a turn ended."""
+    """Final state of a turn."""
 
     status: FinalStatus
     finish_reason: str
@@ -115,17 +118,17 @@ class Outcome:
     time_to_first_token_ms: int | None = None
     log_lost: bool = False
     cached: bool = False
-    """It is the answer of an earlier turn; no provider was asked."""
+    """The answer comes from the response cache."""
 
     @property
     def has_output(self) -> bool:
-        """Say whether a later turn can follow this answer."""
+        """Tell whether a later turn can follow this answer."""
         return bool(self.content or self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A row of ``turns``."""
+    """A turn as stored in the ``turns`` table."""
 
     id: UUID
     user_id: UUID
@@ -167,23 +170,23 @@ class Turn:
 
     @property
     def stored(self) -> bool:
-        """Say whether the turn belongs to a conversation; one that does not is only metered."""
+        """Tell whether the turn belongs to a conversation. Other turns are metered but not listed."""
         return self.conversation_id is not None
 
     @property
     def running(self) -> bool:
-        """Say whether the turn has not ended."""
+        """Tell whether the turn has not ended yet."""
         return self.status == "running"
 
     @property
     def last_seq(self) -> int:
-        """Return the seq of the last event of an ended turn."""
+        """Return the sequence number of an ended turn's last event."""
         return FIRST_SEQ + len(self.entries) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationState:
-    """What chat knows of a conversation."""
+    """A conversation as stored by chat."""
 
     id: UUID
     user_id: UUID
@@ -195,7 +198,7 @@ class ConversationState:
 
 @dataclass(frozen=True, slots=True)
 class PastExchange:
-    """A question and its answer, as the model is shown them again."""
+    """An earlier user message and its answer, as sent to the model."""
 
     turn_id: UUID
     parent_id: UUID | None

@@ -1,4 +1,4 @@
-"""What a turn costs: the operator's price, else the bundled price list, else unknown."""
+"""Price and cost of token usage."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +11,7 @@ PLACES = Decimal("0.000000001")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a million tokens, and which list says so."""
+    """US dollars per million tokens; ``version`` names the price list."""
 
     input_per_million: Decimal
     output_per_million: Decimal
@@ -19,7 +19,7 @@ class Price:
     version: str
 
     def of(self, usage: Usage) -> Decimal:
-        """Return the cost of a usage; cached tokens cost the full price where no other is known."""
+        """Return the cost in US dollars. Cached tokens cost the input price if the price list has no cached price."""
         cached = self.cached_input_per_million
         rate = self.input_per_million if cached is None else cached
         fresh = max(0, usage.prompt_tokens - usage.cached_tokens)

@@ -1,4 +1,4 @@
-"""Settings of chat."""
+"""Settings of the chat service."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -13,61 +13,59 @@ DEFAULT_FINISH_PENDING_AFTER: float = 30
 
 
 class ChatSettings(DataSettings):
-    """What chat can be told."""
+    """Settings of the chat service, read from the environment."""
 
     model_config = SettingsConfigDict(protected_namespaces=())
     service: ClassVar[str] = "chat"
     speaks_websocket: ClassVar[bool] = True
 
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
-    admin_port: int = Field(9002, ge=0, le=65535, description="The admin port; 0 takes a free one.")
+    admin_port: int = Field(9002, ge=0, le=65535, description="Admin port. 0 selects a free port.")
     database_url: SecretStr = Field(
-        description="Postgres DSN of chat's own database.",
+        description="Postgres DSN of the chat database.",
         validation_alias=AliasChoices("CHAT_DATABASE_URL", "DATABASE_URL"),
     )
-    auth_url: str = Field("http://localhost:8001", description="Where auth is, for service tokens.")
-    history_url: str = Field("http://localhost:8003", description="Where history is.")
+    auth_url: str = Field("http://localhost:8001", description="Base URL of the auth service, for service tokens.")
+    history_url: str = Field("http://localhost:8003", description="Base URL of the history service.")
     internal_client_secret: SecretStr | None = Field(
-        None, description="Secret of the client `parley-chat`, for calls without a user (better: a secret file)."
+        None, description="Client secret of `parley-chat` for service tokens. Prefer a secret file."
     )
 
-    openai_api_key: SecretStr | None = Field(None, description="Key of the OpenAI-compatible provider.")
+    openai_api_key: SecretStr | None = Field(None, description="API key of the OpenAI-compatible provider.")
     openai_base_url: str | None = Field(
-        None, description=f"Base URL of the provider; with a key alone {OPENAI_BASE_URL}."
+        None, description=f"Base URL of the provider. Defaults to {OPENAI_BASE_URL} if a key is set."
     )
-    openai_model: str = Field("gpt-4o-mini", description="The provider's model behind the alias `default`.")
+    openai_model: str = Field("gpt-4o-mini", description="Provider model of the alias `default`.")
     openai_timeout: float = Field(
-        60, gt=0, le=3600, description="Seconds to wait for the provider's first byte, and between two tokens."
+        60, gt=0, le=3600, description="Seconds to wait for the provider's first byte and between tokens."
     )
-    openai_max_retries: int = Field(2, ge=0, le=10, description="Attempts more than one before the first token.")
-    model_provider: str | None = Field(None, description="Name of the provider in the catalogue and for prices.")
-    model_name: str | None = Field(None, description="What the catalogue calls the model; default its own name.")
-    model_context_window: int = Field(128_000, ge=256, description="Tokens the model can see.")
-    model_max_output_tokens: int = Field(4096, ge=1, description="Most tokens of one answer.")
-    models_file: Path | None = Field(None, description="YAML catalogue of models, instead of the single OPENAI_MODEL.")
-    plans_file: Path | None = Field(None, description="YAML of plans: limits and budgets.")
+    openai_max_retries: int = Field(2, ge=0, le=10, description="Maximum retries before the first token.")
+    model_provider: str | None = Field(None, description="Provider name in the catalogue and in the price list.")
+    model_name: str | None = Field(None, description="Display name of the model. Defaults to the provider's name.")
+    model_context_window: int = Field(128_000, ge=256, description="Context window of the model in tokens.")
+    model_max_output_tokens: int = Field(4096, ge=1, description="Maximum answer length in tokens.")
+    models_file: Path | None = Field(None, description="YAML file with the model catalogue. Replaces OPENAI_MODEL.")
+    plans_file: Path | None = Field(None, description="YAML file with the plans: limits and budgets.")
 
-    enable_cache: bool = Field(
-        False, description="Give the answer a person got before to the same question of theirs, without the provider."
-    )
+    enable_cache: bool = Field(False, description="Answer a repeated prompt of the same user from the response cache.")
     cache_ttl: int = Field(
         3600,
         ge=1,
         le=86_400,
-        description="Seconds for which an answer is given again; each question takes 180 bytes of Redis for as long.",
+        description="Lifetime of a cached response in seconds. Each entry takes 180 bytes of Redis.",
     )
 
-    turn_timeout: float = Field(600, gt=0, le=86_400, description="Most seconds a turn may take.")
+    turn_timeout: float = Field(600, gt=0, le=86_400, description="Maximum duration of a turn in seconds.")
     finish_pending_after: float = Field(
         DEFAULT_FINISH_PENDING_AFTER,
         gt=0,
         le=600,
-        description="Seconds that clients of an answer which cannot be stored wait before they are told to come back.",
+        description="Seconds to wait for a finished answer to be stored before clients are told to poll.",
     )
-    answer_limit: int = Field(1_000_000, ge=1000, description="Most characters of one answer.")
-    max_running_turns: int = Field(2000, ge=1, description="Turns that one process runs at once.")
+    answer_limit: int = Field(1_000_000, ge=1000, description="Maximum answer length in characters.")
+    max_running_turns: int = Field(2000, ge=1, description="Maximum concurrent turns per process.")
     turn_retention: float = Field(
-        7 * 86_400, gt=0, description="Seconds for which chat keeps the content of a turn that history has confirmed."
+        7 * 86_400, gt=0, description="Seconds to keep a turn's content after history has confirmed the turn."
     )
-    event_retention: float = Field(86_400, gt=0, description="Seconds for which a published event is kept.")
-    reconcile_interval: float = Field(60, gt=0, description="Seconds between two comparisons with history.")
+    event_retention: float = Field(86_400, gt=0, description="Seconds to keep a published event.")
+    reconcile_interval: float = Field(60, gt=0, description="Interval of the comparison with history in seconds.")

@@ -1,15 +1,15 @@
-"""Estimating tokens, where no provider has counted them: rather too many than too few."""
+"""Token estimates for text that no provider has counted. Estimates err on the high side."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 PER_MESSAGE = 4
-"""Tokens that the frame of a message costs."""
+"""Overhead of a message in tokens."""
 CHARACTERS_PER_TOKEN = 4
 
 
 def estimate(text: str) -> int:
-    """Return about how many tokens a text has: four ASCII characters, or one of any other script, for each."""
+    """Return the estimated tokens of a text: one per four ASCII characters, one per other character."""
     if text.isascii():
         return -(-len(text) // CHARACTERS_PER_TOKEN)
     ascii_count = sum(character < "\x80" for character in text)
@@ -17,7 +17,7 @@ def estimate(text: str) -> int:
 
 
 def estimate_messages(messages: Iterable[dict[str, Any]]) -> int:
-    """Return about how many tokens messages on OpenAI's wire have."""
+    """Return the estimated tokens of messages in OpenAI's format."""
     return sum(
         PER_MESSAGE + _content(message.get("content")) + _calls(message.get("tool_calls")) for message in messages
     )

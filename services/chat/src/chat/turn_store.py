@@ -1,4 +1,4 @@
-"""The rows of turns, which decide."""
+"""Interface of the turn store."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,16 +8,16 @@ from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Past
 
 
 class TurnRefused(Exception):
-    """The admission's conditions did not hold; nothing was stored. ``diagnose`` says why."""
+    """The conditions of the admission do not hold. Nothing was stored."""
 
 
 class BudgetExceeded(Exception):
-    """The reservation does not fit into what is left of a budget; nothing was stored."""
+    """The reservation exceeds the remaining budget. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionResult:
-    """What an admission said: our turn with its number, or the turn that its key belongs to already."""
+    """The admitted turn with its number, or the earlier turn of the same idempotency key with its body hash."""
 
     turn_id: UUID
     number: int | None
@@ -26,49 +26,49 @@ class AdmissionResult:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
-    """The turn an idempotency key belongs to, and the digest of the body it came with."""
+    """The turn and the body hash that an idempotency key belongs to."""
 
     turn_id: UUID
     body_hash: bytes
 
 
 class TurnStore(Protocol):
-    """The rows that decide."""
+    """Transactional store of turns. Every method raises DependencyUnavailable."""
 
     async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
-        """Admit a turn with its ``turn.started`` event in one statement; raises TurnRefused, BudgetExceeded."""
+        """Store a turn and its ``turn.started`` event atomically; raises TurnRefused and BudgetExceeded."""
         ...
 
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
-        """End a running turn of this epoch with its event in one statement; None when it is no longer ours."""
+        """End a running turn and store its event atomically; None if the turn has a higher epoch or has ended."""
         ...
 
     async def get(self, turn_id: UUID) -> Turn | None:
-        """Return a turn of a conversation that is not deleted."""
+        """Return a turn unless its conversation is deleted."""
         ...
 
     async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
-        """Return who holds an idempotency key."""
+        """Return the record of an idempotency key, None if it is unused or expired."""
         ...
 
     async def conversation(self, conversation_id: UUID) -> ConversationState | None:
-        """Return what chat knows of a conversation."""
+        """Return a conversation, None if chat does not store it."""
         ...
 
     async def is_erased(self, user_id: UUID) -> bool:
-        """Say whether the person was erased."""
+        """Tell whether the user was erased."""
         ...
 
     async def list_turns(
         self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
     ) -> list[Turn]:
-        """Return a person's turns, newest first."""
+        """Return a user's turns, newest first."""
         ...
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
-        """Return ended turns from one back to the root, newest first, until ``characters`` or ``limit`` is reached."""
+        """Return the ended turns from a turn back to the root, newest first, up to ``characters`` or ``limit``."""
         ...
 
     async def request_cancel(self, turn_id: UUID) -> None:
-        """Ask the runner of a turn to stop."""
+        """Request the cancellation of a running turn."""
         ...

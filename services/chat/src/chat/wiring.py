@@ -1,31 +1,30 @@
-"""Opens and closes everything chat needs."""
+"""Wiring of the chat service: adapters, engine, consumers and services, opened and closed in order."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.admission.admission import TurnAdmission
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
-from chat.admission.plans import load_plans
+from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
 from chat.catalogue import Catalogue, Model
 from chat.events.erasure import LifecycleEventHandler
-from chat.events.erasure_store import ErasureStore
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
 from chat.generation import AnswerGenerator, Provider
-from chat.history import History
 from chat.metrics import ChatMetrics
 from chat.providers.catalogue_file import load_catalogue
 from chat.providers.circuit_breaker import CircuitBreakers
 from chat.providers.openai_client import OpenAIProvider, open_session
 from chat.providers.retry_and_fallback import FallbackGenerator
 from chat.providers.tracing import TracedProvider
-from chat.running.engine import EngineAdapters, TurnEngine, open_engine
-from chat.running.lease import LENGTH
+from chat.running.engine import EngineAdapters, open_engine
+from chat.running.lease import LEASE_LENGTH
 from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.service import ChatService
@@ -41,7 +40,7 @@ from chat.storage.stream_writer import StreamWriter
 from chat.storage.turns import PostgresTurnStore
 from chat.storage.verification import PostgresVerificationSource
 from parley import times
-from parley.infrastructure import open_infrastructure
+from parley.infrastructure import Infrastructure, open_infrastructure
 from parley.messaging.bus import Bus
 from parley.observability.tracing import Tracer
 from parley.process.tasks import background
@@ -55,15 +54,13 @@ from parley.web.runtime import Runtime
 
 HISTORY_TIMEOUT = 5.0
 APPEND_TIMEOUT = 0.25
-"""Seconds that the copy of a log may take before streams go on without it."""
+"""Seconds of an append to the log store, after which streams continue without it."""
 TAIL_TIMEOUT = 2.0
-
-WrapAdapters = Callable[[EngineAdapters], EngineAdapters]
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
-    """What the API finds in ``app.state.wired``."""
+class ChatServices:
+    """The services that the API uses, in ``app.state.wired``."""
 
     verifier: Verifier
     service: ChatService
@@ -74,60 +71,110 @@ class Wired:
     started_at: datetime
 
 
-def unchanged(ports: EngineAdapters) -> EngineAdapters:
-    """Return the ports as they are; tests wrap them with faults."""
-    return ports
+@dataclass(frozen=True, slots=True)
+class ChatConfig:
+    """The settings and the operator's files: the model catalogue and the plans."""
+
+    settings: ChatSettings
+    catalogue: Catalogue
+    plans: ChatPlans
+
+
+def load_config(settings: ChatSettings) -> ChatConfig:
+    """Return the configuration; raises SettingsError if a file is unreadable or invalid."""
+    return ChatConfig(settings, load_catalogue(settings), load_plans(settings.plans_file))
 
 
 @contextlib.asynccontextmanager
-async def wire(
-    settings: ChatSettings,
+async def wire(settings: ChatSettings, runtime: Runtime, *, bus: Bus | None = None) -> AsyncIterator[ChatServices]:
+    """Open the chat service. ``bus`` is the bus of a process that runs several services."""
+    config, metrics = load_config(settings), ChatMetrics(runtime.metrics.registry)
+    async with (
+        open_infrastructure(settings, runtime, bus=bus) as infrastructure,
+        open_adapters(settings, runtime, infrastructure, metrics) as adapters,
+        open_services(config, runtime, infrastructure, adapters, metrics) as services,
+    ):
+        yield services
+
+
+@contextlib.asynccontextmanager
+async def open_adapters(
+    settings: ChatSettings, runtime: Runtime, infrastructure: Infrastructure, metrics: ChatMetrics
+) -> AsyncIterator[EngineAdapters]:
+    """Open the stores and the answer generator of the turn engine."""
+    turns = turn_store(infrastructure)
+    async with (
+        open_log_store(settings) as logs,
+        open_generator(settings, metrics, runtime.tracer) as generator,
+    ):
+        yield EngineAdapters(turns, PostgresRunnerStore(turns), logs, generator)
+
+
+@contextlib.asynccontextmanager
+async def open_services(
+    config: ChatConfig,
     runtime: Runtime,
+    infrastructure: Infrastructure,
+    adapters: EngineAdapters,
+    metrics: ChatMetrics,
     *,
-    bus: Bus | None = None,
-    wrap: WrapAdapters = unchanged,
-    lease_length: float = LENGTH,
-) -> AsyncIterator[Wired]:
-    """Open chat; ``bus`` is given when several services share a process, another ``lease_length`` by hasty tests."""
-    catalogue, plans = load_catalogue(settings), load_plans(settings.plans_file)
-    metrics = ChatMetrics(runtime.metrics.registry)
+    lease_length: float = LEASE_LENGTH,
+) -> AsyncIterator[ChatServices]:
+    """Run the turn engine, the event consumer and the reconciler, and yield the services on top of them."""
+    settings, catalogue = config.settings, config.catalogue
+    turns = turn_store(infrastructure)
+    erasure = PostgresErasureStore(turns)
+    budgets = Budgets(config.plans, PostgresBudgetStore(turns))
     async with contextlib.AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
-        turns = PostgresTurnStore(backing.pool, backing.relay.hint)
-        streams = await stack.enter_async_context(open_streams(settings))
-        answers = await stack.enter_async_context(open_answers(settings, metrics, runtime.tracer))
-        ports = wrap(EngineAdapters(turns, PostgresRunnerStore(turns), streams, answers))
         engine = await stack.enter_async_context(
-            open_engine(settings, runtime, ports, catalogue, metrics, lease_length=lease_length)
+            open_engine(settings, runtime, adapters, catalogue, metrics, lease_length=lease_length)
         )
         history = await stack.enter_async_context(open_history(settings, runtime.tracer))
-        forgetting = PostgresErasureStore(turns)
-        handlers = LifecycleEventHandler(forgetting, ports.logs, engine.supervisor)
-        await stack.enter_async_context(backing.bus.consume(handlers.subscription()))
-        reconciler = _reconciler(settings, turns, forgetting, history, engine)
-        await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
-        limits = open_limiter(backing.redis, service="chat", registry=runtime.metrics.registry)
-        meter = TokenLimits(await stack.enter_async_context(limits))
-        budgets = Budgets(plans, PostgresBudgetStore(turns))
-        service = ChatService(
-            store=ports.turns,
-            catalogue=catalogue,
-            placement=PositionResolver(ports.turns, history),
-            contexts=ContextLoader(ports.turns, history),
-            budgets=budgets,
-            meter=meter,
-            supervisor=engine.supervisor,
-            readers=TurnReaders(engine.supervisor, engine.mirrors, ports.logs),
-            turn_timeout=settings.turn_timeout,
-            draining=runtime.lifecycle.drain_started,
-            cache=_answer_cache(settings, backing.redis, ports, engine),
+        consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor)
+        await stack.enter_async_context(infrastructure.bus.consume(consumer.subscription()))
+        reconciler = Reconciler(
+            store=PostgresMaintenanceStore(turns),
+            erasure=erasure,
+            history=history,
+            metrics=metrics,
+            interval=settings.reconcile_interval,
+            turn_retention=settings.turn_retention,
+            event_retention=settings.event_retention,
         )
-        yield Wired(backing.verifier, service, catalogue, budgets, engine.supervisor, reconciler, times.now())
+        await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
+        limiter = await stack.enter_async_context(
+            open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
+        )
+        admission = TurnAdmission(
+            store=adapters.turns,
+            catalogue=catalogue,
+            positions=PositionResolver(adapters.turns, history),
+            contexts=ContextLoader(adapters.turns, history),
+            budgets=budgets,
+            token_limits=TokenLimits(limiter),
+            turn_timeout=settings.turn_timeout,
+            cache=_response_cache(settings, infrastructure.redis, adapters, metrics),
+        )
+        service = ChatService(
+            store=adapters.turns,
+            admission=admission,
+            supervisor=engine.supervisor,
+            readers=TurnReaders(engine.supervisor, engine.remote_logs, adapters.logs),
+            draining=runtime.lifecycle.drain_started,
+        )
+        yield ChatServices(
+            infrastructure.verifier, service, catalogue, budgets, engine.supervisor, reconciler, times.now()
+        )
+
+
+def turn_store(infrastructure: Infrastructure) -> PostgresTurnStore:
+    """Return the turn store of a service's database."""
+    return PostgresTurnStore(infrastructure.pool, infrastructure.relay.hint)
 
 
 @contextlib.asynccontextmanager
 async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> AsyncIterator[HistoryClient]:
-    """Open the connections to history."""
+    """Open the client of the history service."""
     async with open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT, tracer=tracer) as client:
         tokens = ServiceTokenProvider(
             client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
@@ -135,45 +182,31 @@ async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> 
         yield HistoryClient(client, tokens)
 
 
-def _answer_cache(
-    settings: ChatSettings, redis: RedisClient, ports: EngineAdapters, engine: TurnEngine
+def _response_cache(
+    settings: ChatSettings, redis: RedisClient, adapters: EngineAdapters, metrics: ChatMetrics
 ) -> ResponseCache | None:
     if not settings.enable_cache:
         return None
-    return ResponseCache(RedisResponseIndex(redis, ttl=settings.cache_ttl), ports.turns, engine.metrics)
-
-
-def _reconciler(
-    settings: ChatSettings, turns: PostgresTurnStore, forgetting: ErasureStore, history: History, engine: TurnEngine
-) -> Reconciler:
-    return Reconciler(
-        upkeep=PostgresMaintenanceStore(turns),
-        forgetting=forgetting,
-        history=history,
-        metrics=engine.metrics,
-        interval=settings.reconcile_interval,
-        turn_retention=settings.turn_retention,
-        event_retention=settings.event_retention,
-    )
+    return ResponseCache(RedisResponseIndex(redis, ttl=settings.cache_ttl), adapters.turns, metrics)
 
 
 @contextlib.asynccontextmanager
-async def open_streams(settings: ChatSettings) -> AsyncIterator[RedisLogStore]:
-    """Open the connections to the copies of logs."""
+async def open_log_store(settings: ChatSettings) -> AsyncIterator[RedisLogStore]:
+    """Open the store of replicated turn logs."""
     url = settings.redis_url.get_secret_value()
     async with (
         open_redis(url, timeout=APPEND_TIMEOUT) as client,
         open_redis(url, timeout=TAIL_TIMEOUT, max_connections=1) as tail,
-        open_redis(url, timeout=None, max_connections=1) as line,
+        open_redis(url, timeout=None, max_connections=1) as writer,
     ):
-        yield RedisLogStore(client, tail, StreamWriter(line, timeout=APPEND_TIMEOUT))
+        yield RedisLogStore(client, tail, StreamWriter(writer, timeout=APPEND_TIMEOUT))
 
 
 @contextlib.asynccontextmanager
-async def open_answers(
+async def open_generator(
     settings: ChatSettings, metrics: ChatMetrics, tracer: Tracer | None = None
 ) -> AsyncIterator[AnswerGenerator]:
-    """Open the connections to the providers."""
+    """Open the clients of the model providers."""
     timeout = settings.openai_timeout
     async with open_session(settings.max_running_turns) as session:
 
@@ -190,5 +223,5 @@ async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) ->
         dsn = settings.database_url.get_secret_value()
         pool = await stack.enter_async_context(open_pool(dsn, size=2, application="parley-verify"))
         history = await stack.enter_async_context(open_history(settings))
-        evidence = PostgresVerificationSource(PostgresTurnStore(pool, lambda: None))
-        return await verify(evidence, history, settle=settle, repair=repair)
+        source = PostgresVerificationSource(PostgresTurnStore(pool, lambda: None))
+        return await verify(source, history, settle=settle, repair=repair)

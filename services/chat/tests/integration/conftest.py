@@ -17,7 +17,8 @@ from fastapi.responses import JSONResponse
 
 from chat.main import create_app
 from chat.settings import ChatSettings
-from chat.wiring import Wired, wire
+from chat.wiring import ChatServices
+from chat_testing.wiring import LEASE_LENGTH, wire_for_tests
 from parley.config.settings import load
 from parley.ids import new_id
 from parley.messaging import outbox
@@ -35,9 +36,6 @@ from parley_testing.stacks.commands import answers, environment
 
 if TYPE_CHECKING:
     from fake_provider.process import FakeProvider
-
-LEASE_LENGTH = 4.0
-"""Seconds: less than half of the real one, which the end-to-end tests wait for."""
 
 
 @dataclasses.dataclass
@@ -172,8 +170,8 @@ class Replica:
         self.client = httpx2.AsyncClient(base_url=url, timeout=60)
 
     @property
-    def wired(self) -> Wired:
-        wired: Wired = self.app.state.wired
+    def wired(self) -> ChatServices:
+        wired: ChatServices = self.app.state.wired
         return wired
 
     def person(self, user_id: UUID | None = None, scope: str = ALL_SCOPES) -> Person:
@@ -285,11 +283,11 @@ async def open_replica(
         settings = load(ChatSettings, **options)
 
         @contextlib.asynccontextmanager
-        async def wire_for_tests(settings: ChatSettings, runtime: Runtime) -> AsyncIterator[Wired]:
-            async with wire(settings, runtime, bus=own_bus, lease_length=LEASE_LENGTH) as wired:
+        async def wired_for_tests(settings: ChatSettings, runtime: Runtime) -> AsyncIterator[ChatServices]:
+            async with wire_for_tests(settings, runtime, bus=own_bus) as wired:
                 yield dataclasses.replace(wired, verifier=issuer.verifier())
 
-        app = create_app(settings, wire=wire_for_tests)
+        app = create_app(settings, wire=wired_for_tests)
         async with app.router.lifespan_context(app), serving(app) as url, open_pool(dsn, size=4) as pool:
             replica = Replica(app, url, issuer, pool, own_bus)
             try:
@@ -344,7 +342,7 @@ async def spawn(
             "LEASE_LENGTH": str(LEASE_LENGTH),
             **changed,
         }
-        script = str(Path(__file__).parent.parent / "process.py")
+        script = str(Path(__file__).parent.parent / "support" / "chat_process.py")
         folder = tmp_path_factory.mktemp("chat")
         command = Command(
             name="chat", arguments=[sys.executable, script], folder=folder, environment=environment(**settings)

@@ -93,7 +93,7 @@ async def test_nothing_comes_back_of_a_turn_that_runs_on_another_replica(
         events = await asyncio.wait_for(running, 10)
         assert not events[-1].data.get("finished") or events[-1].data["status"] == "cancelled"
         await eventually(lambda: _settled(runner, person))
-        await told.wired.reconciler.once()
+        await told.wired.reconciler.reconcile()
         assert mark not in await everything_stored(told)
         assert [row["sequence"] for row in await told.outbox(conversation)] == [1, 2]
         names = [row["name"] for row in await told.outbox(conversation)]
@@ -119,7 +119,7 @@ async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: An
     assert (await asyncio.wait_for(running, 10))[-1].data["status"] == "cancelled"
     refused = await person.chat("more", **where)
     assert (refused.status_code, refused.json()["code"]) == (404, "conversation_not_found")
-    await replica.wired.reconciler.once()
+    await replica.wired.reconciler.reconcile()
     assert mark not in await everything_stored(replica)
     assert [row["sequence"] for row in await replica.outbox(first["conversation_id"])] == [1, 2, 3, 4]
 

@@ -15,7 +15,7 @@ async def hasty(open_replica: Any, new_database: Any) -> Any:
     """A replica that keeps and waits for nothing; only ``once`` reconciles."""
     options = {"reconcile_interval": 3600, "turn_retention": 0.001, "event_retention": 0.001}
     async with open_replica(await new_database(), **options) as found:
-        found.wired.reconciler._settling = 0.0
+        found.wired.reconciler._republish_after = 0.0
         yield found
 
 
@@ -25,7 +25,7 @@ async def test_what_history_has_is_confirmed_and_purged_and_the_rest_is_kept(has
     lost = (await person.chat("Lost [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     history.known.add(stored["turn_id"])
-    await hasty.wired.reconciler.once()
+    await hasty.wired.reconciler.reconcile()
     assert (await person.ask("GET", f"/api/v1/chat/turns/{stored['turn_id']}")).status_code == 404
     assert (await person.turn(lost["turn_id"]))["status"] == "completed"
     assert await hasty.outbox(stored["conversation_id"]) == []
@@ -47,7 +47,7 @@ async def test_what_history_lacks_is_published_again_in_order(hasty: Any) -> Non
 async def test_what_may_still_wait_in_a_queue_is_sent_again_less_and_less_often(
     hasty: Any, sent: int, again: bool
 ) -> None:
-    hasty.wired.reconciler._settling = 10.0
+    hasty.wired.reconciler._republish_after = 10.0
     body = (await hasty.person().chat("Queued [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     await hasty.pool.execute("UPDATE turns SET finished_at = now() - interval '60 s'")
@@ -56,7 +56,7 @@ async def test_what_may_still_wait_in_a_queue_is_sent_again_less_and_less_often(
     )
     moment = datetime.now(UTC) - timedelta(seconds=sent)
     await hasty.pool.execute(aged, moment, body["conversation_id"])
-    await hasty.wired.reconciler.once()
+    await hasty.wired.reconciler.reconcile()
     await eventually(lambda: _all_sent(hasty))
     last = await hasty.pool.fetchval(
         "SELECT min(sent_at) FROM outbox WHERE partition_key = $1", body["conversation_id"]
@@ -70,7 +70,7 @@ async def test_without_history_nothing_is_confirmed_or_purged(hasty: Any, histor
     await eventually(lambda: _all_sent(hasty))
     history.down = True
     try:
-        await hasty.wired.reconciler.once()
+        await hasty.wired.reconciler.reconcile()
     finally:
         history.down = False
     assert (await person.turn(body["turn_id"]))["status"] == "completed"
@@ -85,7 +85,7 @@ async def _listen(replica: Any, heard: list[str], turn_id: str) -> None:
             heard.append(event.name)
 
     async with replica.bus.consume(Subscription("test.listener", ("conversation.turn.*",), handle)):
-        await replica.wired.reconciler.once()
+        await replica.wired.reconciler.reconcile()
         await eventually(lambda: len(heard) == 2)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from chat.admission.response_cache import LONGEST_ENTRY
+from chat.running.outcome import MAX_CACHED_ENTRY_LENGTH
 from parley.ids import new_id
 from parley.storage.redis import open_redis
 from parley_testing import eventually
@@ -193,7 +193,7 @@ async def test_a_stream_of_a_repeated_answer_has_all_its_events_and_is_resumed(c
     assert [event.id for event in events] == list(range(1, len(events) + 1))
     assert (events[0].data["status"], events[0].data["finished"]) == ("running", False)
     assert "".join(event.data["delta"] for event in events) == first["message"]
-    assert len(events) == 2 + math.ceil(len(first["message"]) / LONGEST_ENTRY)
+    assert len(events) == 2 + math.ceil(len(first["message"]) / MAX_CACHED_ENTRY_LENGTH)
     last = events[-1].data
     assert (last["finished"], last["status"], last["cached"]) == (True, "completed", True)
     assert await person.resumed(last["turn_id"]) == events

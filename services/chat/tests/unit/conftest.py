@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat.admission.new_turn import running
+from chat.admission.new_turn import admitted_turn
 from chat.model import NewTurn, Turn
 from chat.turn_store import AdmissionResult
 from parley import times
@@ -40,4 +40,4 @@ def _turn(**changed: Any) -> Turn:
         deadline_at=now,
         created_at=now,
     )
-    return replace(running(new, AdmissionResult(turn_id, 1, None), new_id()), **changed)
+    return replace(admitted_turn(new, AdmissionResult(turn_id, 1, None), new_id()), **changed)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.admission.budgets import PeriodLimit, affordable, cost_of, period_limits
-from chat.admission.context_window import RESERVE, EarlierExchanges, fit
+from chat.admission.context_window import MIN_ANSWER_TOKENS, EarlierExchanges, fit
 from chat.admission.plans import ChatPlan
 from chat.catalogue import Model, Target
 from chat.errors import ContextLengthExceeded
@@ -60,7 +60,7 @@ def test_prompt_and_answer_always_fit_into_the_window(count: int, size: int, win
     assert context.prompt_tokens == estimate_messages(context.messages)
     assert context.prompt_tokens + context.max_tokens <= window
     assert context.max_tokens >= 1
-    assert context.prompt_tokens <= window - RESERVE
+    assert context.prompt_tokens <= window - MIN_ANSWER_TOKENS
 
 
 @given(st.text())

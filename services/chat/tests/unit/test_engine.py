@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry, Turn
-from chat.running.lease import LENGTH, RunnerLease
+from chat.running.lease import LEASE_LENGTH, RunnerLease
 from chat.running.log_replication import LogReplicator
 from chat.running.log_store import AppendResult, LogAppend, LogStoreUnavailable
 from chat.running.turn_log import TurnLog
@@ -118,7 +118,7 @@ class Bench:
 @pytest.fixture
 async def bench() -> Any:
     found = Bench()
-    await found.lease.beat()
+    await found.lease.renew()
     task = asyncio.create_task(found.copy.run())
     yield found
     task.cancel()
@@ -189,11 +189,11 @@ async def test_without_the_store_entries_are_shown_while_the_lease_holds(bench: 
     bench.streams.away = True
     bench.grow(log, "a")
     await eventually(lambda: log.shown == 1)
-    bench.now = LENGTH + 1
+    bench.now = LEASE_LENGTH + 1
     bench.grow(log, "b")
     await changed_within(log, 0.7)
     assert log.shown == 1
-    await bench.lease.beat()
+    await bench.lease.renew()
     await eventually(lambda: log.shown == 2)
     bench.streams.away = False
     await eventually(lambda: bench.streams.copies.get(log.turn.id) == [(1, 1), (1, 2), (1, 3)])
@@ -205,7 +205,7 @@ async def test_without_the_lease_a_lost_copy_is_not_begun_again(bench: Bench, ma
     bench.grow(log, "a")
     await eventually(lambda: log.shown == 1)
     bench.streams.copies.clear()
-    bench.now = LENGTH + 1
+    bench.now = LEASE_LENGTH + 1
     bench.grow(log, "b")
     await changed_within(log, 0.3)
     assert (log.shown, bench.streams.copies) == (1, {})
@@ -214,25 +214,25 @@ async def test_without_the_lease_a_lost_copy_is_not_begun_again(bench: Bench, ma
 async def test_a_lease_is_seasoned_after_one_length_without_failure() -> None:
     bench = Bench()
     assert not bench.lease.held()
-    await bench.lease.beat()
+    await bench.lease.renew()
     assert bench.lease.held()
     for _ in range(9):
-        assert not bench.lease.seasoned()
+        assert not bench.lease.stable()
         bench.now += 1
-        await bench.lease.beat()
-    assert bench.lease.seasoned()
+        await bench.lease.renew()
+    assert bench.lease.stable()
     bench.runners.away = True
-    await bench.lease.beat()
+    await bench.lease.renew()
     assert bench.lease.held()
-    assert not bench.lease.seasoned()
-    bench.now += LENGTH
+    assert not bench.lease.stable()
+    bench.now += LEASE_LENGTH
     assert not bench.lease.held()
 
 
 async def test_a_beat_brings_cancels() -> None:
     bench = Bench()
     bench.runners.cancelled = [new_id()]
-    await bench.lease.beat()
+    await bench.lease.renew()
     assert bench.heard == bench.runners.cancelled
 
 
@@ -242,7 +242,7 @@ async def test_a_cursor_gives_what_is_behind_it_then_pings_then_the_end(make_tur
     log.append(LogEntry("a"))
     log.append(LogEntry("b"))
     log.show(2)
-    steps = from_log(log, 0, quiet=0.01)
+    steps = from_log(log, 0, idle_after=0.01)
     assert await anext(steps) == StreamStarted(turn)
     assert await anext(steps) == TurnDelta(2, [LogEntry("a"), LogEntry("b")])
     assert await anext(steps) == StreamIdle()
@@ -263,11 +263,11 @@ async def test_a_cursor_beyond_a_lost_log_still_ends(make_turn: Any) -> None:
 async def test_readers_of_a_mirror_are_sent_away_at_a_drain(make_turn: Any) -> None:
     log = TurnLog(make_turn())
     log.dismiss()
-    assert [step async for step in from_log(log, 1, quiet=1)] == [StreamInterrupted("draining")]
+    assert [step async for step in from_log(log, 1, idle_after=1)] == [StreamInterrupted("draining")]
 
 
 async def test_readers_of_an_end_that_cannot_be_stored_are_sent_away(make_turn: Any) -> None:
     log = TurnLog(make_turn())
-    log.wait_for_store()
-    found = [step async for step in from_log(log, 1, quiet=1)]
+    log.mark_pending()
+    found = [step async for step in from_log(log, 1, idle_after=1)]
     assert found == [StreamInterrupted("interrupted", "finish_pending")]

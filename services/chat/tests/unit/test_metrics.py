@@ -60,7 +60,7 @@ def calls(registry: CollectorRegistry, outcome: str) -> float | None:
 
 def test_gaps_are_a_histogram_of_their_model() -> None:
     registry = CollectorRegistry()
-    gaps = ChatMetrics(registry).inter_token.of("small")
+    gaps = ChatMetrics(registry).inter_token.for_model("small")
     for seconds in (0.0, 0.05, 0.07, 60.0):
         gaps.observe(seconds)
 
@@ -76,8 +76,8 @@ def test_gaps_are_a_histogram_of_their_model() -> None:
 def test_an_ended_turn_counts_its_tokens_and_its_cost() -> None:
     registry = CollectorRegistry()
     metrics = ChatMetrics(registry)
-    metrics.ended("small", COMPLETED, 1.0)
-    metrics.used("small", replace(COMPLETED, cost=None))
+    metrics.record_end("small", COMPLETED, 1.0)
+    metrics.record_usage("small", replace(COMPLETED, cost=None))
 
     def tokens(kind: str) -> float | None:
         return registry.get_sample_value("chat_tokens_total", {"model": "small", "type": kind})
@@ -100,7 +100,7 @@ def test_an_ended_turn_counts_its_tokens_and_its_cost() -> None:
 )
 def test_the_outcome_of_a_turn_says_whose_doing_its_end_was(status: Any, reason: str, outcome: str) -> None:
     registry = CollectorRegistry()
-    ChatMetrics(registry).ended("small", replace(COMPLETED, status=status, finish_reason=reason), 1.0)
+    ChatMetrics(registry).record_end("small", replace(COMPLETED, status=status, finish_reason=reason), 1.0)
 
     labels = {"model": "small", "outcome": outcome}
     assert registry.get_sample_value("chat_stream_duration_seconds_count", labels) == 1

@@ -9,13 +9,14 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from chat.admission.response_cache import LONGEST_ENTRY, ResponseCache, cached_outcome, digest_of
+from chat.admission.response_cache import ResponseCache, digest_of
 from chat.admission.turn_request import CachePolicy, TurnRequest
 from chat.api.request_parsing import parse_cache_policy
 from chat.catalogue import Model, Target
 from chat.generation import Prompt
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry, Turn
+from chat.running.outcome import MAX_CACHED_ENTRY_LENGTH, cached_outcome
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 
@@ -157,7 +158,7 @@ async def test_an_answer_whose_row_is_gone_is_not_found(bench: Bench, answered: 
 
 
 async def test_who_wants_a_new_answer_asks_the_provider_and_notes_what_it_says(bench: Bench, answered: Turn) -> None:
-    for changed in ({"reuse": CachePolicy(read=False)}, {"regenerate": new_id()}):
+    for changed in ({"cache_policy": CachePolicy(read=False)}, {"regenerate": new_id()}):
         bench.shelf.noted.clear()
         await bench.lookup(**changed).save(bench.shelf.keep(answered), MODEL)
         assert len(bench.shelf.noted) == 1
@@ -166,8 +167,8 @@ async def test_who_wants_a_new_answer_asks_the_provider_and_notes_what_it_says(b
 
 
 async def test_who_forbids_both_has_nothing_to_do_with_the_cache(bench: Bench, answered: Turn) -> None:
-    assert bench.lookup(reuse=CachePolicy(read=False, write=False)) is None
-    reader = bench.lookup(reuse=CachePolicy(write=False))
+    assert bench.lookup(cache_policy=CachePolicy(read=False, write=False)) is None
+    reader = bench.lookup(cache_policy=CachePolicy(write=False))
     await reader.save(bench.shelf.keep(answered), MODEL)
     assert bench.shelf.noted == {}
 
@@ -192,13 +193,13 @@ def test_a_repeated_answer_uses_nothing_costs_nothing_and_says_so(answered: Turn
 
 def test_a_repeated_answer_has_few_entries_but_no_long_ones(answered: Turn) -> None:
     calls = [LogEntry("", ({"index": 0, "function": {"arguments": text}},)) for text in "ab"]
-    entries = (*(LogEntry("x") for _ in range(LONGEST_ENTRY + 1)), *calls, LogEntry("y"), LogEntry("z"))
+    entries = (*(LogEntry("x") for _ in range(MAX_CACHED_ENTRY_LENGTH + 1)), *calls, LogEntry("y"), LogEntry("z"))
     found = cached_outcome(replace(answered, entries=entries)).entries
-    assert found == (LogEntry("x" * LONGEST_ENTRY), LogEntry("x"), *calls, LogEntry("yz"))
+    assert found == (LogEntry("x" * MAX_CACHED_ENTRY_LENGTH), LogEntry("x"), *calls, LogEntry("yz"))
 
 
 @pytest.mark.parametrize(
-    ("cache_control", "reuse"),
+    ("cache_control", "cache_policy"),
     [
         (None, CachePolicy()),
         ("", CachePolicy()),
@@ -211,5 +212,5 @@ def test_a_repeated_answer_has_few_entries_but_no_long_ones(answered: Turn) -> N
         ("no-cache ,no-store", CachePolicy(read=False, write=False)),
     ],
 )
-def test_cache_control_says_what_may_be_used(cache_control: str | None, reuse: CachePolicy) -> None:
-    assert parse_cache_policy(cache_control) == reuse
+def test_cache_control_header_sets_the_cache_policy(cache_control: str | None, cache_policy: CachePolicy) -> None:
+    assert parse_cache_policy(cache_control) == cache_policy

@@ -1,4 +1,4 @@
-"""Reserving what a turn may use before it runs: the reservation caps the answer, its end settles what was used."""
+"""Budgets per day and month: reserved at admission, settled when the turn ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,49 +15,51 @@ from chat.prices import Price
 from parley import times
 from parley_events.models import Usage
 
+MAX_TOKENS = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class PeriodLimit:
-    """What is left of one period; None is no limit."""
+    """Limits of one budget period. None means unlimited."""
 
     tokens: int | None
     cost: Decimal | None
 
 
 class BudgetStore(Protocol):
-    """Where spending is written down."""
+    """Spending of users, by budget period."""
 
     async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
-        """Return tokens and cost used or reserved, by period."""
+        """Return the tokens and the cost that are used or reserved, by period."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetGrant:
-    """A reservation, and the longest answer it pays for."""
+    """A reservation and the maximum answer length that it pays for."""
 
     reservation: Reservation
     max_tokens: int
 
 
 class Budgets:
-    """Decides how much a turn may reserve; the admission's statement checks it again, exactly."""
+    """Computes the reservation of a turn. The admission statement enforces the limits exactly."""
 
-    def __init__(self, plans: ChatPlans, ledger: BudgetStore) -> None:
-        self._plans, self._ledger = plans, ledger
+    def __init__(self, plans: ChatPlans, store: BudgetStore) -> None:
+        self._plans, self._store = plans, store
 
     def plan(self, name: str) -> ChatPlan:
-        """Return the plan of that name."""
+        """Return a plan by name."""
         return self._plans.find(name)
 
     async def reserve(
         self, user_id: UUID, plan_name: str, model: Model, *, prompt_tokens: int, max_tokens: int
     ) -> BudgetGrant:
-        """Return what a turn may use; raises QuotaExceeded when not even the prompt and one token are left."""
+        """Return the reservation of a turn; raises QuotaExceeded if the prompt and one token exceed the budget."""
         limits = period_limits(self._plans.find(plan_name), times.now(), priced=model.price is not None)
         if not limits:
             return BudgetGrant(Reservation(), max_tokens)
-        spent = await self._ledger.spent(user_id, list(limits))
+        spent = await self._store.spent(user_id, list(limits))
         tokens = max_tokens
         for period, limit in limits.items():
             tokens = min(tokens, affordable(limit, spent.get(period, (0, Decimal(0))), model.price, prompt_tokens))
@@ -76,30 +78,30 @@ class Budgets:
 
 
 def period_limits(plan: ChatPlan, moment: datetime, *, priced: bool) -> dict[str, PeriodLimit]:
-    """Return the limits of the UTC day and month that have any."""
+    """Return the limits of the current UTC day and month, by period; unlimited periods are left out."""
     day = PeriodLimit(plan.tokens_per_day, plan.usd_per_day if priced else None)
     month = PeriodLimit(plan.tokens_per_month, plan.usd_per_month if priced else None)
     limits = {f"{moment:%Y-%m-%d}": day, f"{moment:%Y-%m}": month}
-    return {period: left for period, left in limits.items() if left != PeriodLimit(None, None)}
+    return {period: limit for period, limit in limits.items() if limit != PeriodLimit(None, None)}
 
 
 def affordable(limit: PeriodLimit, spent: tuple[int, Decimal], price: Price | None, prompt_tokens: int) -> int:
-    """Return how many tokens of answer what is left of a period pays for, below 1 when there is nothing left."""
+    """Return the maximum answer length that a period's remaining budget pays for; below 1 if it is exhausted."""
     tokens, cost = spent
-    most = 2**31 - 1 if limit.tokens is None else limit.tokens - tokens - prompt_tokens
+    tokens_left = MAX_TOKENS if limit.tokens is None else limit.tokens - tokens - prompt_tokens
     if limit.cost is None or price is None:
-        return most
-    left = limit.cost - cost - cost_of(price, prompt_tokens, 0)
-    if left <= 0 and price.output_per_million + price.input_per_million > 0:
+        return tokens_left
+    cost_left = limit.cost - cost - cost_of(price, prompt_tokens, 0)
+    if cost_left <= 0 and price.output_per_million + price.input_per_million > 0:
         return 0
     if not price.output_per_million:
-        return most
-    # One less than what fits: the sum is rounded to nine places once more.
-    return min(most, int(left * 1_000_000 / price.output_per_million))
+        return tokens_left
+    # Rounded down, because the price rounds the cost to nine places again.
+    return min(tokens_left, int(cost_left * 1_000_000 / price.output_per_million))
 
 
 def cost_of(price: Price | None, prompt_tokens: int, completion_tokens: int) -> Decimal:
-    """Return what that many tokens cost at most."""
+    """Return the maximum cost of a number of tokens."""
     if price is None:
         return Decimal(0)
     return price.of(

@@ -1,10 +1,11 @@
-"""What the model is shown: the chain of earlier turns, trimmed to its window."""
+"""The prompt's messages: earlier exchanges, trimmed to the model's context window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
 from chat.history import History
@@ -13,13 +14,13 @@ from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages
 from chat.turn_store import TurnStore
 
 MAX_EXCHANGES = 1000
-RESERVE = 16
-"""Tokens of the window that no prompt may take: what an answer needs at least."""
+MIN_ANSWER_TOKENS = 16
+"""Tokens of the context window that are kept free for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierExchanges:
-    """Earlier exchanges, newest first; ``partial`` when history could not be asked for the older ones."""
+    """Exchanges before a message, newest first; ``partial`` if history did not return the older ones."""
 
     exchanges: Sequence[PastExchange] = ()
     partial: bool = False
@@ -27,7 +28,7 @@ class EarlierExchanges:
 
 @dataclass(frozen=True, slots=True)
 class PromptContext:
-    """Messages that fit into the window, what they are estimated to take, and what was left out."""
+    """Messages that fit into the context window, their estimated tokens, and the number of omitted turns."""
 
     messages: list[dict[str, Any]]
     prompt_tokens: int
@@ -37,7 +38,7 @@ class PromptContext:
 
 
 class ContextLoader:
-    """Finds the exchanges before a message: in chat's own turns, the older ones in history."""
+    """Loads the exchanges before a message from chat's own turns, and older ones from history."""
 
     def __init__(self, store: TurnStore, history: History) -> None:
         self._store, self._history = store, history
@@ -45,15 +46,15 @@ class ContextLoader:
     async def before(
         self, conversation_id: UUID, parent_id: UUID, *, token: str, window: int, certain: bool
     ) -> EarlierExchanges:
-        """Return the chain that ends in an answer.
+        """Return the exchanges that end in the answer ``parent_id``, enough to fill ``window`` tokens.
 
-        ``certain`` says that the answer is known to exist; otherwise raises MessageNotFound, and HistoryUnavailable
-        when only history could tell.
+        Unless the answer is ``certain`` to exist, raises MessageNotFound if it does not, and HistoryUnavailable if only
+        history could tell.
         """
-        # Text is rarely denser than this; the chain is cut by tokens afterwards.
+        # Twice the usual length: the exact cut, by tokens, happens in ``fit``.
         characters = window * CHARACTERS_PER_TOKEN * 2
         own = await self._store.chain(conversation_id, parent_id, characters=characters, limit=MAX_EXCHANGES)
-        if own and not self._continues(own, characters):
+        if own and not self._continues_in_history(own, characters):
             return EarlierExchanges(own)
         missing = own[-1].parent_id if own else parent_id
         assert missing is not None
@@ -68,8 +69,7 @@ class ContextLoader:
         return EarlierExchanges([*own, *older], partial=not older)
 
     @staticmethod
-    def _continues(own: Sequence[PastExchange], characters: int) -> bool:
-        """Say whether the chain stops because chat has no more of it."""
+    def _continues_in_history(own: Sequence[PastExchange], characters: int) -> bool:
         read = sum(len(e.user_message) + len(e.answer) for e in own)
         return own[-1].parent_id is not None and len(own) < MAX_EXCHANGES and read < characters
 
@@ -77,16 +77,16 @@ class ContextLoader:
 def fit(
     past: EarlierExchanges, message: str, *, system_prompt: str | None, model: Model, max_tokens: int | None
 ) -> PromptContext:
-    """Return the messages for a model: system prompt and message stay, the oldest exchanges go first.
+    """Return the system prompt, the newest exchanges that fit, and the message.
 
-    Raises ContextLengthExceeded when the message alone does not fit.
+    Raises ContextLengthExceeded if the system prompt and the message alone do not fit.
     """
     frame = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    question = {"role": "user", "content": message}
-    needed = estimate_messages([*frame, question])
-    require_fit(needed, model)
+    user_message = {"role": "user", "content": message}
+    needed = estimate_messages([*frame, user_message])
+    _require_fit(needed, model)
     wanted = min(max_tokens or model.max_output_tokens, model.max_output_tokens)
-    room = max(model.context_window - max(wanted, RESERVE), needed)
+    room = max(model.context_window - max(wanted, MIN_ANSWER_TOKENS), needed)
     kept: list[list[dict[str, Any]]] = []
     for exchange in past.exchanges:
         pair = _messages(exchange)
@@ -98,14 +98,21 @@ def fit(
     omitted = len(past.exchanges) - len(kept)
     state: ContextState = "partial" if past.partial else "trimmed" if omitted else "complete"
     earlier = [m for pair in reversed(kept) for m in pair]
-    return PromptContext(
-        [*frame, *earlier, question], needed, min(wanted, model.context_window - needed), state, omitted
-    )
+    answer_tokens = min(wanted, model.context_window - needed)
+    return PromptContext([*frame, *earlier, user_message], needed, answer_tokens, state, omitted)
 
 
-def require_fit(prompt_tokens: int, model: Model) -> None:
-    """Raise ContextLengthExceeded when a prompt leaves no room for an answer."""
-    if prompt_tokens > model.context_window - RESERVE:
+def client_context(request: TurnRequest, model: Model) -> PromptContext:
+    """Return the context of a request that carries all messages itself; raises ContextLengthExceeded."""
+    messages = list(request.messages or ())
+    needed = estimate_messages(messages)
+    _require_fit(needed, model)
+    wanted = min(request.max_tokens or model.max_output_tokens, model.max_output_tokens)
+    return PromptContext(messages, needed, min(wanted, model.context_window - needed), "complete", 0)
+
+
+def _require_fit(prompt_tokens: int, model: Model) -> None:
+    if prompt_tokens > model.context_window - MIN_ANSWER_TOKENS:
         raise ContextLengthExceeded
 
 

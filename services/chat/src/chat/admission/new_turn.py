@@ -1,4 +1,4 @@
-"""A turn before its admission, and as its row is right after it."""
+"""Construction of a turn before and right after its admission."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -12,7 +12,7 @@ from chat.turn_store import AdmissionResult
 from parley import times
 from parley.ids import new_id
 
-_SHARED = [
+_SHARED_FIELDS = [
     "id",
     "user_id",
     "conversation_id",
@@ -34,47 +34,47 @@ _SHARED = [
 
 
 def new_turn(
-    ask: TurnRequest,
+    request: TurnRequest,
     model: Model,
-    place: TurnPosition,
+    position: TurnPosition,
     context: PromptContext,
     reservation: Reservation,
     timeout: timedelta,
 ) -> NewTurn:
-    """Return what is to be admitted; the turn may take ``timeout``."""
+    """Return the turn to admit, whose deadline is ``timeout`` from now."""
     now = times.now()
     return NewTurn(
         id=new_id(),
-        user_id=ask.user_id,
-        conversation_id=place.conversation_id,
-        parent_id=place.parent_id,
-        regenerate=ask.regenerate,
-        user_message_id=place.user_message_id or new_id(),
-        user_message=place.message,
-        user_message_at=place.message_at or now,
-        system_prompt=place.system_prompt,
+        user_id=request.user_id,
+        conversation_id=position.conversation_id,
+        parent_id=position.parent_id,
+        regenerate=request.regenerate,
+        user_message_id=position.user_message_id or new_id(),
+        user_message=position.message,
+        user_message_at=position.message_at or now,
+        system_prompt=position.system_prompt,
         model=model.alias,
-        metadata=ask.metadata,
-        request_id=ask.request_id,
+        metadata=request.metadata,
+        request_id=request.request_id,
         context=context.state,
         omitted_turns=context.omitted_turns,
         prompt_tokens=context.prompt_tokens,
         deadline_at=now + timeout,
         created_at=now,
-        first_number=place.first_number,
-        adopted=place.adopted,
-        head=place.head,
-        follows_latest=place.follows_latest,
-        keep_system_prompt=ask.system_prompt is not None,
+        first_number=position.first_number,
+        adopted=position.adopted,
+        head=position.head,
+        follows_latest=position.follows_latest,
+        keep_system_prompt=request.system_prompt is not None,
         reservation=reservation,
     )
 
 
-def running(new: NewTurn, admission: AdmissionResult, runner_id: UUID) -> Turn:
-    """Return an admitted turn as its row now is."""
+def admitted_turn(new: NewTurn, result: AdmissionResult, runner_id: UUID) -> Turn:
+    """Return an admitted turn as its row is stored."""
     return Turn(
-        **{name: getattr(new, name) for name in _SHARED},
-        number=admission.number or 1,
+        **{name: getattr(new, name) for name in _SHARED_FIELDS},
+        number=result.number or 1,
         provider=None,
         provider_model=None,
         status="running",

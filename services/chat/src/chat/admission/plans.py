@@ -1,4 +1,4 @@
-"""What a plan allows of models, tokens and money; the operator's file says, the token's claim names the plan."""
+"""Plans: the models, tokens and budgets that a user may use."""
 
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -11,7 +11,7 @@ from parley.config import plans
 
 
 class ChatPlan(BaseModel):
-    """What of a plan concerns chat; null is no limit."""
+    """The part of a plan that concerns chat. None means unlimited."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -23,7 +23,7 @@ class ChatPlan(BaseModel):
     models: tuple[str, ...] = ("*",)
 
     def allows(self, alias: str) -> bool:
-        """Say whether the plan may use a model."""
+        """Tell whether the plan includes a model."""
         return any(fnmatchcase(alias, pattern) for pattern in self.models)
 
 
@@ -31,5 +31,5 @@ ChatPlans: TypeAlias = plans.Plans[ChatPlan]
 
 
 def load_plans(path: Path | None) -> ChatPlans:
-    """Read the plans; raises SettingsError when the file cannot be read or a plan is wrong."""
+    """Return the plans of a file; raises SettingsError if it is unreadable or invalid."""
     return plans.read_plans(path, ChatPlan())

@@ -1,15 +1,12 @@
-"""Answering a question again as the same person's earlier turn was answered.
+"""Response cache: answers a repeated prompt of a user with the answer of the user's earlier turn.
 
-The index knows for a while which turn answered a question; the answer is read from that turn's row. So it is kept once,
-and what was deleted there is not found here.
+An index maps a digest of the prompt to the earlier turn. The answer itself is read from that turn's row, so it is
+stored once, and deleted answers are never served.
 """
 
 import contextlib
 import hashlib
-import itertools
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
@@ -19,131 +16,96 @@ from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.generation import Prompt
 from chat.metrics import ChatMetrics
-from chat.model import LogEntry, Outcome, Turn
+from chat.model import Turn
 from chat.turn_store import TurnStore
-from parley import times
 from parley.errors import DependencyUnavailable
-from parley_events.models import Usage
 
-FORM = 1
-"""Grows when the same question shall no longer be answered with what was noted before."""
-NATURAL = frozenset({"stop", "tool_calls"})
-LONGEST_ENTRY = 16_384
-"""Characters; a client's WebSocket may refuse longer frames."""
-NOTHING = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+KEY_VERSION = 1
+"""Increase to invalidate all cached answers."""
+CACHEABLE_FINISH_REASONS = frozenset({"stop", "tool_calls"})
 
 
 class ResponseIndex(Protocol):
-    """Which turn answered a question last. Both raise DependencyUnavailable, after a short time."""
+    """Index from prompt digests to turns. Both methods raise DependencyUnavailable after a short timeout."""
 
-    async def find(self, question: bytes) -> UUID | None:
-        """Return the turn that was noted for a question's digest, unless that was too long ago."""
+    async def find(self, digest: bytes) -> UUID | None:
+        """Return the turn stored for a digest, None if there is none or it has expired."""
         ...
 
-    async def save(self, question: bytes, turn_id: UUID) -> None:
-        """Note the turn that answered a question."""
+    async def save(self, digest: bytes, turn_id: UUID) -> None:
+        """Store the turn of a digest."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """What somebody asks of a model, as a digest that only the same question of the same person has, too."""
+    """Identity of a prompt: equal for equal prompts of one user to one model."""
 
     digest: bytes
     user_id: UUID
     model: Model
 
     def is_answered_by(self, turn: Turn) -> bool:
-        """Say whether a provider gave this person a whole answer in a turn, and it is still there."""
-        whole = turn.status == "completed" and turn.finish_reason in NATURAL and bool(turn.entries)
-        return whole and turn.user_id == self.user_id and not turn.cached
+        """Tell whether the turn holds a complete answer that a provider gave to this user."""
+        complete = turn.status == "completed" and turn.finish_reason in CACHEABLE_FINISH_REASONS and bool(turn.entries)
+        return complete and turn.user_id == self.user_id and not turn.cached
 
 
 class ResponseCache:
-    """Knows what each person has asked before."""
+    """Finds and stores the turns that answered a prompt."""
 
     def __init__(self, index: ResponseIndex, store: TurnStore, metrics: ChatMetrics) -> None:
         self._index, self._store = index, store
         self._lookups = {result: metrics.cache_lookups.labels(result) for result in ("hit", "miss", "error")}
 
-    def lookup(self, ask: TurnRequest, model: Model, prompt: Prompt) -> "CacheLookup | None":
-        """Return what a turn uses of the cache, None when its client wants nothing of it."""
-        # Who regenerates wants another answer; it may well be the one that is given from now on.
-        read, write = ask.reuse.read and ask.regenerate is None, ask.reuse.write
+    def lookup(self, request: TurnRequest, model: Model, prompt: Prompt) -> "CacheLookup | None":
+        """Return the cache access of a turn, None if the request permits neither reading nor writing."""
+        # A regeneration asks for a different answer, which later turns may reuse.
+        read = request.cache_policy.read and request.regenerate is None
+        write = request.cache_policy.write
         if not read and not write:
             return None
-        question = CacheKey(digest_of(ask.user_id, model, prompt), ask.user_id, model)
-        return CacheLookup(self, question, read=read, write=write)
+        key = CacheKey(digest_of(request.user_id, model, prompt), request.user_id, model)
+        return CacheLookup(self, key, read=read, write=write)
 
-    async def find(self, question: CacheKey) -> Turn | None:
-        """Return the turn that answered a question; what cannot be had in time is not there."""
+    async def find(self, key: CacheKey) -> Turn | None:
+        """Return the turn that answered a prompt; an unavailable index or store counts as a miss."""
         try:
-            turn_id = await self._index.find(question.digest)
+            turn_id = await self._index.find(key.digest)
             turn = await self._store.get(turn_id) if turn_id is not None else None
         except DependencyUnavailable:
             self._lookups["error"].inc()
             return None
-        found = turn if turn is not None and question.is_answered_by(turn) else None
+        found = turn if turn is not None and key.is_answered_by(turn) else None
         self._lookups["hit" if found else "miss"].inc()
         return found
 
-    async def save(self, question: CacheKey, turn: Turn) -> None:
-        """Note the turn that answered a question, if that can be done now and its answer be given again."""
-        if question.is_answered_by(turn):
+    async def save(self, key: CacheKey, turn: Turn) -> None:
+        """Store the turn as the answer to a prompt if it is cacheable and the index is available."""
+        if key.is_answered_by(turn):
             with contextlib.suppress(DependencyUnavailable):
-                await self._index.save(question.digest, turn.id)
+                await self._index.save(key.digest, turn.id)
 
 
 class CacheLookup:
-    """The cache as one turn uses it."""
+    """Cache access of one turn, as its request permits."""
 
-    def __init__(self, cache: ResponseCache, question: CacheKey, *, read: bool, write: bool) -> None:
-        self._cache, self._question, self._read, self._write = cache, question, read, write
+    def __init__(self, cache: ResponseCache, key: CacheKey, *, read: bool, write: bool) -> None:
+        self._cache, self._key, self._read, self._write = cache, key, read, write
 
     async def find(self) -> Turn | None:
-        """Return the earlier turn whose answer is given again, None when the provider is to be asked."""
-        return await self._cache.find(self._question) if self._read else None
+        """Return the earlier turn whose answer is reused, or None."""
+        return await self._cache.find(self._key) if self._read else None
 
     async def save(self, turn: Turn, by: Model) -> None:
-        """Take note of the turn, which has ended; the answer of a fallback is none to keep to."""
-        if self._write and by == self._question.model:
-            await self._cache.save(self._question, turn)
+        """Store an ended turn, unless a fallback model answered it."""
+        if self._write and by == self._key.model:
+            await self._cache.save(self._key, turn)
 
 
 def digest_of(user_id: UUID, model: Model, prompt: Prompt) -> bytes:
-    """Return what only equal questions of one person to one model share."""
+    """Return the digest that equal prompts of one user to one model share."""
     options = prompt.options or {}
-    asked = [list(prompt.messages), prompt.max_tokens, prompt.temperature, options]
-    question = [FORM, str(user_id), model.target.base_url, model.provider_model, *asked]
-    return hashlib.sha256(orjson.dumps(question, option=orjson.OPT_SORT_KEYS)).digest()
-
-
-def cached_outcome(turn: Turn) -> Outcome:
-    """Return the end of a turn that is answered like an earlier one: nothing was used, nothing is to pay."""
-    assert turn.finish_reason is not None
-    return Outcome(
-        status="completed",
-        finish_reason=turn.finish_reason,
-        entries=tuple(_joined(turn.entries)),
-        content=turn.content or "",
-        tool_calls=turn.tool_calls,
-        usage=NOTHING,
-        cost=Decimal(0),
-        price_version=None,
-        provider=turn.provider,
-        provider_model=turn.provider_model,
-        error=None,
-        finished_at=times.now(),
-        cached=True,
-    )
-
-
-def _joined(entries: Sequence[LogEntry]) -> Iterator[LogEntry]:
-    """Yield fewer entries with the same content: nobody waits for the next one."""
-    for is_text, group in itertools.groupby(entries, key=lambda entry: not entry.tool_calls):
-        if not is_text:
-            yield from group
-            continue
-        text = "".join(entry.text for entry in group)
-        for start in range(0, len(text), LONGEST_ENTRY):
-            yield LogEntry(text[start : start + LONGEST_ENTRY])
+    content = [list(prompt.messages), prompt.max_tokens, prompt.temperature, options]
+    identity = [KEY_VERSION, str(user_id), model.target.base_url, model.provider_model, *content]
+    return hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).digest()

@@ -1,4 +1,4 @@
-"""Tokens a minute: what a turn is known to need is checked before it, the rest is charged after it."""
+"""Limits on tokens per minute."""
 
 from uuid import UUID
 
@@ -7,17 +7,17 @@ from chat.model import Turn
 from parley.errors import RateLimited
 from parley.ratelimit.limiter import Limit, Limiter
 
-MINUTE = 60
+WINDOW_SECONDS = 60
 
 
 class TokenLimits:
-    """Counts tokens by user over all replicas."""
+    """Takes the prompt's tokens at admission and settles the difference to the real usage afterwards."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
 
     async def admit(self, user_id: UUID, plan: ChatPlan, prompt_tokens: int) -> None:
-        """Take the tokens of a prompt; raises RateLimited."""
+        """Take the tokens of a prompt from the user's limit; raises RateLimited."""
         limit = _limit(user_id, plan)
         if limit is None:
             return
@@ -29,7 +29,7 @@ class TokenLimits:
             )
 
     async def settle(self, turn: Turn, plan: ChatPlan) -> None:
-        """Charge what a turn used beyond its estimated prompt, or give back what it did not use."""
+        """Charge the tokens used beyond the prompt's estimate, or return the unused ones."""
         limit = _limit(turn.user_id, plan)
         used = turn.usage.total_tokens if turn.usage else 0
         difference = used - max(1, min(turn.prompt_tokens, limit.burst)) if limit else 0
@@ -39,4 +39,4 @@ class TokenLimits:
 
 def _limit(user_id: UUID, plan: ChatPlan) -> Limit | None:
     count = plan.tokens_per_minute
-    return Limit("tokens", str(user_id), count, MINUTE, count) if count else None
+    return Limit("tokens", str(user_id), count, WINDOW_SECONDS, count) if count else None

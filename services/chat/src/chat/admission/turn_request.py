@@ -1,19 +1,16 @@
-"""What a person asks for, whichever wire it came on."""
+"""A request for a turn, independent of its wire format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from chat.admission.context_window import PromptContext, require_fit
-from chat.catalogue import Model
 from chat.model import IdempotencyKey
-from chat.token_estimate import estimate_messages
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """Whether a turn may be answered like an earlier one (``read``), and later ones like it (``write``)."""
+    """Whether the response cache may answer a turn (``read``) and store its answer (``write``)."""
 
     read: bool = True
     write: bool = True
@@ -21,7 +18,7 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A turn to open. ``token`` is the caller's, for questions to history."""
+    """A turn to admit. ``token`` is the caller's access token, for requests to history."""
 
     user_id: UUID
     plan: str
@@ -39,16 +36,8 @@ class TurnRequest:
     key: IdempotencyKey | None = None
     stored: bool = True
     lenient: bool = False
-    """More ``max_tokens`` than the model has are cut, not refused (OpenAI's clients send what they like)."""
+    """Reduce ``max_tokens`` to the model's maximum instead of refusing the request, as OpenAI's API does."""
     messages: Sequence[dict[str, Any]] | None = None
-    """The whole context, when the client holds it itself (OpenAI's wire)."""
+    """The whole context, if the client sends it (OpenAI's format)."""
     options: dict[str, Any] = field(default_factory=dict)
-    reuse: CachePolicy = field(default_factory=CachePolicy)
-
-    def own_context(self, model: Model) -> PromptContext:
-        """Return the context that the client sent; raises ContextLengthExceeded."""
-        messages = list(self.messages or ())
-        needed = estimate_messages(messages)
-        require_fit(needed, model)
-        wanted = min(self.max_tokens or model.max_output_tokens, model.max_output_tokens)
-        return PromptContext(messages, needed, min(wanted, model.context_window - needed), "complete", 0)
+    cache_policy: CachePolicy = field(default_factory=CachePolicy)

@@ -58,7 +58,7 @@ async def stream_turn(body: ChatRequest, request: Request, principal: Caller, se
     """Run a turn and stream it. A disconnect does not stop the turn. ``Cache-Control`` as for ``POST /chat``."""
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(to_turn_request(request, principal, body, key, cache_policy_of(request)))
-    steps = service.follow(opened.turn, 0, quiet=PING_AFTER)
+    steps = service.follow(opened.turn, 0, idle_after=PING_AFTER)
     return StreamingTurnResponse(event_stream(opened.turn, steps), headers=opened_headers(opened))
 
 

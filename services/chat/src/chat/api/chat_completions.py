@@ -41,7 +41,7 @@ async def create_completion(body: CompletionRequest, request: Request, principal
     _check(body, request.app.state.wired.catalogue)
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(_ask(body, request, principal, key))
-    steps = service.follow(opened.turn, 1, quiet=PING_AFTER)
+    steps = service.follow(opened.turn, 1, idle_after=PING_AFTER)
 
     async def leave() -> None:
         if key is None:
@@ -94,7 +94,7 @@ def _ask(body: CompletionRequest, request: Request, principal: Principal, key: I
         lenient=True,
         messages=[_message(message) for message in body.messages],
         options=body.options(),
-        reuse=cache_policy_of(request),
+        cache_policy=cache_policy_of(request),
     )
 
 

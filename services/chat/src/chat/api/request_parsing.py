@@ -85,7 +85,7 @@ def to_turn_request(
         max_tokens=body.max_tokens,
         metadata=body.metadata,
         key=key,
-        reuse=reuse,
+        cache_policy=reuse,
     )
 
 

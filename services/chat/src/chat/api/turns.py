@@ -72,7 +72,7 @@ async def resume_turn(
     cursor = cursor_of(request, after)
     if not turn.running and not turn.log_lost:
         check_cursor(cursor, turn.last_seq)
-    steps = service.follow(turn, cursor, quiet=PING_AFTER)
+    steps = service.follow(turn, cursor, idle_after=PING_AFTER)
     return StreamingTurnResponse(event_stream(turn, steps), headers=turn_headers(turn))
 
 

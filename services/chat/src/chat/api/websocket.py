@@ -172,7 +172,7 @@ class WebSocketSession:
 
     async def _follow(self, ref: str, turn: Turn, after: int) -> None:
         projection = TurnProjection(turn)
-        async with contextlib.aclosing(self._service.follow(turn, after, quiet=PING_AFTER)) as steps:
+        async with contextlib.aclosing(self._service.follow(turn, after, idle_after=PING_AFTER)) as steps:
             async for step in steps:
                 if isinstance(step, StreamInterrupted):
                     raise TurnPending(turn.id)

@@ -1,4 +1,4 @@
-"""What chat does when others publish: a deleted conversation, an erased or disabled person."""
+"""Consumer of lifecycle events: deleted conversations, erased users and disabled users."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -21,17 +21,17 @@ BINDINGS = ("conversation.deleted", "user.erased", "user.disabled")
 
 
 class LifecycleEventHandler:
-    """Handles each event idempotently; what it commits is committed when it returns."""
+    """Applies lifecycle events idempotently. All changes are committed when ``handle`` returns."""
 
-    def __init__(self, forgetting: ErasureStore, streams: LogStore, supervisor: Supervisor) -> None:
-        self._forgetting, self._streams, self._supervisor = forgetting, streams, supervisor
+    def __init__(self, store: ErasureStore, log_store: LogStore, supervisor: Supervisor) -> None:
+        self._store, self._log_store, self._supervisor = store, log_store, supervisor
 
     def subscription(self) -> Subscription:
-        """Return what to consume."""
+        """Return the subscription of chat."""
         return Subscription(QUEUE, BINDINGS, self.handle)
 
     async def handle(self, event: CloudEvent) -> None:
-        """Handle one event; one of an unknown version is skipped."""
+        """Apply one event. Events of an unknown name or version are skipped; raises Rejected for malformed data."""
         model = model_of(event.name, event.version)
         if model is None:
             return
@@ -40,24 +40,24 @@ class LifecycleEventHandler:
         except (orjson.JSONDecodeError, ValidationError) as error:
             raise Rejected("malformed data") from error
         if isinstance(data, ConversationDeleted):
-            running = await self._forgetting.delete_conversation(data.conversation_id, data.user_id, data.deleted_at)
+            running = await self._store.delete_conversation(data.conversation_id, data.user_id, data.deleted_at)
             await self._cancel(running)
         elif isinstance(data, UserErased):
             await self._erase(data)
         elif isinstance(data, UserChanged) and data.status == "disabled":
-            await self._cancel(await self._forgetting.cancel_all(data.user_id))
+            await self._cancel(await self._store.cancel_all(data.user_id))
 
     async def _cancel(self, turn_ids: Iterable[UUID]) -> None:
         for turn_id in turn_ids:
             self._supervisor.stop(turn_id, "cancelled")
-            await self._streams.publish_cancellation(turn_id)
+            await self._log_store.publish_cancellation(turn_id)
 
     async def _erase(self, data: UserErased) -> None:
-        for turn_id, epoch in await self._forgetting.erase(data.user_id, data.erasure_id):
+        for turn_id, epoch in await self._store.erase(data.user_id, data.erasure_id):
             self._supervisor.stop(turn_id, "fenced")
-            await self._streams.publish_cancellation(turn_id)
+            await self._log_store.publish_cancellation(turn_id)
             try:
-                await self._streams.erase(turn_id, epoch)
+                await self._log_store.erase(turn_id, epoch)
             except LogStoreUnavailable:
-                # The copy ends by itself; no reader gets at it, because the conversation is gone.
-                log.warning("copy of an erased log left to expire")
+                # The stored log expires by itself. No reader reaches it, because the conversation is deleted.
+                log.warning("erased_log_left_to_expire", turn_id=str(turn_id))

@@ -1,4 +1,4 @@
-"""What must never come back."""
+"""Interface of the store for deletions and erasures."""
 
 from datetime import datetime
 from typing import Protocol
@@ -6,20 +6,23 @@ from uuid import UUID
 
 
 class ErasureStore(Protocol):
-    """What must never come back."""
+    """Deletes conversations and users for good, also if their events arrive before the turns.
+
+    Every method raises DependencyUnavailable.
+    """
 
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
-        """Leave a tombstone and blank what is there; returns the turns that still run, to be cancelled."""
+        """Mark a conversation as deleted and blank its content; returns its running turns, which must be cancelled."""
         ...
 
     async def cancel_all(self, user_id: UUID) -> list[UUID]:
-        """Ask for the end of a person's running turns; returns them."""
+        """Request the cancellation of a user's running turns; returns them."""
         ...
 
     async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
-        """Forget a person in one transaction and confirm it; returns ids and epochs of the turns that were running."""
+        """Erase a user and publish the confirmation atomically; returns ID and epoch of the turns that were running."""
         ...
 
     async def blank_late_turns(self) -> int:
-        """Blank turns that ended after their conversation was deleted; returns of how many conversations."""
+        """Blank turns that ended after their conversation was deleted; returns the number of conversations."""
         ...

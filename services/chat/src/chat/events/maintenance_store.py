@@ -1,4 +1,4 @@
-"""What is done each minute to the rows."""
+"""Interface of the store for reconciliation and retention."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class UnconfirmedTurn:
-    """An ended turn of which history has not been heard."""
+    """An ended turn that history has not confirmed."""
 
     turn_id: UUID
     finished_at: datetime
 
 
 class MaintenanceStore(Protocol):
-    """What is done each minute to the rows."""
+    """Confirms, republishes and purges ended turns. Every method raises DependencyUnavailable."""
 
     async def unconfirmed(
         self, after: UnconfirmedTurn | None, *, older_than: float, limit: int
     ) -> list[UnconfirmedTurn]:
-        """Return a page of ended turns that nobody has confirmed, oldest first."""
+        """Return a page of unconfirmed turns that ended more than ``older_than`` seconds ago, oldest first."""
         ...
 
     async def confirm(self, turn_ids: Collection[UUID]) -> None:
-        """Note that history has these turns."""
+        """Mark turns as confirmed by history."""
         ...
 
     async def republish(self, turn_ids: Collection[UUID], *, older_than: float) -> int:
-        """Publish the events of turns again that were sent more than some seconds ago; returns how many."""
+        """Republish events of turns that were sent more than ``older_than`` seconds ago; returns their number."""
         ...
 
     async def purge(self, *, turns: float, events: float) -> int:
-        """Delete a batch of what is confirmed and older than these seconds; returns how many rows."""
+        """Delete a batch of confirmed turns and events older than these seconds; returns the number of rows."""
         ...

@@ -1,4 +1,4 @@
-"""Each minute: ask history which ended turns it has. Present is confirmed; absent is published again."""
+"""Reconciler: confirms the turns that history has stored, republishes the missing ones, purges old data."""
 
 import asyncio
 import random
@@ -14,69 +14,71 @@ from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()
 
-PAGE = 1000
-PAGES = 100
-SETTLING = 60.0
-"""Seconds that an event gets to arrive before it counts as lost."""
+PAGE_SIZE = 1000
+MAX_PAGES = 100
+REPUBLISH_AFTER = 60.0
+"""Seconds after which an event that history has not stored counts as lost."""
 
 
 class Reconciler:
-    """Run it in the background of every replica: doing it twice does no harm."""
+    """Runs periodically on every replica. Concurrent runs do no harm."""
 
     def __init__(
         self,
         *,
-        upkeep: MaintenanceStore,
-        forgetting: ErasureStore,
+        store: MaintenanceStore,
+        erasure: ErasureStore,
         history: History,
         metrics: ChatMetrics,
         interval: float,
         turn_retention: float,
         event_retention: float,
+        republish_after: float | None = None,
     ) -> None:
-        """Take how often (seconds) to compare, and for how long confirmed turns and events are kept."""
-        self._upkeep, self._forgetting, self._history, self._metrics = upkeep, forgetting, history, metrics
-        self._interval, self._settling = interval, min(SETTLING, interval)
+        """Create a reconciler. All durations are in seconds; retention applies to confirmed turns and events."""
+        self._store, self._erasure, self._history, self._metrics = store, erasure, history, metrics
+        self._interval = interval
+        self._republish_after = min(REPUBLISH_AFTER, interval) if republish_after is None else republish_after
         self._turn_retention, self._event_retention = turn_retention, event_retention
 
     async def run(self) -> None:
-        """Compare and purge for ever; never returns by itself."""
+        """Reconcile at each interval until cancelled."""
         while True:
             await asyncio.sleep(self._interval * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
-            await self.once()
+            await self.reconcile()
 
-    async def once(self) -> None:
-        """Compare and purge once; what is away is left to the next time."""
+    async def reconcile(self) -> None:
+        """Compare with history, then purge. An unavailable dependency leaves the work to the next run."""
         try:
             await self._compare()
         except HistoryUnavailable:
-            log.warning("history not asked about turns")
+            log.warning("history_unavailable_for_reconciliation")
         except DependencyUnavailable:
-            log.warning("turns not compared")
+            log.warning("reconciliation_failed")
         try:
-            await self._forgetting.blank_late_turns()
-            while await self._upkeep.purge(turns=self._turn_retention, events=self._event_retention) >= PAGE:
+            await self._erasure.blank_late_turns()
+            while await self._store.purge(turns=self._turn_retention, events=self._event_retention) >= PAGE_SIZE:
                 await asyncio.sleep(0)
         except DependencyUnavailable:
-            log.warning("nothing purged")
+            log.warning("purge_failed")
 
     async def _compare(self) -> None:
         last: UnconfirmedTurn | None = None
-        for _ in range(PAGES):
-            page = await self._upkeep.unconfirmed(last, older_than=self._settling / 2, limit=PAGE)
+        for _ in range(MAX_PAGES):
+            page = await self._store.unconfirmed(last, older_than=self._republish_after / 2, limit=PAGE_SIZE)
             if not page:
                 return
             await self._compare_page(page)
             last = page[-1]
 
     async def _compare_page(self, page: list[UnconfirmedTurn]) -> None:
-        asked = [turn.turn_id for turn in page]
-        known = await self._history.known_turns(asked)
+        turn_ids = [turn.turn_id for turn in page]
+        known = await self._history.known_turns(turn_ids)
         if known:
-            await self._upkeep.confirm(known)
-        absent = set(asked) - known
-        if absent:
-            again = await self._upkeep.republish(absent, older_than=self._settling)
-            self._metrics.republished.inc(again)
-            if again:
-                log.warning("turns published again", events=again)
+            await self._store.confirm(known)
+        missing = set(turn_ids) - known
+        if missing:
+            republished = await self._store.republish(missing, older_than=self._republish_after)
+            self._metrics.republished.inc(republished)
+            if republished:
+                log.warning("turns_republished", events=republished)

@@ -1,21 +1,21 @@
-"""The events of a turn: what history, and whoever subscribes, is told."""
+"""Published events of a turn."""
 
 from uuid import UUID
 
 from chat.model import NewTurn, Outcome, Turn
 from parley_events.models import AssistantMessage, ErrorInfo, TurnEnded, TurnStarted, UserMessage
 
-UNNUMBERED = 0
-"""The number in the body of ``turn.started`` before the database has given one."""
+PENDING_NUMBER = 0
+"""Number in ``turn.started`` until the admission statement replaces it."""
 
 
-def started(turn: NewTurn, conversation_id: UUID) -> TurnStarted:
-    """Return ``turn.started``."""
+def started_event(turn: NewTurn, conversation_id: UUID) -> TurnStarted:
+    """Return the ``turn.started`` event of a turn."""
     return TurnStarted(
         turn_id=turn.id,
         conversation_id=conversation_id,
         user_id=turn.user_id,
-        number=UNNUMBERED,
+        number=PENDING_NUMBER,
         stored=True,
         parent_id=turn.parent_id,
         regenerate=turn.regenerate,
@@ -29,9 +29,9 @@ def started(turn: NewTurn, conversation_id: UUID) -> TurnStarted:
     )
 
 
-def ended(turn: Turn, outcome: Outcome) -> TurnEnded:
-    """Return the terminal event; of a turn without a conversation only what is metered."""
-    question = UserMessage(id=turn.user_message_id, content=turn.user_message, created_at=turn.user_message_at)
+def ended_event(turn: Turn, outcome: Outcome) -> TurnEnded:
+    """Return the terminal event of a turn. Without a conversation, it has usage and cost but no content."""
+    user_message = UserMessage(id=turn.user_message_id, content=turn.user_message, created_at=turn.user_message_at)
     answer = AssistantMessage(
         id=turn.id, content=outcome.content, tool_calls=outcome.tool_calls, created_at=outcome.finished_at
     )
@@ -43,7 +43,7 @@ def ended(turn: Turn, outcome: Outcome) -> TurnEnded:
         stored=turn.stored,
         parent_id=turn.parent_id,
         regenerate=turn.regenerate,
-        user_message=question if turn.stored else None,
+        user_message=user_message if turn.stored else None,
         message=answer if turn.stored else None,
         model=turn.model,
         provider=outcome.provider,

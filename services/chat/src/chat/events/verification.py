@@ -1,6 +1,5 @@
-"""Comparing what was accepted (chat) with what is stored (history) and published, on a running system."""
+"""Verification of a running system: every accepted turn is stored by history and published once."""
 
-import hashlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -9,15 +8,14 @@ from uuid import UUID
 from chat.history import History, StoredTurn
 
 FindingKind = Literal["missing", "altered", "double", "unpublished", "unfinished"]
-PAGE = 1000
-OVERDUE = 60.0
-"""Seconds after its deadline by which recovery must have ended a turn."""
-NOTHING = hashlib.sha256(b"").hexdigest()
+PAGE_SIZE = 1000
+RECOVERY_MARGIN = 60.0
+"""Seconds after its deadline by which a turn must have ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedTurn:
-    """A turn that ended, as chat knows it; ``sha256`` is of its answer's text."""
+    """An ended turn in chat's database; ``sha256`` is the digest of its answer's text."""
 
     turn_id: UUID
     status: str
@@ -29,7 +27,7 @@ class AcceptedTurn:
 
 @dataclass(frozen=True, slots=True)
 class TurnFinding:
-    """Something that does not agree."""
+    """A turn that failed the verification."""
 
     turn_id: UUID
     kind: FindingKind
@@ -37,7 +35,7 @@ class TurnFinding:
 
 @dataclass(slots=True)
 class VerificationReport:
-    """How many turns were compared, what is wrong, what still waits in the outbox, and what was sent again."""
+    """Numbers of compared turns, of turns waiting in the outbox and of republished events, and the findings."""
 
     compared: int = 0
     waiting: int = 0
@@ -45,19 +43,19 @@ class VerificationReport:
     findings: list[TurnFinding] = field(default_factory=list)
 
     def of(self, *kinds: FindingKind) -> list[UUID]:
-        """Return the turns of some kinds of finding."""
+        """Return the turns with a finding of these kinds."""
         return [finding.turn_id for finding in self.findings if finding.kind in kinds]
 
 
 class VerificationSource(Protocol):
-    """What chat's database says."""
+    """Turns in chat's database."""
 
     async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[AcceptedTurn]:
-        """Return a page of turns that ended more than some seconds ago."""
+        """Return a page of turns that ended more than ``older_than`` seconds ago, by ID."""
         ...
 
     async def overdue_turns(self, *, overdue: float) -> list[UUID]:
-        """Return turns that run longer than they may."""
+        """Return running turns that are ``overdue`` seconds past their deadline."""
         ...
 
     async def turns_with_two_ends(self) -> list[UUID]:
@@ -65,32 +63,32 @@ class VerificationSource(Protocol):
         ...
 
     async def republish(self, turn_ids: list[UUID]) -> int:
-        """Publish the events of turns again; returns how many."""
+        """Republish the events of turns; returns the number of events."""
         ...
 
 
 async def verify(
-    evidence: VerificationSource, history: History, *, settle: float, repair: bool = False
+    source: VerificationSource, history: History, *, settle: float, repair: bool = False
 ) -> VerificationReport:
-    """Compare every turn that ended more than ``settle`` seconds ago; with ``repair`` publish again what is wrong.
+    """Compare all turns that ended more than ``settle`` seconds ago with history.
 
-    History stores a republished turn as it was accepted, so missing and altered ones are mended; a second terminal
-    event cannot be taken back, subscribers skip it by the turn's id.
+    With ``repair``, missing and altered turns are republished, and history stores them as they were accepted. A
+    duplicate terminal event cannot be withdrawn; subscribers skip it by turn ID.
     """
     report = VerificationReport()
-    async for page in _pages(evidence, settle):
+    async for page in _pages(source, settle):
         await _compare(page, history, report)
-    report.findings += _all("unfinished", await evidence.overdue_turns(overdue=OVERDUE))
-    report.findings += _all("double", await evidence.turns_with_two_ends())
+    report.findings += _findings("unfinished", await source.overdue_turns(overdue=RECOVERY_MARGIN))
+    report.findings += _findings("double", await source.turns_with_two_ends())
     wrong = report.of("missing", "altered")
     if repair and wrong:
-        report.repaired = await evidence.republish(wrong)
+        report.repaired = await source.republish(wrong)
     return report
 
 
-async def _pages(evidence: VerificationSource, settle: float) -> AsyncIterator[list[AcceptedTurn]]:
+async def _pages(source: VerificationSource, settle: float) -> AsyncIterator[list[AcceptedTurn]]:
     last: UUID | None = None
-    while page := await evidence.accepted(last, older_than=settle, limit=PAGE):
+    while page := await source.accepted(last, older_than=settle, limit=PAGE_SIZE):
         yield page
         last = page[-1].turn_id
 
@@ -99,18 +97,18 @@ async def _compare(page: list[AcceptedTurn], history: History, report: Verificat
     report.compared += len(page)
     stored = await history.digests([turn.turn_id for turn in page])
     for turn in page:
-        kind = _verdict(turn, stored.get(turn.turn_id))
+        kind = _finding_kind(turn, stored.get(turn.turn_id))
         if kind is not None:
             report.findings.append(TurnFinding(turn.turn_id, kind))
         elif not turn.sent and not turn.confirmed:
             report.waiting += 1
 
 
-def _verdict(accepted: AcceptedTurn, stored: StoredTurn | None) -> FindingKind | None:
+def _finding_kind(accepted: AcceptedTurn, stored: StoredTurn | None) -> FindingKind | None:
     if not accepted.has_event and not accepted.confirmed:
         return "unpublished"
     if stored is None:
-        # An event that still waits for the bus is late, not lost.
+        # An event that still waits in the outbox is late, not lost.
         return "missing" if accepted.sent or accepted.confirmed else None
     if stored.status != accepted.status:
         return "altered" if accepted.sent or accepted.confirmed else None
@@ -118,5 +116,5 @@ def _verdict(accepted: AcceptedTurn, stored: StoredTurn | None) -> FindingKind |
     return None if same else "altered"
 
 
-def _all(kind: FindingKind, turn_ids: Iterable[UUID]) -> list[TurnFinding]:
+def _findings(kind: FindingKind, turn_ids: Iterable[UUID]) -> list[TurnFinding]:
     return [TurnFinding(turn_id, kind) for turn_id in turn_ids]

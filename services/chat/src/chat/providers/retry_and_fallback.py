@@ -46,11 +46,11 @@ class FallbackGenerator:
                     answer, first = await self._begin(model, prompt)
                 except AttemptFailed as failed:
                     last = failed
-                    self._metrics.called(model.alias, _outcome(failed))
+                    self._metrics.record_call(model.alias, _outcome(failed))
                     if attempt == self._max_retries or not await self._pause(failed, attempt):
                         break
                 else:
-                    self._metrics.called(model.alias, "answered")
+                    self._metrics.record_call(model.alias, "answered")
                     async with contextlib.aclosing(answer):
                         yield ModelSelected(model)
                         yield first

@@ -1,4 +1,4 @@
-"""The engine of turns: supervisor, lease, copies, mirrors and recovery, opened and closed in their order."""
+"""The turn engine: opens and closes supervisor, lease, log replication, remote logs and recovery in order."""
 
 import asyncio
 import contextlib
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+from chat.admission.turn_job import TurnJob
 from chat.catalogue import Catalogue
 from chat.generation import AnswerGenerator
 from chat.metrics import ChatMetrics
-from chat.running.lease import RunnerLease
+from chat.running.lease import LEASE_LENGTH, RunnerLease
 from chat.running.log_replication import LogReplicator
 from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.recovery import Recovery
 from chat.running.remote_logs import RemoteLogs
-from chat.running.runner import Runner, TurnJob
+from chat.running.runner import Runner
 from chat.running.runner_store import RunnerStore
 from chat.running.supervisor import Supervisor
 from chat.running.tracing import turn_span
-from chat.running.turn_log import LogCopy
 from chat.settings import ChatSettings
 from chat.turn_store import TurnStore
 from parley.errors import DependencyUnavailable
@@ -27,15 +27,15 @@ from parley.ids import new_id
 from parley.process.tasks import Loop, background
 from parley.web.runtime import Runtime
 
-DEAF = 1.0
-"""Seconds before cancels are listened for again after Redis went away; the heartbeat brings them meanwhile."""
+RESUBSCRIBE_INTERVAL = 1.0
+"""Seconds until cancellations are subscribed again after a failure. Meanwhile, lease renewals deliver them."""
 FINISH_MARGIN = 3.0
-"""Seconds before the end of the drain at which turns that still run are ended."""
+"""Seconds before the end of the drain at which running turns are interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineAdapters:
-    """What the engine stands on."""
+    """Stores and answer generator of the engine."""
 
     turns: TurnStore
     runners: RunnerStore
@@ -45,84 +45,83 @@ class EngineAdapters:
 
 @dataclass(frozen=True, slots=True)
 class TurnEngine:
-    """What others need of the running engine."""
+    """Parts of the running engine that other components use."""
 
     supervisor: Supervisor
-    mirrors: RemoteLogs
-    metrics: ChatMetrics
+    remote_logs: RemoteLogs
 
 
 @contextlib.asynccontextmanager
 async def open_engine(
     settings: ChatSettings,
     runtime: Runtime,
-    ports: EngineAdapters,
+    adapters: EngineAdapters,
     catalogue: Catalogue,
     metrics: ChatMetrics,
     *,
-    lease_length: float,
+    lease_length: float = LEASE_LENGTH,
 ) -> AsyncIterator[TurnEngine]:
-    """Run the engine while the context is entered; its turns are ended and its lease given up at the end."""
-    runner_id, stops = new_id(), StopRelay()
-    lease = RunnerLease(ports.runners, runner_id, stops.cancel, length=lease_length)
-    copy = LogReplicator(ports.logs, lease, stops.fence, metrics)
-    supervisor = stops.supervisor = _supervisor(settings, runtime, ports, copy, metrics, runner_id)
-    mirrors = RemoteLogs(ports.logs, ports.runners)
+    """Run the engine while the context is entered. On exit, turns are interrupted and the lease is released."""
+    runner_id, relay = new_id(), StopRelay()
+    lease = RunnerLease(adapters.runners, runner_id, relay.cancel, length=lease_length)
+    replicator = LogReplicator(adapters.logs, lease, relay.fence, metrics)
+    supervisor = relay.supervisor = _supervisor(settings, runtime, adapters, replicator, metrics, runner_id)
+    remote_logs = RemoteLogs(adapters.logs, adapters.runners)
     recovery = Recovery(
-        store=ports.turns,
-        runners=ports.runners,
-        streams=ports.logs,
+        store=adapters.turns,
+        runners=adapters.runners,
+        log_store=adapters.logs,
         supervisor=supervisor,
         lease=lease,
         catalogue=catalogue,
         metrics=metrics,
     )
-    patience = max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN)
+    interrupt_after = max(0.0, settings.drain_delay + settings.drain_timeout - FINISH_MARGIN)
     loops: dict[str, Loop] = {
         "lease": lease.run,
-        "log copy": copy.run,
-        "mirrors": mirrors.run,
+        "log replication": replicator.run,
+        "remote logs": remote_logs.run,
         "recovery": recovery.run,
-        "cancels": lambda: _hear_cancels(ports.logs, stops),
-        "drain": lambda: _drain(runtime, supervisor, mirrors, patience),
+        "cancellations": lambda: _relay_cancellations(adapters.logs, relay),
+        "drain": lambda: _drain(runtime, supervisor, remote_logs, interrupt_after),
     }
-    await lease.beat()
+    await lease.renew()
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(_leave, ports.runners, runner_id)
+        stack.push_async_callback(_release_lease, adapters.runners, runner_id)
         for name, loop in loops.items():
             await stack.enter_async_context(background(name, loop, service=runtime.service))
         await stack.enter_async_context(supervisor.open())
-        yield TurnEngine(supervisor, mirrors, metrics)
+        yield TurnEngine(supervisor, remote_logs)
 
 
 class StopRelay:
-    """Passes on who is to stop; the supervisor comes after those who ask."""
+    """Forwards stop requests to the supervisor, which is created after the components that send them."""
 
     supervisor: Supervisor
 
     def cancel(self, turn_id: UUID) -> None:
-        """End a turn for its owner."""
+        """Cancel a turn for its owner."""
         self.supervisor.stop(turn_id, "cancelled")
 
     def fence(self, turn_id: UUID) -> None:
-        """End the work on a turn that another runner has taken."""
+        """Stop a turn that another runner has taken over."""
         self.supervisor.stop(turn_id, "fenced")
 
 
-async def _hear_cancels(streams: LogStore, stops: StopRelay) -> None:
+async def _relay_cancellations(logs: LogStore, relay: StopRelay) -> None:
     while True:
         with contextlib.suppress(LogStoreUnavailable):
-            async with contextlib.aclosing(streams.cancellations()) as found:
+            async with contextlib.aclosing(logs.cancellations()) as found:
                 async for turn_id in found:
-                    stops.cancel(turn_id)
-        await asyncio.sleep(DEAF)
+                    relay.cancel(turn_id)
+        await asyncio.sleep(RESUBSCRIBE_INTERVAL)
 
 
-async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: RemoteLogs, timer: float) -> None:
-    """Send readers of others' turns away at once, and end the own turns that were waited for long enough."""
+async def _drain(runtime: Runtime, supervisor: Supervisor, remote_logs: RemoteLogs, interrupt_after: float) -> None:
+    """Dismiss the readers of remote logs at once, and interrupt running turns after ``interrupt_after`` seconds."""
     await runtime.lifecycle.drain_started.wait()
-    mirrors.dismiss()
-    await asyncio.sleep(timer)
+    remote_logs.dismiss()
+    await asyncio.sleep(interrupt_after)
     supervisor.interrupt_all()
     await asyncio.Event().wait()
 
@@ -130,17 +129,17 @@ async def _drain(runtime: Runtime, supervisor: Supervisor, mirrors: RemoteLogs, 
 def _supervisor(
     settings: ChatSettings,
     runtime: Runtime,
-    ports: EngineAdapters,
-    copy: LogCopy,
+    adapters: EngineAdapters,
+    replicator: LogReplicator,
     metrics: ChatMetrics,
     runner_id: UUID,
 ) -> Supervisor:
     def make_runner(job: TurnJob) -> Runner:
         return Runner(
             job,
-            store=ports.turns,
-            copy=copy,
-            answers=ports.generator,
+            store=adapters.turns,
+            replicator=replicator,
+            generator=adapters.generator,
             metrics=metrics,
             answer_limit=settings.answer_limit,
             pending_after=settings.finish_pending_after,
@@ -150,12 +149,12 @@ def _supervisor(
         make_runner,
         runner_id=runner_id,
         metrics=metrics,
-        busy=runtime.lifecycle.request,
+        track=runtime.lifecycle.request,
         limit=settings.max_running_turns,
-        traced=partial(turn_span, runtime.tracer),
+        trace=partial(turn_span, runtime.tracer),
     )
 
 
-async def _leave(runners: RunnerStore, runner_id: UUID) -> None:
+async def _release_lease(runners: RunnerStore, runner_id: UUID) -> None:
     with contextlib.suppress(DependencyUnavailable):
         await runners.release_lease(runner_id)

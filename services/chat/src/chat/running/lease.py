@@ -1,4 +1,4 @@
-"""The lease of this process: while it holds, nobody else may take its turns."""
+"""Lease of a runner: while it holds, no other process takes over the runner's turns."""
 
 import asyncio
 import time
@@ -12,14 +12,13 @@ from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()
 
-BEAT = 1.0
-LENGTH = 9.0
-BEAT_TIMEOUT = 3.0
-"""Seconds between beats, for which one holds, and that one may take."""
+RENEWAL_INTERVAL = 1.0
+LEASE_LENGTH = 9.0
+RENEWAL_TIMEOUT = 3.0
 
 
 class RunnerLease:
-    """Renewed by ``run``; ``held`` and ``seasoned`` cost nothing to ask."""
+    """The lease of this process, renewed by ``run``."""
 
     def __init__(
         self,
@@ -27,42 +26,42 @@ class RunnerLease:
         runner_id: UUID,
         cancel: Callable[[UUID], None],
         *,
-        length: float = LENGTH,
+        length: float = LEASE_LENGTH,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take whom to tell of turns that are to be cancelled."""
+        """Create a lease that is not held yet; ``cancel`` is called with turns whose cancellation is requested."""
         self._store, self._runner_id, self._cancel = store, runner_id, cancel
         self._length, self._clock = length, clock
         self._until = float("-inf")
         self._unbroken_since: float | None = None
 
     def held(self) -> bool:
-        """Say whether this process still decides about its turns."""
+        """Tell whether the lease is valid."""
         return self._clock() < self._until
 
-    def seasoned(self) -> bool:
-        """Say whether the lease was renewed without failure for its whole length.
+    def stable(self) -> bool:
+        """Tell whether every renewal of the last lease length succeeded.
 
-        Before that an absent database may have kept the others from renewing theirs.
+        Before that, the leases of other runners may have expired because the database was unavailable.
         """
         since = self._unbroken_since
         return since is not None and self.held() and self._clock() - since >= self._length
 
     async def run(self) -> None:
-        """Renew the lease each second; never returns by itself."""
+        """Renew the lease every second until cancelled."""
         while True:
-            await self.beat()
-            await asyncio.sleep(BEAT)
+            await self.renew()
+            await asyncio.sleep(RENEWAL_INTERVAL)
 
-    async def beat(self) -> None:
-        """Renew the lease once, and hear of cancelled turns."""
+    async def renew(self) -> None:
+        """Renew the lease once and process requested cancellations."""
         began = self._clock()
         try:
-            async with asyncio.timeout(BEAT_TIMEOUT):
+            async with asyncio.timeout(RENEWAL_TIMEOUT):
                 cancelled = await self._store.renew_lease(self._runner_id, self._length)
         except (DependencyUnavailable, TimeoutError):
             self._unbroken_since = None
-            log.warning("lease not renewed")
+            log.warning("lease_renewal_failed")
             return
         if self._unbroken_since is None or not self.held():
             self._unbroken_since = began

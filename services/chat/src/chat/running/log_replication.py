@@ -1,6 +1,7 @@
-"""Showing entries once they are safe: when the copy has them, or while it is away and this process holds its lease.
+"""Replication of turn logs to the log store.
 
-One committer serves all turns of the process: whatever came while a commit was under way is the next one.
+Entries are shown to readers once they are replicated. While the store is unavailable, they are shown as long as this
+process holds its lease. One loop replicates the logs of all turns; entries that arrive during a commit join the next.
 """
 
 import asyncio
@@ -20,167 +21,166 @@ from chat.running.turn_log import TurnLog
 
 log = structlog.get_logger()
 
-FIRST_PROBE, PROBE = 0.05, 0.5
-"""Seconds until an absent store is asked whether it is back, doubled each time, and the most."""
-LOOK = 1.0
-"""Seconds after which what could not be begun is tried again."""
-GATHER = 0.004
-"""Least seconds from one commit to the next: under load many entries share one, what comes alone does not wait."""
-BATCH = 500
-"""Most entries of one log in one commit."""
+FIRST_PROBE_INTERVAL, MAX_PROBE_INTERVAL = 0.05, 0.5
+"""Seconds between probes of an unavailable store, doubled after each probe."""
+RETRY_INTERVAL = 1.0
+"""Seconds until logs that could not be started are tried again."""
+MIN_COMMIT_INTERVAL = 0.004
+"""Minimum seconds between commits, so that under load many entries share one."""
+MAX_BATCH_ENTRIES = 500
+"""Maximum entries of one log in one commit."""
 
 
 @dataclass(slots=True)
 class _Replica:
-    """How far the copy of a log has got: ``count`` items, of which the first is the log's beginning."""
+    """Progress of one log's replication: ``count`` items, the first of which is the log's beginning."""
 
     log: TurnLog
     count: int = 0
 
     @property
     def behind(self) -> bool:
-        """Say whether the log has what the copy has not."""
         return self.count - 1 < len(self.log.entries)
 
-    def next(self) -> LogAppend:
-        """Return what is to be copied now."""
-        turn, begun = self.log.turn, self.count > 0
-        entries = self.log.entries[max(0, self.count - 1) : self.count - 1 + BATCH if begun else BATCH]
-        return LogAppend(turn.id, turn.epoch, FIRST_SEQ + self.count, entries if begun else [None, *entries], not begun)
+    def next_batch(self) -> LogAppend:
+        turn, started = self.log.turn, self.count > 0
+        first = max(0, self.count - 1)
+        entries = self.log.entries[first : first + MAX_BATCH_ENTRIES]
+        seq = FIRST_SEQ + self.count
+        return LogAppend(turn.id, turn.epoch, seq, entries if started else [None, *entries], not started)
 
 
 class LogReplicator:
-    """The LogCopy on a StreamStore."""
+    """Replicates the logs of this process's turns."""
 
     def __init__(
-        self, streams: LogStore, lease: RunnerLease, fence: Callable[[UUID], None], metrics: ChatMetrics
+        self, store: LogStore, lease: RunnerLease, fence: Callable[[UUID], None], metrics: ChatMetrics
     ) -> None:
-        """Take whom to tell that a turn was taken over by a higher epoch."""
-        self._streams, self._lease, self._fence, self._metrics = streams, lease, fence, metrics
-        self._copies: dict[UUID, _Replica] = {}
+        """Create a replicator; ``fence`` is called with turns that a higher epoch has taken over."""
+        self._store, self._lease, self._fence, self._metrics = store, lease, fence, metrics
+        self._replicas: dict[UUID, _Replica] = {}
         self._dirty: dict[UUID, _Replica] = {}
         self._ended: list[TurnLog] = []
         self._wake = asyncio.Event()
-        self._away = False
+        self._unavailable = False
 
     def opened(self, log: TurnLog) -> None:
-        """Begin the copy of a log."""
-        self._copies[log.turn.id] = self._dirty[log.turn.id] = _Replica(log)
+        """Start the replication of a log."""
+        self._replicas[log.turn.id] = self._dirty[log.turn.id] = _Replica(log)
         self._wake.set()
 
     def grown(self, log: TurnLog) -> None:
-        """Copy the entries that a log has got, then show them."""
-        copy = self._copies.get(log.turn.id)
-        if copy is not None:
-            self._dirty[log.turn.id] = copy
+        """Replicate the new entries of a log, then show them."""
+        replica = self._replicas.get(log.turn.id)
+        if replica is not None:
+            self._dirty[log.turn.id] = replica
             self._wake.set()
 
     def closed(self, log: TurnLog) -> None:
-        """Let the copy of an ended turn go soon."""
+        """Stop the replication of a log; the stored log of an ended turn expires soon."""
         self._dirty.pop(log.turn.id, None)
-        if self._copies.pop(log.turn.id, None) is not None and log.state == "ended" and not self._away:
+        if self._replicas.pop(log.turn.id, None) is not None and log.state == "ended" and not self._unavailable:
             self._ended.append(log)
             self._wake.set()
 
     async def run(self) -> None:
-        """Commit whatever comes; never returns by itself."""
+        """Replicate until cancelled."""
         while True:
-            if self._away:
-                await self._probe()
+            if self._unavailable:
+                await self._wait_for_store()
             elif self._dirty:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK):
+                    async with asyncio.timeout(RETRY_INTERVAL):
                         await self._wake.wait()
             else:
                 await self._wake.wait()
             self._wake.clear()
             began = time.monotonic()
             await self._commit()
-            await asyncio.sleep(max(0.0, began + GATHER - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + MIN_COMMIT_INTERVAL - time.monotonic()))
 
     async def _commit(self) -> None:
         dirty, self._dirty = self._dirty, {}
         ended, self._ended = self._ended, []
         held = self._lease.held()
-        # Without the lease no copy is begun: a recovery may have sealed the one that is gone.
-        self._dirty.update({turn_id: copy for turn_id, copy in dirty.items() if not copy.count and not held})
-        copies = [copy for copy in dirty.values() if (copy.behind if copy.count else held)]
-        batches = [copy.next() for copy in copies]
+        # Without the lease no log is started: a recovery may have sealed the one that is missing.
+        self._dirty.update({turn_id: replica for turn_id, replica in dirty.items() if not replica.count and not held})
+        replicas = [replica for replica in dirty.values() if (replica.behind if replica.count else held)]
+        batches = [replica.next_batch() for replica in replicas]
         try:
-            results = await self._streams.append(batches) if batches else []
+            results = await self._store.append(batches) if batches else []
             for ended_log in ended:
-                await self._streams.mark_ended(ended_log.turn.id, ended_log.turn.epoch, ended_log.last_seq)
+                await self._store.mark_ended(ended_log.turn.id, ended_log.turn.epoch, ended_log.last_seq)
         except LogStoreUnavailable:
-            self._lost(dirty)
+            self._on_unavailable(dirty)
             return
-        for copy, batch, result in zip(copies, batches, results, strict=True):
-            await self._settle(copy, batch, result)
+        for replica, batch, result in zip(replicas, batches, results, strict=True):
+            await self._settle(replica, batch, result)
 
-    async def _settle(self, copy: _Replica, batch: LogAppend, result: AppendResult) -> None:
+    async def _settle(self, replica: _Replica, batch: LogAppend, result: AppendResult) -> None:
         if result == "appended":
-            copy.count += len(batch.entries)
+            replica.count += len(batch.entries)
         elif result == "missing":
-            copy.count = 0
+            replica.count = 0
         else:
-            await self._refused(copy)
-        copy.log.show(copy.count - 1)
-        if copy.log.turn.id in self._copies and copy.behind:
-            self._dirty[copy.log.turn.id] = copy
+            await self._on_refused(replica)
+        replica.log.show(replica.count - 1)
+        if replica.log.turn.id in self._replicas and replica.behind:
+            self._dirty[replica.log.turn.id] = replica
             self._wake.set()
 
-    async def _refused(self, copy: _Replica) -> None:
-        """Find out whether a higher epoch wrote, or an append of ours that we took for lost."""
+    async def _on_refused(self, replica: _Replica) -> None:
+        """Stop if a higher epoch wrote to the log; otherwise continue behind an append whose reply was lost."""
         try:
-            top = await self._streams.newest_position(copy.log.turn.id)
+            newest = await self._store.newest_position(replica.log.turn.id)
         except LogStoreUnavailable:
             return
-        epoch = copy.log.turn.epoch
-        if top is not None and top[0] > epoch:
-            self._copies.pop(copy.log.turn.id, None)
-            self._fence(copy.log.turn.id)
-        elif top is not None and top[0] == epoch:
-            copy.count = min(top[1], len(copy.log.entries) + 1)
+        epoch = replica.log.turn.epoch
+        if newest is not None and newest[0] > epoch:
+            self._replicas.pop(replica.log.turn.id, None)
+            self._fence(replica.log.turn.id)
+        elif newest is not None and newest[0] == epoch:
+            replica.count = min(newest[1], len(replica.log.entries) + 1)
 
-    def _lost(self, dirty: dict[UUID, _Replica]) -> None:
-        """Go on without the store."""
-        self._metrics.copy_lost.inc()
-        if not self._away:
-            log.warning("copies of logs are away")
-        self._away = True
-        for turn_id, copy in dirty.items():
-            if turn_id in self._copies:
-                self._dirty[turn_id] = copy
-        self._show_held()
+    def _on_unavailable(self, dirty: dict[UUID, _Replica]) -> None:
+        self._metrics.replication_failures.inc()
+        if not self._unavailable:
+            log.warning("log_store_unavailable")
+        self._unavailable = True
+        for turn_id, replica in dirty.items():
+            if turn_id in self._replicas:
+                self._dirty[turn_id] = replica
+        self._show_unreplicated()
 
-    async def _probe(self) -> None:
-        """Show what comes while the store is away; return when it answers, with everything to be copied."""
-        back = asyncio.create_task(self._answered(), name="probe of the copies")
-        back.add_done_callback(lambda _: self._wake.set())
+    async def _wait_for_store(self) -> None:
+        """Show entries without replication until the store answers, then mark all logs for replication."""
+        probe = asyncio.create_task(self._probe(), name="log store probe")
+        probe.add_done_callback(lambda _: self._wake.set())
         try:
-            while not back.done():
-                self._show_held()
+            while not probe.done():
+                self._show_unreplicated()
                 await self._wake.wait()
                 self._wake.clear()
-            await back
+            await probe
         finally:
-            back.cancel()
-        log.info("copies of logs are back")
-        self._away = False
-        self._dirty.update(self._copies)
+            probe.cancel()
+        log.info("log_store_available")
+        self._unavailable = False
+        self._dirty.update(self._replicas)
 
-    async def _answered(self) -> None:
-        pause = FIRST_PROBE
+    async def _probe(self) -> None:
+        interval = FIRST_PROBE_INTERVAL
         while True:
-            await asyncio.sleep(pause)
-            # The lease may be back meanwhile: what waits for it can be shown.
+            await asyncio.sleep(interval)
+            # The lease may have been renewed meanwhile, so that waiting entries can be shown.
             self._wake.set()
             with contextlib.suppress(LogStoreUnavailable):
-                await self._streams.ping()
+                await self._store.ping()
                 return
-            pause = min(2 * pause, PROBE)
+            interval = min(2 * interval, MAX_PROBE_INTERVAL)
 
-    def _show_held(self) -> None:
-        """Show what the list has; without the lease it may be another's turn by now."""
+    def _show_unreplicated(self) -> None:
+        """Show all entries while the lease holds; without it, another runner may own the turns."""
         if self._lease.held():
-            for copy in self._dirty.values():
-                copy.log.show(len(copy.log.entries))
+            for replica in self._dirty.values():
+                replica.log.show(len(replica.log.entries))

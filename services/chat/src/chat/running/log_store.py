@@ -1,4 +1,4 @@
-"""The copies of running logs."""
+"""Interface of the store of replicated turn logs."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from chat.model import LogEntry
 
 
 class LogStoreUnavailable(Exception):
-    """The copies of logs cannot be reached right now."""
+    """The log store does not answer."""
 
 
 AppendResult = Literal["appended", "missing", "refused"]
-"""``missing``: there is no copy (any more); ``refused``: what it holds is newer than what was to be appended."""
+"""``missing``: the store has no log of the turn; ``refused``: the log already has a later position."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogAppend:
-    """Entries for one log; None stands for its beginning (seq 1). ``create`` begins a copy."""
+    """Entries to append to one log from position ``seq``. None is the log's beginning. ``create`` starts the log."""
 
     turn_id: UUID
     epoch: int
@@ -29,7 +29,7 @@ class LogAppend:
 
 @dataclass(frozen=True, slots=True)
 class LogItem:
-    """One item of a copy: an entry, the beginning or a seal (None), or the hint that the turn has ended."""
+    """One item of a stored log: an entry, its beginning or a seal (None), or the end marker (``end``)."""
 
     epoch: int
     seq: int
@@ -38,52 +38,55 @@ class LogItem:
 
 
 class LogStore(Protocol):
-    """The copies of running logs, for readers on other replicas and for recovery. All raise CopyUnavailable."""
+    """Replicated logs of running turns, for readers on other replicas and for recovery.
+
+    A position is an epoch and a sequence number. Methods raise LogStoreUnavailable.
+    """
 
     async def append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
-        """Append to many logs in one round trip."""
+        """Append to several logs in one round trip."""
         ...
 
     async def mark_ended(self, turn_id: UUID, epoch: int, seq: int) -> None:
-        """Hint that a turn has ended, and let its copy go soon."""
+        """Mark a log as ended and let it expire soon."""
         ...
 
     async def seal(self, turn_id: UUID, epoch: int) -> list[LogItem]:
-        """Shut out all lower epochs, then return what they wrote."""
+        """Refuse further appends of lower epochs, and return the items that they wrote."""
         ...
 
     async def read(self, turn_id: UUID) -> list[LogItem]:
-        """Return the whole copy."""
+        """Return all items of a log."""
         ...
 
     async def newest_position(self, turn_id: UUID) -> tuple[int, int] | None:
-        """Return epoch and seq of the newest entry, None without a copy."""
+        """Return the position of the newest item, None without a log."""
         ...
 
     async def tail(self, cursors: Mapping[UUID, tuple[int, int]], wait: float) -> dict[UUID, list[LogItem]]:
-        """Wait up to ``wait`` seconds for what is behind the cursors of many logs."""
+        """Return new items behind the positions of several logs, waiting up to ``wait`` seconds for the first."""
         ...
 
     async def ping(self) -> None:
-        """Return when the store answers."""
+        """Return if the store answers."""
         ...
 
     async def erase(self, turn_id: UUID, epoch: int) -> None:
-        """Replace the copy by a seal, so that a runner which does not know yet writes nothing more."""
+        """Replace a log by a seal, so that its runner can append no more."""
         ...
 
     async def mark_read(self, turn_ids: Collection[UUID], seconds: float) -> None:
-        """Note that turns have readers on some replica; it is forgotten after ``seconds``."""
+        """Mark turns as having readers for some seconds."""
         ...
 
     async def is_read(self, turn_id: UUID) -> bool:
-        """Say whether a turn was marked as read not long ago."""
+        """Tell whether a turn is marked as having readers."""
         ...
 
     async def publish_cancellation(self, turn_id: UUID) -> None:
-        """Tell all replicas that a turn is to end; never raises."""
+        """Notify all replicas of a cancellation; never raises."""
         ...
 
     def cancellations(self) -> AsyncGenerator[UUID, None]:
-        """Yield the turns that are to end."""
+        """Yield the turns whose cancellation is published."""
         ...

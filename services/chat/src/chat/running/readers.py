@@ -1,4 +1,4 @@
-"""Readers of turns, wherever a turn runs: here, on another replica, or no more."""
+"""Readers of turns that run in this process, on another replica, or have ended."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -12,44 +12,44 @@ from chat.running.turn_updates import TurnUpdate, from_log, from_row
 
 
 class TurnReaders:
-    """Gives cursors on turns."""
+    """Reads turns from the local log, a remote log, or the stored row."""
 
-    def __init__(self, supervisor: Supervisor, mirrors: RemoteLogs, streams: LogStore) -> None:
-        self._supervisor, self._mirrors, self._streams = supervisor, mirrors, streams
+    def __init__(self, supervisor: Supervisor, remote_logs: RemoteLogs, log_store: LogStore) -> None:
+        self._supervisor, self._remote_logs, self._log_store = supervisor, remote_logs, log_store
 
-    def follow(self, turn: Turn, after: int, *, quiet: float) -> AsyncGenerator[TurnUpdate, None]:
-        """Yield what happens in a turn behind a cursor; raises InvalidCursor."""
+    def follow(self, turn: Turn, after: int, *, idle_after: float) -> AsyncGenerator[TurnUpdate, None]:
+        """Yield the updates of a turn behind a cursor; raises InvalidCursor."""
         log = self._supervisor.log(turn.id)
         if log is not None:
-            return from_log(log, after, quiet=quiet)
-        return self._from_mirror(turn, after, quiet) if turn.running else from_row(turn, after)
+            return from_log(log, after, idle_after=idle_after)
+        return self._from_remote(turn, after, idle_after) if turn.running else from_row(turn, after)
 
-    async def _from_mirror(self, turn: Turn, after: int, quiet: float) -> AsyncGenerator[TurnUpdate, None]:
+    async def _from_remote(self, turn: Turn, after: int, idle_after: float) -> AsyncGenerator[TurnUpdate, None]:
         async with (
-            self._mirrors.open(turn) as (mirror, whole),
-            contextlib.aclosing(from_log(mirror, after, quiet=quiet, strict=whole)) as steps,
+            self._remote_logs.open(turn) as (log, complete),
+            contextlib.aclosing(from_log(log, after, idle_after=idle_after, strict=complete)) as updates,
         ):
-            async for step in steps:
-                yield step
+            async for update in updates:
+                yield update
 
     async def last_seq(self, turn: Turn) -> int:
-        """Return the seq of the newest event of a turn."""
+        """Return the sequence number of a turn's newest event."""
         log = self._supervisor.log(turn.id)
         if log is not None:
             return log.last_seq
-        return await self._mirrors.last_seq(turn) if turn.running else turn.last_seq
+        return await self._remote_logs.last_seq(turn) if turn.running else turn.last_seq
 
     async def has_readers(self, turn_id: UUID) -> bool:
-        """Say whether anybody reads a turn, on whichever replica; also when that cannot be learnt."""
+        """Tell whether a turn has readers on any replica; True if the log store is unavailable."""
         log = self._supervisor.log(turn_id)
         if log is not None and log.readers:
             return True
         try:
-            return await self._streams.is_read(turn_id)
+            return await self._log_store.is_read(turn_id)
         except LogStoreUnavailable:
             return True
 
     async def publish_cancellation(self, turn_id: UUID) -> None:
-        """Tell the other replicas that a turn is to end."""
+        """Notify the other replicas of a cancellation, unless the turn runs here."""
         if self._supervisor.log(turn_id) is None:
-            await self._streams.publish_cancellation(turn_id)
+            await self._log_store.publish_cancellation(turn_id)

@@ -1,4 +1,4 @@
-"""Logs of turns that run on other replicas, read from their copies: one connection for all of them."""
+"""Logs of turns that run on other replicas, read from the log store over one connection."""
 
 import asyncio
 import contextlib
@@ -7,39 +7,34 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import structlog
-
 from chat.model import FIRST_SEQ, Turn
 from chat.running.log_store import LogItem, LogStore, LogStoreUnavailable
 from chat.running.runner_store import RunnerStore
 from chat.running.turn_log import TurnLog
 from parley.errors import DependencyUnavailable
 
-log = structlog.get_logger()
-
-WAIT = 0.2
-"""Seconds of one blocking read; a new mirror waits at most so long for the next one."""
-SILENCE = 1.0
-"""Seconds of silence after which the row is looked at."""
-PAUSE = 0.5
-MARK_EVERY, MARKED_FOR = 1.0, 5.0
-"""Seconds between two notes that turns are read here, and for which one holds: some may fail."""
+TAIL_WAIT = 0.2
+"""Seconds of one blocking read; a newly opened log joins the next read."""
+MAX_SILENCE = 1.0
+"""Seconds without an item after which the turn's row is checked."""
+RETRY_INTERVAL = 0.5
+MARK_INTERVAL, MARK_LIFETIME = 1.0, 5.0
+"""Seconds between marks that turns have readers here, and seconds for which a mark is valid."""
 
 
 @dataclass(slots=True)
 class _RemoteLog:
     log: TurnLog
     cursor: tuple[int, int] = (0, 0)
-    whole: bool = False
-    """Its copy has been read from the start, so that it shows all that anybody was shown."""
+    complete: bool = False
+    """The stored log was read from its beginning, so that ``log`` has everything that other readers have seen."""
     broken: bool = False
-    """Entries are missing, or the log was sealed: the rest comes with the row."""
+    """Entries are missing or the log is sealed. The remaining entries come from the turn's row."""
     ended: bool = False
-    heard: float = field(default_factory=time.monotonic)
+    last_item_at: float = field(default_factory=time.monotonic)
     users: int = 0
 
-    def take(self, items: Sequence[LogItem]) -> None:
-        """Append what the copy has got."""
+    def extend(self, items: Sequence[LogItem]) -> None:
         for item in items:
             self.cursor = max(self.cursor, (item.epoch, item.seq))
             self.ended = self.ended or item.end
@@ -51,95 +46,95 @@ class _RemoteLog:
             else:
                 self.broken = True
         if items:
-            self.heard = time.monotonic()
+            self.last_item_at = time.monotonic()
             self.log.show(len(self.log.entries))
 
-    def silent(self) -> bool:
-        """Say whether it is time to look at the row."""
-        return self.ended or time.monotonic() - self.heard >= SILENCE
+    def needs_row(self) -> bool:
+        return self.ended or time.monotonic() - self.last_item_at >= MAX_SILENCE
 
 
 class RemoteLogs:
-    """All mirrors of this process, kept up to date by ``run``."""
+    """The remote logs that this process reads, updated by ``run``."""
 
-    def __init__(self, streams: LogStore, rows: RunnerStore) -> None:
-        self._streams, self._rows = streams, rows
-        self._mirrors: dict[UUID, _RemoteLog] = {}
+    def __init__(self, store: LogStore, rows: RunnerStore) -> None:
+        self._store, self._rows = store, rows
+        self._logs: dict[UUID, _RemoteLog] = {}
         self._wanted = asyncio.Event()
         self._dismissed = False
-        self._marked = time.monotonic()
+        self._marked_at = time.monotonic()
 
     @contextlib.asynccontextmanager
     async def open(self, turn: Turn) -> AsyncIterator[tuple[TurnLog, bool]]:
-        """Lend the log of a turn that runs elsewhere, and say whether it is known to be up to date."""
-        mirror = self._mirrors.get(turn.id)
-        if mirror is None:
-            mirror = self._mirrors[turn.id] = _RemoteLog(TurnLog(turn))
+        """Yield the log of a turn that runs on another replica, and whether it is complete up to now."""
+        remote = self._logs.get(turn.id)
+        if remote is None:
+            remote = self._logs[turn.id] = _RemoteLog(TurnLog(turn))
             self._wanted.set()
-        mirror.users += 1
+        remote.users += 1
         try:
-            await self._mark([turn.id])
-            await self._catch_up(mirror)
+            await self._mark_read([turn.id])
+            await self._catch_up(remote)
             if self._dismissed:
-                mirror.log.dismiss()
-            yield mirror.log, mirror.whole
+                remote.log.dismiss()
+            yield remote.log, remote.complete
         finally:
-            mirror.users -= 1
-            if not mirror.users:
-                self._mirrors.pop(turn.id, None)
+            remote.users -= 1
+            if not remote.users:
+                self._logs.pop(turn.id, None)
 
     def dismiss(self) -> None:
-        """Send all readers to other replicas: this process is about to go."""
+        """Close all logs and every log opened later, because this process drains."""
         self._dismissed = True
-        for mirror in self._mirrors.values():
-            mirror.log.dismiss()
+        for remote in self._logs.values():
+            remote.log.dismiss()
 
     async def last_seq(self, turn: Turn) -> int:
-        """Return the seq of the newest event of a turn that runs elsewhere, as far as it is known."""
+        """Return the newest stored sequence number of a turn, ``FIRST_SEQ`` if the store is unavailable."""
         with contextlib.suppress(LogStoreUnavailable):
-            top = await self._streams.newest_position(turn.id)
-            if top is not None and top[0] == turn.epoch:
-                return max(FIRST_SEQ, top[1])
+            newest = await self._store.newest_position(turn.id)
+            if newest is not None and newest[0] == turn.epoch:
+                return max(FIRST_SEQ, newest[1])
         return FIRST_SEQ
 
     async def run(self) -> None:
-        """Read all copies and look at the rows of silent turns; never returns by itself."""
+        """Read the open logs until cancelled."""
         while True:
             await self._wanted.wait()
-            if not self._mirrors:
+            if not self._logs:
                 self._wanted.clear()
                 continue
             await self._read()
-            await self._look()
-            if time.monotonic() - self._marked >= MARK_EVERY:
-                self._marked = time.monotonic()
-                await self._mark(list(self._mirrors))
+            await self._check_rows()
+            if time.monotonic() - self._marked_at >= MARK_INTERVAL:
+                self._marked_at = time.monotonic()
+                await self._mark_read(list(self._logs))
 
-    async def _mark(self, turn_ids: Sequence[UUID]) -> None:
-        """Let the replica that runs a turn know that it is read here."""
+    async def _mark_read(self, turn_ids: Sequence[UUID]) -> None:
+        """Mark turns as having readers, so that their runner does not cancel them as abandoned."""
         with contextlib.suppress(LogStoreUnavailable):
-            await self._streams.mark_read(turn_ids, MARKED_FOR)
+            await self._store.mark_read(turn_ids, MARK_LIFETIME)
 
-    async def _catch_up(self, mirror: _RemoteLog) -> None:
-        if not mirror.whole:
+    async def _catch_up(self, remote: _RemoteLog) -> None:
+        if not remote.complete:
             with contextlib.suppress(LogStoreUnavailable):
-                items = await self._streams.read(mirror.log.turn.id)
-                mirror.take(items)
-                mirror.whole = bool(items) and not mirror.broken
+                items = await self._store.read(remote.log.turn.id)
+                remote.extend(items)
+                remote.complete = bool(items) and not remote.broken
 
     async def _read(self) -> None:
-        cursors = {turn_id: mirror.cursor for turn_id, mirror in self._mirrors.items()}
+        cursors = {turn_id: remote.cursor for turn_id, remote in self._logs.items()}
         try:
-            found = await self._streams.tail(cursors, WAIT)
+            found = await self._store.tail(cursors, TAIL_WAIT)
         except LogStoreUnavailable:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RETRY_INTERVAL)
             return
         for turn_id, items in found.items():
-            if turn_id in self._mirrors:
-                self._mirrors[turn_id].take(items)
+            if turn_id in self._logs:
+                self._logs[turn_id].extend(items)
 
-    async def _look(self) -> None:
-        silent = [turn_id for turn_id, mirror in self._mirrors.items() if mirror.silent()]
+    async def _check_rows(self) -> None:
+        """End the logs whose turn has ended according to its row."""
+        silent = [turn_id for turn_id, remote in self._logs.items() if remote.needs_row()]
         if not silent:
             return
         try:
@@ -147,11 +142,11 @@ class RemoteLogs:
         except DependencyUnavailable:
             return
         for turn_id in silent:
-            mirror, row = self._mirrors.get(turn_id), rows.get(turn_id)
-            if mirror is None or self._dismissed:
+            remote, row = self._logs.get(turn_id), rows.get(turn_id)
+            if remote is None or self._dismissed:
                 continue
-            mirror.heard, mirror.ended = time.monotonic(), False
+            remote.last_item_at, remote.ended = time.monotonic(), False
             if row is None:
-                mirror.log.abandon()
+                remote.log.abandon()
             elif not row.running:
-                mirror.log.end(row)
+                remote.log.end(row)

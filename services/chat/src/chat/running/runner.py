@@ -1,25 +1,23 @@
-"""Running one turn: from the provider into the log, then into the row."""
+"""Runner of one turn: generates the answer into the log, then stores the outcome."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import structlog
 
-from chat.admission.response_cache import CacheLookup, cached_outcome
-from chat.catalogue import Model
+from chat.admission.turn_job import TurnJob
 from chat.errors import ProviderFailure
-from chat.generation import AnswerChunk, AnswerGenerator, ModelSelected, Prompt
+from chat.generation import AnswerChunk, AnswerGenerator, ModelSelected
 from chat.metrics import ChatMetrics
-from chat.model import LogEntry, Outcome, Turn
-from chat.running.outcome import StopReason, decide
+from chat.model import EMPTY_USAGE, LogEntry, Outcome, Turn
+from chat.running.log_replication import LogReplicator
+from chat.running.outcome import StopReason, cached_outcome, decide, estimated_usage
 from chat.running.tool_calls import join_calls
-from chat.running.turn_log import LogCopy, TurnLog
-from chat.token_estimate import estimate
+from chat.running.turn_log import TurnLog
 from chat.turn_store import TurnStore
 from parley import times
 from parley.errors import DependencyUnavailable
@@ -27,209 +25,194 @@ from parley_events.models import Usage
 
 log = structlog.get_logger()
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class TurnJob:
-    """What a runner needs beside the turn: who may answer, and what is asked."""
-
-    turn: Turn
-    models: Sequence[Model]
-    prompt: Prompt
-    capped_by_budget: bool = False
-    settle: Callable[[Turn], Awaitable[None]] | None = None
-    """Told of the turn when its end is stored."""
-    cache_lookup: CacheLookup | None = None
-    """Where an earlier answer to the same question may be found."""
+FIRST_RETRY_INTERVAL, MAX_RETRY_INTERVAL = 0.1, 2.0
+"""Seconds between attempts to store an outcome, doubled after each attempt."""
 
 
 class Runner:
-    """One turn while it runs. It waits for no reader, and nobody but ``stop`` ends it early."""
+    """Runs one turn. The run does not depend on readers; only ``stop`` and the deadline end it early."""
 
     def __init__(
         self,
         job: TurnJob,
         *,
         store: TurnStore,
-        copy: LogCopy,
-        answers: AnswerGenerator,
+        replicator: LogReplicator,
+        generator: AnswerGenerator,
         metrics: ChatMetrics,
         answer_limit: int,
         pending_after: float,
     ) -> None:
-        """Take the most characters of an answer, and the seconds after which readers of an unstored end are told."""
+        """Create a runner.
+
+        ``answer_limit`` is in characters. Readers of an outcome that cannot be stored are interrupted after
+        ``pending_after`` seconds.
+        """
         self.log = TurnLog(job.turn)
-        self._job, self._store, self._copy, self._answers = job, store, copy, answers
+        self._job, self._store, self._replicator, self._generator = job, store, replicator, generator
         self._metrics, self._answer_limit, self._pending_after = metrics, answer_limit, pending_after
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         alias = job.turn.model
-        # Looked up once: finding a label's child costs more than counting with it.
+        # Resolved once, because looking up a label costs more than an observation.
         self._observe_first = metrics.first_token.labels(alias).observe
-        self._observe_gap = metrics.inter_token.of(alias).observe
-        self._began = self._last_piece = time.monotonic()
+        self._observe_gap = metrics.inter_token.for_model(alias).observe
+        self._began = self._last_chunk_at = time.monotonic()
         self._first_token: float | None = None
         self._model = job.models[0]
         self._characters = 0
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self._answered = False
-        self._earlier: Turn | None = None
+        self._cached: Turn | None = None
 
     def stop(self, reason: StopReason) -> None:
-        """End the turn early; the first reason wins."""
+        """End the turn early. Later reasons are ignored."""
         if not self._stop.done():
             self._stop.set_result(reason)
 
     async def run(self) -> None:
-        """Run the turn to its end: returns when the row is stored, or is no longer ours."""
-        self._copy.opened(self.log)
+        """Run the turn until its outcome is stored or another runner owns it."""
+        self._replicator.opened(self.log)
         try:
             await self._run()
         finally:
-            self._copy.closed(self.log)
+            self._replicator.closed(self.log)
 
     async def _run(self) -> None:
-        failure = await self._generate()
+        failure = await self._answer()
         stopped = self._stop.result() if self._stop.done() else None
         if stopped == "fenced":
-            await self._given_up()
+            await self._give_up()
             return
         await self._finish(self._outcome(stopped, failure))
 
-    async def _generate(self) -> ProviderFailure | None:
-        """Fill the log until the answer is whole or the turn is stopped; returns what failed."""
-        pump = asyncio.create_task(self._pump())
+    async def _answer(self) -> ProviderFailure | None:
+        """Fill the log until the answer is complete, the turn is stopped, or its deadline; returns the failure."""
+        generation = asyncio.create_task(self._generate())
         remaining = (self._job.turn.deadline_at - times.now()).total_seconds()
         try:
-            waiting: set[asyncio.Future[Any]] = {pump, self._stop}
+            waiting: set[asyncio.Future[Any]] = {generation, self._stop}
             await asyncio.wait(waiting, timeout=max(0, remaining), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not pump.done():
-                pump.cancel()
-                await asyncio.wait({pump})
-        if pump.cancelled():
+            if not generation.done():
+                generation.cancel()
+                await asyncio.wait({generation})
+        if generation.cancelled():
             self.stop("deadline")
             return None
-        error = pump.exception()
+        error = generation.exception()
         if error is None or isinstance(error, ProviderFailure):
             return error
-        log.error("turn failed", turn_id=str(self._job.turn.id), exc_info=error)
+        log.error("turn_failed", turn_id=str(self._job.turn.id), exc_info=error)
         return ProviderFailure()
 
-    async def _pump(self) -> None:
+    async def _generate(self) -> None:
         if self._job.cache_lookup is not None:
-            self._earlier = await self._job.cache_lookup.find()
-        if self._earlier is None:
-            await self._ask()
+            self._cached = await self._job.cache_lookup.find()
+        if self._cached is None:
+            await self._stream()
 
-    async def _ask(self) -> None:
-        async with contextlib.aclosing(self._answers.stream(self._job.models, self._job.prompt)) as found:
+    async def _stream(self) -> None:
+        async with contextlib.aclosing(self._generator.stream(self._job.models, self._job.prompt)) as found:
             async for item in found:
                 if isinstance(item, ModelSelected):
                     self._model, self._answered = item.model, True
                 else:
-                    self._take_all(item)
+                    self._add_all(item)
 
-    def _take_all(self, pieces: Sequence[AnswerChunk]) -> None:
+    def _add_all(self, chunks: Sequence[AnswerChunk]) -> None:
         known = len(self.log.entries)
         try:
-            for piece in pieces:
-                self._take(piece)
+            for chunk in chunks:
+                self._add(chunk)
         finally:
             if len(self.log.entries) > known:
-                self._copy.grown(self.log)
+                self._replicator.grown(self.log)
 
-    def _take(self, piece: AnswerChunk) -> None:
-        self._usage = piece.usage or self._usage
-        self._finish_reason = piece.finish_reason or self._finish_reason
-        if piece.entry is None:
+    def _add(self, chunk: AnswerChunk) -> None:
+        self._usage = chunk.usage or self._usage
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        if chunk.entry is None:
             return
-        self._time_piece()
-        self._characters += len(piece.entry.text) + sum(len(str(call)) for call in piece.entry.tool_calls)
+        self._observe_time()
+        self._characters += len(chunk.entry.text) + sum(len(str(call)) for call in chunk.entry.tool_calls)
         if self._characters > self._answer_limit:
             raise ProviderFailure
-        self.log.append(piece.entry)
+        self.log.append(chunk.entry)
 
-    def _time_piece(self) -> None:
+    def _observe_time(self) -> None:
         now = time.monotonic()
         if self._first_token is None:
             self._first_token = now - self._began
             self._observe_first(self._first_token)
         else:
-            self._observe_gap(now - self._last_piece)
-        self._last_piece = now
+            self._observe_gap(now - self._last_chunk_at)
+        self._last_chunk_at = now
 
     def _outcome(self, stopped: StopReason | None, failure: ProviderFailure | None) -> Outcome:
-        if self._earlier is not None and stopped is None:
-            # Nothing of it is in the log: it is shown with the row that says so, or not at all.
-            return cached_outcome(self._earlier)
+        if self._cached is not None and stopped is None:
+            # A cached answer never enters the log: readers get it from the stored row.
+            return cached_outcome(self._cached)
         entries = tuple(self.log.entries)
-        usage = self._usage or self._estimated(entries)
-        verdict = decide(
+        end = decide(
             stopped,
             failure,
             finish_reason=self._finish_reason,
             has_output=bool(entries),
             capped=self._job.capped_by_budget,
         )
-        if verdict.status == "failed":
-            usage = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+        failed = end.status == "failed"
+        usage = EMPTY_USAGE if failed else self._usage or self._estimated_usage(entries)
         price = self._model.price
         return Outcome(
-            status=verdict.status,
-            finish_reason=verdict.finish_reason,
+            status=end.status,
+            finish_reason=end.finish_reason,
             entries=entries,
             content="".join(entry.text for entry in entries),
             tool_calls=join_calls(entries),
             usage=usage,
-            cost=price.of(usage) if price else (Decimal(0) if verdict.status == "failed" else None),
+            cost=price.of(usage) if price else (Decimal(0) if failed else None),
             price_version=price.version if price else None,
             provider=self._model.provider if self._answered else None,
             provider_model=self._model.provider_model if self._answered else None,
-            error=verdict.error,
+            error=end.error,
             finished_at=times.now(),
             time_to_first_token_ms=None if self._first_token is None else round(self._first_token * 1000),
         )
 
-    def _estimated(self, entries: Sequence[LogEntry]) -> Usage:
-        """Count what the provider did not: a call that was cut off is no free call."""
-        completion = estimate("".join(e.text + "".join(map(str, e.tool_calls)) for e in entries))
-        prompt = self._job.turn.prompt_tokens if self._answered else 0
-        return Usage(
-            prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True
-        )
+    def _estimated_usage(self, entries: Sequence[LogEntry]) -> Usage:
+        return estimated_usage(entries, self._job.turn.prompt_tokens if self._answered else 0)
 
     async def _finish(self, outcome: Outcome) -> None:
-        turn = await self._stored(outcome)
+        turn = await self._store_outcome(outcome)
         if turn is None:
-            await self._given_up()
+            await self._give_up()
             return
-        self._metrics.ended(turn.model, outcome, time.monotonic() - self._began)
+        self._metrics.record_end(turn.model, outcome, time.monotonic() - self._began)
         self.log.end(turn)
         if self._job.cache_lookup is not None:
             await self._job.cache_lookup.save(turn, self._model)
         if self._job.settle is not None:
             await self._job.settle(turn)
 
-    async def _stored(self, outcome: Outcome) -> Turn | None:
-        """Store the end, however long the database is away; None when the row is no longer ours."""
-        pause = FIRST_PAUSE
-        # A timer, because one attempt at a database that hangs may take longer than readers should wait.
-        timer = asyncio.get_running_loop().call_later(self._pending_after, self.log.wait_for_store)
+    async def _store_outcome(self, outcome: Outcome) -> Turn | None:
+        """Store the outcome, retrying while the database is unavailable; None if another runner owns the turn."""
+        interval = FIRST_RETRY_INTERVAL
+        # A timer, because one attempt at an unresponsive database may take longer than readers should wait.
+        pending = asyncio.get_running_loop().call_later(self._pending_after, self.log.mark_pending)
         try:
             while True:
                 try:
                     return await self._store.finish(self._job.turn, outcome)
                 except DependencyUnavailable:
-                    log.warning("end not stored yet", turn_id=str(self._job.turn.id))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                    log.warning("turn_end_not_stored", turn_id=str(self._job.turn.id))
+                await asyncio.sleep(interval)
+                interval = min(interval * 2, MAX_RETRY_INTERVAL)
         finally:
-            timer.cancel()
+            pending.cancel()
 
-    async def _given_up(self) -> None:
-        """Show what the row says, now that another runner, or an erasure, has the last word."""
+    async def _give_up(self) -> None:
+        """Close the log with the stored turn if it has ended, because another runner or an erasure owns it."""
         turn: Turn | None = None
         with contextlib.suppress(DependencyUnavailable):
             turn = await self._store.get(self._job.turn.id)

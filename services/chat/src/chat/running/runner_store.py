@@ -1,4 +1,4 @@
-"""Who runs turns."""
+"""Interface of the store of runner leases."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -8,10 +8,13 @@ from chat.model import Turn
 
 
 class RunnerStore(Protocol):
-    """Who runs turns, and whose turns nobody runs any more."""
+    """Leases of runners, and the turns that runners without a lease left behind.
+
+    Every method raises DependencyUnavailable.
+    """
 
     async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
-        """Renew a lease for ``lease`` seconds; returns this runner's turns that are to be cancelled."""
+        """Renew a lease for ``lease`` seconds; returns the runner's turns with a requested cancellation."""
         ...
 
     async def release_lease(self, runner_id: UUID) -> None:
@@ -19,9 +22,12 @@ class RunnerStore(Protocol):
         ...
 
     async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
-        """Take turns whose runner's lease has ended, and own ones that are not ``running``: their epoch grows."""
+        """Assign turns to the runner and increase their epoch; returns them.
+
+        Takes turns of runners whose lease has expired, and the runner's own turns that are not in ``running``.
+        """
         ...
 
     async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
-        """Return turns by id."""
+        """Return turns by ID."""
         ...

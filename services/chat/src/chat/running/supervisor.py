@@ -1,4 +1,4 @@
-"""The supervisor of the turns that this process runs. It is opened with the app; requests only watch."""
+"""Supervisor of the turns that run in this process."""
 
 import asyncio
 import contextlib
@@ -9,24 +9,26 @@ from uuid import UUID
 
 import structlog
 
+from chat.admission.turn_job import TurnJob
 from chat.metrics import ChatMetrics
 from chat.running.outcome import StopReason
-from chat.running.runner import Runner, TurnJob
+from chat.running.runner import Runner
 from chat.running.turn_log import TurnLog
 from parley.errors import Draining, Overloaded
 
 log = structlog.get_logger()
 
-LAST_CHANCE = 4.0
-"""Seconds that interrupted turns get to be stored when the process ends."""
+STORE_TIMEOUT = 4.0
+"""Seconds for interrupted turns to be stored before the process exits."""
+CANCEL_TIMEOUT = 1.0
 
 MakeRunner = Callable[[TurnJob], Runner]
-Traced = Callable[[TurnLog], AbstractContextManager[None]]
+TurnContext = Callable[[TurnLog], AbstractContextManager[None]]
 T = TypeVar("T")
 
 
 class Supervisor:
-    """Keeps a task for each running turn, and for each piece of work that must outlive its request."""
+    """Owns a task for each running turn, and for work that must outlive its request."""
 
     def __init__(
         self,
@@ -34,20 +36,23 @@ class Supervisor:
         *,
         runner_id: UUID,
         metrics: ChatMetrics,
-        busy: Callable[[], AbstractContextManager[None]],
+        track: Callable[[], AbstractContextManager[None]],
         limit: int,
-        traced: Traced = lambda _: contextlib.nullcontext(),
+        trace: TurnContext = lambda _: contextlib.nullcontext(),
     ) -> None:
-        """Take what makes runners; ``busy`` and ``traced`` are entered while a turn runs: a drain waits for it."""
+        """Create a supervisor of at most ``limit`` turns.
+
+        ``track`` and ``trace`` are entered while a turn runs: the drain waits for tracked turns.
+        """
         self.runner_id = runner_id
-        self._make_runner, self._metrics, self._busy, self._limit = make_runner, metrics, busy, limit
-        self._traced = traced
+        self._make_runner, self._metrics, self._track, self._limit = make_runner, metrics, track, limit
+        self._trace = trace
         self._runners: dict[UUID, Runner] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     async def run_to_completion(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do work to its end, even if whoever waits for it goes away."""
+        """Run a coroutine to its end, even if the caller is cancelled; raises Draining after the shutdown began."""
         if self._closed:
             work.close()
             raise Draining
@@ -56,44 +61,44 @@ class Supervisor:
         return await asyncio.shield(task)
 
     def require_capacity(self) -> None:
-        """Raise Overloaded when this process runs as many turns as it may."""
+        """Raise Overloaded if this process runs its maximum of turns."""
         if len(self._runners) >= self._limit:
             raise Overloaded
 
     def start(self, job: TurnJob) -> TurnLog:
-        """Run a turn; returns its log."""
+        """Start a turn; returns its log."""
         runner = self._make_runner(job)
         self._runners[job.turn.id] = runner
         self._hold(asyncio.create_task(self._run(job, runner), name=f"turn {job.turn.id}"))
         return runner.log
 
     def log(self, turn_id: UUID) -> TurnLog | None:
-        """Return the log of a turn that runs here."""
+        """Return the log of a turn, None if it does not run in this process."""
         runner = self._runners.get(turn_id)
         return runner.log if runner else None
 
     def running(self) -> frozenset[UUID]:
-        """Return the turns that run here."""
+        """Return the turns that run in this process."""
         return frozenset(self._runners)
 
     def stop(self, turn_id: UUID, reason: StopReason) -> None:
-        """End a turn early if it runs here."""
+        """End a turn early if it runs in this process."""
         runner = self._runners.get(turn_id)
         if runner is not None:
             runner.stop(reason)
 
     def interrupt_all(self) -> None:
-        """End all turns: the process is about to go."""
+        """End all turns as interrupted."""
         for runner in self._runners.values():
             runner.stop("interrupted")
 
     async def _run(self, job: TurnJob, runner: Runner) -> None:
         self._metrics.running.inc()
         try:
-            with self._busy(), self._traced(runner.log):
+            with self._track(), self._trace(runner.log):
                 await runner.run()
         except Exception:
-            log.exception("turn not finished", turn_id=str(job.turn.id))
+            log.exception("turn_crashed", turn_id=str(job.turn.id))
         finally:
             self._metrics.running.dec()
             self._runners.pop(job.turn.id, None)
@@ -111,16 +116,16 @@ class Supervisor:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Supervisor"]:
-        """Interrupt what still runs when the context ends, and wait until it is stored."""
+        """Interrupt the running turns on exit and wait until they are stored."""
         try:
             yield self
         finally:
             self._closed = True
             self.interrupt_all()
             if self._tasks:
-                _, late = await asyncio.wait(set(self._tasks), timeout=LAST_CHANCE)
+                _, late = await asyncio.wait(set(self._tasks), timeout=STORE_TIMEOUT)
                 for task in late:
                     task.cancel()
                 if late:
-                    log.error("turns left to recovery", count=len(late))
-                    await asyncio.wait(late, timeout=1)
+                    log.error("turns_left_to_recovery", count=len(late))
+                    await asyncio.wait(late, timeout=CANCEL_TIMEOUT)

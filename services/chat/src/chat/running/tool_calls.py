@@ -1,12 +1,13 @@
 """Tool calls assembled from their streamed deltas."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from chat.model import LogEntry
 
 
-def join_calls(entries: tuple[LogEntry, ...]) -> list[dict[str, Any]] | None:
-    """Return whole tool calls from their deltas, None when there are none."""
+def join_calls(entries: Sequence[LogEntry]) -> list[dict[str, Any]] | None:
+    """Return the complete tool calls of an answer, None without any."""
     calls: dict[int, dict[str, Any]] = {}
     for entry in entries:
         for delta in entry.tool_calls:

@@ -1,4 +1,4 @@
-"""The span of a turn: from its runner's start to its stored end, however long ago its request was answered."""
+"""Trace span of a turn, from the start of its runner to its stored end."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from parley.observability.tracing import Span, Tracer
 
 @contextlib.contextmanager
 def turn_span(tracer: Tracer | None, log: TurnLog) -> Iterator[None]:
-    """Trace what is done inside as the run of the log's turn; without a tracer nothing happens."""
+    """Trace a turn while the context is entered. Without a tracer, do nothing."""
     if tracer is None:
         yield
         return

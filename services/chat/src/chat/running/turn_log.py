@@ -1,9 +1,9 @@
-"""The log of a running turn: what its readers see. Any number of cursors, no queue for any of them."""
+"""Log of a running turn, shared by all its readers."""
 
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from chat.model import FIRST_SEQ, LogEntry, Turn
 from parley.process.timeouts import IdleTimer
@@ -12,68 +12,67 @@ LogState = Literal["open", "pending", "ended", "abandoned", "dismissed"]
 
 
 class TurnLog:
-    """Entries in the order of their seq. What is not shown yet no reader may see.
+    """Entries of a turn in order. Readers see the first ``shown`` entries only.
 
-    The event that begins a turn has seq 1, ``entries[0]`` has 2, the event that ends it the one after the last entry.
+    Sequence numbers: the first event is 1, ``entries[0]`` is 2, and the last event follows the last entry.
     """
 
     def __init__(self, turn: Turn) -> None:
-        """Begin the log of a running turn; nothing is shown but its beginning."""
         self.turn = turn
         self.entries: list[LogEntry] = []
         self.shown = 0
-        """How many entries readers may see."""
+        """Number of entries that readers may see."""
         self.state: LogState = "open"
-        """``pending``: the row of a whole answer cannot be written for a while; ``abandoned``: it is another's now;
-        ``dismissed``: this process, which only mirrors the log, is about to go."""
+        """``pending``: the answer is complete but not stored yet; ``abandoned``: another runner owns the turn;
+        ``dismissed``: this process drains and only reads the log."""
         self.readers: set[LogReader] = set()
 
     def append(self, entry: LogEntry) -> None:
-        """Add an entry; it is shown later."""
+        """Add an entry without showing it."""
         self.entries.append(entry)
 
     def show(self, count: int) -> None:
-        """Let readers see the first ``count`` entries."""
+        """Show the first ``count`` entries to readers."""
         if count > self.shown:
             self.shown = count
             self._wake()
 
     def end(self, turn: Turn) -> None:
-        """Close the log with the row as it was stored."""
+        """Close the log with the stored turn and its entries."""
         self.turn, self.state = turn, "ended"
         self.entries = list(turn.entries)
         self.shown = len(self.entries)
         self._wake()
 
     def abandon(self) -> None:
-        """Close the log without an end: this process no longer decides about the turn."""
+        """Close the log without an end, because another runner owns the turn."""
         self.state = "abandoned"
         self._wake()
 
     def dismiss(self) -> None:
-        """Send the readers of a mirrored log to another replica."""
+        """Close a remote log, so that its readers reconnect to another replica."""
         self.state = "dismissed"
         self._wake()
 
-    def wait_for_store(self) -> None:
-        """Tell readers that the end cannot be stored at present."""
+    def mark_pending(self) -> None:
+        """Interrupt the readers, because the end of the turn cannot be stored now."""
         if self.state == "open":
             self.state = "pending"
             self._wake()
 
     @property
     def last_seq(self) -> int:
-        """Return the seq of the newest event that is shown."""
+        """Return the sequence number of the newest shown event."""
         return self.turn.last_seq if self.state == "ended" else FIRST_SEQ + self.shown
 
     def after(self, seq: int) -> Sequence[LogEntry]:
-        """Return the shown entries behind a cursor (``seq`` of the last event seen, at least 1)."""
+        """Return the shown entries behind a cursor of at least 1."""
         return self.entries[seq - FIRST_SEQ : self.shown]
 
     @contextlib.contextmanager
-    def reading(self, quiet: float) -> Iterator["LogReader"]:
-        """Be a reader while the context is entered; ``quiet`` is the most seconds of a wait."""
-        reader = LogReader(quiet)
+    def reading(self, idle_after: float) -> Iterator["LogReader"]:
+        """Register a reader whose waits last at most ``idle_after`` seconds."""
+        reader = LogReader(idle_after)
         self.readers.add(reader)
         try:
             yield reader
@@ -87,15 +86,15 @@ class TurnLog:
 
 
 class LogReader:
-    """Waits for changes of a log, each time for at most ``quiet`` seconds."""
+    """Waits for changes of a log, at most ``idle_after`` seconds each time."""
 
-    def __init__(self, quiet: float) -> None:
+    def __init__(self, idle_after: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[bool] | None = None
-        self._timer = IdleTimer(quiet, lambda: self.wake(changed=False))
+        self._timer = IdleTimer(idle_after, lambda: self.wake(changed=False))
 
     async def changed(self) -> bool:
-        """Wait for the next change; False when there was none for a while."""
+        """Wait for the next change; False if the wait timed out."""
         self._timer.touch()
         self._waiter = self._loop.create_future()
         try:
@@ -104,26 +103,10 @@ class LogReader:
             self._waiter = None
 
     def wake(self, *, changed: bool = True) -> None:
-        """End the wait, if there is one."""
+        """End the current wait."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(changed)
 
     def close(self) -> None:
-        """Wait no more."""
+        """Stop the timer."""
         self._timer.stop()
-
-
-class LogCopy(Protocol):
-    """Where the entries of running turns are copied; an entry is shown when its copy is safe."""
-
-    def opened(self, log: TurnLog) -> None:
-        """Begin the copy of a log."""
-        ...
-
-    def grown(self, log: TurnLog) -> None:
-        """Copy the entries that a log has got, then show them."""
-        ...
-
-    def closed(self, log: TurnLog) -> None:
-        """Say that a turn's end is stored: its copy may go soon."""
-        ...

@@ -1,4 +1,4 @@
-"""Reading a turn: a cursor on its log while it runs here, on the row when it has ended."""
+"""Updates that a reader of a turn receives, from a log while the turn runs or from its row afterwards."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,20 @@ from chat.model import FIRST_SEQ, LogEntry, Turn
 from chat.running.turn_log import TurnLog
 from parley.errors import InvalidCursor
 
-NOTHING_SEEN = 0
+FROM_START = 0
+"""Cursor of a reader that has received nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStarted:
-    """The turn began (seq 1)."""
+    """First update (seq 1)."""
 
     turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
 class TurnDelta:
-    """The answer grew; ``seq`` is that of the first of these entries."""
+    """New entries of the answer; ``seq`` is the sequence number of the first one."""
 
     seq: int
     entries: Sequence[LogEntry]
@@ -28,7 +29,7 @@ class TurnDelta:
 
 @dataclass(frozen=True, slots=True)
 class TurnFinished:
-    """The turn ended, as the row says; nothing follows."""
+    """Last update of an ended turn, with the stored turn."""
 
     seq: int
     turn: Turn
@@ -36,35 +37,37 @@ class TurnFinished:
 
 @dataclass(frozen=True, slots=True)
 class StreamIdle:
-    """Nothing happened for a while: time for a ping."""
+    """No update arrived within the idle interval. Protocols send a ping."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInterrupted:
-    """This connection cannot go on, but the turn does: come back with the cursor. Nothing follows."""
+    """Last update of a stream that ends before its turn. The reader can resume with its cursor."""
 
     reason: Literal["interrupted", "draining"]
     code: Literal["upstream_error", "finish_pending"] = "upstream_error"
-    """``finish_pending``: the answer is whole, but its end cannot be stored at present."""
+    """``finish_pending``: the answer is complete, but its end is not stored yet."""
 
 
 TurnUpdate = StreamStarted | TurnDelta | TurnFinished | StreamIdle | StreamInterrupted
 
 
 def check_cursor(after: int, last_seq: int) -> None:
-    """Raise InvalidCursor when no reader of the turn can have got so far."""
-    if not NOTHING_SEEN <= after <= last_seq:
-        raise InvalidCursor("This is no cursor of this turn.")
+    """Raise InvalidCursor if the cursor is beyond the turn's newest event."""
+    if not FROM_START <= after <= last_seq:
+        raise InvalidCursor("The cursor does not belong to this turn.")
 
 
-async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = True) -> AsyncGenerator[TurnUpdate, None]:
-    """Yield what a log shows behind a cursor, to the turn's end; Quiet after each ``quiet`` seconds of silence.
+async def from_log(
+    log: TurnLog, after: int, *, idle_after: float, strict: bool = True
+) -> AsyncGenerator[TurnUpdate, None]:
+    """Yield the updates of a log behind a cursor, and StreamIdle after every ``idle_after`` seconds without one.
 
-    Not ``strict``: the log may lack what others were shown, so a cursor beyond it waits.
+    Without ``strict`` a cursor beyond the log waits for it, because a remote log may be behind its origin.
     """
     if strict:
         check_cursor(after, log.last_seq)
-    with log.reading(quiet) as reader:
+    with log.reading(idle_after) as reader:
         if after < FIRST_SEQ:
             yield StreamStarted(log.turn)
             after = FIRST_SEQ
@@ -77,21 +80,21 @@ async def from_log(log: TurnLog, after: int, *, quiet: float, strict: bool = Tru
                 yield TurnFinished(log.turn.last_seq, log.turn)
                 return
             elif log.state != "open":
-                yield _broken(log)
+                yield _interrupted(log)
                 return
             elif not await reader.changed():
                 yield StreamIdle()
 
 
-def _broken(log: TurnLog) -> StreamInterrupted:
+def _interrupted(log: TurnLog) -> StreamInterrupted:
     if log.state == "dismissed":
         return StreamInterrupted("draining")
     return StreamInterrupted("interrupted", "finish_pending" if log.state == "pending" else "upstream_error")
 
 
 async def from_row(turn: Turn, after: int) -> AsyncGenerator[TurnUpdate, None]:
-    """Yield an ended turn behind a cursor; a cursor at its end repeats the last event."""
-    # A log that was lost with its runner may have shown more than could be stored.
+    """Yield the updates of an ended turn behind a cursor. A cursor at the end repeats the last update."""
+    # A log that was lost with its runner may have shown more entries than were stored.
     check_cursor(min(after, turn.last_seq) if turn.log_lost else after, turn.last_seq)
     if after < FIRST_SEQ:
         yield StreamStarted(turn)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from chat.events.turn_events import ended
+from chat.events.turn_events import ended_event
 from chat.model import Outcome, Turn
 from chat.storage.rows import to_turn
 from chat.storage.turns import PostgresTurnStore
@@ -110,7 +110,7 @@ async def _blank(connection: Connection, conversations: Sequence[UUID]) -> None:
 
 async def _publish_end(connection: Connection, turn: Turn) -> None:
     event_id, key = new_id(), str(turn.conversation_id or turn.id)
-    body = orjson.Fragment(ended(turn, _blank_end()).model_dump_json())
+    body = orjson.Fragment(ended_event(turn, _blank_end()).model_dump_json())
     await connection.execute(
         "SELECT outbox_append($1, 'conversation.turn.cancelled', $2, $2, $3, $4)",
         event_id,

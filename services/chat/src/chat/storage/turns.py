@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from chat.events.turn_events import ended, started
+from chat.events.turn_events import ended_event, started_event
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Turn
 from chat.storage import turn_statements
 from chat.storage.rows import to_conversation, to_turn
@@ -150,7 +150,7 @@ def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> di
         "kept_system_prompt": turn.system_prompt if turn.keep_system_prompt else None,
         "runner_id": runner_id,
         "event_id": new_id(),
-        "event": _json(started(turn, turn.conversation_id)) if turn.conversation_id else None,
+        "event": _json(started_event(turn, turn.conversation_id)) if turn.conversation_id else None,
         "traceparent": current_traceparent(),
     }
 
@@ -168,7 +168,7 @@ def _ending(turn: Turn, outcome: Outcome) -> dict[str, Any]:
         "event_id": new_id(),
         "event_name": f"conversation.turn.{outcome.status}",
         "partition_key": str(turn.conversation_id or turn.id),
-        "event": _json(ended(turn, outcome)),
+        "event": _json(ended_event(turn, outcome)),
         "traceparent": current_traceparent(),
     }
 

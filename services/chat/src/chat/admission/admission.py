@@ -1,0 +1,140 @@
+"""Admission of turns: model, idempotency key, position, context, budget and token limit, in this order."""
+
+import contextlib
+from datetime import timedelta
+from uuid import UUID
+
+from chat.admission.budgets import Budgets
+from chat.admission.context_window import ContextLoader, EarlierExchanges, PromptContext, client_context, fit
+from chat.admission.new_turn import admitted_turn, new_turn
+from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn
+from chat.admission.response_cache import ResponseCache
+from chat.admission.token_limits import TokenLimits
+from chat.admission.turn_job import TurnJob
+from chat.admission.turn_request import TurnRequest
+from chat.catalogue import Catalogue, Model
+from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused, ModelNotFound
+from chat.generation import Prompt
+from chat.model import IdempotencyKey, Reservation, Turn
+from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
+from parley.errors import FieldError, Overloaded, ValidationFailed
+
+MAX_ATTEMPTS = 5
+
+
+class TurnAdmission:
+    """Admits turns, or finds the earlier turn of a repeated request."""
+
+    def __init__(
+        self,
+        *,
+        store: TurnStore,
+        catalogue: Catalogue,
+        positions: PositionResolver,
+        contexts: ContextLoader,
+        budgets: Budgets,
+        token_limits: TokenLimits,
+        turn_timeout: float,
+        cache: ResponseCache | None = None,
+    ) -> None:
+        self._store, self._catalogue, self._positions, self._contexts = store, catalogue, positions, contexts
+        self._budgets, self._token_limits, self._cache = budgets, token_limits, cache
+        self._turn_timeout = timedelta(seconds=turn_timeout)
+
+    def select_model(self, request: TurnRequest) -> Model:
+        """Return the model of a request; raises ModelNotFound, ProviderUnavailable and ValidationFailed."""
+        model = self._catalogue.find(request.model)
+        if not self._budgets.plan(request.plan).allows(model.alias):
+            raise ModelNotFound
+        if request.max_tokens is not None and request.max_tokens > model.max_output_tokens and not request.lenient:
+            detail = f"At most {model.max_output_tokens} for this model."
+            raise ValidationFailed([FieldError("/max_tokens", "less_than_equal", detail)])
+        return model
+
+    async def find_replay(self, request: TurnRequest) -> Turn | None:
+        """Return the earlier turn of the request's idempotency key, None without one.
+
+        Raises IdempotencyKeyReused if the earlier request had a different body.
+        """
+        if request.key is None:
+            return None
+        record = await self._store.find_key(request.user_id, request.key.route, request.key.key)
+        return await self._replay(record.turn_id, record.body_hash, request.key) if record is not None else None
+
+    async def admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
+        """Store the turn and return its job, or the turn of a concurrent request with the same idempotency key.
+
+        Raises what the position, the context, the budget and the token limit raise, Erased, and Overloaded if
+        concurrent changes of the conversation win every attempt.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            with contextlib.suppress(TurnRefused, BudgetExceeded):
+                return await self._admit(request, model, runner_id)
+            await self._diagnose(request)
+        raise Overloaded
+
+    async def _admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
+        position = await self._positions.find(request)
+        context = await self._context(request, model, position)
+        plan = self._budgets.plan(request.plan)
+        reservation, prompt = await self._reserve(request, model, context)
+        await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
+        new = new_turn(request, model, position, context, reservation, self._turn_timeout)
+        lookup = self._cache.lookup(request, model, prompt) if self._cache is not None else None
+        result = await self._store.admit(new, runner_id, request.key)
+        if result.turn_id != new.id:
+            assert request.key is not None
+            return await self._replay(result.turn_id, result.body_hash, request.key)
+        return TurnJob(
+            admitted_turn(new, result, runner_id),
+            self._catalogue.with_fallbacks(model),
+            prompt,
+            capped_by_budget=prompt.max_tokens < context.max_tokens,
+            settle=lambda ended: self._token_limits.settle(ended, plan),
+            cache_lookup=lookup,
+        )
+
+    async def _reserve(self, request: TurnRequest, model: Model, context: PromptContext) -> tuple[Reservation, Prompt]:
+        grant = await self._budgets.reserve(
+            request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
+        )
+        temperature = model.temperature if request.temperature is None else request.temperature
+        return grant.reservation, Prompt(context.messages, grant.max_tokens, temperature, request.options)
+
+    async def _context(self, request: TurnRequest, model: Model, position: TurnPosition) -> PromptContext:
+        if request.messages is not None:
+            return client_context(request, model)
+        past = EarlierExchanges()
+        if position.parent_id is not None and request.conversation_id is not None:
+            past = await self._contexts.before(
+                request.conversation_id,
+                position.parent_id,
+                token=request.token,
+                window=model.context_window,
+                certain=position.parent_certain,
+            )
+        return fit(
+            past,
+            position.message,
+            system_prompt=position.system_prompt,
+            model=model,
+            max_tokens=request.max_tokens,
+        )
+
+    async def _diagnose(self, request: TurnRequest) -> None:
+        """Raise the reason of a refused admission; return if another attempt may succeed."""
+        if await self._store.is_erased(request.user_id):
+            raise Erased
+        if request.conversation_id is None:
+            return
+        conversation = await self._store.conversation(request.conversation_id)
+        if conversation is not None:
+            require_accepts_turn(conversation, request.user_id)
+
+    async def _replay(self, turn_id: UUID, body_hash: bytes | None, key: IdempotencyKey) -> Turn:
+        if body_hash is not None and body_hash != key.body_hash:
+            raise IdempotencyKeyReused
+        turn = await self._store.get(turn_id)
+        if turn is None:
+            raise ConversationNotFound
+        return turn

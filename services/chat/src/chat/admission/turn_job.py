@@ -1,0 +1,22 @@
+"""The result of an admission: an admitted turn and how to run it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from chat.admission.response_cache import CacheLookup
+from chat.catalogue import Model
+from chat.generation import Prompt
+from chat.model import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnJob:
+    """An admitted turn, the models that may answer it, and its prompt."""
+
+    turn: Turn
+    models: Sequence[Model]
+    prompt: Prompt
+    capped_by_budget: bool = False
+    settle: Callable[[Turn], Awaitable[None]] | None = None
+    """Called with the turn when its end is stored."""
+    cache_lookup: CacheLookup | None = None

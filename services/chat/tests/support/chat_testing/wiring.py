@@ -1,0 +1,35 @@
+"""Wiring of chat for tests: a bus in memory, a short lease, and adapters that a test may wrap with faults."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from chat.metrics import ChatMetrics
+from chat.running.engine import EngineAdapters
+from chat.settings import ChatSettings
+from chat.wiring import ChatServices, load_config, open_adapters, open_services
+from parley.infrastructure import open_infrastructure
+from parley.messaging.memory_bus import MemoryBus
+from parley.web.runtime import Runtime
+
+LEASE_LENGTH = 4.0
+"""Seconds: less than half of the production value, which the end-to-end tests use."""
+
+WrapAdapters = Callable[[EngineAdapters], EngineAdapters]
+
+
+@contextlib.asynccontextmanager
+async def wire_for_tests(
+    settings: ChatSettings,
+    runtime: Runtime,
+    *,
+    bus: MemoryBus,
+    wrap: WrapAdapters = lambda adapters: adapters,
+    lease_length: float = LEASE_LENGTH,
+) -> AsyncIterator[ChatServices]:
+    config, metrics = load_config(settings), ChatMetrics(runtime.metrics.registry)
+    async with (
+        open_infrastructure(settings, runtime, bus=bus) as infrastructure,
+        open_adapters(settings, runtime, infrastructure, metrics) as adapters,
+        open_services(config, runtime, infrastructure, wrap(adapters), metrics, lease_length=lease_length) as services,
+    ):
+        yield services
