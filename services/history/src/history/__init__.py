@@ -1,3 +1,3 @@
-"""History: owns conversations; stores what the events of turns say, and shows it."""
+"""Conversation history: stored from the events of turns, and served through the API."""
 
 VERSION = "0.1.0"

@@ -1,7 +1,7 @@
-"""Opaque cursors: what a list was sorted by at the end of a page, with a checksum.
+"""Opaque list cursors: the sort key of the last entry on a page, with a checksum.
 
-The checksum finds cursors that we did not make, or made for another list. It is no signature: a cursor holds only a
-place in the caller's own list, and every query asks for the caller's rows.
+The checksum detects forged cursors and cursors of another list. It is not a signature and does not need to be: a cursor
+holds a position in the caller's own list, and every query selects the caller's rows only.
 """
 
 import base64
@@ -18,23 +18,23 @@ import orjson
 from parley.errors import InvalidCursor
 
 MAX_LENGTH = 512
-_DIGEST = 6
-_LARGEST = 2**62
+_DIGEST_SIZE = 6
+_MAX_INTEGER = 2**62
 
 
 def encode(kind: str, values: Sequence[str | float | None]) -> str:
-    """Return the cursor of a place in the list ``kind``."""
+    """Return the cursor for a position in the list ``kind``."""
     body = orjson.dumps(list(values))
     return base64.urlsafe_b64encode(_digest(kind, body) + body).rstrip(b"=").decode()
 
 
 def decode(kind: str, cursor: str, types: Sequence[type]) -> list[Any]:
-    """Return the values of a cursor as ``types``; raises InvalidCursor unless ``encode`` made it for this list."""
+    """Return the values of a cursor as ``types``; raises InvalidCursor unless it is a cursor of this list."""
     try:
         raw = base64.b64decode(cursor[:MAX_LENGTH].encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
-        body = raw[_DIGEST:]
+        body = raw[_DIGEST_SIZE:]
         values = orjson.loads(body)
-        if raw[:_DIGEST] != _digest(kind, body):
+        if raw[:_DIGEST_SIZE] != _digest(kind, body):
             raise InvalidCursor
         return [_READ[wanted](value) for wanted, value in zip(types, values, strict=True)]
     except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError):
@@ -42,7 +42,7 @@ def decode(kind: str, cursor: str, types: Sequence[type]) -> list[Any]:
 
 
 def _integer(value: Any) -> int:
-    if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
+    if type(value) is not int or not -_MAX_INTEGER <= value <= _MAX_INTEGER:
         raise ValueError
     return value
 
@@ -64,4 +64,4 @@ _READ: dict[type, Callable[[Any], Any]] = {int: _integer, float: _number, str: s
 
 
 def _digest(kind: str, body: bytes) -> bytes:
-    return hashlib.blake2s(kind.encode() + b"\0" + body, digest_size=_DIGEST).digest()
+    return hashlib.blake2s(kind.encode() + b"\0" + body, digest_size=_DIGEST_SIZE).digest()

@@ -1,7 +1,8 @@
-"""Reaching the database: bounded waits, and every sign of its absence becomes one error."""
+"""Database access that maps every connection failure to DependencyUnavailable."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -10,40 +11,53 @@ from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate
 
 Row: TypeAlias = asyncpg.Record
 WHAT = "The conversation database"
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+
+
+class NamedStatement:
+    """SQL with ``:name`` parameters, translate_unavailable to the numbered parameters of Postgres."""
+
+    def __init__(self, sql: str) -> None:
+        self._names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
+        numbers = {name: number for number, name in enumerate(self._names, 1)}
+        self.sql = _PARAMETER.sub(lambda match: f"${numbers[match[1]]}", sql)
+
+    def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the values in the order of the numbered parameters."""
+        return tuple(values[name] for name in self._names)
 
 
 class Database:
-    """A pool whose failures are DependencyUnavailable."""
+    """A connection pool whose failures are raised as DependencyUnavailable."""
 
     def __init__(self, pool: Pool) -> None:
-        """Take the pool."""
         self._pool = pool
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection."""
+        """Acquire a connection for the duration of the context."""
         with translate_unavailable(WHAT):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Run what is inside in one transaction."""
+        """Acquire a connection and run the body of the context in one transaction."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     async def fetch(self, query: str, *arguments: Any) -> list[Row]:
-        """Return the rows of a query."""
+        """Return all rows of a query."""
         async with self.connection() as connection:
             found: list[Row] = await connection.fetch(query, *arguments)
             return found
 
     async def row(self, query: str, *arguments: Any) -> Row | None:
-        """Return the first row of a query."""
+        """Return the first row of a query, or None."""
         async with self.connection() as connection:
             return await connection.fetchrow(query, *arguments)
 
     async def value(self, query: str, *arguments: Any) -> Any:
-        """Return the first value of a query."""
+        """Return the first column of the first row of a query."""
         async with self.connection() as connection:
             return await connection.fetchval(query, *arguments)

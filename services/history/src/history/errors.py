@@ -1,31 +1,31 @@
-"""What can go wrong in history."""
+"""Errors of the history API."""
 
 from parley.errors import NotFound, ParleyError
 
 
 class ConversationNotFound(NotFound):
-    """There is no such conversation."""
+    """The conversation does not exist."""
 
     code, title = "conversation_not_found", "Conversation not found"
-    remedy = "Check the id; a deleted conversation stays gone."
+    remedy = "Check the conversation id. A deleted conversation cannot be restored."
 
 
 class MessageNotFound(NotFound):
-    """There is no such message in this conversation."""
+    """The message does not exist in this conversation."""
 
     code, title = "message_not_found", "Message not found"
-    remedy = "Read the conversation's messages again and use one of their ids."
+    remedy = "List the messages of the conversation and send one of their ids."
 
 
 class IdempotencyKeyReused(ParleyError):
-    """This idempotency key was used for another request."""
+    """The idempotency key was used before for a different request."""
 
     status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
-    remedy = "Use a new key for each new request, and the same one only to repeat it unchanged."
+    remedy = "Use a new key for each new request. Send the same key only to repeat a request unchanged."
 
 
 class CursorExpired(ParleyError):
-    """The feed no longer reaches back to this cursor."""
+    """The cursor is older than the oldest event that the feed keeps."""
 
     status, code, title = 410, "cursor_expired", "Cursor expired"
     remedy = "Read the conversations again, then follow the feed without a cursor."

@@ -1,4 +1,4 @@
-"""History's API as an app and as a process."""
+"""The history API as an ASGI app and as a process."""
 
 import sys
 
@@ -6,20 +6,24 @@ from fastapi import FastAPI
 
 from history import VERSION
 from history.conversations.api import router as conversations
-from history.search.api import router as reading
+from history.conversations.internal_api import router as internal_conversations
+from history.feed.api import router as feed
+from history.messages.api import router as messages
+from history.search.api import router as search
 from history.settings import HistorySettings
 from history.transfer.api import router as transfer
-from history.turns.api import router as internal
+from history.turns.api import router as internal_turns
+from history.usage.api import router as usage
 from history.wiring import wire as wire_history
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import Wire, build_app
 
-DESCRIPTION = "Conversations: lists, messages, search, export and import, usage, and a feed of what changes."
+DESCRIPTION = "Conversations: lists, messages, search, export and import, usage, and an event feed."
 
 
 def create_app(settings: HistorySettings | None = None, *, wire: Wire[HistorySettings] = wire_history) -> FastAPI:
-    """Return the app; nothing is opened before its lifespan is entered."""
+    """Return the app. Connections are opened when its lifespan starts."""
     settings = settings or load_or_exit(HistorySettings)
     return build_app(
         settings,
@@ -27,13 +31,13 @@ def create_app(settings: HistorySettings | None = None, *, wire: Wire[HistorySet
         version=VERSION,
         description=DESCRIPTION,
         wire=wire,
-        routers=(transfer, conversations, reading, internal),
+        routers=(transfer, conversations, messages, search, usage, feed, internal_conversations, internal_turns),
         larger_bodies={"/api/v1/conversations/import": settings.import_limit},
     )
 
 
 def main() -> None:
-    """Run the API as the whole process."""
+    """Run the API as a process of its own."""
     settings = load_or_exit(HistorySettings)
     app = create_app(settings)
     sys.exit(server.main(app, app.state.runtime.lifecycle, settings))

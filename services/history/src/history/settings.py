@@ -1,4 +1,4 @@
-"""What history can be told."""
+"""Settings of the history service."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -9,33 +9,37 @@ from parley.config.settings import DataSettings
 
 
 class HistorySettings(DataSettings):
-    """The API, and the consumer inside it unless that runs as its own process."""
+    """Settings of the API process, which also consumes events unless ``run_consumer`` is false."""
 
     service: ClassVar[str] = "history"
 
     port: int = Field(8003, ge=0, le=65535, description="Port to listen on.")
-    admin_port: int = Field(9003, ge=0, le=65535, description="The admin port; 0 takes a free one.")
+    admin_port: int = Field(9003, ge=0, le=65535, description="Admin port; 0 picks a free port.")
     database_url: SecretStr = Field(
         validation_alias=AliasChoices("HISTORY_DATABASE_URL", "DATABASE_URL"),
         description="Postgres DSN of this service's own database.",
     )
     run_consumer: bool = Field(
-        True, description="Consume events in the API's process; `false` where `parley-history-worker` runs."
+        True,
+        description="Consume events in the API process. Set to `false` where `parley-history-worker` runs.",
     )
-    import_limit: int = Field(33_554_432, ge=1024, description="Largest import in bytes.")
+    import_limit: int = Field(33_554_432, ge=1024, description="Maximum size of an import in bytes.")
     retention_days: int = Field(
-        30, ge=0, le=3650, description="Days until a deleted conversation is purged, where the plan says nothing else."
+        30,
+        ge=0,
+        le=3650,
+        description="Days until a deleted conversation is purged, unless the plan sets its own value.",
     )
     plans_file: Path | None = Field(
-        None, description="`plans.yaml`: limits, models, budgets and retention of each plan."
+        None, description="Path of `plans.yaml`: limits, models, budgets and retention of each plan."
     )
     feed_retention_hours: float = Field(
-        72, gt=0, le=8760, description="Hours that the event feed can be resumed; an older cursor is 410."
+        72, gt=0, le=8760, description="Hours that feed events are kept. An older cursor gets 410."
     )
-    purge_interval: float = Field(60, gt=0, le=86_400, description="Seconds between two rounds of purging.")
+    purge_interval: float = Field(60, gt=0, le=86_400, description="Seconds between two purge runs.")
 
 
 class WorkerSettings(HistorySettings):
-    """The consumer as its own process."""
+    """Settings of the consumer process."""
 
-    admin_port: int = Field(9013, ge=0, le=65535, description="The admin port; 0 takes a free one.")
+    admin_port: int = Field(9013, ge=0, le=65535, description="Admin port; 0 picks a free port.")

@@ -1,97 +1,102 @@
-"""Opens and closes everything history needs."""
+"""Construction of the history service: storage, services and background tasks."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from history.changes.notifier import Changes
-from history.conversations.postgres import PostgresConversations
-from history.conversations.service import ConversationService, MessageService
-from history.conversations.store import Conversations, Janitor, Turns
+from history.changes.notifier import ChangeNotifier
+from history.changes.postgres import PostgresChangeSource
+from history.conversations.postgres import PostgresConversationStore
+from history.conversations.service import ConversationService
 from history.database import Database
-from history.feed.postgres import PostgresFeed
+from history.erasure.postgres import PostgresUserDataEraser
+from history.feed.postgres import PostgresFeedStore
 from history.feed.service import FeedService
-from history.messages.postgres import PostgresMessages, PostgresTurns
-from history.projection.consumer import Handlers, consumer, outcomes_counter
-from history.projection.postgres import PostgresProjection
-from history.retention.policy import read_retention
-from history.retention.purge import PostgresJanitor
-from history.search.postgres import PostgresSearch
+from history.messages.postgres import PostgresMessageStore
+from history.messages.service import MessageService
+from history.projection.consumer import TurnEventHandler, consume_events, outcome_counter
+from history.projection.postgres import PostgresProjectionStore
+from history.retention.policy import read_retention_policy
+from history.retention.purge import Purger, purge_periodically
+from history.search.postgres import PostgresSearchStore
 from history.search.service import SearchService
 from history.settings import HistorySettings
 from history.transfer.export_service import ExportService
 from history.transfer.import_service import ImportService
-from history.transfer.postgres import PostgresImports
-from history.usage.postgres import PostgresUsage
+from history.transfer.postgres import PostgresImportStore
+from history.turns.postgres import PostgresTurnStore
+from history.turns.store import TurnStore
+from history.usage.postgres import PostgresUsageStore
 from history.usage.service import UsageService
 from parley.infrastructure import Infrastructure, open_infrastructure
-from parley.messaging.bus import Bus
 from parley.process.tasks import background
 from parley.security.identity import Verifier
 from parley.web.runtime import Runtime
+from parley.messaging.bus import Bus
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
-    """What the API finds in ``app.state.wired``."""
+class HistoryServices:
+    """The services that routes find in ``app.state.wired``."""
 
     verifier: Verifier
     conversations: ConversationService
     messages: MessageService
+    turns: TurnStore
     search: SearchService
     usage: UsageService
-    export: ExportService
+    exports: ExportService
     imports: ImportService
     feed: FeedService
-    stored: Conversations
-    turns: Turns
 
 
 @contextlib.asynccontextmanager
-async def wire(settings: HistorySettings, runtime: Runtime, *, bus: Bus | None = None) -> AsyncIterator[Wired]:
-    """Open history; ``bus`` is given when several services share a process."""
+async def wire(
+    settings: HistorySettings, runtime: Runtime, *, bus: Bus | None = None
+) -> AsyncIterator[HistoryServices]:
+    """Open the service for the duration of the context; pass ``bus`` when several services share a process."""
     async with contextlib.AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
-        changes, turns = Changes(), PostgresTurns(Database(backing.pool))
-        janitor = PostgresJanitor(Database(backing.pool), feed_retention=settings.feed_retention_hours * 3600)
-        for name, loop in (
-            ("changes", lambda: changes.poll(turns)),
-            ("janitor", lambda: sweep(janitor, settings.purge_interval)),
+        infrastructure = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
+        database, changes = Database(infrastructure.pool), ChangeNotifier()
+        source = PostgresChangeSource(database)
+        purger = Purger(database, feed_retention=settings.feed_retention_hours * 3600)
+        for name, run in (
+            ("changes", lambda: changes.run(source)),
+            ("purge", lambda: purge_periodically(purger.purge_batch, settings.purge_interval)),
         ):
-            await stack.enter_async_context(background(name, loop, service=runtime.service))
+            await stack.enter_async_context(background(name, run, service=runtime.service))
         if settings.run_consumer:
-            await stack.enter_async_context(consumer(backing.bus, _handlers(backing, runtime, changes)))
-        yield _services(settings, runtime, backing, changes)
+            handler = _event_handler(database, runtime, infrastructure, changes)
+            await stack.enter_async_context(consume_events(infrastructure.bus, handler))
+        yield _services(settings, runtime, infrastructure, database, changes)
 
 
-async def sweep(janitor: Janitor, interval: float) -> None:
-    """Let the janitor remove everything that is due, every ``interval`` seconds; never returns by itself."""
-    while True:
-        while await janitor.sweep():
-            await asyncio.sleep(0)
-        await asyncio.sleep(interval)
+def _event_handler(database: Database, runtime: Runtime, infrastructure: Infrastructure, changes: ChangeNotifier) -> TurnEventHandler:
+    return TurnEventHandler(
+        PostgresProjectionStore(database),
+        PostgresUserDataEraser(database),
+        changes,
+        wake_relay=infrastructure.relay.hint,
+        outcomes=outcome_counter(runtime.metrics.registry),
+    )
 
 
-def _handlers(backing: Infrastructure, runtime: Runtime, changes: Changes) -> Handlers:
-    outcomes = outcomes_counter(runtime.metrics.registry)
-    return Handlers(PostgresProjection(Database(backing.pool)), changes, hint=backing.relay.hint, outcomes=outcomes)
-
-
-def _services(settings: HistorySettings, runtime: Runtime, backing: Infrastructure, changes: Changes) -> Wired:
-    database, hint = Database(backing.pool), backing.relay.hint
-    stored, messages, turns = PostgresConversations(database), PostgresMessages(database), PostgresTurns(database)
-    retention = read_retention(settings.plans_file, settings.retention_days)
-    conversations = ConversationService(stored, changes, retention=retention, hint=hint)
-    return Wired(
-        verifier=backing.verifier,
+def _services(
+    settings: HistorySettings, runtime: Runtime, infrastructure: Infrastructure, database: Database, changes: ChangeNotifier
+) -> HistoryServices:
+    wake_relay = infrastructure.relay.hint
+    conversation_store, message_store = PostgresConversationStore(database), PostgresMessageStore(database)
+    turn_store = PostgresTurnStore(database)
+    retention = read_retention_policy(settings.plans_file, settings.retention_days)
+    conversations = ConversationService(conversation_store, changes, retention=retention, wake_relay=wake_relay)
+    return HistoryServices(
+        verifier=infrastructure.verifier,
         conversations=conversations,
-        messages=MessageService(conversations, messages, turns, changes),
-        search=SearchService(PostgresSearch(database)),
-        usage=UsageService(PostgresUsage(database)),
-        export=ExportService(conversations, stored, messages),
-        imports=ImportService(PostgresImports(database), changes, hint=hint),
-        feed=FeedService(PostgresFeed(database), changes, drained=runtime.lifecycle.drain_started),
-        stored=stored,
-        turns=turns,
+        messages=MessageService(conversations, message_store, turn_store, changes),
+        turns=turn_store,
+        search=SearchService(PostgresSearchStore(database)),
+        usage=UsageService(PostgresUsageStore(database)),
+        exports=ExportService(conversations, conversation_store, message_store),
+        imports=ImportService(PostgresImportStore(database), changes, wake_relay=wake_relay),
+        feed=FeedService(PostgresFeedStore(database), changes, drained=runtime.lifecycle.drained),
     )

@@ -1,4 +1,4 @@
-"""History's consumer as its own process: events in, no API; its probes and metrics are on the admin port."""
+"""The event consumer as a process without the API. Probes and metrics are on the admin port."""
 
 import asyncio
 import signal
@@ -13,18 +13,18 @@ from parley.web.app import make_runtime, run
 
 
 async def consume(settings: WorkerSettings) -> None:
-    """Consume until SIGTERM or SIGINT, then commit what is in hand."""
+    """Consume events until SIGTERM or SIGINT, then finish the events in progress."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
     runtime = make_runtime(settings, service=settings.service, version=VERSION)
     async with run(runtime, settings, wire):
         await stop.wait()
 
 
 def main() -> None:
-    """Run the consumer as the whole process."""
+    """Run the consumer as a process of its own."""
     import uvloop
 
     settings = load_or_exit(WorkerSettings)

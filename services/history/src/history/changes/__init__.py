@@ -1,0 +1,1 @@
+"""Notification of waiting requests when a turn ends or a feed grows."""

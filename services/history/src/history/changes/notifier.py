@@ -1,6 +1,7 @@
-"""Waiting for what is stored: woken at once by this process, within a poll by any other.
+"""Change notifier: wakes waiting requests when a turn ends or a user's feed grows.
 
-One query for each poll answers everybody who waits in this process; nobody waiting, no query.
+Changes made by this process wake their waiters at once. Changes made by other processes are found by polling: one query
+per interval for all waiters of this process, and none while no request waits.
 """
 
 import asyncio
@@ -10,40 +11,39 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 from uuid import UUID
 
-POLL = 0.2
-"""Seconds between two looks at what other processes have stored."""
+POLL_INTERVAL = 0.2
+"""Seconds between two polls for changes made by other processes."""
 
 
-class Lookout(Protocol):
-    """What the poll asks the database."""
+class ChangeSource(Protocol):
+    """Queries for the changes that waiters of this process wait for."""
 
     async def ended_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
-        """Return those of the turns that are stored and ended."""
+        """Return the turns whose terminal event is stored."""
         ...
 
     async def feed_heads(self, user_ids: Collection[UUID]) -> Mapping[UUID, int]:
-        """Return the newest position in each person's feed."""
+        """Return the newest feed position of each user."""
         ...
 
 
-class Changes:
-    """Who waits here for the end of a turn, or for news in a person's feed."""
+class ChangeNotifier:
+    """Events that requests of this process wait on, by turn and by user."""
 
     def __init__(self) -> None:
-        """Begin with nobody."""
         self._turns: dict[UUID, set[asyncio.Event]] = defaultdict(set)
-        self._people: dict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._feeds: dict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._heads: dict[UUID, int] = {}
-        self._awaited = asyncio.Event()
+        self._has_waiters = asyncio.Event()
 
     def turn_ended(self, turn_id: UUID) -> None:
-        """Wake who waits for the turn."""
+        """Wake the requests that wait for the turn."""
         for event in self._turns.get(turn_id, ()):
             event.set()
 
     def feed_grew(self, user_id: UUID) -> None:
-        """Wake who reads the person's feed."""
-        for event in self._people.get(user_id, ()):
+        """Wake the readers of the user's feed."""
+        for event in self._feeds.get(user_id, ()):
             event.set()
 
     @contextlib.contextmanager
@@ -54,26 +54,28 @@ class Changes:
 
     @contextlib.contextmanager
     def watch_feed(self, user_id: UUID) -> Iterator[asyncio.Event]:
-        """Yield an event that is set when the person's feed may have grown."""
-        with self._watch(self._people, user_id) as event:
-            yield event
-        if user_id not in self._people:
-            self._heads.pop(user_id, None)
+        """Yield an event that is set when the user's feed may have grown."""
+        try:
+            with self._watch(self._feeds, user_id) as event:
+                yield event
+        finally:
+            if user_id not in self._feeds:
+                self._heads.pop(user_id, None)
 
-    async def poll(self, lookout: Lookout) -> None:
-        """Look for what other processes store, for as long as somebody waits; never returns by itself."""
+    async def run(self, source: ChangeSource) -> None:
+        """Poll while any request waits; runs until cancelled."""
         while True:
-            await self._awaited.wait()
-            await asyncio.sleep(POLL)
-            await self.look(lookout)
+            await self._has_waiters.wait()
+            await asyncio.sleep(POLL_INTERVAL)
+            await self.poll(source)
 
-    async def look(self, lookout: Lookout) -> None:
-        """Look once."""
+    async def poll(self, source: ChangeSource) -> None:
+        """Query the source once and wake the waiters whose turn or feed has changed."""
         if self._turns:
-            for turn_id in await lookout.ended_turns(list(self._turns)):
+            for turn_id in await source.ended_turns(list(self._turns)):
                 self.turn_ended(turn_id)
-        if self._people:
-            for user_id, head in (await lookout.feed_heads(list(self._people))).items():
+        if self._feeds:
+            for user_id, head in (await source.feed_heads(list(self._feeds))).items():
                 if self._heads.get(user_id) != head:
                     self._heads[user_id] = head
                     self.feed_grew(user_id)
@@ -82,12 +84,12 @@ class Changes:
     def _watch(self, waiting: dict[UUID, set[asyncio.Event]], key: UUID) -> Iterator[asyncio.Event]:
         event = asyncio.Event()
         waiting[key].add(event)
-        self._awaited.set()
+        self._has_waiters.set()
         try:
             yield event
         finally:
             waiting[key].discard(event)
             if not waiting[key]:
                 del waiting[key]
-            if not self._turns and not self._people:
-                self._awaited.clear()
+            if not self._turns and not self._feeds:
+                self._has_waiters.clear()

@@ -1,0 +1,1 @@
+"""Conversations: list, read, rename, archive and delete."""

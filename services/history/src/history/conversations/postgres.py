@@ -1,4 +1,4 @@
-"""Conversations in Postgres."""
+"""Conversation storage in Postgres."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -6,22 +6,28 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from history.conversations import rows
-from history.conversations.schemas import Conversation, Owner
-from history.conversations.store import ListFilter
-from history.database import Database
+from history.conversations.schemas import Conversation, ConversationOwner
+from history.conversations.store import ConversationFilter
+from history.database import Database, Row
 from parley.messaging import outbox
 from parley.storage.postgres import Connection
 from parley_events.models import ConversationDeleted, ConversationUpdated
 
-_FIND = f"{rows.CONVERSATION} WHERE c.id = $1 AND c.user_id = $2 AND c.deleted_at IS NULL"
-_PAGE = f"""{rows.CONVERSATION}
+_CONVERSATION = """
+SELECT c.*,
+    CASE WHEN c.active_message_id IS NOT NULL AND c.active_number >= c.last_number
+         THEN c.active_message_id ELSE c.last_turn_id END AS active_id,
+    (SELECT t.id FROM turns AS t WHERE t.conversation_id = c.id AND t.status = 'running' AND t.stored
+     ORDER BY t.number DESC LIMIT 1) AS running_turn_id
+FROM conversations AS c"""
+_FIND = f"{_CONVERSATION} WHERE c.id = $1 AND c.user_id = $2 AND c.deleted_at IS NULL"
+_PAGE = f"""{_CONVERSATION}
 WHERE c.user_id = $1 AND c.deleted_at IS NULL
   AND ($2::boolean IS NULL OR c.archived = $2)
   AND ($3::text IS NULL OR strpos(lower(c.title), lower($3)) > 0)
   AND ($4::timestamptz IS NULL OR (c.updated_at, c.id) < ($4, $5::uuid))
 ORDER BY c.updated_at DESC, c.id DESC LIMIT $6"""
-_EVERY = f"""{rows.CONVERSATION}
+_PAGE_BY_ID = f"""{_CONVERSATION}
 WHERE c.user_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3"""
 _OWNER = """
 SELECT user_id, deleted_at IS NOT NULL AS deleted, last_number FROM conversations WHERE id = $1
@@ -35,66 +41,66 @@ UPDATE conversations SET
     active_number = CASE WHEN $4 THEN last_number ELSE active_number END,
     metadata = coalesce($6, metadata), version = version + 1, updated_at = greatest(updated_at, clock_timestamp())
 WHERE id = $1"""
-_HIDE = "UPDATE conversations SET deleted_at = $2 WHERE id = $1"
+_MARK_DELETED = "UPDATE conversations SET deleted_at = $2 WHERE id = $1"
 _TOMBSTONE = """
 INSERT INTO conversation_tombstones (conversation_id, user_id, deleted_at, purge_after) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING"""
-_FORGET_FEED = "UPDATE feed SET data = NULL WHERE conversation_id = $1"
+_CLEAR_FEED = "UPDATE feed SET data = NULL WHERE conversation_id = $1"
 _ARCHIVED = {"false": False, "true": True, "all": None}
 
 
-class PostgresConversations:
-    """The conversations, by owner."""
+class PostgresConversationStore:
+    """Conversations in Postgres."""
 
     def __init__(self, database: Database) -> None:
-        """Take history's database."""
         self._database = database
 
     async def find(self, user_id: UUID, conversation_id: UUID) -> Conversation | None:
-        """Return a conversation of the person that is not deleted."""
+        """Return the user's conversation, or None when it does not exist or is deleted."""
         row = await self._database.row(_FIND, conversation_id, user_id)
-        return rows.conversation(row) if row else None
+        return _conversation(row) if row else None
 
-    async def page(self, wanted: ListFilter, after: tuple[datetime, UUID] | None, limit: int) -> list[Conversation]:
-        """Return up to ``limit`` conversations, the newest update first."""
-        moment, last = after or (None, None)
+    async def page(
+        self, wanted: ConversationFilter, after: tuple[datetime, UUID] | None, limit: int
+    ) -> list[Conversation]:
+        """Return up to ``limit`` conversations, newest update first, after the given (updated_at, id)."""
+        updated_at, last_id = after or (None, None)
         found = await self._database.fetch(
-            _PAGE, wanted.user_id, _ARCHIVED[wanted.archived], wanted.title_part, moment, last, limit
+            _PAGE, wanted.user_id, _ARCHIVED[wanted.archived], wanted.title_part, updated_at, last_id, limit
         )
-        return [rows.conversation(row) for row in found]
+        return [_conversation(row) for row in found]
 
-    async def every(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
-        """Return the person's conversations by id: an order that changes meanwhile do not disturb."""
-        return [rows.conversation(row) for row in await self._database.fetch(_EVERY, user_id, after, limit)]
+    async def page_by_id(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
+        """Return up to ``limit`` conversations by id, an order that concurrent updates do not change."""
+        return [_conversation(row) for row in await self._database.fetch(_PAGE_BY_ID, user_id, after, limit)]
 
     @contextlib.asynccontextmanager
-    async def change(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["HeldConversation | None"]:
-        """Hold a conversation of the person, in a transaction that ends with the context."""
+    async def lock(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["PostgresLockedConversation | None"]:
+        """Lock the user's conversation in a transaction that commits at the end of the context."""
         async with self._database.transaction() as connection:
             await connection.execute("SELECT lock_person($1)", user_id)
             row = await connection.fetchrow(_FIND, conversation_id, user_id)
-            yield HeldConversation(connection, rows.conversation(row), user_id) if row else None
+            yield PostgresLockedConversation(connection, _conversation(row), user_id) if row else None
 
-    async def owner(self, conversation_id: UUID) -> Owner | None:
-        """Return whose a conversation is or was."""
+    async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
+        """Return the owner of a conversation, also of a deleted one, or None when the id was never used."""
         row = await self._database.row(_OWNER, conversation_id)
-        return Owner(**row) if row else None
+        return ConversationOwner(**row) if row else None
 
 
-class HeldConversation:
-    """A conversation in an open transaction, its owner locked."""
+class PostgresLockedConversation:
+    """A conversation in an open transaction that holds its owner's lock."""
 
     def __init__(self, connection: Connection, conversation: Conversation, user_id: UUID) -> None:
-        """Take the transaction's connection."""
         self._connection, self.conversation, self._user_id = connection, conversation, user_id
 
     async def has_message(self, message_id: UUID) -> bool:
-        """Say whether a message belongs to the conversation."""
+        """Return whether the message belongs to the conversation."""
         query = "SELECT EXISTS (SELECT FROM messages WHERE id = $1 AND conversation_id = $2)"
         return bool(await self._connection.fetchval(query, message_id, self.conversation.id))
 
     async def update(self, changed: dict[str, Any]) -> Conversation:
-        """Store the change and its event; returns the conversation as it is now."""
+        """Store the changed members and the ``conversation.updated`` event; return the new conversation."""
         await self._connection.execute(
             _UPDATE,
             self.conversation.id,
@@ -105,7 +111,7 @@ class HeldConversation:
             changed.get("metadata"),
         )
         row = await self._connection.fetchrow(_FIND, self.conversation.id, self._user_id)
-        self.conversation = rows.conversation(row)
+        self.conversation = _conversation(row)
         event = ConversationUpdated(
             conversation_id=self.conversation.id,
             user_id=self._user_id,
@@ -117,15 +123,36 @@ class HeldConversation:
         return self.conversation
 
     async def delete(self, event: ConversationDeleted) -> None:
-        """Hide the conversation from every reader, leave a tombstone, and write the event."""
-        await self._connection.execute(_HIDE, event.conversation_id, event.deleted_at)
+        """Hide the conversation, insert its tombstone, clear its feed entries, and store the event."""
+        await self._connection.execute(_MARK_DELETED, event.conversation_id, event.deleted_at)
         await self._connection.execute(
             _TOMBSTONE, event.conversation_id, event.user_id, event.deleted_at, event.purge_after
         )
-        await self._connection.execute(_FORGET_FEED, event.conversation_id)
+        await self._connection.execute(_CLEAR_FEED, event.conversation_id)
         await self._publish("conversation.deleted", event)
 
     async def _publish(self, name: str, event: ConversationUpdated | ConversationDeleted) -> None:
         conversation_id = event.conversation_id
         event_id = await outbox.append(self._connection, name, event, subject=conversation_id)
         await self._connection.execute("SELECT feed_own($1, $2, $3)", event_id, self._user_id, conversation_id)
+
+
+def _conversation(row: Row) -> Conversation:
+    return Conversation(
+        id=row["id"],
+        title=row["title"],
+        title_source=row["title_source"],
+        archived=row["archived"],
+        model=row["model"],
+        message_count=row["message_count"],
+        tokens_used=row["tokens_used"],
+        cost_estimate=None if row["cost"] is None else float(round(row["cost"], 9)),
+        cost=row["cost"],
+        running_turn_id=row["running_turn_id"],
+        active_message_id=row["active_id"],
+        metadata=row["metadata"],
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        last_message_at=row["last_message_at"],
+    )

@@ -1,11 +1,12 @@
-"""The title that a conversation gets from its first message."""
+"""Automatic conversation titles, made from the first message."""
 
-LONGEST = 60
+MAX_TITLE_LENGTH = 60
+"""Characters of an automatic title."""
 _ELLIPSIS = "…"
 
 
 def title_from(message: str) -> str | None:
-    """Return the first line that says something, shortened at a word; None when there is none."""
+    """Return the first line that is not blank, shortened; None for a blank message."""
     for line in message.splitlines():
         words = line.split()
         if words:
@@ -13,10 +14,10 @@ def title_from(message: str) -> str | None:
     return None
 
 
-def shorten(text: str, longest: int = LONGEST) -> str:
-    """Cut a text to ``longest`` characters, at a space when one is near."""
-    if len(text) <= longest:
+def shorten(text: str, max_length: int = MAX_TITLE_LENGTH) -> str:
+    """Cut a text to ``max_length`` characters, at a word boundary in its second half if there is one."""
+    if len(text) <= max_length:
         return text
-    head = text[: longest - 1]
+    head = text[: max_length - 1]
     space = head.rfind(" ")
-    return (head[:space] if space > longest // 2 else head).rstrip() + _ELLIPSIS
+    return (head[:space] if space > max_length // 2 else head).rstrip() + _ELLIPSIS

@@ -1,0 +1,1 @@
+"""Event feed: a resumable stream of a user's conversation events."""

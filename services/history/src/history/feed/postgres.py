@@ -1,36 +1,34 @@
-"""The feed in Postgres."""
+"""Event feed storage in Postgres."""
 
-from typing import Any
 from uuid import UUID
 
 import orjson
 
-from history.conversations.store import FeedEntry
-from history.database import Database
+from history.database import Database, Row
+from history.feed.store import FeedEntry
 from parley_events.cloudevents import CloudEvent
 
 _HEAD = "SELECT coalesce((SELECT position FROM feed_heads WHERE user_id = $1), 0)"
 _AFTER = "SELECT * FROM feed WHERE user_id = $1 AND position > $2 ORDER BY position LIMIT $3"
 
 
-class PostgresFeed:
-    """Each person's events, in the order they were committed."""
+class PostgresFeedStore:
+    """The events of each user in commit order, at positions without gaps."""
 
     def __init__(self, database: Database) -> None:
-        """Take history's database."""
         self._database = database
 
     async def head(self, user_id: UUID) -> int:
-        """Return the newest position, 0 when there is none."""
+        """Return the newest position, or 0 for an empty feed."""
         return int(await self._database.value(_HEAD, user_id))
 
     async def after(self, user_id: UUID, position: int, limit: int) -> list[FeedEntry]:
-        """Return what follows a position."""
+        """Return up to ``limit`` entries after a position."""
         rows = await self._database.fetch(_AFTER, user_id, position, limit)
         return [FeedEntry(row["position"], _event(row) if row["data"] is not None else None) for row in rows]
 
 
-def _event(row: Any) -> CloudEvent:
+def _event(row: Row) -> CloudEvent:
     return CloudEvent(
         id=row["event_id"],
         source=row["source"],

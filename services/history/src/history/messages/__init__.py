@@ -1,0 +1,1 @@
+"""Messages: the branches and the tree of a conversation."""

@@ -1,15 +1,20 @@
-"""Messages and turns in Postgres."""
+"""Message storage in Postgres."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
-from history.conversations import rows
-from history.conversations.schemas import Message, TurnDigest
-from history.conversations.store import Place
-from history.database import Database
+from history.database import Database, Row
+from history.messages.schemas import Message
+from history.messages.store import MessagePosition
+from parley_events.models import Usage
 
+_MESSAGE = """
+SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.content, m.tool_calls, m.status,
+    m.created_at, t.finish_reason, coalesce(t.model, m.imported_model) AS model, t.prompt_tokens,
+    t.completion_tokens, t.total_tokens, t.cached_tokens,
+    t.reasoning_tokens, t.estimated, t.cost
+FROM messages AS m LEFT JOIN turns AS t ON t.id = m.id"""
 _PATH = """
 WITH RECURSIVE path (id, parent_id, step) AS (
     SELECT id, parent_id, 1 FROM messages WHERE conversation_id = $1 AND id = $2
@@ -18,46 +23,29 @@ WITH RECURSIVE path (id, parent_id, step) AS (
         ON m.id = p.parent_id AND m.conversation_id = $1 AND m.id IS DISTINCT FROM $3
 )
 SELECT id FROM path LIMIT $4"""
-LONGEST_PATH = 100_000
-_FETCH = f"{rows.MESSAGE} WHERE m.conversation_id = $1 AND m.id = ANY($2::uuid[])"
+MAX_PATH_LENGTH = 100_000
+_FETCH = f"{_MESSAGE} WHERE m.conversation_id = $1 AND m.id = ANY($2::uuid[])"
 _SIBLINGS = """
 SELECT id, parent_id, role FROM messages
 WHERE conversation_id = $1 AND (parent_id = ANY($2::uuid[]) OR ($3 AND parent_id IS NULL))
 ORDER BY number, id"""
-_TREE = f"""{rows.MESSAGE}
+_TREE = f"""{_MESSAGE}
 WHERE m.conversation_id = $1 AND ($2::bigint IS NULL
     OR (m.number, CASE m.role WHEN 'user' THEN 0 ELSE 1 END, m.id) {{compare}} ($2, $3::integer, $4::uuid))
 ORDER BY m.number {{order}}, CASE m.role WHEN 'user' THEN 0 ELSE 1 END {{order}}, m.id {{order}} LIMIT $5"""
 _TREE_ASCENDING = _TREE.format(compare=">", order="ASC")
 _TREE_DESCENDING = _TREE.format(compare="<", order="DESC")
-_ENDED = """
-SELECT EXISTS (SELECT FROM turns WHERE id = $1 AND conversation_id = $2 AND user_id = $3
-    AND status <> 'running')"""
-_ENDED_OF = "SELECT id FROM turns WHERE id = ANY($1::uuid[]) AND status <> 'running'"
-_HEADS = "SELECT user_id, position FROM feed_heads WHERE user_id = ANY($1::uuid[])"
-_KNOWN = """
-SELECT t.id FROM turns AS t
-WHERE t.id = ANY($1::uuid[]) AND t.status <> 'running' AND (
-    NOT t.stored
-    OR EXISTS (SELECT FROM messages AS m WHERE m.id = t.id AND m.status = t.status)
-    OR EXISTS (SELECT FROM conversation_tombstones AS d WHERE d.conversation_id = t.conversation_id))
-UNION SELECT dropped_turn_id FROM inbox WHERE dropped_turn_id = ANY($1::uuid[])"""
-_DIGESTS = """
-SELECT t.id, t.status, encode(sha256(convert_to(m.content, 'UTF8')), 'hex') AS sha256
-FROM turns AS t LEFT JOIN messages AS m ON m.id = t.id
-WHERE t.id = ANY($1::uuid[]) AND (m.id IS NOT NULL OR NOT t.stored)"""
 
 
-class PostgresMessages:
-    """The messages of a conversation whose owner was checked."""
+class PostgresMessageStore:
+    """Messages in Postgres."""
 
     def __init__(self, database: Database) -> None:
-        """Take history's database."""
         self._database = database
 
     async def path(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int | None) -> list[UUID]:
         """Return the ids from ``leaf`` up to the root, or up to (without) ``stop``, at most ``limit``."""
-        found = await self._database.fetch(_PATH, conversation_id, leaf, stop, limit or LONGEST_PATH)
+        found = await self._database.fetch(_PATH, conversation_id, leaf, stop, limit or MAX_PATH_LENGTH)
         return [row["id"] for row in found]
 
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
@@ -65,14 +53,16 @@ class PostgresMessages:
         found = {row["id"]: row for row in await self._database.fetch(_FETCH, conversation_id, ids)}
         return await self._with_siblings(conversation_id, [found[one] for one in ids if one in found])
 
-    async def tree(self, conversation_id: UUID, after: Place | None, *, descending: bool, limit: int) -> list[Message]:
+    async def tree(
+        self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
+    ) -> list[Message]:
         """Return messages of every branch in creation order."""
         query = _TREE_DESCENDING if descending else _TREE_ASCENDING
-        place = (after.number, rank(after.role), after.id) if after else (None, None, None)
-        found = await self._database.fetch(query, conversation_id, *place, limit)
+        position = (after.number, _role_rank(after.role), after.id) if after else (None, None, None)
+        found = await self._database.fetch(query, conversation_id, *position, limit)
         return await self._with_siblings(conversation_id, found)
 
-    async def _with_siblings(self, conversation_id: UUID, found: Sequence[Any]) -> list[Message]:
+    async def _with_siblings(self, conversation_id: UUID, found: Sequence[Row]) -> list[Message]:
         if not found:
             return []
         parents = {row["parent_id"] for row in found}
@@ -81,40 +71,43 @@ class PostgresMessages:
         for row in near:
             families[row["parent_id"], row["role"]].append(row["id"])
         return [
-            rows.message(row, [one for one in families[row["parent_id"], row["role"]] if one != row["id"]])
-            for row in found
+            _message(row, [one for one in families[row["parent_id"], row["role"]] if one != row["id"]]) for row in found
         ]
 
 
-class PostgresTurns:
-    """The turns, with or without text."""
-
-    def __init__(self, database: Database) -> None:
-        """Take history's database."""
-        self._database = database
-
-    async def ended(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> bool:
-        """Say whether a turn of the person's conversation is stored to its end."""
-        return bool(await self._database.value(_ENDED, turn_id, conversation_id, user_id))
-
-    async def known(self, turn_ids: Collection[UUID]) -> list[UUID]:
-        """Return those of the turns that need not be sent again."""
-        return [row["id"] for row in await self._database.fetch(_KNOWN, turn_ids)]
-
-    async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, TurnDigest]:
-        """Return what is stored of the turns."""
-        found = await self._database.fetch(_DIGESTS, turn_ids)
-        return {row["id"]: TurnDigest(status=row["status"], sha256=row["sha256"]) for row in found}
-
-    async def ended_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
-        """Return those of the turns that are stored and ended."""
-        return {row["id"] for row in await self._database.fetch(_ENDED_OF, turn_ids)}
-
-    async def feed_heads(self, user_ids: Collection[UUID]) -> Mapping[UUID, int]:
-        """Return the newest position in each person's feed."""
-        return {row["user_id"]: row["position"] for row in await self._database.fetch(_HEADS, user_ids)}
+def _message(row: Row, siblings: list[UUID]) -> Message:
+    return Message(
+        id=row["id"],
+        conversation_id=row["conversation_id"],
+        turn_id=row["turn_id"],
+        number=row["number"],
+        parent_id=row["parent_id"],
+        sibling_ids=siblings,
+        role=row["role"],
+        content=row["content"],
+        tool_calls=row["tool_calls"],
+        status=row["status"],
+        finish_reason=row["finish_reason"],
+        model=row["model"],
+        usage=_usage(row),
+        cost=row["cost"],
+        created_at=row["created_at"],
+    )
 
 
-def rank(role: str) -> int:
-    """Return the place of a role within its turn."""
+def _usage(row: Row) -> Usage | None:
+    if row["total_tokens"] is None:
+        return None
+    return Usage(
+        prompt_tokens=row["prompt_tokens"],
+        completion_tokens=row["completion_tokens"],
+        total_tokens=row["total_tokens"],
+        cached_tokens=row["cached_tokens"],
+        reasoning_tokens=row["reasoning_tokens"],
+        estimated=row["estimated"],
+    )
+
+
+def _role_rank(role: str) -> int:
+    """Return the order of a role within its turn, as the SQL above sorts it."""
     return 0 if role == "user" else 1

@@ -1,0 +1,1 @@
+"""Projection of turn events into conversations, messages and turns."""

@@ -1,0 +1,1 @@
+"""Retention: how long deleted conversations are kept, and the purge that ends it."""

@@ -1,19 +1,23 @@
-"""Removing what has served its time."""
+"""Purge of deleted conversations and of expired feed, inbox, outbox and import-key rows."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from history.database import Database
 from parley.messaging.outbox.store import purge
 from parley.storage.postgres import Connection
 
-BATCH = 1000
-CONVERSATIONS = 50
-"""Conversations purged in one transaction: each may have thousands of messages."""
+ROW_BATCH_SIZE = 1000
+CONVERSATION_BATCH_SIZE = 50
+"""Conversations purged in one transaction. Each may have thousands of messages."""
 OUTBOX_RETENTION = 86_400.0
+"""Seconds that outbox rows are kept."""
 INBOX_RETENTION_DAYS = 30
 
-_DUE = """
+_DUE_CONVERSATIONS = """
 SELECT conversation_id FROM conversation_tombstones WHERE purged_at IS NULL AND purge_after <= now()
 ORDER BY purge_after LIMIT $1 FOR UPDATE SKIP LOCKED"""
-_PURGE = (
+_PURGE_CONVERSATIONS = (
     "DELETE FROM conversations WHERE id = ANY($1::uuid[])",
     "UPDATE turns SET metadata = '{}', error = NULL, request_id = NULL WHERE conversation_id = ANY($1::uuid[])",
     "UPDATE conversation_tombstones SET purged_at = now() WHERE conversation_id = ANY($1::uuid[])",
@@ -23,47 +27,56 @@ _PURGE = (
     WHERE name IN ('conversation.created', 'conversation.updated')
       AND partition_key IN (SELECT unnest($1::uuid[])::text)""",
 )
-_FEED = """
+_PURGE_FEED = """
 DELETE FROM feed WHERE (user_id, position) IN (
     SELECT user_id, position FROM feed WHERE stored_at < now() - make_interval(secs => $1) ORDER BY stored_at LIMIT $2
 )"""
-_INBOX = """
+_PURGE_INBOX = """
 DELETE FROM inbox WHERE event_id IN (
     SELECT event_id FROM inbox WHERE received_at < now() - make_interval(days => $1) ORDER BY received_at LIMIT $2
 )"""
-
-_KEYS = """
+_PURGE_IMPORT_KEYS = """
 DELETE FROM import_keys WHERE (user_id, key) IN (
     SELECT user_id, key FROM import_keys WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT $1
 )"""
 
 
-class PostgresJanitor:
-    """Purges deleted conversations, and the old ends of feed, inbox and outbox; any number may run at once."""
+class Purger:
+    """Deletes rows whose retention time is over. Several processes may purge at the same time."""
 
     def __init__(self, database: Database, *, feed_retention: float) -> None:
-        """Take the database, and the seconds that the feed reaches back."""
         self._database, self._feed_retention = database, feed_retention
 
-    async def sweep(self) -> int:
-        """Remove one batch of everything; returns how many rows went."""
+    async def purge_batch(self) -> int:
+        """Delete one batch from each table; return the number of rows and conversations deleted."""
         async with self._database.connection() as connection:
             return (
-                await self._conversations(connection)
-                + _count(await connection.execute(_FEED, self._feed_retention, BATCH))
-                + _count(await connection.execute(_INBOX, INBOX_RETENTION_DAYS, BATCH))
-                + _count(await connection.execute(_KEYS, BATCH))
+                await self._purge_conversations(connection)
+                + _row_count(await connection.execute(_PURGE_FEED, self._feed_retention, ROW_BATCH_SIZE))
+                + _row_count(await connection.execute(_PURGE_INBOX, INBOX_RETENTION_DAYS, ROW_BATCH_SIZE))
+                + _row_count(await connection.execute(_PURGE_IMPORT_KEYS, ROW_BATCH_SIZE))
                 + await purge(connection, retention=OUTBOX_RETENTION, confirmed_only=False)
             )
 
-    async def _conversations(self, connection: Connection) -> int:
+    async def _purge_conversations(self, connection: Connection) -> int:
         async with connection.transaction():
-            due = [row["conversation_id"] for row in await connection.fetch(_DUE, CONVERSATIONS)]
+            due = [
+                row["conversation_id"] for row in await connection.fetch(_DUE_CONVERSATIONS, CONVERSATION_BATCH_SIZE)
+            ]
             if due:
-                for statement in _PURGE:
+                for statement in _PURGE_CONVERSATIONS:
                     await connection.execute(statement, due)
         return len(due)
 
 
-def _count(done: str) -> int:
-    return int(done.rsplit(maxsplit=1)[-1])
+async def purge_periodically(purge_batch: Callable[[], Awaitable[int]], interval: float) -> None:
+    """Purge batch after batch until nothing is due, then wait ``interval`` seconds; runs until cancelled."""
+    while True:
+        while await purge_batch():
+            await asyncio.sleep(0)
+        await asyncio.sleep(interval)
+
+
+def _row_count(status: str) -> int:
+    """Return the row count in a command status such as ``DELETE 3``."""
+    return int(status.rsplit(maxsplit=1)[-1])

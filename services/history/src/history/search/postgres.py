@@ -1,64 +1,67 @@
-"""Full text search in Postgres."""
+"""Full-text search in Postgres."""
 
-from typing import Any
 from uuid import UUID
 
-from history.conversations.store import Found, SearchPlace, SearchQuery
-from history.database import Database
-from history.search.tokenizer import INDEXED, Wanted
+from history.database import Database, NamedStatement, Row
+from history.search.store import SearchMatch, SearchPosition, SearchQuery
+from history.search.tokenizer import MAX_INDEXED_LENGTH, QueryTerms
 
-# A message holds the words as they are, or all but the stop words by their stems; and each spaceless run as a whole.
-_FIND = f"""
+# A message matches when it contains every word as written, or the stem of every word that is not a stop word, and each
+# run without spaces as a whole.
+_FIND = NamedStatement(f"""
 WITH wanted AS (
-    SELECT $2::text::tsquery && ($3::text::tsquery || to_tsquery('pg_catalog.english', $3)) AS query,
-        tsvector_to_array(to_tsvector('pg_catalog.english', $4::text)) AS stems
+    SELECT :bigrams::text::tsquery && (:words::text::tsquery || to_tsquery('pg_catalog.english', :words)) AS query,
+        tsvector_to_array(to_tsvector('pg_catalog.english', :text::text)) AS stems
 )
 SELECT * FROM (
-    SELECT m.id, m.conversation_id, c.title, m.role, left(m.content, {INDEXED}) AS content, m.created_at, w.stems,
-        round(ts_rank(m.search, w.query, 32)::numeric, 6)::float8 AS score
+    SELECT m.id, m.conversation_id, c.title, m.role, left(m.content, {MAX_INDEXED_LENGTH}) AS content, m.created_at,
+        w.stems, round(ts_rank(m.search, w.query, 32)::numeric, 6)::float8 AS score
     FROM wanted AS w, messages AS m JOIN conversations AS c ON c.id = m.conversation_id AND c.deleted_at IS NULL
-    WHERE m.search @@ ($5::text::tsquery && w.query) AND m.user_id = $1
-      AND NOT EXISTS (SELECT FROM unnest($6::text[]) AS run WHERE strpos(normalize(m.content, NFKC), run) = 0)
-      AND ($7::text IS NULL OR m.role = $7) AND ($8::uuid IS NULL OR m.conversation_id = $8)
-      AND ($9::timestamptz IS NULL OR m.created_at >= $9) AND ($10::timestamptz IS NULL OR m.created_at < $10)
+    WHERE m.search @@ (:owner::text::tsquery && w.query) AND m.user_id = :user_id
+      AND NOT EXISTS (SELECT FROM unnest(:runs::text[]) AS run WHERE strpos(normalize(m.content, NFKC), run) = 0)
+      AND (:role::text IS NULL OR m.role = :role)
+      AND (:conversation_id::uuid IS NULL OR m.conversation_id = :conversation_id)
+      AND (:since::timestamptz IS NULL OR m.created_at >= :since)
+      AND (:until::timestamptz IS NULL OR m.created_at < :until)
 ) AS found
-WHERE $11::float8 IS NULL OR (score, created_at, id) < ($11, $12::timestamptz, $13::uuid)
-ORDER BY score DESC, created_at DESC, id DESC LIMIT $14"""  # noqa: S608 - a constant
+WHERE :after_score::float8 IS NULL
+   OR (score, created_at, id) < (:after_score, :after_created_at::timestamptz, :after_id::uuid)
+ORDER BY score DESC, created_at DESC, id DESC LIMIT :limit""")  # noqa: S608 - only a constant is interpolated
 
 
-class PostgresSearch:
-    """Searches messages."""
+class PostgresSearchStore:
+    """Full-text search with a GIN index."""
 
     def __init__(self, database: Database) -> None:
-        """Take history's database."""
         self._database = database
 
     async def find(
-        self, user_id: UUID, wanted: Wanted, query: SearchQuery, after: SearchPlace | None, limit: int
-    ) -> list[Found]:
-        """Return the person's messages that hold every term, the best first."""
-        place = (after.score, after.created_at, after.id) if after else (None, None, None)
-        rows = await self._database.fetch(
-            _FIND,
-            user_id,
-            wanted.pairs(),
-            wanted.lexemes(),
-            " ".join(wanted.words),
-            f"'user:{user_id}'",
-            [run for run in wanted.runs if len(run) > 1],
-            query.role,
-            query.conversation_id,
-            query.since,
-            query.until,
-            *place,
-            limit,
-        )
-        return [_found(row) for row in rows]
+        self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | None, limit: int
+    ) -> list[SearchMatch]:
+        """Return up to ``limit`` messages of the user that contain every term, best match first."""
+        values = {
+            "user_id": user_id,
+            "owner": f"'user:{user_id}'",
+            "bigrams": terms.bigrams_tsquery(),
+            "words": terms.words_tsquery(),
+            "text": " ".join(terms.words),
+            "runs": [run for run in terms.runs if len(run) > 1],
+            "role": query.role,
+            "conversation_id": query.conversation_id,
+            "since": query.since,
+            "until": query.until,
+            "after_score": after.score if after else None,
+            "after_created_at": after.created_at if after else None,
+            "after_id": after.id if after else None,
+            "limit": limit,
+        }
+        rows = await self._database.fetch(_FIND.sql, *_FIND.arguments(values))
+        return [_match(row) for row in rows]
 
 
-def _found(row: Any) -> Found:
-    return Found(
-        place=SearchPlace(row["score"], row["created_at"], row["id"]),
+def _match(row: Row) -> SearchMatch:
+    return SearchMatch(
+        position=SearchPosition(row["score"], row["created_at"], row["id"]),
         conversation_id=row["conversation_id"],
         title=row["title"],
         role=row["role"],

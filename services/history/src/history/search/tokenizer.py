@@ -1,14 +1,16 @@
-"""Search terms of scripts that do not put spaces between words: two characters each, because that needs no dictionary.
+"""Tokenizer of messages and search queries.
 
-A trigram index cannot do this: two-character words, the most common in Chinese, have no trigram.
+Scripts that put spaces between words are indexed by word. Scripts that do not are indexed by bigram, a pair of
+neighbouring characters, because bigrams need no dictionary. A trigram index does not work here: the most common Chinese
+words have two characters.
 """
 
 import re
 import unicodedata
 from dataclasses import dataclass
 
-INDEXED = 50_000
-"""Characters of a message that can be found; what comes later is stored, not indexed."""
+MAX_INDEXED_LENGTH = 50_000
+"""Characters of a message that are indexed. The rest is stored but cannot be found."""
 MAX_BIGRAMS = 10_000
 
 _SPACELESS = (
@@ -19,24 +21,24 @@ _SPACELESS = (
 )
 RUN = re.compile(f"[{_SPACELESS}]+")
 LETTER = rf"[^\W_{_SPACELESS}]"
-"""The pattern of a letter or digit of a script that does put spaces between words."""
+"""Pattern of one letter or digit in a script that puts spaces between words."""
 WORD = re.compile(f"{LETTER}+")
 
 
-def normalised(text: str) -> str:
-    """Return the text as it is compared: one form of each character, without case."""
+def normalize(text: str) -> str:
+    """Return the text in NFKC form and case-folded."""
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def terms(text: str) -> tuple[str, list[str]]:
-    """Return what the index holds of a message: its words, a space between them, and its bigrams."""
-    # Cut twice: some characters become many. What Postgres indexes of one text must stay below a megabyte.
-    plain = normalised(text[:INDEXED])[:INDEXED]
+def index_terms(text: str) -> tuple[str, list[str]]:
+    """Return the words of a message, separated by spaces, and its bigrams."""
+    # Cut again after normalization, which expands some characters: Postgres limits a tsvector to one megabyte.
+    plain = normalize(text[:MAX_INDEXED_LENGTH])[:MAX_INDEXED_LENGTH]
     return " ".join(WORD.findall(plain)), bigrams(plain)
 
 
 def bigrams(plain: str) -> list[str]:
-    """Return the terms of the spaceless runs: each pair of neighbours, and the last character alone."""
+    """Return the bigrams of each run without spaces, and the last character of each run as a term of its own."""
     found: dict[str, None] = {}
     for match in RUN.finditer(plain):
         run = match[0]
@@ -48,28 +50,28 @@ def bigrams(plain: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The terms of a query."""
+class QueryTerms:
+    """The words of a query, and its runs of characters without spaces."""
 
     words: tuple[str, ...]
     runs: tuple[str, ...]
 
-    def lexemes(self) -> str:
-        """Return the words as a Postgres query; the last one also stands for words that begin with it."""
+    def words_tsquery(self) -> str:
+        """Return the words as a Postgres tsquery. The last word also matches as a prefix."""
         return " & ".join(f"'{word}'{':*' if i == len(self.words) else ''}" for i, word in enumerate(self.words, 1))
 
-    def pairs(self) -> str:
-        """Return the runs as a Postgres query."""
-        return " & ".join(_pairs(run) for run in self.runs)
+    def bigrams_tsquery(self) -> str:
+        """Return the bigrams of the runs as a Postgres tsquery."""
+        return " & ".join(_bigrams_tsquery(run) for run in self.runs)
 
 
-def wanted(query: str) -> Wanted:
-    """Return the terms of what somebody searches for."""
-    plain = normalised(query)
-    return Wanted(tuple(WORD.findall(plain)), tuple(RUN.findall(plain)))
+def query_terms(query: str) -> QueryTerms:
+    """Return the terms of a search query."""
+    plain = normalize(query)
+    return QueryTerms(tuple(WORD.findall(plain)), tuple(RUN.findall(plain)))
 
 
-def _pairs(run: str) -> str:
+def _bigrams_tsquery(run: str) -> str:
     if len(run) == 1:
         return f"'{run}':*"
     return " & ".join(f"'{run[i : i + 2]}'" for i in range(len(run) - 1))

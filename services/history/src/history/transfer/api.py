@@ -1,70 +1,83 @@
-"""Export and import."""
+"""Export and import routes."""
 
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
-from history.conversations.schemas import ImportReport
-from history.conversations.service import path_id
-from history.dependencies import NOT_FOUND, Reader, Services, Writer
-from history.transfer.export_service import MEDIA_TYPES, ExportService, Format, disposition
+from history.dependencies import NOT_FOUND_RESPONSES, Reader, Writer, parse_conversation_id
+from history.transfer.content_disposition import content_disposition
+from history.transfer.export_service import FILE_SUFFIXES, MEDIA_TYPES, ExportFormat, ExportService
 from history.transfer.import_service import ImportService
+from history.transfer.schemas import ImportReport
 from parley.errors import InvalidRequest, UnsupportedMediaType
 from parley.web.app import is_json
 
 router = APIRouter(prefix="/api/v1", tags=["transfer"])
 
-LINES = "application/x-ndjson"
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+NDJSON = "application/x-ndjson"
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 IMPORT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": {}}, LINES: {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": {}}, NDJSON: {"schema": {"type": "string"}}},
     }
 }
 
 
-@router.get("/conversations/{conversation_id}/export", response_class=StreamingResponse, responses=NOT_FOUND)
+async def export_service(request: Request) -> ExportService:
+    """Return the service that ``wire`` opened."""
+    service: ExportService = request.app.state.wired.exports
+    return service
+
+
+async def import_service(request: Request) -> ImportService:
+    """Return the service that ``wire`` opened."""
+    service: ImportService = request.app.state.wired.imports
+    return service
+
+
+Exports = Annotated[ExportService, Depends(export_service)]
+Imports = Annotated[ImportService, Depends(import_service)]
+
+
+@router.get("/conversations/{conversation_id}/export", response_class=StreamingResponse, responses=NOT_FOUND_RESPONSES)
 async def export_conversation(
     conversation_id: str,
     user: Reader,
-    services: Services,
-    format: Format = "json",  # noqa: A002 - the contract's name
+    exports: Exports,
+    format: ExportFormat = "json",  # noqa: A002 - the parameter's name in the API
 ) -> StreamingResponse:
-    """Download a conversation: every branch as JSON, or the active one as Markdown."""
-    service: ExportService = services.export
-    conversation = await service.find(user.user_id, path_id(conversation_id))
-    headers = {"Content-Disposition": disposition(conversation, format)}
-    return StreamingResponse(service.write(conversation, format), media_type=MEDIA_TYPES[format], headers=headers)
+    """Download a conversation: every branch as JSON, or the active branch as Markdown."""
+    conversation = await exports.find(user.user_id, parse_conversation_id(conversation_id))
+    headers = {"Content-Disposition": content_disposition(conversation, FILE_SUFFIXES[format])}
+    return StreamingResponse(exports.write(conversation, format), media_type=MEDIA_TYPES[format], headers=headers)
 
 
 @router.get("/export", response_class=StreamingResponse)
-async def export_everything(user: Reader, services: Services) -> StreamingResponse:
-    """Download every conversation of the caller, a JSON object a line."""
-    service: ExportService = services.export
+async def export_everything(user: Reader, exports: Exports) -> StreamingResponse:
+    """Download all your conversations, one JSON object per line."""
     headers = {"Content-Disposition": 'attachment; filename="conversations.ndjson"'}
-    return StreamingResponse(service.everything(user.user_id), media_type=LINES, headers=headers)
+    return StreamingResponse(exports.everything(user.user_id), media_type=NDJSON, headers=headers)
 
 
 @router.post("/conversations/import", status_code=201, openapi_extra=IMPORT_BODY)
 async def import_conversations(
     request: Request,
     user: Writer,
-    services: Services,
+    imports: Imports,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(description="1 to 255 visible characters.")] = None,
+    idempotency_key: Annotated[str | None, Header(description="1 to 255 visible ASCII characters.")] = None,
 ) -> ImportReport:
-    """Import Parley's own exports or ChatGPT's, with new ids; what cannot be imported is listed."""
+    """Import a Parley or ChatGPT export under new ids. The response lists every part that was skipped."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != LINES and not is_json(media_type):
+    if media_type != NDJSON and not is_json(media_type):
         raise UnsupportedMediaType
-    if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
-    service: ImportService = services.imports
     body = await request.body()
-    report, replayed = await service.run(user.user_id, body, lines=media_type == LINES, key=idempotency_key)
+    report, replayed = await imports.run(user.user_id, body, lines=media_type == NDJSON, key=idempotency_key)
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
     only = f"/{report.imported[0].conversation_id}" if len(report.imported) == 1 else ""

@@ -1,15 +1,18 @@
-"""What is to be imported, whatever file it comes from."""
+"""Conversations to import, independent of the file format."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from history.conversations.schemas import Role
+from history.messages.schemas import Role
+
+MAX_CONTENT_LENGTH = 1_000_000
+"""Characters of an imported message."""
 
 
 @dataclass(frozen=True, slots=True)
-class DraftMessage:
-    """A message that is to be imported; keys are its file's own."""
+class MessageDraft:
+    """A message to import. ``key`` and ``parent`` are ids of the file, not of Parley."""
 
     key: str
     parent: str | None
@@ -22,11 +25,11 @@ class DraftMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A conversation that is to be imported."""
+class ConversationDraft:
+    """A conversation to import. ``active`` is the key of its active message."""
 
     title: str | None
-    messages: list[DraftMessage]
+    messages: list[MessageDraft]
     created_at: datetime | None = None
     active: str | None = None
     archived: bool = False

@@ -1,45 +1,47 @@
-"""Writing conversations out, a page at a time: however long they are, little of them is in memory."""
+"""Export service: conversations as JSON or Markdown."""
 
-import re
-import unicodedata
 from collections.abc import AsyncIterator
 from typing import Literal
-from urllib.parse import quote
 from uuid import UUID
 
 import orjson
 
-from history.conversations.schemas import Conversation, Message
+from history.conversations.schemas import Conversation
 from history.conversations.service import ConversationService
-from history.conversations.store import Conversations, Messages, Place
+from history.conversations.store import ConversationStore
+from history.messages.schemas import Message
+from history.messages.store import MessagePosition, MessageStore
 from parley.times import iso, now
 
-Format = Literal["json", "markdown"]
-FORMAT = "parley.conversation/1"
-PAGE = 100
-MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "markdown": "text/markdown; charset=utf-8"}
-_SPEAKERS = {"user": "You", "assistant": "Assistant", "tool": "Tool"}
+ExportFormat = Literal["json", "markdown"]
+JSON_FORMAT = "parley.conversation/1"
+PAGE_SIZE = 100
+"""Conversations or messages read in one query."""
+MEDIA_TYPES: dict[ExportFormat, str] = {"json": "application/json", "markdown": "text/markdown; charset=utf-8"}
+FILE_SUFFIXES: dict[ExportFormat, str] = {"json": "json", "markdown": "md"}
+_SPEAKER_NAMES = {"user": "You", "assistant": "Assistant", "tool": "Tool"}
 
 
 class ExportService:
-    """Exports one conversation, or all of a person."""
+    """Exports conversations page by page, so that memory use does not depend on their length."""
 
-    def __init__(self, conversations: ConversationService, stored: Conversations, messages: Messages) -> None:
-        """Take what reads conversations and messages."""
-        self._conversations, self._stored, self._messages = conversations, stored, messages
+    def __init__(
+        self, conversations: ConversationService, conversation_store: ConversationStore, messages: MessageStore
+    ) -> None:
+        self._conversations, self._conversation_store, self._messages = conversations, conversation_store, messages
 
     async def find(self, user_id: UUID, conversation_id: UUID) -> Conversation:
-        """Return the conversation to be exported; raises ConversationNotFound."""
+        """Return the conversation to export; raises ConversationNotFound."""
         return await self._conversations.get(user_id, conversation_id)
 
-    def write(self, conversation: Conversation, form: Format) -> AsyncIterator[bytes]:
-        """Yield a conversation in a format: all branches as JSON, the active one as Markdown."""
-        return self._json(conversation) if form == "json" else self._markdown(conversation)
+    def write(self, conversation: Conversation, export_format: ExportFormat) -> AsyncIterator[bytes]:
+        """Yield a conversation: all branches as JSON, or the active branch as Markdown."""
+        return self._json(conversation) if export_format == "json" else self._markdown(conversation)
 
     async def everything(self, user_id: UUID) -> AsyncIterator[bytes]:
-        """Yield every conversation of a person as a line of JSON."""
+        """Yield every conversation of the user, one JSON object per line."""
         last: UUID | None = None
-        while page := await self._stored.every(user_id, last, PAGE):
+        while page := await self._conversation_store.page_by_id(user_id, last, PAGE_SIZE):
             for conversation in page:
                 async for part in self._json(conversation):
                     yield part
@@ -47,7 +49,7 @@ class ExportService:
             last = page[-1].id
 
     async def _json(self, conversation: Conversation) -> AsyncIterator[bytes]:
-        head = {"format": FORMAT, "exported_at": iso(now()), "conversation": conversation.model_dump(mode="json")}
+        head = {"format": JSON_FORMAT, "exported_at": iso(now()), "conversation": conversation.model_dump(mode="json")}
         yield orjson.dumps(head)[:-1] + b',"messages":['
         separator = b""
         async for message in self._tree(conversation.id):
@@ -56,33 +58,19 @@ class ExportService:
         yield b"]}"
 
     async def _markdown(self, conversation: Conversation) -> AsyncIterator[bytes]:
-        yield f"# {_one_line(conversation.title or 'Conversation')}\n".encode()
+        yield f"# {' '.join((conversation.title or 'Conversation').split())}\n".encode()
         if conversation.active_message_id is None:
             return
         path = await self._messages.path(conversation.id, conversation.active_message_id, None, None)
         ids = path[::-1]
-        for start in range(0, len(ids), PAGE):
-            for message in await self._messages.fetch(conversation.id, ids[start : start + PAGE]):
-                yield f"\n## {_SPEAKERS[message.role]} · {iso(message.created_at)}\n\n{message.content}\n".encode()
+        for start in range(0, len(ids), PAGE_SIZE):
+            for message in await self._messages.fetch(conversation.id, ids[start : start + PAGE_SIZE]):
+                yield f"\n## {_SPEAKER_NAMES[message.role]} · {iso(message.created_at)}\n\n{message.content}\n".encode()
 
     async def _tree(self, conversation_id: UUID) -> AsyncIterator[Message]:
-        after: Place | None = None
-        while page := await self._messages.tree(conversation_id, after, descending=False, limit=PAGE):
+        after: MessagePosition | None = None
+        while page := await self._messages.tree(conversation_id, after, descending=False, limit=PAGE_SIZE):
             for message in page:
                 yield message
             last = page[-1]
-            after = Place(last.number, last.role, last.id)
-
-
-def disposition(conversation: Conversation, form: Format) -> str:
-    """Return a Content-Disposition that names the file after the conversation (RFC 6266)."""
-    suffix = "json" if form == "json" else "md"
-    title = _one_line(conversation.title or "conversation")
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
-    ascii_name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.") or "conversation"
-    full_name = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', "-", title).strip("-. ") or "conversation"
-    return f"attachment; filename=\"{ascii_name}.{suffix}\"; filename*=UTF-8''{quote(full_name, safe='')}.{suffix}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+            after = MessagePosition(last.number, last.role, last.id)

@@ -1,0 +1,1 @@
+"""Internal lookups of turns: which ones are stored, and with which content."""

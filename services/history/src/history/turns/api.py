@@ -1,41 +1,39 @@
-"""What other services ask; the gateway has no route here."""
+"""Internal turn routes; the gateway does not expose them."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
-from history.conversations.schemas import KnownTurns, Owner, TurnDigests, TurnIds
-from history.conversations.service import path_id
-from history.conversations.store import Conversations, Turns
-from history.dependencies import NOT_FOUND, Services
-from history.errors import ConversationNotFound
-from parley.security.identity import INTERNAL_SCOPE, Principal, caller
+from history.turns.schemas import KnownTurnsResponse, TurnDigestsResponse, TurnIdsRequest
+from history.turns.store import TurnStore
+from parley.security.identity import INTERNAL_SCOPE, caller
 from parley.web.app import JsonRoute
 
-router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"], include_in_schema=False)
-
-Service = Annotated[Principal, Depends(caller(INTERNAL_SCOPE))]
-
-
-@router.get("/conversations/{conversation_id}/owner", responses=NOT_FOUND)
-async def conversation_owner(conversation_id: str, _service: Service, services: Services) -> Owner:
-    """Say whose a conversation is or was, and the number of its last turn."""
-    stored: Conversations = services.stored
-    found = await stored.owner(path_id(conversation_id))
-    if found is None:
-        raise ConversationNotFound
-    return found
+router = APIRouter(
+    prefix="/internal/turns",
+    route_class=JsonRoute,
+    tags=["internal"],
+    include_in_schema=False,
+    dependencies=[Depends(caller(INTERNAL_SCOPE))],
+)
 
 
-@router.post("/turns/known")
-async def known_turns(wanted: TurnIds, _service: Service, services: Services) -> KnownTurns:
-    """Say which turns are stored to their end, or need not be sent again because nothing of them may be stored."""
-    turns: Turns = services.turns
-    return KnownTurns(known=await turns.known(wanted.turn_ids))
+async def turn_store(request: Request) -> TurnStore:
+    """Return the store that ``wire`` opened."""
+    store: TurnStore = request.app.state.wired.turns
+    return store
 
 
-@router.post("/turns/digests")
-async def turn_digests(wanted: TurnIds, _service: Service, services: Services) -> TurnDigests:
-    """Return the digests of what is stored, to be compared with what was accepted."""
-    turns: Turns = services.turns
-    return TurnDigests(digests=await turns.digests(wanted.turn_ids))
+Turns = Annotated[TurnStore, Depends(turn_store)]
+
+
+@router.post("/known")
+async def known_turns(wanted: TurnIdsRequest, turns: Turns) -> KnownTurnsResponse:
+    """Return the turns that need not be published again."""
+    return KnownTurnsResponse(known=await turns.known(wanted.turn_ids))
+
+
+@router.post("/digests")
+async def turn_digests(wanted: TurnIdsRequest, turns: Turns) -> TurnDigestsResponse:
+    """Return digests of the stored turns, for comparison with the turns that chat accepted."""
+    return TurnDigestsResponse(digests=await turns.digests(wanted.turn_ids))

@@ -1,0 +1,1 @@
+"""Usage reports: tokens and cost by day, model or conversation."""

@@ -1,15 +1,15 @@
-"""What turns used, summed in Postgres."""
+"""Usage sums in Postgres."""
 
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from history.conversations.schemas import UsageGroup, UsageRow
-from history.conversations.store import Grouping, UsageQuery
-from history.database import Database
+from history.database import Database, Row
+from history.usage.schemas import UsageGroup, UsageRow
+from history.usage.store import Grouping, UsageQuery
 
-MOST_GROUPS = 1000
-"""Groups of a report, those with the most tokens; the total counts all."""
+MAX_GROUPS = 1000
+"""Groups in a report, most tokens first. The total includes the groups that are left out."""
 
 _ZONES = "SELECT name FROM pg_timezone_names WHERE name !~ '^(posix|right)/|^(posixrules|localtime|Factory)$'"
 _TODAY = "SELECT (now() AT TIME ZONE $1)::date"
@@ -25,27 +25,26 @@ _KEYS: dict[Grouping, str] = {
     "conversation": "conversation_id::text",
 }
 _GROUPS = {
-    group: f"SELECT {key} AS key, {_SUMS} GROUP BY 1 ORDER BY total_tokens DESC, 1 LIMIT {MOST_GROUPS}"
+    group: f"SELECT {key} AS key, {_SUMS} GROUP BY 1 ORDER BY total_tokens DESC, 1 LIMIT {MAX_GROUPS}"
     for group, key in _KEYS.items()
 }
 
 
-class PostgresUsage:
-    """Sums what turns used."""
+class PostgresUsageStore:
+    """Usage sums over the ``turns`` table."""
 
     def __init__(self, database: Database) -> None:
-        """Take history's database."""
         self._database = database
         self._zones: frozenset[str] = frozenset()
 
     async def zones(self) -> frozenset[str]:
-        """Return the names of the time zones, read once: Postgres reads a folder for them."""
+        """Return the names of the known time zones. They are cached: Postgres reads the zone files for each query."""
         if not self._zones:
             self._zones = frozenset(row["name"] for row in await self._database.fetch(_ZONES))
         return self._zones
 
     async def today(self, tz: str) -> date:
-        """Return the date it is now in a time zone."""
+        """Return the current date in a time zone."""
         found: date = await self._database.value(_TODAY, tz)
         return found
 
@@ -60,7 +59,7 @@ class PostgresUsage:
         return UsageRow(**_sums(row))
 
 
-def _sums(row: Any) -> dict[str, Any]:
+def _sums(row: Row) -> dict[str, Any]:
     cost = row["cost"] if row["turns"] else Decimal(0)
     names = ("turns", "prompt_tokens", "completion_tokens", "total_tokens", "estimated_turns")
     return {**{name: row[name] for name in names}, "cost": cost}

@@ -1,1 +1,1 @@
-"""The files that can be imported: each becomes drafts, and notes of what cannot be imported."""
+"""Import formats: each one turns a file into drafts, and reports the parts it cannot import."""

@@ -1,4 +1,4 @@
-"""ChatGPT's export: a ``mapping`` of nodes that know their parents."""
+"""ChatGPT's export format: a ``mapping`` of nodes with a parent each."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -6,19 +6,18 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from history.conversations.schemas import Role
-from history.transfer.drafts import Draft, DraftMessage
-from history.transfer.formats.tree import in_order
+from history.messages.schemas import Role
+from history.transfer.drafts import MAX_CONTENT_LENGTH, ConversationDraft, MessageDraft
+from history.transfer.formats.message_order import parents_first
 
-LONGEST_CONTENT = 1_000_000
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "tool": "tool"}
-_TEXTS = frozenset({"text", "multimodal_text", "code", "execution_output"})
-_SILENT = frozenset({"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"})
-_LATEST = 253_402_300_799
+_TEXT_TYPES = frozenset({"text", "multimodal_text", "code", "execution_output"})
+_IGNORED_TYPES = frozenset({"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"})
+_MAX_TIMESTAMP = 253_402_300_799
 
 
-class Export(BaseModel):
-    """One conversation of the export; everything in it is looked at with suspicion."""
+class ChatGptConversation(BaseModel):
+    """One conversation of the export. The format is not documented, so every value is checked before use."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -29,39 +28,41 @@ class Export(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A part that cannot be imported: the node, a code, and why."""
+class UnsupportedPart:
+    """A part that cannot be imported: its node, a code and the reason."""
 
     node: str
     code: str
     detail: str
 
 
-def read(found: Export) -> tuple[Draft, list[Problem]]:
-    """Return the draft of a conversation and what of it cannot be imported; raises BrokenTree."""
-    problems: list[Problem] = []
-    kept: dict[str, DraftMessage] = {}
-    for key, node in found.mapping.items():
-        message = _message(key, node, problems)
+def read(conversation: ChatGptConversation) -> tuple[ConversationDraft, list[UnsupportedPart]]:
+    """Return the draft of a conversation and its unsupported parts; raises InvalidMessageTree."""
+    unsupported: list[UnsupportedPart] = []
+    imported: dict[str, MessageDraft] = {}
+    for key, node in conversation.mapping.items():
+        message = _message(key, node, unsupported)
         if message is not None:
-            kept[key] = message
-    messages = [replace(message, parent=_ancestor(found, kept, message.parent)) for message in kept.values()]
-    active = found.current_node if isinstance(found.current_node, str) else None
-    draft = Draft(
-        title=_title(found.title),
-        messages=in_order(messages),
-        created_at=_time(found.create_time),
-        active=_ancestor(found, kept, active),
+            imported[key] = message
+    messages = [
+        replace(message, parent=_ancestor(conversation, imported, message.parent)) for message in imported.values()
+    ]
+    active = conversation.current_node if isinstance(conversation.current_node, str) else None
+    draft = ConversationDraft(
+        title=_title(conversation.title),
+        messages=parents_first(messages),
+        created_at=_time(conversation.create_time),
+        active=_ancestor(conversation, imported, active),
     )
-    return draft, problems
+    return draft, unsupported
 
 
-def _ancestor(found: Export, kept: dict[str, DraftMessage], key: str | None) -> str | None:
-    """Return the nearest node, from ``key`` upwards, that is imported."""
-    for _ in range(len(found.mapping)):
-        if key is None or key in kept:
+def _ancestor(conversation: ChatGptConversation, imported: dict[str, MessageDraft], key: str | None) -> str | None:
+    """Return the nearest imported node at or above ``key``."""
+    for _ in range(len(conversation.mapping)):
+        if key is None or key in imported:
             return key
-        key = _parent(found.mapping.get(key, {}))
+        key = _parent(conversation.mapping.get(key, {}))
     return None
 
 
@@ -70,7 +71,7 @@ def _parent(node: dict[str, Any]) -> str | None:
     return parent if isinstance(parent, str) else None
 
 
-def _message(key: str, node: dict[str, Any], problems: list[Problem]) -> DraftMessage | None:
+def _message(key: str, node: dict[str, Any], unsupported: list[UnsupportedPart]) -> MessageDraft | None:
     message = node.get("message")
     if not isinstance(message, dict):
         return None
@@ -78,11 +79,11 @@ def _message(key: str, node: dict[str, Any], problems: list[Problem]) -> DraftMe
     metadata = _member(message, "metadata")
     if role is None or metadata.get("is_visually_hidden_from_conversation"):
         return None
-    text = _text(key, _member(message, "content"), problems)
+    text = _text(key, _member(message, "content"), unsupported)
     if text is None or not text.strip():
         return None
     model = metadata.get("model_slug")
-    return DraftMessage(
+    return MessageDraft(
         key=key,
         parent=_parent(node),
         role=role,
@@ -92,21 +93,23 @@ def _message(key: str, node: dict[str, Any], problems: list[Problem]) -> DraftMe
     )
 
 
-def _text(key: str, content: dict[str, Any], problems: list[Problem]) -> str | None:
+def _text(key: str, content: dict[str, Any], unsupported: list[UnsupportedPart]) -> str | None:
     kind = content.get("content_type")
-    if kind not in _TEXTS:
-        if kind not in _SILENT:
-            problems.append(Problem(key, "unsupported_content", "This kind of content is not imported."))
+    if kind not in _TEXT_TYPES:
+        if kind not in _IGNORED_TYPES:
+            unsupported.append(UnsupportedPart(key, "unsupported_content", "This content type cannot be imported."))
         return None
     parts = content.get("parts")
     if not isinstance(parts, list):
         parts = [content.get("text")]
     texts = [part for part in parts if isinstance(part, str)]
     if any(isinstance(part, dict) for part in parts):
-        problems.append(Problem(key, "unsupported_content", "Image, audio and file parts are not imported."))
+        unsupported.append(
+            UnsupportedPart(key, "unsupported_content", "Image, audio and file parts cannot be imported.")
+        )
     text = "\n".join(texts).replace("\x00", "\ufffd")
-    if len(text) > LONGEST_CONTENT:
-        problems.append(Problem(key, "too_long", f"At most {LONGEST_CONTENT} characters."))
+    if len(text) > MAX_CONTENT_LENGTH:
+        unsupported.append(UnsupportedPart(key, "too_long", f"Must be at most {MAX_CONTENT_LENGTH} characters."))
         return None
     return text
 
@@ -122,6 +125,6 @@ def _title(value: Any) -> str | None:
 
 
 def _time(value: Any) -> datetime | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_TIMESTAMP:
         return None
     return datetime.fromtimestamp(value, UTC)

@@ -1,68 +1,66 @@
-"""Parley's own export."""
+"""Parley's own export format."""
 
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from history.conversations.schemas import MetadataKey, MetadataValue, Role
-from history.transfer.drafts import Draft, DraftMessage
-from history.transfer.formats.tree import in_order
+from history.conversations.schemas import MetadataKey, MetadataValue
+from history.messages.schemas import Role
+from history.transfer.drafts import MAX_CONTENT_LENGTH, ConversationDraft, MessageDraft
+from history.transfer.formats.message_order import parents_first
 from parley.web.schemas import Text
 
-LONGEST_CONTENT = 1_000_000
-Key = str
 
-
-class _Lenient(BaseModel):
+class _ExportModel(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class OwnMessage(_Lenient):
-    """A message of an export."""
+class ParleyMessage(_ExportModel):
+    """A message in an export."""
 
-    id: Key = Field(max_length=100)
-    parent_id: Key | None = Field(None, max_length=100)
+    id: str = Field(max_length=100)
+    parent_id: str | None = Field(None, max_length=100)
     role: Role
-    content: Text = Field(max_length=LONGEST_CONTENT)
+    content: Text = Field(max_length=MAX_CONTENT_LENGTH)
     tool_calls: list[dict[str, Any]] | None = None
     status: Literal["completed", "incomplete", "failed", "cancelled", "running"] = "completed"
     model: Text | None = Field(None, max_length=200)
     created_at: AwareDatetime | None = None
 
 
-class OwnConversation(_Lenient):
-    """The conversation of an export."""
+class ParleyConversation(_ExportModel):
+    """The conversation in an export."""
 
     title: Text | None = None
     archived: bool = False
-    active_message_id: Key | None = None
+    active_message_id: str | None = None
     metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=16)
     created_at: AwareDatetime | None = None
 
 
-class OwnExport(_Lenient):
+class ParleyExport(_ExportModel):
     """One exported conversation."""
 
     format: Literal["parley.conversation/1"]
-    conversation: OwnConversation
-    messages: list[OwnMessage]
+    conversation: ParleyConversation
+    messages: list[ParleyMessage]
 
 
-def read(found: OwnExport) -> Draft:
-    """Return the draft of an export; raises BrokenTree."""
-    own = found.conversation
-    return Draft(
-        title=own.title,
-        messages=in_order([_message(message) for message in found.messages]),
-        created_at=own.created_at,
-        active=own.active_message_id,
-        archived=own.archived,
-        metadata=own.metadata,
+def read(export: ParleyExport) -> ConversationDraft:
+    """Return the draft of an exported conversation; raises InvalidMessageTree."""
+    conversation = export.conversation
+    return ConversationDraft(
+        title=conversation.title,
+        messages=parents_first([_message(message) for message in export.messages]),
+        created_at=conversation.created_at,
+        active=conversation.active_message_id,
+        archived=conversation.archived,
+        metadata=conversation.metadata,
     )
 
 
-def _message(message: OwnMessage) -> DraftMessage:
-    return DraftMessage(
+def _message(message: ParleyMessage) -> MessageDraft:
+    return MessageDraft(
         key=message.id,
         parent=message.parent_id,
         role=message.role,

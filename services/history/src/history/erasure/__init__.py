@@ -1,0 +1,1 @@
+"""Erasure of everything that history stores about a user."""

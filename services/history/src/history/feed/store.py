@@ -1,0 +1,27 @@
+"""Storage interface of the event feed."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from parley_events.cloudevents import CloudEvent
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEntry:
+    """One position of a user's feed. ``event`` is None when its conversation was deleted."""
+
+    position: int
+    event: CloudEvent | None
+
+
+class FeedStore(Protocol):
+    """The events of each user in commit order, at positions without gaps."""
+
+    async def head(self, user_id: UUID) -> int:
+        """Return the newest position, or 0 for an empty feed."""
+        ...
+
+    async def after(self, user_id: UUID, position: int, limit: int) -> list[FeedEntry]:
+        """Return up to ``limit`` entries after a position."""
+        ...

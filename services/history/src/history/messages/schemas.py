@@ -1,0 +1,31 @@
+"""Response bodies of the message routes."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from parley.times import Timestamp
+from parley.web.schemas import Money, ResponseBody
+from parley_events.models import Usage
+
+Role = Literal["user", "assistant", "tool"]
+Order = Literal["asc", "desc"]
+
+
+class Message(ResponseBody):
+    """A message in the tree of its conversation. The id of an assistant message is the id of its turn."""
+
+    id: UUID
+    conversation_id: UUID
+    turn_id: UUID | None
+    number: int
+    parent_id: UUID | None
+    sibling_ids: list[UUID]
+    role: Role
+    content: str
+    tool_calls: list[dict[str, Any]] | None
+    status: str
+    finish_reason: str | None
+    model: str | None
+    usage: Usage | None
+    cost: Money | None
+    created_at: Timestamp

@@ -1,0 +1,35 @@
+"""Storage interface of messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from history.messages.schemas import Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePosition:
+    """The position of a message in the creation order of its conversation."""
+
+    number: int
+    role: str
+    id: UUID
+
+
+class MessageStore(Protocol):
+    """Messages by conversation. The caller has checked who owns the conversation."""
+
+    async def path(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int | None) -> list[UUID]:
+        """Return the ids from ``leaf`` up to the root, at most ``limit``; ends before ``stop`` when it is given."""
+        ...
+
+    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
+        """Return the messages with these ids, in the order of the ids."""
+        ...
+
+    async def tree(
+        self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
+    ) -> list[Message]:
+        """Return up to ``limit`` messages of all branches in creation order, after the given position."""
+        ...

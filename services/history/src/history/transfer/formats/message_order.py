@@ -1,0 +1,39 @@
+"""Parents-first order of imported messages."""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from history.transfer.drafts import MessageDraft
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+class InvalidMessageTree(ValueError):
+    """Two messages share a key, or the parents form a cycle."""
+
+
+def parents_first(messages: Sequence[MessageDraft]) -> list[MessageDraft]:
+    """Return the messages by time, parents before children; raises InvalidMessageTree.
+
+    A message whose parent is missing becomes a root.
+    """
+    by_key = {message.key: message for message in messages}
+    if len(by_key) != len(messages):
+        raise InvalidMessageTree
+    children: dict[str | None, list[tuple[datetime, int, MessageDraft]]] = defaultdict(list)
+    for index, message in enumerate(messages):
+        parent = message.parent if message.parent in by_key else None
+        children[parent].append((message.created_at or _EARLIEST, index, message))
+    waiting = children[None]
+    heapq.heapify(waiting)
+    ordered: list[MessageDraft] = []
+    while waiting:
+        _, _, message = heapq.heappop(waiting)
+        ordered.append(message)
+        for child in children[message.key]:
+            heapq.heappush(waiting, child)
+    if len(ordered) != len(messages):
+        raise InvalidMessageTree
+    return ordered

@@ -1,0 +1,41 @@
+"""Storage interface of usage."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, Protocol
+from uuid import UUID
+
+from history.usage.schemas import UsageGroup, UsageRow
+
+Grouping = Literal["day", "model", "conversation"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """A usage report: from a date (inclusive) to a date (exclusive) in a time zone, by group."""
+
+    user_id: UUID
+    since: date
+    until: date
+    tz: str
+    group: Grouping
+
+
+class UsageStore(Protocol):
+    """Sums over the turns of a user."""
+
+    async def zones(self) -> frozenset[str]:
+        """Return the names of the known time zones."""
+        ...
+
+    async def today(self, tz: str) -> date:
+        """Return the current date in a time zone."""
+        ...
+
+    async def groups(self, query: UsageQuery) -> list[UsageGroup]:
+        """Return the usage by group."""
+        ...
+
+    async def total(self, query: UsageQuery) -> UsageRow:
+        """Return the usage of all groups together."""
+        ...
