@@ -29,10 +29,10 @@ from history.turns.store import TurnStore
 from history.usage.postgres import PostgresUsageStore
 from history.usage.service import UsageService
 from parley.infrastructure import Infrastructure, open_infrastructure
+from parley.messaging.bus import Bus
 from parley.process.tasks import background
 from parley.security.identity import Verifier
 from parley.web.runtime import Runtime
-from parley.messaging.bus import Bus
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ async def wire(
         yield _services(settings, runtime, infrastructure, database, changes)
 
 
-def _event_handler(database: Database, runtime: Runtime, infrastructure: Infrastructure, changes: ChangeNotifier) -> TurnEventHandler:
+def _event_handler(
+    database: Database, runtime: Runtime, infrastructure: Infrastructure, changes: ChangeNotifier
+) -> TurnEventHandler:
     return TurnEventHandler(
         PostgresProjectionStore(database),
         PostgresUserDataEraser(database),
@@ -82,7 +84,11 @@ def _event_handler(database: Database, runtime: Runtime, infrastructure: Infrast
 
 
 def _services(
-    settings: HistorySettings, runtime: Runtime, infrastructure: Infrastructure, database: Database, changes: ChangeNotifier
+    settings: HistorySettings,
+    runtime: Runtime,
+    infrastructure: Infrastructure,
+    database: Database,
+    changes: ChangeNotifier,
 ) -> HistoryServices:
     wake_relay = infrastructure.relay.hint
     conversation_store, message_store = PostgresConversationStore(database), PostgresMessageStore(database)
@@ -98,5 +104,5 @@ def _services(
         usage=UsageService(PostgresUsageStore(database)),
         exports=ExportService(conversations, conversation_store, message_store),
         imports=ImportService(PostgresImportStore(database), changes, wake_relay=wake_relay),
-        feed=FeedService(PostgresFeedStore(database), changes, drained=runtime.lifecycle.drained),
+        feed=FeedService(PostgresFeedStore(database), changes, drain_started=runtime.lifecycle.drain_started),
     )

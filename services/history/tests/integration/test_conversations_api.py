@@ -1,10 +1,11 @@
 """Reading and changing conversations, and who may."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from history_testing.app import RunningHistory
+from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -12,16 +13,16 @@ pytestmark = pytest.mark.integration
 LIST = "/api/v1/conversations"
 
 
-async def _conversations(world: Any, turn: Callable[..., Any], count: int) -> list[Any]:
-    first = turn(question="Number 1")
-    turns = [first, *(turn(first.user_id, number=n, question=f"Number {n}") for n in range(2, count + 1))]
-    await world.tell(*(one.ended() for one in turns))
+async def _conversations(history: RunningHistory, count: int) -> list[SampleTurn]:
+    first = SampleTurn(question="Number 1")
+    turns = [first, *(SampleTurn(first.user_id, number=n, question=f"Number {n}") for n in range(2, count + 1))]
+    await history.publish(*(one.ended() for one in turns))
     return turns
 
 
-async def test_pages_show_every_conversation_once_newest_update_first(world: Any, turn: Callable[..., Any]) -> None:
-    turns = await _conversations(world, turn, 5)
-    ada = world.person(turns[0].user_id)
+async def test_pages_show_every_conversation_once_newest_update_first(history: RunningHistory) -> None:
+    turns = await _conversations(history, 5)
+    ada = history.user(turns[0].user_id)
     seen, cursor = [], None
     while True:
         page = await ada.get(LIST, limit=2, **({"cursor": cursor} if cursor else {}))
@@ -32,10 +33,10 @@ async def test_pages_show_every_conversation_once_newest_update_first(world: Any
     assert seen == [f"Number {n}" for n in (5, 4, 3, 2, 1)]
 
 
-async def test_the_archived_filter_and_the_title_filter_choose(world: Any, turn: Callable[..., Any]) -> None:
-    turns = await _conversations(world, turn, 3)
-    ada = world.person(turns[0].user_id)
-    changed = await ada.ask("PATCH", f"{LIST}/{turns[1].conversation_id}", json={"archived": True})
+async def test_the_archived_filter_and_the_title_filter_choose(history: RunningHistory) -> None:
+    turns = await _conversations(history, 3)
+    ada = history.user(turns[0].user_id)
+    changed = await ada.request("PATCH", f"{LIST}/{turns[1].conversation_id}", json={"archived": True})
     assert changed.json()["archived"] is True
 
     async def titles(**params: Any) -> set[str]:
@@ -49,79 +50,75 @@ async def test_the_archived_filter_and_the_title_filter_choose(world: Any, turn:
 
 
 @pytest.mark.parametrize("cursor", ["", "rubbish", "é", "AAAA", "W10", "x" * 5000])
-async def test_a_cursor_we_did_not_make_is_refused(world: Any, turn: Callable[..., Any], cursor: str) -> None:
-    one = turn()
-    await world.tell(one.ended())
-    ada = world.person(one.user_id)
+async def test_a_cursor_we_did_not_make_is_refused(history: RunningHistory, cursor: str) -> None:
+    one = SampleTurn()
+    await history.publish(one.ended())
+    ada = history.user(one.user_id)
     for path in (LIST, f"{LIST}/{one.conversation_id}/messages"):
         assert (await ada.get(path, 400, cursor=cursor))["code"] == "invalid_cursor"
 
 
-async def test_a_cursor_of_another_list_is_refused(world: Any, turn: Callable[..., Any]) -> None:
-    turns = await _conversations(world, turn, 2)
-    ada = world.person(turns[0].user_id)
+async def test_a_cursor_of_another_list_is_refused(history: RunningHistory) -> None:
+    turns = await _conversations(history, 2)
+    ada = history.user(turns[0].user_id)
     cursor = (await ada.get(LIST, limit=1))["next_cursor"]
     for path, params in ((LIST, {"archived": "all"}), (f"{LIST}/{turns[0].conversation_id}/messages", {})):
         assert (await ada.get(path, 400, cursor=cursor, **params))["code"] == "invalid_cursor"
 
 
-async def test_a_change_is_stored_published_and_has_a_new_etag(world: Any, turn: Callable[..., Any]) -> None:
-    one = turn()
-    await world.tell(one.ended())
-    ada, path = world.person(one.user_id), f"{LIST}/{one.conversation_id}"
-    before = await ada.ask("GET", path)
+async def test_a_change_is_stored_published_and_has_a_new_etag(history: RunningHistory) -> None:
+    one = SampleTurn()
+    await history.publish(one.ended())
+    ada, path = history.user(one.user_id), f"{LIST}/{one.conversation_id}"
+    before = await ada.request("GET", path)
     wanted = {"title": "Greeting Ada", "metadata": {"colour": "blue"}}
-    after = await ada.ask("PATCH", path, json=wanted, headers={"If-Match": before.headers["etag"]})
+    after = await ada.request("PATCH", path, json=wanted, headers={"If-Match": before.headers["etag"]})
     assert after.status_code == 200
     assert (after.json()["title"], after.json()["title_source"]) == ("Greeting Ada", "user")
     assert after.headers["etag"] == f'"{after.json()["version"]}"' != before.headers["etag"]
     assert (await ada.get(path)) == after.json()
-    events = [e for e in await world.own_events("conversation.updated") if e["user_id"] == str(one.user_id)]
+    events = [e for e in await history.outbox_events("conversation.updated") if e["user_id"] == str(one.user_id)]
     assert [(e["version"], e["changed"]) for e in events] == [(after.json()["version"], wanted)]
 
-    stale = await ada.ask("PATCH", path, json={"title": "Late"}, headers={"If-Match": before.headers["etag"]})
+    stale = await ada.request("PATCH", path, json={"title": "Late"}, headers={"If-Match": before.headers["etag"]})
     assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
     assert stale.headers["x-should-retry"] == "false"
-    same = await ada.ask("PATCH", path, json=wanted)
+    same = await ada.request("PATCH", path, json=wanted)
     assert same.headers["etag"] == after.headers["etag"]
 
 
-async def test_a_title_of_the_owner_is_not_replaced_by_an_automatic_one(world: Any, turn: Callable[..., Any]) -> None:
-    late_first = turn()
+async def test_a_title_of_the_owner_is_not_replaced_by_an_automatic_one(history: RunningHistory) -> None:
+    late_first = SampleTurn()
     second = late_first.next()
-    await world.tell(second.ended())
-    ada, path = world.person(second.user_id), f"{LIST}/{second.conversation_id}"
-    await ada.ask("PATCH", path, json={"title": "Mine"})
-    await world.tell(late_first.ended())
+    await history.publish(second.ended())
+    ada, path = history.user(second.user_id), f"{LIST}/{second.conversation_id}"
+    await ada.request("PATCH", path, json={"title": "Mine"})
+    await history.publish(late_first.ended())
     assert (await ada.get(path))["title"] == "Mine"
 
 
-async def test_a_deleted_conversation_is_gone_at_once_and_its_purge_announced(
-    world: Any, turn: Callable[..., Any]
-) -> None:
-    one = turn()
-    await world.tell(one.ended())
-    ada, path = world.person(one.user_id), f"{LIST}/{one.conversation_id}"
-    stale = await ada.ask("DELETE", path, headers={"If-Match": '"99"'})
+async def test_a_deleted_conversation_is_gone_at_once_and_its_purge_announced(history: RunningHistory) -> None:
+    one = SampleTurn()
+    await history.publish(one.ended())
+    ada, path = history.user(one.user_id), f"{LIST}/{one.conversation_id}"
+    stale = await ada.request("DELETE", path, headers={"If-Match": '"99"'})
     assert stale.status_code == 412
-    deleted = await ada.ask("DELETE", path)
+    deleted = await ada.request("DELETE", path)
     assert (deleted.status_code, deleted.content) == (204, b"")
     for again in ("GET", "DELETE"):
-        assert (await ada.ask(again, path)).json()["code"] == "conversation_not_found"
-    assert (await ada.ask("GET", f"{path}/messages")).status_code == 404
+        assert (await ada.request(again, path)).json()["code"] == "conversation_not_found"
+    assert (await ada.request("GET", f"{path}/messages")).status_code == 404
     assert (await ada.get(LIST, archived="all"))["data"] == []
-    (event,) = [e for e in await world.own_events("conversation.deleted") if e["user_id"] == str(one.user_id)]
+    (event,) = [e for e in await history.outbox_events("conversation.deleted") if e["user_id"] == str(one.user_id)]
     assert event["purge_after"][:10] > event["deleted_at"][:10]
-    owner = await world.service().get(f"/internal/conversations/{one.conversation_id}/owner")
+    owner = await history.internal_client().get(f"/internal/conversations/{one.conversation_id}/owner")
     assert owner == {"user_id": str(one.user_id), "deleted": True, "last_number": 1}
 
 
-async def test_what_is_somebody_elses_unknown_or_malformed_is_the_same_404(
-    world: Any, turn: Callable[..., Any]
-) -> None:
-    one = turn()
-    await world.tell(one.ended())
-    eve = world.person()
+async def test_what_is_somebody_elses_unknown_or_malformed_is_the_same_404(history: RunningHistory) -> None:
+    one = SampleTurn()
+    await history.publish(one.ended())
+    eve = history.user()
     for name in (one.conversation_id, new_id(), "abc", str(one.conversation_id).upper(), "%00", "1" * 3000):
         for method, tail, body in (
             ("GET", "", None),
@@ -129,9 +126,9 @@ async def test_what_is_somebody_elses_unknown_or_malformed_is_the_same_404(
             ("DELETE", "", None),
             ("GET", "/messages", None),
         ):
-            response = await eve.ask(method, f"{LIST}/{name}{tail}", **({"json": body} if body else {}))
+            response = await eve.request(method, f"{LIST}/{name}{tail}", **({"json": body} if body else {}))
             assert (response.status_code, response.json()["code"]) == (404, "conversation_not_found"), (name, method)
-    assert (await world.person(one.user_id).get(f"{LIST}/{one.conversation_id}"))["title"] != "Mine now"
+    assert (await history.user(one.user_id).get(f"{LIST}/{one.conversation_id}"))["title"] != "Mine now"
 
 
 @pytest.mark.parametrize(
@@ -150,12 +147,12 @@ async def test_what_is_somebody_elses_unknown_or_malformed_is_the_same_404(
     ],
 )
 async def test_a_bad_change_is_refused_and_nothing_stored(
-    world: Any, turn: Callable[..., Any], body: dict[str, Any], pointer: str, code: str
+    history: RunningHistory, body: dict[str, Any], pointer: str, code: str
 ) -> None:
-    one = turn()
-    await world.tell(one.ended())
-    ada, path = world.person(one.user_id), f"{LIST}/{one.conversation_id}"
-    response = await ada.ask("PATCH", path, json=body)
+    one = SampleTurn()
+    await history.publish(one.ended())
+    ada, path = history.user(one.user_id), f"{LIST}/{one.conversation_id}"
+    response = await ada.request("PATCH", path, json=body)
     assert response.status_code == 422
     assert [(e["pointer"], e["code"]) for e in response.json()["errors"]] == [(pointer, code)]
     assert (await ada.get(path))["version"] == 1
@@ -164,29 +161,29 @@ async def test_a_bad_change_is_refused_and_nothing_stored(
 @pytest.mark.parametrize(
     "query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"archived": "maybe"}, {"q": "x" * 201}, {"q": "\x00"}]
 )
-async def test_a_bad_query_is_refused(world: Any, query: dict[str, Any]) -> None:
-    assert (await world.person().get(LIST, 422, **query))["code"] == "validation_failed"
+async def test_a_bad_query_is_refused(history: RunningHistory, query: dict[str, Any]) -> None:
+    assert (await history.user().get(LIST, 422, **query))["code"] == "validation_failed"
 
 
-async def test_a_wrong_content_type_or_broken_json_is_refused(world: Any, turn: Callable[..., Any]) -> None:
-    one = turn()
-    await world.tell(one.ended())
-    ada, path = world.person(one.user_id), f"{LIST}/{one.conversation_id}"
-    text = await ada.ask("PATCH", path, content="{}", headers={"Content-Type": "text/plain"})
+async def test_a_wrong_content_type_or_broken_json_is_refused(history: RunningHistory) -> None:
+    one = SampleTurn()
+    await history.publish(one.ended())
+    ada, path = history.user(one.user_id), f"{LIST}/{one.conversation_id}"
+    text = await ada.request("PATCH", path, content="{}", headers={"Content-Type": "text/plain"})
     assert text.status_code == 415
-    broken = await ada.ask("PATCH", path, content='{"title":', headers={"Content-Type": "application/json"})
+    broken = await ada.request("PATCH", path, content='{"title":', headers={"Content-Type": "application/json"})
     assert (broken.status_code, broken.json()["code"]) == (400, "invalid_json")
 
 
-async def test_scopes_decide_who_may_read_and_write(world: Any, turn: Callable[..., Any]) -> None:
-    one = turn()
-    await world.tell(one.ended())
+async def test_scopes_decide_who_may_read_and_write(history: RunningHistory) -> None:
+    one = SampleTurn()
+    await history.publish(one.ended())
     path = f"{LIST}/{one.conversation_id}"
-    reader = world.person(one.user_id, scope="history:read")
+    reader = history.user(one.user_id, scope="history:read")
     await reader.get(path)
-    assert (await reader.ask("DELETE", path)).json()["code"] == "insufficient_scope"
-    assert (await world.person(one.user_id, scope="history:write").get(path, 403))["code"] == "insufficient_scope"
-    for owner in (reader, world.person(one.user_id)):
+    assert (await reader.request("DELETE", path)).json()["code"] == "insufficient_scope"
+    assert (await history.user(one.user_id, scope="history:write").get(path, 403))["code"] == "insufficient_scope"
+    for owner in (reader, history.user(one.user_id)):
         await owner.get(f"/internal/conversations/{one.conversation_id}/owner", 403)
-    nobody = await world.person().ask("GET", path, headers={"Authorization": "Basic abc"})
+    nobody = await history.user().request("GET", path, headers={"Authorization": "Basic abc"})
     assert (nobody.status_code, nobody.json()["code"]) == (401, "credentials_missing")

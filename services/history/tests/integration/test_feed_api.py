@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
+from uuid import UUID
 
 import httpx2
 import orjson
 import pytest
 
+from history_testing.app import NewDatabase, OpenHistory, RunningHistory
+from history_testing.turn_events import SampleTurn
 from parley.web.server import free_socket, make_server
 from parley_testing import eventually
 
@@ -58,9 +60,9 @@ class Reader:
 
 
 @contextlib.asynccontextmanager
-async def _served(world: Any) -> AsyncIterator[str]:
+async def _served(history: RunningHistory) -> AsyncIterator[str]:
     bound = free_socket()
-    server = make_server(world.app, world.settings)
+    server = make_server(history.app, history.settings)
     server.config.lifespan = "off"
     running = asyncio.create_task(server.serve(sockets=[bound]))
     await eventually(lambda: server.started)
@@ -72,24 +74,24 @@ async def _served(world: Any) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def url(world: Any) -> AsyncIterator[str]:
-    async with _served(world) as found:
+async def url(history: RunningHistory) -> AsyncIterator[str]:
+    async with _served(history) as found:
         yield found
 
 
-def _reader(world: Any, url: str, user_id: Any) -> Reader:
-    return Reader(url, world.issuer.token(user_id))
+def _reader(history: RunningHistory, url: str, user_id: UUID) -> Reader:
+    return Reader(url, history.issuer.token(user_id))
 
 
 async def test_a_reader_sees_its_own_events_as_they_are_committed_and_nobody_elses(
-    world: Any, url: str, turn: Callable[..., Any]
+    history: RunningHistory, url: str
 ) -> None:
-    one, other = turn(), turn()
-    async with _reader(world, url, one.user_id).reading() as reader:
+    one, other = SampleTurn(), SampleTurn()
+    async with _reader(history, url, one.user_id).reading() as reader:
         assert "id" in reader.blocks[0]
-        await world.tell(one.started(), other.ended(), one.ended())
+        await history.publish(one.started(), other.ended(), one.ended())
         path = f"/api/v1/conversations/{one.conversation_id}"
-        await world.person(one.user_id).ask("PATCH", path, json={"title": "New"})
+        await history.user(one.user_id).request("PATCH", path, json={"title": "New"})
         await eventually(lambda: len(reader.events) == 4)
     assert [e["event"] for e in reader.events] == [
         "conversation.created",
@@ -102,87 +104,85 @@ async def test_a_reader_sees_its_own_events_as_they_are_committed_and_nobody_els
     assert (updated["source"], updated["subject"]) == ("/services/history", str(one.conversation_id))
     assert updated["data"]["changed"] == {"title": "New"}
     assert updated["sequence"] == "00000000000000000002"
-    stored = await world.pool.fetch("SELECT id FROM outbox WHERE partition_key = $1", str(one.conversation_id))
+    stored = await history.pool.fetch("SELECT id FROM outbox WHERE partition_key = $1", str(one.conversation_id))
     assert updated["id"] in {str(row["id"]) for row in stored}
 
 
-async def test_a_reader_that_comes_back_continues_after_its_cursor(
-    world: Any, url: str, turn: Callable[..., Any]
-) -> None:
-    one = turn()
-    async with _reader(world, url, one.user_id).reading() as first:
-        await world.tell(one.started())
+async def test_a_reader_that_comes_back_continues_after_its_cursor(history: RunningHistory, url: str) -> None:
+    one = SampleTurn()
+    async with _reader(history, url, one.user_id).reading() as first:
+        await history.publish(one.started())
         await eventually(lambda: len(first.events) == 2)
-    await world.tell(one.ended())
+    await history.publish(one.ended())
     cursor = first.events[0]["id"]
-    async with _reader(world, url, one.user_id).reading(after=cursor) as second:
+    async with _reader(history, url, one.user_id).reading(after=cursor) as second:
         await eventually(lambda: len(second.events) == 2)
     assert [e["event"] for e in second.events] == ["conversation.turn.started", "conversation.turn.completed"]
     assert second.events[0]["id"] == first.events[1]["id"]
 
 
 async def test_the_first_block_holds_a_cursor_so_that_nothing_is_missed_before_the_first_event(
-    world: Any, url: str, turn: Callable[..., Any]
+    history: RunningHistory, url: str
 ) -> None:
-    one = turn()
-    async with _reader(world, url, one.user_id).reading() as first:
+    one = SampleTurn()
+    async with _reader(history, url, one.user_id).reading() as first:
         pass
-    await world.tell(one.ended())
-    async with _reader(world, url, one.user_id).reading(after=first.blocks[0]["id"]) as second:
+    await history.publish(one.ended())
+    async with _reader(history, url, one.user_id).reading(after=first.blocks[0]["id"]) as second:
         await eventually(lambda: len(second.events) == 2)
 
 
 async def test_events_that_another_process_stores_arrive_too(
-    turn: Callable[..., Any], open_world: Any, new_database: Callable[[], Awaitable[str]]
+    open_history_on: OpenHistory, new_database: NewDatabase
 ) -> None:
-    dsn, one = await new_database(), turn()
+    dsn, one = await new_database(), SampleTurn()
     async with (
-        open_world(dsn) as stores,
-        open_world(dsn, run_consumer=False) as shows,
+        open_history_on(dsn) as stores,
+        open_history_on(dsn, run_consumer=False) as shows,
         _served(shows) as url,
         _reader(shows, url, one.user_id).reading() as reader,
     ):
-        await stores.tell(one.ended())
+        await stores.publish(one.ended())
         await eventually(lambda: len(reader.events) == 2)
 
 
 async def test_a_cursor_older_than_the_feed_is_expired_and_a_foreign_one_invalid(
-    world: Any, url: str, turn: Callable[..., Any]
+    history: RunningHistory, url: str
 ) -> None:
-    one = turn()
-    async with _reader(world, url, one.user_id).reading() as reader:
-        await world.tell(one.started(), one.ended())
+    one = SampleTurn()
+    async with _reader(history, url, one.user_id).reading() as reader:
+        await history.publish(one.started(), one.ended())
         await eventually(lambda: len(reader.events) == 3)
-    await world.pool.execute("DELETE FROM feed WHERE user_id = $1 AND position <= 2", one.user_id)
-    ada = world.person(one.user_id)
+    await history.pool.execute("DELETE FROM feed WHERE user_id = $1 AND position <= 2", one.user_id)
+    ada = history.user(one.user_id)
     assert (await ada.get(PATH, 410, after=reader.events[0]["id"]))["code"] == "cursor_expired"
-    async with _reader(world, url, one.user_id).reading(after=reader.events[1]["id"]) as again:
+    async with _reader(history, url, one.user_id).reading(after=reader.events[1]["id"]) as again:
         await eventually(lambda: len(again.events) == 1)
     for cursor in ("rubbish", reader.events[0]["id"]):
-        assert (await world.person().get(PATH, 400, after=cursor))["code"] == "invalid_cursor"
+        assert (await history.user().get(PATH, 400, after=cursor))["code"] == "invalid_cursor"
 
 
-async def test_a_deleted_conversations_texts_leave_the_feed(world: Any, url: str, turn: Callable[..., Any]) -> None:
-    one = turn(answer="a secret")
-    async with _reader(world, url, one.user_id).reading() as before:
+async def test_a_deleted_conversations_texts_leave_the_feed(history: RunningHistory, url: str) -> None:
+    one = SampleTurn(answer="a secret")
+    async with _reader(history, url, one.user_id).reading() as before:
         pass
-    await world.tell(one.ended())
-    await world.person(one.user_id).ask("DELETE", f"/api/v1/conversations/{one.conversation_id}")
-    async with _reader(world, url, one.user_id).reading(after=before.blocks[0]["id"]) as reader:
+    await history.publish(one.ended())
+    await history.user(one.user_id).request("DELETE", f"/api/v1/conversations/{one.conversation_id}")
+    async with _reader(history, url, one.user_id).reading(after=before.blocks[0]["id"]) as reader:
         await eventually(lambda: reader.events)
     assert [e["event"] for e in reader.events] == ["conversation.deleted"]
 
 
-async def test_the_feed_needs_its_own_scope(world: Any) -> None:
-    assert (await world.person(scope="history:read").get(PATH, 403))["code"] == "insufficient_scope"
+async def test_the_feed_needs_its_own_scope(history: RunningHistory) -> None:
+    assert (await history.user(scope="history:read").get(PATH, 403))["code"] == "insufficient_scope"
 
 
 async def test_a_feed_says_goodbye_when_the_process_drains(
-    turn: Callable[..., Any], open_world: Any, new_database: Callable[[], Awaitable[str]]
+    open_history_on: OpenHistory, new_database: NewDatabase
 ) -> None:
-    one = turn()
-    async with open_world(await new_database()) as world, _served(world) as url:
-        async with _reader(world, url, one.user_id).reading() as reader:
-            world.app.state.runtime.lifecycle.start_draining()
+    one = SampleTurn()
+    async with open_history_on(await new_database()) as history, _served(history) as url:
+        async with _reader(history, url, one.user_id).reading() as reader:
+            history.app.state.runtime.lifecycle.start_draining()
             await asyncio.wait_for(reader.ended.wait(), 5)
         assert reader.events == [{"event": "draining", "data": '{"retry_after_ms":500}'}]

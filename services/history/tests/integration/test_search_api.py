@@ -1,9 +1,11 @@
 """Finding messages, in English and Chinese."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from history_testing.app import ApiUser, RunningHistory
+from history_testing.turn_events import SampleTurn
 
 pytestmark = pytest.mark.integration
 
@@ -11,20 +13,20 @@ PATH = "/api/v1/search"
 
 
 @pytest.fixture
-async def library(world: Any, turn: Callable[..., Any]) -> Any:
+async def library(history: RunningHistory) -> Any:
     """Somebody with a few conversations."""
-    first = turn(question="How do I train for running a marathon?", answer="Run three times a week, rest well.")
+    first = SampleTurn(question="How do I train for running a marathon?", answer="Run three times a week, rest well.")
     others = [
-        turn(first.user_id, question="我想学习机器学习", answer="机器学习是人工智能的一个分支。"),
-        turn(first.user_id, question="Wie heißt die Straße?", answer="Sie heißt Schloßstraße, naïve Frage."),
-        turn(first.user_id, question="猫", answer="The cat sat on the mat. iPhone手机很贵"),
+        SampleTurn(first.user_id, question="我想学习机器学习", answer="机器学习是人工智能的一个分支。"),
+        SampleTurn(first.user_id, question="Wie heißt die Straße?", answer="Sie heißt Schloßstraße, naïve Frage."),
+        SampleTurn(first.user_id, question="猫", answer="The cat sat on the mat. iPhone手机很贵"),
     ]
-    await world.tell(*(one.ended() for one in (first, *others)))
-    return world.person(first.user_id), first
+    await history.publish(*(one.ended() for one in (first, *others)))
+    return history.user(first.user_id), first
 
 
-async def _found(person: Any, q: str, **params: Any) -> list[str]:
-    hits = (await person.get(PATH, q=q, **params))["data"]
+async def _found(user: ApiUser, q: str, **params: Any) -> list[str]:
+    hits = (await user.get(PATH, q=q, **params))["data"]
     return ["".join(s["text"] for s in hit["snippet"]) for hit in hits]
 
 
@@ -89,11 +91,15 @@ async def test_filters_narrow_the_results(library: Any) -> None:
     assert not await _found(person, "run", **{"from": "2026-11-23"})
 
 
-async def test_pages_show_every_result_once(world: Any, turn: Callable[..., Any]) -> None:
-    first = turn(question="apple 1", answer="no")
-    turns = [first, *(turn(first.user_id, question=f"apple {'apple ' * (n % 3)}{n}", answer="no") for n in range(2, 8))]
-    await world.tell(*(one.ended() for one in turns))
-    person, seen, params = world.person(first.user_id), [], {"q": "apple", "limit": 2}
+async def test_pages_show_every_result_once(history: RunningHistory) -> None:
+    first = SampleTurn(question="apple 1", answer="no")
+    turns = [
+        first,
+        *(SampleTurn(first.user_id, question=f"apple {'apple ' * (n % 3)}{n}", answer="no") for n in range(2, 8)),
+    ]
+    await history.publish(*(one.ended() for one in turns))
+    person, seen = history.user(first.user_id), list[str]()
+    params: dict[str, Any] = {"q": "apple", "limit": 2}
     while True:
         page = await person.get(PATH, **params)
         seen += [hit["message_id"] for hit in page["data"]]
@@ -105,13 +111,13 @@ async def test_pages_show_every_result_once(world: Any, turn: Callable[..., Any]
 
 
 async def test_nobody_finds_what_is_somebody_elses_deleted_or_still_running(
-    world: Any, library: Any, turn: Callable[..., Any]
+    history: RunningHistory, library: Any
 ) -> None:
     person, first = library
-    assert not await _found(world.person(), "marathon")
-    await world.tell(first.next(question="xylophone").started())
+    assert not await _found(history.user(), "marathon")
+    await history.publish(first.next(question="xylophone").started())
     assert await _found(person, "xylophone") == ["xylophone"]
-    await person.ask("DELETE", f"/api/v1/conversations/{first.conversation_id}")
+    await person.request("DELETE", f"/api/v1/conversations/{first.conversation_id}")
     assert not await _found(person, "marathon")
 
 
@@ -129,13 +135,13 @@ async def test_nobody_finds_what_is_somebody_elses_deleted_or_still_running(
         {"q": "a", "from": "0001-01-01T00:00:00+14:00"},
     ],
 )
-async def test_a_bad_search_is_refused(world: Any, params: dict[str, str]) -> None:
-    assert (await world.person().get(PATH, 422, **params))["code"] == "validation_failed"
+async def test_a_bad_search_is_refused(history: RunningHistory, params: dict[str, str]) -> None:
+    assert (await history.user().get(PATH, 422, **params))["code"] == "validation_failed"
 
 
-async def test_the_search_uses_its_index(world: Any, library: Any) -> None:
+async def test_the_search_uses_its_index(history: RunningHistory, library: Any) -> None:
     person, _ = library
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with history.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")
         query = "EXPLAIN SELECT 1 FROM messages WHERE search @@ $1::text::tsquery"
         plan = await connection.fetch(query.replace("$1", f"'''user:{person.id}'' & ''机器'''"))

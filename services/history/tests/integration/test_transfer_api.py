@@ -1,11 +1,13 @@
 """Export and import."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
+
+from history_testing.app import ApiUser, NewDatabase, OpenHistory, RunningHistory
+from history_testing.turn_events import SampleTurn
 
 pytestmark = pytest.mark.integration
 
@@ -35,21 +37,19 @@ CHATGPT = {
 }
 
 
-async def _messages(person: Any, conversation_id: str) -> list[dict[str, Any]]:
-    found = await person.get(f"/api/v1/conversations/{conversation_id}/messages", tree="true", limit=100)
+async def _messages(user: ApiUser, conversation_id: str) -> list[dict[str, Any]]:
+    found = await user.get(f"/api/v1/conversations/{conversation_id}/messages", tree="true", limit=100)
     return [dict(m) for m in found["data"]]
 
 
-async def test_a_json_export_holds_every_branch_and_comes_back_the_same_by_import(
-    world: Any, turn: Callable[..., Any]
-) -> None:
-    first = turn(question='Grüße, 你好 / "quoted"')
+async def test_a_json_export_holds_every_branch_and_comes_back_the_same_by_import(history: RunningHistory) -> None:
+    first = SampleTurn(question='Grüße, 你好 / "quoted"')
     again = first.regenerated(answer="Another answer")
-    await world.tell(first.ended(), again.ended(), again.next(number=3).ended("incomplete"))
-    ada = world.person(first.user_id)
+    await history.publish(first.ended(), again.ended(), again.next(number=3).ended("incomplete"))
+    ada = history.user(first.user_id)
     path = f"/api/v1/conversations/{first.conversation_id}"
-    await ada.ask("PATCH", path, json={"metadata": {"a": "b"}, "archived": True})
-    response = await ada.ask("GET", f"{path}/export")
+    await ada.request("PATCH", path, json={"metadata": {"a": "b"}, "archived": True})
+    response = await ada.request("GET", f"{path}/export")
     assert response.headers["content-type"] == "application/json"
     assert response.headers["content-disposition"].startswith(
         'attachment; filename="Grue-quoted.json"; filename*=UTF-8'
@@ -59,8 +59,8 @@ async def test_a_json_export_holds_every_branch_and_comes_back_the_same_by_impor
     assert exported["conversation"] == await ada.get(path)
     assert exported["messages"] == await _messages(ada, str(first.conversation_id))
 
-    eve = world.person()
-    answer = await eve.ask("POST", IMPORT, json=exported)
+    eve = history.user()
+    answer = await eve.request("POST", IMPORT, json=exported)
     assert answer.status_code == 201
     report = answer.json()
     (imported,) = report["imported"]
@@ -78,40 +78,40 @@ async def test_a_json_export_holds_every_branch_and_comes_back_the_same_by_impor
     assert found["active_message_id"] == copy[-1]["id"]
     assert (await eve.get("/api/v1/search", q="Another"))["data"]
     assert (await eve.get("/api/v1/usage"))["total"]["turns"] == 0
-    created = [e for e in await world.own_events("conversation.created") if e["user_id"] == str(eve.id)]
+    created = [e for e in await history.outbox_events("conversation.created") if e["user_id"] == str(eve.id)]
     assert [e["origin"] for e in created] == ["import"]
 
 
-async def test_a_markdown_export_is_the_active_branch(world: Any, turn: Callable[..., Any]) -> None:
-    first = turn(question="Hello")
-    await world.tell(first.ended(), first.regenerated(answer="Better").ended())
-    ada = world.person(first.user_id)
-    response = await ada.ask("GET", f"/api/v1/conversations/{first.conversation_id}/export?format=markdown")
+async def test_a_markdown_export_is_the_active_branch(history: RunningHistory) -> None:
+    first = SampleTurn(question="Hello")
+    await history.publish(first.ended(), first.regenerated(answer="Better").ended())
+    ada = history.user(first.user_id)
+    response = await ada.request("GET", f"/api/v1/conversations/{first.conversation_id}/export?format=markdown")
     assert response.headers["content-type"] == "text/markdown; charset=utf-8"
     assert response.text == (
         "# Hello\n\n## You · 2026-11-22T10:00:10.123Z\n\nHello\n\n## Assistant · 2026-11-22T10:00:22.123Z\n\nBetter\n"
     )
 
 
-async def test_everything_is_exported_a_line_each_and_can_be_imported_again(
-    world: Any, turn: Callable[..., Any]
-) -> None:
-    first = turn()
-    others = [turn(first.user_id) for _ in range(3)]
-    await world.tell(*(one.ended() for one in (first, *others)))
-    ada = world.person(first.user_id)
-    response = await ada.ask("GET", "/api/v1/export")
+async def test_everything_is_exported_a_line_each_and_can_be_imported_again(history: RunningHistory) -> None:
+    first = SampleTurn()
+    others = [SampleTurn(first.user_id) for _ in range(3)]
+    await history.publish(*(one.ended() for one in (first, *others)))
+    ada = history.user(first.user_id)
+    response = await ada.request("GET", "/api/v1/export")
     assert response.headers["content-type"] == "application/x-ndjson"
     lines = [orjson.loads(line) for line in response.text.splitlines()]
     assert {line["conversation"]["id"] for line in lines} == {str(one.conversation_id) for one in (first, *others)}
-    answer = await ada.ask("POST", IMPORT, content=response.content, headers={"Content-Type": "application/x-ndjson"})
+    answer = await ada.request(
+        "POST", IMPORT, content=response.content, headers={"Content-Type": "application/x-ndjson"}
+    )
     assert (answer.status_code, len(answer.json()["imported"])) == (201, 4)
     assert answer.headers["location"] == "/api/v1/conversations"
 
 
-async def test_a_chatgpt_export_is_imported_with_its_branches(world: Any) -> None:
-    ada = world.person()
-    answer = await ada.ask("POST", IMPORT, json=[CHATGPT, {"hello": 1}, 5, {**CHATGPT, "mapping": {}}])
+async def test_a_chatgpt_export_is_imported_with_its_branches(history: RunningHistory) -> None:
+    ada = history.user()
+    answer = await ada.request("POST", IMPORT, json=[CHATGPT, {"hello": 1}, 5, {**CHATGPT, "mapping": {}}])
     report = answer.json()
     assert [(s["index"], s["pointer"], s["code"]) for s in report["skipped"]] == [
         (0, "/0/mapping/d", "unsupported_content"),
@@ -137,7 +137,7 @@ async def test_a_chatgpt_export_is_imported_with_its_branches(world: Any) -> Non
     assert [m["id"] for m in branch["data"]] == [where, oslo]
 
 
-async def test_a_broken_tree_or_a_bad_message_is_skipped_and_the_rest_imported(world: Any) -> None:
+async def test_a_broken_tree_or_a_bad_message_is_skipped_and_the_rest_imported(history: RunningHistory) -> None:
     def own(*messages: dict[str, Any]) -> dict[str, Any]:
         return {"format": "parley.conversation/1", "conversation": {"title": "T"}, "messages": list(messages)}
 
@@ -150,7 +150,7 @@ async def test_a_broken_tree_or_a_bad_message_is_skipped_and_the_rest_imported(w
         own(),
         own({**good, "parent_id": "elsewhere"}),
     ]
-    report = (await world.person().ask("POST", IMPORT, json=bodies)).json()
+    report = (await history.user().request("POST", IMPORT, json=bodies)).json()
     assert [(s["pointer"], s["code"]) for s in report["skipped"]] == [
         ("/0", "broken_tree"),
         ("/1", "broken_tree"),
@@ -161,8 +161,8 @@ async def test_a_broken_tree_or_a_bad_message_is_skipped_and_the_rest_imported(w
     assert [i["index"] for i in report["imported"]] == [5]
 
 
-async def test_an_import_repeated_with_its_key_is_imported_once(world: Any) -> None:
-    ada = world.person()
+async def test_an_import_repeated_with_its_key_is_imported_once(history: RunningHistory) -> None:
+    ada = history.user()
     own = {
         "format": "parley.conversation/1",
         "conversation": {"title": "T"},
@@ -170,23 +170,23 @@ async def test_an_import_repeated_with_its_key_is_imported_once(world: Any) -> N
     }
     headers = {"Idempotency-Key": "import-1"}
     first, *others = await asyncio.gather(
-        *(ada.ask("POST", IMPORT, json=[own, own, 5], headers=headers) for _ in range(2))
+        *(ada.request("POST", IMPORT, json=[own, own, 5], headers=headers) for _ in range(2))
     )
-    others.append(await ada.ask("POST", IMPORT, json=[own, own, 5], headers=headers))
+    others.append(await ada.request("POST", IMPORT, json=[own, own, 5], headers=headers))
     assert [(o.status_code, o.json()) for o in others] == 2 * [(201, first.json())]
     assert others[-1].headers["idempotency-replayed"] == "true"
     found = (await ada.get("/api/v1/conversations"))["data"]
     assert {c["id"] for c in found} == {i["conversation_id"] for i in first.json()["imported"]}
 
-    await ada.ask("DELETE", f"/api/v1/conversations/{found[0]['id']}")
-    assert (await ada.ask("POST", IMPORT, json=[own, own, 5], headers=headers)).json() == first.json()
+    await ada.request("DELETE", f"/api/v1/conversations/{found[0]['id']}")
+    assert (await ada.request("POST", IMPORT, json=[own, own, 5], headers=headers)).json() == first.json()
     assert len((await ada.get("/api/v1/conversations"))["data"]) == 1
-    reused = await ada.ask("POST", IMPORT, json=[own], headers=headers)
+    reused = await ada.request("POST", IMPORT, json=[own], headers=headers)
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
-    other = await world.person().ask("POST", IMPORT, json=[own, own, 5], headers=headers)
+    other = await history.user().request("POST", IMPORT, json=[own, own, 5], headers=headers)
     assert "idempotency-replayed" not in other.headers
     for bad in ("", "a b", "x" * 256):
-        answer = await ada.ask("POST", IMPORT, json=[own], headers={"Idempotency-Key": bad})
+        answer = await ada.request("POST", IMPORT, json=[own], headers={"Idempotency-Key": bad})
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
 
 
@@ -203,32 +203,32 @@ async def test_an_import_repeated_with_its_key_is_imported_once(world: Any) -> N
     ],
 )
 async def test_a_file_that_cannot_be_read_is_refused(
-    world: Any, body: bytes, kind: str, status: int, code: str
+    history: RunningHistory, body: bytes, kind: str, status: int, code: str
 ) -> None:
-    response = await world.person().ask("POST", IMPORT, content=body, headers={"Content-Type": kind})
+    response = await history.user().request("POST", IMPORT, content=body, headers={"Content-Type": kind})
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
 async def test_a_large_file_is_imported_and_one_over_the_limit_refused(
-    open_world: Any, new_database: Callable[[], Any]
+    open_history_on: OpenHistory, new_database: NewDatabase
 ) -> None:
-    async with open_world(await new_database(), import_limit=3_000_000) as world:
-        ada = world.person()
+    async with open_history_on(await new_database(), import_limit=3_000_000) as history:
+        ada = history.user()
         message = {"id": "1", "role": "user", "content": "word " * 190_000}
         own = {"format": "parley.conversation/1", "conversation": {}, "messages": [message, {**message, "id": "2"}]}
-        answer = await ada.ask("POST", IMPORT, json=own)
+        answer = await ada.request("POST", IMPORT, json=own)
         assert answer.status_code == 201, answer.text
         assert answer.json()["imported"][0]["messages"] == 2
-        refused = await ada.ask("POST", IMPORT, json=[own, own])
+        refused = await ada.request("POST", IMPORT, json=[own, own])
         assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
 
 
-async def test_exports_of_somebody_else_are_not_found(world: Any, turn: Callable[..., Any]) -> None:
-    one = turn()
-    await world.tell(one.ended())
-    eve = world.person()
+async def test_exports_of_somebody_else_are_not_found(history: RunningHistory) -> None:
+    one = SampleTurn()
+    await history.publish(one.ended())
+    eve = history.user()
     for name in (one.conversation_id, "abc"):
         await eve.get(f"/api/v1/conversations/{name}/export", 404)
-    assert (await eve.ask("GET", "/api/v1/export")).content == b""
-    reader = world.person(one.user_id, scope="history:read")
-    assert (await reader.ask("POST", IMPORT, json=[])).status_code == 403
+    assert (await eve.request("GET", "/api/v1/export")).content == b""
+    reader = history.user(one.user_id, scope="history:read")
+    assert (await reader.request("POST", IMPORT, json=[])).status_code == 403

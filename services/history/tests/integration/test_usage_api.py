@@ -1,10 +1,12 @@
 """Usage by day, model and conversation."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
+from history_testing.app import RunningHistory
+from history_testing.turn_events import SampleTurn
 
 pytestmark = pytest.mark.integration
 
@@ -13,16 +15,16 @@ RANGE = {"from": "2026-11-20", "to": "2026-11-24"}
 
 
 @pytest.fixture
-async def user(world: Any, turn: Callable[..., Any]) -> Any:
+async def user(history: RunningHistory) -> Any:
     """Somebody with five turns on two days, one of them still running."""
     late = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
-    first = turn(began=late)
-    again = first.next(model="large", cost=None, began=late)
-    alone = turn(first.user_id, stored=False)
-    deleted = turn(first.user_id, cost="1.5")
-    await world.tell(*(one.ended() for one in (first, again, alone, deleted)), first.next(number=3).started())
-    person = world.person(first.user_id)
-    await person.ask("DELETE", f"/api/v1/conversations/{deleted.conversation_id}")
+    first = SampleTurn(start=late)
+    again = first.next(model="large", cost=None, start=late)
+    alone = SampleTurn(first.user_id, stored=False)
+    deleted = SampleTurn(first.user_id, cost="1.5")
+    await history.publish(*(one.ended() for one in (first, again, alone, deleted)), first.next(number=3).started())
+    person = history.user(first.user_id)
+    await person.request("DELETE", f"/api/v1/conversations/{deleted.conversation_id}")
     return person, first, deleted
 
 
@@ -68,8 +70,8 @@ async def test_conversations_are_told_apart_and_turns_without_one_have_no_key(us
     }
 
 
-async def test_the_default_is_the_last_thirty_days(world: Any) -> None:
-    report = await world.person().get(PATH)
+async def test_the_default_is_the_last_thirty_days(history: RunningHistory) -> None:
+    report = await history.user().get(PATH)
     assert len(report["data"]) == 30
     assert report["data"][-1]["key"] == datetime.now(UTC).date().isoformat()
     assert report["total"]["cost"] == "0.000000000"
@@ -89,6 +91,8 @@ async def test_the_default_is_the_last_thirty_days(world: Any) -> None:
         ({"group": "person"}, "/group"),
     ],
 )
-async def test_a_bad_range_zone_or_group_is_refused(world: Any, params: dict[str, str], pointer: str) -> None:
-    found = await world.person().get(PATH, 422, **params)
+async def test_a_bad_range_zone_or_group_is_refused(
+    history: RunningHistory, params: dict[str, str], pointer: str
+) -> None:
+    found = await history.user().get(PATH, 422, **params)
     assert [e["pointer"] for e in found["errors"]] == [pointer]

@@ -1,12 +1,12 @@
 """The consumer as its own process, over RabbitMQ."""
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
 
+from history_testing.app import NewDatabase
+from history_testing.turn_events import SampleTurn
 from parley.messaging.rabbit_bus import open_rabbit
 from parley.observability.metrics import Metrics
 from parley_testing import eventually
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.integration
 
 
 async def test_the_worker_stores_what_the_broker_hands_out_and_ends_with_status_0(
-    backends: SharedBackends, new_database: Callable[[], Awaitable[str]], turn: Callable[..., Any], tmp_path: Path
+    backends: SharedBackends, new_database: NewDatabase, tmp_path: Path
 ) -> None:
     amqp, dsn = await backends.fresh_amqp_url(), await new_database()
     urls = {"HISTORY_DATABASE_URL": dsn, "REDIS_URL": await backends.redis_url(), "AMQP_URL": amqp}
     worker = ServiceProcess("history-worker", "parley-history-worker", tmp_path, {**urls, "RUN_CONSUMER": "false"})
     await worker.start()
-    one = turn()
+    one = SampleTurn()
     async with open_rabbit(amqp, service="test", queue_type="classic", metrics=Metrics("test", "0", "0")) as bus:
         for event in (one.started(), one.ended()):
             await publish_until_confirmed(bus, event)

@@ -1,68 +1,155 @@
-"""Who is told of an event, and what a consumer that stops still does."""
+"""The event handler and the consumer."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
+import pytest
 from prometheus_client import CollectorRegistry
 
-from history.changes.notifier import Changes
-from history.conversations.store import Outcome
-from history.projection.consumer import Handlers, consumer, outcomes_counter
+from history.changes.notifier import ChangeNotifier
+from history.projection.consumer import TurnEventHandler, consume_events, outcome_counter
+from history.projection.store import ForeignTurn, ProjectionOutcome
+from history_testing.turn_events import SampleTurn, user_erased
 from parley.messaging.memory_bus import MemoryBus
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import TurnEnded, TurnStarted, UserErased
+from parley_events.subscription import Rejected
 
 
-class SlowProjection:
-    """Stores nothing, when it is let."""
+class FakeProjection:
+    """Records events and reports the given outcome; ``release`` holds an event in progress while it is clear."""
 
+    def __init__(self, outcome: ProjectionOutcome = "stored", error: Exception | None = None) -> None:
+        self.outcome, self.error = outcome, error
+        self.projected: list[CloudEvent] = []
+        self.entered = asyncio.Event()
+        self.release = asyncio.Event()
+        self.release.set()
+
+    async def project_turn(self, event: CloudEvent, data: TurnStarted | TurnEnded) -> ProjectionOutcome:
+        self.entered.set()
+        await self.release.wait()
+        if self.error:
+            raise self.error
+        self.projected.append(event)
+        return self.outcome
+
+
+class FakeEraser:
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.let_go = asyncio.Event()
-        self.let_go.set()
-
-    async def project_turn(self, event: CloudEvent, data: TurnStarted | TurnEnded) -> Outcome:
-        del event, data
-        self.begun.set()
-        await self.let_go.wait()
-        return "stored"
+        self.erased: list[UserErased] = []
 
     async def erase(self, event: CloudEvent, data: UserErased) -> None:
-        raise AssertionError((event, data))
+        self.erased.append(data)
 
 
-def _handlers(projection: SlowProjection, changes: Changes | None = None) -> Handlers:
-    outcomes = outcomes_counter(CollectorRegistry())
-    return Handlers(projection, changes or Changes(), hint=lambda: None, outcomes=outcomes)
+class Handling:
+    """A handler with its doubles."""
+
+    def __init__(self, projection: FakeProjection | None = None) -> None:
+        self.projection, self.eraser, self.changes = projection or FakeProjection(), FakeEraser(), ChangeNotifier()
+        self.relay_wakes = 0
+        self.registry = CollectorRegistry()
+        self.handler = TurnEventHandler(
+            self.projection,
+            self.eraser,
+            self.changes,
+            wake_relay=self._wake_relay,
+            outcomes=outcome_counter(self.registry),
+        )
+
+    def handled(self, event: CloudEvent, outcome: str) -> float:
+        labels = {"type": event.name, "outcome": outcome}
+        return self.registry.get_sample_value("history_events_projected_total", labels) or 0.0
+
+    def _wake_relay(self) -> None:
+        self.relay_wakes += 1
 
 
-async def test_whoever_waits_for_a_turn_is_woken_when_it_has_ended(turn: Callable[..., Any]) -> None:
-    changes, one = Changes(), turn()
-    handlers = _handlers(SlowProjection(), changes)
-    with changes.watch_turn(one.turn_id) as woken, changes.watch_feed(one.user_id) as news:
-        await handlers.handle(one.started())
-        assert (woken.is_set(), news.is_set()) == (False, True)
-        await handlers.handle(one.ended())
-        assert woken.is_set()
+async def test_a_stored_start_wakes_the_feed_and_the_relay_but_not_those_who_wait_for_the_end() -> None:
+    handling, turn = Handling(), SampleTurn()
+    with handling.changes.watch_turn(turn.turn_id) as ended, handling.changes.watch_feed(turn.user_id) as feed:
+        await handling.handler.handle(turn.started())
+        assert (ended.is_set(), feed.is_set(), handling.relay_wakes) == (False, True, 1)
 
 
-async def test_the_consumer_stops_only_when_the_event_in_hand_is_committed(turn: Callable[..., Any]) -> None:
-    bus, projection, leave = MemoryBus(), SlowProjection(), asyncio.Event()
-    projection.let_go.clear()
-    listening = asyncio.Event()
+async def test_a_stored_end_wakes_the_requests_that_wait_for_the_turn() -> None:
+    handling, turn = Handling(), SampleTurn()
+    with handling.changes.watch_turn(turn.turn_id) as ended:
+        await handling.handler.handle(turn.ended())
+        assert ended.is_set()
+
+
+@pytest.mark.parametrize("outcome", ["unchanged", "usage", "deleted", "erased"])
+async def test_an_event_that_adds_nothing_to_the_feed_wakes_no_reader(outcome: ProjectionOutcome) -> None:
+    handling, turn = Handling(FakeProjection(outcome)), SampleTurn()
+    event = turn.ended()
+    with handling.changes.watch_turn(turn.turn_id) as ended, handling.changes.watch_feed(turn.user_id) as feed:
+        await handling.handler.handle(event)
+        assert (ended.is_set(), feed.is_set(), handling.relay_wakes) == (True, False, 0)
+    assert handling.handled(event, outcome) == 1
+
+
+async def test_an_erasure_deletes_the_user_and_wakes_the_relay() -> None:
+    handling, turn = Handling(), SampleTurn()
+    with handling.changes.watch_feed(turn.user_id) as feed:
+        await handling.handler.handle(user_erased(turn.user_id))
+        assert feed.is_set()
+    assert [data.user_id for data in handling.eraser.erased] == [turn.user_id]
+    assert handling.relay_wakes == 1
+
+
+async def test_an_event_of_an_unknown_type_or_version_is_counted_as_ignored() -> None:
+    handling = Handling()
+    newer, other = (
+        replace(SampleTurn().ended(), version=2),
+        replace(SampleTurn().ended(), name="conversation.turn.moved"),
+    )
+    for event in (newer, other):
+        await handling.handler.handle(event)
+        assert handling.handled(event, "ignored") == 1
+    assert not handling.projection.projected
+
+
+async def test_a_turn_of_another_user_is_rejected_and_not_counted() -> None:
+    handling, event = Handling(FakeProjection(error=ForeignTurn())), SampleTurn().ended()
+    with pytest.raises(Rejected):
+        await handling.handler.handle(event)
+    assert handling.handled(event, "stored") == 0
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[]", b'{"turn_id": 1}'])
+async def test_malformed_data_is_rejected(data: bytes) -> None:
+    with pytest.raises(Rejected):
+        await Handling().handler.handle(replace(SampleTurn().ended(), data=data))
+
+
+async def test_the_consumer_stops_only_after_the_event_in_progress_is_committed() -> None:
+    bus, handling, stop, consuming = MemoryBus(), Handling(), asyncio.Event(), asyncio.Event()
+    handling.projection.release.clear()
 
     async def consume() -> None:
-        async with consumer(bus, _handlers(projection)):
-            listening.set()
-            await leave.wait()
+        async with consume_events(bus, handling.handler):
+            consuming.set()
+            await stop.wait()
 
-    consuming = asyncio.create_task(consume())
-    await asyncio.wait_for(listening.wait(), 2)
-    publishing = asyncio.create_task(bus.publish(turn().ended()))
-    await asyncio.wait_for(projection.begun.wait(), 2)
-    leave.set()
-    await asyncio.wait({consuming}, timeout=0.1)
-    assert not consuming.done()
-    projection.let_go.set()
-    await asyncio.wait_for(asyncio.gather(consuming, publishing), 2)
+    consumer = asyncio.create_task(consume())
+    await asyncio.wait_for(consuming.wait(), 2)
+    publishing = asyncio.create_task(bus.publish(SampleTurn().ended()))
+    await asyncio.wait_for(handling.projection.entered.wait(), 2)
+    stop.set()
+    await asyncio.wait({consumer}, timeout=0.1)
+    assert not consumer.done()
+    handling.projection.release.set()
+    await asyncio.wait_for(asyncio.gather(consumer, publishing), 2)
+
+
+async def test_waiting_for_idle_gives_up_after_its_timeout() -> None:
+    handling = Handling()
+    handling.projection.release.clear()
+    event = asyncio.create_task(handling.handler.handle(SampleTurn().ended()))
+    await asyncio.wait_for(handling.projection.entered.wait(), 2)
+    await handling.handler.wait_idle(timeout=0.01)
+    assert not event.done()
+    handling.projection.release.set()
+    await event

@@ -1,13 +1,13 @@
-"""Where a snippet matches."""
+"""Search result snippets."""
 
 import pytest
 
-from history.search.service import LONGEST, matcher, snippet
-from history.search.tokenizer import wanted
+from history.search.snippets import MAX_SNIPPET_LENGTH, matcher, snippet
+from history.search.tokenizer import query_terms
 
 
 def _matches(content: str, query: str, *stems: str) -> list[str]:
-    return [s.text for s in snippet(content, matcher(wanted(query), stems)) if s.match]
+    return [s.text for s in snippet(content, matcher(query_terms(query), stems)) if s.match]
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ def test_matches_are_words_stems_and_runs(content: str, query: str, stems: list[
     assert _matches(content, query, *stems) == found
 
 
-def test_a_snippet_is_short_and_says_where_it_was_cut() -> None:
+def test_a_snippet_is_short_and_marks_where_it_was_cut() -> None:
     content = "x " * 500 + "needle" + " y" * 500
-    segments = snippet(content, matcher(wanted("needle"), ["needl"]))
+    segments = snippet(content, matcher(query_terms("needle"), ["needl"]))
     assert (segments[0].text, segments[-1].text[-1]) == ("…", "…")
-    assert sum(len(s.text) for s in segments) == LONGEST + 2
+    assert sum(len(s.text) for s in segments) == MAX_SNIPPET_LENGTH + 2
     assert [s.text for s in segments if s.match] == ["needle"]
 
 
 def test_the_segments_join_to_the_text() -> None:
     content = "The quick brown fox"
-    assert "".join(s.text for s in snippet(content, matcher(wanted("brown"), ["brown"]))) == content
+    assert "".join(s.text for s in snippet(content, matcher(query_terms("brown"), ["brown"]))) == content

@@ -35,11 +35,11 @@ class FeedService:
         store: FeedStore,
         changes: ChangeNotifier,
         *,
-        drained: asyncio.Event,
+        drain_started: asyncio.Event,
         ping_interval: float = PING_INTERVAL,
         max_readers: int = MAX_READERS,
     ) -> None:
-        self._store, self._changes, self._drained = store, changes, drained
+        self._store, self._changes, self._drain_started = store, changes, drain_started
         self._ping_interval, self._max_readers, self._readers = ping_interval, max_readers, 0
 
     async def begin(self, user_id: UUID, cursor: str | None) -> int:
@@ -82,7 +82,7 @@ class FeedService:
                         yield _block(user_id, entry.position, entry.event)
                 if len(entries) == BATCH_SIZE:
                     continue
-                if self._drained.is_set():
+                if self._drain_started.is_set():
                     yield DRAINING_BLOCK
                     return
                 if not await self._wait(grown):
@@ -90,7 +90,7 @@ class FeedService:
 
     async def _wait(self, grown: asyncio.Event) -> bool:
         """Wait until the feed grows or the service drains; return False when a ping is due."""
-        waiting = [asyncio.ensure_future(event.wait()) for event in (grown, self._drained)]
+        waiting = [asyncio.ensure_future(event.wait()) for event in (grown, self._drain_started)]
         try:
             done, _ = await asyncio.wait(waiting, timeout=self._ping_interval, return_when=asyncio.FIRST_COMPLETED)
             return bool(done)

@@ -12,9 +12,9 @@ from history.erasure.store import UserDataEraser
 from history.projection.decoding import decode
 from history.projection.store import ForeignTurn, ProjectionStore
 from parley.messaging.bus import Bus
-from parley_events.subscription import Rejected, Subscription
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import TurnEnded, TurnStarted, UserErased
+from parley_events.subscription import Rejected, Subscription
 
 log = structlog.get_logger()
 

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import structlog
 
-from parley_events.subscription import Rejected
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import EventData, model_of
+from parley_events.subscription import Rejected
 
 log = structlog.get_logger()
 
