@@ -21,8 +21,10 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 
 # The build backend is uv itself, so the sources install without a network, and change no layer above.
 COPY libs/common libs/common
+COPY libs/events libs/events
 COPY ${MEMBER} ${MEMBER}
-RUN uv pip install --python /app/bin/python --no-deps --no-sources --no-cache --offline ./libs/common "./${MEMBER}" && \
+RUN uv pip install --python /app/bin/python --no-deps --no-sources --no-cache --offline \
+        ./libs/common ./libs/events "./${MEMBER}" && \
     ln -s "parley-${SERVICE}" /app/bin/service
 COPY deploy/docker/healthcheck.py /app/bin/healthcheck.py
 
