@@ -1,4 +1,4 @@
-"""Writing into the outbox: with its fact or not at all, and numbered without gaps."""
+"""Appending to the outbox: within the caller's transaction, and numbered without gaps."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ async def sequences(pool: Pool, key: str) -> list[int]:
     return [row["sequence"] for row in rows]
 
 
-async def test_an_event_is_stored_as_the_model_writes_it(pool: Pool) -> None:
+async def test_an_event_is_stored_as_the_model_serializes_it(pool: Pool) -> None:
     data = erased()
     event_id = await outbox.append(pool, "user.erased", data, subject=data.user_id)
     row = await pool.fetchrow("SELECT * FROM outbox WHERE id = $1", event_id)
@@ -39,14 +39,14 @@ async def test_data_of_another_event_is_refused(pool: Pool) -> None:
 
 
 async def test_a_transaction_that_rolls_back_leaves_no_event_and_no_gap(pool: Pool) -> None:
-    async def change_its_mind() -> None:
+    async def roll_back() -> None:
         async with pool.acquire() as connection, connection.transaction():
             await outbox.append(connection, "user.erased", erased(), subject="k")
             raise LookupError
 
     await outbox.append(pool, "user.erased", erased(), subject="k")
     with pytest.raises(LookupError):
-        await change_its_mind()
+        await roll_back()
     await outbox.append(pool, "user.erased", erased(), subject="k")
     assert await sequences(pool, "k") == [1, 2]
 

@@ -1,4 +1,4 @@
-"""Two relay processes on one database: the leader is killed or frozen, and the bus sees no more than a pause."""
+"""Two relay processes on one database: the other takes over from a leader that is killed or frozen."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from parley_testing.waiting import eventually
 pytestmark = pytest.mark.integration
 
 KEYS, EACH = 40, 100
-TAKEN_OVER = 15.0
+TAKEOVER_TIMEOUT = 15.0
 StartRelay = Callable[[], "subprocess.Popen[bytes]"]
 
 
@@ -27,8 +27,8 @@ class Line(NamedTuple):
     sequence: int
 
 
-class Journal:
-    """What the relays published, in the order of the bus."""
+class PublishedEvents:
+    """The events that the relays have published, in order."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,17 +51,17 @@ class Journal:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal")
+def published(tmp_path: Path) -> PublishedEvents:
+    return PublishedEvents(tmp_path / "published")
 
 
 @pytest.fixture
-def start_relay(dsn: str, journal: Journal) -> Iterator[StartRelay]:
+def start_relay(dsn: str, published: PublishedEvents) -> Iterator[StartRelay]:
     started: list[subprocess.Popen[bytes]] = []
     program = Path(__file__).with_name("relay_process.py")
 
     def start() -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen([sys.executable, program, dsn, journal.path], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, program, dsn, published.path], stdout=subprocess.DEVNULL)
         started.append(process)
         return process
 
@@ -90,11 +90,11 @@ async def has_standby(pool: Pool) -> bool:
 
 
 async def leader_and_follower(
-    start_relay: StartRelay, journal: Journal, pool: Pool
+    start_relay: StartRelay, published: PublishedEvents, pool: Pool
 ) -> tuple["subprocess.Popen[bytes]", "subprocess.Popen[bytes]"]:
     leader = start_relay()
     await pool.execute("SELECT outbox_append(gen_random_uuid(), 'user.updated', 'first', 'first', '{}'::jsonb)")
-    await eventually(lambda: journal.by(leader) == 1, within=20)
+    await eventually(lambda: published.by(leader) == 1, within=20)
     follower = start_relay()
     await eventually(lambda: has_standby(pool), within=20)
     return leader, follower
@@ -105,35 +105,35 @@ def expected(rounds: int) -> dict[str, list[int]]:
 
 
 async def test_another_relay_takes_over_from_a_killed_leader(
-    start_relay: StartRelay, journal: Journal, pool: Pool
+    start_relay: StartRelay, published: PublishedEvents, pool: Pool
 ) -> None:
-    leader, follower = await leader_and_follower(start_relay, journal, pool)
+    leader, follower = await leader_and_follower(start_relay, published, pool)
     await fill(pool)
-    await eventually(lambda: journal.by(leader) > 300, within=20)
+    await eventually(lambda: published.by(leader) > 300, within=20)
     await processes.kill(leader)
     assert not await is_drained(pool), "the kill came too late to prove anything"
     began = time.monotonic()
-    await eventually(lambda: journal.by(follower) > 0, within=TAKEN_OVER)
-    assert time.monotonic() - began < TAKEN_OVER
+    await eventually(lambda: published.by(follower) > 0, within=TAKEOVER_TIMEOUT)
+    assert time.monotonic() - began < TAKEOVER_TIMEOUT
     await eventually(lambda: is_drained(pool), within=30)
-    assert journal.first_occurrences() == expected(1)
+    assert published.first_occurrences() == expected(1)
 
 
 @pytest.mark.chaos
 async def test_another_relay_takes_over_from_a_frozen_leader_that_later_wakes(
-    start_relay: StartRelay, journal: Journal, pool: Pool
+    start_relay: StartRelay, published: PublishedEvents, pool: Pool
 ) -> None:
-    leader, follower = await leader_and_follower(start_relay, journal, pool)
+    leader, follower = await leader_and_follower(start_relay, published, pool)
     await fill(pool)
-    await eventually(lambda: journal.by(leader) > 300, within=20)
+    await eventually(lambda: published.by(leader) > 300, within=20)
     async with processes.frozen(leader):
         assert not await is_drained(pool), "the freeze came too late to prove anything"
-        before = journal.by(leader)
-        await eventually(lambda: journal.by(follower) > 0, within=TAKEN_OVER)
-        assert journal.by(leader) == before
+        before = published.by(leader)
+        await eventually(lambda: published.by(follower) > 0, within=TAKEOVER_TIMEOUT)
+        assert published.by(leader) == before
     await fill(pool)
     await eventually(lambda: is_drained(pool), within=30)
     await eventually(lambda: has_standby(pool), within=20)
-    assert journal.first_occurrences() == expected(2)
-    repeated = len(journal.lines()) - 2 * KEYS * EACH
+    assert published.first_occurrences() == expected(2)
+    repeated = len(published.lines()) - 2 * KEYS * EACH
     assert repeated < KEYS * EACH, "both relays publish everything"

@@ -23,10 +23,10 @@ class Callbacks(set[Callable[..., None]]):
 
 
 class FakeChannel:
-    """A channel with one queue, whose deliveries a test makes with ``deliver``."""
+    """A channel with one queue; ``deliver`` delivers a message, and a log is delivered when it is consumed."""
 
     def __init__(self, connection: "FakeConnection") -> None:
-        """Belong to a connection, whose ``errors`` are raised by ``declare_queue``."""
+        """Belong to a connection, whose ``errors`` are raised when a queue is declared or looked up."""
         self._connection = connection
         self.is_closed = False
         self.close_callbacks, self.on_consumer_cancel_callbacks = Callbacks(), Callbacks()
@@ -46,16 +46,24 @@ class FakeChannel:
 
     async def declare_queue(self, name: str, *, durable: bool, arguments: dict[str, Any]) -> "FakeChannel":
         assert durable
+        await self.get_queue(name)
+        self.declared.append((name, arguments))
+        return self
+
+    async def get_queue(self, _name: str) -> "FakeChannel":
         if self._connection.errors:
             raise self._connection.errors.popleft()
-        self.declared.append((name, arguments))
         return self
 
     async def bind(self, _exchange: str, routing_key: str) -> None:
         self.bindings.append(routing_key)
 
-    async def consume(self, callback: Consume) -> str:
+    async def consume(self, callback: Consume, arguments: dict[str, Any] | None = None) -> str:
+        """Start to consume, and deliver the log, whatever offset the arguments name."""
+        del arguments
         self.consume_callback = callback
+        for message in self._connection.log:
+            await callback(message.as_incoming())
         return "tag"
 
     async def cancel(self, _tag: str, *, timeout: float) -> None:
@@ -82,6 +90,7 @@ class FakeConnection:
     def __init__(self, *errors: Exception) -> None:
         """``errors`` are raised by the next declarations of queues, in turn."""
         self.errors = deque(errors)
+        self.log: list[FakeMessage] = []
         self.close_callbacks = Callbacks()
         self.channels: list[FakeChannel] = []
         self.is_frozen = self.is_blocked = self.is_closed = False
@@ -119,6 +128,8 @@ class FakeBroker:
         self.is_down = False
         self.queue_errors: deque[Exception] = deque()
         """Errors of the next declarations of queues, in turn."""
+        self.log: list[FakeMessage] = []
+        """Messages that each consumer gets from the start."""
 
     async def connect(self, _url: str, _name: str) -> AbstractConnection:
         """Return a new connection."""
@@ -126,7 +137,7 @@ class FakeBroker:
         if self.is_down:
             raise AMQPConnectionError("refused")
         connection = FakeConnection()
-        connection.errors = self.queue_errors
+        connection.errors, connection.log = self.queue_errors, self.log
         self.connections.append(connection)
         return cast("AbstractConnection", connection)
 
@@ -147,7 +158,6 @@ class FakeMessage:
         return cast("AbstractIncomingMessage", self)
 
     async def ack(self) -> None:
-        assert self.outcome == "pending"
         self.outcome = "acknowledged"
 
     async def reject(self, *, requeue: bool) -> None:
