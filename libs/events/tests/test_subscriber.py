@@ -1,4 +1,4 @@
-"""The kit for strangers: typed handlers, unknown versions skipped, replay by offset and time."""
+"""Subscriber: typed handlers, unknown types, replay, and the permissions it needs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ def erased(version: int = 1, time: datetime = NOW) -> CloudEvent:
     return replace(make_event("user.erased"), data=data.model_dump_json().encode(), version=version, time=time)
 
 
-class Seen:
+class ErasureHandler:
     def __init__(self, subscriber: Subscriber) -> None:
         self.events: list[CloudEvent] = []
         self.data: list[UserErased] = []
@@ -58,97 +58,97 @@ async def running(subscriber: Subscriber) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def test_a_handler_is_given_the_model_and_the_envelope() -> None:
+async def test_a_handler_is_called_with_the_model_and_the_envelope() -> None:
     subscriber = Subscriber("amqp://localhost", "sub.team.erasures")
-    seen, event = Seen(subscriber), erased()
+    handler, event = ErasureHandler(subscriber), erased()
     await subscriber.handle(event)
-    assert seen.events == [event]
-    assert str(seen.data[0].user_id) == orjson.loads(event.data)["user_id"]
+    assert handler.events == [event]
+    assert str(handler.data[0].user_id) == orjson.loads(event.data)["user_id"]
 
 
 async def test_an_unknown_type_or_version_is_skipped() -> None:
     subscriber = Subscriber("amqp://localhost", "sub.team.erasures")
-    seen = Seen(subscriber)
+    handler = ErasureHandler(subscriber)
     await subscriber.handle(erased(version=2))
     await subscriber.handle(make_event("user.updated"))
-    assert not seen.events
+    assert not handler.events
 
 
-async def test_members_that_came_later_are_ignored_and_missing_ones_reject_the_event() -> None:
+async def test_unknown_members_are_ignored_and_missing_members_reject_the_event() -> None:
     subscriber = Subscriber("amqp://localhost", "sub.team.erasures")
-    seen, event = Seen(subscriber), erased()
+    handler, event = ErasureHandler(subscriber), erased()
     await subscriber.handle(replace(event, data=orjson.dumps({**event.json(), "added": 1})))
-    assert len(seen.data) == 1
+    assert len(handler.data) == 1
     with pytest.raises(Rejected):
         await subscriber.handle(replace(event, data=b"{}"))
 
 
-def test_the_queue_of_a_stranger_is_named_as_one() -> None:
+def test_a_queue_without_the_prefix_is_refused() -> None:
     with pytest.raises(ValueError, match="sub"):
         Subscriber("amqp://localhost", "history.turns")
 
 
 @pytest.mark.integration
-async def test_a_subscriber_gets_what_it_has_handlers_for(
+async def test_a_subscriber_gets_the_events_that_it_has_handlers_for(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
 ) -> None:
     subscriber = Subscriber(broker.url, f"sub.{queue}")
-    seen, event = Seen(subscriber), erased()
+    handler, event = ErasureHandler(subscriber), erased()
     async with running(subscriber):
         await own_bus.publish(make_event("conversation.deleted"))
         await own_bus.publish(event)
-        await eventually(lambda: seen.events == [event])
+        await eventually(lambda: handler.events == [event])
 
 
 @pytest.mark.integration
-async def test_events_published_while_the_subscriber_was_away_wait_for_it(
+async def test_events_published_while_the_subscriber_is_stopped_are_delivered_later(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
 ) -> None:
     subscriber = Subscriber(broker.url, f"sub.{queue}")
-    seen, event = Seen(subscriber), erased()
+    handler, event = ErasureHandler(subscriber), erased()
     async with running(subscriber):
         pass
     await own_bus.publish(event)
     async with running(subscriber):
-        await eventually(lambda: seen.events == [event])
+        await eventually(lambda: handler.events == [event])
 
 
 @pytest.mark.integration
-async def test_a_replay_goes_on_at_the_offset_where_the_last_one_ended(
+async def test_a_replay_continues_at_the_offset_where_the_last_one_ended(
     own_bus: RabbitBus, broker: PrivateRabbitMQ
 ) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
-    seen = Seen(subscriber)
+    handler = ErasureHandler(subscriber)
     end = await subscriber.replay("first", idle=1)
-    before = len(seen.events)
+    before = len(handler.events)
     events = [erased() for _ in range(20)]
     for event in events:
         await own_bus.publish(event)
     after = await subscriber.replay(end, idle=1)
-    assert seen.ids[before:] == [str(event.id) for event in events]
+    assert handler.ids[before:] == [str(event.id) for event in events]
     assert after == end + 20
     assert await subscriber.replay(after, idle=0.5) == after
-    assert len(seen.events) == before + 20
+    assert len(handler.events) == before + 20
 
 
 @pytest.mark.integration
-async def test_a_replay_since_a_time_leaves_out_what_is_older(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_replay_since_a_time_skips_older_events(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
-    seen = Seen(subscriber)
+    handler = ErasureHandler(subscriber)
     since = datetime.now(UTC) + timedelta(days=1)
     old, new = erased(time=since - timedelta(hours=1)), erased(time=since)
     await own_bus.publish(old)
     await own_bus.publish(new)
     await subscriber.replay(since - timedelta(days=1, seconds=30), idle=1)
-    assert str(new.id) in seen.ids
-    seen.events.clear()
+    assert str(new.id) in handler.ids
+    handler.events.clear()
     await subscriber.replay("first", idle=1)
-    assert {str(old.id), str(new.id)} <= set(seen.ids)
+    assert {str(old.id), str(new.id)} <= set(handler.ids)
 
 
 @pytest.mark.integration
 @pytest.mark.chaos
-async def test_a_replay_survives_a_broker_that_is_killed_and_repeats_nothing(
+async def test_a_replay_continues_after_the_broker_was_killed_without_repeating_events(
     own_bus: RabbitBus, broker: PrivateRabbitMQ
 ) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
@@ -156,23 +156,23 @@ async def test_a_replay_survives_a_broker_that_is_killed_and_repeats_nothing(
     events = [erased() for _ in range(400)]
     for event in events:
         await publish_until_confirmed(own_bus, event)
-    seen: list[str] = []
+    handled: list[str] = []
     killed = asyncio.Event()
 
     async def handle(_data: UserErased, event: CloudEvent) -> None:
-        seen.append(str(event.id))
-        if len(seen) == 50:
+        handled.append(str(event.id))
+        if len(handled) == 50:
             await processes.restart(broker, port=broker.port)
             killed.set()
 
     subscriber.on(UserErased)(handle)
     await subscriber.replay(start, idle=2)
     assert killed.is_set()
-    assert seen == [str(event.id) for event in events]
+    assert handled == [str(event.id) for event in events]
 
 
 @pytest.mark.integration
-async def test_a_replay_of_a_log_that_is_not_there_says_so(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_replay_without_an_event_log_is_an_error(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
     await broker.ctl("add_vhost", "empty")
     await broker.ctl("set_permissions", "-p", "empty", "parley", ".*", ".*", ".*")
     try:
@@ -183,7 +183,9 @@ async def test_a_replay_of_a_log_that_is_not_there_says_so(own_bus: RabbitBus, b
 
 
 @pytest.mark.integration
-async def test_a_failing_handler_ends_the_replay_and_says_where(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_failing_handler_ends_the_replay_and_names_the_offset(
+    own_bus: RabbitBus, broker: PrivateRabbitMQ
+) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
 
     @subscriber.on(ConversationDeleted)
@@ -199,24 +201,24 @@ async def test_a_failing_handler_ends_the_replay_and_says_where(own_bus: RabbitB
 
 
 @pytest.mark.integration
-async def test_a_subscriber_needs_only_the_rights_of_a_stranger(
+async def test_a_subscriber_needs_only_the_documented_permissions(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
 ) -> None:
-    await broker.ctl("add_user", "stranger", "secret")
+    await broker.ctl("add_user", "external", "secret")
     try:
-        await broker.ctl("set_permissions", "stranger", r"^sub\.", r"^sub\.", r"^(sub\.|parley\.(events|log)$)")
-        url = broker.url.replace(broker.url.partition("//")[2].partition("@")[0], "stranger:secret")
+        await broker.ctl("set_permissions", "external", r"^sub\.", r"^sub\.", r"^(sub\.|parley\.(events|log)$)")
+        url = broker.url.replace(broker.url.partition("//")[2].partition("@")[0], "external:secret")
         subscriber = Subscriber(url, f"sub.{queue}")
-        seen, event = Seen(subscriber), erased()
+        handler, event = ErasureHandler(subscriber), erased()
         async with running(subscriber):
             await own_bus.publish(event)
-            await eventually(lambda: seen.events == [event])
+            await eventually(lambda: handler.events == [event])
         await subscriber.replay("first", idle=1)
-        assert seen.ids.count(str(event.id)) == 2
+        assert handler.ids.count(str(event.id)) == 2
         async with await connect(url, timeout=10) as connection:
             channel = await connection.channel()
             exchange = await channel.get_exchange("parley.events", ensure=False)
             with pytest.raises(AMQPError):
                 await exchange.publish(Message(b"{}"), "user.erased", timeout=5)
     finally:
-        await broker.ctl("delete_user", "stranger")
+        await broker.ctl("delete_user", "external")

@@ -1,4 +1,4 @@
-"""The bus inside one process: the contract, and what is its own."""
+"""In-memory bus: the bus contract, and confirms that wait for the handlers."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ async def nothing(_event: CloudEvent) -> None:
     pass
 
 
-async def test_a_declared_queue_without_a_consumer_keeps_every_event_unpublished() -> None:
+async def test_publishing_is_refused_while_a_declared_queue_has_no_consumer() -> None:
     bus = MemoryBus(["history.turns"])
     with pytest.raises(BusDown, match=r"history\.turns"):
         await bus.publish(make_event())
@@ -33,7 +33,7 @@ async def test_a_declared_queue_without_a_consumer_keeps_every_event_unpublished
         await bus.publish(make_event())
 
 
-async def test_publishing_returns_only_when_the_handler_has_committed() -> None:
+async def test_publishing_returns_after_the_handler_has_committed() -> None:
     bus, committed = MemoryBus(), asyncio.Event()
 
     async def handler(_event: CloudEvent) -> None:
@@ -47,7 +47,7 @@ async def test_publishing_returns_only_when_the_handler_has_committed() -> None:
         await publishing
 
 
-async def test_a_failing_handler_fails_the_publish_until_its_attempts_are_used_up() -> None:
+async def test_a_failing_handler_fails_the_publish_until_its_last_attempt() -> None:
     bus, event = MemoryBus(), make_event()
 
     async def handler(_event: CloudEvent) -> None:
@@ -61,7 +61,7 @@ async def test_a_failing_handler_fails_the_publish_until_its_attempts_are_used_u
     assert list(bus.dead_letters) == [("q", event)]
 
 
-async def test_a_rejected_event_is_dead_at_once() -> None:
+async def test_a_rejected_event_is_dead_lettered_without_a_retry() -> None:
     bus, event = MemoryBus(), make_event()
 
     async def handler(_event: CloudEvent) -> None:
@@ -72,7 +72,7 @@ async def test_a_rejected_event_is_dead_at_once() -> None:
     assert list(bus.dead_letters) == [("q", event)]
 
 
-async def test_an_outage_behind_the_handler_never_makes_an_event_dead() -> None:
+async def test_an_outage_of_a_dependency_dead_letters_no_event() -> None:
     bus, event, away = MemoryBus(), make_event(), True
     handled: list[CloudEvent] = []
 
@@ -127,7 +127,7 @@ async def test_keys_do_not_wait_for_each_other() -> None:
         await slow
 
 
-async def test_nothing_is_remembered_of_handled_keys() -> None:
+async def test_no_state_remains_of_handled_keys() -> None:
     bus = MemoryBus()
     async with bus.consume(Subscription("q", ("#",), nothing)):
         for number in range(100):

@@ -1,4 +1,4 @@
-"""What the bus does while its broker is killed, frozen, full or cut off. Each fault asserts that it took effect."""
+"""RabbitMQ bus while the broker is killed, frozen, full, or disconnected."""
 
 import asyncio
 import contextlib
@@ -22,12 +22,12 @@ from parley_testing.waiting import eventually
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
-NOTICED = 20.0
-"""Seconds within which a frozen broker must be noticed."""
+DETECTION_TIMEOUT = 20.0
+"""Seconds until a frozen broker must be detected."""
 
 
-class Collected:
-    """A handler that keeps ids and the order of first occurrences."""
+class DeliveryRecorder:
+    """A handler that records IDs, and sequences in the order of their first delivery."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -47,10 +47,10 @@ async def is_confirmed(bus: RabbitBus, event: CloudEvent) -> bool:
     return True
 
 
-async def test_a_killed_broker_loses_nothing_and_the_consumer_comes_back(
+async def test_no_event_is_lost_when_the_broker_is_killed(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
 ) -> None:
-    collected, events = Collected(), [make_event("user.updated", sequence=number) for number in range(1, 401)]
+    collected, events = DeliveryRecorder(), [make_event("user.updated", sequence=number) for number in range(1, 401)]
 
     async def publish_all() -> None:
         for event in events:
@@ -66,10 +66,10 @@ async def test_a_killed_broker_loses_nothing_and_the_consumer_comes_back(
     assert collected.sequences == list(range(1, len(events) + 1))
 
 
-async def test_the_backlog_arrives_within_15_s_after_the_brokers_port_opens(
+async def test_events_are_delivered_within_15_s_after_the_broker_is_back(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
 ) -> None:
-    collected = Collected()
+    collected = DeliveryRecorder()
     async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
         await processes.crash(broker, port=broker.port)
         with pytest.raises(PublishError):
@@ -83,10 +83,10 @@ async def test_the_backlog_arrives_within_15_s_after_the_brokers_port_opens(
         await own_bus.ping()
 
 
-async def test_a_frozen_broker_is_noticed_and_no_publish_waits_longer_than_its_limit(
+async def test_a_frozen_broker_is_detected_and_publishes_end_within_their_timeout(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
 ) -> None:
-    collected, event = Collected(), make_event("user.updated")
+    collected, event = DeliveryRecorder(), make_event("user.updated")
     async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
         async with processes.frozen(broker.child):
             began = time.monotonic()
@@ -95,7 +95,7 @@ async def test_a_frozen_broker_is_noticed_and_no_publish_waits_longer_than_its_l
             assert time.monotonic() - began < PUBLISH_TIMEOUT + 1
             await eventually(
                 lambda: not own_bus._publishing.is_up and not own_bus._consuming.is_up,
-                within=NOTICED - (time.monotonic() - began),
+                within=DETECTION_TIMEOUT - (time.monotonic() - began),
             )
             with pytest.raises(BusDown):
                 await own_bus.publish(event)
@@ -114,10 +114,10 @@ async def memory_alarm(broker: PrivateRabbitMQ) -> AsyncIterator[None]:
         await broker.ctl("set_vm_memory_high_watermark", "absolute", "400MB")
 
 
-async def test_a_memory_alarm_refuses_publishers_in_time_and_lets_consumers_drain(
+async def test_a_memory_alarm_refuses_publishers_and_not_consumers(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
 ) -> None:
-    collected, may_handle = Collected(), asyncio.Event()
+    collected, may_handle = DeliveryRecorder(), asyncio.Event()
 
     async def handler(event: CloudEvent) -> None:
         await may_handle.wait()
@@ -146,9 +146,7 @@ async def test_a_memory_alarm_refuses_publishers_in_time_and_lets_consumers_drai
     assert collected.sequences == list(range(1, 12))
 
 
-async def test_a_broker_that_is_full_when_a_service_starts_only_delays_its_events(
-    open_bus: OpenBus, broker: PrivateRabbitMQ
-) -> None:
+async def test_a_memory_alarm_at_startup_delays_events(open_bus: OpenBus, broker: PrivateRabbitMQ) -> None:
     event = make_event("user.updated")
     async with memory_alarm(broker), asyncio.timeout(30), open_bus() as bus:
         with pytest.raises(PublishError):
@@ -157,19 +155,21 @@ async def test_a_broker_that_is_full_when_a_service_starts_only_delays_its_event
         await publish_until_confirmed(bus, event)
 
 
-async def test_a_black_hole_between_bus_and_broker_is_noticed(open_bus: OpenBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_connection_that_drops_all_bytes_is_detected(open_bus: OpenBus, broker: PrivateRabbitMQ) -> None:
     async with TcpProxy("127.0.0.1", broker.port) as proxy:
         url = broker.url.replace(f":{broker.port}/", f":{proxy.port}/")
         async with open_bus(url) as bus:
             await bus.publish(make_event())
             async with proxy.with_toxics(Toxics(black_hole=True)):
-                await eventually(lambda: not bus._publishing.is_up and not bus._consuming.is_up, within=NOTICED)
+                await eventually(
+                    lambda: not bus._publishing.is_up and not bus._consuming.is_up, within=DETECTION_TIMEOUT
+                )
                 assert proxy.counters.swallowed > 0
             await eventually(lambda: is_confirmed(bus, make_event()), within=15)
 
 
 async def test_a_reset_connection_is_replaced(open_bus: OpenBus, broker: PrivateRabbitMQ, queue: str) -> None:
-    collected = Collected()
+    collected = DeliveryRecorder()
     async with TcpProxy("127.0.0.1", broker.port) as proxy:
         url = broker.url.replace(f":{broker.port}/", f":{proxy.port}/")
         async with open_bus(url) as bus, bus.consume(Subscription(queue, ("user.*",), collected)):
@@ -180,11 +180,11 @@ async def test_a_reset_connection_is_replaced(open_bus: OpenBus, broker: Private
             await eventually(lambda: str(event.id) in collected.ids, within=10)
 
 
-async def test_a_handler_in_hand_when_the_broker_dies_sees_its_event_again(
+async def test_an_event_is_delivered_again_if_the_broker_is_killed_during_its_handler(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str, take_all: Callable[[str], Awaitable[list[str]]]
 ) -> None:
     began, may_end = asyncio.Event(), asyncio.Event()
-    collected, event = Collected(), make_event("user.updated")
+    collected, event = DeliveryRecorder(), make_event("user.updated")
 
     async def handler(received: CloudEvent) -> None:
         began.set()
@@ -201,9 +201,7 @@ async def test_a_handler_in_hand_when_the_broker_dies_sees_its_event_again(
     assert await take_all(queue) == []
 
 
-async def test_the_log_misses_nothing_that_was_confirmed_around_a_crash(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ
-) -> None:
+async def test_the_log_has_all_confirmed_events_after_a_crash(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
     events = [make_event("user.updated") for _ in range(50)]
     for event in events[:25]:
         await publish_until_confirmed(own_bus, event)
@@ -214,6 +212,6 @@ async def test_the_log_misses_nothing_that_was_confirmed_around_a_crash(
 
 
 async def in_the_log(broker: PrivateRabbitMQ) -> set[str]:
-    collected = Collected()
+    collected = DeliveryRecorder()
     await LogReplay(broker.url, collected).run("first", idle=1)
     return set(collected.ids)

@@ -1,4 +1,4 @@
-"""Outbox, relay, broker and consumer together: whatever happens to the broker, every event arrives, in order."""
+"""Outbox, relay, broker, and consumer: during a broker outage, no event is lost or reordered."""
 
 import asyncio
 import time
@@ -21,11 +21,11 @@ from parley_testing.waiting import eventually
 pytestmark = pytest.mark.integration
 
 KEYS, EACH = 20, 50
-DRAINED = 15.0
+DRAIN_TIMEOUT = 15.0
 
 
-class Received:
-    """The order of first occurrences, for each key, and how many came again."""
+class FirstDeliveries:
+    """Sequences by key in the order of their first delivery, and the number of repeated deliveries."""
 
     def __init__(self) -> None:
         self.sequences: dict[str, list[int]] = defaultdict(list)
@@ -43,7 +43,7 @@ class Received:
 
 
 async def write(pool: Pool, rounds: int) -> None:
-    """Write events as a service does: some of each key at a time."""
+    """Append one event of each key, several times."""
     for _ in range(rounds):
         await pool.execute(
             "SELECT outbox_append(gen_random_uuid(), 'user.updated', 'k' || key, 'k' || key, '{}'::jsonb)"
@@ -61,10 +61,10 @@ async def is_drained(pool: Pool) -> bool:
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-async def test_a_broker_that_fails_while_events_are_written_delays_them_only(
+async def test_a_broker_outage_delays_events_and_loses_none(
     own_bus: RabbitBus, broker: PrivateRabbitMQ, pool: Pool, dsn: str, queue: str, metrics: Metrics, fault: str
 ) -> None:
-    received = Received()
+    received = FirstDeliveries()
     relay = OutboxRelay(dsn, own_bus, source="/services/test", metrics=metrics)
     async with own_bus.consume(Subscription(queue, ("user.*",), received)), background("relay", relay.lead):
         writing = asyncio.create_task(write(pool, EACH))
@@ -79,6 +79,6 @@ async def test_a_broker_that_fails_while_events_are_written_delays_them_only(
                 await writing
                 assert not await is_drained(pool), "the freeze came too late to prove anything"
         began = time.monotonic()
-        await eventually(lambda: is_drained(pool), within=DRAINED)
-        await eventually(lambda: received.count == KEYS * EACH, within=DRAINED - (time.monotonic() - began))
+        await eventually(lambda: is_drained(pool), within=DRAIN_TIMEOUT)
+        await eventually(lambda: received.count == KEYS * EACH, within=DRAIN_TIMEOUT - (time.monotonic() - began))
     assert received.sequences == {f"k{key}": list(range(1, EACH + 1)) for key in range(1, KEYS + 1)}
