@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from parley_cli import documents
+from parley_cli.documents import pages
 
 if __name__ == "__main__":
-    sys.exit(documents.main(sys.argv[1:], Path(__file__).resolve().parent.parent))
+    sys.exit(pages.main(sys.argv[1:], Path(__file__).resolve().parent.parent))

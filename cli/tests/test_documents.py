@@ -1,22 +1,22 @@
-"""The generated pages say what the code says."""
+"""Generated documents and their state in the repository."""
 
 from pathlib import Path
 
 from parley.config.settings import environment_names
-from parley_cli import documents
-from parley_cli.documents.configuration import CLASSES
+from parley_cli.documents import pages
+from parley_cli.documents.configuration import SETTINGS_CLASSES
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_no_generated_page_is_out_of_date() -> None:
-    assert documents.outdated(ROOT) == []
+    assert pages.outdated(ROOT) == []
 
 
 def test_the_example_names_exactly_the_settings_there_are() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     named = {line.removeprefix("# ").partition("=")[0] for line in lines if line.startswith("# ") and "=" in line}
-    settings = {variable for kind in CLASSES for variable in environment_names(kind).values()}
+    settings = {variable for kind in SETTINGS_CLASSES for variable in environment_names(kind).values()}
     assert {name for name in named if name.isupper()} == settings
 
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from parley_cli.stack.log_file import RotatingFile
+from parley_cli.stack.log_file import RotatingLogFile
 
 
 def test_a_full_log_becomes_its_predecessor(tmp_path: Path) -> None:
     path = tmp_path / "parley.log"
-    with RotatingFile(path, limit=100) as log:
+    with RotatingLogFile(path, limit=100) as log:
         for number in range(30):
             log.write(f"line {number:04}\n".encode())
     kept = (tmp_path / "parley.log.1").read_text() + path.read_text()
@@ -18,11 +18,11 @@ def test_a_full_log_becomes_its_predecessor(tmp_path: Path) -> None:
 def test_an_existing_log_is_continued(tmp_path: Path) -> None:
     path = tmp_path / "parley.log"
     for number in range(2):
-        with RotatingFile(path) as log:
+        with RotatingLogFile(path) as log:
             log.write(f"{number}\n".encode())
     assert path.read_text() == "0\n1\n"
 
 
 def test_only_its_owner_can_read_the_log(tmp_path: Path) -> None:
-    with RotatingFile(tmp_path / "parley.log"):
+    with RotatingLogFile(tmp_path / "parley.log"):
         assert (tmp_path / "parley.log").stat().st_mode & 0o777 == 0o600

@@ -11,7 +11,7 @@ import pytest
 
 from parley_cli.model.process import CONTEXT_TOKENS, MODEL_NAME, LocalModel
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process.child import Command
+from parley_embedded.process.child import ServerCommand
 
 pytestmark = pytest.mark.integration
 
@@ -19,8 +19,8 @@ KILLED_BY_ITS_CPU = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
 
 
 class OldCpu(LocalModel):
-    async def prepare(self) -> Command:
-        return Command(name="Model", arguments=[sys.executable, "-c", KILLED_BY_ITS_CPU], folder=self.data_dir)
+    async def prepare(self) -> ServerCommand:
+        return ServerCommand(name="Model", arguments=[sys.executable, "-c", KILLED_BY_ITS_CPU], folder=self.data_dir)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import folder_lock, preflight
-from parley_cli.stack.ports import Ports, require_free
+from parley_cli.stack.ports import StackPorts, require_free
 from parley_embedded.errors import EmbeddedError
 from parley_testing.stacks.commands import free_ports
 
@@ -43,9 +43,10 @@ def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         process.communicate("")
 
 
-def problems(folder: Path, ports: Ports | None = None, **settings: str) -> dict[str, str]:
-    found = preflight.examine(LocalSettings(data_dir=folder, **settings), ports or Ports(free_ports(), free_ports()))  # type: ignore[arg-type]
-    return {finding.name: finding.problem for finding in found if finding.problem}
+def problems(folder: Path, ports: StackPorts | None = None, **settings: str) -> dict[str, str]:
+    local = LocalSettings(data_dir=folder, **settings)  # type: ignore[arg-type]
+    found = preflight.check_all(local, ports or StackPorts(free_ports(), free_ports()))
+    return {result.name: result.problem for result in found if result.problem}
 
 
 def test_a_sound_machine_has_no_problem(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_the_doctor_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path, busy_port: int) -> None:
-    found = problems(tmp_path, Ports(busy_port, free_ports()))
+    found = problems(tmp_path, StackPorts(busy_port, free_ports()))
     assert list(found) == ["ports"]
     assert str(busy_port) in found["ports"]
     assert "--port" in found["ports"]
@@ -66,14 +67,14 @@ def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path, busy_port: int) 
 
 def test_a_stack_cannot_start_on_a_taken_port(busy_port: int) -> None:
     with pytest.raises(EmbeddedError, match=str(busy_port)):
-        require_free(Ports(free_ports(), busy_port))
+        require_free(StackPorts(free_ports(), busy_port))
 
 
 def test_the_process_that_holds_the_folder_is_named(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
     found = problems(tmp_path)
     assert list(found) == ["lock"]
     assert str(holder.pid) in found["lock"]
-    with pytest.raises(EmbeddedError, match=str(holder.pid)), folder_lock.hold(tmp_path):
+    with pytest.raises(folder_lock.FolderInUseError, match=str(holder.pid)), folder_lock.hold(tmp_path):
         pass
 
 
@@ -112,7 +113,7 @@ def test_an_old_cpu_is_said_with_the_way_around(tmp_path: Path) -> None:
 def test_a_provider_of_ones_own_needs_no_cpu_for_the_model(tmp_path: Path) -> None:
     settings = LocalSettings(data_dir=tmp_path, openai_base_url="http://localhost:1/v1")
     assert "local model" not in [
-        finding.name for finding in preflight.examine(settings, Ports(free_ports(), free_ports()))
+        result.name for result in preflight.check_all(settings, StackPorts(free_ports(), free_ports()))
     ]
 
 

@@ -1,5 +1,5 @@
 # One image per service: docker build -f deploy/docker/service.Dockerfile --build-arg SERVICE=auth --build-arg ADMIN_PORT=9001 .
-# Production pins the base by digest: README.md.
+# In production, pin the base image by digest: README.md.
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -14,17 +14,20 @@ WORKDIR /src
 COPY requirements/uv.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip pip install --require-hashes --requirement requirements/uv.txt
 
-COPY requirements/${SERVICE}.txt requirements/
+# cli.txt: the operator commands, such as `parley auth` and `parley verify`, without the embedded servers and the model.
+COPY requirements/${SERVICE}.txt requirements/cli.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv venv /app && \
-    uv pip install --python /app/bin/python --require-hashes --requirement "requirements/${SERVICE}.txt"
+    uv pip install --python /app/bin/python --require-hashes \
+        --requirement "requirements/${SERVICE}.txt" --requirement requirements/cli.txt
 
-# The build backend is uv itself, so the sources install without a network, and change no layer above.
-COPY libs/common libs/common
+# The build backend is uv itself, so the sources install without network access, and do not change the layers above.
 COPY libs/events libs/events
+COPY libs/common libs/common
+COPY cli cli
 COPY ${MEMBER} ${MEMBER}
 RUN uv pip install --python /app/bin/python --no-deps --no-sources --no-cache --offline \
-        ./libs/common ./libs/events "./${MEMBER}" && \
+        ./libs/events ./libs/common ./cli "./${MEMBER}" && \
     ln -s "parley-${SERVICE}" /app/bin/service
 COPY deploy/docker/healthcheck.py /app/bin/healthcheck.py
 

@@ -17,7 +17,7 @@ from parley_testing.stacks.separate import SeparateStack
 MUST_MB, MUST_IMPORT_S = 100, 1.5
 SETTLE_SECONDS = 5
 MODULES = {
-    "auth": "auth.cli",
+    "auth": "auth.main",
     "chat": "chat.main",
     "history": "history.main",
     "worker": "history.worker",

@@ -121,3 +121,18 @@ def test_made_secrets_are_never_committed(root: Path) -> None:
     command = ["git", "-c", "safe.directory=*", "check-ignore", "--quiet", "deploy/docker/secrets/amqp_url"]
 
     assert subprocess.run(command, cwd=root, timeout=20, check=False).returncode == 0
+
+
+def test_everything_that_is_copied_exists_and_is_part_of_the_build_context(root: Path, instructions: list[str]) -> None:
+    allowed = [line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    members = ("services/auth", "services/chat", "services/gateway", "services/history", "libs/fake-provider")
+    copied = {
+        source.replace("${MEMBER}", member).replace("${SERVICE}", member.rpartition("/")[2])
+        for line in instructions
+        if line.startswith("COPY") and "--from" not in line
+        for source in line.split()[1:-1]
+        for member in members
+    }
+
+    assert [source for source in copied if not (root / source).exists()] == []
+    assert [source for source in copied if not source.startswith(tuple(allowed))] == []

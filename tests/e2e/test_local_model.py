@@ -57,7 +57,7 @@ async def test_a_model_that_cannot_start_is_one_line_and_no_answer_is_made_up(tm
     )
     assert status == 1
     [line] = [line for line in output.splitlines() if line.startswith("parley:")]
-    assert "Model ended at its start" in line
+    assert "Model ended during its start" in line
     assert "OPENAI_BASE_URL" in line
 
 

@@ -1,4 +1,4 @@
-"""What `make run` can be told; each service's own settings hold too."""
+"""Settings of `parley run`. The settings of each service apply too."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -9,22 +9,26 @@ from parley.config.settings import ServiceSettings
 
 
 class LocalSettings(ServiceSettings):
-    """The launcher's settings."""
+    """Settings of the launcher."""
 
     service: ClassVar[str] = "local"
 
-    environment: str = Field("development", description="One machine, one person: `development`.")  # type: ignore[assignment]
-    log_level: str = Field("warning", description="Least level that is logged to `.parley/parley.log`.")  # type: ignore[assignment]
+    environment: str = Field("development", description="`make run` is a development environment.")  # type: ignore[assignment]
+    log_level: str = Field("warning", description="Minimum log level in `.parley/parley.log`.")  # type: ignore[assignment]
     data_dir: Path = Field(
         Path(".parley"),
         validation_alias=AliasChoices("PARLEY_DATA_DIR"),
-        description="Where `make run` keeps databases, secrets and logs.",
+        description="Folder in which `make run` stores databases, secrets and logs.",
     )
     database_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("DATABASE_URL"),
-        description="`make run`: an administrator's DSN of a Postgres to use instead of the embedded one.",
+        description="`make run`: DSN of an administrator of a Postgres server that replaces the embedded one.",
     )
-    redis_url: SecretStr | None = Field(None, description="`make run`: a Redis to use instead of the embedded one.")
-    openai_api_key: SecretStr | None = Field(None, description="Use this provider instead of the local model.")
-    openai_base_url: str | None = Field(None, description="Use this provider instead of the local model.")
+    redis_url: SecretStr | None = Field(None, description="`make run`: URL of a Redis that replaces the embedded one.")
+    openai_api_key: SecretStr | None = Field(
+        None, description="`make run`: API key of a provider that replaces the local model."
+    )
+    openai_base_url: str | None = Field(
+        None, description="`make run`: base URL of a provider that replaces the local model."
+    )

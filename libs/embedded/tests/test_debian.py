@@ -70,7 +70,7 @@ async def test_a_failed_download_says_why_and_leaves_nothing_half(tmp_path: Path
 
 async def test_a_system_without_apt_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(EmbeddedError, match=r"no apt-get\. Set AMQP_URL\.$"):
+    with pytest.raises(EmbeddedError, match=r"apt-get is missing\. Set AMQP_URL\.$"):
         await unpack_debian("tool", ["tool"], tmp_path, hint=HINT)
 
 

@@ -9,9 +9,9 @@ import pytest
 from parley_embedded.binaries.tools_folder import tools_folder, workspace_root
 from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.secret_files import kept_secret
+from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.server import make_private
-from parley_embedded.sockets import SOCKET_PATH_BYTES, SocketFolder, free_port, port_answers
+from parley_embedded.sockets import MAX_SOCKET_PATH_BYTES, SocketFolder, accepts_connections, free_port
 
 
 def deep(folder: Path) -> Path:
@@ -30,7 +30,7 @@ def test_a_socket_lies_inside_a_home_with_a_short_path(short_folder: Path) -> No
 def test_a_socket_of_a_deep_home_gets_a_short_private_folder(tmp_path: Path) -> None:
     folder = SocketFolder(deep(tmp_path), "server.sock")
     path = folder.open()
-    assert len(str(path / "server.sock")) <= SOCKET_PATH_BYTES
+    assert len(str(path / "server.sock")) <= MAX_SOCKET_PATH_BYTES
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
     folder.close()
     assert not path.exists()
@@ -54,13 +54,13 @@ def test_a_socket_folder_open_to_others_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_free_port_answers_nobody() -> None:
-    assert not await port_answers(free_port())
+    assert not await accepts_connections(free_port())
 
 
 def test_a_secret_stays_the_same_and_private(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    secret = kept_secret(path)
-    assert kept_secret(path) == secret
+    secret = read_or_create_secret(path)
+    assert read_or_create_secret(path) == secret
     assert len(secret) >= 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -68,7 +68,7 @@ def test_a_secret_stays_the_same_and_private(tmp_path: Path) -> None:
 def test_an_empty_secret_file_of_a_crashed_run_is_filled(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.touch()
-    assert kept_secret(path)
+    assert read_or_create_secret(path)
 
 
 def test_tools_lie_in_the_clone(tmp_path: Path) -> None:
@@ -90,7 +90,9 @@ def test_asking_for_the_tools_makes_no_folder(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(EmbeddedError, match=r"Cannot use the folder .*file/data \(Not a directory\): chown"):
+    with pytest.raises(
+        EmbeddedError, match=r"Cannot use the folder .*file/data \(Not a directory\)\. Change its owner"
+    ):
         make_private(tmp_path / "file" / "data")
 
 

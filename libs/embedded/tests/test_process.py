@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process.child import LOG_LIMIT_BYTES, ChildProcess, Command
+from parley_embedded.process.child import LOG_LIMIT_BYTES, ChildProcess, ServerCommand
 from parley_embedded.process.identity import PidFile, ProcessIdentity, processes_in
 from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
@@ -18,10 +18,10 @@ from parley_testing import eventually
 READY = "touch ready; "
 ORPHAN = """
 import asyncio, pathlib, sys, time
-from parley_embedded.process.child import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, ServerCommand
 
 folder = pathlib.Path(sys.argv[1])
-child = ChildProcess(Command(name="Orphan", arguments=["sleep", "600"], folder=folder))
+child = ChildProcess(ServerCommand(name="Orphan", arguments=["sleep", "600"], folder=folder))
 asyncio.run(child.start())
 print("started", flush=True)
 time.sleep(600)
@@ -29,7 +29,7 @@ time.sleep(600)
 
 
 def shell(folder: Path, script: str, **options: object) -> ChildProcess:
-    command = Command(name="Shell", arguments=["sh", "-c", script], folder=folder, **options)  # type: ignore[arg-type]
+    command = ServerCommand(name="Shell", arguments=["sh", "-c", script], folder=folder, **options)  # type: ignore[arg-type]
     return ChildProcess(command)
 
 
@@ -48,13 +48,13 @@ async def test_a_child_that_dies_at_its_start_is_reported_with_its_last_words(tm
     child = shell(tmp_path, "echo cannot bind; exit 3", hint="Try another.")
     await child.start()
     with pytest.raises(
-        EmbeddedError, match=r"Shell ended at its start \(exit status 3\): cannot bind .*Try another\.$"
+        EmbeddedError, match=r"Shell ended during its start \(exit status 3\): cannot bind .*Try another\.$"
     ):
         await child.wait_until(never, 10)
 
 
 async def test_a_missing_program_is_reported_in_one_line(tmp_path: Path) -> None:
-    child = ChildProcess(Command(name="Nothing", arguments=["/does/not/exist"], folder=tmp_path))
+    child = ChildProcess(ServerCommand(name="Nothing", arguments=["/does/not/exist"], folder=tmp_path))
     await child.start()
     with pytest.raises(EmbeddedError, match="cannot run /does/not/exist: No such file") as caught:
         await child.wait_until(never, 10)
@@ -72,7 +72,7 @@ async def test_a_child_that_never_gets_ready_is_reported(tmp_path: Path) -> None
 
 async def test_a_child_that_ignores_its_signals_is_killed(tmp_path: Path) -> None:
     ending = ((signal.SIGINT, 0.1), (signal.SIGTERM, 0.1))
-    child = shell(tmp_path, f"trap '' TERM INT; {READY} while :; do sleep 0.1; done", ending=ending)
+    child = shell(tmp_path, f"trap '' TERM INT; {READY} while :; do sleep 0.1; done", stop_sequence=ending)
     await child.start()
     await wait_ready(child)
     await child.stop()
@@ -118,21 +118,21 @@ def test_a_process_that_got_the_pid_of_ours_is_not_taken_for_it(tmp_path: Path) 
     mine = ProcessIdentity.of(os.getpid())
     assert mine is not None
     file.write(mine.pid)
-    assert file.living() == mine
+    assert file.read_running() == mine
     file.path.write_text(f"{mine.pid} {mine.started - 1} {mine.boot}")
-    assert file.living() is None
+    assert file.read_running() is None
     file.path.write_text("garbage")
-    assert file.living() is None
+    assert file.read_running() is None
 
 
 async def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ORPHAN, str(tmp_path)], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         await asyncio.wait_for(asyncio.to_thread(parent.stdout.readline), 20)
-        orphan = PidFile(tmp_path / "orphan.pid").living()
+        orphan = PidFile(tmp_path / "orphan.pid").read_running()
         assert orphan is not None
         parent.kill()
-    await eventually(lambda: not orphan.alive())
+    await eventually(lambda: not orphan.is_alive())
 
 
 async def test_a_log_over_its_limit_is_emptied_while_the_child_writes_on(tmp_path: Path) -> None:

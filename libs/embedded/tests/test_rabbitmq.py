@@ -7,19 +7,19 @@ from aio_pika import DeliveryMode, Message, connect
 from aio_pika.abc import AbstractChannel
 
 from parley_embedded.process.identity import processes_in
-from parley_embedded.rabbitmq.server import PrivateRabbitMQ
-from parley_embedded.sockets import port_answers
+from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
+from parley_embedded.sockets import accepts_connections
 from parley_testing.backends.shared import SharedBackends
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-async def node(backends: SharedBackends) -> PrivateRabbitMQ:
+async def node(backends: SharedBackends) -> EmbeddedRabbitMQ:
     return await backends.private_rabbitmq()
 
 
-async def publish(node: PrivateRabbitMQ, queue: str, body: bytes) -> None:
+async def publish(node: EmbeddedRabbitMQ, queue: str, body: bytes) -> None:
     async with await connect(node.url, timeout=10) as connection:
         channel = await connection.channel()
         await channel.declare_queue(queue, durable=True)
@@ -27,7 +27,7 @@ async def publish(node: PrivateRabbitMQ, queue: str, body: bytes) -> None:
         await channel.default_exchange.publish(message, routing_key=queue, timeout=10)
 
 
-async def take(node: PrivateRabbitMQ, queue: str) -> bytes | None:
+async def take(node: EmbeddedRabbitMQ, queue: str) -> bytes | None:
     async with await connect(node.url, timeout=10) as connection:
         channel: AbstractChannel = await connection.channel()
         found = await (await channel.declare_queue(queue, durable=True)).get(fail=False, timeout=10)
@@ -37,14 +37,14 @@ async def take(node: PrivateRabbitMQ, queue: str) -> bytes | None:
         return found.body
 
 
-async def test_a_confirmed_message_survives_a_kill(node: PrivateRabbitMQ) -> None:
+async def test_a_confirmed_message_survives_a_kill(node: EmbeddedRabbitMQ) -> None:
     await publish(node, "kept", b"hello")
     await node.kill()
     await node.start()
     assert await take(node, "kept") == b"hello"
 
 
-async def test_a_frozen_node_lets_clients_wait(node: PrivateRabbitMQ) -> None:
+async def test_a_frozen_node_lets_clients_wait(node: EmbeddedRabbitMQ) -> None:
     node.freeze()
     publishing = asyncio.create_task(publish(node, "frozen", b"late"))
     done, _ = await asyncio.wait([publishing], timeout=0.3)
@@ -53,19 +53,19 @@ async def test_a_frozen_node_lets_clients_wait(node: PrivateRabbitMQ) -> None:
     await asyncio.wait_for(publishing, 20)
 
 
-async def test_the_node_obeys_its_own_rabbitmqctl(node: PrivateRabbitMQ) -> None:
+async def test_the_node_obeys_its_own_rabbitmqctl(node: EmbeddedRabbitMQ) -> None:
     await node.ctl("set_vm_memory_high_watermark", "absolute", "300MB")
     assert "parley" in await node.ctl("list_users")
 
 
-async def test_stop_leaves_neither_node_nor_name_server_and_wipe_no_data(node: PrivateRabbitMQ) -> None:
+async def test_stop_leaves_neither_node_nor_name_server_and_wipe_no_data(node: EmbeddedRabbitMQ) -> None:
     await publish(node, "lost", b"hello")
     port = node.port
     await node.stop()
     for program in ("beam.smp", "epmd", "erl_child_setup", "rabbitmq-server"):
         assert list(processes_in(node.data_dir, program)) == []
-    assert not await port_answers(node.port)
-    assert not await port_answers(node._epmd_port)
+    assert not await accepts_connections(node.port)
+    assert not await accepts_connections(node._epmd_port)
     await node.wipe()
     await node.start()
     assert node.port == port

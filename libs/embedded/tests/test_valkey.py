@@ -75,7 +75,7 @@ async def test_stop_leaves_neither_process_nor_socket(short_folder: Path) -> Non
 async def test_a_port_that_is_taken_is_reported_in_one_line(short_folder: Path) -> None:
     async with EmbeddedValkey(short_folder / "first", tcp=True, durable=False) as first:
         second = EmbeddedValkey(short_folder / "second", tcp=True, port=first.port, durable=False)
-        with pytest.raises(EmbeddedError, match=r"Valkey ended at its start .*[Aa]ddress.* in use") as caught:
+        with pytest.raises(EmbeddedError, match=r"Valkey ended during its start .*[Aa]ddress.* in use") as caught:
             await second.start()
     assert "\n" not in str(caught.value)
 

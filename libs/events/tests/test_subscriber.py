@@ -13,7 +13,7 @@ from aio_pika.exceptions import AMQPError
 
 from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus
-from parley_embedded.rabbitmq.server import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationDeleted, UserErased
 from parley_events.subscriber import Subscriber
@@ -90,7 +90,7 @@ def test_a_queue_without_the_prefix_is_refused() -> None:
 
 @pytest.mark.integration
 async def test_a_subscriber_gets_the_events_that_it_has_handlers_for(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     subscriber = Subscriber(broker.url, f"sub.{queue}")
     handler, event = ErasureHandler(subscriber), erased()
@@ -102,7 +102,7 @@ async def test_a_subscriber_gets_the_events_that_it_has_handlers_for(
 
 @pytest.mark.integration
 async def test_events_published_while_the_subscriber_is_stopped_are_delivered_later(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     subscriber = Subscriber(broker.url, f"sub.{queue}")
     handler, event = ErasureHandler(subscriber), erased()
@@ -115,7 +115,7 @@ async def test_events_published_while_the_subscriber_is_stopped_are_delivered_la
 
 @pytest.mark.integration
 async def test_a_replay_continues_at_the_offset_where_the_last_one_ended(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ
 ) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
     handler = ErasureHandler(subscriber)
@@ -132,7 +132,7 @@ async def test_a_replay_continues_at_the_offset_where_the_last_one_ended(
 
 
 @pytest.mark.integration
-async def test_a_replay_since_a_time_skips_older_events(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_replay_since_a_time_skips_older_events(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
     handler = ErasureHandler(subscriber)
     since = datetime.now(UTC) + timedelta(days=1)
@@ -149,7 +149,7 @@ async def test_a_replay_since_a_time_skips_older_events(own_bus: RabbitBus, brok
 @pytest.mark.integration
 @pytest.mark.chaos
 async def test_a_replay_continues_after_the_broker_was_killed_without_repeating_events(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ
 ) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
     start = await subscriber.replay("first", idle=1)
@@ -172,7 +172,7 @@ async def test_a_replay_continues_after_the_broker_was_killed_without_repeating_
 
 
 @pytest.mark.integration
-async def test_a_replay_without_an_event_log_is_an_error(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_replay_without_an_event_log_is_an_error(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:
     await broker.ctl("add_vhost", "empty")
     await broker.ctl("set_permissions", "-p", "empty", "parley", ".*", ".*", ".*")
     try:
@@ -184,7 +184,7 @@ async def test_a_replay_without_an_event_log_is_an_error(own_bus: RabbitBus, bro
 
 @pytest.mark.integration
 async def test_a_failing_handler_ends_the_replay_and_names_the_offset(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ
 ) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
 
@@ -202,7 +202,7 @@ async def test_a_failing_handler_ends_the_replay_and_names_the_offset(
 
 @pytest.mark.integration
 async def test_a_subscriber_needs_only_the_documented_permissions(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     await broker.ctl("add_user", "external", "secret")
     try:

@@ -1,4 +1,4 @@
-"""docs/configuration.md and .env.example: every setting, from the settings classes."""
+"""docs/configuration.md and .env.example, from the settings classes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import history.settings
 from parley.config.settings import ServiceSettings, environment_names
 from parley_cli.settings import LocalSettings
 
-CLASSES: tuple[type[ServiceSettings], ...] = (
+SETTINGS_CLASSES: tuple[type[ServiceSettings], ...] = (
     gateway.settings.GatewaySettings,
     auth.settings.AuthSettings,
     chat.settings.ChatSettings,
@@ -22,23 +22,24 @@ CLASSES: tuple[type[ServiceSettings], ...] = (
 )
 HEAD = """# Configuration
 
-A setting is an environment variable, a line in `.env`, or a file of that name (lower case) in the folder
-that `SECRETS_DIR` names (`/run/secrets`). The environment wins over `.env`, `.env` over the files. A setting that is
-unknown, missing or unsafe ends the start with one line and status 2. Secrets belong into files.
+A setting is read from an environment variable, from a line in `.env`, or from a file with its lower-case name in the
+folder `SECRETS_DIR` (default `/run/secrets`). The environment wins over `.env`, and `.env` wins over files. Put secrets
+into files. A service does not start with an unknown, missing or unsafe setting: it prints one line and exits with
+status 2.
 
-`local` is `make run`: it chooses ports, databases and secrets by itself.
+The service `local` is `make run`, which chooses ports, databases and secrets itself.
 
 | setting | services | default | secret | meaning |
 |---|---|---|---|---|
 """
-EXAMPLE_HEAD = """# Every setting of Parley, with its default. Copy to .env and uncomment what you change.
-# What has no default is required where a service runs by itself; `make run` needs none of it.
+EXAMPLE_HEAD = """# Settings of Parley with their default values. Copy this file to .env and uncomment what you change.
+# A setting without a value is optional or has no default: see docs/configuration.md. `make run` requires none.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting as the pages show it."""
+class SettingEntry:
+    """One setting, as the documents show it."""
 
     name: str
     services: tuple[str, ...]
@@ -47,10 +48,10 @@ class Setting:
     description: str
 
 
-def settings() -> list[Setting]:
-    """Return every setting once, by name."""
-    found: dict[str, Setting] = {}
-    for kind in CLASSES:
+def settings() -> list[SettingEntry]:
+    """Return every setting once, sorted by name."""
+    found: dict[str, SettingEntry] = {}
+    for kind in SETTINGS_CLASSES:
         variables = environment_names(kind)
         for field, info in kind.model_fields.items():
             _add(found, variables[field], kind.service, info)
@@ -58,16 +59,16 @@ def settings() -> list[Setting]:
 
 
 def page() -> str:
-    """Return docs/configuration.md."""
+    """Render docs/configuration.md."""
     return HEAD + "".join(_row(setting) for setting in settings())
 
 
 def example() -> str:
-    """Return .env.example."""
+    """Render .env.example."""
     return EXAMPLE_HEAD + "".join(_example(setting) for setting in settings())
 
 
-def _add(found: dict[str, Setting], name: str, service: str, info: FieldInfo) -> None:
+def _add(found: dict[str, SettingEntry], name: str, service: str, info: FieldInfo) -> None:
     seen = found.get(name)
     services = (*seen.services, service) if seen else (service,)
     defaults = {seen.default, _default(info)} if seen else {_default(info)}
@@ -75,7 +76,7 @@ def _add(found: dict[str, Setting], name: str, service: str, info: FieldInfo) ->
         _default(info) if len(defaults) == 1 else " / ".join(_unique(seen.default if seen else "", _default(info)))
     )
     description = (seen.description if seen else None) or info.description or ""
-    found[name] = Setting(name, services, default, _is_secret(info), description)
+    found[name] = SettingEntry(name, services, default, _is_secret(info), description)
 
 
 def _unique(*texts: str | None) -> Iterator[str]:
@@ -102,12 +103,12 @@ def _is_secret(info: FieldInfo) -> bool:
     return "SecretStr" in str(info.annotation)
 
 
-def _row(setting: Setting) -> str:
+def _row(setting: SettingEntry) -> str:
     default = "required" if setting.default is None else f"`{setting.default}`" if setting.default else "none"
     secret = "yes" if setting.secret else ""
     return f"| `{setting.name}` | {', '.join(setting.services)} | {default} | {secret} | {setting.description} |\n"
 
 
-def _example(setting: Setting) -> str:
+def _example(setting: SettingEntry) -> str:
     first = (setting.default or "").split(" / ")[0]
     return f"\n# {setting.description} ({', '.join(setting.services)})\n# {setting.name}={first}\n"

@@ -1,4 +1,4 @@
-"""docs/errors.md, and the gateway's page of it: every code a client can meet, from the error classes."""
+"""docs/errors.md and the gateway's page of it, from the error classes."""
 
 import html
 import importlib
@@ -11,17 +11,18 @@ from parley.errors import ParleyError
 MODULES = ("parley.errors", "auth.errors", "chat.errors", "history.errors", "gateway.errors")
 HEAD = """# Errors
 
-Every error of Parley is `application/problem+json` (RFC 9457). `code` is stable: program against it, never against the
-texts. `request_id` finds the request in the logs. `errors[]` points at the members that are wrong. The `error` object
-repeats the same in the form that OpenAI's SDKs read. The token endpoints (`/api/v1/auth/token`, `/revoke`,
-`/introspect`) answer in the form of RFC 6749 instead: `{"error": "invalid_grant", "error_description": "…"}`.
+Parley returns errors as `application/problem+json` (RFC 9457). `code` is stable: use it in programs, and never the
+texts, which may change. Use `request_id` to find the request in the logs. `errors[]` names the invalid members of the
+request. The `error` object repeats the error in the form that OpenAI's SDKs read. The token endpoints
+(`/api/v1/auth/token`, `/revoke`, `/introspect`) return errors in the form of RFC 6749 instead:
+`{"error": "invalid_grant", "error_description": "…"}`.
 
-A client may repeat a request after 408, 429, 502, 503 and 504 when it waits as long as `Retry-After` says; not when the
-answer has `x-should-retry: false`.
+A client may retry a request after 408, 429, 502, 503 or 504 once the time in `Retry-After` has passed, unless the
+response has the header `x-should-retry: false`.
 """
 
 WEB_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Errors of Parley</title>
+<html lang="en"><head><meta charset="utf-8"><title>Parley errors</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="/docs/static/page.css"></head>
 <body><main class="text"><h1>Errors</h1>
@@ -29,21 +30,21 @@ WEB_HEAD = """<!doctype html>
 
 
 def catalogue() -> list[type[ParleyError]]:
-    """Return one class for each code, by status and code; ValueError when a code has two statuses."""
+    """Return one class for each code, sorted by status and code; raise ValueError when a code has two statuses."""
     for module in MODULES:
         importlib.import_module(module)
     found = sorted(_subclasses(ParleyError), key=lambda kind: (kind.code, kind.status, kind.__module__))
-    chosen = []
+    result = []
     for code, kinds in groupby(found, key=lambda kind: kind.code):
         same = list(kinds)
         if len({kind.status for kind in same}) != 1:
             raise ValueError(f"{code} has more than one status")
-        chosen.append(min(same, key=_generality))
-    return sorted(chosen, key=lambda kind: (kind.status, kind.code))
+        result.append(min(same, key=_depth))
+    return sorted(result, key=lambda kind: (kind.status, kind.code))
 
 
 def page() -> str:
-    """Return the page."""
+    """Render docs/errors.md."""
     parts = [HEAD]
     for status, kinds in groupby(catalogue(), key=lambda kind: kind.status):
         parts.append(f"\n## {status}\n")
@@ -52,8 +53,8 @@ def page() -> str:
 
 
 def web_page() -> str:
-    """Return the page that the gateway shows at `/docs/errors`, where every problem's `type` points."""
-    parts = [WEB_HEAD, *(f"<p>{_marked(part)}</p>\n" for part in HEAD.split("\n\n")[1:])]
+    """Render the gateway's page `/docs/errors`, the target of every problem's `type`."""
+    parts = [WEB_HEAD, *(f"<p>{_to_html(part)}</p>\n" for part in HEAD.split("\n\n")[1:])]
     for status, kinds in groupby(catalogue(), key=lambda kind: kind.status):
         parts.append(f"<h2>{status}</h2>\n")
         parts.extend(_web_entry(kind) for kind in kinds)
@@ -63,10 +64,10 @@ def web_page() -> str:
 def _web_entry(kind: type[ParleyError]) -> str:
     meaning = (kind.__doc__ or kind.title).strip().splitlines()[0]
     title = f'<h3 id="{kind.code}"><a href="#{kind.code}"><code>{kind.code}</code></a></h3>'
-    return f"{title}\n<p>{_marked(meaning)}</p>\n<p>What to do: {_marked(kind.remedy)}</p>\n"
+    return f"{title}\n<p>{_to_html(meaning)}</p>\n<p>What to do: {_to_html(kind.remedy)}</p>\n"
 
 
-def _marked(text: str) -> str:
+def _to_html(text: str) -> str:
     return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text.strip()))
 
 
@@ -75,7 +76,7 @@ def _entry(kind: type[ParleyError]) -> str:
     return f'\n### <a id="{kind.code}"></a>`{kind.code}`\n\n{meaning}\n\nWhat to do: {kind.remedy}\n'
 
 
-def _generality(kind: type[ParleyError]) -> tuple[int, str]:
+def _depth(kind: type[ParleyError]) -> tuple[int, str]:
     return len(kind.__mro__), kind.__name__
 
 

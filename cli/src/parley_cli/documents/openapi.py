@@ -1,4 +1,4 @@
-"""The gateway's OpenAPI document: the public operations of all services in one file."""
+"""OpenAPI document of the gateway: the public operations of all services."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from parley import __version__
 
 PARAMETER = re.compile(r"\{\w+\}")
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
-NO_SECRET = SecretStr("postgresql://nobody@localhost/none")
+PLACEHOLDER_URL = SecretStr("postgresql://user@localhost/database")
 HEAD: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {
@@ -38,14 +38,14 @@ SECURITY_SCHEMES = {
 
 
 def merged() -> str:
-    """Return the document as JSON text."""
+    """Render the document as JSON."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {"Problem": problem_schema()}
     for service, document in _documents():
-        renamed = _rename(document, service, schemas)
+        renamed = _with_unique_names(document, service, schemas)
         schemas.update(renamed.get("components", {}).get("schemas", {}))
         for path, item in renamed["paths"].items():
-            public = {m: _operation(o, path, m) for m, o in item.items() if m in METHODS and _is_public(path, m)}
+            public = {m: _public_operation(o, path, m) for m, o in item.items() if m in METHODS and _is_public(path, m)}
             if public:
                 paths.setdefault(path, {}).update(public)
     document = {
@@ -74,7 +74,11 @@ def problem_schema() -> dict[str, Any]:
 
 
 def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
-    common: dict[str, Any] = {"database_url": NO_SECRET, "redis_url": NO_SECRET, "environment": "development"}
+    common: dict[str, Any] = {
+        "database_url": PLACEHOLDER_URL,
+        "redis_url": PLACEHOLDER_URL,
+        "environment": "development",
+    }
     own: dict[str, Any] = {"auth_secret_key": SecretStr("00" * 32), "smtp_url": SecretStr("smtp://localhost")}
     yield "auth", auth.main.create_app(auth.settings.AuthSettings.model_construct(**common, **own)).openapi()
     yield "chat", chat.main.create_app(chat.settings.ChatSettings.model_construct(**common)).openapi()
@@ -82,11 +86,11 @@ def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _is_public(path: str, method: str) -> bool:
-    return _route(path, method) is not None
+    return _find_route(path, method) is not None
 
 
-def _route(path: str, method: str) -> Route | None:
-    """Return the gateway's route for an operation, whatever the parameters in its path are called."""
+def _find_route(path: str, method: str) -> Route | None:
+    """Return the gateway's route for an operation. The names of path parameters may differ."""
     wanted = (method.upper(), PARAMETER.sub("{}", path))
     for route in all_routes():
         if wanted in {(m, PARAMETER.sub("{}", route.template)) for m in route.methods}:
@@ -94,27 +98,27 @@ def _route(path: str, method: str) -> Route | None:
     return None
 
 
-def _operation(operation: dict[str, Any], path: str, method: str) -> dict[str, Any]:
+def _public_operation(operation: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses = {s: r for s, r in operation.get("responses", {}).items() if s != "422"}
-    responses["default"] = {"description": "A problem.", "content": problem}
+    responses["default"] = {"description": "An error; see /docs/errors.", "content": problem}
     found = {**operation, "responses": responses}
-    route = _route(path, method)
+    route = _find_route(path, method)
     if route is not None and route.scope is PUBLIC:
         found["security"] = []
     return found
 
 
-def _rename(document: dict[str, Any], service: str, taken: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document with a prefix on the names of schemas that mean something else elsewhere."""
+def _with_unique_names(document: dict[str, Any], service: str, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the service's name to schemas that another service defines differently under the same name."""
     schemas = document.get("components", {}).get("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     text = json.dumps(document)
     for name, schema in schemas.items():
         if name in taken and taken[name] != schema:
-            fresh = f"{service.capitalize()}{name}"
-            text = text.replace(f'"#/components/schemas/{name}"', f'"#/components/schemas/{fresh}"')
-            text = text.replace(f'"{name}": {json.dumps(schema)}', f'"{fresh}": {json.dumps(schema)}')
+            unique_name = f"{service.capitalize()}{name}"
+            text = text.replace(f'"#/components/schemas/{name}"', f'"#/components/schemas/{unique_name}"')
+            text = text.replace(f'"{name}": {json.dumps(schema)}', f'"{unique_name}": {json.dumps(schema)}')
     found: dict[str, Any] = json.loads(text)
     return found

@@ -1,0 +1,1 @@
+"""Local model: SmolLM2 in a child process with an OpenAI-compatible API."""

@@ -1,7 +1,7 @@
-"""Serve the local model with llama.cpp's own HTTP server until a signal comes: `python -m parley_cli.model.server`.
+"""HTTP server of the local model, llama.cpp's own: `python -m parley_cli.model.server`.
 
-A process of its own, because the library serves inside the process that imports it, and a CPU that is too old ends that
-process.
+It is a separate process because llama.cpp serves inside the process that imports it, and because an instruction that
+the CPU does not support ends that process.
 """
 
 import argparse
@@ -11,39 +11,40 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# The model's training length. A slot has its own share of n_ctx; one pool for all slots would fail every running answer
-# when together they overflow it.
 CONTEXT_TOKENS = 8192
+"""The length that the model was trained with. Each slot has its own share of `n_ctx`: one shared pool would fail every
+running answer when the answers together overflow it."""
 MAX_OUTPUT_TOKENS = 1024
 SLOTS = 2
 MODEL_NAME = "smollm2-135m-instruct"
-QUIET = 1
+VERBOSITY = 1
+"""Errors and warnings only: higher levels log prompts."""
 
 
 def main() -> None:
-    """Load the weights, print one line when requests are answered, wait for a signal."""
+    """Load the weights, print one line when the server listens, then wait for a signal."""
     options = _parser().parse_args()
     import xllamacpp  # 100 MB of native code
 
-    server = xllamacpp.Server(parameters(xllamacpp.CommonParams(), options))
+    server = xllamacpp.Server(configure(xllamacpp.CommonParams(), options))
     sys.stdout.write(f"ready {server.listening_address}\n")
     sys.stdout.flush()
     signal.pause()
 
 
-def parameters(values: Any, options: argparse.Namespace) -> Any:
-    """Fill in the server's parameters: what a request may use, and none of the pages that show others' prompts."""
-    values.model.path = str(options.weights)
-    values.model_alias = {MODEL_NAME}
-    values.hostnames, values.port = [options.host], options.port
-    values.n_parallel, values.n_ctx = SLOTS, SLOTS * CONTEXT_TOKENS
-    values.n_predict = MAX_OUTPUT_TOKENS
-    values.cpuparams.n_threads = values.cpuparams_batch.n_threads = options.threads
-    values.cache_ram_mib = 0
-    values.verbosity = QUIET
-    values.ui = values.endpoint_slots = values.endpoint_props = values.endpoint_metrics = False
-    values.cors_origins = ""
-    return values
+def configure(params: Any, options: argparse.Namespace) -> Any:
+    """Set the limits of a request, and disable the pages that show the prompts of other requests."""
+    params.model.path = str(options.weights)
+    params.model_alias = {MODEL_NAME}
+    params.hostnames, params.port = [options.host], options.port
+    params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT_TOKENS
+    params.n_predict = MAX_OUTPUT_TOKENS
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
+    params.cache_ram_mib = 0
+    params.verbosity = VERBOSITY
+    params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
+    params.cors_origins = ""
+    return params
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", type=Path, required=True, help="GGUF file")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    # One core stays with the services' event loop.
+    # Leaves one core to the event loop of the services.
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     return parser
 

@@ -1,0 +1,1 @@
+"""All services and their servers on one machine, in one process."""

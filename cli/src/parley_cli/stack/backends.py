@@ -1,4 +1,4 @@
-"""The servers behind the services: Postgres, Valkey and, unless a provider is configured, the local model."""
+"""Servers behind the services: Postgres, Valkey and, without a configured provider, the local model."""
 
 import asyncio
 import contextlib
@@ -15,18 +15,18 @@ from parley_cli.settings import LocalSettings
 from parley_cli.stack.console import Console
 from parley_embedded.postgres.databases import Databases
 from parley_embedded.postgres.server import EmbeddedPostgres
-from parley_embedded.secret_files import kept_secret, write_private
+from parley_embedded.secret_files import read_or_create_secret, write_private
 from parley_embedded.server import EmbeddedServer
 from parley_embedded.valkey.server import EmbeddedValkey
 
-LOG_CHECK = 60.0
-"""Seconds between two looks at the size of the servers' logs."""
-WITH_DATABASE = ("auth", "chat", "history")
+LOG_CHECK_INTERVAL = 60.0
+SERVICES_WITH_DATABASE = ("auth", "chat", "history")
+SERVICES_WITH_CLIENT = ("gateway", "chat", "history")
 
 
 @dataclass(frozen=True, slots=True)
-class Backends:
-    """What the services connect to. ``model`` is None when the user's own provider is configured."""
+class StackBackends:
+    """URLs of the running servers. ``model`` is None when the user configured a provider."""
 
     database_urls: dict[str, str]
     redis_url: str
@@ -34,8 +34,8 @@ class Backends:
 
 
 @contextlib.asynccontextmanager
-async def open_backends(settings: LocalSettings, folder: Path, console: Console) -> AsyncIterator[Backends]:
-    """Start what the settings do not name; EmbeddedError in one line when something cannot start."""
+async def open_backends(settings: LocalSettings, folder: Path, console: Console) -> AsyncIterator[StackBackends]:
+    """Start each server for which the settings have no URL; raise EmbeddedError when a server does not start."""
     async with contextlib.AsyncExitStack() as stack:
         model = None if has_provider(settings) else LocalModel(folder / "model")
         postgres = None if settings.database_url else EmbeddedPostgres(folder / "postgres")
@@ -49,16 +49,29 @@ async def open_backends(settings: LocalSettings, folder: Path, console: Console)
                 if server is not None:
                     group.create_task(_start(name, server, console))
         admin = postgres.databases if postgres else Databases(_secret(settings.database_url))
-        urls = await _databases(admin, folder)
+        urls = await _create_databases(admin, folder)
         redis_url = valkey.url if valkey else _secret(settings.redis_url)
         running = [server for server in servers.values() if server is not None]
         await stack.enter_async_context(background("log limit", lambda: _limit_logs(running), service="local"))
-        yield Backends(urls, redis_url, model)
+        yield StackBackends(urls, redis_url, model)
 
 
 def has_provider(settings: LocalSettings) -> bool:
-    """Say whether the user configured a provider of their own."""
+    """Return whether the user configured a provider."""
     return bool(settings.openai_api_key or settings.openai_base_url)
+
+
+def internal_secrets(folder: Path) -> dict[str, str]:
+    """Return the client secret of each service that calls auth, by service."""
+    return {service: read_or_create_secret(folder / f"internal-{service}-secret") for service in SERVICES_WITH_CLIENT}
+
+
+def encryption_key(folder: Path) -> str:
+    """Return the key that encrypts auth's signing keys at rest: 32 random bytes in hex."""
+    path = folder / "auth-secret-key"
+    if not path.exists():
+        write_private(path, secrets.token_hex(32))
+    return path.read_text().strip()
 
 
 async def _start(name: str, server: EmbeddedServer, console: Console) -> None:
@@ -68,33 +81,20 @@ async def _start(name: str, server: EmbeddedServer, console: Console) -> None:
 
 async def _limit_logs(servers: Sequence[EmbeddedServer]) -> None:
     while True:
-        await asyncio.sleep(LOG_CHECK)
+        await asyncio.sleep(LOG_CHECK_INTERVAL)
         for server in servers:
             server.child.trim_log()
 
 
-async def _databases(admin: Databases, folder: Path) -> dict[str, str]:
-    """One database and one role a service: a query on another's database fails here too."""
+async def _create_databases(admin: Databases, folder: Path) -> dict[str, str]:
+    # One role per database, so that a query on another service's database fails here as it does in production.
     urls = {}
-    for service in WITH_DATABASE:
+    for service in SERVICES_WITH_DATABASE:
         name = f"parley_{service}"
-        password = kept_secret(folder / f"{name}-password")
+        password = read_or_create_secret(folder / f"{name}-password")
         await admin.create_role_and_database(name, password)
         urls[service] = admin.url(name, name, password)
     return urls
-
-
-def internal_secrets(folder: Path) -> dict[str, str]:
-    """Return the secret of each service's own client at auth, by service."""
-    return {service: kept_secret(folder / f"internal-{service}-secret") for service in ("gateway", "chat", "history")}
-
-
-def encryption_key(folder: Path) -> str:
-    """Return the key that protects auth's signing keys at rest: 32 random bytes, in hex."""
-    path = folder / "auth-secret-key"
-    if not path.exists():
-        write_private(path, secrets.token_hex(32))
-    return path.read_text().strip()
 
 
 def _secret(value: SecretStr | None) -> str:

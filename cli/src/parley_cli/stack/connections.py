@@ -1,4 +1,4 @@
-"""How commands reach the stack that runs in a folder: its settings, kept where only their owner can read them."""
+"""Connection settings of a running stack, for the other subcommands. Only the owner of the file can read them."""
 
 import json
 import os
@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from parley_cli.stack import folder_lock
-from parley_embedded.secret_files import write_private
 
-NAME = "connections.json"
+FILE_NAME = "connections.json"
 
 
-def keep(folder: Path, environment: Mapping[str, str]) -> None:
-    """Write down the settings of the stack that is about to run."""
-    write_private(folder / NAME, json.dumps(dict(environment)))
+def save(folder: Path, environment: Mapping[str, str]) -> None:
+    """Store the settings of the stack that is about to run."""
+    from parley_embedded.secret_files import write_private  # not installed where the subcommands only read
+
+    write_private(folder / FILE_NAME, json.dumps(dict(environment)))
 
 
 def use(folder: Path) -> None:
-    """Put the settings of a running stack into the environment, where nobody has set them."""
+    """Add the settings of a running stack to the environment. Variables that are already set win."""
     if not folder_lock.is_held(folder):
         return
-    for name, value in json.loads((folder / NAME).read_text()).items():
+    for name, value in json.loads((folder / FILE_NAME).read_text()).items():
         os.environ.setdefault(name, value)

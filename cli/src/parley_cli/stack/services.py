@@ -1,4 +1,4 @@
-"""All four services in one process, on one loop, talking to each other over loopback HTTP as they do everywhere."""
+"""All four services in one process and one event loop. They call each other over loopback HTTP, as in production."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from fastapi import FastAPI
 
 import auth.erasure.service
 import auth.main
@@ -30,46 +32,57 @@ from parley.web import server
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
 from parley_cli.model.process import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
-from parley_cli.stack.backends import Backends, encryption_key, internal_secrets
-from parley_cli.stack.demo_account import Login, ensure_demo
-from parley_cli.stack.ports import HOST, Ports
+from parley_cli.stack.backends import StackBackends, encryption_key, internal_secrets
+from parley_cli.stack.demo_account import DemoLogin, ensure_demo_account
+from parley_cli.stack.ports import HOST, StackPorts
 
-POOL_SIZE = 8
-"""Postgres connections of each service: one process needs few."""
+DATABASE_POOL_SIZE = 8
 QUEUES = (history.projection.consumer.QUEUE, chat.events.erasure.QUEUE, auth.erasure.service.QUEUE)
-"""Queues whose consumer must be there before an event counts as published."""
+"""Queues whose consumer must have subscribed before an event counts as published."""
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """One app, its settings and the server that serves it."""
+class HostedService:
+    """A service that runs in this process: its app, settings and server."""
 
-    app: Any
+    app: FastAPI | gateway.main.Gateway
     settings: ServiceSettings
     server: server.UvicornServer
 
     @property
     def lifecycle(self) -> Lifecycle:
-        """Where it stands between start and exit."""
+        """The service's state between start and exit."""
         found: Lifecycle = self.app.state.runtime.lifecycle
         return found
 
     async def drain(self) -> None:
-        """Refuse new work, let what is open end, stop."""
+        """Refuse new requests, wait for open ones, then stop."""
         await server.drain(self.server, self.lifecycle, self.settings)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Where everything is on this machine."""
+class StackConfig:
+    """Folder, ports, servers and public URL of a stack."""
 
     folder: Path
-    ports: Ports
-    backends: Backends
+    ports: StackPorts
+    backends: StackBackends
     public_url: str
 
-    def common(self, service: str) -> dict[str, Any]:
-        """Return the settings that every service gets."""
+    def environment(self) -> dict[str, str]:
+        """Return the settings with which the other subcommands reach this stack."""
+        urls = {f"{name.upper()}_DATABASE_URL": url for name, url in self.backends.database_urls.items()}
+        return urls | {
+            "REDIS_URL": self.backends.redis_url,
+            "PUBLIC_URL": self.public_url,
+            "AUTH_URL": self.ports.url("auth"),
+            "HISTORY_URL": self.ports.url("history"),
+            "AUTH_SECRET_KEY": encryption_key(self.folder),
+            "INTERNAL_CLIENT_SECRET": internal_secrets(self.folder)["chat"],
+        }
+
+    def common_settings(self, service: str) -> dict[str, Any]:
+        """Return the settings that every service needs."""
         return {
             "environment": "development",
             "public_url": self.public_url,
@@ -81,98 +94,86 @@ class Plan:
             "redis_url": self.backends.redis_url,
         }
 
-    def environment(self) -> dict[str, str]:
-        """Return the settings with which a command reaches this stack."""
-        urls = {f"{name.upper()}_DATABASE_URL": url for name, url in self.backends.database_urls.items()}
-        return urls | {
-            "REDIS_URL": self.backends.redis_url,
-            "PUBLIC_URL": self.public_url,
-            "AUTH_URL": self.ports.url("auth"),
-            "HISTORY_URL": self.ports.url("history"),
-            "AUTH_SECRET_KEY": encryption_key(self.folder),
-            "INTERNAL_CLIENT_SECRET": internal_secrets(self.folder)["chat"],
-        }
-
-    def stored(self, service: str) -> dict[str, Any]:
+    def data_settings(self, service: str) -> dict[str, Any]:
         """Return the settings of a service with a database."""
         return {
-            **self.common(service),
+            **self.common_settings(service),
             "database_url": self.backends.database_urls[service],
-            "database_pool_size": POOL_SIZE,
+            "database_pool_size": DATABASE_POOL_SIZE,
             "jwks_url": f"{self.ports.url('auth')}/.well-known/jwks.json",
         }
 
 
-def auth_service(plan: Plan, bus: MemoryBus) -> Service:
-    """Return auth, open for registration."""
+def create_auth(config: StackConfig, bus: MemoryBus) -> HostedService:
+    """Return auth with open registration."""
     settings = load(
         auth.settings.AuthSettings,
-        **plan.stored("auth"),
-        auth_secret_key=encryption_key(plan.folder),
-        internal_clients=json.dumps(internal_secrets(plan.folder)),
+        **config.data_settings("auth"),
+        auth_secret_key=encryption_key(config.folder),
+        internal_clients=json.dumps(internal_secrets(config.folder)),
         registration="open",
     )
-    return _service(auth.main.create_app(settings, wire=partial(auth.wiring.wire, bus=bus)), settings)
+    return _hosted(auth.main.create_app(settings, wire=partial(auth.wiring.wire, bus=bus)), settings)
 
 
-def chat_service(plan: Plan, bus: MemoryBus) -> Service:
-    """Return chat, with the local model unless the user named a provider."""
+def create_chat(config: StackConfig, bus: MemoryBus) -> HostedService:
+    """Return chat, with the local model unless the user configured a provider."""
     settings = load(
         chat.settings.ChatSettings,
-        **plan.stored("chat"),
-        auth_url=plan.ports.url("auth"),
-        history_url=plan.ports.url("history"),
-        internal_client_secret=internal_secrets(plan.folder)["chat"],
-        **_local_model(plan),
+        **config.data_settings("chat"),
+        auth_url=config.ports.url("auth"),
+        history_url=config.ports.url("history"),
+        internal_client_secret=internal_secrets(config.folder)["chat"],
+        **_local_model_settings(config),
     )
-    return _service(chat.main.create_app(settings, wire=partial(chat.wiring.wire, bus=bus)), settings)
+    return _hosted(chat.main.create_app(settings, wire=partial(chat.wiring.wire, bus=bus)), settings)
 
 
-def history_service(plan: Plan, bus: MemoryBus) -> Service:
-    """Return history, its consumer inside."""
-    settings = load(history.settings.HistorySettings, **plan.stored("history"))
-    return _service(history.main.create_app(settings, wire=partial(history.wiring.wire, bus=bus)), settings)
+def create_history(config: StackConfig, bus: MemoryBus) -> HostedService:
+    """Return history, which also consumes its events in this process."""
+    settings = load(history.settings.HistorySettings, **config.data_settings("history"))
+    return _hosted(history.main.create_app(settings, wire=partial(history.wiring.wire, bus=bus)), settings)
 
 
-def gateway_service(plan: Plan, _bus: MemoryBus) -> Service:
+def create_gateway(config: StackConfig, _bus: MemoryBus) -> HostedService:
     """Return the gateway."""
-    urls = {f"{name}_url": plan.ports.url(name) for name in ("auth", "chat", "history")}
-    settings = load(gateway.settings.GatewaySettings, **plan.common("gateway"), **urls)
-    return _service(gateway.main.create_app(settings), settings)
+    urls = {f"{name}_url": config.ports.url(name) for name in ("auth", "chat", "history")}
+    settings = load(gateway.settings.GatewaySettings, **config.common_settings("gateway"), **urls)
+    return _hosted(gateway.main.create_app(settings), settings)
 
 
-START_ORDER: tuple[Callable[[Plan, MemoryBus], Service], ...] = (
-    auth_service,
-    history_service,
-    chat_service,
-    gateway_service,
+START_ORDER: tuple[Callable[[StackConfig, MemoryBus], HostedService], ...] = (
+    create_auth,
+    create_history,
+    create_chat,
+    create_gateway,
 )
-"""Whoever needs another starts after it; they stop in the opposite order."""
+"""Each service starts after the services that it calls. They stop in reverse order."""
 
 
 @contextlib.asynccontextmanager
-async def open_stack(plan: Plan, login: Login) -> AsyncIterator[None]:
-    """Serve all four services, the login known before the door opens; at the end they drain one after the other."""
+async def open_services(config: StackConfig, login: DemoLogin) -> AsyncIterator[None]:
+    """Serve all services, then drain them one after another. The demo account exists before auth serves requests."""
     bus = MemoryBus(QUEUES)
     async with contextlib.AsyncExitStack() as stack:
-        for make in START_ORDER:
-            service = make(plan, bus)
+        for create in START_ORDER:
+            service = create(config, bus)
             service.lifecycle.expect_server()
             await stack.enter_async_context(lifespan(service.app))
-            if make is auth_service:
-                await ensure_demo(service.app.state.wired, login)
+            if create is create_auth:
+                await ensure_demo_account(service.app.state.wired, login)
             await stack.enter_async_context(_serving(service))
         yield
 
 
 @contextlib.asynccontextmanager
-async def _serving(service: Service) -> AsyncIterator[None]:
+async def _serving(service: HostedService) -> AsyncIterator[None]:
     task = asyncio.create_task(service.server.serve(), name=f"serve {service.settings.service}")
     try:
         await server.wait_until_listening(service.server, task)
         if task.done():
             task.result()
-            raise OSError(f"{service.settings.service} could not listen on port {service.settings.port}")
+            raise OSError(f"{service.settings.service} cannot listen on port {service.settings.port}")
         service.lifecycle.mark_ready()
         yield
     finally:
@@ -181,27 +182,27 @@ async def _serving(service: Service) -> AsyncIterator[None]:
 
 
 async def wait_for_signal() -> None:
-    """Return at Ctrl-C or SIGTERM; the next one ends the process at once."""
+    """Return on Ctrl-C or SIGTERM. The next signal ends the process at once."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGINT, signal.SIGTERM)
 
     def on_signal() -> None:
         stop.set()
-        for number in numbers:
+        for number in signals:
             loop.remove_signal_handler(number)
 
-    for number in numbers:
+    for number in signals:
         loop.add_signal_handler(number, on_signal)
     await stop.wait()
 
 
-def _service(app: Any, settings: ServiceSettings) -> Service:
-    return Service(app, settings, server.make_server(app, settings))
+def _hosted(app: FastAPI | gateway.main.Gateway, settings: ServiceSettings) -> HostedService:
+    return HostedService(app, settings, server.make_server(app, settings))
 
 
-def _local_model(plan: Plan) -> dict[str, Any]:
-    model = plan.backends.model
+def _local_model_settings(config: StackConfig) -> dict[str, Any]:
+    model = config.backends.model
     if model is None:
         return {}
     return {

@@ -13,7 +13,7 @@ from parley.messaging.bus import Bus, BusDown, PublishError
 from parley.messaging.exchanges import DEAD_LETTERS
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
-from parley_embedded.rabbitmq.server import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_embedded.sockets import free_port
 from parley_events.cloudevents import CloudEvent, from_headers
 from parley_events.subscription import Rejected, Subscription
@@ -50,7 +50,7 @@ class RecordingHandler:
             raise self.failures.pop(0)
 
 
-async def get_one(broker: PrivateRabbitMQ, queue: str) -> tuple[CloudEvent, dict[str, object], str | None]:
+async def get_one(broker: EmbeddedRabbitMQ, queue: str) -> tuple[CloudEvent, dict[str, object], str | None]:
     async with await connect(broker.url, timeout=10) as connection:
         channel = await connection.channel()
         message = await (await channel.get_queue(queue)).get(timeout=10)
@@ -69,7 +69,7 @@ async def test_events_are_delivered_from_a_quorum_queue(own_bus: RabbitBus, queu
 
 
 async def test_an_event_without_a_bound_queue_is_not_published(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         channel = await connection.channel()
@@ -84,7 +84,7 @@ async def test_an_event_without_a_bound_queue_is_not_published(
 
 
 async def test_without_a_log_an_event_without_a_subscriber_counts_as_published(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ
 ) -> None:
     own_bus._has_log = False
     async with await connect(broker.url, timeout=10) as connection:
@@ -97,7 +97,7 @@ async def test_without_a_log_an_event_without_a_subscriber_counts_as_published(
 
 
 async def test_an_event_log_with_other_limits_is_used_unchanged(
-    broker: PrivateRabbitMQ, metrics: Metrics, queue: str
+    broker: EmbeddedRabbitMQ, metrics: Metrics, queue: str
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         channel = await connection.channel()
@@ -120,7 +120,7 @@ async def test_an_event_that_is_too_large_is_refused_without_closing_the_channel
 
 
 async def test_each_publish_has_its_own_message_id_and_the_same_event_id(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     event = make_event("user.updated")
     async with own_bus.consume(Subscription(queue, ("user.*",), RecordingHandler())):
@@ -136,7 +136,7 @@ async def test_each_publish_has_its_own_message_id_and_the_same_event_id(
 
 
 async def test_a_rejected_event_becomes_a_dead_letter(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str, metrics: Metrics
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str, metrics: Metrics
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         await (await (await connection.channel()).get_queue(DEAD_LETTERS)).purge()
@@ -192,7 +192,7 @@ async def test_a_failing_key_does_not_delay_the_others(own_bus: RabbitBus, queue
 
 
 async def test_a_message_that_is_not_an_event_becomes_a_dead_letter(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     handler = RecordingHandler()
     async with own_bus.consume(Subscription(queue, ("user.*",), handler)):
@@ -255,7 +255,7 @@ async def test_a_cancelled_consumer_loses_no_event(own_bus: RabbitBus, queue: st
 
 
 async def test_a_deleted_queue_is_declared_and_bound_again(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     handler = RecordingHandler()
     async with own_bus.consume(Subscription(queue, ("user.*",), handler)):
@@ -269,7 +269,7 @@ async def test_a_deleted_queue_is_declared_and_bound_again(
         await eventually(arrives, within=5)
 
 
-async def test_a_deleted_exchange_is_declared_again(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_deleted_exchange_is_declared_again(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         await (await connection.channel()).exchange_delete(EVENTS_EXCHANGE)
 
@@ -284,7 +284,7 @@ async def test_a_deleted_exchange_is_declared_again(own_bus: RabbitBus, broker: 
 
 
 async def test_a_queue_with_other_arguments_is_logged_once_with_the_reason(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str, caplog: pytest.LogCaptureFixture
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         await (await connection.channel()).declare_queue(queue, durable=True, arguments={"x-max-length": 1})

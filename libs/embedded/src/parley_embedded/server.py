@@ -1,17 +1,17 @@
-"""What the embedded servers have in common: a child, a folder, a readiness question."""
+"""Base class of the embedded servers: data folder, child process and readiness."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process.child import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, ServerCommand
 
 
 class EmbeddedServer(ABC):
-    """A server in a folder of its own. Starting and stopping twice is harmless, and it may be started again."""
+    """A server with its own data folder. `start` and `stop` are idempotent, and a stopped server can start again."""
 
-    start_seconds = 60.0
+    start_timeout = 60.0
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir.absolute()
@@ -19,66 +19,66 @@ class EmbeddedServer(ABC):
 
     @property
     def child(self) -> ChildProcess:
-        """The process itself, to send it signals or read its log; EmbeddedError when it was not started."""
+        """The server's process; EmbeddedError before the first start."""
         if self._child is None:
-            raise EmbeddedError(f"{type(self).__name__} was not started.")
+            raise EmbeddedError(f"{type(self).__name__} has not been started.")
         return self._child
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process runs."""
         return self._child is not None and self._child.running
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where clients connect, credentials included."""
+        """The URL for clients, with credentials."""
 
     @abstractmethod
-    async def prepare(self) -> Command:
-        """Make everything the process needs on disk and say how to run it."""
+    async def prepare(self) -> ServerCommand:
+        """Write the files that the server needs and return its command."""
 
     @abstractmethod
-    async def answers(self) -> bool:
-        """Tell whether a client is served now."""
+    async def is_ready(self) -> bool:
+        """Return whether the server serves clients."""
 
     async def start(self) -> None:
-        """Start and wait until it serves; EmbeddedError with one clear line otherwise."""
+        """Start the server and wait until it is ready; raise EmbeddedError with one line when that fails."""
         if self.running:
             return
         make_private(self.data_dir)
         self._child = ChildProcess(await self.prepare())
         try:
             await self._child.start()
-            await self._child.wait_until(self.answers, self.start_seconds)
-            await self.started()
+            await self._child.wait_until(self.is_ready, self.start_timeout)
+            await self.after_start()
         except BaseException:
             await self.stop()
             raise
 
-    async def started(self) -> None:  # noqa: B027 - most servers have nothing to do here
-        """Do what is due once after each start."""
+    async def after_start(self) -> None:  # noqa: B027 - most servers have nothing to do
+        """Run once after each start, when the server is ready."""
 
     async def stop(self) -> None:
-        """End the process in order, at last by force."""
+        """Shut the server down; kill it when it does not stop in time."""
         if self._child is not None:
             await self._child.stop()
 
     async def kill(self) -> None:
-        """End the process as a power cut would; `start` brings it back."""
+        """Kill the server, as a crash does. `start` starts it again."""
         await self.child.kill()
 
     def abandon(self) -> None:
-        """Kill without waiting in a loop, when there is none any more."""
+        """Kill the server without an event loop."""
         if self._child is not None:
             self._child.abandon()
 
     def freeze(self) -> None:
-        """Let the server hang with its connections open."""
+        """Suspend the server. Its connections stay open."""
         self.child.freeze()
 
     def resume(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a suspended server."""
         self.child.resume()
 
     async def __aenter__(self) -> Self:
@@ -90,18 +90,19 @@ class EmbeddedServer(ABC):
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder only we can enter; EmbeddedError when that is impossible."""
+    """Create a folder that only its owner can enter; raise EmbeddedError when that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
     except OSError as error:
         raise EmbeddedError(
-            f"Cannot use the folder {folder}{_owned_by(folder)} ({error.strerror}): chown or remove it."
+            f"Cannot use the folder {folder}{_describe_owner(folder)} ({error.strerror}). "
+            "Change its owner or remove it."
         ) from error
 
 
-def _owned_by(folder: Path) -> str:
+def _describe_owner(folder: Path) -> str:
     try:
-        return f", owned by uid {folder.stat().st_uid}"
+        return f", which belongs to user ID {folder.stat().st_uid}"
     except OSError:
         return ""

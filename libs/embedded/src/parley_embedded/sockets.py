@@ -1,4 +1,4 @@
-"""Addresses for servers of our own: free ports and folders for unix sockets."""
+"""Free TCP ports and private folders for unix sockets."""
 
 import asyncio
 import contextlib
@@ -12,20 +12,20 @@ from pathlib import Path
 
 from parley_embedded.errors import EmbeddedError
 
-SOCKET_PATH_BYTES = 107
+MAX_SOCKET_PATH_BYTES = 107
 PREFIX = "parley-"
-# Below the range from which kernels give ports to outgoing connections, so that none takes ours between two starts.
+# Below the range that kernels use for outgoing connections, so that no connection takes the port between two starts.
 FIRST_PORT, LAST_PORT = 15_000, 32_000
-ATTEMPTS = 100
+MAX_ATTEMPTS = 100
 
 
 def free_port() -> int:
-    """Return a TCP port that is free on 127.0.0.1 now."""
-    for _ in range(ATTEMPTS):
+    """Return a TCP port on which nothing listens on 127.0.0.1."""
+    for _ in range(MAX_ATTEMPTS):
         port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
         if _is_free(port):
             return port
-    raise EmbeddedError("Found no free TCP port on 127.0.0.1.")
+    raise EmbeddedError("No free TCP port was found on 127.0.0.1.")
 
 
 def _is_free(port: int) -> bool:
@@ -37,8 +37,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-async def port_answers(port: int) -> bool:
-    """Tell whether something on 127.0.0.1 accepts connections at this port."""
+async def accepts_connections(port: int) -> bool:
+    """Return whether a server on 127.0.0.1 accepts connections on this port."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -50,44 +50,44 @@ async def port_answers(port: int) -> bool:
 
 
 class SocketFolder:
-    """A private folder for a unix socket whose path fits into the kernel's 107 bytes.
+    """Private folder for a unix socket, with a path that fits into the kernel's limit of 107 bytes.
 
-    It is `run` inside the home folder, or a short name in the temporary folder when the home's path is too long. The
-    name is remembered in the home folder, so that a restart gives the same address and removes what a crash left.
+    The folder is `run` inside the home folder, or has a short name in the temporary folder when that path is too long.
+    A file in the home folder stores the name, so that a restart uses the same path and removes what a crash left.
     """
 
     def __init__(self, home: Path, socket_name: str) -> None:
-        self._memory = home / "socket-folder"
+        self._path_file = home / "socket-folder"
         inside = home / "run"
-        self._outside = len(os.fsencode(inside / socket_name)) > SOCKET_PATH_BYTES
-        self.path = self._remembered() or _short_folder(socket_name) if self._outside else inside
+        self._outside = len(os.fsencode(inside / socket_name)) > MAX_SOCKET_PATH_BYTES
+        self.path = self._stored_path() or _short_folder(socket_name) if self._outside else inside
 
-    def _remembered(self) -> Path | None:
+    def _stored_path(self) -> Path | None:
         try:
-            path = Path(self._memory.read_text())
+            path = Path(self._path_file.read_text())
         except OSError:
             return None
         return path if path.name.startswith(PREFIX) else None
 
     def open(self, owner: int | None = None) -> Path:
-        """Make the folder, for us or the given user id alone; EmbeddedError when somebody else made it."""
+        """Create the folder for this user or `owner` alone; raise EmbeddedError when it belongs to another user."""
         if self._outside:
-            self._memory.write_text(str(self.path))
+            self._path_file.write_text(str(self.path))
         self.path.mkdir(mode=0o700, exist_ok=True)
         found = self.path.lstat()
-        ours = found.st_uid in {os.geteuid(), owner}
-        if not ours or not stat.S_ISDIR(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
-            raise EmbeddedError(f"The socket folder {self.path} is not private: remove it.")
+        is_owned = found.st_uid in {os.geteuid(), owner}
+        if not is_owned or not stat.S_ISDIR(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
+            raise EmbeddedError(f"The socket folder {self.path} is not private. Remove it.")
         return self.path
 
     def close(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self._memory.unlink(missing_ok=True)
+        self._path_file.unlink(missing_ok=True)
 
 
 def _short_folder(socket_name: str) -> Path:
     name = PREFIX + secrets.token_hex(6)
-    usual = Path(tempfile.gettempdir()) / name
-    fits = len(os.fsencode(usual / socket_name)) <= SOCKET_PATH_BYTES
-    return usual if fits else Path("/tmp") / name  # noqa: S108 - made 0700 under a random name
+    preferred = Path(tempfile.gettempdir()) / name
+    fits = len(os.fsencode(preferred / socket_name)) <= MAX_SOCKET_PATH_BYTES
+    return preferred if fits else Path("/tmp") / name  # noqa: S108 - created with mode 0700 and a random name

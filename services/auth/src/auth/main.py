@@ -1,7 +1,11 @@
 """The auth service."""
 
+import os
+import shutil
 import sys
 from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
 
 from fastapi import FastAPI
 
@@ -52,7 +56,17 @@ def create_app(settings: AuthSettings | None = None, *, wire: Wire[AuthSettings]
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Run the service until a signal stops it. With other arguments than `serve`, run `parley auth` with them."""
+    arguments = sys.argv[1:]
+    if arguments and arguments != ["serve"]:
+        _run_operator_command(arguments)
     settings = load_or_exit(AuthSettings)
     app = create_app(settings)
     sys.exit(server.main(app, app.state.runtime.lifecycle, settings))
+
+
+def _run_operator_command(arguments: list[str]) -> NoReturn:
+    program = shutil.which("parley", path=Path(sys.executable).parent)
+    if program is None:
+        sys.exit("parley-auth: operator commands need the package parley-cli, which is not installed.")
+    os.execv(program, ["parley", "auth", *arguments])  # noqa: S606 - no shell on purpose

@@ -27,7 +27,7 @@ from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
 from parley.web.runtime import Runtime
 from parley.web.server import free_socket, make_server
-from parley_embedded.process.child import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, ServerCommand
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing.backends.shared import SharedBackends
@@ -344,7 +344,7 @@ async def spawn(
         }
         script = str(Path(__file__).parent.parent / "support" / "chat_process.py")
         folder = tmp_path_factory.mktemp("chat")
-        command = Command(
+        command = ServerCommand(
             name="chat", arguments=[sys.executable, script], folder=folder, environment=environment(**settings)
         )
         child = ChildProcess(command)

@@ -1,0 +1,1 @@
+"""Server binaries: wheels, Debian packages and the folder that keeps downloads."""

@@ -1,4 +1,4 @@
-"""Unpack Debian packages into a folder: no root, nothing installed, the system's package database untouched."""
+"""Debian packages, unpacked into a folder without root and without installing anything."""
 
 import asyncio
 import fcntl
@@ -12,33 +12,34 @@ from pathlib import Path
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.tool import run_tool
 
-UPDATE_SECONDS = 180.0
-DOWNLOAD_SECONDS = 300.0
-UNPACK_SECONDS = 60.0
-LOCK_SECONDS = 600.0
-LOCK_POLL_SECONDS = 0.2
+UPDATE_TIMEOUT = 180.0
+DOWNLOAD_TIMEOUT = 300.0
+UNPACK_TIMEOUT = 60.0
+LOCK_TIMEOUT = 600.0
+LOCK_POLL_INTERVAL = 0.2
 
 
-def _leave(_: Path) -> None:
+def _keep_unchanged(_: Path) -> None:
     pass
 
 
 async def unpack_debian(
-    name: str, packages: Sequence[str], tools: Path, *, hint: str, finish: Callable[[Path], None] = _leave
+    name: str, packages: Sequence[str], tools: Path, *, hint: str, finish: Callable[[Path], None] = _keep_unchanged
 ) -> Path:
-    """Return `tools/name` with the packages' files; downloads only when it is not there yet.
+    """Return `tools/name` with the files of the packages. The first call downloads them.
 
-    Two processes may ask at once: one downloads, the other waits. `finish` may change the files before they get their
-    final place. EmbeddedError, ending with `hint`, when this is no Debian or the download fails.
+    When two processes call this at the same time, one downloads and the other waits. `finish` may edit the files before
+    they move to their final folder. Raises EmbeddedError, with `hint` at its end, when the system is not Debian or the
+    download fails.
     """
     root = tools / name
     if root.exists():
         return root
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise EmbeddedError(f"Cannot download {name} here: no apt-get. {hint}")
+        raise EmbeddedError(f"Cannot download {name}: apt-get is missing. {hint}")
     async with _locked(tools, name, hint):
         if not root.exists():
-            await _Download(tools / f"{name}.new", packages, hint).into(root, finish)
+            await _Download(tools / f"{name}.new", packages, hint).run(root, finish)
     return root
 
 
@@ -49,41 +50,43 @@ def library_folders(root: Path) -> tuple[Path, ...]:
 
 @asynccontextmanager
 async def _locked(tools: Path, name: str, hint: str) -> AsyncIterator[None]:
-    descriptor = _lock_file(tools, name, hint)
+    descriptor = _open_lock_file(tools, name, hint)
     try:
-        await _lock(descriptor, name, hint)
+        await _acquire(descriptor, name, hint)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock_file(tools: Path, name: str, hint: str) -> int:
+def _open_lock_file(tools: Path, name: str, hint: str) -> int:
     try:
         tools.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(tools / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise EmbeddedError(f"Cannot write into {tools} ({error.strerror}). {hint}") from error
+        raise EmbeddedError(f"Cannot write to {tools} ({error.strerror}). {hint}") from error
 
 
-async def _lock(descriptor: int, name: str, hint: str) -> None:
-    deadline = time.monotonic() + LOCK_SECONDS
+async def _acquire(descriptor: int, name: str, hint: str) -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise EmbeddedError(f"Another process is downloading {name} for too long. {hint}") from None
-            await asyncio.sleep(LOCK_POLL_SECONDS)
+                raise EmbeddedError(
+                    f"Another process has been downloading {name} for more than {LOCK_TIMEOUT:g} s. {hint}"
+                ) from None
+            await asyncio.sleep(LOCK_POLL_INTERVAL)
 
 
 class _Download:
-    """One download in a working folder that is thrown away at the end."""
+    """One download in a temporary folder that is removed at the end."""
 
     def __init__(self, work: Path, packages: Sequence[str], hint: str) -> None:
         self._work, self._packages, self._hint = work.absolute(), packages, hint
         self._environment = dict(os.environ) | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
 
-    async def into(self, root: Path, finish: Callable[[Path], None]) -> None:
+    async def run(self, root: Path, finish: Callable[[Path], None]) -> None:
         shutil.rmtree(self._work, ignore_errors=True)
         for folder in ("state/lists/partial", "cache/archives/partial", "debs", "root"):
             (self._work / folder).mkdir(parents=True)
@@ -96,22 +99,22 @@ class _Download:
             shutil.rmtree(self._work, ignore_errors=True)
 
     async def _fetch(self) -> None:
-        # One source of many may fail here without harm; whether ours worked, the download tells.
-        _, update = await self._apt("update", seconds=UPDATE_SECONDS)
-        names = sorted({*self._packages, *await self._missing()})
-        status, output = await self._apt("download", *names, seconds=DOWNLOAD_SECONDS)
+        # The status of `update` is ignored: an unrelated source may fail. The download shows whether it worked.
+        _, update = await self._apt("update", timeout=UPDATE_TIMEOUT)
+        names = sorted({*self._packages, *await self._missing_dependencies()})
+        status, output = await self._apt("download", *names, timeout=DOWNLOAD_TIMEOUT)
         if status != 0:
-            words = [line for line in (*update.splitlines(), *output.splitlines()) if line.startswith("E:")]
-            raise EmbeddedError(f"apt-get cannot download {names[0]}…: {' | '.join(words[:2])}. {self._hint}")
+            errors = [line for line in (*update.splitlines(), *output.splitlines()) if line.startswith("E:")]
+            raise EmbeddedError(f"apt-get cannot download {names[0]}…: {' | '.join(errors[:2])}. {self._hint}")
 
-    async def _missing(self) -> list[str]:
-        """Name what an installation would add to this system: libraries a slim image lacks."""
+    async def _missing_dependencies(self) -> list[str]:
+        # What an installation would add to this system: libraries that a slim image lacks.
         _, plan = await self._apt(
-            "--simulate", "--no-install-recommends", "install", *self._packages, seconds=UPDATE_SECONDS
+            "--simulate", "--no-install-recommends", "install", *self._packages, timeout=UPDATE_TIMEOUT
         )
         return [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
 
-    async def _apt(self, *arguments: str, seconds: float) -> tuple[int, str]:
+    async def _apt(self, *arguments: str, timeout: float) -> tuple[int, str]:
         options = {
             "Dir::State": self._work / "state",
             "Dir::State::status": "/var/lib/dpkg/status",
@@ -120,16 +123,16 @@ class _Download:
             "Acquire::http::Timeout": 20,
             "Acquire::https::Timeout": 20,
         } | ({"APT::Sandbox::User": "root"} if os.geteuid() == 0 else {})
-        words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        flags = [flag for key, value in options.items() for flag in ("-o", f"{key}={value}")]
         folder = self._work / "debs"
         return await run_tool(
-            "apt-get", "-q", *words, *arguments, seconds=seconds, folder=folder, environment=self._environment
+            "apt-get", "-q", *flags, *arguments, seconds=timeout, folder=folder, environment=self._environment
         )
 
     async def _unpack(self) -> None:
         for package in sorted((self._work / "debs").glob("*.deb")):
             status, output = await run_tool(
-                "dpkg-deb", "-x", str(package), str(self._work / "root"), seconds=UNPACK_SECONDS
+                "dpkg-deb", "-x", str(package), str(self._work / "root"), seconds=UNPACK_TIMEOUT
             )
             if status != 0:
                 raise EmbeddedError(f"Cannot unpack {package.name}: {output[-200:]}. {self._hint}")

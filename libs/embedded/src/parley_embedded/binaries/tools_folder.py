@@ -1,18 +1,22 @@
-"""Where downloaded programs are kept between runs."""
+"""Folder in which downloaded programs are kept between runs."""
 
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-WORKSPACE_MARK = "[tool.uv.workspace]"
+WORKSPACE_MARKER = "[tool.uv.workspace]"
 
 
 def tools_folder(start: Path, environment: Mapping[str, str]) -> Path:
-    """Return the first writable folder of: PARLEY_TOOLS, the clone's `.tools`, the user's cache, a temporary one."""
+    """Return the folder for downloaded programs.
+
+    `PARLEY_TOOLS` wins. Otherwise the result is the first writable folder of: the clone's `.tools`, the user's cache, a
+    temporary folder.
+    """
     if environment.get("PARLEY_TOOLS"):
         return Path(environment["PARLEY_TOOLS"])
-    return next(folder for folder in _candidates(start, environment) if _writable(folder))
+    return next(folder for folder in _candidates(start, environment) if _is_writable(folder))
 
 
 def _candidates(start: Path, environment: Mapping[str, str]) -> Iterator[Path]:
@@ -28,16 +32,16 @@ def _candidates(start: Path, environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def workspace_root(start: Path) -> Path | None:
-    """Return the clone's root folder, seen from a folder inside it; None outside of a clone."""
+    """Return the root folder of the clone that contains `start`; None outside a clone."""
     for folder in (start, *start.parents):
         project = folder / "pyproject.toml"
-        if project.is_file() and WORKSPACE_MARK in project.read_text(encoding="utf-8"):
+        if project.is_file() and WORKSPACE_MARKER in project.read_text(encoding="utf-8"):
             return folder
     return None
 
 
-def _writable(folder: Path) -> bool:
-    """Tell whether the folder is ours, or can be made; it is made when something is downloaded into it."""
+def _is_writable(folder: Path) -> bool:
+    # The folder may not exist yet: the first download creates it.
     if os.path.lexists(folder):
         return folder.lstat().st_uid == os.geteuid() and os.access(folder, os.W_OK | os.X_OK)
     existing = next(parent for parent in folder.parents if os.path.lexists(parent))

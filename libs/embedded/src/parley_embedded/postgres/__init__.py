@@ -1,0 +1,1 @@
+"""PostgreSQL: server, account and databases."""

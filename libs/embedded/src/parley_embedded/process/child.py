@@ -1,4 +1,4 @@
-"""Run one server as a child: own session, bounded log, remembered pid, ends with us."""
+"""Server as a child process: own session, bounded log, PID file, and the same lifetime as its parent."""
 
 import asyncio
 import os
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.identity import (
-    KILL_SECONDS,
-    POLL_SECONDS,
-    Ending,
+    KILL_TIMEOUT,
+    POLL_INTERVAL,
     PidFile,
     ProcessIdentity,
-    end_process,
+    StopSequence,
+    stop_process,
 )
 
 LAUNCHER = Path(__file__).with_name("launch.py")
@@ -30,23 +30,23 @@ Probe = Callable[[], Awaitable[bool]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
-    """What to run and how to end it. `hint` tells a person what to do when it does not run."""
+class ServerCommand:
+    """Program of a server and how to stop it. `hint` tells a person what to do when the server does not run."""
 
     name: str
     arguments: Sequence[str]
     folder: Path
     environment: Mapping[str, str] | None = None
-    ending: Ending = ((signal.SIGTERM, 10.0),)
+    stop_sequence: StopSequence = ((signal.SIGTERM, 10.0),)
     death_signal: signal.Signals = signal.SIGTERM
     open_files: int = 0
     hint: str = ""
 
 
 class ChildProcess:
-    """A running server. Its log and pid file lie in the command's folder and bear its name."""
+    """A server process. Its log and PID file are in the command's folder and have the command's name."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: ServerCommand) -> None:
         slug = command.name.lower()
         self.command = command
         self.log = command.folder / f"{slug}.log"
@@ -55,23 +55,28 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The child's pid; EmbeddedError when it never ran."""
+        """The child's process ID; EmbeddedError before the first start."""
         if self._process is None:
             raise EmbeddedError(f"{self.command.name} is not running.")
         return self._process.pid
 
     @property
     def exit_status(self) -> int | None:
-        """What the child ended with (negative: a signal), None while it runs or before it ran."""
+        """The exit status (negative: a signal); None while the child runs and before its first start."""
         return None if self._process is None else self._process.poll()
 
     @property
     def running(self) -> bool:
-        """Whether the child was started and has not ended."""
+        """Whether the child has started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def identity(self) -> ProcessIdentity | None:
+        """The identity of the running child."""
+        return ProcessIdentity.of(self.pid) if self.running else None
+
     async def start(self) -> None:
-        """Start the child after stopping what an earlier run left."""
+        """Stop what an earlier run left running, then start the child."""
         await self.stop_leftover()
         self._rotate_log()
         self._process = self._spawn()
@@ -93,10 +98,10 @@ class ChildProcess:
             os.close(descriptor)
 
     def _launch_arguments(self) -> list[str]:
-        # The kernel sends the death signal when the *thread* that forked ends, so only the main thread may ask for it.
-        main = threading.current_thread() is threading.main_thread()
-        wish = self.command.death_signal if main else 0
-        options = [str(os.getpid()), str(int(wish)), str(self.command.open_files)]
+        # The kernel sends the death signal when the *thread* that forked ends, so only the main thread may request it.
+        is_main = threading.current_thread() is threading.main_thread()
+        death_signal = self.command.death_signal if is_main else 0
+        options = [str(os.getpid()), str(int(death_signal)), str(self.command.open_files)]
         return [sys.executable, "-I", "-S", str(LAUNCHER), *options, *self.command.arguments]
 
     def _rotate_log(self) -> None:
@@ -104,34 +109,36 @@ class ChildProcess:
             self.log.replace(self.log.with_suffix(".log.1"))
 
     def trim_log(self) -> None:
-        """Empty a log that has grown over its limit; the child appends, so it goes on at the start."""
+        """Empty a log that exceeds its limit. The child appends, so it continues at the start of the file."""
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
             os.truncate(self.log, 0)
 
     async def stop_leftover(self) -> None:
-        """Stop the process of an earlier run that the pid file remembers, if it is still that one."""
-        identity = self.pid_file.living()
-        if identity is not None and not self.running and not await end_process(identity, self.command.ending):
-            raise EmbeddedError(f"{self.command.name} of an earlier run (pid {identity.pid}) does not end: kill it.")
+        """Stop the process of an earlier run that the PID file names."""
+        identity = self.pid_file.read_running()
+        if identity is not None and not self.running and not await stop_process(identity, self.command.stop_sequence):
+            raise EmbeddedError(
+                f"{self.command.name} of an earlier run (process {identity.pid}) does not stop. Kill that process."
+            )
 
     async def wait_until(self, probe: Probe, seconds: float) -> None:
-        """Wait until the probe answers True; EmbeddedError when the child dies first or the time is over."""
+        """Wait until the probe returns True; EmbeddedError when the child ends first or the time is over."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if not self.running:
-                raise EmbeddedError(self.failure(f"ended at its start ({self.describe_exit()})"))
-            if await _ask(probe, deadline - time.monotonic()):
+                raise EmbeddedError(self.failure(f"ended during its start ({self.describe_exit()})"))
+            if await _run_probe(probe, deadline - time.monotonic()):
                 return
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_INTERVAL)
         raise EmbeddedError(self.failure(f"was not ready after {seconds:g} s"))
 
-    def failure(self, what: str) -> str:
-        """Return one line: what happened, the last words of the log, what to do."""
-        words = self.log_tail() or "no output"
-        return f"{self.command.name} {what}: {words} (log: {self.log}). {self.command.hint}".strip()
+    def failure(self, event: str) -> str:
+        """Return one line: what happened, the end of the log, what to do."""
+        tail = self.log_tail() or "no output"
+        return f"{self.command.name} {event}: {tail} (log: {self.log}). {self.command.hint}".strip()
 
     def describe_exit(self) -> str:
-        """Name the exit status or the signal that ended the child."""
+        """Return the exit status, or the name of the signal that ended the child."""
         status = self.exit_status
         if status is None or status >= 0:
             return f"exit status {status}"
@@ -145,56 +152,51 @@ class ChildProcess:
         return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-TAIL_LINES:])
 
     async def stop(self) -> None:
-        """End the child with its signals, at last with SIGKILL; harmless when it has ended."""
+        """Stop the child with its stop sequence, then with SIGKILL. Does nothing when the child has ended."""
         if self.running:
             self.resume()
-            for number, seconds in (*self.command.ending, (signal.SIGKILL, KILL_SECONDS)):
+            for number, timeout in (*self.command.stop_sequence, (signal.SIGKILL, KILL_TIMEOUT)):
                 self.send(number)
-                if await self._ended(seconds):
+                if await self._has_ended(timeout):
                     break
         self.pid_file.remove()
 
     async def kill(self) -> None:
-        """End the child as a crash would."""
+        """Kill the child, as a crash does."""
         self.send(signal.SIGKILL)
-        await self._ended(KILL_SECONDS)
+        await self._has_ended(KILL_TIMEOUT)
 
     def abandon(self) -> None:
-        """Kill the child without a loop to wait in, for the last moment of an interpreter."""
+        """Kill the child without an event loop, for use while the interpreter exits."""
         if self._process is not None and self.running:
             self._process.kill()
-            self._process.wait(KILL_SECONDS)
+            self._process.wait(KILL_TIMEOUT)
 
     def freeze(self) -> None:
-        """Let the child hang, its sockets open."""
+        """Suspend the child. Its sockets stay open."""
         self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen child go on."""
+        """Resume a suspended child."""
         self.send(signal.SIGCONT)
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the child if it runs."""
+        """Send a signal to the child if it runs."""
         if self._process is not None:
             self._process.send_signal(number)
 
-    @property
-    def identity(self) -> ProcessIdentity | None:
-        """How to know the running child again."""
-        return ProcessIdentity.of(self.pid) if self.running else None
-
-    async def _ended(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
+    async def _has_ended(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
         while self.running:
             if time.monotonic() > deadline:
                 return False
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_INTERVAL)
         return True
 
 
-async def _ask(probe: Probe, seconds: float) -> bool:
+async def _run_probe(probe: Probe, seconds: float) -> bool:
     try:
-        async with asyncio.timeout(max(seconds, POLL_SECONDS)):
+        async with asyncio.timeout(max(seconds, POLL_INTERVAL)):
             return await probe()
     except TimeoutError:
         return False

@@ -1,4 +1,4 @@
-"""Know a process again: by its pid, its start time and the boot both belong to."""
+"""Identity of a process: process ID, start time and boot ID."""
 
 import asyncio
 import contextlib
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-POLL_SECONDS = 0.02
-KILL_SECONDS = 10.0
+POLL_INTERVAL = 0.02
+KILL_TIMEOUT = 10.0
 
-Ending = Sequence[tuple[signal.Signals, float]]
-"""Signals to try in this order, each with the seconds it gets; SIGKILL follows by itself."""
+StopSequence = Sequence[tuple[signal.Signals, float]]
+"""Signals to send in this order, each with the seconds to wait for it. SIGKILL follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """One run of one program. A reused pid has another start time, a reboot another boot id."""
+    """One run of one program. A reused process ID has another start time, and a reboot has another boot ID."""
 
     pid: int
     started: int
@@ -27,7 +27,7 @@ class ProcessIdentity:
 
     @classmethod
     def of(cls, pid: int) -> "ProcessIdentity | None":
-        """Return the identity of a living process, None when it is gone, a zombie or cannot be known (no /proc)."""
+        """Return the identity of a running process; None for an ended one, a zombie, or without /proc."""
         try:
             fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
             boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
@@ -36,19 +36,19 @@ class ProcessIdentity:
         state, started = fields[0], int(fields[19])
         return None if state in "ZX" else cls(pid, started, boot)
 
-    def alive(self) -> bool:
-        """Tell whether exactly this process still runs."""
+    def is_alive(self) -> bool:
+        """Return whether this very process still runs."""
         return ProcessIdentity.of(self.pid) == self
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the process if it is still the same one."""
-        if self.alive():
+        """Send a signal if the process still runs."""
+        if self.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
 
 class PidFile:
-    """Remember a process on disk, so that the next start can find what a kill -9 left behind."""
+    """File with the identity of a child, with which the next start finds what a SIGKILL of the parent left running."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,47 +59,47 @@ class PidFile:
         if identity is not None:
             self.path.write_text(f"{identity.pid} {identity.started} {identity.boot}\n")
 
-    def living(self) -> ProcessIdentity | None:
-        """Return the remembered process if it still runs."""
+    def read_running(self) -> ProcessIdentity | None:
+        """Return the stored process if it still runs."""
         try:
             pid, started, boot = self.path.read_text().split()
             identity = ProcessIdentity(int(pid), int(started), boot)
         except (OSError, ValueError):
             return None
-        return identity if identity.alive() else None
+        return identity if identity.is_alive() else None
 
     def remove(self) -> None:
-        """Forget the process."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
 
-async def end_process(identity: ProcessIdentity, ending: Ending) -> bool:
-    """Stop a process that need not be our child; return whether it is gone."""
+async def stop_process(identity: ProcessIdentity, sequence: StopSequence) -> bool:
+    """Stop a process that need not be a child of this one; return whether it has ended."""
     identity.send(signal.SIGCONT)
-    for number, seconds in (*ending, (signal.SIGKILL, KILL_SECONDS)):
+    for number, timeout in (*sequence, (signal.SIGKILL, KILL_TIMEOUT)):
         identity.send(number)
-        if await _gone(identity, seconds):
+        if await _has_ended(identity, timeout):
             return True
     return False
 
 
-async def _gone(identity: ProcessIdentity, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while identity.alive():
+async def _has_ended(identity: ProcessIdentity, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while identity.is_alive():
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(POLL_INTERVAL)
     return True
 
 
 def processes_in(folder: Path, program: str) -> Iterable[ProcessIdentity]:
-    """Yield the processes named `program` whose working folder is `folder`."""
-    wanted = folder.resolve()
+    """Yield the processes with the name `program` and the working folder `folder`."""
+    expected = folder.resolve()
     for entry in PROC.glob("[0-9]*"):
         try:
-            found = (entry / "cwd").readlink() == wanted and (entry / "comm").read_text().strip() == program
+            matches = (entry / "cwd").readlink() == expected and (entry / "comm").read_text().strip() == program
         except OSError:
             continue
-        identity = ProcessIdentity.of(int(entry.name)) if found else None
+        identity = ProcessIdentity.of(int(entry.name)) if matches else None
         if identity is not None:
             yield identity

@@ -1,10 +1,10 @@
-"""Become another program that ends with its parent.
+"""Launcher script: replaces itself with another program that ends when the parent process ends.
 
-Run as a script, never imported by the parent: the wish to die with the parent has to be made between fork and exec, and
-a Python function run there (preexec_fn) can deadlock in a process with threads.
+The parent runs this file as a script and never imports it. The kernel must be told between fork and exec to end the
+child with its parent, and a Python function at that point (`preexec_fn`) can deadlock in a process with threads.
 
-Arguments: the parent's pid, the signal wanted at its death (0: none), the limit of open files (0: unchanged), the
-command.
+Arguments: process ID of the parent, signal to receive when the parent ends (0: none), limit of open files
+(0: unchanged), command.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ COMMAND_NOT_FOUND = 127
 
 
 def main(arguments: list[str]) -> int:
-    """Replace this process by the command; return an exit status only when that fails."""
+    """Replace this process with the command. Returns an exit status only when that fails."""
     parent, death_signal, open_files = (int(argument) for argument in arguments[:3])
     command = arguments[3:]
     if open_files:
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         if os.getppid() != parent:
             return COMMAND_NOT_FOUND
     try:
-        os.execvp(command[0], command)  # noqa: S606 - no shell is the point
+        os.execvp(command[0], command)  # noqa: S606 - no shell on purpose
     except OSError as error:
         sys.stderr.write(f"cannot run {command[0]}: {error.strerror}\n")
     return COMMAND_NOT_FOUND

@@ -5,11 +5,17 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+NOT_FOUND = 127
+TIMED_OUT = 124
+
 
 async def run_tool(
     *arguments: str, seconds: float, folder: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run a short program; return its exit status (127: not found, 124: took too long) and what it printed."""
+    """Run a program for at most `seconds` and return its exit status and output.
+
+    The status is 127 when the program does not exist and 124 when the time is over, as in a shell.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             *arguments,
@@ -21,12 +27,12 @@ async def run_tool(
             start_new_session=True,
         )
     except OSError as error:
-        return 127, f"cannot run {arguments[0]}: {error.strerror}"
+        return NOT_FOUND, f"cannot run {arguments[0]}: {error.strerror}"
     try:
         async with asyncio.timeout(seconds):
             output, _ = await process.communicate()
     except TimeoutError:
-        return 124, f"{arguments[0]} took longer than {seconds:g} s"
+        return TIMED_OUT, f"{arguments[0]} took longer than {seconds:g} s"
     finally:
         if process.returncode is None:
             process.kill()

@@ -1,4 +1,4 @@
-"""A RabbitMQ node of our own: private ports, folder, cookie and epmd."""
+"""RabbitMQ node with its own ports, folder, cookie and name server (epmd)."""
 
 import asyncio
 import os
@@ -11,27 +11,27 @@ from aio_pika.exceptions import AMQPError
 
 from parley_embedded.binaries.debian import library_folders
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process.child import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, ServerCommand
 from parley_embedded.process.tool import run_tool
-from parley_embedded.rabbitmq.install import ERL_ROOT_VARIABLE, HINT, SYSTEM, server_scripts
-from parley_embedded.secret_files import kept_secret, write_private
+from parley_embedded.rabbitmq.install import ERL_ROOT_VARIABLE, HINT, SYSTEM_ROOT, server_scripts
+from parley_embedded.secret_files import read_or_create_secret, write_private
 from parley_embedded.server import EmbeddedServer
-from parley_embedded.sockets import free_port, port_answers
+from parley_embedded.sockets import accepts_connections, free_port
 
 USER = "parley"
 NODE = "parley@localhost"
-ONLY_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
-# Erlang allocates a table for every file it may open; in containers that may be a million.
+LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
+# Erlang allocates a table entry for every file it may open, which is a million in some containers.
 OPEN_FILES = 4096
-CONTROL_SECONDS = 30.0
-PROBE_SECONDS = 5.0
-EPMD_SECONDS = 10.0
+CONTROL_TIMEOUT = 30.0
+PROBE_TIMEOUT = 5.0
+EPMD_TIMEOUT = 10.0
 
 
-class PrivateRabbitMQ(EmbeddedServer):
-    """A node below `root` (see `ensure_rabbitmq`), data in `data_dir`; a restart keeps the ports."""
+class EmbeddedRabbitMQ(EmbeddedServer):
+    """RabbitMQ from the files in `root` (see `ensure_rabbitmq`). A restart keeps the ports."""
 
-    start_seconds = 90.0
+    start_timeout = 90.0
 
     def __init__(self, root: Path, data_dir: Path, *, port: int | None = None, memory_limit: str = "400MB") -> None:
         super().__init__(data_dir)
@@ -44,32 +44,32 @@ class PrivateRabbitMQ(EmbeddedServer):
     @property
     def url(self) -> str:
         """The AMQP address of the virtual host `/`, credentials included."""
-        return f"amqp://{USER}:{kept_secret(self.data_dir / 'password')}@127.0.0.1:{self.port}/"
+        return f"amqp://{USER}:{read_or_create_secret(self.data_dir / 'password')}@127.0.0.1:{self.port}/"
 
-    async def prepare(self) -> Command:
-        """Write cookie and configuration and start the node's own name server (else it leaves a daemon for ever)."""
+    async def prepare(self) -> ServerCommand:
+        """Write the files and start the name server, which the node would otherwise start as an endless daemon."""
         scripts = server_scripts(self._root)
         self._write_files()
         await self._start_epmd()
-        return Command(
+        return ServerCommand(
             name="RabbitMQ",
             arguments=[str(scripts / "rabbitmq-server")],
             folder=self.data_dir,
             environment=self._environment(),
-            ending=((signal.SIGTERM, 30.0),),
+            stop_sequence=((signal.SIGTERM, 30.0),),
             open_files=OPEN_FILES,
             hint=HINT,
         )
 
     def _write_files(self) -> None:
         cookie = self.data_dir / ".erlang.cookie"
-        kept_secret(cookie)
+        read_or_create_secret(cookie)
         cookie.chmod(0o400)
         write_private(self.data_dir / "plugins", "[].\n")
         lines = [
             f"listeners.tcp.default = 127.0.0.1:{self.port}",
             f"default_user = {USER}",
-            f"default_pass = {kept_secret(self.data_dir / 'password')}",
+            f"default_pass = {read_or_create_secret(self.data_dir / 'password')}",
             "disk_free_limit.absolute = 50MB",
             f"vm_memory_high_watermark.absolute = {self._memory_limit}",
             "log.console.level = warning",
@@ -79,7 +79,7 @@ class PrivateRabbitMQ(EmbeddedServer):
     async def _start_epmd(self) -> None:
         if self._epmd is not None and self._epmd.running:
             return
-        command = Command(
+        command = ServerCommand(
             name="epmd",
             arguments=["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"],
             folder=self.data_dir,
@@ -89,15 +89,15 @@ class PrivateRabbitMQ(EmbeddedServer):
         )
         self._epmd = ChildProcess(command)
         await self._epmd.start()
-        await self._epmd.wait_until(self._epmd_answers, EPMD_SECONDS)
+        await self._epmd.wait_until(self._epmd_is_ready, EPMD_TIMEOUT)
 
-    async def _epmd_answers(self) -> bool:
-        return await port_answers(self._epmd_port)
+    async def _epmd_is_ready(self) -> bool:
+        return await accepts_connections(self._epmd_port)
 
     def _environment(self) -> dict[str, str]:
         folder, libraries = self.data_dir, library_folders(self._root)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
-        if self._root != SYSTEM:
+        if self._root != SYSTEM_ROOT:
             kept["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))
         return kept | {
             "HOME": str(folder),
@@ -106,7 +106,7 @@ class PrivateRabbitMQ(EmbeddedServer):
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_CRASH_DUMP_SECONDS": "0",
-            # The start script then becomes the node instead of waiting for it, and signals reach the node.
+            # Makes the start script replace itself with the node, so that signals reach the node.
             "RUNNING_UNDER_SYSTEMD": "true",
             "RABBITMQ_NODENAME": NODE,
             "RABBITMQ_DIST_PORT": str(self._node_port),
@@ -118,46 +118,46 @@ class PrivateRabbitMQ(EmbeddedServer):
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ONLY_LOOPBACK,
-            "RABBITMQ_CTL_ERL_ARGS": ONLY_LOOPBACK,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": LOOPBACK_ONLY,
+            "RABBITMQ_CTL_ERL_ARGS": LOOPBACK_ONLY,
         }
 
-    async def answers(self) -> bool:
-        """Tell whether a client can log in."""
-        # aio-pika logs an error for each refused connection, and a node refuses for seconds.
-        if not await port_answers(self.port):
+    async def is_ready(self) -> bool:
+        """Return whether a client can log in."""
+        # aio-pika logs an error for each refused connection, and a starting node refuses connections for seconds.
+        if not await accepts_connections(self.port):
             return False
         try:
-            connection = await connect(self.url, timeout=PROBE_SECONDS)
+            connection = await connect(self.url, timeout=PROBE_TIMEOUT)
         except (OSError, AMQPError):
             return False
         await connection.close()
         return True
 
     async def ctl(self, *arguments: str) -> str:
-        """Run `rabbitmqctl` on this node and return what it prints; EmbeddedError when it fails."""
+        """Run `rabbitmqctl` on this node and return its output; raise EmbeddedError when it fails."""
         program = str(server_scripts(self._root) / "rabbitmqctl")
         status, output = await run_tool(
-            program, *arguments, seconds=CONTROL_SECONDS, folder=self.data_dir, environment=self._environment()
+            program, *arguments, seconds=CONTROL_TIMEOUT, folder=self.data_dir, environment=self._environment()
         )
         if status != 0:
             raise EmbeddedError(f"rabbitmqctl {' '.join(arguments[:1])} failed: {output[-300:]}")
         return output
 
     async def wipe(self) -> None:
-        """Lose all data of the stopped node, as a broker does whose volume is gone."""
+        """Delete all data of the stopped node, as the loss of a volume does."""
         if self.running:
-            raise EmbeddedError("Stop the RabbitMQ node before wiping it.")
+            raise EmbeddedError("RabbitMQ is running. Stop it before deleting its data.")
         await asyncio.to_thread(shutil.rmtree, self.data_dir / "mnesia", ignore_errors=True)
 
     async def stop(self) -> None:
-        """End the node in order, then its name server."""
+        """Shut the node down, then its name server."""
         await super().stop()
         if self._epmd is not None:
             await self._epmd.stop()
 
     def abandon(self) -> None:
-        """Kill node and name server without a loop."""
+        """Kill the node and its name server without an event loop."""
         super().abandon()
         if self._epmd is not None:
             self._epmd.abandon()

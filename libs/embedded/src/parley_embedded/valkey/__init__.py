@@ -1,0 +1,1 @@
+"""Valkey or Redis: server and program."""

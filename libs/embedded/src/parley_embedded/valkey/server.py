@@ -1,4 +1,4 @@
-"""A Redis-compatible server as a child process in a folder of ours."""
+"""Valkey or Redis as a child process."""
 
 import os
 from pathlib import Path
@@ -7,22 +7,22 @@ from urllib.parse import quote
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from parley_embedded.process.child import Command
-from parley_embedded.secret_files import kept_secret, write_private
+from parley_embedded.process.child import ServerCommand
+from parley_embedded.secret_files import read_or_create_secret, write_private
 from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import SocketFolder, free_port
 from parley_embedded.valkey.program import ValkeyProgram, find_valkey
 
-HINT = "Set REDIS_URL to use a server of your own."
+HINT = "Set REDIS_URL to use another server."
 SOCKET_NAME = "valkey.sock"
-PROBE_SECONDS = 2.0
+PROBE_TIMEOUT = 2.0
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """A Valkey or Redis on a unix socket, with `tcp` on 127.0.0.1 instead.
+    """Valkey or Redis on a unix socket, or on 127.0.0.1 with `tcp`.
 
-    `durable` keeps an append-only file without asking the disk to sync; `durable=False` keeps nothing. `tools` is the
-    folder into which Debian's server is downloaded when there is neither an installed one nor the wheel.
+    `durable` writes an append-only file without syncing it to disk; `durable=False` stores nothing. `tools` is the
+    folder for a download of Debian's server, for machines with neither an installed server nor the wheel.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class EmbeddedValkey(EmbeddedServer):
 
     @property
     def url(self) -> str:
-        """The address for redis-py, password included."""
-        password = kept_secret(self.data_dir / "password")
+        """The URL for redis-py, with the password."""
+        password = read_or_create_secret(self.data_dir / "password")
         if self._tcp:
             return f"redis://:{password}@127.0.0.1:{self.port}/0"
         return f"unix://:{password}@{quote(str(self._socket_path))}?db=0"
@@ -58,14 +58,14 @@ class EmbeddedValkey(EmbeddedServer):
     def _socket_path(self) -> Path:
         return self._socket_folder.path / SOCKET_NAME
 
-    async def prepare(self) -> Command:
-        """Write the configuration and find the program."""
+    async def prepare(self) -> ServerCommand:
+        """Find the program and write its configuration."""
         program = await find_valkey(self._tools)
         configuration = self.data_dir / "valkey.conf"
         write_private(configuration, self._configuration())
         if not self._tcp:
             self._socket_folder.open()
-        return Command(
+        return ServerCommand(
             name="Valkey",
             arguments=[str(program.path), str(configuration)],
             folder=self.data_dir,
@@ -79,7 +79,7 @@ class EmbeddedValkey(EmbeddedServer):
         lines = [
             *where,
             f"port {self.port}",
-            f"requirepass {kept_secret(self.data_dir / 'password')}",
+            f"requirepass {read_or_create_secret(self.data_dir / 'password')}",
             f'dir "{self.data_dir}"',
             'save ""',
             *append,
@@ -90,9 +90,9 @@ class EmbeddedValkey(EmbeddedServer):
         ]
         return "\n".join(lines) + "\n"
 
-    async def answers(self) -> bool:
-        """Tell whether a ping is answered (not while the append-only file is loading)."""
-        client = Redis.from_url(self.url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS)
+    async def is_ready(self) -> bool:
+        """Return whether the server answers a ping, which it does after the append-only file is loaded."""
+        client = Redis.from_url(self.url, socket_timeout=PROBE_TIMEOUT, socket_connect_timeout=PROBE_TIMEOUT)
         try:
             return bool(await client.ping())
         except (RedisError, OSError):
@@ -101,7 +101,7 @@ class EmbeddedValkey(EmbeddedServer):
             await client.aclose()
 
     async def stop(self) -> None:
-        """End the server, its file written, and remove the socket."""
+        """Shut the server down, which writes its file, and remove the socket."""
         await super().stop()
         if self._socket is not None:
             self._socket.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parley_embedded.postgres.server import EmbeddedPostgres
-from parley_embedded.rabbitmq.server import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
@@ -25,7 +25,7 @@ class PrivateBackends:
 
     postgres: EmbeddedPostgres
     valkey: EmbeddedValkey
-    rabbitmq: PrivateRabbitMQ
+    rabbitmq: EmbeddedRabbitMQ
 
     @property
     def infrastructure(self) -> BackendUrls:
@@ -53,7 +53,7 @@ class PrivateBackends:
             opened.cancel()
 
     async def _port_opened(self) -> float:
-        await eventually(lambda: not processes.port_refuses(self.rabbitmq.port), within=self.rabbitmq.start_seconds)
+        await eventually(lambda: not processes.port_refuses(self.rabbitmq.port), within=self.rabbitmq.start_timeout)
         return asyncio.get_running_loop().time()
 
     @contextlib.asynccontextmanager
@@ -81,7 +81,7 @@ async def open_private_backends(folder: Path, backends: SharedBackends) -> Async
     servers = PrivateBackends(
         EmbeddedPostgres(folder / "postgres", tcp=True, max_connections=MAX_CONNECTIONS),
         EmbeddedValkey(folder / "valkey", tcp=True, tools=backends.tools),
-        PrivateRabbitMQ(await backends.rabbitmq_root(), folder / "rabbitmq", memory_limit=MEMORY_LIMIT),
+        EmbeddedRabbitMQ(await backends.rabbitmq_root(), folder / "rabbitmq", memory_limit=MEMORY_LIMIT),
     )
     everything = (servers.postgres, servers.valkey, servers.rabbitmq)
     try:

@@ -10,7 +10,7 @@ from aio_pika import connect
 from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
-from parley_embedded.rabbitmq.server import PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_testing.backends.shared import SharedBackends
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
@@ -18,20 +18,20 @@ Take = Callable[[str], Awaitable[list[str]]]
 
 
 @pytest.fixture(scope="session")
-async def broker(backends: SharedBackends) -> PrivateRabbitMQ:
+async def broker(backends: SharedBackends) -> EmbeddedRabbitMQ:
     node = await backends.private_rabbitmq()
     await age_topology(node)
     return node
 
 
-async def age_topology(node: PrivateRabbitMQ) -> None:
+async def age_topology(node: EmbeddedRabbitMQ) -> None:
     """Declare everything and let it get older than what RabbitMQ 3.10 forgets when it is killed."""
     async with open_rabbit(node.url, service="test", queue_type="classic", metrics=Metrics("test", "0", "-")):
         await asyncio.sleep(2)
 
 
 @pytest.fixture
-def open_bus(broker: PrivateRabbitMQ, metrics: Metrics) -> OpenBus:
+def open_bus(broker: EmbeddedRabbitMQ, metrics: Metrics) -> OpenBus:
     @asynccontextmanager
     async def opened(url: str = "") -> AsyncIterator[RabbitBus]:
         bus = RabbitBus(
@@ -60,7 +60,7 @@ def queue() -> str:
 
 
 @pytest.fixture
-def take_all(broker: PrivateRabbitMQ) -> Take:
+def take_all(broker: EmbeddedRabbitMQ) -> Take:
     """Return what waits in a queue, as event ids."""
 
     async def take(queue: str) -> list[str]:

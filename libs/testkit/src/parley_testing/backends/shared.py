@@ -16,7 +16,7 @@ from parley_embedded.errors import EmbeddedError
 from parley_embedded.postgres.databases import Databases
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.rabbitmq.install import ensure_rabbitmq
-from parley_embedded.rabbitmq.server import USER, PrivateRabbitMQ
+from parley_embedded.rabbitmq.server import USER, EmbeddedRabbitMQ
 from parley_embedded.server import EmbeddedServer
 from parley_embedded.valkey.server import EmbeddedValkey
 
@@ -114,10 +114,10 @@ class SharedBackends:
         await node.ctl("set_permissions", "-p", name, USER, ".*", ".*", ".*")
         return node.url + name
 
-    async def private_rabbitmq(self) -> PrivateRabbitMQ:
+    async def private_rabbitmq(self) -> EmbeddedRabbitMQ:
         """Return a node that a test may kill, freeze, fill and wipe, and must leave running."""
         node = await self._server("private-rabbitmq", self._make_private_rabbitmq)
-        assert isinstance(node, PrivateRabbitMQ)
+        assert isinstance(node, EmbeddedRabbitMQ)
         return node
 
     async def fresh_database(self, migrate: Migrate, key: str) -> str:
@@ -169,7 +169,7 @@ class SharedBackends:
         return await self._start_rabbitmq("private-rabbitmq")
 
     async def _start_rabbitmq(self, name: str) -> EmbeddedServer:
-        server = PrivateRabbitMQ(await ensure_rabbitmq(self.tools), self.folder / name)
+        server = EmbeddedRabbitMQ(await ensure_rabbitmq(self.tools), self.folder / name)
         await server.start()
         return server
 

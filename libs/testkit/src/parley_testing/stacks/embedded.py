@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from parley_embedded.process.child import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, ServerCommand
 from parley_testing.stacks.commands import answers, command_path, environment, free_ports
 from parley_testing.stacks.service_process import START_SECONDS
 
@@ -40,7 +40,7 @@ class EmbeddedStack:
         await self.stop()
         arguments = ["run", "--port", str(self.port), "--admin-port", str(self.admin_port)]
         self._child = ChildProcess(
-            Command(
+            ServerCommand(
                 name="parley",
                 arguments=[command_path("parley"), *arguments, "--data-dir", str(self.folder / "data")],
                 folder=self.folder,

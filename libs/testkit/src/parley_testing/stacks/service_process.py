@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from parley_embedded.process.child import ChildProcess, Command
+from parley_embedded.process.child import ChildProcess, ServerCommand
 from parley_testing.stacks.commands import answers, command_path, environment, free_ports
 
 START_SECONDS = 60.0
@@ -44,7 +44,7 @@ class ServiceProcess:
         await self.stop()
         self._folder.mkdir(parents=True, exist_ok=True)
         ports = {"PORT": str(self.port), "ADMIN_PORT": str(self.admin_port)}
-        command = Command(
+        command = ServerCommand(
             name=self.name,
             arguments=[command_path(self._command)],
             folder=self._folder,
