@@ -182,7 +182,7 @@ async def test_what_postgres_cannot_store_is_replaced_and_what_is_malformed_is_a
     event = half.ended()
     await history.publish(replace(event, data=event.data.replace(b"HALF", b"a\\ud800b")))
     found = await history.user(half.user_id).get(f"/api/v1/conversations/{half.conversation_id}/messages")
-    assert found["data"][1]["content"] == "a?b"
+    assert found["data"][1]["content"] == "a\ufffdb"
     broken = SampleTurn().ended(number="many")
     for event in (broken, replace(SampleTurn().ended(), data=b"{"), replace(SampleTurn().ended(), data=b"\xff")):
         await history.publish(event)

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from auth.erasure.ports import Erasures
 from auth.model import Erasure, Origin
 from auth.revocations.service import Revocations
@@ -13,8 +11,9 @@ from auth.security import secret_tokens as tokens
 from parley.errors import NotFound, ReauthenticationRequired
 from parley.security.identity import Principal
 from parley_events.cloudevents import CloudEvent
+from parley_events.decoding import decode
 from parley_events.models import UserErasureConfirmed
-from parley_events.subscription import Rejected, Subscription
+from parley_events.subscription import Subscription
 
 QUEUE = "auth.erasures"
 FRESH = 300
@@ -55,10 +54,6 @@ class ErasureService:
         return Subscription(QUEUE, ("user.erasure_confirmed",), self._confirmed)
 
     async def _confirmed(self, event: CloudEvent) -> None:
-        if event.version != UserErasureConfirmed.schema_version:
-            return
-        try:
-            data = UserErasureConfirmed.model_validate_json(event.data)
-        except ValidationError as error:
-            raise Rejected("not the data of user.erasure_confirmed") from error
-        await self._erasures.confirm(data.erasure_id, data.service, data.at)
+        data = decode(event)
+        if isinstance(data, UserErasureConfirmed):
+            await self._erasures.confirm(data.erasure_id, data.service, data.at)

@@ -3,16 +3,15 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-import orjson
 import structlog
-from pydantic import ValidationError
 
 from chat.events.erasure_store import ErasureStore
 from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.supervisor import Supervisor
 from parley_events.cloudevents import CloudEvent
-from parley_events.models import ConversationDeleted, UserChanged, UserErased, model_of
-from parley_events.subscription import Rejected, Subscription
+from parley_events.decoding import decode
+from parley_events.models import ConversationDeleted, UserChanged, UserErased
+from parley_events.subscription import Subscription
 
 log = structlog.get_logger()
 
@@ -32,13 +31,7 @@ class LifecycleEventHandler:
 
     async def handle(self, event: CloudEvent) -> None:
         """Apply one event. Events of an unknown name or version are skipped; raises Rejected for malformed data."""
-        model = model_of(event.name, event.version)
-        if model is None:
-            return
-        try:
-            data = model.model_validate(orjson.loads(event.data))
-        except (orjson.JSONDecodeError, ValidationError) as error:
-            raise Rejected("malformed data") from error
+        data = decode(event)
         if isinstance(data, ConversationDeleted):
             running = await self._store.delete_conversation(data.conversation_id, data.user_id, data.deleted_at)
             await self._cancel(running)

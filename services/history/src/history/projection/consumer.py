@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry, Counter
 
 from history.changes.notifier import ChangeNotifier
 from history.erasure.store import UserDataEraser
-from history.projection.decoding import decode
 from history.projection.store import ForeignTurn, ProjectionStore
 from parley.messaging.bus import Bus
 from parley_events.cloudevents import CloudEvent
+from parley_events.decoding import decode
 from parley_events.models import TurnEnded, TurnStarted, UserErased
 from parley_events.subscription import Rejected, Subscription
 
