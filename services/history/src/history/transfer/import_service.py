@@ -32,8 +32,16 @@ class ImportService:
     ``wake_relay`` tells the outbox relay that events were stored.
     """
 
-    def __init__(self, store: ImportStore, changes: ChangeNotifier, *, wake_relay: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: ImportStore,
+        changes: ChangeNotifier,
+        *,
+        wake_relay: Callable[[], None],
+        slot_timeout: float = SLOT_TIMEOUT,
+    ) -> None:
         self._store, self._changes, self._wake_relay = store, changes, wake_relay
+        self._slot_timeout = slot_timeout
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_IMPORTS)
 
     async def run(
@@ -45,7 +53,7 @@ class ImportService:
         Raises InvalidJson, ValidationFailed, IdempotencyKeyReused or Overloaded.
         """
         try:
-            async with asyncio.timeout(SLOT_TIMEOUT):
+            async with asyncio.timeout(self._slot_timeout):
                 await self._slots.acquire()
         except TimeoutError:
             raise Overloaded("Too many imports are running. Try again later.") from None

@@ -1,0 +1,118 @@
+"""Doubles of the feed, search, usage and import stores, and of the change source."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import UUID
+
+from history.feed.store import FeedEntry
+from history.search.store import SearchMatch, SearchPosition, SearchQuery
+from history.search.tokenizer import QueryTerms
+from history.transfer.drafts import ConversationDraft
+from history.usage.schemas import UsageGroup, UsageRow
+from history.usage.store import UsageQuery
+from parley.errors import DependencyUnavailable
+from parley_events.cloudevents import CloudEvent
+
+
+class InMemoryFeedStore:
+    """A feed that ends, or is unavailable, as the test says."""
+
+    def __init__(self) -> None:
+        self.entries: dict[UUID, list[FeedEntry]] = defaultdict(list)
+        self.unavailable = False
+
+    def append(self, user_id: UUID, event: CloudEvent | None) -> int:
+        position = self.entries[user_id][-1].position + 1 if self.entries[user_id] else 1
+        self.entries[user_id].append(FeedEntry(position, event))
+        return position
+
+    def trim(self, user_id: UUID, count: int) -> None:
+        """Remove the oldest entries."""
+        del self.entries[user_id][:count]
+
+    async def head(self, user_id: UUID) -> int:
+        return self.entries[user_id][-1].position if self.entries[user_id] else 0
+
+    async def after(self, user_id: UUID, position: int, limit: int) -> list[FeedEntry]:
+        if self.unavailable:
+            raise DependencyUnavailable
+        return [entry for entry in self.entries[user_id] if entry.position > position][:limit]
+
+
+@dataclass
+class FakeSearchStore:
+    """Returns the given matches, and records the terms of each query."""
+
+    matches: list[SearchMatch] = field(default_factory=list)
+    queries: list[QueryTerms] = field(default_factory=list)
+
+    async def find(
+        self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | None, limit: int
+    ) -> list[SearchMatch]:
+        self.queries.append(terms)
+        start = 0 if after is None else [match.position for match in self.matches].index(after) + 1
+        return self.matches[start : start + limit]
+
+
+@dataclass
+class FakeUsageStore:
+    """Returns the given groups, and records each query."""
+
+    current_date: date
+    found: list[UsageGroup] = field(default_factory=list)
+    queries: list[UsageQuery] = field(default_factory=list)
+
+    async def zones(self) -> frozenset[str]:
+        return frozenset({"UTC", "Asia/Shanghai"})
+
+    async def today(self, tz: str) -> date:
+        return self.current_date
+
+    async def groups(self, query: UsageQuery) -> list[UsageGroup]:
+        self.queries.append(query)
+        return self.found
+
+    async def total(self, query: UsageQuery) -> UsageRow:
+        return UsageRow(
+            turns=sum(group.turns for group in self.found),
+            prompt_tokens=sum(group.prompt_tokens for group in self.found),
+            completion_tokens=sum(group.completion_tokens for group in self.found),
+            total_tokens=sum(group.total_tokens for group in self.found),
+            estimated_turns=sum(group.estimated_turns for group in self.found),
+            cost=None,
+        )
+
+
+@dataclass
+class InMemoryImportStore:
+    """Keeps the drafts that are imported, by conversation id."""
+
+    drafts: dict[UUID, ConversationDraft] = field(default_factory=dict)
+    keys: dict[tuple[UUID, str], bytes] = field(default_factory=dict)
+
+    async def claim_key(self, user_id: UUID, key: str, digest: bytes) -> bool:
+        return self.keys.setdefault((user_id, key), digest) == digest
+
+    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+        new = conversation_id not in self.drafts
+        self.drafts.setdefault(conversation_id, draft)
+        return draft.title, new
+
+
+@dataclass
+class FakeChangeSource:
+    """Reports the given changes, and counts its queries."""
+
+    ended: set[UUID] = field(default_factory=set)
+    heads: dict[UUID, int] = field(default_factory=dict)
+    queries: int = 0
+
+    async def ended_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
+        self.queries += 1
+        return self.ended & set(turn_ids)
+
+    async def feed_heads(self, user_ids: Collection[UUID]) -> Mapping[UUID, int]:
+        self.queries += 1
+        return {user_id: head for user_id, head in self.heads.items() if user_id in user_ids}

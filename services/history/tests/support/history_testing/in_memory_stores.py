@@ -1,0 +1,244 @@
+"""In-memory doubles of the conversation, message and turn stores, with the same contract as the Postgres stores."""
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from history.conversations.schemas import Conversation, ConversationOwner
+from history.conversations.store import ConversationFilter
+from history.messages.schemas import Message
+from history.messages.store import MessagePosition
+from history.turns.schemas import TurnDigest
+from history_testing.turn_events import SampleTurn
+from parley_events.models import ConversationDeleted, Usage
+
+TURN_DURATION = timedelta(seconds=2)
+
+
+@dataclass
+class InMemoryHistory:
+    """The data that the three stores share."""
+
+    conversations: dict[UUID, Conversation] = field(default_factory=dict)
+    owners: dict[UUID, ConversationOwner] = field(default_factory=dict)
+    messages: dict[UUID, list[Message]] = field(default_factory=dict)
+    turns: dict[UUID, SampleTurn] = field(default_factory=dict)
+    updates: list[dict[str, Any]] = field(default_factory=list)
+    deletions: list[ConversationDeleted] = field(default_factory=list)
+
+    def add(self, *turns: SampleTurn) -> None:
+        """Store turns as they are after their terminal events."""
+        for turn in turns:
+            self.turns[turn.turn_id] = turn
+            messages = self.messages.setdefault(turn.conversation_id, [])
+            if all(message.id != turn.user_message_id for message in messages):
+                messages.append(_user_message(turn))
+            messages.append(_assistant_message(turn))
+            self.owners[turn.conversation_id] = ConversationOwner(
+                user_id=turn.user_id, deleted=False, last_number=turn.number
+            )
+            known = self.conversations.get(turn.conversation_id) or _new_conversation(turn)
+            self.conversations[turn.conversation_id] = known.model_copy(
+                update={
+                    "message_count": len(messages),
+                    "tokens_used": known.tokens_used + sum(turn.tokens or ()),
+                    "active_message_id": turn.turn_id,
+                    "version": known.version + 1,
+                    "updated_at": turn.started_at + TURN_DURATION,
+                }
+            )
+
+    def visible(self, user_id: UUID) -> list[Conversation]:
+        """Return the conversations of a user that are not deleted."""
+        owned = (one for one in self.conversations.values() if self.owners[one.id].user_id == user_id)
+        return [one for one in owned if not self.owners[one.id].deleted]
+
+
+class InMemoryConversationStore:
+    def __init__(self, history: InMemoryHistory) -> None:
+        self._history = history
+
+    async def find(self, user_id: UUID, conversation_id: UUID) -> Conversation | None:
+        return next((one for one in self._history.visible(user_id) if one.id == conversation_id), None)
+
+    async def page(
+        self, wanted: ConversationFilter, after: tuple[datetime, UUID] | None, limit: int
+    ) -> list[Conversation]:
+        archived = {"false": (False,), "true": (True,), "all": (False, True)}[wanted.archived]
+        part = (wanted.title_part or "").lower()
+        found = [
+            one
+            for one in self._history.visible(wanted.user_id)
+            if one.archived in archived and part in (one.title or "").lower()
+        ]
+        found.sort(key=_update_order, reverse=True)
+        return [one for one in found if after is None or _update_order(one) < after][:limit]
+
+    async def page_by_id(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
+        found = sorted(self._history.visible(user_id), key=lambda one: one.id)
+        return [one for one in found if after is None or one.id > after][:limit]
+
+    @contextlib.asynccontextmanager
+    async def lock(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["InMemoryLockedConversation | None"]:
+        found = await self.find(user_id, conversation_id)
+        yield InMemoryLockedConversation(self._history, found) if found else None
+
+    async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
+        return self._history.owners.get(conversation_id)
+
+
+class InMemoryLockedConversation:
+    def __init__(self, history: InMemoryHistory, conversation: Conversation) -> None:
+        self._history, self.conversation = history, conversation
+
+    async def has_message(self, message_id: UUID) -> bool:
+        return any(message.id == message_id for message in self._history.messages[self.conversation.id])
+
+    async def update(self, changed: dict[str, Any]) -> Conversation:
+        current = self.conversation.model_dump()
+        source = {"title_source": "user"} if "title" in changed else {}
+        if changed.get("active_message_id", "unchanged") is None:
+            newest = max(self._history.messages[self.conversation.id], key=_creation_order)
+            changed = {**changed, "active_message_id": newest.id}
+        self.conversation = Conversation(**{**current, **changed, **source, "version": current["version"] + 1})
+        self._history.conversations[self.conversation.id] = self.conversation
+        self._history.updates.append(changed)
+        return self.conversation
+
+    async def delete(self, event: ConversationDeleted) -> None:
+        owner = self._history.owners[event.conversation_id]
+        self._history.owners[event.conversation_id] = owner.model_copy(update={"deleted": True})
+        self._history.deletions.append(event)
+
+
+class InMemoryMessageStore:
+    def __init__(self, history: InMemoryHistory) -> None:
+        self._history = history
+
+    async def path(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int | None) -> list[UUID]:
+        parents = {message.id: message.parent_id for message in self._history.messages.get(conversation_id, [])}
+        path: list[UUID] = []
+        current: UUID | None = leaf
+        while current is not None and current in parents and (not path or current != stop):
+            path.append(current)
+            current = parents[current]
+        return path[:limit]
+
+    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
+        found = {message.id: message for message in self._with_siblings(conversation_id)}
+        return [found[one] for one in ids if one in found]
+
+    async def tree(
+        self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
+    ) -> list[Message]:
+        found = sorted(self._with_siblings(conversation_id), key=_creation_order, reverse=descending)
+        if after is not None:
+            position = (after.number, after.role != "user", after.id)
+            found = [one for one in found if (_creation_order(one) > position) is not descending]
+            found = [one for one in found if _creation_order(one) != position]
+        return found[:limit]
+
+    def _with_siblings(self, conversation_id: UUID) -> Iterable[Message]:
+        messages = self._history.messages.get(conversation_id, [])
+        for message in messages:
+            siblings = [
+                other.id
+                for other in messages
+                if (other.parent_id, other.role) == (message.parent_id, message.role) and other.id != message.id
+            ]
+            yield message.model_copy(update={"sibling_ids": siblings})
+
+
+class InMemoryTurnStore:
+    def __init__(self, history: InMemoryHistory) -> None:
+        self._history = history
+
+    async def has_ended(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> bool:
+        turn = self._history.turns.get(turn_id)
+        return turn is not None and (turn.user_id, turn.conversation_id) == (user_id, conversation_id)
+
+    async def known(self, turn_ids: Collection[UUID]) -> list[UUID]:
+        return [turn_id for turn_id in turn_ids if turn_id in self._history.turns]
+
+    async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, TurnDigest]:
+        found = {turn_id: self._history.turns[turn_id] for turn_id in turn_ids if turn_id in self._history.turns}
+        return {
+            turn_id: TurnDigest(status="completed", sha256=hashlib.sha256(turn.answer.encode()).hexdigest())
+            for turn_id, turn in found.items()
+        }
+
+
+def _update_order(conversation: Conversation) -> tuple[datetime, UUID]:
+    return conversation.updated_at, conversation.id
+
+
+def _creation_order(message: Message) -> tuple[int, bool, UUID]:
+    return message.number, message.role != "user", message.id
+
+
+def _new_conversation(turn: SampleTurn) -> Conversation:
+    return Conversation(
+        id=turn.conversation_id,
+        title=turn.question,
+        title_source="auto",
+        archived=False,
+        model=turn.model,
+        message_count=0,
+        tokens_used=0,
+        cost_estimate=None,
+        cost=None,
+        running_turn_id=None,
+        active_message_id=None,
+        metadata={},
+        version=0,
+        created_at=turn.started_at,
+        updated_at=turn.started_at,
+        last_message_at=turn.started_at + TURN_DURATION,
+    )
+
+
+def _user_message(turn: SampleTurn) -> Message:
+    return Message(
+        id=turn.user_message_id,
+        conversation_id=turn.conversation_id,
+        turn_id=turn.turn_id,
+        number=turn.number,
+        parent_id=turn.parent_id,
+        sibling_ids=[],
+        role="user",
+        content=turn.question,
+        tool_calls=None,
+        status="completed",
+        finish_reason=None,
+        model=None,
+        usage=None,
+        cost=None,
+        created_at=turn.started_at,
+    )
+
+
+def _assistant_message(turn: SampleTurn) -> Message:
+    prompt, completion = turn.tokens or (0, 0)
+    usage = Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+    return Message(
+        id=turn.turn_id,
+        conversation_id=turn.conversation_id,
+        turn_id=turn.turn_id,
+        number=turn.number,
+        parent_id=turn.user_message_id,
+        sibling_ids=[],
+        role="assistant",
+        content=turn.answer,
+        tool_calls=None,
+        status="completed",
+        finish_reason="stop",
+        model=turn.model,
+        usage=usage if turn.tokens else None,
+        cost=Decimal(turn.cost) if turn.cost else None,
+        created_at=turn.started_at + TURN_DURATION,
+    )

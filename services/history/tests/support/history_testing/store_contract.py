@@ -1,0 +1,153 @@
+"""Contract of the conversation, message and turn stores: subclass it and give it a ``stores`` fixture."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from history.conversations.store import ConversationFilter, ConversationStore
+from history.messages.store import MessagePosition, MessageStore
+from history.turns.store import TurnStore
+from history_testing.turn_events import SampleTurn
+from parley.ids import new_id
+from parley.times import now
+from parley_events.models import ConversationDeleted
+
+
+class AddTurns(Protocol):
+    """Stores turns as they are after their terminal events."""
+
+    async def __call__(self, *turns: SampleTurn) -> None: ...
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The stores under test, and the way to fill them."""
+
+    conversations: ConversationStore
+    messages: MessageStore
+    turns: TurnStore
+    add: AddTurns
+
+
+def _three_conversations() -> list[SampleTurn]:
+    first = SampleTurn(question="Number 1")
+    return [first, *(SampleTurn(first.user_id, number=n, question=f"Number {n}") for n in (2, 3))]
+
+
+class StoreContract:
+    async def test_a_conversation_is_found_by_its_owner_only(self, stores: Stores) -> None:
+        turn = SampleTurn()
+        await stores.add(turn)
+        found = await stores.conversations.find(turn.user_id, turn.conversation_id)
+        assert found
+        assert (found.id, found.title, found.message_count) == (turn.conversation_id, turn.question, 2)
+        assert await stores.conversations.find(new_id(), turn.conversation_id) is None
+
+    async def test_pages_are_sorted_by_update_and_continue_after_a_position(self, stores: Stores) -> None:
+        turns = _three_conversations()
+        await stores.add(*turns)
+        wanted = ConversationFilter(turns[0].user_id)
+        first = await stores.conversations.page(wanted, None, 2)
+        assert [one.title for one in first] == ["Number 3", "Number 2"]
+        rest = await stores.conversations.page(wanted, (first[-1].updated_at, first[-1].id), 2)
+        assert [one.title for one in rest] == ["Number 1"]
+
+    async def test_filters_select_by_archive_flag_and_title(self, stores: Stores) -> None:
+        turns = _three_conversations()
+        await stores.add(*turns)
+        user_id = turns[0].user_id
+        async with stores.conversations.lock(user_id, turns[1].conversation_id) as locked:
+            assert locked
+            await locked.update({"archived": True})
+
+        async def titles(**wanted: str) -> set[str | None]:
+            filters = ConversationFilter(user_id, **wanted)  # type: ignore[arg-type]  # the test passes literals
+            return {one.title for one in await stores.conversations.page(filters, None, 10)}
+
+        assert await titles() == {"Number 1", "Number 3"}
+        assert await titles(archived="true") == {"Number 2"}
+        assert await titles(archived="all", title_part="number") == {"Number 1", "Number 2", "Number 3"}
+        assert await titles(title_part="BER 3") == {"Number 3"}
+
+    async def test_pages_by_id_show_every_conversation_once(self, stores: Stores) -> None:
+        turns = _three_conversations()
+        await stores.add(*turns)
+        first = await stores.conversations.page_by_id(turns[0].user_id, None, 2)
+        rest = await stores.conversations.page_by_id(turns[0].user_id, first[-1].id, 2)
+        assert [one.id for one in first + rest] == sorted(turn.conversation_id for turn in turns)
+
+    async def test_an_update_raises_the_version_and_makes_the_title_the_users(self, stores: Stores) -> None:
+        turn = SampleTurn()
+        await stores.add(turn)
+        async with stores.conversations.lock(turn.user_id, turn.conversation_id) as locked:
+            assert locked
+            assert await locked.has_message(turn.turn_id)
+            assert not await locked.has_message(new_id())
+            before = locked.conversation.version
+            updated = await locked.update({"title": "Mine", "metadata": {"a": "b"}})
+        assert (updated.title, updated.title_source, updated.version) == ("Mine", "user", before + 1)
+        assert await stores.conversations.find(turn.user_id, turn.conversation_id) == updated
+
+    async def test_a_deleted_conversation_is_gone_but_its_owner_stays_known(self, stores: Stores) -> None:
+        turn = SampleTurn()
+        await stores.add(turn)
+        moment = now()
+        async with stores.conversations.lock(turn.user_id, turn.conversation_id) as locked:
+            assert locked
+            await locked.delete(
+                ConversationDeleted(
+                    conversation_id=turn.conversation_id, user_id=turn.user_id, deleted_at=moment, purge_after=moment
+                )
+            )
+        assert await stores.conversations.find(turn.user_id, turn.conversation_id) is None
+        async with stores.conversations.lock(turn.user_id, turn.conversation_id) as gone:
+            assert gone is None
+        owner = await stores.conversations.owner(turn.conversation_id)
+        assert owner
+        assert (owner.user_id, owner.deleted, owner.last_number) == (turn.user_id, True, 1)
+        assert await stores.conversations.owner(new_id()) is None
+
+    async def test_a_path_leads_to_the_root_and_ends_before_its_stop(self, stores: Stores) -> None:
+        first = SampleTurn()
+        second = first.next()
+        await stores.add(first, second)
+        path = [second.turn_id, second.user_message_id, first.turn_id, first.user_message_id]
+        conversation = first.conversation_id
+        assert await stores.messages.path(conversation, second.turn_id, None, None) == path
+        assert await stores.messages.path(conversation, second.turn_id, first.turn_id, None) == path[:2]
+        assert await stores.messages.path(conversation, second.turn_id, None, 3) == path[:3]
+        assert await stores.messages.path(conversation, new_id(), None, None) == []
+
+    async def test_messages_are_returned_in_the_order_of_their_ids_with_siblings(self, stores: Stores) -> None:
+        first = SampleTurn()
+        again = first.regenerated()
+        await stores.add(first, again)
+        found = await stores.messages.fetch(first.conversation_id, [again.turn_id, new_id(), first.user_message_id])
+        assert [(one.id, one.sibling_ids) for one in found] == [
+            (again.turn_id, [first.turn_id]),
+            (first.user_message_id, []),
+        ]
+
+    async def test_the_tree_is_in_creation_order_in_both_directions(self, stores: Stores) -> None:
+        first = SampleTurn()
+        again = first.regenerated()
+        follow = again.next()
+        await stores.add(first, again, follow)
+        order = [first.user_message_id, first.turn_id, again.turn_id, follow.user_message_id, follow.turn_id]
+        for descending, expected in ((False, order), (True, order[::-1])):
+            tree = await stores.messages.tree(first.conversation_id, None, descending=descending, limit=2)
+            last = MessagePosition(tree[-1].number, tree[-1].role, tree[-1].id)
+            tree += await stores.messages.tree(first.conversation_id, last, descending=descending, limit=10)
+            assert [one.id for one in tree] == expected
+
+    async def test_ended_turns_are_known_with_the_digest_of_their_answer(self, stores: Stores) -> None:
+        turn, unknown = SampleTurn(answer="grüße"), new_id()
+        await stores.add(turn)
+        assert await stores.turns.has_ended(turn.user_id, turn.conversation_id, turn.turn_id)
+        assert not await stores.turns.has_ended(new_id(), turn.conversation_id, turn.turn_id)
+        assert not await stores.turns.has_ended(turn.user_id, turn.conversation_id, unknown)
+        assert await stores.turns.known([turn.turn_id, unknown]) == [turn.turn_id]
+        digests = await stores.turns.digests([turn.turn_id, unknown])
+        assert {key: one.sha256 for key, one in digests.items()} == {
+            turn.turn_id: hashlib.sha256("grüße".encode()).hexdigest()
+        }

@@ -1,0 +1,69 @@
+"""Exports as JSON and Markdown."""
+
+import orjson
+import pytest
+
+from history.changes.notifier import ChangeNotifier
+from history.conversations.service import ConversationService
+from history.transfer.content_disposition import content_disposition
+from history.transfer.export_service import PAGE_SIZE, ExportFormat, ExportService
+from history_testing.in_memory_stores import InMemoryConversationStore, InMemoryHistory, InMemoryMessageStore
+from history_testing.turn_events import SampleTurn
+from parley.ids import new_id
+
+
+class Fixture:
+    def __init__(self, *turns: SampleTurn) -> None:
+        self.history = InMemoryHistory()
+        self.history.add(*turns)
+        store = InMemoryConversationStore(self.history)
+        conversations = ConversationService(
+            store, ChangeNotifier(), retention=lambda _: NotImplemented, wake_relay=lambda: None
+        )
+        self.service = ExportService(conversations, store, InMemoryMessageStore(self.history))
+
+    async def export(self, turn: SampleTurn, export_format: ExportFormat) -> bytes:
+        conversation = await self.service.find(turn.user_id, turn.conversation_id)
+        return b"".join([part async for part in self.service.write(conversation, export_format)])
+
+
+async def test_json_holds_every_branch_of_a_conversation_longer_than_a_page() -> None:
+    turns = [SampleTurn()]
+    for _ in range(PAGE_SIZE):
+        turns.append(turns[-1].next())
+    turns.append(turns[0].regenerated(number=PAGE_SIZE + 2))
+    exported = orjson.loads(await Fixture(*turns).export(turns[0], "json"))
+    assert exported["format"] == "parley.conversation/1"
+    assert exported["conversation"]["id"] == str(turns[0].conversation_id)
+    assert len({message["id"] for message in exported["messages"]}) == 2 * (PAGE_SIZE + 1) + 1
+
+
+async def test_markdown_holds_the_active_branch_oldest_message_first() -> None:
+    first = SampleTurn(question="Hello")
+    fixture = Fixture(first, first.regenerated(answer="Better"))
+    assert (await fixture.export(first, "markdown")).decode() == (
+        "# Hello\n\n## You · 2026-11-22T10:00:10.123Z\n\nHello\n\n## Assistant · 2026-11-22T10:00:22.123Z\n\nBetter\n"
+    )
+
+
+async def test_everything_is_one_line_for_each_conversation_of_the_user() -> None:
+    mine = [SampleTurn(user_id=new_id())]
+    mine += [SampleTurn(mine[0].user_id) for _ in range(PAGE_SIZE + 1)]
+    fixture = Fixture(*mine, SampleTurn())
+    body = b"".join([part async for part in fixture.service.everything(mine[0].user_id)])
+    ids = {orjson.loads(line)["conversation"]["id"] for line in body.splitlines()}
+    assert ids == {str(turn.conversation_id) for turn in mine}
+
+
+@pytest.mark.parametrize(
+    ("title", "header"),
+    [
+        ('Grüße / "x"', "filename=\"Grue-x.md\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%20-%20-x.md"),
+        ("你好", "filename=\"conversation.md\"; filename*=UTF-8''%E4%BD%A0%E5%A5%BD.md"),
+        ("../..", "filename=\"conversation.md\"; filename*=UTF-8''conversation.md"),
+    ],
+)
+async def test_the_file_is_named_after_the_title_without_characters_that_paths_forbid(title: str, header: str) -> None:
+    turn = SampleTurn(question=title)
+    conversation = await Fixture(turn).service.find(turn.user_id, turn.conversation_id)
+    assert content_disposition(conversation, "md") == f"attachment; {header}"

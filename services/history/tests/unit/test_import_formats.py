@@ -1,0 +1,130 @@
+"""Parsing of ChatGPT's and Parley's export formats."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from history.transfer.drafts import MAX_CONTENT_LENGTH
+from history.transfer.parsing import MAX_TITLE_LENGTH, parse_entry
+
+
+def _node(parent: str | None, role: str, *parts: Any, kind: str = "text", **metadata: Any) -> dict[str, Any]:
+    content = {"content_type": kind, "parts": list(parts)}
+    return {"parent": parent, "message": {"author": {"role": role}, "content": content, "metadata": metadata}}
+
+
+def _chatgpt(**mapping: dict[str, Any]) -> dict[str, Any]:
+    return {"title": "Trip", "mapping": mapping}
+
+
+def _parley(*messages: dict[str, Any], **conversation: Any) -> dict[str, Any]:
+    return {"format": "parley.conversation/1", "conversation": conversation, "messages": list(messages)}
+
+
+def _contents(entry: dict[str, Any]) -> list[tuple[str, str | None]]:
+    draft, _ = parse_entry(0, entry)
+    assert draft
+    return [(message.content, message.parent) for message in draft.messages]
+
+
+def test_chatgpt_nodes_without_text_are_left_out_and_their_children_move_up() -> None:
+    entry = _chatgpt(
+        root={"parent": None, "message": None},
+        system=_node("root", "system", "You are helpful."),
+        a=_node("system", "user", "Where?"),
+        empty=_node("a", "assistant", " "),
+        hidden=_node("empty", "user", "x", is_visually_hidden_from_conversation=True),
+        b=_node("hidden", "assistant", "Rome.", "Oslo."),
+    )
+    assert _contents(entry) == [("Where?", None), ("Rome.\nOslo.", "a")]
+
+
+def test_unsupported_chatgpt_content_is_reported_and_thoughts_are_ignored() -> None:
+    entry = _chatgpt(
+        **{
+            "a/b": _node(None, "user", {"asset": 1}, "What is this?", kind="multimodal_text"),
+            "c": _node("a/b", "assistant", "x", kind="hologram"),
+            "d": _node("a/b", "assistant", "x", kind="thoughts"),
+            "e": _node("a/b", "assistant", "x" * (MAX_CONTENT_LENGTH + 1)),
+        }
+    )
+    draft, skipped = parse_entry(3, entry)
+    assert draft
+    assert [message.content for message in draft.messages] == ["What is this?"]
+    assert [(one.pointer, one.code) for one in skipped] == [
+        ("/3/mapping/a~1b", "unsupported_content"),
+        ("/3/mapping/c", "unsupported_content"),
+        ("/3/mapping/e", "too_long"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1795307719.5, datetime(2026, 11, 22, 0, 35, 19, 500000, tzinfo=UTC)),
+        (True, None),
+        (-1, None),
+        (1e300, None),
+        ("soon", None),
+    ],
+)
+def test_a_chatgpt_time_that_is_no_time_is_left_out(value: object, expected: datetime | None) -> None:
+    draft, _ = parse_entry(0, {**_chatgpt(a=_node(None, "user", "hi")), "create_time": value})
+    assert draft
+    assert draft.created_at == expected
+
+
+def test_the_active_node_is_the_nearest_imported_one() -> None:
+    entry = {**_chatgpt(a=_node(None, "user", "hi"), b=_node("a", "assistant", "")), "current_node": "b"}
+    draft, _ = parse_entry(0, entry)
+    assert draft
+    assert draft.active == "a"
+
+
+def test_a_parley_export_keeps_title_flags_metadata_and_models() -> None:
+    entry = _parley(
+        {"id": "2", "parent_id": "1", "role": "assistant", "content": "yes", "status": "running", "model": "large"},
+        {"id": "1", "role": "user", "content": "hi"},
+        title="x" * 300,
+        archived=True,
+        active_message_id="2",
+        metadata={"a": "b"},
+    )
+    draft, skipped = parse_entry(0, entry)
+    assert draft
+    assert (draft.archived, draft.active, draft.metadata, skipped) == (True, "2", {"a": "b"}, [])
+    assert draft.title
+    assert len(draft.title) == MAX_TITLE_LENGTH
+    assert [(message.content, message.status, message.model) for message in draft.messages] == [
+        ("hi", "completed", None),
+        ("yes", "incomplete", "large"),
+    ]
+
+
+_HI = {"id": "1", "parent_id": None, "role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "pointer", "code"),
+    [
+        (_parley({**_HI, "parent_id": "2"}, {**_HI, "id": "2", "parent_id": "1"}), "/0", "broken_tree"),
+        (_parley(_HI, _HI), "/0", "broken_tree"),
+        (_parley({**_HI, "role": "system"}), "/0/messages/0/role", "literal_error"),
+        (_parley({**_HI, "content": "a\x00"}), "/0/messages/0/content", "invalid_text"),
+        (_parley(), "/0", "empty"),
+        ({"format": "other/1"}, "/0/format", "literal_error"),
+        ({"hello": 1}, "/0", "unknown_format"),
+        (5, "/0", "unknown_format"),
+        (_chatgpt(), "/0/mapping", "too_short"),
+    ],
+)
+def test_an_entry_that_cannot_be_imported_is_skipped_with_a_reason(entry: object, pointer: str, code: str) -> None:
+    draft, skipped = parse_entry(0, entry)
+    assert draft is None
+    assert (skipped[0].pointer, skipped[0].code) == (pointer, code)
+
+
+def test_a_message_whose_parent_is_missing_begins_a_branch() -> None:
+    child = {**_HI, "id": "2", "parent_id": "1", "content": "there"}
+    assert [content for content, _ in _contents(_parley(child, {**_HI, "parent_id": "elsewhere"}))] == ["hi", "there"]

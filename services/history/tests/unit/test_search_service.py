@@ -1,0 +1,44 @@
+"""Pages of search results."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from history.search.service import SearchService
+from history.search.store import SearchMatch, SearchPosition, SearchQuery
+from history_testing.fakes import FakeSearchStore
+from parley.errors import InvalidCursor
+from parley.ids import new_id
+
+MOMENT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+
+
+def _match(score: float, content: str = "an apple a day") -> SearchMatch:
+    position = SearchPosition(score, MOMENT, new_id())
+    return SearchMatch(position, new_id(), "Title", "user", content, ("appl",))
+
+
+async def test_pages_show_every_result_once_with_its_snippet() -> None:
+    store = FakeSearchStore([_match(score / 10) for score in (9, 8, 7)])
+    service, query, found, cursor = SearchService(store), SearchQuery("apples"), [], None
+    for _ in range(2):
+        page = await service.page(new_id(), query, cursor, 2)
+        found += page.data
+        cursor = page.next_cursor
+    assert cursor is None
+    assert [hit.message_id for hit in found] == [match.position.id for match in store.matches]
+    assert [segment.text for segment in found[0].snippet if segment.match] == ["apple"]
+
+
+async def test_a_cursor_belongs_to_its_query() -> None:
+    service = SearchService(FakeSearchStore([_match(0.9), _match(0.8)]))
+    page = await service.page(new_id(), SearchQuery("apple"), None, 1)
+    with pytest.raises(InvalidCursor):
+        await service.page(new_id(), SearchQuery("pear"), page.next_cursor, 1)
+
+
+@pytest.mark.parametrize("text", ["!!!", "...", "—"])
+async def test_a_query_without_letters_or_digits_finds_nothing_and_asks_nothing(text: str) -> None:
+    store = FakeSearchStore([_match(0.9)])
+    page = await SearchService(store).page(new_id(), SearchQuery(text), None, 10)
+    assert (page.data, page.next_cursor, store.queries) == ([], None, [])

@@ -1,0 +1,71 @@
+"""Ranges and days of usage reports."""
+
+from datetime import date
+
+import pytest
+
+from history.usage.schemas import UsageGroup
+from history.usage.service import UsageService
+from history_testing.fakes import FakeUsageStore
+from parley.errors import ValidationFailed
+from parley.ids import new_id
+
+TODAY = date(2026, 11, 22)
+
+
+def _group(key: str) -> UsageGroup:
+    return UsageGroup(
+        key=key, turns=1, prompt_tokens=2, completion_tokens=3, total_tokens=5, estimated_turns=0, cost=None
+    )
+
+
+async def test_a_report_by_day_lists_the_days_without_usage_too() -> None:
+    store = FakeUsageStore(TODAY, [_group("2026-11-21")])
+    report = await UsageService(store).report(new_id(), date(2026, 11, 20), date(2026, 11, 23), "day", "UTC")
+    assert [(row.key, row.total_tokens) for row in report.data] == [
+        ("2026-11-20", 0),
+        ("2026-11-21", 5),
+        ("2026-11-22", 0),
+    ]
+    assert report.total.total_tokens == 5
+
+
+async def test_a_report_by_model_lists_the_groups_that_are_found() -> None:
+    store = FakeUsageStore(TODAY, [_group("large"), _group("small")])
+    report = await UsageService(store).report(new_id(), None, None, "model", "UTC")
+    assert [row.key for row in report.data] == ["large", "small"]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        (None, None, (date(2026, 10, 24), date(2026, 11, 23))),
+        (date(2026, 11, 1), None, (date(2026, 11, 1), date(2026, 12, 1))),
+        (None, date(2026, 11, 1), (date(2026, 10, 2), date(2026, 11, 1))),
+    ],
+)
+async def test_a_missing_end_of_the_range_is_thirty_days_from_the_other(
+    since: date | None, until: date | None, expected: tuple[date, date]
+) -> None:
+    store = FakeUsageStore(TODAY)
+    await UsageService(store).report(new_id(), since, until, "day", "Asia/Shanghai")
+    assert [(query.since, query.until) for query in store.queries] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "tz", "pointer"),
+    [
+        (TODAY, TODAY, "UTC", "/to"),
+        (date(2025, 1, 1), TODAY, "UTC", "/to"),
+        (date.max, None, "UTC", "/to"),
+        (None, date.min, "UTC", "/to"),
+        (None, None, "Mars/Olympus", "/tz"),
+    ],
+)
+async def test_an_invalid_range_or_time_zone_is_refused(
+    since: date | None, until: date | None, tz: str, pointer: str
+) -> None:
+    store = FakeUsageStore(TODAY)
+    with pytest.raises(ValidationFailed) as caught:
+        await UsageService(store).report(new_id(), since, until, "day", tz)
+    assert ([error.pointer for error in caught.value.errors], store.queries) == ([pointer], [])
