@@ -161,6 +161,7 @@ async def open_services(config: StackConfig, login: DemoLogin) -> AsyncIterator[
             service.lifecycle.expect_server()
             await stack.enter_async_context(lifespan(service.app))
             if create is create_auth:
+                assert isinstance(service.app, FastAPI)
                 await ensure_demo_account(service.app.state.wired, login)
             await stack.enter_async_context(_serving(service))
         yield

@@ -1,4 +1,4 @@
-"""What the gateway itself answers when something is wrong."""
+"""Errors of the gateway: problems for clients, and the ends of requests and streams."""
 
 from typing import Any
 
@@ -6,42 +6,40 @@ from parley.errors import DependencyUnavailable, ParleyError, RateLimited
 
 
 class TooManyStreams(RateLimited):
-    """Too many streams are open."""
+    """The user has reached the limit of open streams."""
 
     code, title = "too_many_streams", "Too many streams"
     remedy = "Close a stream, or wait until one ends."
 
-    def __init__(self, most: int) -> None:
-        """Name how many are allowed."""
-        super().__init__(f"At most {most} streams may be open at once.", headers={"Retry-After": "1"})
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"At most {limit} streams may be open at once.", headers={"Retry-After": "1"})
 
 
 class UpstreamBroken(ParleyError):
-    """A part of the service gave no proper answer."""
+    """A service closed the connection or sent an invalid response."""
 
     status, code, title = 502, "upstream_error", "Bad gateway"
-    remedy = "Try again; a request that was not repeatable may have been carried out."
+    remedy = "Try again. The service may have processed the request, so repeat it only if that is safe."
 
 
 class UpstreamTimeout(ParleyError):
-    """A part of the service did not answer in time."""
+    """A service did not respond in time."""
 
     status, code, title = 504, "upstream_timeout", "Gateway timeout"
-    remedy = "Try again; a request that was not repeatable may have been carried out."
+    remedy = "Try again. The service may have processed the request, so repeat it only if that is safe."
 
 
 class UpstreamUnavailable(DependencyUnavailable):
-    """A part of the service cannot be reached right now."""
+    """A required service cannot be reached right now."""
 
 
-class ClientGone(Exception):
-    """The client went away; nobody is there to be answered."""
+class ClientDisconnected(Exception):
+    """The client closed its connection before the response was complete."""
 
 
-class Interrupted(Exception):
-    """The gateway itself ends a stream, with a last event for the client."""
+class StreamTerminated(Exception):
+    """The gateway ends a stream; ``event`` and ``data`` form the final event for the client."""
 
     def __init__(self, event: str, data: dict[str, Any]) -> None:
-        """Take the event's name and data."""
         super().__init__(event)
         self.event, self.data = event, data

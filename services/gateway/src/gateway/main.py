@@ -1,51 +1,59 @@
-"""The gateway as an ASGI app and as a program."""
+"""The gateway's ASGI app, and its command."""
 
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterable
-from functools import partial
-from types import SimpleNamespace
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.routing import Router
 
 from gateway import wiring
-from gateway.routes import Route
-from gateway.server.connections import Edge
-from gateway.server.workers import Workers
+from gateway.server.connections import ClientConnections
+from gateway.server.workers import WorkerProcesses
 from gateway.settings import GatewaySettings
+from gateway.wiring import GatewayParts
 from parley.config.settings import load_or_exit
 from parley.observability import logs
+from parley.process.tasks import background
 from parley.web import server
 from parley.web.app import Wire, make_runtime, run
+from parley.web.runtime import Runtime
 
 VERSION = "0.1.0"
 
 
-class Gateway:
-    """The ASGI app: plain ASGI, because every layer would be paid on every request."""
+@dataclass
+class GatewayState:
+    """The runtime, and the parts that exist while the lifespan is entered."""
 
-    def __init__(
-        self, settings: GatewaySettings, wire: Wire[GatewaySettings] | None, routes: Iterable[Route] | None
-    ) -> None:
-        """Make the app; nothing is opened before its lifespan is entered."""
+    runtime: Runtime
+    wired: GatewayParts = field(init=False)
+
+
+class Gateway:
+    """The ASGI app. It uses no framework, because every layer would cost time on every request."""
+
+    def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings]) -> None:
         runtime = make_runtime(settings, service="gateway", version=VERSION)
-        edge = Edge(settings)
-        self.http_protocol = edge.protocol
-        self.state = SimpleNamespace(runtime=runtime, wired=None)
-        chosen = wire or partial(wiring.wire, edge=edge, routes=routes)
+        connections = ClientConnections(settings)
+        self.http_protocol = connections.protocol
+        self.state = GatewayState(runtime)
 
         @contextlib.asynccontextmanager
         async def lifespan(_: object) -> AsyncIterator[None]:
-            async with run(runtime, settings, chosen) as wired:
+            async with (
+                run(runtime, settings, wire) as wired,
+                background("client deadlines", connections.enforce_deadlines, service="gateway"),
+            ):
                 self.state.wired = wired
                 yield
 
         self.router = Router(lifespan=lifespan)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, or start and stop."""
+        """Handle an ASGI scope."""
         if scope["type"] == "http":
             await self.state.wired.pipeline(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -54,30 +62,25 @@ class Gateway:
             await self.router(scope, receive, send)
 
 
-def create_app(
-    settings: GatewaySettings | None = None,
-    *,
-    wire: Wire[GatewaySettings] | None = None,
-    routes: Iterable[Route] | None = None,
-) -> Gateway:
-    """Return the gateway's app; ``wire`` opens its parts, by default the real ones with these ``routes``, or all."""
-    return Gateway(settings or load_or_exit(GatewaySettings), wire, routes)
+def create_app(settings: GatewaySettings | None = None, *, wire: Wire[GatewaySettings] = wiring.wire) -> Gateway:
+    """Return the gateway's app. ``wire`` opens its parts when the lifespan starts."""
+    return Gateway(settings or load_or_exit(GatewaySettings), wire)
 
 
 def main() -> None:
-    """Run the gateway until a signal ends it."""
+    """Run the gateway until a signal stops it."""
     settings = load_or_exit(GatewaySettings)
     if settings.workers == 1:
-        sys.exit(work(settings))
+        sys.exit(run_worker(settings))
     logs.configure(settings.log_level, settings.log_format)
     try:
-        workers = Workers(settings, work)
+        workers = WorkerProcesses(settings, run_worker)
     except OSError as error:
         sys.exit(f"gateway: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     sys.exit(workers.run())
 
 
-def work(settings: GatewaySettings, sockets: list[socket.socket] | None = None) -> int:
-    """Be one gateway process until a signal ends it; returns the exit status."""
+def run_worker(settings: GatewaySettings, sockets: list[socket.socket] | None = None) -> int:
+    """Run one gateway process until a signal stops it. Return the exit status."""
     app = create_app(settings)
     return server.main(app, app.state.runtime.lifecycle, settings, sockets)

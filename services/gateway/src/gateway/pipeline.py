@@ -1,23 +1,22 @@
-"""The way of a request through the gateway: route, credential, revocation and limits, forward."""
+"""Request pipeline, in order: local response, route, access policy, proxy, and the records of the request."""
 
 import time
 from typing import Any
 
 import structlog
+from prometheus_client import Histogram
 
-from gateway.access.admission import Admission
-from gateway.access.client_addresses import AddressBook
+from gateway.access.client_addresses import ClientAddresses
 from gateway.access.cors import Cors
-from gateway.access.policy import Guard
-from gateway.access.streams import Streams
-from gateway.errors import ClientGone
-from gateway.local.responses import OwnAnswers
+from gateway.access.policy import AccessPolicy
+from gateway.access.streams import OpenStreams
+from gateway.errors import ClientDisconnected
+from gateway.http import Receive, Send
+from gateway.local.responses import LocalResponses
 from gateway.observability.access_log import AccessLog
 from gateway.observability.request_trace import RequestTrace
-from gateway.proxy.bodies import Receive
-from gateway.proxy.http_proxy import Proxy
-from gateway.proxy.relaying import Send
-from gateway.proxy.websocket import SocketProxy, offered_token, refuse
+from gateway.proxy.http_proxy import HttpProxy
+from gateway.proxy.websocket import WebSocketProxy, offered_token, reject
 from gateway.request import Request
 from gateway.routes import RouteTable
 from parley import errors
@@ -29,24 +28,23 @@ from parley.web.middleware import QUIET_ROUTES
 
 log = structlog.get_logger()
 
-CLIENT_GONE = 499
-"""How nginx, and we, log a request whose client left before its answer began."""
+CLIENT_CLOSED_REQUEST = 499
+"""The status, as in nginx, under which a request is logged when its client disconnects before the response."""
 
 
 class Pipeline:
-    """Everything a request passes; made by wiring."""
+    """Passes requests through the stages of the gateway."""
 
     def __init__(
         self,
         *,
-        addresses: AddressBook,
-        own: OwnAnswers,
-        table: RouteTable,
-        admission: Admission,
-        guard: Guard,
-        streams: Streams,
-        proxy: Proxy,
-        sockets: SocketProxy,
+        addresses: ClientAddresses,
+        local: LocalResponses,
+        routes: RouteTable,
+        policy: AccessPolicy,
+        streams: OpenStreams,
+        proxy: HttpProxy,
+        websockets: WebSocketProxy,
         cors: Cors,
         access_log: AccessLog | None,
         metrics: Metrics,
@@ -54,54 +52,67 @@ class Pipeline:
         tracer: Tracer | None,
         drain_delay: float,
     ) -> None:
-        """Take the parts."""
-        self._addresses, self._own, self._table = addresses, own, table
-        self._admission, self._guard, self._streams = admission, guard, streams
-        self._proxy, self._sockets, self._cors = proxy, sockets, cors
+        self._addresses, self._local, self._routes = addresses, local, routes
+        self._policy, self._streams, self._cors = policy, streams, cors
+        self._proxy, self._websockets = proxy, websockets
         self._access_log, self._metrics, self._tracer = access_log, metrics, tracer
         self._lifecycle, self._drain_delay = lifecycle, drain_delay
         self._draining_since: float | None = None
-        self._timers: dict[tuple[str, str, int], Any] = {}
+        self._durations: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request."""
-        request = Request(scope, self._addresses)
+        """Handle one HTTP request."""
+        request = Request(scope)
+        self._addresses.locate(request)
         if self._tracer is not None and request.path not in QUIET_ROUTES:
-            request.trace = RequestTrace(self._tracer, request)
+            request.trace = _start_trace(self._tracer, request)
         self._lifecycle.begin_request()
         try:
-            await self.handle(request, receive, send)
+            await self._handle(request, receive, send)
         except ParleyError as error:
-            await self._own.refuse(request, error, send)
-        except ClientGone:
-            request.status = request.status or CLIENT_GONE
+            await self._local.send_error(request, error, send)
+        except ClientDisconnected:
+            request.status = request.status or CLIENT_CLOSED_REQUEST
         except Exception:
-            log.exception("unhandled error", request_id=request.request_id)
-            await self._own.refuse(request, errors.InternalError(), send)
+            log.exception("unhandled_error", request_id=request.request_id)
+            await self._local.send_error(request, errors.InternalError(), send)
         finally:
             self._lifecycle.end_request()
             self._record(request)
 
     async def websocket(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Pass a WebSocket on, or refuse it before it opens."""
+        """Handle one WebSocket."""
         scope = {**scope, "method": "GET"}
-        request = Request(scope, self._addresses)
+        request = Request(scope)
+        self._addresses.locate(request)
         if self._tracer is not None:
-            request.trace = RequestTrace(self._tracer, request)
+            request.trace = _start_trace(self._tracer, request)
         with self._lifecycle.request():
             try:
-                await self._open_socket(request, scope, receive, send)
+                await self._handle_websocket(request, scope, receive, send)
             except ParleyError as error:
-                await refuse(request, error, send)
+                await reject(request, error, send)
             except Exception:
-                log.exception("unhandled error", request_id=request.request_id)
-                await refuse(request, errors.InternalError(), send)
+                log.exception("unhandled_error", request_id=request.request_id)
+                await reject(request, errors.InternalError(), send)
             finally:
                 self._record(request)
 
-    async def _open_socket(self, request: Request, scope: Any, receive: Receive, send: Send) -> None:
-        self._refuse_while_draining()
-        route = self._table.find("GET", request.path)
+    async def _handle(self, request: Request, receive: Receive, send: Send) -> None:
+        if await self._local.respond(request, send):
+            return
+        self._check_draining()
+        route = request.route = self._routes.find(request.method, request.path)
+        await self._policy.admit(request, route)
+        if not route.stream:
+            await self._proxy.handle(request, route, receive, send)
+            return
+        async with self._streams.reserve(request.caller):
+            await self._proxy.handle(request, route, receive, send)
+
+    async def _handle_websocket(self, request: Request, scope: Any, receive: Receive, send: Send) -> None:
+        self._check_draining()
+        route = self._routes.find("GET", request.path)
         if not route.websocket:
             raise errors.NotFound
         request.route = route
@@ -110,33 +121,20 @@ class Pipeline:
         if token:
             request.found.setdefault(b"authorization", b"Bearer " + token.encode("latin-1"))
         if b"authorization" in request.found or b"x-api-key" in request.found:
-            await self._admission.admit(request, route)
+            await self._policy.admit(request, route)
         else:
-            await self._guard.admit_anonymous(request, route)
-        async with self._streams.hold(request.caller):
-            await self._sockets.forward(request, route, scope["subprotocols"], receive, send)
+            await self._policy.admit_anonymous(request, route)
+        async with self._streams.reserve(request.caller):
+            await self._websockets.handle(request, route, scope["subprotocols"], receive, send)
 
     def _check_origin(self, request: Request) -> None:
-        """Browsers let any page open a WebSocket: the origin must be allowed, or be our own."""
+        """Require an allowed origin or the gateway's own, because browsers let any page open a WebSocket."""
         origin = request.found.get(b"origin")
         if origin and not self._cors.allows(origin) and origin.rpartition(b"//")[2] != request.host:
-            raise errors.Forbidden("This origin is not allowed.")
+            raise errors.Forbidden("Pages of this origin may not open a WebSocket.")
 
-    async def handle(self, request: Request, receive: Receive, send: Send) -> None:
-        """Pass a request through; raises ParleyError for whatever refuses it."""
-        if await self._own.answer(request, send):
-            return
-        self._refuse_while_draining()
-        route = request.route = self._table.find(request.method, request.path)
-        await self._admission.admit(request, route)
-        if not route.stream:
-            await self._proxy.forward(request, route, receive, send)
-            return
-        async with self._streams.hold(request.caller):
-            await self._proxy.forward(request, route, receive, send)
-
-    def _refuse_while_draining(self) -> None:
-        """Go on during the drain delay, in which load balancers learn of it; then send everybody elsewhere."""
+    def _check_draining(self) -> None:
+        """Reject requests while draining, but only after the delay in which load balancers notice the shutdown."""
         if self._lifecycle.state != "draining":
             return
         now = time.monotonic()
@@ -146,16 +144,18 @@ class Pipeline:
             raise errors.Draining
 
     def _record(self, request: Request) -> None:
+        """Record the request in the metrics, in its trace, and in the access log."""
         elapsed = time.perf_counter() - request.started
         key = (request.method, request.template, request.status)
-        timer = self._timers.get(key)
-        if timer is None:
-            timer = self._timers[key] = self._metrics.request_duration.labels(
+        duration = self._durations.get(key)
+        if duration is None:
+            duration = self._durations[key] = self._metrics.request_duration.labels(
                 request.method if request.route else "other", request.template, str(request.status)
             )
-        timer.observe(elapsed)
+        duration.observe(elapsed)
+        user = request.caller.pseudonym if request.caller else None
         if request.trace is not None:
-            request.trace.end(request)
+            request.trace.end(request.template, request.status, attempts=request.attempts, user=user)
         if self._access_log is None or request.path in QUIET_ROUTES:
             return
         upstream = request.upstream_time
@@ -167,8 +167,12 @@ class Pipeline:
             "bytes": request.sent,
             "duration_ms": round(elapsed * 1000, 2),
             "upstream_ms": None if upstream is None else round(upstream * 1000, 2),
-            "user": request.caller.pseudonym if request.caller else None,
+            "user": user,
         }
         if request.trace is not None:
             line |= log_ids(request.trace.span)
         self._access_log.add(line)
+
+
+def _start_trace(tracer: Tracer, request: Request) -> RequestTrace:
+    return RequestTrace(tracer, request.method, request.scheme, request.found.get(b"traceparent"))

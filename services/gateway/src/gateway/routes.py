@@ -1,4 +1,4 @@
-"""The route table: what the gateway passes on, to whom, and what it asks for first. What is not here does not exist."""
+"""Route table: every path that the gateway forwards, its service, and its requirements."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,24 +11,24 @@ from parley.web.middleware import UNMATCHED_ROUTE
 Service = Literal["auth", "chat", "history"]
 PUBLIC = None
 ANY = ""
-"""Any valid credential will do."""
+"""Any valid credential is sufficient."""
 
 MIB = 1_048_576
-REQUEST, TURN = 30.0, 330.0
-"""Seconds until the first byte of an answer: of most requests, and of those that wait for a model."""
+REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
+"""Seconds until the head of the response: of most routes, and of those that wait for a model."""
 _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*\Z")
-"""An id in a path: nothing that could be decoded, resolved or normalised into another path."""
+"""An id in a path. No character may be decoded or normalised into another path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of the table. ``scope`` None is public; ``timeout`` is seconds to the first byte; ``max_body`` bytes."""
+    """One route. ``scope``: None for public; ``timeout``: seconds to the response head; ``max_body``: in bytes."""
 
     methods: frozenset[str]
     template: str
     service: Service
     scope: str | None
-    timeout: float = REQUEST
+    timeout: float = REQUEST_TIMEOUT
     stream: bool = False
     max_body: int = MIB
     cost: int = 1
@@ -43,7 +43,7 @@ def route(
     service: Service,
     scope: str | None,
     *,
-    timeout: float = REQUEST,
+    timeout: float = REQUEST_TIMEOUT,
     stream: bool = False,
     max_body: int = MIB,
     cost: int = 1,
@@ -51,7 +51,7 @@ def route(
     websocket: bool = False,
     endless: bool = False,
 ) -> Route:
-    """Return a line of the table; ``methods`` are separated by spaces, and GET takes HEAD along."""
+    """Return a route. ``methods`` are separated by spaces; GET includes HEAD."""
     names = frozenset(methods.split())
     if "GET" in names and not websocket:
         names |= {"HEAD"}
@@ -59,7 +59,7 @@ def route(
 
 
 def auth_routes() -> list[Route]:
-    """Return what goes to auth."""
+    """Return the routes of auth."""
     base, admin = "/api/v1/auth", "/api/v1/admin"
     return [
         route("GET", "/.well-known/jwks.json", "auth", PUBLIC),
@@ -87,10 +87,10 @@ def auth_routes() -> list[Route]:
 
 
 def chat_routes() -> list[Route]:
-    """Return what goes to chat."""
+    """Return the routes of chat."""
     base, scope = "/api/v1/chat", "chat:write"
     return [
-        route("POST", base, "chat", scope, timeout=TURN, stream=True, strict=True),
+        route("POST", base, "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("POST", f"{base}/stream", "chat", scope, stream=True, strict=True),
         route("GET", f"{base}/ws", "chat", ANY, stream=True, websocket=True),
         route("GET", f"{base}/turns", "chat", scope),
@@ -98,13 +98,13 @@ def chat_routes() -> list[Route]:
         route("GET", f"{base}/turns/{{id}}/stream", "chat", scope, stream=True),
         route("POST", f"{base}/turns/{{id}}/cancel", "chat", scope),
         route("GET", "/api/v1/models", "chat", ANY),
-        route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN, stream=True, strict=True),
+        route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("GET", "/v1/models", "chat", ANY),
     ]
 
 
 def history_routes() -> list[Route]:
-    """Return what goes to history."""
+    """Return the routes of history."""
     base, read, write = "/api/v1/conversations", "history:read", "history:write"
     return [
         route("GET", base, "history", read),
@@ -121,29 +121,29 @@ def history_routes() -> list[Route]:
 
 
 def all_routes() -> list[Route]:
-    """Return the whole table."""
+    """Return all routes."""
     return [*auth_routes(), *chat_routes(), *history_routes()]
 
 
 class RouteTable:
-    """Finds the route of a request: exact paths by a dictionary, the others segment by segment."""
+    """Finds the route of a request: exact paths in a dictionary, templates segment by segment."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        """Take the table; raises ValueError when two routes claim one method of a template."""
+        """Raise ValueError when two routes have the same method and template."""
         self.routes = tuple(routes)
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
         for each in self.routes:
             for method in each.methods:
                 if (method, each.template) in self._exact:
-                    raise ValueError(f"{method} {each.template} is in the table twice")
+                    raise ValueError(f"{method} {each.template} is defined twice")
                 self._exact[method, each.template] = each
                 if "{" in each.template:
                     segments = each.template.split("/")
                     self._patterns.setdefault((method, len(segments)), []).append((segments, each))
 
     def find(self, method: str, path: str) -> Route:
-        """Return the route; raises NotFound, or MethodNotAllowed with the methods there are."""
+        """Return the route. Raise NotFound, or MethodNotAllowed with the allowed methods."""
         found = self._find(method, path)
         if found is not None:
             return found
@@ -163,7 +163,7 @@ class RouteTable:
         return None
 
     def templates(self) -> Iterator[str]:
-        """Return the labels that requests are counted under."""
+        """Return the route labels of the metrics."""
         yield from dict.fromkeys(each.template for each in self.routes)
         yield UNMATCHED_ROUTE
 

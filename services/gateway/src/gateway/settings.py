@@ -1,4 +1,4 @@
-"""What the gateway can be told."""
+"""Settings of the gateway, from environment variables."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -7,7 +7,6 @@ from pydantic import Field, SecretStr
 
 from parley.config.settings import ServiceSettings
 
-MIB = 1_048_576
 DEVELOPMENT_ORIGINS = "http://localhost:*,http://127.0.0.1:*"
 
 
@@ -18,66 +17,72 @@ class GatewaySettings(ServiceSettings):
     speaks_websocket: ClassVar[bool] = True
 
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
-    admin_port: int = Field(9000, ge=0, le=65535, description="The admin port; 0 takes a free one.")
+    admin_port: int = Field(9000, ge=0, le=65535, description="Admin port. 0 selects a free port.")
     redis_url: SecretStr = Field(description="Redis URL.")
     auth_url: str = Field("http://localhost:8001", description="Addresses of auth, separated by commas.")
     chat_url: str = Field("http://localhost:8002", description="Addresses of chat, separated by commas.")
     history_url: str = Field("http://localhost:8003", description="Addresses of history, separated by commas.")
     jwks_url: str | None = Field(
-        None, description="Where the keys that verify access tokens are; by default asked of auth."
+        None, description="URL of the public keys that verify access tokens. Default: the JWKS of auth."
     )
     internal_client_secret: SecretStr | None = Field(
-        None, description="The gateway's own client secret at auth, to ask about revocations while Redis is away."
+        None, description="Client secret of the gateway at auth, to look up revocations while Redis is unavailable."
     )
-    plans_file: Path | None = Field(None, description="YAML file of plans; without it everybody has the default plan.")
-    rate_limit_requests: int = Field(600, ge=1, description="Requests of one user in each window.")
-    rate_limit_window: int = Field(60, ge=1, le=86_400, description="The window in seconds.")
-    rate_limit_burst: int = Field(100, ge=1, description="Requests of one user at once.")
+    plans_file: Path | None = Field(
+        None, description="YAML file of plans. Without it, every user has the default plan."
+    )
+    rate_limit_requests: int = Field(600, ge=1, description="Requests per window and user.")
+    rate_limit_window: int = Field(60, ge=1, le=86_400, description="Window of the rate limit in seconds.")
+    rate_limit_burst: int = Field(100, ge=1, description="Requests a user may send at once.")
     anonymous_rate_limit: int = Field(
-        120, ge=1, description="Requests a minute of one address on routes without credentials, and with wrong ones."
+        120, ge=1, description="Requests per minute and client address, without credentials or with invalid ones."
     )
     rate_limit_patience: float = Field(
-        0.05, gt=0, le=5, description="Seconds Redis may take for a decision before this process decides by its share."
+        0.05,
+        gt=0,
+        le=5,
+        description="Seconds to wait for Redis before this process enforces its share of the rate limits alone.",
     )
-    streams_per_user: int = Field(20, ge=1, description="Streams and turns one user may have open.")
+    streams_per_user: int = Field(20, ge=1, description="Maximum open streams and turns per user.")
     cors_origins: str = Field(
         "",
-        description="Origins whose pages may call, separated by commas; a port may be `*`. Development: localhost.",
+        description="Origins whose pages may call the API, separated by commas. `*` stands for any port. "
+        "Default in development: localhost.",
     )
     trusted_proxies: str = Field(
-        "", description="Networks (CIDR, separated by commas) whose X-Forwarded-* headers are believed."
+        "", description="Networks (CIDR, separated by commas) whose X-Forwarded-* headers are used."
     )
     workers: int = Field(
-        1, ge=1, le=64, description="Processes that share the port; the n-th serves its admin port at ADMIN_PORT + n."
+        1, ge=1, le=64, description="Processes that share the port. The n-th (from 0) uses admin port ADMIN_PORT + n."
     )
-    header_limit: int = Field(32_768, ge=1024, description="Most bytes of a request's head.")
-    header_count_limit: int = Field(100, ge=10, description="Most fields of a request's head.")
-    header_timeout: float = Field(10, gt=0, description="Seconds in which a request's head must arrive.")
+    header_limit: int = Field(32_768, ge=1024, description="Maximum size of a request head in bytes.")
+    header_count_limit: int = Field(100, ge=10, description="Maximum number of header fields in a request.")
+    header_timeout: float = Field(10, gt=0, description="Seconds in which a complete request head must arrive.")
     body_timeout: float = Field(
-        10, gt=0, description="Seconds a client may take for its next part of a body: 1 KiB for each of them."
+        10, gt=0, description="Window in seconds for sending a request body, at 1 KiB per second on average."
     )
     write_timeout: float = Field(
-        30, gt=0, description="Seconds a client may take to read its next part of what waits: 1 KiB for each of them."
+        30, gt=0, description="Window in seconds for reading a pending response, at 1 KiB per second on average."
     )
-    idle_timeout: float = Field(60, gt=0, description="Seconds an upstream may be silent inside an answer.")
+    idle_timeout: float = Field(60, gt=0, description="Seconds an upstream may send nothing inside a response.")
     connect_timeout: float = Field(1, gt=0, description="Seconds to connect to an upstream.")
     upstream_connections: int = Field(
-        512, ge=1, description="Most requests that wait for one upstream address to answer; streams are not counted."
+        512, ge=1, description="Maximum requests that await a response from one upstream address, without streams."
     )
-    upstream_queue: int = Field(512, ge=0, description="Most requests that wait for a free upstream connection.")
-    max_streams: int = Field(10_000, ge=1, description="Most streams open in this process.")
-    max_connections: int = Field(20_000, ge=1, description="Most client connections of this process.")
+    upstream_queue: int = Field(512, ge=0, description="Maximum requests that wait for a free upstream connection.")
+    max_streams: int = Field(10_000, ge=1, description="Maximum open streams of this process.")
+    max_connections: int = Field(20_000, ge=1, description="Maximum client connections of this process.")
 
     def origins(self) -> list[str]:
-        """Return the allowed origins; in development those of this machine when none are named."""
+        """Return the allowed origins. In development, the default is localhost with any port."""
         default = DEVELOPMENT_ORIGINS if self.environment == "development" else ""
-        return split(self.cors_origins or default)
+        return split_list(self.cors_origins or default)
 
     def keys_url(self) -> str:
-        """Return where auth's public keys are."""
-        return self.jwks_url or f"{split(self.auth_url)[0].rstrip('/')}/.well-known/jwks.json"
+        """Return the URL of the public keys that verify access tokens."""
+        return self.jwks_url or f"{split_list(self.auth_url)[0].rstrip('/')}/.well-known/jwks.json"
 
 
-def split(text: str) -> list[str]:
-    """Return the entries of a list separated by commas."""
+def split_list(text: str) -> list[str]:
+    """Return the entries of a comma-separated list."""
     return [entry.strip() for entry in text.split(",") if entry.strip()]

@@ -1,155 +1,181 @@
-"""Opening and closing everything the gateway needs."""
+"""Wiring: opens and closes everything the gateway needs."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from prometheus_client import Counter, Gauge
 
-from gateway.access.admission import Admission
 from gateway.access.auth_client import AuthClient
-from gateway.access.client_addresses import AddressBook
+from gateway.access.client_addresses import ClientAddresses
 from gateway.access.cors import Cors
-from gateway.access.credentials import Credentials
+from gateway.access.credentials import Authenticator
 from gateway.access.plans import load_plans
-from gateway.access.policy import Guard
-from gateway.access.revocations import Revocations
-from gateway.access.stream_leases import Places
-from gateway.access.streams import Streams
-from gateway.local.docs_pages import Pages
-from gateway.local.responses import OwnAnswers
+from gateway.access.policy import AccessPolicy, LimitChecker
+from gateway.access.revocations import RevocationLookup
+from gateway.access.stream_leases import StreamLeases
+from gateway.access.streams import OpenStreams
+from gateway.local.docs_pages import docs_pages
+from gateway.local.health import HealthPages
+from gateway.local.responses import LocalResponses
 from gateway.observability.access_log import AccessLog, Write, write_stdout
 from gateway.pipeline import Pipeline
-from gateway.proxy.http_proxy import Proxy
-from gateway.proxy.response_headers import CommonHeaders
-from gateway.proxy.websocket import SocketProxy
-from gateway.routes import Route, RouteTable, all_routes
-from gateway.server.connections import Edge
-from gateway.settings import GatewaySettings, split
-from gateway.upstream.endpoint import parse_address
-from gateway.upstream.pool import SWEEP, Pool, PoolLimits
+from gateway.proxy.http_proxy import HttpProxy
+from gateway.proxy.response_headers import ResponseHeaders
+from gateway.proxy.websocket import WebSocketProxy
+from gateway.routes import RouteTable, all_routes
+from gateway.settings import GatewaySettings, split_list
+from gateway.upstream.endpoint import parse_endpoint
+from gateway.upstream.pool import DEADLINE_CHECK_INTERVAL, Pool, PoolLimits
 from gateway.upstream.resolver import Resolver
 from parley.process.tasks import background
-from parley.ratelimit.limiter import Limiter, TokenSession, open_limiter
-from parley.security.tokens import TokenVerifier, open_verifier
-from parley.storage.redis import open_redis
+from parley.ratelimit.limiter import Limiter, open_limiter
+from parley.security.jwks import open_key_set
+from parley.security.tokens import TokenVerifier
+from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
 
 REDIS_TIMEOUT = 1.0
-"""Seconds; the limiter has its own, shorter patience."""
+"""Seconds. Rate limits and stream leases use the shorter RATE_LIMIT_PATIENCE."""
+SERVICE = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
-    """What the app needs."""
+class GatewayParts:
+    """The parts that the app uses."""
 
     pipeline: Pipeline
-    verifier: TokenVerifier
-    limiter: Limiter
-    pools: dict[str, Pool]
-    streams: Streams
+    pools: Mapping[str, Pool]
 
 
 @contextlib.asynccontextmanager
-async def wire(
-    settings: GatewaySettings,
-    runtime: Runtime,
-    *,
-    edge: Edge | None = None,
-    routes: Iterable[Route] | None = None,
-    limiter: type[Limiter] = Limiter,
-) -> AsyncIterator[Wired]:
-    """Open the gateway's parts; ``edge`` holds its client connections to their deadlines; all ``routes`` by default."""
-    registry, lifecycle = runtime.metrics.registry, runtime.lifecycle
-    async with contextlib.AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(
-            open_redis(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT)
-        )
+async def wire(settings: GatewaySettings, runtime: Runtime) -> AsyncIterator[GatewayParts]:
+    """Open the parts of the gateway, with its rate limiter and route table."""
+    async with (
+        open_gateway_redis(settings, runtime) as redis,
+        open_gateway_limiter(settings, runtime, redis) as limiter,
+        assemble(settings, runtime, redis, limiter, RouteTable(all_routes())) as parts,
+    ):
+        yield parts
+
+
+@contextlib.asynccontextmanager
+async def open_gateway_redis(settings: GatewaySettings, runtime: Runtime) -> AsyncIterator[RedisClient]:
+    """Open Redis, and report on it in ``/status``."""
+    async with open_redis(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT) as redis:
         runtime.pings["redis"] = redis.ping
-        limits = await stack.enter_async_context(
-            open_limiter(
-                redis,
-                service="gateway",
-                registry=registry,
-                timeout=settings.rate_limit_patience,
-                replicas=settings.workers,
-                kind=limiter,
-            )
-        )
-        verifier = await stack.enter_async_context(open_verifier(settings.keys_url(), issuer=settings.issuer()))
+        yield redis
+
+
+def open_gateway_limiter(
+    settings: GatewaySettings, runtime: Runtime, redis: RedisClient
+) -> contextlib.AbstractAsyncContextManager[Limiter]:
+    """Open the rate limiter that all gateway processes share."""
+    return open_limiter(
+        redis,
+        service=SERVICE,
+        registry=runtime.metrics.registry,
+        timeout=settings.rate_limit_patience,
+        replicas=settings.workers,
+    )
+
+
+@contextlib.asynccontextmanager
+async def assemble(
+    settings: GatewaySettings, runtime: Runtime, redis: RedisClient, limiter: LimitChecker, routes: RouteTable
+) -> AsyncIterator[GatewayParts]:
+    """Open the parts of the gateway around a Redis client, a rate limiter and a route table."""
+    async with contextlib.AsyncExitStack() as stack:
+        keys = await stack.enter_async_context(open_key_set(settings.keys_url()))
         pools = make_pools(settings, runtime)
         stack.callback(close_pools, pools)
-        auth = AuthClient(pools["auth"], settings.internal_client_secret)
-        revocations = Revocations(auth.ask_revocations, registry)
-        credentials = Credentials(verifier, load_plans(settings), auth.exchange_key)
-
-        places = Places(redis, timeout=settings.rate_limit_patience)
-
-        async def find_revoked(sessions: Sequence[TokenSession]) -> set[str]:
-            return await revoked_sessions(limits, revocations, sessions)
-
-        streams = Streams(find_revoked, places, most=settings.max_streams)
-        access_log = AccessLog(log_writer(settings), service="gateway")
-        stack.callback(access_log.flush)
-        guard, cors = Guard(limits, revocations, credentials), Cors(settings.origins())
-        admission, common = Admission(credentials, guard), CommonHeaders(cors, lifecycle)
-        pipeline = Pipeline(
-            addresses=AddressBook(split(settings.trusted_proxies), per_minute=settings.anonymous_rate_limit),
-            own=OwnAnswers(Pages(runtime), cors, guard, common, base_url=settings.issuer()),
-            table=RouteTable(all_routes() if routes is None else routes),
-            admission=admission,
-            guard=guard,
-            streams=streams,
-            proxy=Proxy(pools, streams, common.complete, idle_timeout=settings.idle_timeout),
-            sockets=SocketProxy(pools, streams, admission.renew),
-            cors=cors,
-            access_log=access_log if settings.log_level in {"debug", "info"} else None,
-            metrics=runtime.metrics,
-            lifecycle=lifecycle,
-            tracer=runtime.tracer,
-            drain_delay=settings.drain_delay,
+        policy = make_policy(
+            settings, runtime, TokenVerifier(keys, issuer=settings.issuer(), cache_size=0), limiter, pools
         )
-        runtime.metrics.active_requests.set_function(lambda: lifecycle.open_requests)
-        Gauge("gateway_streams", "Streams that are open.", registry=registry).set_function(lambda: streams.count)
+        leases = StreamLeases(redis, timeout=settings.rate_limit_patience)
+        streams = OpenStreams(policy.find_revoked, leases, limit=settings.max_streams)
+        access_log = AccessLog(log_writer(settings), service=SERVICE)
+        stack.callback(access_log.flush)
+        pipeline = make_pipeline(settings, runtime, routes, policy, streams, pools, access_log)
+        observe_streams(runtime, streams)
         loops = {
-            "upstream deadlines": lambda: sweep(pools),
-            "stream sessions": streams.watch_sessions,
-            "stream places": places.renew,
-            "stream drain": lambda: streams.watch_drain(
-                lifecycle, delay=settings.drain_delay, budget=settings.drain_timeout
+            "upstream deadlines": lambda: enforce_deadlines(pools),
+            "revoked streams": streams.end_revoked,
+            "stream leases": leases.keep_renewed,
+            "stream drain": lambda: streams.end_on_shutdown(
+                runtime.lifecycle, delay=settings.drain_delay, timeout=settings.drain_timeout
             ),
         }
-        for pool in pools.values():
-            resolver = Resolver(pool)
+        for resolver in (Resolver(pool) for pool in pools.values()):
             if resolver.needed:
-                loops[f"addresses of {pool.name}"] = resolver.watch
-        if edge is not None:
-            loops["client deadlines"] = edge.watch
+                loops[f"addresses of {resolver.name}"] = resolver.run
         for name, loop in loops.items():
-            await stack.enter_async_context(background(name, loop, service="gateway"))
-        yield Wired(pipeline, verifier, limits, pools, streams)
+            await stack.enter_async_context(background(name, loop, service=SERVICE))
+        yield GatewayParts(pipeline, pools)
+
+
+def make_policy(
+    settings: GatewaySettings,
+    runtime: Runtime,
+    verifier: TokenVerifier,
+    limiter: LimitChecker,
+    pools: Mapping[str, Pool],
+) -> AccessPolicy:
+    """Return the access policy. Raise SettingsError for an invalid plans file."""
+    auth = AuthClient(pools["auth"], settings.internal_client_secret)
+    authenticator = Authenticator(verifier, load_plans(settings), auth.exchange_key)
+    return AccessPolicy(authenticator, limiter, RevocationLookup(auth.look_up_revocations, runtime.metrics.registry))
+
+
+def make_pipeline(
+    settings: GatewaySettings,
+    runtime: Runtime,
+    routes: RouteTable,
+    policy: AccessPolicy,
+    streams: OpenStreams,
+    pools: Mapping[str, Pool],
+    access_log: AccessLog,
+) -> Pipeline:
+    """Return the request pipeline. Raise SettingsError for an invalid TRUSTED_PROXIES."""
+    cors, health = Cors(settings.origins()), HealthPages(runtime)
+    common = ResponseHeaders(cors, runtime.lifecycle)
+    pages = {"/health": health.health, "/ready": health.ready, **docs_pages()}
+    return Pipeline(
+        addresses=ClientAddresses(split_list(settings.trusted_proxies), per_minute=settings.anonymous_rate_limit),
+        local=LocalResponses(pages, cors, policy, common, base_url=settings.issuer()),
+        routes=routes,
+        policy=policy,
+        streams=streams,
+        proxy=HttpProxy(pools, streams, common, idle_timeout=settings.idle_timeout),
+        websockets=WebSocketProxy(pools, streams, policy.renew),
+        cors=cors,
+        access_log=access_log if settings.log_level in {"debug", "info"} else None,
+        metrics=runtime.metrics,
+        lifecycle=runtime.lifecycle,
+        tracer=runtime.tracer,
+        drain_delay=settings.drain_delay,
+    )
 
 
 def make_pools(settings: GatewaySettings, runtime: Runtime) -> dict[str, Pool]:
-    """Return the pool of each service; raises SettingsError for an address that is none."""
+    """Return the pool of each service. Raise SettingsError for an invalid address."""
     limits = PoolLimits(settings.upstream_connections, settings.upstream_queue, settings.connect_timeout)
+    registry = runtime.metrics.registry
     failures = Counter(
         "gateway_upstream_failures_total",
-        "Upstream requests that got no answer, by reason.",
+        "Upstream requests without a complete response, by reason.",
         ["upstream", "reason"],
-        registry=runtime.metrics.registry,
+        registry=registry,
     )
-    active = Gauge(
-        "gateway_upstream_active", "Requests open at an upstream.", ["upstream"], registry=runtime.metrics.registry
-    )
+    active = Gauge("gateway_upstream_active", "Open requests per upstream service.", ["upstream"], registry=registry)
     pools = {}
     for name, urls in (("auth", settings.auth_url), ("chat", settings.chat_url), ("history", settings.history_url)):
-        found = [parse_address(url, setting=f"{name.upper()}_URL") for url in split(urls)]
-        pool = pools[name] = Pool(name, found, limits)
+        endpoints = [parse_endpoint(url, setting=f"{name.upper()}_URL") for url in split_list(urls)]
+        pool = pools[name] = Pool(name, endpoints, limits)
         pool.on_failure = partial(_count_failure, failures, name)
-        active.labels(name).set_function(partial(_active, pool))
+        active.labels(name).set_function(partial(_count_active, pool))
     return pools
 
 
@@ -157,32 +183,32 @@ def _count_failure(failures: Counter, name: str, reason: str) -> None:
     failures.labels(name, reason).inc()
 
 
-def _active(pool: Pool) -> float:
-    return sum(address.active for address in pool.addresses)
+def _count_active(pool: Pool) -> float:
+    return sum(endpoint.active for endpoint in pool.endpoints)
 
 
-def close_pools(pools: dict[str, Pool]) -> None:
+def observe_streams(runtime: Runtime, streams: OpenStreams) -> None:
+    """Report open requests and streams in the metrics."""
+    lifecycle = runtime.lifecycle
+    runtime.metrics.active_requests.set_function(lambda: lifecycle.open_requests)
+    gauge = Gauge("gateway_streams", "Open streams.", registry=runtime.metrics.registry)
+    gauge.set_function(lambda: streams.count)
+
+
+def close_pools(pools: Mapping[str, Pool]) -> None:
     """Close every upstream connection."""
     for pool in pools.values():
         pool.close()
 
 
-async def sweep(pools: dict[str, Pool]) -> None:
-    """Hold upstreams to their deadlines, for ever."""
+async def enforce_deadlines(pools: Mapping[str, Pool]) -> None:
+    """Enforce the deadlines of upstream requests. Runs forever."""
     while True:
-        await asyncio.sleep(SWEEP)
+        await asyncio.sleep(DEADLINE_CHECK_INTERVAL)
         for pool in pools.values():
-            pool.sweep()
-
-
-async def revoked_sessions(limiter: Limiter, revocations: Revocations, sessions: Sequence[TokenSession]) -> set[str]:
-    """Return the ids of the revoked among sessions: from Redis when it knows, else from auth."""
-    decisions = await asyncio.gather(*(limiter.check((), session=session) for session in sessions))
-    unsure = [s for s, d in zip(sessions, decisions, strict=True) if not d.revoked and not d.revocations_known]
-    found = {s.session_id for s, d in zip(sessions, decisions, strict=True) if d.revoked}
-    return found | await revocations.revoked_among(unsure)
+            pool.enforce_deadlines()
 
 
 def log_writer(settings: GatewaySettings) -> Write | None:
-    """Return what writes access log lines as JSON; None leaves them to structlog, in its style."""
+    """Return the writer of JSON access log lines, or None for a log format that structlog renders."""
     return write_stdout if settings.log_format == "json" else None

@@ -11,12 +11,13 @@ from uuid import UUID
 import orjson
 import pytest
 
+from gateway_testing.process import GatewayProcess, RunGatewayProcess
 from parley.ids import new_id
 from parley_testing.http.scripted_server import respond
 
 pytestmark = pytest.mark.integration
 
-PROGRAM = Path(__file__).with_name("recording_gateway.py")
+PROGRAM = Path(__file__).parents[1] / "support" / "recording_gateway.py"
 PROCESSES, CLIENTS, USERS, REQUESTS = 4, 200, 25, 10
 PLANS = "default: {requests_per_minute: 20, window: 1, burst: 6, requests_per_day: 25}\n"
 OFTEN = 100
@@ -41,12 +42,12 @@ def admissible(decisions: list[dict[str, Any]]) -> list[bool]:
     return answers
 
 
-async def test_decisions_of_four_processes_equal_the_model(programs: Any, tmp_path: Path) -> None:
+async def test_decisions_of_four_processes_equal_the_model(run_process: RunGatewayProcess, tmp_path: Path) -> None:
     plans, decisions = tmp_path / "plans.yaml", tmp_path / "decisions"
     plans.write_text(PLANS)
     command = (sys.executable, str(PROGRAM), str(decisions))
     async with contextlib.AsyncExitStack() as stack:
-        starting = [programs(respond(), command=command, PLANS_FILE=plans) for _ in range(PROCESSES)]
+        starting = [run_process(respond(), command, PLANS_FILE=plans) for _ in range(PROCESSES)]
         gateways = await asyncio.gather(*map(stack.enter_async_context, starting))
         users = [new_id() for _ in range(USERS)]
         clients = [_ask(gateways[number % PROCESSES], users[number % USERS]) for number in range(CLIENTS)]
@@ -64,7 +65,7 @@ def _time(decision: dict[str, Any]) -> int:
     return int(decision["at"])
 
 
-async def _ask(found: Any, user: UUID) -> list[int]:
+async def _ask(found: GatewayProcess, user: UUID) -> list[int]:
     reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
     request = f"GET /api/v1/models HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {found.issuer.token(user)}\r\n\r\n"
     statuses = []

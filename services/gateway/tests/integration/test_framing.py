@@ -1,8 +1,8 @@
 """What is not plain HTTP/1.1 never reaches an upstream, and its connection closes."""
 
-from typing import Any
-
 import pytest
+
+from gateway_testing.running import RunGateway, RunningGateway
 
 pytestmark = pytest.mark.integration
 
@@ -70,13 +70,15 @@ VECTORS = {
 
 
 @pytest.mark.parametrize("name", VECTORS)
-async def test_ambiguous_requests_are_refused_and_nothing_behind_them_is_read(world: Any, name: str) -> None:
-    before = len(world.auth.journal)
-    answer = await world.raw(VECTORS[name] + SMUGGLED)
+async def test_ambiguous_requests_are_refused_and_nothing_behind_them_is_read(
+    gateway: RunningGateway, name: str
+) -> None:
+    before = len(gateway.auth.journal)
+    answer = await gateway.send_bytes(VECTORS[name] + SMUGGLED)
     assert answer.startswith(b"HTTP/1.1 4"), answer
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"application/problem+json" in answer
-    assert len(world.auth.journal) == before
+    assert len(gateway.auth.journal) == before
 
 
 @pytest.mark.parametrize(
@@ -88,58 +90,58 @@ async def test_ambiguous_requests_are_refused_and_nothing_behind_them_is_read(wo
         "/api/v1/conversations/a%2fmessages", "/api/v1/conversations/a;b", "/api/v1/auth/erasures/",
     ],
 )  # fmt: skip
-async def test_paths_that_could_mean_another_one_do_not_exist(world: Any, path: str) -> None:
-    before = len(world.auth.journal)
-    answer = await world.raw(
+async def test_paths_that_could_mean_another_one_do_not_exist(gateway: RunningGateway, path: str) -> None:
+    before = len(gateway.auth.journal)
+    answer = await gateway.send_bytes(
         b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.replace(" ", "%20").encode()
     )
     assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 405", b"HTTP/1.1 400")), answer
-    assert len(world.auth.journal) == before
+    assert len(gateway.auth.journal) == before
 
 
-async def test_an_absolute_target_is_routed_by_its_path(world: Any) -> None:
-    answer = await world.raw(
+async def test_an_absolute_target_is_routed_by_its_path(gateway: RunningGateway) -> None:
+    answer = await gateway.send_bytes(
         b"GET http://evil.example/.well-known/jwks.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
     )
     assert answer.startswith(b"HTTP/1.1 200")
-    assert world.auth.journal[-1].target == "/.well-known/jwks.json"
+    assert gateway.auth.journal[-1].target == "/.well-known/jwks.json"
 
 
-async def test_heads_over_the_limit_are_refused_before_they_are_whole(world: Any) -> None:
+async def test_heads_over_the_limit_are_refused_before_they_are_whole(gateway: RunningGateway) -> None:
     many = b"".join(b"X-%d: a\r\n" % number for number in range(200))
-    answer = await world.raw(b"GET /health HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n")
+    answer = await gateway.send_bytes(b"GET /health HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 431")
-    endless = await world.raw(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 300_000)
+    endless = await gateway.send_bytes(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 300_000)
     assert endless.startswith(b"HTTP/1.1 431")
-    target = await world.raw(b"GET /" + b"a" * 300_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    target = await gateway.send_bytes(b"GET /" + b"a" * 300_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
     assert target.startswith(b"HTTP/1.1 431")
 
 
-async def test_trailers_of_a_request_end_at_the_gateway(world: Any) -> None:
+async def test_trailers_of_a_request_end_at_the_gateway(gateway: RunningGateway) -> None:
     body = b"2\r\n{}\r\n0\r\nX-User-Id: root\r\nAuthorization: Bearer x\r\n\r\n"
     request = post(b"Host: a", b"Transfer-Encoding: chunked", b"Trailer: X-User-Id", b"Connection: close", body=body)
-    answer = await world.raw(request)
+    answer = await gateway.send_bytes(request)
     assert answer.startswith(b"HTTP/1.1 200")
-    seen = world.auth.journal[-1]
+    seen = gateway.auth.journal[-1]
     assert bytes(seen.body) == b"{}"
     assert not {"x-user-id", "authorization", "trailer", "transfer-encoding"} & {name for name, _ in seen.headers}
 
 
-async def test_a_silent_client_and_a_slow_head_are_closed_at_the_deadline(worlds: Any) -> None:
-    async with worlds(header_timeout=0.3) as world:
-        assert await world.raw(b"", within=3) == b""
-        assert await world.raw(b"GET /health HTTP/1.1\r\nHost: a\r\n", within=3) == b""
+async def test_a_silent_client_and_a_slow_head_are_closed_at_the_deadline(run_gateway: RunGateway) -> None:
+    async with run_gateway(header_timeout=0.3) as gateway:
+        assert await gateway.send_bytes(b"", within=3) == b""
+        assert await gateway.send_bytes(b"GET /health HTTP/1.1\r\nHost: a\r\n", within=3) == b""
 
 
-async def test_http_1_0_clients_get_no_chunks(world: Any) -> None:
-    answer = await world.raw(b"GET /.well-known/jwks.json HTTP/1.0\r\n\r\n")
+async def test_http_1_0_clients_get_no_chunks(gateway: RunningGateway) -> None:
+    answer = await gateway.send_bytes(b"GET /.well-known/jwks.json HTTP/1.0\r\n\r\n")
     assert b"transfer-encoding" not in answer.lower()
     assert b"connection: close" in answer.lower()
 
 
-async def test_pipelined_requests_are_answered_in_order(world: Any) -> None:
+async def test_pipelined_requests_are_answered_in_order(gateway: RunningGateway) -> None:
     first = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
     last = b"GET /ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    answer = await world.raw(first + SMUGGLED + last)
+    answer = await gateway.send_bytes(first + SMUGGLED + last)
     assert answer.count(b"HTTP/1.1 200") == 3
     assert answer.index(b'"service":"gateway"') < answer.index(b'"keys"') < answer.index(b'"ready"')

@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
+from gateway_testing.process import RunGatewayProcess
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
@@ -32,7 +32,7 @@ async def decided_locally(first_port: int, expected: set[bool]) -> bool:
 
 
 async def test_a_redis_that_dies_costs_no_request_and_limits_are_shared_until_it_is_back(
-    programs: Any, tmp_path: Path
+    run_process: RunGatewayProcess, tmp_path: Path
 ) -> None:
     redis = EmbeddedValkey(tmp_path / "valkey", tcp=True)
     await redis.start()
@@ -46,7 +46,7 @@ async def test_a_redis_that_dies_costs_no_request_and_limits_are_shared_until_it
         "RATE_LIMIT_PATIENCE": 1,
     }
     try:
-        async with programs(respond(), **settings) as gateway, contextlib.AsyncExitStack() as stack:
+        async with run_process(respond(), **settings) as gateway, contextlib.AsyncExitStack() as stack:
             users = [gateway.bearer() for _ in range(USERS)]
             seen, stop = [Counter[int]() for _ in users], asyncio.Event()
 

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
+from gateway_testing.running import RunGateway, RunningGateway
 from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, respond
 
@@ -26,14 +26,14 @@ async def flood(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
 
 
 @contextlib.asynccontextmanager
-async def narrow_client(world: Any) -> AsyncIterator[socket.socket]:
+async def narrow_client(gateway: RunningGateway) -> AsyncIterator[socket.socket]:
     """Ask for a stream with a small receive buffer, as slow readers do."""
     loop = asyncio.get_running_loop()
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.setblocking(False)
-        await loop.sock_connect(client, ("127.0.0.1", world.port))
-        token = world.bearer()["authorization"].encode()
+        await loop.sock_connect(client, ("127.0.0.1", gateway.port))
+        token = gateway.bearer()["authorization"].encode()
         request = b"POST /api/v1/chat/stream HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nAuthorization: %b\r\n\r\n{}"
         await loop.sock_sendall(client, request % token)
         yield client
@@ -47,49 +47,49 @@ async def read_slowly(client: socket.socket, *, size: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_reader_of_a_few_bytes_now_and_then_is_cut_and_its_upstream_with_it(worlds: Any) -> None:
-    async with worlds(write_timeout=1) as world:
-        world.chat.answer = flood
-        async with narrow_client(world) as client:
+async def test_a_reader_of_a_few_bytes_now_and_then_is_cut_and_its_upstream_with_it(run_gateway: RunGateway) -> None:
+    async with run_gateway(write_timeout=1) as gateway:
+        gateway.chat.answer = flood
+        async with narrow_client(gateway) as client:
             reading = asyncio.create_task(read_slowly(client, size=16))
-            await eventually(lambda: world.chat.open == 1)
-            await eventually(lambda: world.chat.open == 0, within=8)
+            await eventually(lambda: gateway.chat.open == 1)
+            await eventually(lambda: gateway.chat.open == 0, within=8)
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
 
-async def test_a_slow_reader_above_the_least_rate_is_served(worlds: Any) -> None:
-    async with worlds(write_timeout=1) as world:
-        world.chat.answer = flood
-        async with narrow_client(world) as client:
+async def test_a_slow_reader_above_the_least_rate_is_served(run_gateway: RunGateway) -> None:
+    async with run_gateway(write_timeout=1) as gateway:
+        gateway.chat.answer = flood
+        async with narrow_client(gateway) as client:
             reading = asyncio.create_task(read_slowly(client, size=4096))
             done, _ = await asyncio.wait({reading}, timeout=4)
             assert not done
-            assert world.chat.open == 1
+            assert gateway.chat.open == 1
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
 
-async def test_a_stream_is_not_cut_because_its_upstream_is_silent(worlds: Any) -> None:
-    async with worlds(write_timeout=0.5) as world:
+async def test_a_stream_is_not_cut_because_its_upstream_is_silent(run_gateway: RunGateway) -> None:
+    async with run_gateway(write_timeout=0.5) as gateway:
 
         async def silent(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
             await asyncio.sleep(2)
             writer.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
 
-        world.chat.answer = silent
-        response = await world.client.post("/api/v1/chat/stream", json={}, headers=world.bearer())
+        gateway.chat.answer = silent
+        response = await gateway.client.post("/api/v1/chat/stream", json={}, headers=gateway.bearer())
         assert response.content == b"data: 1\n\ndata: 2\n\n"
 
 
 @pytest.mark.parametrize("beginning", [b"", b"x" * 10_000])
 async def test_a_body_that_trickles_or_stops_is_closed_and_no_upstream_hears_of_it(
-    worlds: Any, beginning: bytes
+    run_gateway: RunGateway, beginning: bytes
 ) -> None:
-    async with worlds(body_timeout=1) as world:
-        before = len(world.auth.journal)
-        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    async with run_gateway(body_timeout=1) as gateway:
+        before = len(gateway.auth.journal)
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(POST + beginning)
         trickling = asyncio.create_task(_trickle(writer))
         async with asyncio.timeout(4):
@@ -98,7 +98,7 @@ async def test_a_body_that_trickles_or_stops_is_closed_and_no_upstream_hears_of_
         trickling.cancel()
         await asyncio.gather(trickling, return_exceptions=True)
         writer.close()
-        assert len(world.auth.journal) == before
+        assert len(gateway.auth.journal) == before
 
 
 async def _trickle(writer: asyncio.StreamWriter) -> None:
@@ -107,26 +107,26 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_body_in_many_parts_arrives_whole_and_at_once(world: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+async def test_a_body_in_many_parts_arrives_whole_and_at_once(gateway: RunningGateway) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(POST)
     for _ in range(20):
         writer.write(b"x" * 1000)
         await asyncio.sleep(0.01)
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-    assert bytes(world.auth.journal[-1].body) == b"x" * 20_000
-    assert world.auth.journal[-1].header("content-length") == "20000"
+    assert bytes(gateway.auth.journal[-1].body) == b"x" * 20_000
+    assert gateway.auth.journal[-1].header("content-length") == "20000"
     writer.close()
 
 
 @contextlib.asynccontextmanager
-async def slow_clients(world: Any, count: int) -> AsyncIterator[None]:
+async def slow_clients(gateway: RunningGateway, count: int) -> AsyncIterator[None]:
     """Keep so many connections open, half with an answer that is not read, half with a body that does not come."""
     get = b"GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: a\r\n\r\n"
     clients = []
     try:
         for number in range(count):
-            client = socket.create_connection(("127.0.0.1", world.port))
+            client = socket.create_connection(("127.0.0.1", gateway.port))
             clients.append(client)
             client.sendall(get if number % 2 else POST + b"x")
         yield
@@ -135,16 +135,16 @@ async def slow_clients(world: Any, count: int) -> AsyncIterator[None]:
             client.close()
 
 
-async def test_many_slow_bodies_and_readers_leave_room_for_the_others(worlds: Any) -> None:
-    async with worlds(upstream_connections=8, upstream_queue=8, anonymous_rate_limit=1000) as world:
-        answer_keys = world.auth.answer
+async def test_many_slow_bodies_and_readers_leave_room_for_the_others(run_gateway: RunGateway) -> None:
+    async with run_gateway(upstream_connections=8, upstream_queue=8, anonymous_rate_limit=1000) as gateway:
+        answer_keys = gateway.auth.answer
 
         async def large(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
             answer = respond(200, b"x" * 2_000_000) if seen.target.endswith("server") else answer_keys
             await answer(seen, writer)
 
-        world.auth.answer = large
-        async with slow_clients(world, 60):
-            await eventually(lambda: world.auth.open >= 8)
+        gateway.auth.answer = large
+        async with slow_clients(gateway, 60):
+            await eventually(lambda: gateway.auth.open >= 8)
             for _ in range(20):
-                assert (await world.client.get("/.well-known/jwks.json")).status_code == 200
+                assert (await gateway.client.get("/.well-known/jwks.json")).status_code == 200

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import orjson
 import pytest
@@ -12,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from gateway_testing.running import RunGateway, RunningGateway
 from parley.ids import new_id
 from parley.storage.redis import open_redis
 from parley_embedded.sockets import free_port
@@ -41,21 +41,21 @@ class Chat:
 
 
 @contextlib.asynccontextmanager
-async def chatting(worlds: Any, **settings: Any) -> AsyncIterator[tuple[Any, Chat]]:
+async def chatting(run_gateway: RunGateway, **settings: object) -> AsyncIterator[tuple[RunningGateway, Chat]]:
     chat = Chat()
     async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        async with worlds(chat_url=f"http://127.0.0.1:{port}", **settings) as world:
-            yield world, chat
+        async with run_gateway(chat_url=f"http://127.0.0.1:{port}", **settings) as gateway:
+            yield gateway, chat
 
 
-def opened(world: Any, token: str | None = None) -> Any:
+def opened(gateway: RunningGateway, token: str | None = None) -> connect:
     protocols = [Subprotocol("parley.v1")] + ([Subprotocol(f"parley.bearer.{token}")] if token else [])
-    return connect(f"ws://127.0.0.1:{world.port}/api/v1/chat/ws", subprotocols=protocols, proxy=None)
+    return connect(f"ws://127.0.0.1:{gateway.port}/api/v1/chat/ws", subprotocols=protocols, proxy=None)
 
 
-def token_of(world: Any, **claims: Any) -> str:
-    return str(world.bearer(**{"sub": USER, **claims})["authorization"]).removeprefix("Bearer ")
+def token_of(gateway: RunningGateway, **claims: object) -> str:
+    return str(gateway.bearer(**{"sub": USER, **claims})["authorization"]).removeprefix("Bearer ")
 
 
 def auth(token: str) -> str:
@@ -75,20 +75,20 @@ async def revoke(backends: SharedBackends, session: str) -> None:
         await redis.set(f"parley:revoked:{session}", 1, ex=60)
 
 
-async def test_a_replica_that_is_gone_costs_no_socket(worlds: Any) -> None:
+async def test_a_replica_that_is_gone_costs_no_socket(run_gateway: RunGateway) -> None:
     chat, gone = Chat(), free_port()
     async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        async with worlds(chat_url=f"http://127.0.0.1:{gone},http://127.0.0.1:{port}") as world:
+        async with run_gateway(chat_url=f"http://127.0.0.1:{gone},http://127.0.0.1:{port}") as gateway:
             for _ in range(12):
-                async with opened(world, token_of(world)) as socket:
+                async with opened(gateway, token_of(gateway)) as socket:
                     await socket.send("there?")
                     assert await socket.recv() == "there?"
 
 
-async def test_a_frame_that_renews_is_passed_on_and_so_is_any_other(worlds: Any) -> None:
-    async with chatting(worlds) as (world, _), opened(world, token_of(world)) as socket:
-        for frame in (auth(token_of(world)), '{"type":"turn.cancel"}', "no JSON at all", "[1]"):
+async def test_a_frame_that_renews_is_passed_on_and_so_is_any_other(run_gateway: RunGateway) -> None:
+    async with chatting(run_gateway) as (gateway, _), opened(gateway, token_of(gateway)) as socket:
+        for frame in (auth(token_of(gateway)), '{"type":"turn.cancel"}', "no JSON at all", "[1]"):
             await socket.send(frame)
             assert await socket.recv() == frame
 
@@ -102,33 +102,38 @@ async def test_a_frame_that_renews_is_passed_on_and_so_is_any_other(worlds: Any)
     ],
 )
 async def test_a_renewal_by_a_wrong_token_closes_the_socket_and_goes_no_further(
-    worlds: Any, claims: dict[str, Any], reason: str
+    run_gateway: RunGateway, claims: dict[str, object], reason: str
 ) -> None:
-    async with chatting(worlds) as (world, chat), opened(world, token_of(world)) as socket:
-        await socket.send(auth(token_of(world, **claims)))
+    async with chatting(run_gateway) as (gateway, chat), opened(gateway, token_of(gateway)) as socket:
+        await socket.send(auth(token_of(gateway, **claims)))
         assert await closed(socket) == (4401, reason)
         await eventually(lambda: chat.open == 0)
         assert chat.seen == []
 
 
 @pytest.mark.parametrize("first", [False, True])
-async def test_a_revoked_session_is_refused_in_a_frame_too(worlds: Any, backends: SharedBackends, first: bool) -> None:
+async def test_a_revoked_session_is_refused_in_a_frame_too(
+    run_gateway: RunGateway, backends: SharedBackends, first: bool
+) -> None:
     session = str(new_id())
     await revoke(backends, session)
-    async with chatting(worlds) as (world, chat), opened(world, None if first else token_of(world)) as socket:
-        await socket.send(auth(token_of(world, sid=session)))
+    async with (
+        chatting(run_gateway) as (gateway, chat),
+        opened(gateway, None if first else token_of(gateway)) as socket,
+    ):
+        await socket.send(auth(token_of(gateway, sid=session)))
         assert await closed(socket) == (4401, "session_revoked")
         assert chat.seen == []
 
 
 @pytest.mark.parametrize("by_frame", [False, True])
 async def test_an_open_socket_of_a_revoked_session_is_closed(
-    worlds: Any, backends: SharedBackends, by_frame: bool
+    run_gateway: RunGateway, backends: SharedBackends, by_frame: bool
 ) -> None:
     session = str(new_id())
-    async with chatting(worlds) as (world, chat):
-        token = token_of(world, sid=session)
-        async with opened(world, None if by_frame else token) as socket:
+    async with chatting(run_gateway) as (gateway, chat):
+        token = token_of(gateway, sid=session)
+        async with opened(gateway, None if by_frame else token) as socket:
             if by_frame:
                 await socket.send(auth(token))
                 await socket.recv()
@@ -138,10 +143,12 @@ async def test_an_open_socket_of_a_revoked_session_is_closed(
             await eventually(lambda: chat.open == 0)
 
 
-async def test_a_renewed_socket_outlives_the_session_it_began_with(worlds: Any, backends: SharedBackends) -> None:
+async def test_a_renewed_socket_outlives_the_session_it_began_with(
+    run_gateway: RunGateway, backends: SharedBackends
+) -> None:
     before = str(new_id())
-    async with chatting(worlds) as (world, _), opened(world, token_of(world, sid=before)) as socket:
-        await socket.send(auth(token_of(world)))
+    async with chatting(run_gateway) as (gateway, _), opened(gateway, token_of(gateway, sid=before)) as socket:
+        await socket.send(auth(token_of(gateway)))
         await socket.recv()
         await revoke(backends, before)
         with pytest.raises(TimeoutError):
@@ -150,15 +157,19 @@ async def test_a_renewed_socket_outlives_the_session_it_began_with(worlds: Any, 
         assert await socket.recv() == "still there"
 
 
-async def test_a_socket_whose_user_comes_by_frame_takes_one_of_the_users_places(worlds: Any) -> None:
+async def test_a_socket_whose_user_comes_by_frame_takes_one_of_the_users_places(run_gateway: RunGateway) -> None:
     user = str(new_id())
-    async with chatting(worlds, streams_per_user=1) as (world, _), opened(world) as one, opened(world) as two:
-        await one.send(auth(token_of(world, sub=user)))
+    async with (
+        chatting(run_gateway, streams_per_user=1) as (gateway, _),
+        opened(gateway) as one,
+        opened(gateway) as two,
+    ):
+        await one.send(auth(token_of(gateway, sub=user)))
         await one.recv()
-        await two.send(auth(token_of(world, sub=user)))
+        await two.send(auth(token_of(gateway, sub=user)))
         assert await closed(two) == (4429, "too_many_streams")
         await one.close()
-        async with opened(world) as three:
-            frame = auth(token_of(world, sub=user))
+        async with opened(gateway) as three:
+            frame = auth(token_of(gateway, sub=user))
             await three.send(frame)
             assert await three.recv() == frame

@@ -1,8 +1,8 @@
 """A request through the gateway is a span, and what the gateway asks for it is its child, which a service continues."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import orjson
 import pytest
@@ -10,7 +10,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from parley_testing.http.scripted_server import respond
+from gateway_testing.running import RunGateway, RunningGateway
+from parley_testing.http.scripted_server import RecordedRequest, respond
 from parley_testing.telemetry.span_collector import SpanCollector, run_collector
 
 pytestmark = pytest.mark.integration
@@ -28,17 +29,17 @@ async def spans() -> AsyncIterator[SpanCollector]:
 
 
 @contextlib.asynccontextmanager
-async def traced(worlds: Any, spans: SpanCollector, **settings: Any) -> AsyncIterator[Any]:
+async def traced(run_gateway: RunGateway, spans: SpanCollector, **settings: object) -> AsyncIterator[RunningGateway]:
     usual = {"otel_exporter_otlp_endpoint": spans.url, "otel_traces_sampler_arg": 1.0}
-    async with worlds(**{**usual, **settings}) as world:
-        yield world
+    async with run_gateway(**{**usual, **settings}) as gateway:
+        yield gateway
 
 
-async def test_a_request_and_what_it_asks_are_parent_and_child(worlds: Any, spans: SpanCollector) -> None:
-    async with traced(worlds, spans) as world:
-        world.history.answer = respond(404)
-        await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": SAMPLED})
-        told = world.history.journal[0].header("traceparent")
+async def test_a_request_and_what_it_asks_are_parent_and_child(run_gateway: RunGateway, spans: SpanCollector) -> None:
+    async with traced(run_gateway, spans) as gateway:
+        gateway.history.answer = respond(404)
+        await gateway.client.get(CONVERSATION, headers={**gateway.bearer(), "traceparent": SAMPLED})
+        told = gateway.history.journal[0].header("traceparent") or ""
     own = await spans.find(f"GET {TEMPLATE}", kind="SERVER")
     asked = await spans.find(f"GET {TEMPLATE}", kind="CLIENT")
     assert (own.service, own.trace_id, own.parent_id) == ("gateway", TRACE, CALLER)
@@ -47,43 +48,43 @@ async def test_a_request_and_what_it_asks_are_parent_and_child(worlds: Any, span
     assert own.attributes["http.route"] == asked.attributes["url.template"] == TEMPLATE
     assert (own.attributes["http.response.status_code"], own.failed) == (404, False)
     assert (asked.attributes["http.response.status_code"], asked.failed) == (404, True)
-    assert asked.attributes["server.port"] == world.history.port
+    assert asked.attributes["server.port"] == gateway.history.port
     assert "response head" in asked.events
     assert len(own.attributes["enduser.pseudo.id"]) == 12
 
 
-async def test_nothing_that_was_sent_is_exported(worlds: Any, spans: SpanCollector) -> None:
-    async with traced(worlds, spans) as world:
-        headers = {**world.bearer(), "user-agent": "canary-agent", "cookie": "canary=1"}
-        await world.client.post("/api/v1/chat?q=canary-query", json={"message": "canary-prompt"}, headers=headers)
-        await world.client.get("/api/v1/conversations/canary-id", headers=headers)
-        await world.client.get("/canary-unmatched")
+async def test_nothing_that_was_sent_is_exported(run_gateway: RunGateway, spans: SpanCollector) -> None:
+    async with traced(run_gateway, spans) as gateway:
+        headers = {**gateway.bearer(), "user-agent": "canary-agent", "cookie": "canary=1"}
+        await gateway.client.post("/api/v1/chat?q=canary-query", json={"message": "canary-prompt"}, headers=headers)
+        await gateway.client.get("/api/v1/conversations/canary-id", headers=headers)
+        await gateway.client.get("/canary-unmatched")
         token = headers["authorization"].encode()
     await spans.find("GET", kind="SERVER")
     assert b"canary" not in spans.raw
     assert token[-30:] not in spans.raw
 
 
-async def test_retries_are_one_span_that_counts_them(worlds: Any, spans: SpanCollector) -> None:
-    async with traced(worlds, spans) as world:
+async def test_retries_are_one_span_that_counts_them(run_gateway: RunGateway, spans: SpanCollector) -> None:
+    async with traced(run_gateway, spans) as gateway:
 
-        async def once_broken(seen: Any, writer: Any) -> None:
-            if len(world.history.journal) == 1:
+        async def once_broken(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
+            if len(gateway.history.journal) == 1:
                 writer.transport.abort()
             else:
                 await respond()(seen, writer)
 
-        world.history.answer = once_broken
-        response = await world.client.get(CONVERSATION, headers=world.bearer())
-        assert (response.status_code, len(world.history.journal)) == (200, 2)
+        gateway.history.answer = once_broken
+        response = await gateway.client.get(CONVERSATION, headers=gateway.bearer())
+        assert (response.status_code, len(gateway.history.journal)) == (200, 2)
     asked = await spans.find(f"GET {TEMPLATE}", kind="CLIENT")
     assert (asked.attributes["http.request.resend_count"], asked.failed) == (1, False)
 
 
-async def test_a_service_that_does_not_answer_is_a_failed_span(worlds: Any, spans: SpanCollector) -> None:
-    async with traced(worlds, spans) as world:
-        await world.chat.stop()
-        response = await world.client.get("/api/v1/models", headers=world.bearer())
+async def test_a_service_that_does_not_answer_is_a_failed_span(run_gateway: RunGateway, spans: SpanCollector) -> None:
+    async with traced(run_gateway, spans) as gateway:
+        await gateway.chat.stop()
+        response = await gateway.client.get("/api/v1/models", headers=gateway.bearer())
         assert response.status_code == 503
     own = await spans.find("GET /api/v1/models", kind="SERVER")
     asked = await spans.find("GET /api/v1/models", kind="CLIENT")
@@ -91,39 +92,43 @@ async def test_a_service_that_does_not_answer_is_a_failed_span(worlds: Any, span
     assert (asked.failed, asked.attributes["error.type"]) == (True, "no_answer")
 
 
-async def test_the_access_log_names_the_span(worlds: Any, spans: SpanCollector, capfdbinary: Any) -> None:
-    async with traced(worlds, spans, log_level="info") as world:
-        await world.client.get(CONVERSATION, headers=world.bearer())
+async def test_the_access_log_names_the_span(
+    run_gateway: RunGateway, spans: SpanCollector, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    async with traced(run_gateway, spans, log_level="info") as gateway:
+        await gateway.client.get(CONVERSATION, headers=gateway.bearer())
     lines = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines() if line.startswith(b"{")]
     (line,) = [line for line in lines if line.get("route") == TEMPLATE]
     own = await spans.find(f"GET {TEMPLATE}", kind="SERVER")
     assert (line["trace_id"], line["span_id"]) == (own.trace_id, own.span_id)
 
 
-async def test_a_caller_that_does_not_sample_is_followed_and_passed_on(worlds: Any, spans: SpanCollector) -> None:
-    async with traced(worlds, spans) as world:
-        await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": UNSAMPLED})
-        told = world.history.journal[0].header("traceparent")
+async def test_a_caller_that_does_not_sample_is_followed_and_passed_on(
+    run_gateway: RunGateway, spans: SpanCollector
+) -> None:
+    async with traced(run_gateway, spans) as gateway:
+        await gateway.client.get(CONVERSATION, headers={**gateway.bearer(), "traceparent": UNSAMPLED})
+        told = gateway.history.journal[0].header("traceparent") or ""
     assert told.startswith(f"00-{TRACE}-")
     assert int(told[-2:], 16) & 1 == 0
     assert spans.names() == []
 
 
-async def test_without_traces_a_callers_context_goes_on_and_none_is_made_up(world: Any) -> None:
-    await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": SAMPLED})
-    await world.client.get(CONVERSATION, headers={**world.bearer(), "traceparent": "nonsense"})
-    await world.client.get(CONVERSATION, headers=world.bearer())
-    assert [seen.header("traceparent") for seen in world.history.journal] == [SAMPLED, None, None]
+async def test_without_traces_a_callers_context_goes_on_and_none_is_made_up(gateway: RunningGateway) -> None:
+    await gateway.client.get(CONVERSATION, headers={**gateway.bearer(), "traceparent": SAMPLED})
+    await gateway.client.get(CONVERSATION, headers={**gateway.bearer(), "traceparent": "nonsense"})
+    await gateway.client.get(CONVERSATION, headers=gateway.bearer())
+    assert [seen.header("traceparent") for seen in gateway.history.journal] == [SAMPLED, None, None]
 
 
-async def test_probes_are_not_traced_and_our_own_pages_are(worlds: Any, spans: SpanCollector) -> None:
-    async with traced(worlds, spans) as world:
-        await world.client.get("/ready")
-        await world.client.get("/openapi.json")
+async def test_probes_are_not_traced_and_our_own_pages_are(run_gateway: RunGateway, spans: SpanCollector) -> None:
+    async with traced(run_gateway, spans) as gateway:
+        await gateway.client.get("/ready")
+        await gateway.client.get("/openapi.json")
     assert spans.names() == [("gateway", "GET")]
 
 
-async def test_a_websocket_is_traced_as_long_as_it_is_open(worlds: Any, spans: SpanCollector) -> None:
+async def test_a_websocket_is_traced_as_long_as_it_is_open(run_gateway: RunGateway, spans: SpanCollector) -> None:
     told: list[str] = []
 
     async def chat(socket: ServerConnection) -> None:
@@ -134,10 +139,10 @@ async def test_a_websocket_is_traced_as_long_as_it_is_open(worlds: Any, spans: S
 
     async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        async with traced(worlds, spans, chat_url=f"http://127.0.0.1:{port}") as world:
-            url = f"ws://127.0.0.1:{world.port}/api/v1/chat/ws"
+        async with traced(run_gateway, spans, chat_url=f"http://127.0.0.1:{port}") as gateway:
+            url = f"ws://127.0.0.1:{gateway.port}/api/v1/chat/ws"
             protocols = [Subprotocol("parley.v1")]
-            async with connect(url, subprotocols=protocols, additional_headers=world.bearer(), proxy=None) as socket:
+            async with connect(url, subprotocols=protocols, additional_headers=gateway.bearer(), proxy=None) as socket:
                 await socket.send("canary")
                 assert await socket.recv() == "canary"
     own = await spans.find("GET /api/v1/chat/ws", kind="SERVER")

@@ -3,10 +3,10 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from gateway_testing.process import GatewayProcess, RunGatewayProcess
 from parley_testing.http.scripted_server import respond
 
 pytestmark = pytest.mark.integration
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 SIZE, PIECE = 100 * 1_048_576, 65_536
 MIB = 1024
 """In the kernel's KiB."""
-GATEWAY = Path(__file__).with_name("upload_gateway.py")
+GATEWAY = Path(__file__).parents[1] / "support" / "upload_gateway.py"
 
 
 class Sink:
@@ -41,7 +41,7 @@ def kibibytes(pid: int, field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-async def upload(gateway: Any, sink: Sink, size: int) -> bytes:
+async def upload(gateway: GatewayProcess, sink: Sink, size: int) -> bytes:
     """Send so much; the last piece only when the upstream has seen the first byte."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     token = gateway.bearer()["authorization"]
@@ -61,11 +61,11 @@ async def upload(gateway: Any, sink: Sink, size: int) -> bytes:
     return status
 
 
-async def test_a_hundred_mebibytes_pass_through_in_less_than_one_of_memory(programs: Any) -> None:
+async def test_a_hundred_mebibytes_pass_through_in_less_than_one_of_memory(run_process: RunGatewayProcess) -> None:
     sink = Sink()
     async with await asyncio.start_server(sink, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with programs(respond(), command=(sys.executable, str(GATEWAY)), HISTORY_URL=url) as gateway:
+        async with run_process(respond(), (sys.executable, str(GATEWAY)), HISTORY_URL=url) as gateway:
             pid = gateway.process.pid
             assert b"200" in await upload(gateway, sink, 4 * PIECE)
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is counted anew from here

@@ -5,10 +5,10 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from gateway_testing.process import RunGatewayProcess
 from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, respond
 
@@ -18,26 +18,26 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 CLIENTS = 200
 
 
-async def test_four_processes_admit_what_one_would(programs: Any) -> None:
+async def test_four_processes_admit_what_one_would(run_process: RunGatewayProcess) -> None:
     settings = {
         "WORKERS": 4,
         "RATE_LIMIT_REQUESTS": 1,
         "RATE_LIMIT_WINDOW": 3600,
         "RATE_LIMIT_BURST": 57,
     }
-    async with programs(respond(), **settings) as found, found.client() as client:
+    async with run_process(respond(), **settings) as found, found.client() as client:
         headers = found.bearer()
         answers = await asyncio.gather(*(client.get("/api/v1/models", headers=headers) for _ in range(CLIENTS)))
         assert [answer.status_code for answer in answers].count(200) == 57
         assert [answer.status_code for answer in answers].count(429) == CLIENTS - 57
 
 
-async def test_four_processes_share_a_users_streams(programs: Any) -> None:
+async def test_four_processes_share_a_users_streams(run_process: RunGatewayProcess) -> None:
     async def endless(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
         await asyncio.sleep(30)
 
-    async with programs(endless, WORKERS=4, STREAMS_PER_USER=3) as found, contextlib.AsyncExitStack() as stack:
+    async with run_process(endless, WORKERS=4, STREAMS_PER_USER=3) as found, contextlib.AsyncExitStack() as stack:
         headers, statuses = found.bearer(), []
         for _ in range(8):
             client = await stack.enter_async_context(found.client())
@@ -46,7 +46,7 @@ async def test_four_processes_share_a_users_streams(programs: Any) -> None:
         assert statuses == [200] * 3 + [429] * 5
 
 
-async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(programs: Any) -> None:
+async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(run_process: RunGatewayProcess) -> None:
     async def answer(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         if not seen.target.endswith("/stream"):
             await respond()(seen, writer)
@@ -59,7 +59,7 @@ async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(programs: 
         writer.write(b"0\r\n\r\n")
 
     settings = {"DRAIN_DELAY": 1.5, "DRAIN_TIMEOUT": 10, "WORKERS": 2}
-    async with programs(answer, **settings) as found, found.client() as client:
+    async with run_process(answer, **settings) as found, found.client() as client:
         streams = [
             asyncio.create_task(client.post("/api/v1/chat/stream", json={}, headers=found.bearer())) for _ in range(20)
         ]
@@ -82,8 +82,8 @@ async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(programs: 
             assert await found.process.wait() == 0
 
 
-async def test_a_worker_that_dies_is_replaced(programs: Any) -> None:
-    async with programs(respond(), WORKERS=2) as found:
+async def test_a_worker_that_dies_is_replaced(run_process: RunGatewayProcess) -> None:
+    async with run_process(respond(), WORKERS=2) as found:
         children = Path(f"/proc/{found.process.pid}/task/{found.process.pid}/children")
         before = children.read_text().split()
         os.kill(int(before[0]), signal.SIGKILL)

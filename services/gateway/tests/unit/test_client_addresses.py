@@ -1,8 +1,8 @@
-"""Whose address counts."""
+"""Client addresses behind trusted proxies."""
 
 import pytest
 
-from gateway.access.client_addresses import AddressBook, limit_subject
+from gateway.access.client_addresses import ClientAddresses, limit_subject
 from parley.config.settings import SettingsError
 
 
@@ -19,10 +19,10 @@ from parley.config.settings import SettingsError
         (["::1/128"], "::1", "2001:db8::7", "2001:db8::7"),
     ],
 )
-def test_the_client_is_the_right_most_address_that_is_no_trusted_proxy(
+def test_the_client_is_the_right_most_address_that_is_not_a_trusted_proxy(
     trusted: list[str], peer: str, forwarded: str, client: str
 ) -> None:
-    assert AddressBook(trusted, per_minute=1).client(peer, forwarded).text == client
+    assert ClientAddresses(trusted, per_minute=1).client(peer, forwarded).text == client
 
 
 def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
@@ -31,13 +31,13 @@ def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
     assert limit_subject("not an address") == "unknown"
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    book = AddressBook([], per_minute=1)
+def test_the_cache_of_clients_is_bounded() -> None:
+    addresses = ClientAddresses([], per_minute=1)
     for number in range(30_000):
-        book.client(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}")
-    assert len(book._clients) <= 10_000
+        addresses.client(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}")
+    assert addresses._client.cache_info().currsize <= 10_000
 
 
-def test_a_network_that_is_none_is_one_clear_line() -> None:
-    with pytest.raises(SettingsError, match="TRUSTED_PROXIES: nonsense is no network"):
-        AddressBook(["nonsense"], per_minute=1)
+def test_an_invalid_network_is_a_settings_error() -> None:
+    with pytest.raises(SettingsError, match="TRUSTED_PROXIES: nonsense is not a network"):
+        ClientAddresses(["nonsense"], per_minute=1)

@@ -8,127 +8,130 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.errors import UpstreamUnavailable
-from gateway.upstream.connection import Broken, Connection, Slow, Unreachable
-from gateway.upstream.endpoint import FAILURES, FIRST_EJECTION, LONGEST_EJECTION, Address
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.endpoint import FAILURES_TO_EJECT, MAX_EJECTION, MIN_EJECTION, Endpoint
+from gateway.upstream.failures import ConnectFailed, ConnectionBroken, ResponseTimeout
 from gateway.upstream.pool import Pool, PoolLimits
 from parley_testing.http.scripted_server import ScriptedServer, respond, scripted_server
 
-REFUSED = Unreachable(refused=True)
+REFUSED = ConnectFailed(refused=True)
 
 
-def pool_of(*addresses: Address) -> Pool:
-    return Pool("chat", addresses, PoolLimits())
+def pool_of(*endpoints: Endpoint) -> Pool:
+    return Pool("chat", endpoints, PoolLimits())
 
 
-def address_of(upstream: ScriptedServer) -> Address:
-    return Address("127.0.0.1", upstream.port)
+def endpoint_of(upstream: ScriptedServer) -> Endpoint:
+    return Endpoint("127.0.0.1", upstream.port)
 
 
 @contextlib.asynccontextmanager
-async def dead() -> AsyncIterator[Address]:
-    """An address that refuses; nobody else gets it meanwhile."""
+async def dead() -> AsyncIterator[Endpoint]:
+    """An endpoint that refuses; nobody else gets it meanwhile."""
     async with scripted_server() as upstream:
         await upstream.stop()
-        yield address_of(upstream)
+        yield endpoint_of(upstream)
 
 
-async def ask(pool: Pool, *, method: str = "GET") -> tuple[Address, Connection]:
+async def ask(pool: Pool, *, method: str = "GET") -> tuple[Endpoint, UpstreamConnection]:
     """Ask for something and read the answer."""
-    address, connection = await pool.acquire(stream=False)
-    connection.start(method, f"{method} / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n".encode(), timeout=5)
-    await connection.head()
-    while await connection.read(idle=5):
+    endpoint, connection = await pool.acquire(stream=False)
+    connection.start_request(method, f"{method} / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n".encode(), timeout=5)
+    await connection.read_head()
+    while await connection.read_body(idle_timeout=5):
         pass
-    pool.note_answer(address, connection)
-    pool.release(address, connection)
-    return address, connection
+    pool.record_response(endpoint, connection)
+    pool.release(endpoint, connection)
+    return endpoint, connection
 
 
 def test_a_success_between_failures_keeps_an_address() -> None:
-    address = Address("localhost", 1)
+    endpoint = Endpoint("localhost", 1)
     for _ in range(20):
-        assert not any(address.failed(0, Broken()) for _ in range(FAILURES - 1))
-        address.succeeded()
+        assert not any(endpoint.record_failure(0, ConnectionBroken()) for _ in range(FAILURES_TO_EJECT - 1))
+        endpoint.record_success()
 
 
 def test_an_ejected_address_gets_one_probe_and_longer_pauses() -> None:
-    address = Address("localhost", 1)
-    assert [address.failed(100, Broken()) for _ in range(FAILURES)][-1]
-    first = address.ejected_until - 100
-    assert not address.available(100)
-    assert address.available(100 + first)
-    address.probing = True
-    assert not address.available(100 + first)
-    assert not address.failed(200, Broken()), "already known"
-    assert address.ejected_until - 200 > first
+    endpoint = Endpoint("localhost", 1)
+    assert [endpoint.record_failure(100, ConnectionBroken()) for _ in range(FAILURES_TO_EJECT)][-1]
+    first = endpoint.ejected_until - 100
+    assert not endpoint.is_available(100)
+    assert endpoint.is_available(100 + first)
+    endpoint.probing = True
+    assert not endpoint.is_available(100 + first)
+    assert not endpoint.record_failure(200, ConnectionBroken()), "already known"
+    assert endpoint.ejected_until - 200 > first
 
 
 def test_one_crash_with_many_open_requests_is_one_ejection() -> None:
-    address = Address("localhost", 1)
-    assert sum(address.failed(100, Broken()) for _ in range(50)) == 1
-    assert address.ejected_until < 100 + 2 * FIRST_EJECTION
+    endpoint = Endpoint("localhost", 1)
+    assert sum(endpoint.record_failure(100, ConnectionBroken()) for _ in range(50)) == 1
+    assert endpoint.ejected_until < 100 + 2 * MIN_EJECTION
 
 
 def test_with_nobody_else_to_ask_no_request_waits_for_a_slow_probe() -> None:
-    one, two = (Address("localhost", port) for port in (1, 2))
-    for addresses in ([one], [one, two]):
-        pool = Pool("chat", addresses, PoolLimits())
-        for address in addresses:
-            address.ejections, address.ejected_until, address.probing = 1, 0.1, True
-        assert pool.choose() in addresses
+    one, two = (Endpoint("localhost", port) for port in (1, 2))
+    for endpoints in ([one], [one, two]):
+        pool = Pool("chat", endpoints, PoolLimits())
+        for endpoint in endpoints:
+            endpoint.ejections, endpoint.ejected_until, endpoint.probing = 1, 0.1, True
+        assert pool.choose() in endpoints
 
 
 def test_a_probe_that_its_client_gave_up_makes_room_for_the_next() -> None:
-    one, two = (Address("localhost", port) for port in (1, 2))
+    one, two = (Endpoint("localhost", port) for port in (1, 2))
     pool = Pool("chat", [one, two], PoolLimits())
     one.ejections, one.ejected_until, one.probing, one.active, two.active = 1, 0.1, True, 1, 9
     assert pool.choose() is two
-    pool.leave(one)
+    pool.finish_request(one)
     assert pool.choose() is one
 
 
 def test_of_two_addresses_the_less_loaded_is_asked() -> None:
-    one, two = (Address("localhost", port) for port in (1, 2))
+    one, two = (Endpoint("localhost", port) for port in (1, 2))
     pool = Pool("chat", [one, two], PoolLimits())
     one.active = 5
     assert {pool.choose() for _ in range(20)} == {two}
 
 
 def test_a_refusing_address_is_ejected_at_once() -> None:
-    address = Address("localhost", 1)
-    assert address.failed(100, REFUSED)
-    assert not address.available(100 + FIRST_EJECTION * 0.7)
+    endpoint = Endpoint("localhost", 1)
+    assert endpoint.record_failure(100, REFUSED)
+    assert not endpoint.is_available(100 + MIN_EJECTION * 0.7)
 
 
 def test_an_address_that_takes_too_long_to_connect_gets_as_many_tries_as_one_that_breaks() -> None:
-    address = Address("localhost", 1)
-    assert [address.failed(100, Unreachable()) for _ in range(FAILURES)] == [False] * (FAILURES - 1) + [True]
+    endpoint = Endpoint("localhost", 1)
+    assert [endpoint.record_failure(100, ConnectFailed()) for _ in range(FAILURES_TO_EJECT)] == [False] * (
+        FAILURES_TO_EJECT - 1
+    ) + [True]
 
 
 def test_the_ejection_of_a_refusing_address_never_grows_and_is_told_once() -> None:
-    address = Address("localhost", 1)
+    endpoint = Endpoint("localhost", 1)
     told = []
     for moment in range(100, 500, 10):
-        told.append(address.failed(moment, REFUSED))
-        assert address.ejected_until - moment < 2 * FIRST_EJECTION
+        told.append(endpoint.record_failure(moment, REFUSED))
+        assert endpoint.ejected_until - moment < 2 * MIN_EJECTION
     assert told == [True] + [False] * (len(told) - 1)
 
 
 def test_the_ejection_of_a_failing_address_grows_to_its_limit() -> None:
-    address, now = Address("localhost", 1), 100.0
+    endpoint, now = Endpoint("localhost", 1), 100.0
     for _ in range(20):
-        for _ in range(FAILURES):
-            address.failed(now, Slow())
-        pause, now = address.ejected_until - now, address.ejected_until
-    assert LONGEST_EJECTION * 0.8 <= pause <= LONGEST_EJECTION * 1.2
+        for _ in range(FAILURES_TO_EJECT):
+            endpoint.record_failure(now, ResponseTimeout())
+        pause, now = endpoint.ejected_until - now, endpoint.ejected_until
+    assert MAX_EJECTION * 0.8 <= pause <= MAX_EJECTION * 1.2
 
 
 @pytest.mark.parametrize("requests", [1, 200])
 async def test_a_replica_that_refuses_costs_no_request_and_no_retry(requests: int) -> None:
     async with dead() as gone, scripted_server() as upstream:
-        pool = pool_of(gone, lives := address_of(upstream))
+        pool = pool_of(gone, lives := endpoint_of(upstream))
         found = await asyncio.gather(*(ask(pool) for _ in range(requests)))
-        assert {address for address, _ in found} == {lives}
+        assert {endpoint for endpoint, _ in found} == {lives}
         assert pool.retries.take(), "the budget is for what was sent"
         pool.close()
 
@@ -136,7 +139,7 @@ async def test_a_replica_that_refuses_costs_no_request_and_no_retry(requests: in
 async def test_several_replicas_that_refuse_are_passed_over_until_one_answers() -> None:
     async with dead() as one, dead() as two, dead() as three, scripted_server() as upstream:
         for _ in range(20):
-            pool = pool_of(one, two, three, lives := address_of(upstream))
+            pool = pool_of(one, two, three, lives := endpoint_of(upstream))
             assert (await ask(pool))[0] is lives
             pool.close()
 
@@ -146,14 +149,14 @@ async def test_when_everybody_refuses_that_is_known_at_once() -> None:
         pool = pool_of(one, two)
         for _ in range(3):
             async with asyncio.timeout(1):
-                with pytest.raises(Unreachable):
+                with pytest.raises(ConnectFailed):
                     await pool.acquire(stream=False)
         assert (one.active, two.active) == (0, 0)
 
 
 async def test_a_restarted_replica_is_asked_before_its_ejection_ends_when_the_other_dies() -> None:
     async with scripted_server() as one, scripted_server() as two:
-        pool = pool_of(address_of(one), address_of(two))
+        pool = pool_of(endpoint_of(one), endpoint_of(two))
         await one.stop()
         for _ in range(5):
             await ask(pool)
@@ -167,8 +170,8 @@ async def test_a_restarted_replica_is_asked_before_its_ejection_ends_when_the_ot
 @pytest.mark.parametrize("back", [True, False])
 async def test_a_retry_goes_to_a_replica_that_was_gone_before_it_goes_to_the_one_that_broke(back: bool) -> None:
     async with scripted_server() as one, scripted_server() as two:
-        pool = pool_of(restarted := address_of(one), broke := address_of(two))
-        pool.note_failure(restarted, REFUSED)
+        pool = pool_of(restarted := endpoint_of(one), broke := endpoint_of(two))
+        pool.record_failure(restarted, REFUSED)
         if not back:
             await one.stop()
         found, _ = await pool.acquire(stream=False, avoid={broke.authority})
@@ -178,22 +181,22 @@ async def test_a_retry_goes_to_a_replica_that_was_gone_before_it_goes_to_the_one
 
 async def test_a_replica_that_listens_again_is_an_ordinary_one_again() -> None:
     async with scripted_server() as upstream:
-        pool = pool_of(address := address_of(upstream), Address("127.0.0.1", upstream.port))
-        for each in pool.addresses:
-            each.failed(0.001, REFUSED)
+        pool = pool_of(endpoint := endpoint_of(upstream), Endpoint("127.0.0.1", upstream.port))
+        for each in pool.endpoints:
+            each.record_failure(0.001, REFUSED)
         chosen, _ = await pool.acquire(stream=False)
         assert not chosen.probing
         assert chosen.ejected_until == 0.0
-        assert address.port == chosen.port
+        assert endpoint.port == chosen.port
         pool.close()
 
 
 async def test_a_suffering_upstream_is_left_alone_even_when_there_is_no_other() -> None:
     async with dead() as gone, scripted_server() as upstream:
-        pool = pool_of(gone, suffers := address_of(upstream))
-        for _ in range(FAILURES):
-            pool.note_failure(suffers, Slow())
-        with pytest.raises(Unreachable):
+        pool = pool_of(gone, suffers := endpoint_of(upstream))
+        for _ in range(FAILURES_TO_EJECT):
+            pool.record_failure(suffers, ResponseTimeout())
+        with pytest.raises(ConnectFailed):
             await pool.acquire(stream=False)
         pool = pool_of(suffers)
         with pytest.raises(UpstreamUnavailable):
@@ -203,27 +206,27 @@ async def test_a_suffering_upstream_is_left_alone_even_when_there_is_no_other() 
 
 async def test_a_connection_whose_end_has_come_is_not_used_even_if_the_event_loop_does_not_know_yet() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        pool = pool_of(address := Address(*server.getsockname()))
+        pool = pool_of(endpoint := Endpoint(*server.getsockname()))
         _, connection = await pool.acquire(stream=False)
         other_side, _ = server.accept()
         connection.complete = connection._keep_alive = True
-        pool.release(address, connection)
-        assert connection.usable()
+        pool.release(endpoint, connection)
+        assert connection.is_open()
         other_side.close()
         assert not connection.closed
-        assert not connection.usable()
-        assert await pool.acquire(stream=False) != (address, connection)
+        assert not connection.is_open()
+        assert await pool.acquire(stream=False) != (endpoint, connection)
         pool.close()
 
 
 async def test_an_answer_that_ends_its_connection_sends_the_next_requests_elsewhere() -> None:
     async with scripted_server(respond(200, b"{}", ("connection", "close"))) as drains, scripted_server() as stays:
-        pool = pool_of(one := address_of(drains), two := address_of(stays))
+        pool = pool_of(one := endpoint_of(drains), two := endpoint_of(stays))
         two.active = 9
         assert (await ask(pool))[0] is one
         for _ in range(5):
             assert (await ask(pool))[0] is two
-        two.failed(0.001, Broken())
+        two.record_failure(0.001, ConnectionBroken())
         await stays.stop()
         assert (await ask(pool))[0] is one, "a draining replica is better than none"
         pool.close()
@@ -231,15 +234,15 @@ async def test_an_answer_that_ends_its_connection_sends_the_next_requests_elsewh
 
 async def test_a_draining_replicas_idle_connections_are_closed_before_it_closes_them() -> None:
     async with scripted_server() as upstream:
-        pool = pool_of(address := address_of(upstream))
+        pool = pool_of(endpoint := endpoint_of(upstream))
         both = [await pool.acquire(stream=False) for _ in range(2)]
         for _, connection in both:
-            connection.start("GET", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", timeout=5)
-            await connection.head()
-            await connection.read(idle=5)
+            connection.start_request("GET", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", timeout=5)
+            await connection.read_head()
+            await connection.read_body(idle_timeout=5)
         pool.release(*both[0])
-        pool.note_draining(address)
-        assert not address.idle
+        pool.record_draining(endpoint)
+        assert not endpoint.idle
         pool.release(*both[1])
-        assert not address.idle
+        assert not endpoint.idle
         pool.close()

@@ -2,15 +2,15 @@
 
 import asyncio
 
-from gateway.upstream.connection import Unreachable
-from gateway.upstream.endpoint import Address
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.failures import ConnectFailed
 from gateway.upstream.pool import Pool, PoolLimits
-from gateway.upstream.resolver import PAUSE, Resolver, find
+from gateway.upstream.resolver import INTERVAL, Resolver, resolve
 from parley_testing import eventually
 
 
 async def test_a_name_is_looked_up_and_keeps_its_name() -> None:
-    found = await find(Address("localhost", 8002))
+    found = await resolve(Endpoint("localhost", 8002))
     assert [(a.host, a.port, a.name) for a in found] in (
         [("127.0.0.1", 8002, b"localhost:8002")],
         [("::1", 8002, b"localhost:8002")],
@@ -18,38 +18,38 @@ async def test_a_name_is_looked_up_and_keeps_its_name() -> None:
 
 
 async def test_a_name_that_is_unknown_stands_for_nothing_now() -> None:
-    assert await find(Address("no-such-host.invalid", 1)) == []
+    assert await resolve(Endpoint("no-such-host.invalid", 1)) == []
 
 
 def test_literal_addresses_need_no_looking_up() -> None:
-    assert not Resolver(Pool("chat", [Address("10.0.0.1", 80), Address("::1", 80)], PoolLimits())).needed
-    assert Resolver(Pool("chat", [Address("chat", 80)], PoolLimits())).needed
+    assert not Resolver(Pool("chat", [Endpoint("10.0.0.1", 80), Endpoint("::1", 80)], PoolLimits())).needed
+    assert Resolver(Pool("chat", [Endpoint("chat", 80)], PoolLimits())).needed
 
 
 def test_replicas_that_stay_keep_their_state() -> None:
-    stays, goes = Address("10.0.0.1", 80), Address("10.0.0.2", 80)
+    stays, goes = Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)
     pool = Pool("chat", [stays, goes], PoolLimits())
-    pool.replace([Address("10.0.0.1", 80), Address("10.0.0.3", 80)])
-    assert pool.addresses[0] is stays
-    assert [a.host for a in pool.addresses] == ["10.0.0.1", "10.0.0.3"]
+    pool.replace_endpoints([Endpoint("10.0.0.1", 80), Endpoint("10.0.0.3", 80)])
+    assert pool.endpoints[0] is stays
+    assert [a.host for a in pool.endpoints] == ["10.0.0.1", "10.0.0.3"]
 
 
 async def test_the_successor_of_a_replica_that_refuses_is_looked_up_at_once() -> None:
-    known = [Address("10.0.0.1", 80)]
+    known = [Endpoint("10.0.0.1", 80)]
 
-    async def look_up(_name: Address) -> list[Address]:
+    async def look_up(_name: Endpoint) -> list[Endpoint]:
         return list(known)
 
-    pool = Pool("chat", [Address("chat", 80)], PoolLimits())
-    watching = asyncio.create_task(Resolver(pool, look_up).watch())
+    pool = Pool("chat", [Endpoint("chat", 80)], PoolLimits())
+    watching = asyncio.create_task(Resolver(pool, look_up).run())
     try:
-        await eventually(lambda: pool.addresses[0].host == "10.0.0.1")
-        known[:] = [Address("10.0.0.2", 80)]
-        pool.note_failure(pool.addresses[0], Unreachable(refused=True))
-        await eventually(lambda: pool.addresses[0].host == "10.0.0.2", within=PAUSE / 2)
-        known[:] = [Address("10.0.0.3", 80)]
-        pool.note_draining(pool.addresses[0])
-        await eventually(lambda: pool.addresses[0].host == "10.0.0.3", within=PAUSE / 2)
+        await eventually(lambda: pool.endpoints[0].host == "10.0.0.1")
+        known[:] = [Endpoint("10.0.0.2", 80)]
+        pool.record_failure(pool.endpoints[0], ConnectFailed(refused=True))
+        await eventually(lambda: pool.endpoints[0].host == "10.0.0.2", within=INTERVAL / 2)
+        known[:] = [Endpoint("10.0.0.3", 80)]
+        pool.record_draining(pool.endpoints[0])
+        await eventually(lambda: pool.endpoints[0].host == "10.0.0.3", within=INTERVAL / 2)
     finally:
         watching.cancel()
         await asyncio.wait({watching})

@@ -1,12 +1,12 @@
-"""Where an event ends, and what is held back."""
+"""Event boundaries of server-sent events, and the final event of an interrupted stream."""
 
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import Interrupted, UpstreamBroken
-from gateway.proxy.sse import MAX_HELD, EventCutter, last_word
+from gateway.errors import StreamTerminated, UpstreamBroken
+from gateway.proxy.sse import MAX_BUFFERED, SseFramer, final_event
 
 EVENTS = st.lists(
     st.sampled_from([b"data: 1\n\n", b": ping\n\n", b": ping\n", b"id: 7\ndata: {}\n\n", b"event: x\ndata: 1\n\n"]),
@@ -15,37 +15,37 @@ EVENTS = st.lists(
 
 
 @given(EVENTS, st.binary(max_size=0) | st.just(b"data: half"), st.lists(st.integers(0, 300), max_size=12))
-def test_whole_events_pass_byte_by_byte_equal_and_half_ones_are_held(
+def test_complete_events_are_relayed_unchanged_and_incomplete_ones_are_buffered(
     events: list[bytes], half: bytes, cuts: list[int]
 ) -> None:
     stream = b"".join(events)
     data = stream + half
     edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
-    cutter = EventCutter()
-    passed = b"".join(cutter.feed(data[a:b]) for a, b in pairwise(edges))
+    framer = SseFramer()
+    passed = b"".join(framer.feed(data[a:b]) for a, b in pairwise(edges))
     assert passed == stream
-    assert cutter.rest() == half
-    assert cutter.clean
+    assert framer.flush() == half
+    assert framer.at_boundary
 
 
-def test_a_ping_without_a_blank_line_is_passed_on_at_once() -> None:
-    cutter = EventCutter()
-    assert cutter.feed(b"data: 1\n\n") == b"data: 1\n\n"
-    assert cutter.feed(b": ping\n") == b": ping\n"
+def test_a_comment_without_a_blank_line_is_relayed_at_once() -> None:
+    framer = SseFramer()
+    assert framer.feed(b"data: 1\n\n") == b"data: 1\n\n"
+    assert framer.feed(b": ping\n") == b": ping\n"
 
 
-def test_an_event_longer_than_the_buffer_is_passed_on_in_pieces() -> None:
-    cutter, event = EventCutter(), b"data: " + b"x" * (MAX_HELD * 3) + b"\n\n"
+def test_an_event_longer_than_the_buffer_is_relayed_in_pieces() -> None:
+    framer, event = SseFramer(), b"data: " + b"x" * (MAX_BUFFERED * 3) + b"\n\n"
     passed = b""
     for start in range(0, len(event), 10_000):
-        passed += cutter.feed(event[start : start + 10_000])
-        assert len(cutter._held) <= MAX_HELD
+        passed += framer.feed(event[start : start + 10_000])
+        assert len(framer._buffer) <= MAX_BUFFERED
     assert passed == event
-    assert cutter.clean
+    assert framer.at_boundary
 
 
-def test_the_last_word_has_the_form_of_its_stream() -> None:
-    assert last_word(UpstreamBroken(), openai=False) == b'event: interrupted\ndata: {"code":"upstream_error"}\n\n'
-    drained = Interrupted("draining", {"retry_after_ms": 500})
-    assert last_word(drained, openai=False) == b'event: draining\ndata: {"retry_after_ms":500}\n\n'
-    assert last_word(drained, openai=True).startswith(b'data: {"error":{"message":')
+def test_the_final_event_has_the_format_of_its_stream() -> None:
+    assert final_event(UpstreamBroken(), openai=False) == b'event: interrupted\ndata: {"code":"upstream_error"}\n\n'
+    drained = StreamTerminated("draining", {"retry_after_ms": 500})
+    assert final_event(drained, openai=False) == b'event: draining\ndata: {"retry_after_ms":500}\n\n'
+    assert final_event(drained, openai=True).startswith(b'data: {"error":{"message":')

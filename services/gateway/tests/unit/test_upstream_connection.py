@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.connection import HIGH_WATER, Broken, Connection
+from gateway.upstream.connection import HIGH_WATER, UpstreamConnection
+from gateway.upstream.failures import ConnectionBroken
 
 BODY = st.binary(max_size=300)
 
 
-class Wire:
+class FakeTransport:
     """Stands in for a transport."""
 
     def __init__(self) -> None:
@@ -36,11 +37,11 @@ class Wire:
         self.aborted = True
 
 
-def started(method: str = "GET") -> tuple[Connection, Any]:
-    connection, wire = Connection(lambda _: None), Wire()
-    connection.connection_made(wire)  # type: ignore[arg-type]
-    connection.start(method, b"GET / HTTP/1.1\r\n\r\n", timeout=5)
-    return connection, wire
+def started(method: str = "GET") -> tuple[UpstreamConnection, Any]:
+    connection, transport = UpstreamConnection(lambda _: None), FakeTransport()
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.start_request(method, b"GET / HTTP/1.1\r\n\r\n", timeout=5)
+    return connection, transport
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -48,9 +49,9 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(edges) if a < b]
 
 
-async def collect(connection: Connection) -> tuple[int, bytes]:
-    status, body = await connection.head(), b""
-    while data := await connection.read(idle=5):
+async def collect(connection: UpstreamConnection) -> tuple[int, bytes]:
+    status, body = await connection.read_head(), b""
+    while data := await connection.read_body(idle_timeout=5):
         body += data
     return status, body
 
@@ -91,7 +92,7 @@ def test_a_cut_answer_is_never_taken_for_a_whole_one(body: bytes, size: int, cut
         if part:
             connection.data_received(part)
         connection.connection_lost(None)
-        with pytest.raises(Broken):
+        with pytest.raises(ConnectionBroken):
             await collect(connection)
         assert not connection.reusable
 
@@ -99,20 +100,20 @@ def test_a_cut_answer_is_never_taken_for_a_whole_one(body: bytes, size: int, cut
 
 
 async def test_an_upstream_that_is_faster_than_its_reader_is_paused() -> None:
-    connection, wire = started()
+    connection, transport = started()
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * (HIGH_WATER + 1))
-    assert wire.paused
-    await connection.read(idle=1)
-    assert not wire.paused
+    assert transport.paused
+    await connection.read_body(idle_timeout=1)
+    assert not transport.paused
 
 
 async def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
-    connection, wire = started()
+    connection, transport = started()
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     assert connection.reusable
-    connection.rest(0)
+    connection.mark_idle(0)
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    assert wire.aborted
+    assert transport.aborted
 
 
 async def test_an_answer_followed_by_more_than_it_announced_is_not_reused() -> None:
@@ -127,5 +128,5 @@ async def test_a_head_without_end_is_broken() -> None:
     connection.data_received(b"HTTP/1.1 200 OK\r\nX: ")
     for _ in range(20):
         connection.data_received(b"a" * 10_000)
-    with pytest.raises(Broken):
-        await connection.head()
+    with pytest.raises(ConnectionBroken):
+        await connection.read_head()

@@ -1,86 +1,79 @@
-"""Whose address a request comes from: the peer's, or what a trusted proxy says."""
+"""Client addresses: the peer's address, or the one that a trusted proxy reports."""
 
+import functools
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
 
+from gateway.request import ClientAddress, Request
 from parley.config.settings import SettingsError
 from parley.ratelimit.limiter import Limit
 
-MAX_KEPT = 10_000
+MAX_CACHED = 10_000
 MINUTE = 60
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """The address of a client, the limits on it, and how it is written in ``Forwarded``."""
+class ClientAddresses:
+    """Finds the address of a client behind trusted proxies. Recent results are cached."""
 
-    text: str
-    limits: tuple[Limit, ...]
-    strict_limits: tuple[Limit, ...]
-    node: bytes
-
-
-class AddressBook:
-    """Knows the trusted proxies, and remembers the clients seen last."""
-
-    def __init__(self, trusted: Iterable[str], *, per_minute: int) -> None:
-        """Take networks as CIDR; raises SettingsError for one that is none."""
-        self._trusted = [_network(text) for text in trusted]
+    def __init__(self, trusted_proxies: Iterable[str], *, per_minute: int) -> None:
+        """Take networks in CIDR notation. Raise SettingsError for an invalid one."""
+        self._trusted = [_parse_network(text) for text in trusted_proxies]
         self._per_minute = per_minute
-        self._clients: dict[str, Client] = {}
-        self._trusts: dict[str, bool] = {}
+        self._client = functools.lru_cache(maxsize=MAX_CACHED)(self._make_client)
+        self._is_trusted = functools.lru_cache(maxsize=MAX_CACHED)(self._is_in_trusted_network)
+
+    def locate(self, request: Request) -> None:
+        """Set the client address of a request and, behind a trusted proxy, its scheme and host."""
+        found, peer = request.found, request.peer
+        if b"x-forwarded-for" in found and self.trusts(peer):
+            request.client = self.client(peer, found[b"x-forwarded-for"].decode("latin-1"))
+            if found.get(b"x-forwarded-proto") in {b"http", b"https"}:
+                request.scheme = found[b"x-forwarded-proto"]
+            request.host = found.get(b"x-forwarded-host", request.host)
+        else:
+            request.client = self._client(peer)
 
     def trusts(self, peer: str) -> bool:
-        """Say whether the peer's X-Forwarded-* headers are believed."""
-        if not self._trusted:
-            return False
-        known = self._trusts.get(peer)
-        if known is None:
-            address = _address(peer)
-            known = address is not None and any(address in network for network in self._trusted)
-            _keep(self._trusts, peer, known)
-        return known
+        """Return whether the ``X-Forwarded-*`` headers of this peer are used."""
+        return bool(self._trusted) and self._is_trusted(peer)
 
-    def client(self, peer: str, forwarded_for: str = "") -> Client:
-        """Return the client: the right-most address that is no trusted proxy."""
+    def client(self, peer: str, forwarded_for: str = "") -> ClientAddress:
+        """Return the right-most address that is not a trusted proxy."""
         found = peer
         if forwarded_for and self.trusts(peer):
             for hop in reversed([part.strip() for part in forwarded_for.split(",")]):
-                if _address(hop) is None:
+                if _parse_address(hop) is None:
                     break
                 found = hop
                 if not self.trusts(hop):
                     break
-        client = self._clients.get(found)
-        if client is None:
-            client = self._make(found)
-            _keep(self._clients, found, client)
-        return client
+        return self._client(found)
 
-    def _make(self, text: str) -> Client:
+    def _is_in_trusted_network(self, peer: str) -> bool:
+        address = _parse_address(peer)
+        return address is not None and any(address in network for network in self._trusted)
+
+    def _make_client(self, text: str) -> ClientAddress:
         subject = limit_subject(text)
         burst = self._per_minute
         limits = [Limit("address", subject, self._per_minute, MINUTE, burst, strict) for strict in (False, True)]
         node = f'"[{text}]"' if ":" in text else text
-        return Client(text, (limits[0],), (limits[1],), node.encode("ascii", "replace"))
+        return ClientAddress(text, (limits[0],), (limits[1],), node.encode("ascii", "replace"))
 
 
 def limit_subject(text: str) -> str:
-    """Return what of an address is limited: all of IPv4, the /64 of IPv6."""
-    address = _address(text)
+    """Return the key under which an address is rate limited: the whole IPv4 address, or the /64 network of IPv6."""
+    address = _parse_address(text)
     if address is None:
         return "unknown"
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((address, 64), strict=False))
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(text: str) -> _Address | None:
     try:
         address = ipaddress.ip_address(text.strip("[]"))
     except ValueError:
@@ -89,14 +82,8 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return mapped or address
 
 
-def _network(text: str) -> Network:
+def _parse_network(text: str) -> _Network:
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise SettingsError(f"TRUSTED_PROXIES: {text} is no network") from None
-
-
-def _keep(kept: dict[str, Any], key: str, value: object) -> None:
-    if len(kept) >= MAX_KEPT:
-        kept.clear()
-    kept[key] = value
+        raise SettingsError(f"TRUSTED_PROXIES: {text} is not a network in CIDR notation") from None

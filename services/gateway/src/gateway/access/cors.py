@@ -1,8 +1,8 @@
-"""Cross-origin requests: who may read answers in a browser."""
+"""CORS: the origins whose pages may call the API from a browser."""
 
 from collections.abc import Iterable
 
-from gateway.proxy.headers import Header
+from gateway.http import Header
 
 METHODS = b"GET, POST, PATCH, DELETE"
 ALLOWED = (
@@ -19,17 +19,17 @@ MAX_AGE = b"7200"
 
 
 class Cors:
-    """Knows the allowed origins: exact, or with ``*`` for the port. No cookies, hence no credentials mode."""
+    """The allowed origins. The API uses no cookies, so responses never allow credentials."""
 
     def __init__(self, origins: Iterable[str]) -> None:
-        """Take origins like ``https://chat.example.org`` and ``http://localhost:*``."""
+        """Take origins such as ``https://chat.example.org``, or with any port, ``http://localhost:*``."""
         listed = [origin.rstrip("/").lower() for origin in origins]
         self._exact = {origin.encode() for origin in listed if not origin.endswith(":*")}
         self._any_port = tuple(origin[:-1].encode() for origin in listed if origin.endswith(":*"))
         self.enabled = bool(listed)
 
     def allows(self, origin: bytes) -> bool:
-        """Say whether pages of that origin may call."""
+        """Return whether pages of this origin may call the API."""
         if origin.lower() in self._exact:
             return True
         return any(
@@ -38,7 +38,7 @@ class Cors:
         )
 
     def headers(self, origin: bytes | None) -> tuple[Header, ...]:
-        """Return what an answer says to a browser."""
+        """Return the CORS headers of a response."""
         if not self.enabled:
             return ()
         if origin is None or not self.allows(origin):
@@ -50,7 +50,7 @@ class Cors:
         )
 
     def preflight(self, origin: bytes) -> list[Header]:
-        """Return the headers of a preflight's answer; without permission they only lack it."""
+        """Return the headers of a preflight response. For an origin that is not allowed, they grant nothing."""
         vary = (b"vary", b"origin, access-control-request-method, access-control-request-headers")
         if not self.allows(origin):
             return [vary]

@@ -1,4 +1,4 @@
-"""Plans: how much a user may ask for, from the operator's file and the token's claim."""
+"""Plans: the rate limits and stream limits of a user, from the operator's plans file."""
 
 from typing import TypeAlias
 
@@ -12,8 +12,8 @@ from parley.ratelimit.limiter import Limit
 DAY = 86_400
 
 
-class Plan(BaseModel):
-    """What of a plan concerns the gateway; the other members are chat's and history's."""
+class GatewayPlan(BaseModel):
+    """The members of a plan that the gateway enforces. Chat and history read the others."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -24,19 +24,19 @@ class Plan(BaseModel):
     streams: int = Field(20, ge=1)
 
     def limits(self, user: str, *, strict: bool = False) -> tuple[Limit, ...]:
-        """Return the limits of one user; ``strict`` for what costs money or guesses passwords."""
+        """Return the limits of one user. ``strict`` applies to routes that cost money or check passwords."""
         minute = Limit("user", user, self.requests_per_minute, self.window, self.burst, strict)
         if self.requests_per_day is None:
             return (minute,)
         return (minute, Limit("user-day", user, self.requests_per_day, DAY, self.requests_per_day, strict))
 
 
-Plans: TypeAlias = plans.Plans[Plan]
+GatewayPlans: TypeAlias = plans.Plans[GatewayPlan]
 
 
-def load_plans(settings: GatewaySettings) -> Plans:
-    """Read the plans; raises SettingsError when the file cannot be read or a plan is wrong."""
-    default = Plan(
+def load_plans(settings: GatewaySettings) -> GatewayPlans:
+    """Read the plans file. Raise SettingsError when it cannot be read or a plan is invalid."""
+    default = GatewayPlan(
         requests_per_minute=settings.rate_limit_requests,
         window=settings.rate_limit_window,
         burst=settings.rate_limit_burst,

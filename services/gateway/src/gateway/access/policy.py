@@ -1,85 +1,96 @@
-"""May this go on: revocations and all limits in one round trip, and what the answer says about them."""
+"""Access policy: credential, scope, revocation and rate limits of a request."""
 
-import functools
-import math
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
 
-from gateway.access.credentials import Credentials
-from gateway.access.revocations import Revocations
-from gateway.proxy.headers import Header
+from gateway.access.credentials import Authenticator
+from gateway.access.rate_limit_headers import quota_headers, rate_limited
+from gateway.access.revocations import RevocationLookup
 from gateway.request import Caller, Request
 from gateway.routes import Route
 from parley import errors
-from parley.errors import RateLimited
-from parley.ratelimit.limiter import Decision, Limit, Limiter, LimitState
+from parley.ratelimit.limiter import Decision, Limit, TokenSession
 
 
-class Guard:
-    """Asks the limiter, and raises what refuses."""
+class LimitChecker(Protocol):
+    """Decides on rate limits and looks up revocations in the same call, as ``parley.ratelimit.Limiter`` does."""
 
-    def __init__(self, limiter: Limiter, revocations: Revocations, credentials: Credentials) -> None:
-        """Take what counts, and what knows the revoked sessions while Redis does not."""
-        self._limiter, self._revocations, self._credentials = limiter, revocations, credentials
+    async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: TokenSession | None = None) -> Decision:
+        """Consume ``cost`` units of every limit, or of none when one is exceeded or the session was revoked."""
 
-    async def admit_caller(self, request: Request, route: Route, caller: Caller) -> None:
-        """Consume of the caller's limits; raises TokenRevoked or RateLimited."""
+
+class AccessPolicy:
+    """Admits requests, and tokens that renew the credential of an open WebSocket."""
+
+    def __init__(self, authenticator: Authenticator, limiter: LimitChecker, revocations: RevocationLookup) -> None:
+        """``revocations`` is the fallback while Redis, and so the limiter, cannot look up revoked sessions."""
+        self._authenticator, self._limiter, self._revocations = authenticator, limiter, revocations
+
+    async def admit(self, request: Request, route: Route) -> None:
+        """Check credential, revocation, rate limits and scope. Raise the error that rejects the request."""
+        if route.scope is None:
+            await self.admit_anonymous(request, route)
+            return
+        try:
+            caller = request.caller = await self._authenticator.identify(request)
+        except (errors.Unauthenticated, errors.AmbiguousCredentials):
+            await self._count_failed_login(request)
+            raise
+        await self._admit_caller(request, route, caller)
+        if route.scope:
+            caller.principal.require(route.scope)
+
+    async def admit_anonymous(self, request: Request, route: Route) -> None:
+        """Consume the limit of the client's address. Raise RateLimited."""
+        limits = request.client.strict_limits if route.strict else request.client.limits
+        self._apply(request, await self._limiter.check(limits, cost=route.cost))
+
+    async def renew(self, request: Request, route: Route, token: str) -> Caller:
+        """Check a token received over an open WebSocket, like the credential of a request.
+
+        Raise the error that rejects it, TokenInvalid if it belongs to another user.
+        """
+        try:
+            caller = await self._authenticator.identify_token(token)
+            if request.caller is not None and request.caller.user != caller.user:
+                raise errors.TokenInvalid
+        except errors.Unauthenticated:
+            await self._count_failed_login(request)
+            raise
+        await self._admit_caller(request, route, caller)
+        return caller
+
+    async def find_revoked(self, sessions: Sequence[TokenSession]) -> set[str]:
+        """Return the ids of the revoked sessions: from Redis, or from auth while Redis is unavailable."""
+        decisions = await asyncio.gather(*(self._limiter.check((), session=session) for session in sessions))
+        unknown = [s for s, d in zip(sessions, decisions, strict=True) if not d.revoked and not d.revocations_known]
+        found = {s.session_id for s, d in zip(sessions, decisions, strict=True) if d.revoked}
+        return found | await self._revocations.revoked_among(unknown)
+
+    async def _admit_caller(self, request: Request, route: Route, caller: Caller) -> None:
+        """Consume the caller's limits. Raise TokenRevoked, ApiKeyInvalid or RateLimited."""
         limits = caller.strict_limits if route.strict else caller.limits
         decision = await self._limiter.check(limits, cost=route.cost, session=caller.session)
         if not decision.revoked and not decision.revocations_known:
-            decision.revoked = await self._revocations.revoked(caller.session)
+            decision.revoked = await self._revocations.is_revoked(caller.session)
         if decision.revoked:
-            self._credentials.forget(request)
-            await self.count_failure(request)
+            self._authenticator.forget(request)
+            await self._count_failed_login(request)
             raise errors.ApiKeyInvalid if caller.from_key else errors.TokenRevoked
-        self._conclude(request, decision)
+        self._apply(request, decision)
 
-    async def admit_anonymous(self, request: Request, route: Route) -> None:
-        """Consume of the address's limit; raises RateLimited."""
-        limits = request.client.strict_limits if route.strict else request.client.limits
-        self._conclude(request, await self._limiter.check(limits, cost=route.cost))
-
-    async def count_failure(self, request: Request) -> None:
-        """Count a wrong credential on the address; raises RateLimited when there were too many."""
+    async def _count_failed_login(self, request: Request) -> None:
+        """Count a rejected credential on the client's address. Raise RateLimited after too many."""
         decision = await self._limiter.check(request.client.strict_limits)
         if not decision.allowed:
-            self._conclude(request, decision)
+            self._apply(request, decision)
 
     @staticmethod
-    def _conclude(request: Request, decision: Decision) -> None:
+    def _apply(request: Request, decision: Decision) -> None:
         shown = decision.shown()
         if shown is not None:
-            request.quota = quota_headers(*shown)
+            request.rate_limit_headers = quota_headers(*shown)
         if not decision.allowed:
             assert shown is not None
-            raise _refusal(shown[0], decision.retry_after)
-
-
-def quota_headers(limit: Limit, state: LimitState) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that tell how much is left: the IETF draft's and OpenAI's."""
-    reset = math.ceil(state.reset)
-    name, policy, count = _constant(limit.policy, limit.count, limit.period)
-    return (
-        policy,
-        (b"ratelimit", b"%b;r=%d;t=%d" % (name, state.remaining, reset)),
-        count,
-        (b"x-ratelimit-remaining-requests", b"%d" % state.remaining),
-        (b"x-ratelimit-reset-requests", b"%ds" % reset),
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def _constant(policy: str, count: int, period: int) -> tuple[bytes, Header, Header]:
-    """Return the quoted name of a policy, and the headers that are the same on each of its answers."""
-    name = b'"%b"' % policy.encode()
-    return (
-        name,
-        (b"ratelimit-policy", b"%b;q=%d;w=%d" % (name, count, period)),
-        (b"x-ratelimit-limit-requests", b"%d" % count),
-    )
-
-
-def _refusal(limit: Limit, retry_after: float) -> RateLimited:
-    seconds = max(1, math.ceil(retry_after))
-    period = {1: "a second", 60: "a minute", 3600: "an hour", 86_400: "a day"}.get(limit.period, f"in {limit.period} s")
-    detail = f"{limit.count} requests {period} allowed. Retry in {seconds} s."
-    headers = {"Retry-After": str(seconds), "retry-after-ms": str(max(1, math.ceil(retry_after * 1000)))}
-    return RateLimited(detail, headers=headers)
+            raise rate_limited(shown[0], decision.retry_after)

@@ -1,115 +1,104 @@
-"""Which sessions were revoked, asked of auth while Redis cannot tell."""
+"""Revoked sessions, looked up at auth while Redis is unavailable."""
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import structlog
+from cachetools import TTLCache
 from prometheus_client import CollectorRegistry, Counter
 
-from gateway.upstream.connection import Failure
+from gateway.upstream.failures import UpstreamFailure
 from parley.errors import ParleyError
 from parley.ratelimit.limiter import TokenSession
 
 log = structlog.get_logger()
 
-KEPT_FOR = 5.0
-"""Seconds for which auth's answer is used."""
-MAX_KEPT = 20_000
-MAX_ASKED = 1_000
-PATIENCE = 1.0
-"""Seconds without auth's answer after which a token is believed: it ends by itself within minutes."""
+CACHE_TTL = 5.0
+"""Seconds for which a result from auth is cached."""
+MAX_CACHED = 20_000
+MAX_BATCH = 1_000
+LOOKUP_TIMEOUT = 1.0
+"""Seconds before a lookup is given up, and before the next one after a failure. Until then, tokens are accepted
+unchecked; they expire within minutes."""
 
-Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+LookUp = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-class Revocations:
-    """Auth's answers, kept for seconds; questions of the same moment travel together."""
+class RevocationLookup:
+    """Looks up sessions in batches and caches the results."""
 
-    def __init__(self, ask: Ask, registry: CollectorRegistry) -> None:
-        """Take what asks auth (it raises ParleyError or Failure)."""
-        self._ask = ask
-        self._known: OrderedDict[tuple[str, int], tuple[bool, float]] = OrderedDict()
-        self._open: dict[tuple[str, int], TokenSession] = {}
-        self._asking: asyncio.Task[None] | None = None
-        self._unknown_until = 0.0
+    def __init__(self, look_up: LookUp, registry: CollectorRegistry) -> None:
+        """``look_up`` sends one request to auth. It may raise ParleyError or UpstreamFailure."""
+        self._look_up = look_up
+        self._known: TTLCache[tuple[str, int], bool] = TTLCache(MAX_CACHED, CACHE_TTL)
+        self._pending: dict[tuple[str, int], TokenSession] = {}
+        self._batch: asyncio.Task[None] | None = None
+        self._unavailable_until = 0.0
         self._unchecked = Counter(
             "gateway_revocation_unchecked_total",
-            "Requests let through although neither Redis nor auth could say whether their session was revoked.",
+            "Requests accepted without a revocation check, because neither Redis nor auth was available.",
             registry=registry,
         )
 
-    async def revoked(self, session: TokenSession) -> bool:
-        """Say whether the session was revoked; False, and counted, when nobody can tell."""
+    async def is_revoked(self, session: TokenSession) -> bool:
+        """Return whether the session was revoked. When the lookup fails, count that and return False."""
         key = (session.session_id, session.issued_at)
-        found = self._known.get(key)
-        now = time.monotonic()
-        if found is not None and found[1] > now:
-            return found[0]
-        if now >= self._unknown_until:
-            await self._question(key, session)
-            found = self._known.get(key)
-            if found is not None and found[1] > time.monotonic():
-                return found[0]
-        self._unchecked.inc()
-        return False
+        revoked = self._known.get(key)
+        if revoked is None and time.monotonic() >= self._unavailable_until:
+            await self._wait_for_lookup(key, session)
+            revoked = self._known.get(key)
+        if revoked is None:
+            self._unchecked.inc()
+            return False
+        return revoked
 
     async def revoked_among(self, sessions: Iterable[TokenSession]) -> set[str]:
-        """Return the ids of the revoked among open sessions."""
-        return {s.session_id for s in sessions if await self.revoked(s)}
+        """Return the ids of the revoked sessions."""
+        return {s.session_id for s in sessions if await self.is_revoked(s)}
 
-    async def _question(self, key: tuple[str, int], session: TokenSession) -> None:
-        if len(self._open) >= MAX_KEPT:
+    async def _wait_for_lookup(self, key: tuple[str, int], session: TokenSession) -> None:
+        if len(self._pending) >= MAX_CACHED:
             return
-        self._open[key] = session
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.get_running_loop().create_task(self._answer_open())
-        await asyncio.shield(self._asking)
-        while key in self._open:
-            await asyncio.shield(self._restart())
+        self._pending[key] = session
+        await asyncio.shield(self._running_batch())
+        while key in self._pending:
+            await asyncio.shield(self._running_batch())
 
-    def _restart(self) -> "asyncio.Task[None]":
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.get_running_loop().create_task(self._answer_open())
-        return self._asking
+    def _running_batch(self) -> "asyncio.Task[None]":
+        if self._batch is None or self._batch.done():
+            self._batch = asyncio.get_running_loop().create_task(self._look_up_pending())
+        return self._batch
 
-    async def _answer_open(self) -> None:
-        await asyncio.sleep(0)
-        batch = list(one_of_each_user(self._open.values()))[:MAX_ASKED]
+    async def _look_up_pending(self) -> None:
+        await asyncio.sleep(0)  # requests of the same moment join the batch
+        batch = list(one_issue_time_per_user(self._pending.values()))[:MAX_BATCH]
         for session in batch:
-            del self._open[session.session_id, session.issued_at]
+            del self._pending[session.session_id, session.issued_at]
         try:
-            async with asyncio.timeout(PATIENCE):
-                answer = await self._ask(question(batch))
-        except (ParleyError, Failure, TimeoutError, KeyError, ValueError) as error:
-            log.warning("revocations unknown", reason=type(error).__name__)
-            self._unknown_until = time.monotonic() + PATIENCE
-            self._open.clear()
+            async with asyncio.timeout(LOOKUP_TIMEOUT):
+                result = await self._look_up(lookup_body(batch))
+        except (ParleyError, UpstreamFailure, TimeoutError, KeyError, ValueError) as error:
+            log.warning("revocation_lookup_failed", reason=type(error).__name__)
+            self._unavailable_until = time.monotonic() + LOOKUP_TIMEOUT
+            self._pending.clear()
             return
-        self._learn(batch, answer)
-
-    def _learn(self, batch: Sequence[TokenSession], answer: dict[str, Any]) -> None:
-        sessions, users = set(answer.get("revoked_sessions", ())), set(answer.get("revoked_users", ()))
-        until = time.monotonic() + KEPT_FOR
+        sessions, users = set(result.get("revoked_sessions", ())), set(result.get("revoked_users", ()))
         for session in batch:
             revoked = session.session_id in sessions or session.user_id in users
-            self._known[session.session_id, session.issued_at] = (revoked, until)
-            self._known.move_to_end((session.session_id, session.issued_at))
-        while len(self._known) > MAX_KEPT:
-            self._known.popitem(last=False)
+            self._known[session.session_id, session.issued_at] = revoked
 
 
-def one_of_each_user(sessions: Iterable[TokenSession]) -> Iterator[TokenSession]:
-    """Leave out sessions whose user is asked about with another time of issue: the answer is for one time only."""
+def one_issue_time_per_user(sessions: Iterable[TokenSession]) -> Iterator[TokenSession]:
+    """Yield sessions with one issue time per user, because one lookup accepts only one. The rest waits."""
     users: dict[str, int] = {}
     for session in sessions:
         if users.setdefault(session.user_id, session.issued_at) == session.issued_at:
             yield session
 
 
-def question(sessions: Sequence[TokenSession]) -> dict[str, Any]:
-    """Return the body of the question: the sessions, and each user with the time of issue."""
+def lookup_body(sessions: Sequence[TokenSession]) -> dict[str, Any]:
+    """Return the body of a lookup: the session ids, and the issue time for each user."""
     users = {session.user_id: session.issued_at for session in sessions}
     return {"sessions": list(dict.fromkeys(s.session_id for s in sessions)), "users": users}

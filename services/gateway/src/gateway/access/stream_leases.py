@@ -1,23 +1,23 @@
-"""Places for streams, counted over all gateway processes: leases in Redis, renewed while a stream is open."""
+"""Stream leases: the open streams of a user over all processes, as leases in Redis that expire by themselves."""
 
-import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
+from gateway.batches import spread_over
 from parley.ids import new_id
 from parley.process.timeouts import lag_tolerant_timeout
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 from parley.storage.redis_internals import execute
 from parley.storage.redis_script import LuaScript
 
-LEASE = 15
-"""Seconds after which a place of a process that died is free again."""
-RENEW = 5.0
+LEASE_DURATION = 15
+"""Seconds after which the leases of a dead process expire."""
+RENEW_INTERVAL = 5.0
 TIMEOUT = 0.05
-PORTION = 100
-Item = TypeVar("Item")
+OUTAGE_PAUSE = 1.0
+"""Seconds without calls to Redis after a failed one."""
 
 TAKE = """
 local now = tonumber(redis.call('TIME')[1])
@@ -31,66 +31,56 @@ return 1
 """
 
 
-class Places:
-    """Takes and gives back places; without Redis every process counts for itself."""
+class StreamLeases:
+    """The leases held by this process. While Redis is unavailable, every process enforces the limit alone."""
 
     def __init__(self, redis: RedisClient, *, timeout: float = TIMEOUT) -> None:
-        """Take a client, and the seconds it may take."""
-        self._timeout = timeout
-        self._redis = redis
+        """``timeout`` limits each call to Redis, in seconds."""
+        self._redis, self._timeout = redis, timeout
         self._take = LuaScript(redis, TAKE)
         self._held: dict[str, str] = {}
-        self._away_until = 0.0
+        self._unavailable_until = 0.0
 
-    async def take(self, user: str, most: int) -> str | None:
-        """Return a token for a place of the user, None when all are taken."""
+    async def acquire(self, user: str, limit: int) -> str | None:
+        """Return the token of a new lease, or None when the user holds ``limit`` leases already."""
         token = str(new_id())
-        taken = await self._try(self._take.run([_key(user)], token, most, LEASE))
+        taken = await self._try(self._take.run([_key(user)], token, limit, LEASE_DURATION))
         if taken == 0:
             return None
         self._held[token] = user
         return token
 
-    async def give(self, token: str) -> None:
-        """Give a place back."""
+    async def release(self, token: str) -> None:
+        """Release a lease."""
         user = self._held.pop(token, None)
         if user is not None:
             await self._try(execute(self._redis, "ZREM", _key(user), token))
 
-    async def renew(self) -> None:
-        """Renew the leases of all places held here, for ever."""
+    async def keep_renewed(self) -> None:
+        """Renew all leases of this process. Runs forever."""
         while True:
-            held = list(self._held.items())
-            for some in portions(held):
-                await self._try(self._renew([pair for pair in some if pair[0] in self._held]), timeout=RENEW)
-                await asyncio.sleep(RENEW * len(some) / len(held))
-            if not held:
-                await asyncio.sleep(RENEW)
+            async for batch in spread_over(RENEW_INTERVAL, list(self._held.items())):
+                held = [(token, user) for token, user in batch if token in self._held]
+                await self._try(self._renew(held), timeout=RENEW_INTERVAL)
 
-    async def _renew(self, some: Sequence[tuple[str, str]]) -> None:
-        until = int(time.time()) + LEASE
+    async def _renew(self, leases: Sequence[tuple[str, str]]) -> None:
+        until = int(time.time()) + LEASE_DURATION
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for token, user in some:
+            for token, user in leases:
                 pipeline.zadd(_key(user), {token: until})
-                pipeline.expire(_key(user), LEASE * 2)
+                pipeline.expire(_key(user), LEASE_DURATION * 2)
             await pipeline.execute()
 
-    async def _try(self, asking: Any, *, timeout: float | None = None) -> Any:
-        """Return what Redis says, None when it is away; then it is not asked again for a second."""
-        if time.monotonic() < self._away_until:
-            asking.close()
+    async def _try(self, operation: Coroutine[Any, Any, Any], *, timeout: float | None = None) -> Any:
+        """Return the result of a Redis call, or None while Redis is unavailable."""
+        if time.monotonic() < self._unavailable_until:
+            operation.close()
             return None
         with contextlib.suppress(*REDIS_UNAVAILABLE):
             async with lag_tolerant_timeout(timeout or self._timeout):
-                return await asking
-        self._away_until = time.monotonic() + 1
+                return await operation
+        self._unavailable_until = time.monotonic() + OUTAGE_PAUSE
         return None
-
-
-def portions(everything: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """Return so much at a time as does not hold up the streams in between."""
-    for start in range(0, len(everything), PORTION):
-        yield everything[start : start + PORTION]
 
 
 def _key(user: str) -> str:

@@ -1,4 +1,4 @@
-"""Streams that are open: how many a user has, whose session has ended, and the goodbye when the process drains."""
+"""Open streams: limits per user and process, and their end on revocation and shutdown."""
 
 import asyncio
 import contextlib
@@ -6,119 +6,113 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import structlog
-
-from gateway.access.stream_leases import Places, portions
-from gateway.errors import Interrupted, TooManyStreams
+from gateway.access.stream_leases import StreamLeases
+from gateway.batches import spread_over
+from gateway.errors import StreamTerminated, TooManyStreams
 from gateway.request import Caller
 from parley.errors import Overloaded
 from parley.ratelimit.limiter import TokenSession
 from parley.web.lifecycle import Lifecycle
 
-log = structlog.get_logger()
-
-RECHECK = 1.0
-"""Seconds in which the sessions of all open streams are looked at, some at a time."""
-LAST_WORDS = 1.0
-"""Seconds before the drain budget's end at which the streams that are left are ended."""
+REVOCATION_CHECK_INTERVAL = 1.0
+"""Seconds in which the sessions of all open streams are checked once."""
+FINAL_EVENT_TIMEOUT = 1.0
+"""Seconds before the end of the drain timeout at which the remaining streams are ended."""
 RETRY_AFTER_MS = 500
 
 FindRevoked = Callable[[Sequence[TokenSession]], Awaitable[set[str]]]
 
 
 @dataclass(eq=False, slots=True)
-class Stream:
-    """One open stream; ``end`` makes it say why and close."""
+class OpenStream:
+    """One open stream. ``end`` sends the final event and closes it."""
 
     session: TokenSession | None
     endless: bool
-    end: Callable[[Interrupted], None]
+    end: Callable[[StreamTerminated], None]
 
 
-class Streams:
+class OpenStreams:
     """All open streams of this process."""
 
-    def __init__(self, find_revoked: FindRevoked, places: Places, *, most: int) -> None:
-        """Take what finds the revoked among sessions, the users' places, and how many streams may be open here."""
-        self._find_revoked, self._places, self._most = find_revoked, places, most
-        self._held: Counter[str] = Counter()
-        self._total = 0
-        self._open: set[Stream] = set()
+    def __init__(self, find_revoked: FindRevoked, leases: StreamLeases, *, limit: int) -> None:
+        """``find_revoked`` returns the ids of revoked sessions. ``limit`` applies to this process."""
+        self._find_revoked, self._leases, self._limit = find_revoked, leases, limit
+        self._per_user: Counter[str] = Counter()
+        self._reserved = 0
+        self._open: set[OpenStream] = set()
 
     @property
     def count(self) -> int:
-        """How many are open."""
+        """Number of open streams."""
         return len(self._open)
 
     @contextlib.asynccontextmanager
-    async def hold(self, caller: Caller | None) -> AsyncIterator[None]:
-        """Take one of the user's places; raises TooManyStreams or Overloaded."""
-        if self._total >= self._most:
+    async def reserve(self, caller: Caller | None) -> AsyncIterator[None]:
+        """Reserve a stream in this process and, with a caller, of the user. Raise TooManyStreams or Overloaded."""
+        if self._reserved >= self._limit:
             raise Overloaded
-        self._total += 1
+        self._reserved += 1
         try:
             if caller is None:
                 yield
             else:
-                async with self.place(caller):
+                async with self.reserve_for(caller):
                     yield
         finally:
-            self._total -= 1
+            self._reserved -= 1
 
     @contextlib.asynccontextmanager
-    async def place(self, caller: Caller) -> AsyncIterator[None]:
-        """Take one of the user's places, here and over all processes; raises TooManyStreams."""
-        user, most = caller.user, caller.plan.streams
-        if self._held[user] >= most:
-            raise TooManyStreams(most)
-        self._held[user] += 1
+    async def reserve_for(self, caller: Caller) -> AsyncIterator[None]:
+        """Reserve a stream of the user, over all processes. Raise TooManyStreams."""
+        user, limit = caller.user, caller.max_streams
+        if self._per_user[user] >= limit:
+            raise TooManyStreams(limit)
+        self._per_user[user] += 1
         try:
-            token = await self._places.take(user, most)
+            token = await self._leases.acquire(user, limit)
             if token is None:
-                raise TooManyStreams(most)
+                raise TooManyStreams(limit)
             try:
                 yield
             finally:
-                await self._places.give(token)
+                await self._leases.release(token)
         finally:
-            self._held[user] -= 1
-            if not self._held[user]:
-                del self._held[user]
+            self._per_user[user] -= 1
+            if not self._per_user[user]:
+                del self._per_user[user]
 
     @contextlib.contextmanager
-    def opened(self, stream: Stream) -> Iterator[None]:
-        """Watch a stream while it is open."""
+    def watch(self, stream: OpenStream) -> Iterator[None]:
+        """Keep a stream among the open ones, so that revocation and shutdown end it."""
         self._open.add(stream)
         try:
             yield
         finally:
             self._open.discard(stream)
 
-    async def watch_sessions(self) -> None:
-        """End streams whose session was revoked, for ever."""
+    async def end_revoked(self) -> None:
+        """End streams whose session was revoked. Runs forever."""
         while True:
             sessions = {s.session.session_id: s.session for s in self._open if s.session}
-            for some in portions(list(sessions.values())):
-                revoked = await self._find_revoked(some)
+            async for batch in spread_over(REVOCATION_CHECK_INTERVAL, list(sessions.values())):
+                revoked = await self._find_revoked(batch)
                 if revoked:
                     found = [s for s in self._open if s.session and s.session.session_id in revoked]
-                    _end(found, Interrupted("session_revoked", {}))
-                await asyncio.sleep(RECHECK * len(some) / len(sessions))
-            if not sessions:
-                await asyncio.sleep(RECHECK)
+                    _end(found, StreamTerminated("session_revoked", {}))
 
-    async def watch_drain(self, lifecycle: Lifecycle, *, delay: float, budget: float) -> None:
-        """When the process drains: end endless streams, and near the end of the budget all others."""
+    async def end_on_shutdown(self, lifecycle: Lifecycle, *, delay: float, timeout: float) -> None:
+        """On shutdown, end endless streams after ``delay`` seconds, and all others shortly before ``timeout``."""
         await lifecycle.drain_started.wait()
-        goodbye = Interrupted("draining", {"retry_after_ms": RETRY_AFTER_MS})
+        draining = StreamTerminated("draining", {"retry_after_ms": RETRY_AFTER_MS})
         await asyncio.sleep(delay)
-        _end((s for s in list(self._open) if s.endless), goodbye)
-        await asyncio.sleep(max(0.0, budget - LAST_WORDS))
+        _end((s for s in list(self._open) if s.endless), draining)
+        await asyncio.sleep(max(0.0, timeout - FINAL_EVENT_TIMEOUT))
         while True:
-            _end(list(self._open), goodbye)
+            _end(list(self._open), draining)
             await asyncio.sleep(0.1)
 
 
-def _end(streams: Iterable[Stream], reason: Interrupted) -> None:
+def _end(streams: Iterable[OpenStream], reason: StreamTerminated) -> None:
     for stream in streams:
         stream.end(reason)

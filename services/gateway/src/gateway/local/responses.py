@@ -1,13 +1,15 @@
-"""Answers of the gateway's own: preflights, pages, and what went wrong."""
+"""Responses that the gateway gives itself: CORS preflights, its own pages, and errors."""
+
+from collections.abc import Mapping
 
 import orjson
 
 from gateway.access.cors import Cors
-from gateway.access.policy import Guard
-from gateway.local.docs_pages import Page, Pages, unpacked
-from gateway.proxy.headers import Header
-from gateway.proxy.relaying import Send, send_whole
-from gateway.proxy.response_headers import CommonHeaders
+from gateway.access.policy import AccessPolicy
+from gateway.http import Header, Send, has_header
+from gateway.local.docs_pages import LocalPage, Render, decompressed
+from gateway.proxy.relaying import send_response
+from gateway.proxy.response_headers import ResponseHeaders
 from gateway.request import Request
 from gateway.routes import route
 from parley import errors
@@ -15,63 +17,65 @@ from parley.errors import ParleyError
 from parley.web import problems
 from parley.web.middleware import QUIET_ROUTES
 
-PAGE = route("GET", "/docs", "auth", None)
-"""Stands for our own pages where a route is asked for: they count on the address."""
-GET = frozenset({"GET", "HEAD"})
+PAGE_ROUTE = route("GET", "/docs", "auth", None)
+"""The route under which requests for pages count on the limit of the client's address."""
+READ_METHODS = frozenset({"GET", "HEAD"})
 
 
-class OwnAnswers:
-    """Answers what no service is asked."""
+class LocalResponses:
+    """Responds to requests that need no service."""
 
-    def __init__(self, pages: Pages, cors: Cors, guard: Guard, common: CommonHeaders, *, base_url: str) -> None:
-        """Take the parts; errors are described at ``base_url``."""
-        self._pages, self._cors, self._guard, self._common = pages, cors, guard, common
+    def __init__(
+        self, pages: Mapping[str, Render], cors: Cors, policy: AccessPolicy, common: ResponseHeaders, *, base_url: str
+    ) -> None:
+        """``pages`` are by path. The ``type`` of a problem points below ``base_url``."""
+        self._pages, self._cors, self._policy, self._common = pages, cors, policy, common
         self._base_url = base_url
 
-    async def answer(self, request: Request, send: Send) -> bool:
-        """Answer a preflight or a page of ours; say whether it was one."""
-        render = self._pages.find(request.path)
+    async def respond(self, request: Request, send: Send) -> bool:
+        """Respond to a preflight or to a request for a page. Return False for any other request."""
         if request.method == "OPTIONS":
-            await self._answer_options(request, send)
+            await self._send_preflight(request, send)
             return True
+        render = self._pages.get(request.path)
         if render is None:
             return False
-        if request.method not in GET:
+        if request.method not in READ_METHODS:
             raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD"})
         if request.path not in QUIET_ROUTES:
-            await self._guard.admit_anonymous(request, PAGE)
-        await self._answer_page(request, render(), send)
+            await self._policy.admit_anonymous(request, PAGE_ROUTE)
+        await self._send_page(request, render(), send)
         return True
 
-    async def _answer_options(self, request: Request, send: Send) -> None:
-        origin, method = request.found.get(b"origin"), request.found.get(b"access-control-request-method")
-        if origin is None or method is None:
-            raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD, POST, PATCH, DELETE"})
-        await self._send(request, 204, self._cors.preflight(origin), b"", send)
-
-    async def _answer_page(self, request: Request, page: Page, send: Send) -> None:
-        if page.status == errors.NotFound.status:
-            raise errors.NotFound
-        if b"gzip" not in request.found.get(b"accept-encoding", b""):
-            page = unpacked(page)
-        headers = [*page.headers, (b"content-length", b"%d" % len(page.body))]
-        await self._send(request, page.status, headers, page.body, send)
-
-    async def refuse(self, request: Request, error: ParleyError, send: Send) -> None:
-        """Answer with what went wrong; an answer that has begun can only be cut."""
+    async def send_error(self, request: Request, error: ParleyError, send: Send) -> None:
+        """Send a problem. If a response has begun, close the connection instead."""
         if request.status:
-            if request.exchange is not None:
-                request.exchange.abort()
+            if request.cycle is not None:
+                request.cycle.abort()
             return
         body = orjson.dumps(
             problems.problem_body(error, instance=request.path, request_id=request.request_id, base_url=self._base_url)
         )
         headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
         headers += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
-        if request.body_expected and not any(name == b"connection" for name, _ in headers):
+        if request.body_expected and not has_header(headers, b"connection"):
             headers.append((b"connection", b"close"))  # the rest of the body is not read
         await self._send(request, error.status, headers, body, send)
 
+    async def _send_preflight(self, request: Request, send: Send) -> None:
+        origin, method = request.found.get(b"origin"), request.found.get(b"access-control-request-method")
+        if origin is None or method is None:
+            raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD, POST, PATCH, DELETE"})
+        await self._send(request, 204, self._cors.preflight(origin), b"", send)
+
+    async def _send_page(self, request: Request, page: LocalPage, send: Send) -> None:
+        if page.status == errors.NotFound.status:
+            raise errors.NotFound
+        if b"gzip" not in request.found.get(b"accept-encoding", b""):
+            page = decompressed(page)
+        headers = [*page.headers, (b"content-length", b"%d" % len(page.body))]
+        await self._send(request, page.status, headers, page.body, send)
+
     async def _send(self, request: Request, status: int, headers: list[Header], body: bytes, send: Send) -> None:
         request.status, request.sent = status, len(body)
-        await send_whole(request, status, self._common.complete(request, headers), body, send)
+        await send_response(request, status, self._common.add(request, headers), body, send)

@@ -1,4 +1,4 @@
-"""The access log: one JSON line a request, written in groups so that a busy gateway does not write for each."""
+"""Access log: one JSON line per request, written in batches."""
 
 import asyncio
 import datetime as dt
@@ -12,38 +12,38 @@ import structlog
 
 log = structlog.get_logger()
 
-PAUSE = 0.1
-"""Seconds a line may wait for others."""
-MOST = 500
+FLUSH_INTERVAL = 0.1
+"""Seconds a line may wait to be written with others."""
+MAX_BATCH = 500
 Write = Callable[[bytes], object]
 
 
 class AccessLog:
-    """Collects lines; ``flush`` writes them."""
+    """Collects lines and writes them in batches. ``flush`` writes at once."""
 
     def __init__(self, write: Write | None, *, service: str) -> None:
-        """Take what writes bytes; None leaves each line to structlog, and its style to whoever set that up."""
+        """Without ``write``, each line becomes a structlog event in the configured style."""
         self._write, self._service = write, service
         self._lines: list[bytes] = []
         self._scheduled = False
         self._second, self._prefix = 0, ""
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take the members of one line."""
+        """Add a line with these fields."""
         if self._write is None:
             log.info("request", **line)
             return
         self._lines.append(
             orjson.dumps({"ts": self._now(), "level": "info", "event": "request", "service": self._service, **line})
         )
-        if len(self._lines) >= MOST:
+        if len(self._lines) >= MAX_BATCH:
             self.flush()
         elif not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_later(PAUSE, self.flush)
+            asyncio.get_running_loop().call_later(FLUSH_INTERVAL, self.flush)
 
     def flush(self) -> None:
-        """Write what was collected."""
+        """Write the collected lines."""
         self._scheduled = False
         lines, self._lines = self._lines, []
         if lines and self._write is not None:

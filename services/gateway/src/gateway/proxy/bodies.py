@@ -1,23 +1,22 @@
-"""Bodies of requests: their beginning is waited for, the rest is passed on while it comes, nothing is kept."""
+"""Request bodies: the first part is awaited, the rest is streamed, and nothing is stored."""
 
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.errors import ClientGone
+from gateway.errors import ClientDisconnected
+from gateway.http import Receive
 from gateway.request import Request
 from gateway.routes import Route
-from gateway.server.framing import BEGINNING
-from gateway.upstream.connection import Connection, Failure
+from gateway.server.framing import MIN_BODY_PREFIX
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.failures import UpstreamFailure
 from parley import errors
-
-Receive = Callable[[], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """What of a request's body is at hand, and how the rest is announced to the upstream."""
+class ForwardedBody:
+    """The received part of a request body, and the header line that frames the body for the service."""
 
     first: bytes = b""
     more: bool = False
@@ -26,26 +25,26 @@ class Body:
     size: int = 0
 
 
-NOTHING, EMPTY = Body(), Body(framing=b"content-length: 0\r\n")
+NO_BODY, EMPTY_BODY = ForwardedBody(), ForwardedBody(framing=b"content-length: 0\r\n")
 
 
-async def begin(request: Request, route: Route, receive: Receive) -> Body:
-    """Return a body of which the beginning, or all, has come; raises BodyTooLarge, ClientGone."""
+async def receive_first(request: Request, route: Route, receive: Receive) -> ForwardedBody:
+    """Wait for the first part of the body. Raise BodyTooLarge or ClientDisconnected."""
     if not request.body_expected:
-        return NOTHING if request.method in {"GET", "HEAD"} else EMPTY
+        return NO_BODY if request.method in {"GET", "HEAD"} else EMPTY_BODY
     announced = request.found.get(b"content-length")
     _check_size(int(announced or 0), route)
-    first, more = await _beginning(route, receive)
+    first, more = await _receive_prefix(route, receive)
     size = len(first)
     if not more:
-        return Body(first, framing=b"content-length: %d\r\n" % size, size=size)
+        return ForwardedBody(first, framing=b"content-length: %d\r\n" % size, size=size)
     if announced is not None:
-        return Body(first, more=True, framing=b"content-length: %d\r\n" % int(announced), size=size)
-    return Body(_chunk(first), more=True, framing=b"transfer-encoding: chunked\r\n", chunked=True, size=size)
+        return ForwardedBody(first, more=True, framing=b"content-length: %d\r\n" % int(announced), size=size)
+    return ForwardedBody(_chunk(first), more=True, framing=b"transfer-encoding: chunked\r\n", chunked=True, size=size)
 
 
-async def pump(connection: Connection, route: Route, body: Body, receive: Receive) -> None:
-    """Pass the rest of a body on, no faster than the upstream takes it."""
+async def stream_rest(connection: UpstreamConnection, route: Route, body: ForwardedBody, receive: Receive) -> None:
+    """Stream the rest of a body to the service, as fast as the service reads it."""
     size = body.size
     try:
         while True:
@@ -57,15 +56,15 @@ async def pump(connection: Connection, route: Route, body: Body, receive: Receiv
             connection.deadline = max(connection.deadline, time.monotonic() + route.timeout)
             if not more:
                 return
-    except (ClientGone, errors.BodyTooLarge) as error:
+    except (ClientDisconnected, errors.BodyTooLarge) as error:
         connection.fail(error)
-    except Failure:
+    except UpstreamFailure:
         return
 
 
-async def _beginning(route: Route, receive: Receive) -> tuple[bytes, bool]:
+async def _receive_prefix(route: Route, receive: Receive) -> tuple[bytes, bool]:
     first, more = _part(await receive())
-    while more and len(first) < BEGINNING:
+    while more and len(first) < MIN_BODY_PREFIX:
         data, more = _part(await receive())
         first += data
     _check_size(len(first), route)
@@ -74,13 +73,15 @@ async def _beginning(route: Route, receive: Receive) -> tuple[bytes, bool]:
 
 def _part(message: Any) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
-        raise ClientGone
+        raise ClientDisconnected
     return message.get("body", b""), message.get("more_body", False)
 
 
 def _check_size(size: int, route: Route) -> None:
     if size > route.max_body:
-        raise errors.BodyTooLarge(f"At most {route.max_body} bytes are accepted.", headers={"connection": "close"})
+        raise errors.BodyTooLarge(
+            f"The body must not exceed {route.max_body} bytes on this route.", headers={"connection": "close"}
+        )
 
 
 def _chunk(data: bytes) -> bytes:

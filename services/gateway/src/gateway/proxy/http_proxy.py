@@ -1,45 +1,51 @@
-"""Passing a request on: streamed both ways, nothing kept, and an upstream that stops with its client."""
+"""HTTP proxy: one request forwarded to a service, and its response relayed to the client."""
 
 from collections.abc import Mapping
 
-from gateway.access.streams import Streams
+from gateway.access.streams import OpenStreams
+from gateway.http import Receive, Send
 from gateway.proxy import bodies
-from gateway.proxy.bodies import Receive
-from gateway.proxy.forwarding import Asking, end, let_go
-from gateway.proxy.headers import ResponseFilter
-from gateway.proxy.relaying import Answers, Respond, Send, is_stream
+from gateway.proxy.forwarding import RequestForwarder
+from gateway.proxy.headers import response_headers
+from gateway.proxy.relaying import ResponseRelay, is_event_stream
+from gateway.proxy.response_headers import ResponseHeaders
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.upstream.pool import Pool
 
 
-class Proxy:
-    """Forwards to the pools of the services."""
+class HttpProxy:
+    """Forwards requests and relays responses."""
 
-    def __init__(self, pools: Mapping[str, Pool], streams: Streams, respond: Respond, *, idle_timeout: float) -> None:
-        """Take what completes an answer's headers, and the seconds an upstream may be silent inside an answer."""
-        self._pools, self._responses = pools, ResponseFilter()
-        self._asking, self._answers = Asking(pools), Answers(streams, respond, idle_timeout=idle_timeout)
+    def __init__(
+        self, pools: Mapping[str, Pool], streams: OpenStreams, common: ResponseHeaders, *, idle_timeout: float
+    ) -> None:
+        """``idle_timeout``: seconds a service may send nothing inside a response."""
+        self._forwarder = RequestForwarder(pools)
+        self._relay = ResponseRelay(streams, common, idle_timeout=idle_timeout)
 
-    async def forward(self, request: Request, route: Route, receive: Receive, send: Send) -> None:
-        """Pass a request on and its answer back; raises ParleyError before the answer began, ClientGone."""
-        body = await bodies.begin(request, route, receive)
-        address, connection, helpers = await self._asking.ask(request, route, body, receive)
+    async def handle(self, request: Request, route: Route, receive: Receive, send: Send) -> None:
+        """Forward a request and relay the response. Before the response starts, raise ParleyError.
+
+        Raise ClientDisconnected when the client closes its connection first.
+        """
+        body = await bodies.receive_first(request, route, receive)
+        forwarded = await self._forwarder.forward(request, route, body, receive)
+        endpoint, connection = forwarded.endpoint, forwarded.connection
         if request.trace is not None:
-            request.trace.answered(address, connection.status)
-        pool = self._pools[route.service]
-        headers = self._responses.pairs(connection.headers, connection.nominated)
-        if connection.reusable and not helpers:
-            status, data = connection.status, connection.take()
-            let_go(request, pool, address, connection)
-            await self._answers.whole(request, status, headers, data, send)
+            request.trace.record_response(endpoint.host, endpoint.port, connection.status)
+        headers = response_headers(connection.headers, connection.connection_options)
+        if connection.reusable and not forwarded.tasks:
+            status, data = connection.status, connection.take_buffered()
+            forwarded.release(request)
+            await self._relay.relay_complete(request, status, headers, data, send)
             return
-        pool.free_slot(address, connection)
+        forwarded.pool.release_slot(endpoint, connection)
         try:
-            if is_stream(headers):
-                await self._answers.stream(request, route, connection, headers, send)
+            if is_event_stream(headers):
+                await self._relay.relay_events(request, route, connection, headers, send)
             else:
-                await self._answers.pieces(request, connection, headers, send)
+                await self._relay.relay_streamed(request, connection, headers, send)
         finally:
-            await end(helpers, connection)
-            let_go(request, pool, address, connection)
+            await forwarded.stop_tasks()
+            forwarded.release(request)

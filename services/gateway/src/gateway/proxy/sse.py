@@ -1,69 +1,69 @@
-"""Server-sent events in passing: where one ends, and how the gateway says its own last word."""
+"""Server-sent events: event boundaries in a relayed stream, and the final event of an interrupted one."""
 
 from typing import Any
 
 import orjson
 
-from gateway.errors import Interrupted
+from gateway.errors import StreamTerminated
 from parley.errors import ParleyError
 from parley.web.problems import openai_type
 
-MAX_HELD = 65_536
-"""Bytes of an unfinished event that are held back; a longer one is passed on in pieces."""
-BLANK_LINES = (b"\n\n", b"\r\n\r\n")
-BETWEEN_EVENTS = (b":", b"\n", b"\r\n")
+MAX_BUFFERED = 65_536
+"""Bytes of an incomplete event that are buffered. A longer event is relayed in pieces."""
 MEDIA_TYPE = b"text/event-stream"
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
+_BETWEEN_EVENTS = (b":", b"\n", b"\r\n")
 
 
-class EventCutter:
-    """Passes on whole events at once and holds back the beginning of one, so that a stream can always end cleanly."""
+class SseFramer:
+    """Relays complete events and buffers the beginning of the next one, so that a stream ends between two events."""
 
     def __init__(self) -> None:
-        """Hold nothing yet."""
-        self._held = b""
-        self.clean = True
+        self._buffer = b""
+        self.at_boundary = True
+        """Whether the relayed data ends between two events. False inside an event that is longer than the buffer."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came, return what may go on: up to the last end of an event or of a comment between events."""
-        if self.clean and not self._held and data.endswith(b"\n\n"):
+        """Return the data to relay: up to the end of the last complete event, or of a comment after it."""
+        if self.at_boundary and not self._buffer and data.endswith(b"\n\n"):
             return data
-        data = self._held + data
-        end = _boundary(data, begin_is_clean=self.clean)
-        if len(data) - end > MAX_HELD:
-            self._held, self.clean = b"", False
+        data = self._buffer + data
+        end = _last_boundary(data, starts_at_boundary=self.at_boundary)
+        if len(data) - end > MAX_BUFFERED:
+            self._buffer, self.at_boundary = b"", False
             return data
         if end:
-            self.clean = True
-        self._held = data[end:]
+            self.at_boundary = True
+        self._buffer = data[end:]
         return data[:end]
 
-    def rest(self) -> bytes:
-        """Return what was held back, for an upstream that ended by itself."""
-        held, self._held = self._held, b""
-        return held
+    def flush(self) -> bytes:
+        """Return the buffered data, for a stream that the service ended."""
+        buffered, self._buffer = self._buffer, b""
+        return buffered
 
 
-def last_word(reason: Interrupted | ParleyError, *, openai: bool) -> bytes:
-    """Return the event that ends a stream: named, or OpenAI's in-stream error."""
-    if isinstance(reason, Interrupted):
+def final_event(reason: StreamTerminated | ParleyError, *, openai: bool) -> bytes:
+    """Return the event that ends an interrupted stream: a named event, or an error in OpenAI's format."""
+    if isinstance(reason, StreamTerminated):
         name, data = reason.event, reason.data
-        code, sentence = name, "The stream was interrupted."
+        code, message = name, "The stream was interrupted."
     else:
         name, data = "interrupted", {"code": reason.code}
-        code, sentence = reason.code, reason.detail
+        code, message = reason.code, reason.detail
     if not openai:
         return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(data) + b"\n\n"
-    error: dict[str, Any] = {"message": sentence, "type": openai_type(503, code), "param": None, "code": code}
+    error: dict[str, Any] = {"message": message, "type": openai_type(503, code), "param": None, "code": code}
     return b"data: " + orjson.dumps({"error": error}) + b"\n\n"
 
 
-def _boundary(data: bytes, *, begin_is_clean: bool) -> int:
-    """Return the offset behind the last complete event, and behind comments and blank lines that follow it."""
-    ends = [found + len(mark) for mark in BLANK_LINES if (found := data.rfind(mark)) >= 0]
-    if not ends and not begin_is_clean:
+def _last_boundary(data: bytes, *, starts_at_boundary: bool) -> int:
+    """Return the offset after the last complete event, and after the comments and blank lines that follow it."""
+    ends = [found + len(mark) for mark in _EVENT_ENDS if (found := data.rfind(mark)) >= 0]
+    if not ends and not starts_at_boundary:
         return 0
     end = max(ends, default=0)
-    while data.startswith(BETWEEN_EVENTS, end):
+    while data.startswith(_BETWEEN_EVENTS, end):
         line_end = data.find(b"\n", end)
         if line_end < 0:
             break

@@ -1,53 +1,58 @@
-"""WebSockets in passing: frames both ways, one at a time, each side as fast as the other."""
+"""WebSocket proxy: frames relayed in both directions, and ``auth`` frames checked before they are relayed."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-import structlog
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from gateway.access.streams import Stream, Streams
-from gateway.errors import Interrupted
-from gateway.proxy.websocket_upstream import BEARER, SWITCHED, open_upstream
+from gateway.access.streams import OpenStream, OpenStreams
+from gateway.errors import StreamTerminated
+from gateway.http import Receive, Send
+from gateway.proxy.websocket_upstream import BEARER_PREFIX, SWITCHING_PROTOCOLS, open_upstream
 from gateway.request import Caller, Request
 from gateway.routes import Route
 from gateway.upstream.pool import Pool
 from parley.errors import ParleyError, RateLimited, Unauthenticated
 
-log = structlog.get_logger()
-
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
 Renew = Callable[[Request, Route, str], Awaitable[Caller]]
-Goodbye = tuple[int, str]
-"""Code and reason of the close."""
 
 PROTOCOL = "parley.v1"
-NORMAL, GOING_AWAY, INTERNAL, UNAUTHENTICATED, LIMITED = 1000, 1001, 1011, 4401, 4429
-_UNSENDABLE = frozenset({1005, 1006, 1015})
+NORMAL, GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR = 1000, 1001, 1008, 1011
+UNAUTHENTICATED, RATE_LIMITED = 4401, 4429
+"""Close codes of Parley's WebSocket protocol."""
+_NO_STATUS = 1005
+_RESERVED = frozenset({_NO_STATUS, 1006, 1015})
+"""Close codes that an endpoint may not send."""
 
 
-class SocketProxy:
-    """Connects a client's WebSocket with the service's."""
+class Close(NamedTuple):
+    """A close frame for the client."""
 
-    def __init__(self, pools: Mapping[str, Pool], streams: Streams, renew: Renew) -> None:
-        """Take the services' pools, for their addresses, and what checks a token that comes over a socket."""
+    code: int
+    reason: str
+
+
+class WebSocketProxy:
+    """Connects the WebSocket of a client with a service."""
+
+    def __init__(self, pools: Mapping[str, Pool], streams: OpenStreams, renew: Renew) -> None:
+        """``renew`` checks a token received over an open WebSocket, and returns its caller."""
         self._pools, self._streams, self._renew = pools, streams, renew
 
-    async def forward(
+    async def handle(
         self, request: Request, route: Route, offered: Sequence[str], receive: Receive, send: Send
     ) -> None:
-        """Pass frames until one side closes; raises ParleyError when the service does not take the socket."""
+        """Relay frames until one side closes. Raise ParleyError when the service rejects the WebSocket."""
         pool = self._pools[route.service]
-        address, upstream = await open_upstream(pool, request, offered)
+        endpoint, upstream = await open_upstream(pool, request, offered)
         try:
             await self._relay(request, route, upstream, offered, receive, send)
         finally:
-            pool.leave(address)
+            pool.finish_request(endpoint)
             await upstream.close()
 
     async def _relay(
@@ -61,48 +66,54 @@ class SocketProxy:
     ) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        request.status = SWITCHED
+        request.status = SWITCHING_PROTOCOLS
         await send({
             "type": "websocket.accept",
             "subprotocol": PROTOCOL if PROTOCOL in offered else None,
             "headers": [(b"x-request-id", request.request_id.encode())],
         })  # fmt: skip
-        ended: asyncio.Future[Goodbye] = asyncio.get_running_loop().create_future()
+        closed: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         session = request.caller.session if request.caller else None
-        stream = Stream(session, endless=True, end=lambda reason: _resolve(ended, _goodbye(reason)))
-        async with contextlib.AsyncExitStack() as places:
-            places.enter_context(self._streams.opened(stream))
+        stream = OpenStream(session, endless=True, end=lambda reason: _resolve(closed, _close_for(reason)))
+        async with contextlib.AsyncExitStack() as reservations:
+            reservations.enter_context(self._streams.watch(stream))
 
-            async def check(token: str) -> None:
+            async def authenticate(token: str) -> None:
                 known = request.caller
                 caller = request.caller = await self._renew(request, route, token)
                 stream.session = caller.session
                 if known is None:
-                    await places.enter_async_context(self._streams.place(caller))
+                    await reservations.enter_async_context(self._streams.reserve_for(caller))
 
-            tasks: list[asyncio.Future[Any]] = [
-                asyncio.ensure_future(_to_upstream(upstream, receive, check, ended)),
-                asyncio.ensure_future(_to_client(request, upstream, send)),
-                ended,
-            ]
-            try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                if ended.done():
-                    code, reason = ended.result()
-                    await send({"type": "websocket.close", "code": code, "reason": reason})
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await _run_until_closed(
+                closed,
+                _relay_to_service(upstream, receive, authenticate, closed),
+                _relay_to_client(request, upstream, send),
+                send=send,
+            )
 
 
-async def _to_upstream(
+async def _run_until_closed(closed: "asyncio.Future[Close]", *relays: Awaitable[None], send: Send) -> None:
+    """Run both directions until one ends, or until ``closed`` is resolved."""
+    tasks: list[asyncio.Future[Any]] = [*map(asyncio.ensure_future, relays), closed]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if closed.done():
+            code, reason = closed.result()
+            await send({"type": "websocket.close", "code": code, "reason": reason})
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _relay_to_service(
     upstream: ClientConnection,
     receive: Receive,
-    check: Callable[[str], Awaitable[None]],
-    ended: "asyncio.Future[Goodbye]",
+    authenticate: Callable[[str], Awaitable[None]],
+    closed: "asyncio.Future[Close]",
 ) -> None:
-    """Pass the client's frames on; those that say who is there are checked first, each as the first credential was."""
+    """Relay the client's frames. The token of an ``auth`` frame is checked first."""
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -112,16 +123,16 @@ async def _to_upstream(
         try:
             token = auth_token(data) if data is not None else None
             if token is not None:
-                await check(token)
+                await authenticate(token)
             await upstream.send(data if data is not None else message["bytes"])
         except ConnectionClosed:
             return
         except ParleyError as error:
-            _resolve(ended, (_close_code(error), error.code))
+            _resolve(closed, Close(_close_code(error), error.code))
             return
 
 
-async def _to_client(request: Request, upstream: ClientConnection, send: Send) -> None:
+async def _relay_to_client(request: Request, upstream: ClientConnection, send: Send) -> None:
     try:
         async for data in upstream:
             request.sent += len(data)
@@ -130,27 +141,27 @@ async def _to_client(request: Request, upstream: ClientConnection, send: Send) -
     except ConnectionClosed:
         pass
     code = upstream.close_code
-    if code in _UNSENDABLE:
-        code = INTERNAL if code != 1005 else NORMAL  # noqa: PLR2004 - 1005: closed without a code
-    await send({"type": "websocket.close", "code": code or INTERNAL, "reason": upstream.close_reason or ""})
+    if code in _RESERVED:
+        code = NORMAL if code == _NO_STATUS else INTERNAL_ERROR
+    await send({"type": "websocket.close", "code": code or INTERNAL_ERROR, "reason": upstream.close_reason or ""})
 
 
-async def refuse(request: Request, error: ParleyError, send: Send) -> None:
-    """Refuse a socket; one that is open already is closed as broken."""
-    if request.status == SWITCHED:
-        await send({"type": "websocket.close", "code": INTERNAL, "reason": error.code})
+async def reject(request: Request, error: ParleyError, send: Send) -> None:
+    """Reject a WebSocket. If it is already open, close it with an internal error."""
+    if request.status == SWITCHING_PROTOCOLS:
+        await send({"type": "websocket.close", "code": INTERNAL_ERROR, "reason": error.code})
     else:
         request.status = error.status
-        await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
 
 
 def offered_token(subprotocols: Sequence[str]) -> str:
-    """Return the token among the offered subprotocols: browsers cannot set headers on sockets."""
-    return next((name.removeprefix(BEARER) for name in subprotocols if name.startswith(BEARER)), "")
+    """Return the token among the offered subprotocols, because browsers cannot set headers on a WebSocket."""
+    return next((name.removeprefix(BEARER_PREFIX) for name in subprotocols if name.startswith(BEARER_PREFIX)), "")
 
 
 def auth_token(text: str) -> str | None:
-    """Return the token of an ``auth`` frame, None for any other: the service says what is wrong with those."""
+    """Return the token of an ``auth`` frame, or None for any other frame; the service reports invalid ones."""
     try:
         frame = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -164,17 +175,17 @@ def auth_token(text: str) -> str | None:
 def _close_code(error: ParleyError) -> int:
     if isinstance(error, Unauthenticated):
         return UNAUTHENTICATED
-    return LIMITED if isinstance(error, RateLimited) else GOING_AWAY
+    return RATE_LIMITED if isinstance(error, RateLimited) else GOING_AWAY
 
 
-def _goodbye(reason: Interrupted) -> Goodbye:
-    return (UNAUTHENTICATED if reason.event == "session_revoked" else GOING_AWAY), reason.event
+def _close_for(reason: StreamTerminated) -> Close:
+    return Close(UNAUTHENTICATED if reason.event == "session_revoked" else GOING_AWAY, reason.event)
 
 
 def _sendable(code: int | None) -> int:
-    return NORMAL if code is None or code in _UNSENDABLE else code
+    return NORMAL if code is None or code in _RESERVED else code
 
 
-def _resolve(future: "asyncio.Future[Goodbye]", goodbye: Goodbye) -> None:
+def _resolve(future: "asyncio.Future[Close]", close: Close) -> None:
     if not future.done():
-        future.set_result(goodbye)
+        future.set_result(close)

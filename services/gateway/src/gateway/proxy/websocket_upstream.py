@@ -1,4 +1,4 @@
-"""The service's side of a WebSocket: connected to the first replica that can be reached."""
+"""WebSocket connection to a service: opened on the first reachable endpoint."""
 
 from collections.abc import Sequence
 
@@ -8,46 +8,46 @@ from websockets.typing import Subprotocol
 
 from gateway.errors import UpstreamUnavailable
 from gateway.request import Request
-from gateway.upstream.connection import Unreachable
-from gateway.upstream.endpoint import Address
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.failures import ConnectFailed
 from gateway.upstream.pool import Pool
 
-BEARER = "parley.bearer."
+BEARER_PREFIX = "parley.bearer."
 MAX_FRAME = 1_048_576
-MAX_QUEUE = 4
-"""Frames that wait here from the upstream before it is paused."""
+MAX_QUEUED_FRAMES = 4
+"""Received frames at which the service is paused."""
 OPEN_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
-SWITCHED = 101
+SWITCHING_PROTOCOLS = 101
 
 
-async def open_upstream(pool: Pool, request: Request, offered: Sequence[str]) -> tuple[Address, ClientConnection]:
-    """Return a connection to the first replica that can be reached; one that cannot was sent nothing."""
+async def open_upstream(pool: Pool, request: Request, offered: Sequence[str]) -> tuple[Endpoint, ClientConnection]:
+    """Return a connection to the first reachable endpoint. Raise UpstreamUnavailable."""
     tried: set[bytes] = set()
     while True:
-        address = pool.choose(tried=tried)
-        address.active += 1
+        endpoint = pool.choose(tried=tried)
+        endpoint.active += 1
         try:
-            upstream = await _connect(address, request, offered)
-        except Unreachable as failure:
-            pool.note_failure(address, failure)
-            pool.leave(address)
-            tried.add(address.authority)
+            upstream = await _connect(endpoint, request, offered)
+        except ConnectFailed as failure:
+            pool.record_failure(endpoint, failure)
+            pool.finish_request(endpoint)
+            tried.add(endpoint.authority)
         except BaseException:
-            pool.leave(address)
+            pool.finish_request(endpoint)
             raise
         else:
-            address.succeeded()
+            endpoint.record_success()
             if request.trace is not None:
-                request.trace.answered(address, SWITCHED)
-            return address, upstream
+                request.trace.record_response(endpoint.host, endpoint.port, SWITCHING_PROTOCOLS)
+            return endpoint, upstream
 
 
-async def _connect(address: Address, request: Request, offered: Sequence[str]) -> ClientConnection:
+async def _connect(endpoint: Endpoint, request: Request, offered: Sequence[str]) -> ClientConnection:
     try:
         return await connect(
-            f"ws://{address.authority.decode()}{request.path}",
-            subprotocols=[Subprotocol(name) for name in offered if not name.startswith(BEARER)] or None,
+            f"ws://{endpoint.authority.decode()}{request.path}",
+            subprotocols=[Subprotocol(name) for name in offered if not name.startswith(BEARER_PREFIX)] or None,
             additional_headers=_headers(request),
             user_agent_header=None,
             compression=None,
@@ -56,12 +56,12 @@ async def _connect(address: Address, request: Request, offered: Sequence[str]) -
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=None,
             max_size=MAX_FRAME,
-            max_queue=MAX_QUEUE,
+            max_queue=MAX_QUEUED_FRAMES,
         )
     except InvalidStatus as error:
-        raise UpstreamUnavailable(f"The service refused the socket with {error.response.status_code}.") from None
+        raise UpstreamUnavailable(f"The service rejected the WebSocket with {error.response.status_code}.") from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise Unreachable(refused=isinstance(error, ConnectionRefusedError)) from None
+        raise ConnectFailed(refused=isinstance(error, ConnectionRefusedError)) from None
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:

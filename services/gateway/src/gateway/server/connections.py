@@ -1,27 +1,24 @@
-"""All client connections of one server, and the deadlines they are held to."""
+"""All client connections of one server, and the check of their deadlines."""
 
 import asyncio
 import time
 from typing import Any
 
-from uvicorn.config import Config
-from uvicorn.server import ServerState
-
-from gateway.access.stream_leases import portions
-from gateway.server.protocol import EdgeProtocol
+from gateway.batches import spread_over
+from gateway.server.protocol import ServerProtocol
+from gateway.server.uvicorn_internals import Config, ServerState
 from gateway.settings import GatewaySettings
 
-SWEEP = 0.5
-"""Seconds in which the deadlines of all clients are looked at, some at a time."""
+CHECK_INTERVAL = 0.5
+"""Seconds in which the deadlines of all connections are checked once."""
 
 
-class Edge:
-    """All client connections of one server, and the deadlines they are held to."""
+class ClientConnections:
+    """The open client connections of one server."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        """Take the limits and deadlines."""
         self.settings = settings
-        self.clients: set[EdgeProtocol] = set()
+        self.open: set[ServerProtocol] = set()
 
     def protocol(
         self,
@@ -29,18 +26,14 @@ class Edge:
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> EdgeProtocol:
-        """Make the protocol of one connection: what ``uvicorn.Config(http=…)`` takes."""
-        return EdgeProtocol(config, server_state, app_state, _loop, settings=self.settings, clients=self.clients)
+    ) -> ServerProtocol:
+        """Create the protocol of one connection. This is the factory that ``uvicorn.Config(http=…)`` expects."""
+        return ServerProtocol(config, server_state, app_state, _loop, settings=self.settings, connections=self.open)
 
-    async def watch(self) -> None:
-        """Close what is too slow, for ever."""
+    async def enforce_deadlines(self) -> None:
+        """Close connections that are over their deadline or below the minimum data rate. Runs forever."""
         while True:
-            clients = list(self.clients)
-            for some in portions(clients):
+            async for batch in spread_over(CHECK_INTERVAL, list(self.open)):
                 now = time.monotonic()
-                for client in self.clients.intersection(some):
-                    client.check(now)
-                await asyncio.sleep(SWEEP * len(some) / len(clients))
-            if not clients:
-                await asyncio.sleep(SWEEP)
+                for connection in self.open.intersection(batch):
+                    connection.check_deadlines(now)

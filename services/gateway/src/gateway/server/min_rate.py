@@ -1,65 +1,63 @@
-"""The least pace of a transfer: a client that sends or reads a byte now and then is as good as silent."""
+"""Minimum data rate of clients, against those that keep a connection busy with a few bytes now and then."""
 
 import socket
 import struct
 
-MIN_DATA_RATE = 1024
-"""Bytes a second that a client must send of its body, and take of an answer that waits for it."""
+MIN_BYTES_PER_SECOND = 1024
+"""Rate at which a client must send its request body and read a pending response."""
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 _BYTES_ACKED = struct.Struct("=120xQ")
-"""Where Linux (4.2 and later) says in ``struct tcp_info`` how many bytes the other side has acknowledged."""
+"""Offset of ``tcpi_bytes_acked`` in Linux's ``struct tcp_info`` (since 4.2)."""
 
 
-class Pace:
-    """Holds one direction of a connection to the minimum data rate, each ``window`` seconds anew."""
+class MinDataRate:
+    """Requires the minimum rate of one direction of a connection, measured in windows of ``window`` seconds."""
 
-    __slots__ = ("_mark", "_since", "_window")
+    __slots__ = ("_bytes_at_start", "_started", "_window")
 
     def __init__(self, window: float) -> None:
-        """Take the seconds in which ``window * MIN_DATA_RATE`` bytes must go through."""
         self._window = window
-        self._since: float | None = None
-        self._mark = 0
+        self._started: float | None = None
+        self._bytes_at_start = 0
 
-    def rest(self) -> None:
-        """Note that nothing waits for the client: the next transfer begins a new window."""
-        self._since = None
+    def pause(self) -> None:
+        """Stop measuring, because the client has nothing to do. The next check starts a new window."""
+        self._started = None
 
-    def too_slow(self, now: float, done: int) -> bool:
-        """Say whether a window has passed without its share; ``done`` counts bytes since any fixed moment."""
-        if self._since is None or done - self._mark >= MIN_DATA_RATE * self._window:
-            self._since, self._mark = now, done
+    def is_too_slow(self, now: float, total_bytes: int) -> bool:
+        """Return whether a window has passed without its share. ``total_bytes``: transferred so far."""
+        if self._started is None or total_bytes - self._bytes_at_start >= MIN_BYTES_PER_SECOND * self._window:
+            self._started, self._bytes_at_start = now, total_bytes
             return False
-        return now - self._since > self._window
+        return now - self._started > self._window
 
 
-class Taken:
-    """Counts the bytes that a client has taken."""
+class AckedBytes:
+    """Counts the bytes that a client has acknowledged."""
 
-    __slots__ = ("_drained", "_socket", "_waiting")
+    __slots__ = ("_drained", "_pending", "_socket")
 
     def __init__(self, client: socket.socket) -> None:
-        """Take the client's socket."""
         self._socket = client
-        self._drained = self._waiting = 0
+        self._drained = self._pending = 0
 
-    def count(self, waiting: int) -> int:
-        """Return how many bytes the client has taken, while ``waiting`` bytes are left in this process.
+    def count(self, pending: int) -> int:
+        """Return the bytes acknowledged so far, while ``pending`` bytes are buffered in this process.
 
-        The kernel knows them exactly: what leaves this process in lumps may be read steadily. Where it does not tell,
-        they are what was seen to leave.
+        Linux reports the exact number. Elsewhere it is estimated from the bytes that left this process, which leave in
+        large steps even when the client reads steadily.
         """
-        self._drained += max(0, self._waiting - waiting)
-        self._waiting = waiting
-        acknowledged = _acknowledged(self._socket)
-        return self._drained if acknowledged is None else acknowledged
+        self._drained += max(0, self._pending - pending)
+        self._pending = pending
+        acked = _acked_by_kernel(self._socket)
+        return self._drained if acked is None else acked
 
 
-def _acknowledged(client: socket.socket) -> int | None:
+def _acked_by_kernel(client: socket.socket) -> int | None:
     if _TCP_INFO is None:
         return None
     try:
-        found = client.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_ACKED.size)
+        info = client.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_ACKED.size)
     except OSError:
         return None
-    return int(_BYTES_ACKED.unpack(found)[0]) if len(found) == _BYTES_ACKED.size else None
+    return int(_BYTES_ACKED.unpack(info)[0]) if len(info) == _BYTES_ACKED.size else None

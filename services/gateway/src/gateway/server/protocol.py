@@ -1,7 +1,7 @@
-"""The HTTP protocol towards clients: uvicorn's httptools protocol, hardened for a port that faces strangers.
+"""HTTP server protocol: uvicorn's httptools protocol, hardened for connections from the internet.
 
-What it adds: exactly one Host, no transfer coding but ``chunked``, limits on heads, deadlines for heads, a minimum data
-rate for bodies and readers (uvicorn has none), trailers ignored, and a word to the app at once when the client is gone.
+It adds strict framing rules, limits on request heads, deadlines for heads, a minimum data rate for request bodies and
+response readers, and a callback when the client disconnects. It ignores trailers.
 """
 
 import asyncio
@@ -10,25 +10,24 @@ import time
 from typing import Any, NoReturn, cast
 
 import httptools
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from gateway.server import framing
-from gateway.server.min_rate import Pace, Taken
-from gateway.server.request_cycle import Exchange, refusal
+from gateway.server.min_rate import AckedBytes, MinDataRate
+from gateway.server.request_cycle import EXTENSION, RequestCycle, error_response
+from gateway.server.uvicorn_internals import Config, HttpToolsProtocol, RequestResponseCycle, ServerState
 from gateway.settings import GatewaySettings
 from parley import errors
 from parley.errors import ParleyError
 
-KEEP_ALIVE = 75.0
+KEEP_ALIVE_TIMEOUT = 75.0
 SEND_BUFFER, HIGH_WATER = 65_536, 16_384
-"""Bytes the kernel, and this process, keep for a client that does not read: a thousand of them starve nobody."""
-LINGER = 2.0
-"""Seconds a refused client gets to read why."""
+"""Bytes buffered for a slow reader: in the kernel, and in this process before writers have to wait."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds a rejected client has to read the error response."""
+NEVER = float("inf")
 
 
-class EdgeProtocol(HttpToolsProtocol):
+class ServerProtocol(HttpToolsProtocol):
     """One client connection."""
 
     def __init__(
@@ -39,103 +38,97 @@ class EdgeProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None,
         *,
         settings: GatewaySettings,
-        clients: "set[EdgeProtocol]",
+        connections: "set[ServerProtocol]",
     ) -> None:
-        """Take what uvicorn gives, the limits and deadlines, and the set to be in while it is open."""
+        """Take uvicorn's arguments, and the set of open connections to join."""
         super().__init__(config, server_state, app_state, _loop)
-        self.settings, self.clients = settings, clients
+        self.settings, self.open_connections = settings, connections
         self.head_bytes = self.head_fields = self.heads = 0
-        self.in_head, self.in_body, self.hanging_up = True, False, False
-        self.refusal: ParleyError | None = None
+        self.in_head, self.in_body, self.closing = True, False, False
+        self.rejection: ParleyError | None = None
         self.deadline = time.monotonic() + settings.header_timeout
-        self.body_bytes = self.body_began = 0
-        self.body_pace = Pace(settings.body_timeout)
-        self.read_pace = Pace(settings.write_timeout)
-        self.taken: Taken
+        self.body_bytes = self.body_start = 0
+        self.send_rate = MinDataRate(settings.body_timeout)
+        self.read_rate = MinDataRate(settings.write_timeout)
+        self.acked: AckedBytes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many connections."""
         super().connection_made(cast("asyncio.Transport", transport))
-        self.clients.add(self)
+        self.open_connections.add(self)
         client = transport.get_extra_info("socket")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.transport.set_write_buffer_limits(HIGH_WATER)
-        self.taken = Taken(client)
-        if len(self.clients) > self.settings.max_connections:
-            self._refuse(errors.Overloaded())
+        self.acked = AckedBytes(client)
+        if len(self.open_connections) > self.settings.max_connections:
+            self._reject(errors.Overloaded())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever works for this client."""
-        self.clients.discard(self)
-        cycle = cast("Exchange | None", self.cycle)
+        self.open_connections.discard(self)
+        cycle = cast("RequestCycle | None", self.cycle)
         super().connection_lost(exc)
-        if cycle is not None and cycle.on_gone is not None:
-            cycle.on_gone()
-        self._let_go()
-        # Without these circles a connection is freed at once, and memory does not wait for the garbage collector.
+        if cycle is not None and cycle.on_disconnect is not None:
+            cycle.on_disconnect()
+        self._break_reference_cycle()
+        # Without reference cycles, the connection is freed at once instead of by the garbage collector.
         self.cycle = None  # type: ignore[assignment]
         del self.parser
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and count what belongs to a head."""
-        if self.refusal is not None or self.hanging_up or self.transport.is_closing():
+        if self.rejection is not None or self.closing or self.transport.is_closing():
             return
         if self.in_head and not self.head_bytes:
             self.deadline = time.monotonic() + self.settings.header_timeout
         was_in_head, heads = self.in_head, self.heads
         super().data_received(data)
-        if self.in_head and self.refusal is None:
-            # Data that ended a head or a body is mostly theirs; what began the next head is counted field by field.
+        if self.in_head and self.rejection is None:
+            # Data that ended a head or a body belongs mostly to it. The fields of a following head are counted one by
+            # one in on_header.
             self.head_bytes += len(data) if was_in_head and self.heads == heads else 1
             if self.head_bytes > self.settings.header_limit:
-                self._refuse(errors.HeadersTooLarge())
+                self._reject(errors.HeadersTooLarge())
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be parsed, or was refused while it was."""
+        """Reject a request that cannot be parsed, or that a callback rejected."""
         del msg
-        self._refuse(self.refusal or errors.InvalidRequest("This is not a valid HTTP request."))
+        self._reject(self.rejection or errors.InvalidRequest("This is not a valid HTTP request."))
 
     def on_message_begin(self) -> None:
-        """Begin a head."""
         super().on_message_begin()
         self.in_head, self.head_fields = True, 0
 
     def on_url(self, url: bytes) -> None:
-        """Take the target, of bounded length."""
         super().on_url(url)
         if len(self.url) > self.settings.header_limit:
-            self._stop(errors.HeadersTooLarge())
+            self._stop_parsing(errors.HeadersTooLarge())
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field; what comes after the body (trailers) is not looked at."""
-        if not self.in_head:
+        if not self.in_head:  # a trailer
             return
         self.head_fields += 1
         self.head_bytes += len(name) + len(value) + 4
         settings = self.settings
         if self.head_fields > settings.header_count_limit or self.head_bytes > settings.header_limit:
-            self._stop(errors.HeadersTooLarge())
+            self._stop_parsing(errors.HeadersTooLarge())
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Check the framing, then start the app."""
         self.in_head, self.head_bytes = False, 0
         self.heads += 1
         try:
             self.in_body = framing.has_body(self.headers, self.parser.get_http_version())
         except ParleyError as error:
-            self._stop(error)
-        self.deadline = float("inf")
-        self.body_pace.rest()
-        self.body_began = self.body_bytes
+            self._stop_parsing(error)
+        self.deadline = NEVER
+        self.send_rate.pause()
+        self.body_start = self.body_bytes
         if self.parser.should_upgrade():
             if self._should_upgrade() and not self.in_body:
                 self.scope["method"] = self.parser.get_method().decode("ascii")
                 return
-            self._stop(errors.InvalidRequest("This upgrade is not supported."))
-        self._begin_exchange()
+            self._stop_parsing(errors.InvalidRequest("The only supported upgrade is `websocket`, without a body."))
+        self._start_cycle()
 
-    def _begin_exchange(self) -> None:
+    def _start_cycle(self) -> None:
         version = self.parser.get_http_version()
         scope = cast("dict[str, Any]", self.scope)
         target = httptools.parse_url(self.url)
@@ -143,7 +136,7 @@ class EdgeProtocol(HttpToolsProtocol):
         scope["path"], scope["raw_path"] = target.path.decode("ascii"), target.path
         scope["query_string"] = target.query or b""
         previous = self.cycle
-        cycle = Exchange(
+        cycle = RequestCycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -157,8 +150,8 @@ class EdgeProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         cycle.hang_up = self._hang_up
-        scope["extensions"] = {"parley.exchange": cycle}
-        if _is_free(previous):
+        scope["extensions"] = {EXTENSION: cycle}
+        if _is_done(previous):
             self.cycle = cycle
             self._start_asgi_task(cycle, self.app)
         else:
@@ -166,86 +159,85 @@ class EdgeProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, self.app))
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to the WebSocket protocol, which has deadlines of its own."""
-        self.clients.discard(self)
+        """Switch to the WebSocket protocol, which has its own deadlines."""
+        self.open_connections.discard(self)
         super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
-        """Pass the body on; the app is not woken before its beginning is here."""
+        """Pass the body on. The app is woken only when the minimum prefix has arrived."""
         self.body_bytes += len(body)
-        if self.body_bytes - self.body_began < framing.BEGINNING and not self.cycle.response_complete:
+        if self.body_bytes - self.body_start < framing.MIN_BODY_PREFIX and not self.cycle.response_complete:
             self.cycle.body += body
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the request is whole."""
         self.in_body = False
         super().on_message_complete()
-        self.in_head, self.head_bytes, self.deadline = True, 0, float("inf")
+        self.in_head, self.head_bytes, self.deadline = True, 0, NEVER
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, with a deadline of the edge's instead of a timer for each."""
+        """Wait for the next request. The keep-alive timeout is a deadline, because a timer per request costs more."""
         self.server_state.total_requests += 1
-        self._let_go()
-        if self.hanging_up or self.transport.is_closing():
+        self._break_reference_cycle()
+        if self.closing or self.transport.is_closing():
             return
         self.flow.resume_reading()
-        self.deadline = time.monotonic() + KEEP_ALIVE
+        self.deadline = time.monotonic() + KEEP_ALIVE_TIMEOUT
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self.cycle = cycle
-            self.deadline = float("inf")
+            self.deadline = NEVER
             self._start_asgi_task(cycle, app)
 
-    def _let_go(self) -> None:
-        """Break the circle of exchange and scope, so that a request is freed without the garbage collector."""
+    def _break_reference_cycle(self) -> None:
+        """Drop the scope's reference to the request cycle, so that both are freed without the garbage collector."""
         if self.cycle is not None:
             cast("dict[str, Any]", self.cycle.scope).pop("extensions", None)
 
-    def check(self, now: float) -> None:
-        """Close the connection when a deadline has passed."""
+    def check_deadlines(self, now: float) -> None:
+        """Close the connection if it is over its deadline or below the minimum data rate."""
         if now > self.deadline or self._reads_too_slowly(now) or self._sends_too_slowly(now):
             self.transport.abort()
 
     def _reads_too_slowly(self, now: float) -> bool:
-        waiting = self.transport.get_write_buffer_size()
-        if not waiting:
-            self.read_pace.rest()
+        pending = self.transport.get_write_buffer_size()
+        if not pending:
+            self.read_rate.pause()
             return False
-        return self.read_pace.too_slow(now, self.taken.count(waiting))
+        return self.read_rate.is_too_slow(now, self.acked.count(pending))
 
     def _sends_too_slowly(self, now: float) -> bool:
         if not self.in_body or self.flow.read_paused:
-            self.body_pace.rest()
+            self.send_rate.pause()
             return False
-        return self.body_pace.too_slow(now, self.body_bytes)
+        return self.send_rate.is_too_slow(now, self.body_bytes)
 
-    def _stop(self, error: ParleyError) -> NoReturn:
-        self.refusal = error
-        raise framing.Refused
+    def _stop_parsing(self, error: ParleyError) -> NoReturn:
+        self.rejection = error
+        raise framing.RequestRejected
 
-    def _refuse(self, error: ParleyError) -> None:
-        """Answer with a problem and close; when an answer is on its way already, only close."""
-        self.refusal = error
-        if _is_free(self.cycle) or (not self.pipeline and not self.cycle.response_started):
+    def _reject(self, error: ParleyError) -> None:
+        """Send an error response and close. If another response has begun, only close."""
+        self.rejection = error
+        if _is_done(self.cycle) or (not self.pipeline and not self.cycle.response_started):
             if self.cycle is not None:
-                self.cycle.disconnected = True  # the app, which may be waiting for the body, has nobody to answer
-            self.transport.write(refusal(error, self.settings.issuer()))
+                self.cycle.disconnected = True  # the app may be waiting for the body; its response is discarded
+            self.transport.write(error_response(error, self.settings.issuer()))
         self._hang_up(unread=True)
 
     def _hang_up(self, unread: bool) -> None:
-        """Close after what was written; with ``unread`` data on its way, read on for a moment, to throw it away.
+        """Close after the pending writes. With ``unread`` request data, first discard it for up to CLOSE_TIMEOUT.
 
-        Closing at once would reset the connection, and the answer with it.
+        A socket that is closed with unread data resets the connection, and the client may lose the response.
         """
         if not unread or not self.transport.can_write_eof():
             self.transport.close()
             return
-        self.hanging_up = True
+        self.closing = True
         self.transport.write_eof()
-        self.in_body, self.deadline = False, time.monotonic() + LINGER
+        self.in_body, self.deadline = False, time.monotonic() + CLOSE_TIMEOUT
 
 
-def _is_free(cycle: RequestResponseCycle | None) -> bool:
+def _is_done(cycle: RequestResponseCycle | None) -> bool:
     return cycle is None or cycle.response_complete

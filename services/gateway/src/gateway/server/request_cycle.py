@@ -1,34 +1,37 @@
-"""One request on a client's connection, and its answer: uvicorn's cycle without what each answer would pay for."""
+"""One request and its response on a client connection: uvicorn's cycle with cheaper response writes."""
 
 from collections.abc import Callable
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from gateway.http import Header
+from gateway.server.uvicorn_internals import STATUS_LINE, RequestResponseCycle
 from parley.errors import ParleyError
 from parley.ids import new_id
 from parley.web import problems
 
+EXTENSION = "parley.request_cycle"
+"""The cycle's key in the ASGI scope's ``extensions``."""
 
-class Exchange(RequestResponseCycle):
-    """One request on a connection; in ``scope["extensions"]["parley.exchange"]``."""
 
-    on_gone: Callable[[], None] | None = None
+class RequestCycle(RequestResponseCycle):
+    """One request on a client connection."""
+
+    on_disconnect: Callable[[], None] | None = None
     hang_up: Callable[[bool], None]
-    trusted_headers = True
 
     async def send(self, message: Any) -> None:
-        """Send a part of the answer; headers come from our own code or a parser, so they are not searched again."""
+        """Send an ASGI message. The headers come from the gateway or a parser, so they are not validated again."""
         if message["type"] != "http.response.start" or self.response_started:
             await super().send(message)
             return
-        await self.writable()
+        await self.wait_writable()
         if not self.disconnected:
             self.transport.write(self._head(message["status"], message["headers"]))
 
-    async def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Send a whole answer in one write; ``headers`` must hold the content-length."""
+    async def respond(self, status: int, headers: list[Header], body: bytes) -> None:
+        """Send a complete response in one write. ``headers`` must contain the content-length."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
@@ -41,7 +44,7 @@ class Exchange(RequestResponseCycle):
             self.hang_up(self.more_body)
         self.on_response()
 
-    def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+    def _head(self, status: int, headers: list[Header]) -> bytes:
         self.response_started, self.waiting_for_100_continue = True, False
         content = [STATUS_LINE[status]]
         closing = False
@@ -54,7 +57,7 @@ class Exchange(RequestResponseCycle):
         bodiless = self.scope["method"] == "HEAD" or status in (204, 304)
         if self.chunked_encoding is None and not bodiless:
             if self.scope["http_version"] == "1.0":
-                self._until_close()
+                self._end_body_with_connection()
             else:
                 self.chunked_encoding = True
                 content.append(b"transfer-encoding: chunked\r\n")
@@ -65,35 +68,35 @@ class Exchange(RequestResponseCycle):
         content.append(b"\r\n")
         return b"".join(content)
 
-    def _until_close(self) -> None:
-        """Send a body whose end is the connection's: HTTP/1.0 knows no chunks."""
+    def _end_body_with_connection(self) -> None:
+        """Prepare a body of unknown length for HTTP/1.0, which has no chunked encoding."""
         self.keep_alive = False
         self.chunked_encoding = False
-        self.expected_content_length = _Unbounded()
+        self.expected_content_length = _AnyLength()
 
     def send_part(self, data: bytes) -> None:
-        """Send a part of a begun answer whose length is not known; wait for ``writable`` before."""
+        """Send a part of a response body of unknown length. Call ``wait_writable`` first."""
         if not self.disconnected:
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked_encoding else data)
 
-    async def writable(self) -> None:
-        """Wait until the client has taken most of what was written."""
+    async def wait_writable(self) -> None:
+        """Wait until the client has read most of what was written."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
 
     def abort(self) -> None:
-        """Close the connection at once, so that nobody takes a part for the whole."""
+        """Close the connection at once, so that a partial response cannot pass for a complete one."""
         self.disconnected = True
         self.transport.abort()
 
 
-class _Unbounded(int):
-    """A length that any body has."""
+class _AnyLength(int):
+    """A content-length that uvicorn's check accepts for every body."""
 
     def __lt__(self, other: object) -> bool:
         return False
 
-    def __sub__(self, other: object) -> "_Unbounded":
+    def __sub__(self, other: object) -> "_AnyLength":
         return self
 
     def __ne__(self, other: object) -> bool:
@@ -103,8 +106,8 @@ class _Unbounded(int):
         return 0
 
 
-def refusal(error: ParleyError, base_url: str) -> bytes:
-    """Return the whole answer to what cannot become a request; the connection closes behind it."""
+def error_response(error: ParleyError, base_url: str) -> bytes:
+    """Return the complete response to a request that could not be parsed. The connection closes after it."""
     request_id = str(new_id())
     body = orjson.dumps(problems.problem_body(error, instance="", request_id=request_id, base_url=base_url))
     head = (

@@ -1,4 +1,4 @@
-"""Several processes on one port: started, started again when one dies, and ended together."""
+"""Worker processes that share one port: started, restarted after a crash, and stopped together."""
 
 import os
 import signal
@@ -15,13 +15,14 @@ from gateway.settings import GatewaySettings
 log = structlog.get_logger()
 
 BACKLOG = 2048
-SHORT_LIFE, PAUSE = 5.0, 1.0
-"""A worker that lived fewer seconds than the first is started again only after the second."""
+MIN_LIFETIME, RESTART_DELAY = 5.0, 1.0
+"""A worker that lived for less than MIN_LIFETIME seconds is restarted after RESTART_DELAY seconds."""
 Work = Callable[[GatewaySettings, list[socket.socket]], int]
+"""Runs one worker until a signal stops it, and returns the exit status."""
 
 
 def listen(settings: GatewaySettings) -> socket.socket:
-    """Return a listening socket at the settings' address."""
+    """Return a socket that listens on the configured host and port."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -31,18 +32,17 @@ def listen(settings: GatewaySettings) -> socket.socket:
     return listening
 
 
-class Workers:
-    """The processes that share a socket; this one only watches over them."""
+class WorkerProcesses:
+    """The workers of one gateway. The calling process only supervises them."""
 
     def __init__(self, settings: GatewaySettings, work: Work) -> None:
-        """Take what a worker does until it is told to end; it returns the exit status."""
         self._settings, self._work = settings, work
         self._running: dict[int, tuple[int, float]] = {}
         self._stopping = False
         self._listening = listen(settings)
 
     def run(self) -> int:
-        """Watch until all have ended; returns 0 when that was asked for and none failed."""
+        """Supervise until all workers have stopped. Return 0 after a requested stop without errors."""
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._on_signal)
         for number in range(self._settings.workers):
@@ -51,7 +51,7 @@ class Workers:
         while self._running:
             pid, status = os.wait()
             if pid in self._running:
-                worst = max(worst, self._ended(pid, os.waitstatus_to_exitcode(status)))
+                worst = max(worst, self._on_exit(pid, os.waitstatus_to_exitcode(status)))
         return worst
 
     def _start(self, number: int) -> None:
@@ -63,18 +63,18 @@ class Workers:
         try:
             for each in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(each, signal.SIG_DFL)
-            status = self._work(_own(self._settings, number), [self._listening])
+            status = self._work(_worker_settings(self._settings, number), [self._listening])
         finally:
             sys.stdout.flush()
             os._exit(status)
 
-    def _ended(self, pid: int, status: int) -> int:
-        number, began = self._running.pop(pid)
+    def _on_exit(self, pid: int, status: int) -> int:
+        number, started = self._running.pop(pid)
         if self._stopping:
             return abs(status)
-        log.warning("worker died", service="gateway", worker=number, status=status)
-        if time.monotonic() - began < SHORT_LIFE:
-            time.sleep(PAUSE)
+        log.warning("worker_died", service="gateway", worker=number, status=status)
+        if time.monotonic() - started < MIN_LIFETIME:
+            time.sleep(RESTART_DELAY)
         if not self._stopping:
             self._start(number)
         return 0
@@ -85,6 +85,6 @@ class Workers:
             os.kill(pid, number)
 
 
-def _own(settings: GatewaySettings, number: int) -> GatewaySettings:
+def _worker_settings(settings: GatewaySettings, number: int) -> GatewaySettings:
     admin_port = settings.admin_port + number if settings.admin_port else 0
     return settings.model_copy(update={"admin_port": admin_port})

@@ -1,85 +1,87 @@
-"""One replica of a service: its connections, its load, and whether it is asked."""
+"""One endpoint (replica) of a service: its connections, load, and ejection after failures."""
 
 import random
 from urllib.parse import urlsplit
 
 from gateway.errors import UpstreamUnavailable
-from gateway.upstream.connection import Connection, Failure, Unreachable
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.failures import ConnectFailed, UpstreamFailure
 from parley.config.settings import SettingsError
 
-FAILURES = 5
-"""Failures in a row after which an address is left alone."""
-FIRST_EJECTION, LONGEST_EJECTION = 1.0, 30.0
+FAILURES_TO_EJECT = 5
+"""Consecutive failures after which an endpoint is ejected."""
+MIN_EJECTION, MAX_EJECTION = 1.0, 30.0
+"""Seconds of an ejection: doubled with each consecutive one, up to the maximum."""
 
 
-class Address:
-    """One replica: its idle connections, its load, and whether it is ejected."""
+class Endpoint:
+    """An endpoint of a service."""
 
     def __init__(self, host: str, port: int, *, name: bytes = b"") -> None:
-        """Take where it listens, and the ``name`` it is called by when ``host`` was looked up."""
+        """``name`` is the configured authority when ``host`` was resolved from it; it becomes the Host header."""
         self.host, self.port = host, port
         self.authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
         self.name = name or self.authority
-        self.idle: list[Connection] = []
-        self.connections: set[Connection] = set()
+        self.idle: list[UpstreamConnection] = []
+        self.connections: set[UpstreamConnection] = set()
         self.active = self.slots = 0
         self.failures = self.ejections = 0
         self.ejected_until = 0.0
         self.probing = False
         self.refusing = self.draining = False
 
-    def available(self, now: float) -> bool:
-        """Say whether requests may go here; of an address whose ejection has ended, one request is the probe."""
+    def is_available(self, now: float) -> bool:
+        """Return whether it accepts requests. After an ejection, one request at a time probes it."""
         return now >= self.ejected_until and not self.probing
 
     @property
-    def gone(self) -> bool:
-        """Whether it is ejected because nobody listens, or because it shuts down.
+    def is_offline(self) -> bool:
+        """Whether it is ejected because it refuses connections or is shutting down.
 
-        Asking it all the same carries nothing out and loads nobody: it is the last resort when there is no other.
+        A request to it is not processed and adds no load, so it may be tried when no other endpoint is left.
         """
         return self.refusing or self.draining
 
-    def succeeded(self) -> None:
-        """Note an answer, of whatever status."""
+    def is_draining(self, now: float) -> bool:
+        """Return whether it recently announced its shutdown."""
+        return self.draining and now < self.ejected_until
+
+    def record_success(self) -> None:
+        """Record a response of any status."""
         self.failures = self.ejections = 0
         self.probing = False
 
-    def reached(self) -> None:
-        """Note a connection: whoever refused listens again."""
+    def record_connect(self) -> None:
+        """Record a successful connect; it ends the ejection of an endpoint that refused connections."""
         if self.refusing:
-            self.succeeded()
+            self.record_success()
             self.refusing, self.ejected_until = False, 0.0
 
-    def failed(self, now: float, failure: Failure) -> bool:
-        """Note a failure; returns True when this ejects the address, which was not ejected before."""
-        # One crash breaks many requests: only what was sent since the last ejection makes the next one longer.
+    def record_failure(self, now: float, failure: UpstreamFailure) -> bool:
+        """Record a failure. Return True when it ejects an endpoint that was not ejected before."""
+        # One crash breaks many requests. Only failures after an ejection may make the next one longer.
         if now < self.ejected_until:
             return False
         self.failures += 1
-        refused = isinstance(failure, Unreachable) and failure.refused
-        if self.failures < FAILURES and not self.probing and not refused:
+        refused = isinstance(failure, ConnectFailed) and failure.refused
+        if self.failures < FAILURES_TO_EJECT and not self.probing and not refused:
             return False
         return self._eject(now, refusing=refused)
 
-    def closing(self, now: float) -> bool:
-        """Say whether it said of late that it shuts down."""
-        return self.draining and now < self.ejected_until
-
-    def drains(self, now: float) -> bool:
-        """Note that it shuts down, as it said itself; returns True when it was not ejected before."""
+    def record_draining(self, now: float) -> bool:
+        """Record an announced shutdown. Return True when it ejects an endpoint that was not ejected before."""
         return now >= self.ejected_until and self._eject(now, draining=True)
 
     def _eject(self, now: float, *, refusing: bool = False, draining: bool = False) -> bool:
         self.refusing, self.draining, self.probing = refusing, draining, False
-        # Only failures that cost somebody something make the pause longer.
-        pause = FIRST_EJECTION if self.gone else min(FIRST_EJECTION * 2**self.ejections, LONGEST_EJECTION)
+        # Refusing and draining endpoints cost no request, so their ejection does not grow.
+        pause = MIN_EJECTION if self.is_offline else min(MIN_EJECTION * 2**self.ejections, MAX_EJECTION)
         self.ejected_until = now + pause * random.uniform(0.8, 1.2)  # noqa: S311 - jitter is no secret
         self.ejections += 1
         return self.ejections == 1
 
-    def forget_idle(self) -> None:
-        """Close the idle connections: the other side is about to, and a request must not meet that."""
+    def close_idle(self) -> None:
+        """Close idle connections before the endpoint does, so that no request is sent on one that is closing."""
         while self.idle:
             self.idle.pop().abort()
 
@@ -89,13 +91,13 @@ class Address:
             connection.fail(UpstreamUnavailable())
 
 
-def parse_address(url: str, *, setting: str) -> Address:
-    """Return the address of a URL; raises SettingsError unless it is plain HTTP with nothing behind the port."""
+def parse_endpoint(url: str, *, setting: str) -> Endpoint:
+    """Return the endpoint of an ``http://host:port`` URL. Raise SettingsError for any other URL."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 80
     except ValueError:
         host, port, parts = None, 80, urlsplit("")
     if parts.scheme != "http" or not host or parts.path.strip("/") or parts.query or parts.username:
-        raise SettingsError(f"{setting}: must be addresses like http://host:port")
-    return Address(host, port)
+        raise SettingsError(f"{setting}: each address must have the form http://host:port")
+    return Endpoint(host, port)

@@ -1,4 +1,4 @@
-"""The pool of connections to the replicas of one service: which to ask, which to leave alone, how many at once."""
+"""Connection pool of one service: endpoint choice, concurrency limits, and ejection."""
 
 import asyncio
 import random
@@ -10,25 +10,26 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.errors import UpstreamUnavailable
-from gateway.upstream.connection import READ, Connection, Failure, Slow, Unreachable
-from gateway.upstream.endpoint import Address
+from gateway.upstream.connection import READ_SIZE, UpstreamConnection
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.failures import ConnectFailed, ResponseTimeout, UpstreamFailure
 from gateway.upstream.retry_budget import RetryBudget
 from parley.errors import Overloaded
 
 log = structlog.get_logger()
 
-SWEEP = 0.1
-"""Seconds between two looks at deadlines."""
-KEEP_IDLE = 30.0
-"""Seconds a connection may be idle: less than the services keep theirs, so that they never close first."""
+DEADLINE_CHECK_INTERVAL = 0.1
+"""Seconds between two checks of the deadlines."""
+MAX_IDLE = 30.0
+"""Seconds before an idle connection is closed. Services keep theirs longer, so they never close first."""
 QUEUE_TIMEOUT = 1.0
-CONNECT_PATIENCE = 2
-"""How many times the seconds to connect may have passed when one more address is tried."""
+CONNECT_ATTEMPTS = 2
+"""The time to find a reachable endpoint, in multiples of ``connect_timeout``."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """How many requests may wait for one address to answer, how many for their turn, and the seconds to connect."""
+    """Requests awaiting a response per endpoint, requests queued for the pool, and the connect timeout in seconds."""
 
     connections: int = 512
     queue: int = 512
@@ -36,195 +37,193 @@ class PoolLimits:
 
 
 class Pool:
-    """The connections of one service. One event loop; nothing here may be called from another thread."""
+    """The connections of one service. It belongs to one event loop and is not thread-safe."""
 
-    def __init__(self, name: str, addresses: Sequence[Address], limits: PoolLimits) -> None:
-        """Take the service's name and its addresses."""
-        self.name, self.addresses, self._limits = name, list(addresses), limits
-        self._leaving: list[Address] = []
-        self._space = bytearray(READ)
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(self, name: str, endpoints: Sequence[Endpoint], limits: PoolLimits) -> None:
+        self.name, self.endpoints, self._limits = name, list(endpoints), limits
+        self._retired: list[Endpoint] = []
+        self._read_buffer = bytearray(READ_SIZE)
+        self._queue: deque[asyncio.Future[None]] = deque()
         self.retries = RetryBudget()
         self.on_failure: Callable[[str], None] = lambda _reason: None
         self.on_ejection: Callable[[], None] = lambda: None
 
-    async def acquire(self, *, stream: bool, avoid: Collection[bytes] = ()) -> tuple[Address, Connection]:
-        """Return a connection of the less loaded of two addresses, of those to ``avoid`` only when there is no other.
+    async def acquire(self, *, stream: bool, avoid: Collection[bytes] = ()) -> tuple[Endpoint, UpstreamConnection]:
+        """Return a connection to the less loaded of two endpoints. Use those to ``avoid`` only when no other is left.
 
-        One that cannot be reached was sent nothing, so the others are tried: that is no retry, and costs no budget.
-        Raises UpstreamUnavailable when all are ejected, Overloaded when too many wait, Unreachable.
+        An unreachable endpoint was sent nothing, so trying the next one is not a retry and costs no retry budget.
+        Raise UpstreamUnavailable when all are ejected, Overloaded when the queue is full, ConnectFailed.
         """
         tried: set[bytes] = set()
-        patience = time.monotonic() + CONNECT_PATIENCE * self._limits.connect_timeout
+        give_up_at = time.monotonic() + CONNECT_ATTEMPTS * self._limits.connect_timeout
         while True:
-            address = self.choose(avoid, tried)
-            if not stream and address.slots >= self._limits.connections:
-                await self._queue()
-                address = self.choose(avoid, tried)
+            endpoint = self.choose(avoid, tried)
+            if not stream and endpoint.slots >= self._limits.connections:
+                await self._wait_for_slot()
+                endpoint = self.choose(avoid, tried)
             try:
-                return address, await self._take(address, slot=not stream)
-            except Unreachable:
-                tried.add(address.authority)
-                if not self._candidates(avoid, tried) or time.monotonic() > patience:
+                return endpoint, await self._connection_to(endpoint, slot=not stream)
+            except ConnectFailed:
+                tried.add(endpoint.authority)
+                if not self._candidates(avoid, tried) or time.monotonic() > give_up_at:
                     raise
 
-    async def _take(self, address: Address, *, slot: bool) -> Connection:
-        """Return a connection to an address: an idle one that is still open, else a new one."""
-        address.active += 1
-        address.slots += slot
-        while address.idle:
-            connection = address.idle.pop()
-            if connection.usable():
-                connection.slot = slot
+    async def _connection_to(self, endpoint: Endpoint, *, slot: bool) -> UpstreamConnection:
+        endpoint.active += 1
+        endpoint.slots += slot
+        while endpoint.idle:
+            connection = endpoint.idle.pop()
+            if connection.is_open():
+                connection.has_slot = slot
                 return connection
             connection.abort()
         try:
-            connection = await self._connect(address)
+            connection = await self._connect(endpoint)
         except BaseException as error:
-            if isinstance(error, Unreachable):
-                self.note_failure(address, error)
-            self._free(address, slot=slot)
-            self.leave(address)
+            if isinstance(error, ConnectFailed):
+                self.record_failure(endpoint, error)
+            self._free(endpoint, slot=slot)
+            self.finish_request(endpoint)
             raise
-        connection.slot = slot
+        connection.has_slot = slot
         return connection
 
-    def release(self, address: Address, connection: Connection) -> None:
-        """Give a connection back: kept when it may be used again, else closed."""
+    def release(self, endpoint: Endpoint, connection: UpstreamConnection) -> None:
+        """End a request: keep the connection when it is reusable, else close it."""
         now = time.monotonic()
-        if connection.reusable and address in self.addresses and not address.closing(now):
-            connection.rest(now)
-            address.idle.append(connection)
+        if connection.reusable and endpoint in self.endpoints and not endpoint.is_draining(now):
+            connection.mark_idle(now)
+            endpoint.idle.append(connection)
         else:
             connection.abort()
-        self.free_slot(address, connection)
-        self.leave(address)
+        self.release_slot(endpoint, connection)
+        self.finish_request(endpoint)
 
-    def free_slot(self, address: Address, connection: Connection) -> None:
-        """Let the next that waits go on: from here on the client, not the upstream, decides how long this takes."""
-        self._free(address, slot=connection.slot)
-        connection.slot = False
+    def release_slot(self, endpoint: Endpoint, connection: UpstreamConnection) -> None:
+        """Admit the next queued request. From here on, the duration depends on the client, not on the upstream."""
+        self._free(endpoint, slot=connection.has_slot)
+        connection.has_slot = False
 
-    def note_failure(self, address: Address, failure: Failure) -> None:
-        """Count a failure of an address, for its ejection."""
-        self.on_failure(type(failure).__name__.lower())
-        if address.failed(time.monotonic(), failure):
-            log.warning("upstream ejected", upstream=self.name, address=address.authority.decode())
+    def finish_request(self, endpoint: Endpoint) -> None:
+        """Count a request as done."""
+        endpoint.active -= 1
+        # The client may have abandoned the probe of an ejected endpoint: the next request becomes the probe.
+        endpoint.probing = False
+
+    def record_failure(self, endpoint: Endpoint, failure: UpstreamFailure) -> None:
+        """Count a failure of an endpoint, and eject it after too many."""
+        self.on_failure(failure.reason)
+        if endpoint.record_failure(time.monotonic(), failure):
+            log.warning("upstream_ejected", upstream=self.name, address=endpoint.authority.decode())
             self.on_ejection()
 
-    def note_answer(self, address: Address, connection: Connection) -> None:
-        """Note that an answer began; one that ends its connection says that its sender is shutting down."""
-        address.succeeded()
-        if connection.last:
-            self.note_draining(address)
+    def record_response(self, endpoint: Endpoint, connection: UpstreamConnection) -> None:
+        """Record the head of a response. A response that closes its connection announces a shutdown."""
+        endpoint.record_success()
+        if connection.closes_connection:
+            self.record_draining(endpoint)
 
-    def note_draining(self, address: Address) -> None:
-        """Ask others from now on: this address is shutting down."""
-        address.forget_idle()
-        if address.drains(time.monotonic()):
-            log.info("upstream drains", upstream=self.name, address=address.authority.decode())
+    def record_draining(self, endpoint: Endpoint) -> None:
+        """Send new requests to other endpoints, because this one is shutting down."""
+        endpoint.close_idle()
+        if endpoint.record_draining(time.monotonic()):
+            log.info("upstream_draining", upstream=self.name, address=endpoint.authority.decode())
             self.on_ejection()
 
-    def sweep(self) -> None:
-        """End what is over its deadline, and close what was idle for long."""
+    def enforce_deadlines(self) -> None:
+        """Fail requests that are over their deadline, and close connections that were idle for too long."""
         now = time.monotonic()
-        self._leaving = [address for address in self._leaving if address.connections]
-        for address in (*self.addresses, *self._leaving):
-            for connection in list(address.connections):
+        self._retired = [endpoint for endpoint in self._retired if endpoint.connections]
+        for endpoint in (*self.endpoints, *self._retired):
+            for connection in list(endpoint.connections):
                 if connection.busy and now > connection.deadline:
-                    connection.fail(Slow())
-                elif not connection.busy and now - connection.idle_since > KEEP_IDLE and connection in address.idle:
-                    address.idle.remove(connection)
+                    connection.fail(ResponseTimeout())
+                elif not connection.busy and now - connection.idle_since > MAX_IDLE and connection in endpoint.idle:
+                    endpoint.idle.remove(connection)
                     connection.abort()
 
     def close(self) -> None:
         """Close every connection."""
-        for address in (*self.addresses, *self._leaving):
-            address.close()
+        for endpoint in (*self.endpoints, *self._retired):
+            endpoint.close()
 
-    def replace(self, found: Sequence[Address]) -> None:
-        """Take over new addresses; those that stay keep their connections, the others end when they are done."""
-        wanted = {address.authority: address for address in found}
-        kept = [address for address in self.addresses if address.authority in wanted]
-        for address in self.addresses:
-            if address.authority not in wanted:
-                self._leaving.append(address)
-                address.forget_idle()
-        have = {address.authority for address in kept}
-        self.addresses = [*kept, *(a for authority, a in wanted.items() if authority not in have)]
+    def replace_endpoints(self, found: Sequence[Endpoint]) -> None:
+        """Use new endpoints. Known ones keep their connections; removed ones finish their open requests."""
+        wanted = {endpoint.authority: endpoint for endpoint in found}
+        kept = [endpoint for endpoint in self.endpoints if endpoint.authority in wanted]
+        for endpoint in self.endpoints:
+            if endpoint.authority not in wanted:
+                self._retired.append(endpoint)
+                endpoint.close_idle()
+        known = {endpoint.authority for endpoint in kept}
+        self.endpoints = [*kept, *(e for authority, e in wanted.items() if authority not in known)]
 
-    def choose(self, avoid: Collection[bytes] = (), tried: Collection[bytes] = ()) -> Address:
-        """Return the less loaded of two addresses; raises UpstreamUnavailable when all are ejected."""
-        if len(self.addresses) == 1 and not tried and not self.addresses[0].ejected_until:
-            return self.addresses[0]
+    def choose(self, avoid: Collection[bytes] = (), tried: Collection[bytes] = ()) -> Endpoint:
+        """Return the less loaded of two endpoints. Raise UpstreamUnavailable when all are ejected."""
+        if len(self.endpoints) == 1 and not tried and not self.endpoints[0].ejected_until:
+            return self.endpoints[0]
         candidates = self._candidates(avoid, tried)
         if not candidates:
             raise UpstreamUnavailable
-        if len(candidates) > 2:  # noqa: PLR2004 - the better of two by chance is nearly the best
+        if len(candidates) > 2:  # noqa: PLR2004 - the better of two random choices is nearly the best
             candidates = random.sample(candidates, 2)
-        first = min(candidates, key=_load)
-        first.probing = first.ejected_until > 0 and first.ejections > 0
-        return first
+        chosen = min(candidates, key=_load)
+        chosen.probing = chosen.ejected_until > 0 and chosen.ejections > 0
+        return chosen
 
     def has_other(self, than: Collection[bytes]) -> bool:
-        """Say whether somebody else may be asked."""
+        """Return whether an endpoint other than these may be tried."""
         return bool(self._candidates((), than))
 
-    def _candidates(self, avoid: Collection[bytes], tried: Collection[bytes]) -> list[Address]:
+    def _candidates(self, avoid: Collection[bytes], tried: Collection[bytes]) -> list[Endpoint]:
         now = time.monotonic()
-        left = [a for a in self.addresses if a.authority not in tried] if tried else self.addresses
-        # A probe may be an answer that takes a minute: with nobody else to ask, nobody waits for it.
-        ready = [a for a in left if a.available(now)] or [a for a in left if now >= a.ejected_until]
+        left = [e for e in self.endpoints if e.authority not in tried] if tried else self.endpoints
+        # A probe can take as long as a slow response. Without an alternative, requests do not wait for its result.
+        ready = [e for e in left if e.is_available(now)] or [e for e in left if now >= e.ejected_until]
         if ready and not avoid:
             return ready
-        # One that refused may be back, and if not, it costs nothing to learn that.
-        gone = [a for a in left if a.gone]
-        others = ([a for a in found if a.authority not in avoid] for found in (ready, gone))
-        return next((found for found in (*others, ready, gone) if found), [])
+        # An offline endpoint may be back, and another refusal costs nothing.
+        offline = [e for e in left if e.is_offline]
+        others = ([e for e in found if e.authority not in avoid] for found in (ready, offline))
+        return next((found for found in (*others, ready, offline) if found), [])
 
-    async def _connect(self, address: Address) -> Connection:
-        connection = Connection(lambda lost: self._lost(address, lost), self._space)
+    async def _connect(self, endpoint: Endpoint) -> UpstreamConnection:
+        connection = UpstreamConnection(lambda lost: self._forget(endpoint, lost), self._read_buffer)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limits.connect_timeout):
-                await loop.create_connection(lambda: connection, address.host, address.port)
+                await loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
         except (OSError, TimeoutError) as error:
-            raise Unreachable(refused=isinstance(error, ConnectionRefusedError)) from error
-        address.connections.add(connection)
-        address.reached()
+            raise ConnectFailed(refused=isinstance(error, ConnectionRefusedError)) from error
+        endpoint.connections.add(connection)
+        endpoint.record_connect()
         return connection
 
     @staticmethod
-    def _lost(address: Address, connection: Connection) -> None:
-        address.connections.discard(connection)
-        if not connection.busy and connection in address.idle:
-            address.idle.remove(connection)
+    def _forget(endpoint: Endpoint, connection: UpstreamConnection) -> None:
+        endpoint.connections.discard(connection)
+        if not connection.busy and connection in endpoint.idle:
+            endpoint.idle.remove(connection)
 
-    async def _queue(self) -> None:
-        if len(self._waiting) >= self._limits.queue:
+    async def _wait_for_slot(self) -> None:
+        if len(self._queue) >= self._limits.queue:
             raise Overloaded
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._queue.append(turn)
         try:
             async with asyncio.timeout(QUEUE_TIMEOUT):
                 await turn
         except TimeoutError:
             raise Overloaded from None
 
-    def leave(self, address: Address) -> None:
-        """Count a request as done."""
-        address.active -= 1
-        # It may have been the probe, given up by its client: the next request is one then.
-        address.probing = False
-
-    def _free(self, address: Address, *, slot: bool) -> None:
-        address.slots -= slot
-        while slot and self._waiting:
-            turn = self._waiting.popleft()
+    def _free(self, endpoint: Endpoint, *, slot: bool) -> None:
+        endpoint.slots -= slot
+        while slot and self._queue:
+            turn = self._queue.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
 
 
-def _load(address: Address) -> float:
-    return address.active + random.random()  # noqa: S311 - breaks ties
+def _load(endpoint: Endpoint) -> float:
+    return endpoint.active + random.random()  # noqa: S311 - breaks ties

@@ -1,4 +1,4 @@
-"""The addresses behind a name: looked up again and again, because replicas come and go."""
+"""DNS resolver that keeps the endpoints of a service up to date."""
 
 import asyncio
 import contextlib
@@ -8,59 +8,60 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from gateway.upstream.endpoint import Address
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pool import Pool
 
 log = structlog.get_logger()
 
-PAUSE, SHORTEST_PAUSE = 5.0, 0.5
-"""Seconds between two look-ups, and when an address was ejected: its successor may be known already."""
-TIMEOUT = 5.0
-FAMILIES = (socket.AF_INET, socket.AF_INET6)
+INTERVAL, MIN_INTERVAL = 5.0, 0.5
+"""Seconds between two lookups: usually, and after an ejection, when a replacement may already be registered."""
+LOOKUP_TIMEOUT = 5.0
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
-LookUp = Callable[[Address], Awaitable[Sequence[Address]]]
+LookUp = Callable[[Endpoint], Awaitable[Sequence[Endpoint]]]
 
 
 class Resolver:
-    """Keeps a pool's addresses those that its configured names stand for."""
+    """Resolves the configured names of a pool again and again."""
 
     def __init__(self, pool: Pool, look_up: LookUp | None = None) -> None:
-        """Take a pool whose addresses are as configured, and what finds those behind one of them."""
-        self._pool, self._configured, self._look_up = pool, list(pool.addresses), look_up or find
-        self.needed = any(not _is_literal(address.host) for address in self._configured)
-        self._doubt = asyncio.Event()
-        pool.on_ejection = self._doubt.set
+        """Take a pool with its configured endpoints. ``look_up`` resolves one of them, by default through DNS."""
+        self._pool, self._configured, self._look_up = pool, list(pool.endpoints), look_up or resolve
+        self.needed = any(not _is_ip_address(endpoint.host) for endpoint in self._configured)
+        self.name = pool.name
+        self._refresh_now = asyncio.Event()
+        pool.on_ejection = self._refresh_now.set
 
-    async def watch(self) -> None:
-        """Look up for ever; when nothing is found, what was known stays."""
+    async def run(self) -> None:
+        """Resolve periodically. While a lookup fails, the known endpoints stay in use."""
         while True:
-            self._doubt.clear()
-            found = [each for address in self._configured for each in await self._look_up(address)]
-            if found and {a.authority for a in found} != {a.authority for a in self._pool.addresses}:
-                log.info("upstream addresses", upstream=self._pool.name, count=len(found))
-                self._pool.replace(found)
-            await asyncio.sleep(SHORTEST_PAUSE)
+            self._refresh_now.clear()
+            found = [each for endpoint in self._configured for each in await self._look_up(endpoint)]
+            if found and {e.authority for e in found} != {e.authority for e in self._pool.endpoints}:
+                log.info("upstream_endpoints_changed", upstream=self._pool.name, count=len(found))
+                self._pool.replace_endpoints(found)
+            await asyncio.sleep(MIN_INTERVAL)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PAUSE - SHORTEST_PAUSE):
-                    await self._doubt.wait()
+                async with asyncio.timeout(INTERVAL - MIN_INTERVAL):
+                    await self._refresh_now.wait()
 
 
-async def find(address: Address) -> Sequence[Address]:
-    """Return the addresses of a name: of IPv4 when there are any, else of IPv6; itself for a literal one."""
-    if _is_literal(address.host):
-        return [address]
+async def resolve(endpoint: Endpoint) -> Sequence[Endpoint]:
+    """Return an endpoint per IP address of the host: IPv4 if there are any, else IPv6. Empty if the lookup fails."""
+    if _is_ip_address(endpoint.host):
+        return [endpoint]
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(TIMEOUT):
-            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(LOOKUP_TIMEOUT):
+            found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError, UnicodeError):
         return []
-    hosts = {family: [str(where[0]) for kind, *_, where in found if kind == family] for family in FAMILIES}
-    chosen = next((hosts[family] for family in FAMILIES if hosts[family]), [])
-    return [Address(host, address.port, name=address.name) for host in dict.fromkeys(chosen)]
+    hosts = {family: [str(where[0]) for kind, *_, where in found if kind == family] for family in _FAMILIES}
+    chosen = next((hosts[family] for family in _FAMILIES if hosts[family]), [])
+    return [Endpoint(host, endpoint.port, name=endpoint.name) for host in dict.fromkeys(chosen)]
 
 
-def _is_literal(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

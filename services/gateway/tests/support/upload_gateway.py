@@ -1,4 +1,4 @@
-"""The gateway with a route that takes large bodies, for a test that runs it as a process of its own."""
+"""The gateway with routes that accept large bodies, as a program."""
 
 import dataclasses
 import sys
@@ -6,16 +6,17 @@ import sys
 from gateway.main import create_app
 from gateway.routes import all_routes
 from gateway.settings import GatewaySettings
+from gateway_testing.running import wire_with_routes
 from parley.config.settings import load_or_exit
 from parley.web import server
 
-MOST = 256 * 1_048_576
+MAX_BODY = 256 * 1_048_576
 
 
 def main() -> int:
     settings = load_or_exit(GatewaySettings)
-    routes = [dataclasses.replace(route, max_body=MOST) for route in all_routes()]
-    app = create_app(settings, routes=routes)
+    routes = [dataclasses.replace(route, max_body=MAX_BODY) for route in all_routes()]
+    app = create_app(settings, wire=wire_with_routes(routes))
     return server.main(app, app.state.runtime.lifecycle, settings)
 
 

@@ -1,0 +1,1 @@
+"""Test support of the gateway: a running gateway, its processes, and fakes."""

@@ -1,0 +1,96 @@
+"""Fakes for unit tests of the gateway's stages."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from gateway.access.client_addresses import ClientAddresses
+from gateway.access.plans import GatewayPlan
+from gateway.access.stream_leases import StreamLeases
+from gateway.request import Caller, Request
+from parley.ids import new_id
+from parley.ratelimit.limiter import Decision, Limit, LimitState, TokenSession
+from parley.security.identity import Principal
+from parley_testing.security.token_issuer import TestIssuer
+
+
+@dataclass
+class FakeLimitChecker:
+    """Decides as told, and records the checks."""
+
+    refuses: bool = False
+    revoked: set[str] = field(default_factory=set)
+    revocations_known: bool = True
+    checks: list[tuple[tuple[Limit, ...], int]] = field(default_factory=list)
+
+    async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: TokenSession | None = None) -> Decision:
+        self.checks.append((tuple(limits), cost))
+        refused = limits[0] if self.refuses and limits else None
+        return Decision(
+            allowed=refused is None,
+            revoked=session is not None and session.session_id in self.revoked,
+            refused=refused,
+            retry_after=1.5 if refused else 0.0,
+            limits=limits,
+            states=[LimitState(limit.burst - cost, 1.0) for limit in limits],
+            revocations_known=self.revocations_known,
+            at=1,
+        )
+
+    @property
+    def policies(self) -> list[str]:
+        """The policies of the limits that were checked, in order."""
+        return [limit.policy for limits, _ in self.checks for limit in limits]
+
+
+class FakeStreamLeases(StreamLeases):
+    """Grants leases from memory: at most ``granted`` at a time, of all users."""
+
+    def __init__(self, granted: int = 1000) -> None:
+        self.granted, self.held = granted, set[str]()
+
+    async def acquire(self, user: str, limit: int) -> str | None:
+        await asyncio.sleep(0)
+        if len(self.held) >= self.granted:
+            return None
+        token = f"{user}-{new_id()}"
+        self.held.add(token)
+        return token
+
+    async def release(self, token: str) -> None:
+        self.held.remove(token)
+
+
+def make_request(headers: Mapping[str, str] | None = None, *, method: str = "GET", path: str = "/") -> Request:
+    """Return a request from 127.0.0.1."""
+    request = Request({
+        "type": "http",
+        "method": method,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+        "client": ("127.0.0.1", 1),
+    })  # fmt: skip
+    ClientAddresses([], per_minute=120).locate(request)
+    return request
+
+
+def make_caller(user: UUID | None = None, *, max_streams: int = 20) -> Caller:
+    """Return a caller on the default plan."""
+    claims = TestIssuer().claims(user)
+    principal = Principal(
+        user_id=UUID(claims["sub"]),
+        scopes=frozenset(claims["scope"].split()),
+        plan="default",
+        session_id=claims["sid"],
+        client_id=claims["client_id"],
+        issued_at=claims["iat"],
+        auth_time=None,
+        expires_at=claims["exp"],
+        token="token",
+    )
+    plan, name = GatewayPlan(), str(principal.user_id)
+    return Caller(
+        principal, limits=plan.limits(name), strict_limits=plan.limits(name, strict=True), max_streams=max_streams
+    )
