@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -25,6 +27,7 @@ Object: TypeAlias = dict[str, Any]
 Render: TypeAlias = Callable[[str], list[Object]]
 Combine: TypeAlias = Callable[..., list[Object]]
 Promtool: TypeAlias = Callable[..., str]
+Validate: TypeAlias = Callable[[list[Object]], None]
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "gateway": GatewaySettings,
@@ -33,6 +36,8 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "history": HistorySettings,
     "history-worker": WorkerSettings,
 }
+KUBERNETES_VERSIONS = ("1.30", "1.37")
+"""The oldest and the newest version the manifests are for; `preStop.sleep` needs the oldest."""
 KUBECTL_SECONDS = 60
 PROMTOOL = "usr/bin/promtool"
 PROMTOOL_SECONDS = 120
@@ -56,11 +61,12 @@ def render(root: Path) -> Render:
     if kubectl is None:
         pytest.skip("kubectl is not on PATH: the manifests were not rendered")
 
+    @cache
     def rendered(folder: str) -> list[Object]:
         command = [kubectl, "kustomize", str(root / "deploy/k8s" / folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=KUBECTL_SECONDS, check=False)
         assert done.returncode == 0, done.stderr
-        return list(yaml.safe_load_all(done.stdout))
+        return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
 
     return rendered
 
@@ -69,7 +75,7 @@ def render(root: Path) -> Render:
 def combine(render: Render, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Combine:
     """Render the base together with some components, as an overlay would."""
 
-    def combined(components: Sequence[str], **choices: Any) -> list[Object]:
+    def written(components: Sequence[str], **choices: Any) -> list[Object]:
         folder = tmp_path_factory.mktemp("overlay")
         manifests = os.path.relpath((root / "deploy/k8s").resolve(), folder.resolve())
         overlay = {
@@ -81,7 +87,24 @@ def combine(render: Render, root: Path, tmp_path_factory: pytest.TempPathFactory
         (folder / "kustomization.yaml").write_text(json.dumps(overlay))
         return render(str(folder))
 
-    return combined
+    unchanged = cache(written)
+    return lambda components, **choices: written(components, **choices) if choices else unchanged(tuple(components))
+
+
+@pytest.fixture(scope="session")
+def validate() -> Validate:
+    """Check objects against the API of each version; the same object is checked once."""
+
+    @cache
+    def check(text: str, version: str) -> None:
+        kubernetes_validate.validate(json.loads(text), version, strict=True)
+
+    def validated(objects: list[Object]) -> None:
+        for each in objects:
+            for version in KUBERNETES_VERSIONS:
+                check(json.dumps(each, sort_keys=True), version)
+
+    return validated
 
 
 @pytest.fixture(scope="session")

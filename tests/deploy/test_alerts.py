@@ -232,8 +232,8 @@ def case(name: str, after: str, found: dict[str, str], fires: dict[tuple[str, st
     }
 
 
-def unit_tests(cases: list[Object]) -> str:
-    return yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": cases})
+def unit_tests(cases: list[Object], evaluation_interval: str = "1m") -> str:
+    return yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": evaluation_interval, "tests": cases})
 
 
 @pytest.fixture(scope="module")
@@ -251,10 +251,15 @@ def test_prometheus_reads_the_rules(monitoring: list[Object], promtool: Promtool
     assert "SUCCESS" in promtool("check", "rules", "rules.yaml", rules=rules(monitoring))
 
 
-def test_each_alert_fires_when_it_should_and_else_not(monitoring: list[Object], promtool: Promtool) -> None:
-    cases = [case(each.name, each.after, UP | each.series, each.fires) for each in SCENARIOS]
+@pytest.mark.parametrize(("hours", "evaluation_interval"), [(False, "1m"), (True, "10m")], ids=["minutes", "hours"])
+def test_each_alert_fires_when_it_should_and_else_not(
+    monitoring: list[Object], promtool: Promtool, hours: bool, evaluation_interval: str
+) -> None:
+    scenarios = [each for each in SCENARIOS if each.after.endswith("h") is hours]
+    cases = [case(each.name, each.after, UP | each.series, each.fires) for each in scenarios]
+    tests = unit_tests(cases, evaluation_interval)
 
-    assert "SUCCESS" in promtool("test", "rules", "tests.yaml", rules=rules(monitoring), tests=unit_tests(cases))
+    assert "SUCCESS" in promtool("test", "rules", "tests.yaml", rules=rules(monitoring), tests=tests)
 
 
 def test_a_service_without_a_living_replica_is_missed(monitoring: list[Object], promtool: Promtool) -> None:
