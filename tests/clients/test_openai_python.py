@@ -7,6 +7,7 @@ import openai
 import pytest
 
 from parley.ids import new_id
+from parley_testing.http.client import Account
 
 pytestmark = pytest.mark.e2e
 
@@ -14,13 +15,13 @@ WEATHER: Any = {"type": "function", "function": {"name": "weather", "parameters"
 
 
 @pytest.fixture
-def client(account: Any) -> Iterator[openai.OpenAI]:
+def client(account: Account) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{account.url}/v1", api_key=account.key, max_retries=0, timeout=20) as found:
         yield found
 
 
 @pytest.fixture
-async def async_client(account: Any) -> AsyncIterator[openai.AsyncOpenAI]:
+async def async_client(account: Account) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=f"{account.url}/v1", api_key=account.key, timeout=20) as found:
         yield found
 
@@ -87,7 +88,7 @@ def test_what_is_refused_raises_the_clients_own_error(
     assert caught.value.request_id
 
 
-def test_a_wrong_key_is_an_authentication_error(account: Any) -> None:
+def test_a_wrong_key_is_an_authentication_error(account: Account) -> None:
     with (
         openai.OpenAI(base_url=f"{account.url}/v1", api_key="parley_" + "x" * 38, max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),

@@ -1,4 +1,4 @@
-"""The product as its users run it, in both profiles; tests know only its URLs and the provider's journal."""
+"""The product in both profiles, as its users run it: tests know only its URLs and the provider's journal."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,37 +18,17 @@ from parley_testing.telemetry.span_collector import SpanCollector, run_collector
 
 Stack: TypeAlias = EmbeddedStack | SeparateStack
 
-GENEROUS = {
-    "RATE_LIMIT_REQUESTS": "100000",
-    "RATE_LIMIT_BURST": "10000",
-    "ANONYMOUS_RATE_LIMIT": "100000",
-    "RATE_LIMIT_PATIENCE": "1",
-}
 REPLICAS = 2
 
 
 @pytest.fixture(scope="session")
-async def provider() -> AsyncIterator[FakeProvider]:
-    async with FakeProvider() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="session")
-async def infrastructure(backends: SharedBackends) -> BackendUrls:
+async def backend_urls(backends: SharedBackends) -> BackendUrls:
     return BackendUrls(await backends.database_url(), await backends.redis_url(), await backends.amqp_url())
 
 
 @pytest.fixture(scope="session")
-async def embedded(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
-    """The embedded profile, in which answers are given again; the other one asks the provider each time."""
-    folder: Path = tmp_path_factory.mktemp("embedded")
-    async with EmbeddedStack(folder, provider.base_url, GENEROUS | {"ENABLE_CACHE": "true"}) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
 async def spans() -> AsyncIterator[SpanCollector]:
-    """Where the separate processes send their traces; the embedded profile is tested without any."""
+    """The collector of the separate processes' traces."""
     async with run_collector() as running:
         yield running
 
@@ -56,21 +36,22 @@ async def spans() -> AsyncIterator[SpanCollector]:
 @pytest.fixture(scope="session")
 async def separate(
     provider: FakeProvider,
-    infrastructure: BackendUrls,
+    backend_urls: BackendUrls,
     spans: SpanCollector,
+    high_limits: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[SeparateStack]:
     folder: Path = tmp_path_factory.mktemp("separate")
-    settings = GENEROUS | traced_to(spans)
-    stack = SeparateStack(folder, infrastructure, provider.base_url, replicas=REPLICAS, settings=settings)
+    settings = high_limits | traced_to(spans)
+    stack = SeparateStack(folder, backend_urls, provider.base_url, replicas=REPLICAS, settings=settings)
     async with stack as running:
-        await talks_to_the_broker(running, infrastructure)
+        await assert_uses_broker(running, backend_urls)
         yield running
 
 
-async def talks_to_the_broker(stack: SeparateStack, infrastructure: BackendUrls) -> None:
+async def assert_uses_broker(stack: SeparateStack, backend_urls: BackendUrls) -> None:
     """Print the broker's version, and fail unless the services are connected to that very broker."""
-    connection = await aio_pika.connect(infrastructure.amqp_url, timeout=10)
+    connection = await aio_pika.connect(backend_urls.amqp_url, timeout=10)
     async with connection:
         transport = connection.transport
         assert transport is not None
@@ -82,13 +63,13 @@ async def talks_to_the_broker(stack: SeparateStack, infrastructure: BackendUrls)
         assert {"bus": "up"}.items() <= {d["name"]: d["status"] for d in dependencies}.items(), replica.name
 
 
-@pytest.fixture(params=["embedded", "separate"])
+@pytest.fixture(scope="session", params=["embedded", "separate"])
 def stack(request: pytest.FixtureRequest) -> Stack:
     running: Stack = request.getfixturevalue(request.param)
     return running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def http(stack: Stack) -> AsyncIterator[httpx2.AsyncClient]:
     async with open_http(stack.url) as client:
         yield client

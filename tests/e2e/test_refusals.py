@@ -8,7 +8,7 @@ import pytest
 
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.http.client import UserClient
+from parley_testing.http.client import UserClient, register
 from parley_testing.security.token_issuer import TestIssuer
 
 pytestmark = pytest.mark.e2e
@@ -70,15 +70,21 @@ def is_problem(response: httpx2.Response, status: int, code: str) -> None:
     assert CANARY not in response.text
 
 
+@pytest.fixture(scope="module")
+async def refused_user(http: httpx2.AsyncClient) -> UserClient:
+    """A user for whom no turn is ever accepted."""
+    return await register(http)
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status", "code"), [b[1:] for b in BAD_BODIES], ids=[b[0] for b in BAD_BODIES]
 )
 async def test_a_turn_is_refused_and_nothing_is_stored_for(
-    user: UserClient, body: bytes, headers: dict[str, str], status: int, code: str
+    refused_user: UserClient, body: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
     for path in ("/api/v1/chat", "/api/v1/chat/stream"):
-        is_problem(await user.request("POST", path, content=body, headers=headers), status, code)
-    assert (await user.request("GET", "/api/v1/conversations")).json()["data"] == []
+        is_problem(await refused_user.request("POST", path, content=body, headers=headers), status, code)
+    assert (await refused_user.request("GET", "/api/v1/conversations")).json()["data"] == []
 
 
 async def test_a_deleted_conversation_is_gone_and_soon_takes_no_turn(user: UserClient) -> None:

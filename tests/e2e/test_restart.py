@@ -1,4 +1,4 @@
-"""`make run` after the worst end: kill -9 of everything, right after an answer."""
+"""The embedded profile after SIGKILL of every process, beside a second start, and after Ctrl-C."""
 
 import contextlib
 import os
@@ -19,9 +19,10 @@ from parley_testing.stacks.embedded import EmbeddedStack
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
-async def stack(provider: FakeProvider, tmp_path: Path) -> AsyncIterator[EmbeddedStack]:
-    async with EmbeddedStack(tmp_path, provider.base_url) as running:
+@pytest.fixture(scope="module")
+async def stack(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
+    """One stack for all tests of this module; the last one stops it."""
+    async with EmbeddedStack(tmp_path_factory.mktemp("restart"), provider.base_url) as running:
         yield running
 
 

@@ -1,18 +1,16 @@
 """One turn is one trace, from the gateway over chat and the provider to history, in both profiles."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
-from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
 from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
-from parley_testing.telemetry.span_collector import ExportedSpan, SpanCollector, run_collector, traced_to
+from parley_testing.telemetry.span_collector import ExportedSpan, SpanCollector
 
 pytestmark = pytest.mark.e2e
 
@@ -21,11 +19,9 @@ ROUTE = "/api/v1/chat/stream"
 PATIENCE = 20.0
 
 
-@pytest.fixture(scope="module")
-async def one_process(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traced]:
-    folder: Path = tmp_path_factory.mktemp("traced")
-    async with run_collector() as found, EmbeddedStack(folder, provider.base_url, traced_to(found)) as stack:
-        yield stack, found
+@pytest.fixture
+def one_process(embedded: EmbeddedStack, embedded_spans: SpanCollector) -> Traced:
+    return embedded, embedded_spans
 
 
 @pytest.fixture

@@ -22,16 +22,16 @@ STEADY = "steady [[fake tokens=5 rate=5]]"
 SHORT = "short [[fake tokens=3]]"
 DRAINED = 15.0
 NOTICED = 20.0
-ALARM = 10.0
+ALARM = 30.0
 PATIENT = 10.0
 """Seconds that a turn of a few tokens may take on a busy machine while the broker is away."""
 
 
 @pytest.fixture(autouse=True)
-async def healed(private_servers: PrivateBackends, private_stack: SeparateStack) -> AsyncIterator[None]:
+async def healed(private_backends: PrivateBackends, private_stack: SeparateStack) -> AsyncIterator[None]:
     """Leave a working broker behind, whatever happened."""
     yield
-    await private_servers.rabbitmq.start()
+    await private_backends.rabbitmq.start()
     await eventually(lambda: everybody_says(private_stack, "up"), within=30)
 
 
@@ -53,35 +53,42 @@ async def waiting_events(stack: SeparateStack) -> float:
     return sum([await replica.metric("outbox_pending") for replica in stack.chat])
 
 
+@pytest.mark.chaos
 async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stored_once(
-    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient], eavesdropper: EventRecorder
+    private_backends: PrivateBackends,
+    private_stack: SeparateStack,
+    users: list[UserClient],
+    event_recorder: EventRecorder,
 ) -> None:
     answers = asyncio.create_task(take_turns(users, TURNS, LONG))
     await eventually(lambda: running_turns(private_stack), within=PATIENT)
-    await private_servers.kill_broker()
+    await private_backends.kill_broker()
     turns = await answers
     assert {turn.status for turn in turns} == {"completed"}
     turns += await go_on(turns[:10], SHORT)
-    assert processes.port_refuses(private_servers.rabbitmq.port)
+    assert processes.port_refuses(private_backends.rabbitmq.port)
     assert await everybody_says(private_stack, "down")
     await eventually(lambda: waiting_events(private_stack))
 
-    opened = await private_servers.start_broker()
+    opened = await private_backends.start_broker()
     left = opened + DRAINED - asyncio.get_running_loop().time()
     await stored_exactly_once(turns, within=left)
     print(f"{len(turns)} turns in history {asyncio.get_running_loop().time() - opened:.1f} s after the port opened")
-    await eavesdropper.expect([turn.id for turn in turns], within=DRAINED)
+    await event_recorder.expect([turn.id for turn in turns], within=DRAINED)
 
 
 async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_brokers_data(
-    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient], eavesdropper: EventRecorder
+    private_backends: PrivateBackends,
+    private_stack: SeparateStack,
+    users: list[UserClient],
+    event_recorder: EventRecorder,
 ) -> None:
     worker = private_stack.workers[0]
     await worker.stop()
     turns = await take_turns(users, 20, SHORT)
     await eventually(lambda: all_sent(private_stack), within=PATIENT)
-    await private_servers.kill_broker()
-    await private_servers.wipe_broker()
+    await private_backends.kill_broker()
+    await private_backends.wipe_broker()
     # Services must start, and be ready, while there is no broker.
     chat = private_stack.chat[0]
     await chat.stop()
@@ -89,18 +96,19 @@ async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_broke
     assert [await replica.dependency("bus") for replica in (worker, chat)] == ["down", "down"]
     turns.append(await take_turn(users[0], SHORT))
 
-    await private_servers.start_broker()
+    await private_backends.start_broker()
     await stored_exactly_once(turns, within=30)
     assert sum([await replica.metric("chat_turns_republished_total") for replica in private_stack.chat]) >= 20
     # A subscriber's queue was wiped, too: what was published before it had another is lost to it.
-    await eavesdropper.begin_anew((await take_turn(users[0], SHORT)).id, within=DRAINED)
+    await event_recorder.begin_anew((await take_turn(users[0], SHORT)).id, within=DRAINED)
 
 
+@pytest.mark.chaos
 async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
-    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
+    private_backends: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     loop = asyncio.get_running_loop()
-    async with processes.frozen(private_servers.rabbitmq.child):
+    async with processes.frozen(private_backends.rabbitmq.child):
         frozen_at = loop.time()
         noticed = asyncio.create_task(eventually(lambda: everybody_says(private_stack, "down"), within=NOTICED))
         turns = [await take_turn(users[0], SHORT)]
@@ -113,15 +121,19 @@ async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
     await stored_exactly_once(turns, within=30)
 
 
+@pytest.mark.chaos
 async def test_turns_go_on_and_consumers_drain_while_the_brokers_memory_alarm_is_on(
-    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient], eavesdropper: EventRecorder
+    private_backends: PrivateBackends,
+    private_stack: SeparateStack,
+    users: list[UserClient],
+    event_recorder: EventRecorder,
 ) -> None:
     worker = private_stack.workers[0]
     await worker.stop()
     before = await take_turns(users, 20, SHORT)
     await eventually(lambda: all_sent(private_stack), within=PATIENT)
     loop = asyncio.get_running_loop()
-    async with private_servers.memory_alarm():
+    async with private_backends.memory_alarm():
         until = loop.time() + ALARM
         during = [await take_turn(users[0], SHORT)]
         await worker.start()
@@ -135,7 +147,7 @@ async def test_turns_go_on_and_consumers_drain_while_the_brokers_memory_alarm_is
     assert slowest(turns) < PATIENT
     assert {turn.status for turn in turns} == {"completed"}
     await stored_exactly_once(turns, within=DRAINED)
-    await eavesdropper.expect([turn.id for turn in turns], within=DRAINED)
+    await event_recorder.expect([turn.id for turn in turns], within=DRAINED)
 
 
 async def publisher_is_blocked(stack: SeparateStack) -> bool:

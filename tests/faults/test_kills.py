@@ -19,6 +19,7 @@ from parley_testing.faults import processes
 from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.commands import command_path, environment
 from parley_testing.stacks.separate import SeparateStack
+from parley_testing.workload.event_recorder import EventRecorder
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader
 
 pytestmark = pytest.mark.e2e
@@ -49,7 +50,7 @@ def victims(stack: SeparateStack, servers: PrivateBackends) -> list[Kill]:
         return lambda: processes.restart(found, port=port)
 
     return [
-        *(replica(chat, chat.port) for chat in stack.chat),
+        replica(stack.chat[0], stack.chat[0].port),
         replica(servers.valkey, servers.valkey.port),
         replica(servers.rabbitmq, servers.rabbitmq.port),
         replica(stack.workers[0], stack.workers[0].admin_port),
@@ -82,17 +83,18 @@ async def verify(stack: SeparateStack) -> str:
     return output
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.chaos)])
 async def test_every_accepted_turn_ends_once_whatever_is_killed(
-    private_servers: PrivateBackends,
+    private_backends: PrivateBackends,
     private_stack: SeparateStack,
-    private_provider: FakeProvider,
+    provider: FakeProvider,
     users: list[UserClient],
+    event_recorder: EventRecorder,
     kills: int,
 ) -> None:
     seed = random.randrange(1_000_000)
     moments, mark = random.Random(seed), str(new_id())
-    targets = cycle(moments.sample(found := victims(private_stack, private_servers), len(found)))
+    targets = cycle(moments.sample(found := victims(private_stack, private_backends), len(found)))
     turns: dict[str, AnsweredTurn | None] = {}
     async with open_http(private_stack.url) as one, open_http(private_stack.url) as other:
         for number in range(kills):
@@ -110,10 +112,11 @@ async def test_every_accepted_turn_ends_once_whatever_is_killed(
         for message, turn in accepted.items():
             kept = await eventually(partial(in_history, turn), within=STORED_WITHIN)
             assert (kept["status"], kept["content"]) == (turn.status, turn.text)
-            calls = await private_provider.journal(contains=message.split()[0] + " ")
+            calls = await provider.journal(contains=message.split()[0] + " ")
             assert len(calls) == 1, turn.id
 
     async def nothing_is_wrong() -> bool:
         return ", 0 wrong, 0 waiting" in await verify(private_stack)
 
     await eventually(nothing_is_wrong, within=STORED_WITHIN)
+    await event_recorder.expect([turn.id for turn in accepted.values()], within=STORED_WITHIN)

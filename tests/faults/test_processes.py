@@ -39,9 +39,9 @@ async def complete(private_stack: SeparateStack) -> AsyncIterator[None]:
 
 
 async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_changes_nothing(
-    private_servers: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
+    private_backends: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
-    worker, broker = private_stack.workers[0], private_servers.rabbitmq
+    worker, broker = private_stack.workers[0], private_backends.rabbitmq
     await worker.stop()
     async with TcpProxy("127.0.0.1", broker.port) as proxy:
         doomed = worker.twin("doomed", AMQP_URL=broker.url.replace(f":{broker.port}/", f":{proxy.port}/"))
@@ -63,7 +63,7 @@ async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_ch
 
 
 async def test_another_replica_publishes_when_the_relays_leader_is_killed(
-    private_stack: SeparateStack, users: list[UserClient], eavesdropper: EventRecorder
+    private_stack: SeparateStack, users: list[UserClient], event_recorder: EventRecorder
 ) -> None:
     loop, killed = asyncio.get_running_loop(), await leading_chat(private_stack, within=TAKEN_OVER)
     survivor = next(replica for replica in private_stack.chat if replica is not killed)
@@ -72,7 +72,7 @@ async def test_another_replica_publishes_when_the_relays_leader_is_killed(
     killed_at = loop.time()
     turns += await go_on(turns, SHORT)
     assert await leading_chat(private_stack, within=TAKEN_OVER) is survivor
-    await eavesdropper.expect([turn.id for turn in turns], within=killed_at + TAKEN_OVER - loop.time())
+    await event_recorder.expect([turn.id for turn in turns], within=killed_at + TAKEN_OVER - loop.time())
     print(f"everything heard {loop.time() - killed_at:.1f} s after the kill")
     await stored_exactly_once(turns, within=TAKEN_OVER)
 

@@ -117,15 +117,16 @@ async def read(users: list[UserClient]) -> list[ResumingReader]:
     return readers
 
 
+@pytest.mark.parametrize("rounds", [1, pytest.param(2, marks=pytest.mark.chaos)])
 async def test_sigterm_of_one_replica_after_the_other_fails_no_request_and_cuts_no_stream(
-    private_stack: SeparateStack, everywhere: list[UserClient]
+    private_stack: SeparateStack, everywhere: list[UserClient], rounds: int
 ) -> None:
     turns = await take_turns(everywhere, len(everywhere), SHORT)
     await stored_exactly_once(turns, within=PATIENCE)
     asks = [ask for turn in turns for ask in (*reads(turn.user), *writes(turn.user, turn.conversation))]
     load = Load()
     async with load.running(asks):
-        for number in (0, 1):
+        for number in range(rounds):
             ending = [private_stack.chat[number], private_stack.history[number]]
             streams = asyncio.create_task(read(everywhere * 2))
             await eventually(partial(streams_at, ending[0]), within=PATIENCE, message="no stream at who ends")
@@ -140,6 +141,7 @@ async def streams_at(chat: ServiceProcess) -> bool:
     return await chat.metric("chat_turns_running") > FEW
 
 
+@pytest.mark.chaos
 async def test_kill_9_of_one_replica_after_the_other_fails_no_request_that_may_be_repeated(
     private_stack: SeparateStack, everywhere: list[UserClient]
 ) -> None:

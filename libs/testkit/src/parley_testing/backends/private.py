@@ -28,7 +28,7 @@ class PrivateBackends:
     rabbitmq: EmbeddedRabbitMQ
 
     @property
-    def infrastructure(self) -> BackendUrls:
+    def urls(self) -> BackendUrls:
         """Where a stack finds them."""
         return BackendUrls(self.postgres.url, self.valkey.url, self.rabbitmq.url)
 

@@ -111,3 +111,21 @@ async def register(http: httpx2.AsyncClient) -> UserClient:
     assert response.status_code == httpx2.codes.CREATED, response.text
     await client.log_in()
     return client
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The gateway's URL, with an API key and an access token of one user."""
+
+    url: str
+    key: str
+    token: str
+
+
+async def open_account(url: str) -> Account:
+    """Register a user and create an API key, for clients that take a URL and a credential."""
+    async with open_http(url) as http:
+        user = await register(http)
+        response = await user.request("POST", "/api/v1/auth/api-keys", json={"name": "clients"})
+        assert response.status_code == httpx2.codes.CREATED, response.text
+        return Account(url, response.json()["key"], user.tokens["access_token"])

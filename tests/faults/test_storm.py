@@ -77,16 +77,16 @@ async def gateways(private_stack: SeparateStack) -> AsyncIterator[list[httpx2.As
 
 
 @pytest.fixture
-def all_faults(private_servers: PrivateBackends, private_stack: SeparateStack) -> dict[str, list[Fault]]:
+def all_faults(private_backends: PrivateBackends, private_stack: SeparateStack) -> dict[str, list[Fault]]:
     async def broker() -> None:
-        await private_servers.kill_broker()
-        await private_servers.start_broker()
+        await private_backends.kill_broker()
+        await private_backends.start_broker()
 
     async def valkey() -> None:
-        await processes.restart(private_servers.valkey, port=private_servers.valkey.port)
+        await processes.restart(private_backends.valkey, port=private_backends.valkey.port)
 
     async def postgres() -> None:
-        await processes.restart(private_servers.postgres, port=private_servers.postgres.port)
+        await processes.restart(private_backends.postgres, port=private_backends.postgres.port)
 
     groups: dict[str, list[Fault]] = {
         "broker": [broker],
@@ -113,7 +113,7 @@ async def test_what_was_accepted_is_kept_once(
     all_faults: dict[str, list[Fault]],
     users: list[UserClient],
     gateways: list[httpx2.AsyncClient],
-    eavesdropper: EventRecorder,
+    event_recorder: EventRecorder,
 ) -> None:
     talkers = [Talker(users[i % len(users)], gateways) for i in range(CONVERSATIONS)]
     over = asyncio.Event()
@@ -129,8 +129,8 @@ async def test_what_was_accepted_is_kept_once(
     print(f"{victims}: {sum(len(talker.answered) for talker in talkers)} turns, refused meanwhile: {dict(refused)}")
     for talker in talkers:
         await settled(talker)
-        await kept_once(talker, eavesdropper)
-    print(f"{victims}: all kept once; {eavesdropper.duplicates} deliveries were repetitions, so far")
+        await kept_once(talker, event_recorder)
+    print(f"{victims}: all kept once; {event_recorder.duplicates} deliveries were repetitions, so far")
 
 
 async def settled(talker: Talker) -> None:
@@ -158,7 +158,7 @@ async def everything(user: UserClient, path: str) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-async def kept_once(talker: Talker, eavesdropper: EventRecorder) -> None:
+async def kept_once(talker: Talker, event_recorder: EventRecorder) -> None:
     """Assert that chat, history and a stranger agree about every turn of a conversation."""
     turns = await turns_of(talker)
     with_output = {turn["id"]: turn["status"] for turn in turns if turn["status"] in OUTPUT}
@@ -175,4 +175,4 @@ async def kept_once(talker: Talker, eavesdropper: EventRecorder) -> None:
         return True
 
     await eventually(stored, within=SETTLED)
-    await eavesdropper.expect([turn["id"] for turn in turns], within=SETTLED)
+    await event_recorder.expect([turn["id"] for turn in turns], within=SETTLED)
