@@ -1,79 +1,111 @@
-"""The end of a server: nobody who keeps a connection meets it with a request on its way."""
+"""The server: uvicorn without signal handlers, and graceful shutdown."""
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import cast
 
 import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from parley.config.settings import ServiceSettings, load
-from parley.web import server
 from parley.web.lifecycle import Lifecycle
-from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, free_socket, make_server
+from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server
 from parley_testing import eventually
+from parley_testing.virtual_time import virtual_time
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
-SETTINGS = load(ServiceSettings, admin_port=0, drain_delay=0, drain_timeout=5)
 
 
-async def answer(_scope: Any, _receive: Any, send: Any) -> None:
+class WebSocketSettings(ServiceSettings):
+    speaks_websocket = True
+
+
+def settings(drain_timeout: float = 5, drain_delay: float = 0) -> ServiceSettings:
+    return load(ServiceSettings, admin_port=0, drain_delay=drain_delay, drain_timeout=drain_timeout)
+
+
+async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body"})
 
 
 @contextlib.asynccontextmanager
 async def running() -> AsyncIterator[tuple[UvicornServer, int]]:
-    made, bound = make_server(answer, SETTINGS), free_socket()
-    serving = asyncio.create_task(made.serve([bound]))
+    server, bound = make_server(app, settings()), free_socket()
+    serving = asyncio.create_task(server.serve([bound]))
     try:
-        await eventually(lambda: made.started)
-        yield made, bound.getsockname()[1]
+        await eventually(lambda: server.started)
+        yield server, bound.getsockname()[1]
     finally:
-        made.should_exit = True
-        async with asyncio.timeout(10):
+        server.should_exit = True
+        async with asyncio.timeout(30):
             await serving
         bound.close()
 
 
-async def test_a_kept_connection_is_answered_for_a_moment_after_the_drain_began() -> None:
-    async with running() as (made, port):
+def server_with_connections(count: int) -> UvicornServer:
+    server = make_server(app, settings())
+    server.server_state.connections = {cast("HttpToolsProtocol", object()) for _ in range(count)}
+    return server
+
+
+async def test_an_open_connection_is_served_at_the_beginning_of_a_drain() -> None:
+    async with running() as (server, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await eventually(lambda: made.server_state.connections)
-        began = asyncio.get_running_loop().time()
-        draining = asyncio.create_task(server.drain(made, Lifecycle(), SETTINGS))
+        await eventually(lambda: server.server_state.connections)
+        draining = asyncio.create_task(drain(server, Lifecycle(), settings()))
         writer.write(REQUEST)
-        async with asyncio.timeout(MIN_DRAIN_SECONDS):
-            assert b" 204 " in await reader.readuntil(b"\r\n\r\n")
-        assert not made.should_exit
+        assert b" 204 " in await reader.readuntil(b"\r\n\r\n")
+        assert not server.should_exit
         await draining
-        assert made.should_exit
-        assert asyncio.get_running_loop().time() - began >= MIN_DRAIN_SECONDS
+        assert server.should_exit
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
 
-async def test_with_nobody_connected_a_drain_takes_no_time() -> None:
-    async with running() as (made, _):
-        async with asyncio.timeout(MIN_DRAIN_SECONDS / 2):
-            await server.drain(made, Lifecycle(), SETTINGS)
-        assert made.should_exit
+@virtual_time
+async def test_a_drain_without_connections_ends_at_once() -> None:
+    server = server_with_connections(0)
+    await drain(server, Lifecycle(), settings())
+    assert server.should_exit
+    assert asyncio.get_running_loop().time() == 0
 
 
-@pytest.mark.parametrize("open_requests", [0, 1])
-async def test_a_farewell_is_a_part_of_the_budget(open_requests: int) -> None:
-    lifecycle, settings = (
-        Lifecycle(),
-        load(ServiceSettings, admin_port=0, drain_delay=0, drain_timeout=MIN_DRAIN_SECONDS),
-    )
-    for _ in range(open_requests):
-        lifecycle.begin_request()
-    async with running() as (made, port):
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        await eventually(lambda: made.server_state.connections)
-        async with asyncio.timeout(2 * MIN_DRAIN_SECONDS):
-            await server.drain(made, lifecycle, settings)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+@virtual_time
+async def test_a_drain_with_an_idle_connection_takes_the_minimum_time() -> None:
+    await drain(server_with_connections(1), Lifecycle(), settings())
+    assert asyncio.get_running_loop().time() == pytest.approx(MIN_DRAIN_SECONDS)
+
+
+@virtual_time
+async def test_a_drain_waits_for_open_requests_until_its_timeout() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.begin_request()
+    await drain(server_with_connections(1), lifecycle, settings(drain_timeout=5, drain_delay=1))
+    assert asyncio.get_running_loop().time() == pytest.approx(1 + 5)
+
+
+@virtual_time
+async def test_the_minimum_time_is_part_of_the_drain_timeout() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.begin_request()
+    await drain(server_with_connections(1), lifecycle, settings(drain_timeout=MIN_DRAIN_SECONDS))
+    assert asyncio.get_running_loop().time() == pytest.approx(MIN_DRAIN_SECONDS)
+
+
+async def test_uvicorn_still_lets_a_server_run_without_signal_handlers() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    async with running():
+        assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_uvicorn_still_has_the_protocols_that_are_named_in_its_configuration() -> None:
+    config = make_server(app, load(WebSocketSettings, admin_port=0)).config
+    config.load()
+    assert config.http_protocol_class is HttpToolsProtocol
+    assert config.ws_protocol_class is not None
+    assert "SansIO" in config.ws_protocol_class.__name__

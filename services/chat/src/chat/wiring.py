@@ -211,7 +211,7 @@ async def open_generator(
     async with open_session(settings.max_running_turns) as session:
 
         def provider_of(model: Model) -> Provider:
-            provider = OpenAIProvider(session, model.target, timer=timeout)
+            provider = OpenAIProvider(session, model.target, timeout=timeout)
             return provider if tracer is None else TracedProvider(provider, model, tracer)
 
         yield FallbackGenerator(provider_of, CircuitBreakers(), metrics, max_retries=settings.openai_max_retries)

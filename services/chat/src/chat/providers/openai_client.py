@@ -30,9 +30,9 @@ OK = 200
 class OpenAIProvider:
     """Client of one target."""
 
-    def __init__(self, session: aiohttp.ClientSession, target: Target, *, timer: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession, target: Target, *, timeout: float) -> None:
         """Set the timeouts in seconds for the response head and for any silence after it."""
-        self._session, self._target, self._head_timeout = session, target, timer
+        self._session, self._target, self._head_timeout = session, target, timeout
 
     async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Yield the answer in batches of chunks.
