@@ -1,8 +1,7 @@
 """Database access that maps every connection failure to DependencyUnavailable."""
 
 import contextlib
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -11,20 +10,6 @@ from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate
 
 Row: TypeAlias = asyncpg.Record
 WHAT = "The conversation database"
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
-
-
-class NamedStatement:
-    """SQL with ``:name`` parameters, translate_unavailable to the numbered parameters of Postgres."""
-
-    def __init__(self, sql: str) -> None:
-        self._names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
-        numbers = {name: number for number, name in enumerate(self._names, 1)}
-        self.sql = _PARAMETER.sub(lambda match: f"${numbers[match[1]]}", sql)
-
-    def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return the values in the order of the numbered parameters."""
-        return tuple(values[name] for name in self._names)
 
 
 class Database:

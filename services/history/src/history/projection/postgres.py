@@ -6,10 +6,11 @@ from uuid import UUID
 import asyncpg
 
 from history.conversations.titles import title_from
-from history.database import Database, NamedStatement
+from history.database import Database
 from history.projection.store import ForeignTurn, ProjectionOutcome
 from history.search.tokenizer import index_terms
 from parley.ids import new_id
+from parley.storage.named_parameters import NamedStatement
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationCreated, TurnEnded, TurnStarted
 

@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
-from history.database import Database, NamedStatement, Row
+from history.database import Database, Row
 from history.search.store import SearchMatch, SearchPosition, SearchQuery
 from history.search.tokenizer import MAX_INDEXED_LENGTH, QueryTerms
+from parley.storage.named_parameters import NamedStatement
 
 # A message matches when it contains every word as written, or the stem of every word that is not a stop word, and each
 # run without spaces as a whole.

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from history.conversations.titles import title_from
-from history.database import Database, NamedStatement
+from history.database import Database
 from history.search.tokenizer import index_terms
 from history.transfer.drafts import ConversationDraft, MessageDraft
 from parley.errors import NotFound
 from parley.ids import new_id
 from parley.messaging import outbox
+from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 from parley.times import now
 from parley_events.models import ConversationCreated
