@@ -66,6 +66,12 @@ test-integration: setup ## Run the tests against a real Postgres, Redis and Rabb
 test-e2e: setup ## Run the black-box tests of the whole product
 	@$(PYTEST) -m "e2e and not chaos" $(ARGS)
 
+.PHONY: coverage
+coverage: setup ## Measure branch coverage of the unit and integration tests; prints a table of the packages
+	@$(PY) -m coverage erase
+	@failed=0; $(PY) -m coverage run -m pytest $(WORKERS) -m "not (alone or e2e or chaos)" $(ARGS) || failed=1; \
+	$(PY) -m coverage combine --quiet; $(PY) scripts/coverage_table.py; exit $$failed
+
 .PHONY: isolated
 isolated: ## Install each package alone, import it, run its unit tests
 	@scripts/isolated $(ARGS)
@@ -109,6 +115,10 @@ types: setup ## Check the types
 imports: setup ## Check who may import whom (.importlinter)
 	@.venv/bin/lint-imports --no-logo
 
+.PHONY: dependencies
+dependencies: setup ## Check that each package declares what it imports, and imports what it declares
+	@$(PY) scripts/check_dependencies.py
+
 .PHONY: addresses
 addresses: setup
 	@$(PY) scripts/check_addresses.py
@@ -135,7 +145,7 @@ lock-check: setup ## Fail if the pins do not fit the pyproject files
 clean: ## Remove caches; never your data in .parley
 	@find . \( -path ./.git -o -path ./.venv -o -path ./.tools -o -path ./.parley -o -name node_modules \) -prune -o \
 		-type d -name __pycache__ -prune -exec rm -rf {} +
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage build dist
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist
 
 .PHONY: distclean
 distclean: clean ## Remove .venv and .tools too; never your data in .parley
