@@ -29,7 +29,7 @@ def members() -> dict[Path, tuple[str, str]]:
 
 def check(folder: Path, module: str, module_map: str) -> str:
     """Check one member; return its findings, or an empty text."""
-    command = [DEPTRY, "src", "--no-ansi", "--known-first-party", module, "--package-module-name-map", module_map]
+    command = [str(DEPTRY), "src", "--no-ansi", "--known-first-party", module, "--package-module-name-map", module_map]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
     if done.returncode == 0:
         return ""

@@ -19,7 +19,7 @@ def read_report() -> dict[str, dict[str, Any]]:
     """Return coverage.py's report of each file, by path."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "coverage.json"
-        command = [sys.executable, "-m", "coverage", "json", "--quiet", "-o", path]
+        command = [sys.executable, "-m", "coverage", "json", "--quiet", "-o", str(path)]
         subprocess.run(command, check=True, timeout=300)
         files: dict[str, dict[str, Any]] = json.loads(path.read_text())["files"]
     return files

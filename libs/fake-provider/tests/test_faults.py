@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message
 
 from fake_provider.app import create_app
-from fake_provider.journal import Journal
+from fake_provider.journal import CallJournal
 from fake_provider.process import FakeProvider
 
 Ask = Callable[..., Awaitable[httpx2.Response]]
@@ -132,14 +132,14 @@ async def test_a_client_that_leaves_is_noticed_at_once(
 
 
 async def test_a_hang_longer_than_allowed_ends_as_stalled() -> None:
-    journal = Journal()
+    journal = CallJournal()
     body = b'{"model":"fake","messages":[{"role":"user","content":"[[fake hang]]"}]}'
     sent = await run_in_process(journal, body)
     assert sent == []
     assert journal.select()[0]["ended"] == "stalled"
 
 
-async def run_in_process(journal: Journal, body: bytes) -> list[Message]:
+async def run_in_process(journal: CallJournal, body: bytes) -> list[Message]:
     parts = iter([{"type": "http.request", "body": body, "more_body": False}])
     sent: list[Message] = []
 

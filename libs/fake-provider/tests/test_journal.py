@@ -3,11 +3,11 @@
 import orjson
 import pytest
 
-from fake_provider.journal import Journal, redacted
+from fake_provider.journal import CallJournal, redacted
 
 
 def test_only_the_newest_calls_are_kept() -> None:
-    journal = Journal(size=2)
+    journal = CallJournal(size=2)
     for _ in range(5):
         journal.close(journal.open([]), "completed")
     assert [entry["seq"] for entry in journal.select()] == [4, 5]
@@ -15,38 +15,38 @@ def test_only_the_newest_calls_are_kept() -> None:
 
 
 def test_bodies_are_bounded_in_bytes() -> None:
-    journal = Journal(max_bytes=25)
+    journal = CallJournal(max_bytes=25)
     for _ in range(4):
-        journal.keep_body(journal.open([]), b'"0123456"')
+        journal.store_body(journal.open([]), b'"0123456"')
     assert [entry["seq"] for entry in journal.select()] == [3, 4]
 
 
 def test_a_forgotten_call_adds_no_bytes() -> None:
-    journal = Journal(max_bytes=10)
+    journal = CallJournal(max_bytes=10)
     forgotten = journal.open([])
     journal.clear()
     journal.open([])
-    journal.keep_body(forgotten, b"0123456789-")
+    journal.store_body(forgotten, b"0123456789-")
     assert len(journal.select()) == 1
 
 
 def test_without_bodies_none_is_kept() -> None:
-    journal = Journal(bodies=False)
-    journal.keep_body(journal.open([]), b'{"model":"m"}')
+    journal = CallJournal(bodies=False)
+    journal.store_body(journal.open([]), b'{"model":"m"}')
     assert journal.select()[0]["request"] is None
 
 
 @pytest.mark.parametrize("content", ["a needle", [{"type": "text", "text": "a needle"}, {"type": "image_url"}, 7]])
 def test_text_is_found_in_every_form_of_content(content: object) -> None:
-    journal = Journal()
-    journal.keep_body(journal.open([]), orjson.dumps({"messages": [3, {"content": content}]}))
-    journal.keep_body(journal.open([]), b'{"messages":"needle"}')
-    journal.keep_body(journal.open([]), b"needle {")
+    journal = CallJournal()
+    journal.store_body(journal.open([]), orjson.dumps({"messages": [3, {"content": content}]}))
+    journal.store_body(journal.open([]), b'{"messages":"needle"}')
+    journal.store_body(journal.open([]), b"needle {")
     assert [entry["seq"] for entry in journal.select(contains="needle")] == [1]
 
 
 def test_secrets_are_never_kept() -> None:
-    journal = Journal()
+    journal = CallJournal()
     secret_headers = [(b"authorization", b"Bearer canary"), (b"x-api-key", b"canary"), (b"cookie", b"a=canary")]
     journal.open([*secret_headers, (b"x-other", b"canary")])
     assert "canary" not in repr(journal.select())

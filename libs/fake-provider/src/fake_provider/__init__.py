@@ -1,1 +1,1 @@
-"""An OpenAI-compatible model server with knobs and a journal, for tests and benchmarks."""
+"""OpenAI-compatible model server with knobs and a journal, for tests and benchmarks."""

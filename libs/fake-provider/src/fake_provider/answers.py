@@ -1,4 +1,4 @@
-"""What the model says: numbered words, the question again, a given text, or tool calls."""
+"""Answers of the model: numbered words, an echo of the question, a given text, or tool calls."""
 
 import re
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ TEXT_ROLE = b'{"role":"assistant","content":"","refusal":null}'
 TOOL_ROLE = b'{"role":"assistant","content":null}'
 
 
-class Answer(Protocol):
-    """A finite sequence of tokens, numbered from 1, rendered piece by piece."""
+class ModelAnswer(Protocol):
+    """A finite sequence of tokens, numbered from 1, that is rendered in parts."""
 
     total: int
     finish_reason: str
     role_delta: bytes
 
     def delta(self, start: int, end: int) -> bytes:
-        """Render the tokens after `start` up to and including `end` as the JSON of a delta."""
+        """Render the tokens `start + 1` to `end` as the JSON of a delta."""
         ...
 
     def message(self) -> dict[str, Any]:
@@ -30,7 +30,7 @@ class Answer(Protocol):
 
 
 class NumberedAnswer:
-    """`t1 t2 t3 …`: a gap or a repeat shows in any copy of it."""
+    """`t1 t2 t3 …`: a missing or repeated token is visible in every copy of the text."""
 
     role_delta = TEXT_ROLE
 
@@ -51,7 +51,7 @@ class NumberedAnswer:
 
 
 class WordsAnswer:
-    """Given words; their concatenation is the text, to the last space."""
+    """A given text, split into words that keep their white space."""
 
     role_delta = TEXT_ROLE
 
@@ -67,7 +67,7 @@ class WordsAnswer:
         return {"role": "assistant", "content": "".join(self._words), "refusal": None}
 
 
-class ToolAnswer:
+class ToolCallAnswer:
     """Tool calls with the arguments `{"n":1}`, `{"n":2}` …; each call counts as one token."""
 
     role_delta = TOOL_ROLE
@@ -89,10 +89,10 @@ class ToolAnswer:
         return {"id": f"call_{at + 1}", "type": "function", "function": function}
 
 
-def build_answer(knobs: Knobs, *, question: str, limit: int | None, tools: Sequence[dict[str, Any]]) -> Answer:
-    """Decide what to say; `limit` cuts text to so many tokens, with the finish reason `length`."""
+def build_answer(knobs: Knobs, *, question: str, limit: int | None, tools: Sequence[dict[str, Any]]) -> ModelAnswer:
+    """Return the answer that the knobs select. `limit` is the maximum number of tokens of text."""
     if knobs.tool_calls:
-        return ToolAnswer(_tool_names(tools, knobs.tool_calls), knobs.finish_reason or "tool_calls")
+        return ToolCallAnswer(_tool_names(tools, knobs.tool_calls), knobs.finish_reason or "tool_calls")
     if knobs.endless:
         return NumberedAnswer(MAX_TOKENS, knobs.finish_reason or "length")
     if knobs.text is None and knobs.mode == "numbered":

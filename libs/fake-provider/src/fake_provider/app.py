@@ -1,4 +1,4 @@
-"""The provider as an ASGI application: OpenAI's routes, and `/_control` for its tests."""
+"""ASGI application of the provider: OpenAI's routes, and `/_control` for tests."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,45 +13,45 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_provider.chat_completions import ChatEndpoint
 from fake_provider.errors import error_body
-from fake_provider.journal import Journal
-from fake_provider.knob_resolver import KnobChoice
+from fake_provider.journal import CallJournal
+from fake_provider.knob_resolver import KnobResolver
 from fake_provider.knobs import MAX_WAIT_S, InvalidKnobError, Knobs
 
 CHAT_PATH = "/v1/chat/completions"
-MAX_CONTROL_BODY = 4 * 1024 * 1024
+MAX_CONTROL_BODY_BYTES = 4 * 1024 * 1024
 
 
-class BadControlError(Exception):
-    """A control request that makes no sense."""
+class InvalidControlRequestError(Exception):
+    """A control request is invalid."""
 
 
 def create_app(
     knobs: Knobs | None = None,
     *,
     models: Sequence[str] = ("fake",),
-    journal: Journal | None = None,
+    journal: CallJournal | None = None,
     longest_wait: float = MAX_WAIT_S,
 ) -> ASGIApp:
-    """Build the provider.
+    """Return the application.
 
-    `knobs` is where every call starts from, `models` is what `GET /v1/models` lists (any name is answered), and
-    `longest_wait` bounds a hang or an unlimited stall, in seconds.
+    `knobs` are the initial knobs of every call. `GET /v1/models` lists `models`; requests may use any name.
+    `longest_wait` is the maximum duration of a hang or stall, in seconds.
     """
-    calls = journal or Journal()
-    choice = KnobChoice(knobs or Knobs())
-    chat = ChatEndpoint(calls, choice, longest_wait=longest_wait)
+    call_journal = journal or CallJournal()
+    resolver = KnobResolver(knobs or Knobs())
+    chat = ChatEndpoint(call_journal, resolver, longest_wait=longest_wait)
     others = Starlette(
-        routes=[*_openai_routes(models), *_Control(calls, choice).routes()],
+        routes=[*_openai_routes(models), *_ControlRoutes(call_journal, resolver).routes()],
         exception_handlers={
             HTTPException: _not_found,
             InvalidKnobError: _invalid_knob,
-            BadControlError: _bad_control,
+            InvalidControlRequestError: _invalid_control_request,
         },
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        fast = scope["type"] == "http" and scope["path"] == CHAT_PATH and scope["method"] == "POST"
-        await (chat if fast else others)(scope, receive, send)
+        is_chat = scope["type"] == "http" and scope["path"] == CHAT_PATH and scope["method"] == "POST"
+        await (chat if is_chat else others)(scope, receive, send)
 
     return app
 
@@ -73,12 +73,12 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "fake-provider"}
 
 
-class _Control:
-    """The routes that tests use: knobs, script, journal."""
+class _ControlRoutes:
+    """Routes that tests use: knobs, script and journal."""
 
-    def __init__(self, journal: Journal, choice: KnobChoice) -> None:
+    def __init__(self, journal: CallJournal, resolver: KnobResolver) -> None:
         self._journal = journal
-        self._choice = choice
+        self._resolver = resolver
 
     def routes(self) -> list[Route]:
         return [
@@ -91,30 +91,30 @@ class _Control:
         ]
 
     async def show_knobs(self, _: Request) -> Response:
-        return _json({"knobs": self._choice.current.model_dump(), "scripted": self._choice.scripted})
+        return _json({"knobs": self._resolver.current.model_dump(), "scripted": self._resolver.scripted})
 
     async def set_knobs(self, request: Request) -> Response:
         body = await _body(request)
         if not isinstance(body, dict):
-            raise BadControlError("the knobs must be one JSON object")
-        self._choice.set(body)
+            raise InvalidControlRequestError("the knobs must be one JSON object")
+        self._resolver.set(body)
         return await self.show_knobs(request)
 
     async def append_script(self, request: Request) -> Response:
         body = await _body(request)
         if not isinstance(body, list) or not all(isinstance(step, dict) for step in body):
-            raise BadControlError("the script must be a JSON list of knob objects")
-        self._choice.append_script(body)
-        return _json({"scripted": self._choice.scripted})
+            raise InvalidControlRequestError("the script must be a JSON list of knob objects")
+        self._resolver.append_script(body)
+        return _json({"scripted": self._resolver.scripted})
 
     async def clear_script(self, _: Request) -> Response:
-        self._choice.clear_script()
+        self._resolver.clear_script()
         return Response(status_code=204)
 
     async def show_journal(self, request: Request) -> Response:
         contains = request.query_params.get("contains", "")
         if contains and not self._journal.bodies:
-            raise BadControlError("contains: this journal keeps no bodies")
+            raise InvalidControlRequestError("contains: this journal does not store request bodies")
         entries = self._journal.select(
             since=_number(request, "since") or 0, limit=_number(request, "limit"), contains=contains
         )
@@ -129,12 +129,12 @@ async def _body(request: Request) -> Any:
     parts = bytearray()
     async for part in request.stream():
         parts += part
-        if len(parts) > MAX_CONTROL_BODY:
-            raise BadControlError(f"the body is larger than {MAX_CONTROL_BODY} bytes")
+        if len(parts) > MAX_CONTROL_BODY_BYTES:
+            raise InvalidControlRequestError(f"the body is larger than {MAX_CONTROL_BODY_BYTES} bytes")
     try:
         return orjson.loads(parts)
     except orjson.JSONDecodeError as error:
-        raise BadControlError(f"the body is not JSON: {error}") from None
+        raise InvalidControlRequestError(f"the body is not JSON: {error}") from None
 
 
 def _number(request: Request, name: str) -> int | None:
@@ -142,7 +142,7 @@ def _number(request: Request, name: str) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal()) or len(text) > 12:  # noqa: PLR2004
-        raise BadControlError(f"{name} must be a whole number")
+        raise InvalidControlRequestError(f"{name} must be a whole number")
     return int(text)
 
 
@@ -150,20 +150,20 @@ def _json(content: object) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
 
 
-def _refusal(status: int, body: bytes) -> Response:
+def _error_response(status: int, body: bytes) -> Response:
     return Response(body, status, media_type="application/json")
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     message = f"Invalid URL ({request.method} {request.url.path})"
-    return _refusal(status, error_body(message, "invalid_request_error"))
+    return _error_response(status, error_body(message, "invalid_request_error"))
 
 
 async def _invalid_knob(_: Request, error: Exception) -> Response:
     knob = error.knob if isinstance(error, InvalidKnobError) else None
-    return _refusal(400, error_body(str(error), "invalid_request_error", param=knob, code="invalid_knob"))
+    return _error_response(400, error_body(str(error), "invalid_request_error", param=knob, code="invalid_knob"))
 
 
-async def _bad_control(_: Request, error: Exception) -> Response:
-    return _refusal(400, error_body(str(error), "invalid_request_error", code="invalid_control"))
+async def _invalid_control_request(_: Request, error: Exception) -> Response:
+    return _error_response(400, error_body(str(error), "invalid_request_error", code="invalid_control"))

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: one call from its arrival to its journal entry."""
+"""`POST /v1/chat/completions`, from the request to its journal entry."""
 
 import asyncio
 import uuid
@@ -7,31 +7,31 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from fake_provider.answers import build_answer
-from fake_provider.client_connection import Connection
-from fake_provider.errors import RefusedError
-from fake_provider.journal import Entry, Journal
-from fake_provider.knob_resolver import KnobChoice
+from fake_provider.client_connection import ClientConnection
+from fake_provider.errors import RejectedRequestError
+from fake_provider.journal import CallJournal, JournalEntry
+from fake_provider.knob_resolver import KnobResolver
 from fake_provider.knobs import MAX_WAIT_S, InvalidKnobError, Knobs
-from fake_provider.reply import Reply
-from fake_provider.schemas import ChatRequest, parse_request
-from fake_provider.wire_format import Renderer
+from fake_provider.reply import CallReply
+from fake_provider.schemas import CompletionRequest, parse_request
+from fake_provider.wire_format import AnswerRenderer
 
-MAX_BODY = 16 * 1024 * 1024
-LONGEST_CALL_S = 3600.0
-BREAK_S = 5.0
-GONE = "client_disconnected"
+MAX_BODY_BYTES = 16 * 1024 * 1024
+CALL_TIMEOUT = 3600.0
+DISCONNECT_TIMEOUT = 5.0
+CLIENT_DISCONNECTED = "client_disconnected"
 
 
-class ClientGoneError(Exception):
-    """The client left before its request was complete."""
+class ClientDisconnectedError(Exception):
+    """The client disconnected before its request was complete."""
 
 
 class ChatEndpoint:
-    """An ASGI application for the one route that has to be fast."""
+    """ASGI application of the route that benchmarks measure."""
 
-    def __init__(self, journal: Journal, choice: KnobChoice, *, longest_wait: float = MAX_WAIT_S) -> None:
+    def __init__(self, journal: CallJournal, resolver: KnobResolver, *, longest_wait: float = MAX_WAIT_S) -> None:
         self._journal = journal
-        self._choice = choice
+        self._resolver = resolver
         self._longest_wait = longest_wait
         self._prefix = f"chatcmpl-{uuid.uuid4().hex[:16]}"
 
@@ -40,49 +40,53 @@ class ChatEndpoint:
         ended = "failed"
         try:
             ended = await self._answer(scope, receive, send, entry)
-        except (ClientGoneError, asyncio.CancelledError) as gone:
-            ended = GONE
-            if isinstance(gone, asyncio.CancelledError):
+        except (ClientDisconnectedError, asyncio.CancelledError) as error:
+            ended = CLIENT_DISCONNECTED
+            if isinstance(error, asyncio.CancelledError):
                 raise
         finally:
             self._journal.close(entry, ended)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, entry: Entry) -> str:
-        connection = Connection(scope, send, entry)
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, entry: JournalEntry) -> str:
+        connection = ClientConnection(scope, send, entry)
         try:
             body = await _read_body(receive)
-            self._journal.keep_body(entry, body)
+            self._journal.store_body(entry, body)
             request = parse_request(_decode(body))
             entry.describe(request)
-            knobs = self._choice.take(request)
-        except RefusedError as refused:
+            knobs = self._resolver.resolve(request)
+        except RejectedRequestError as refused:
             return await _refuse(connection, refused)
         except InvalidKnobError as invalid:
-            return await _refuse(connection, RefusedError(invalid.message, param=invalid.knob, code="invalid_knob"))
-        connection.slow_down(knobs)
+            return await _refuse(
+                connection, RejectedRequestError(invalid.message, param=invalid.knob, code="invalid_knob")
+            )
+        connection.apply_byte_pause(knobs)
         reply = self._reply(connection, request, knobs, entry)
         running = reply.run(stream=bool(request.stream), key=_key(scope))
-        if _may_wait(request, knobs):
-            return await _until_gone(asyncio.ensure_future(running), receive, connection)
+        if _can_wait(request, knobs):
+            return await _until_disconnect(asyncio.ensure_future(running), receive, connection)
         return await running
 
-    def _reply(self, connection: Connection, request: ChatRequest, knobs: Knobs, entry: Entry) -> Reply:
+    def _reply(
+        self, connection: ClientConnection, request: CompletionRequest, knobs: Knobs, entry: JournalEntry
+    ) -> CallReply:
         answer = build_answer(knobs, question=request.last_user_text, limit=request.limit, tools=request.tools or ())
-        renderer = Renderer(f"{self._prefix}{entry.seq:08x}", request, knobs, answer)
-        return Reply(connection, knobs, answer, renderer, entry, self._longest_wait)
+        renderer = AnswerRenderer(f"{self._prefix}{entry.seq:08x}", request, knobs, answer)
+        return CallReply(connection, knobs, answer, renderer, entry, self._longest_wait)
 
 
-async def _until_gone(running: asyncio.Task[str], receive: Receive, connection: Connection) -> str:
-    """Wait for the answer, but stop it as soon as the client leaves."""
-    gone = asyncio.ensure_future(_disconnected(receive))
+async def _until_disconnect(running: asyncio.Task[str], receive: Receive, connection: ClientConnection) -> str:
+    """Wait for the answer. Stop when the client disconnects."""
+    gone = asyncio.ensure_future(_client_disconnect(receive))
     try:
-        await asyncio.wait({running, gone}, timeout=LONGEST_CALL_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, gone}, timeout=CALL_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             if connection.broken:
-                await asyncio.wait({gone}, timeout=BREAK_S)
+                await asyncio.wait({gone}, timeout=DISCONNECT_TIMEOUT)
             return running.result()
         if gone.done():
-            return GONE
+            return CLIENT_DISCONNECTED
         await connection.close()
         return "too_long"
     finally:
@@ -91,7 +95,7 @@ async def _until_gone(running: asyncio.Task[str], receive: Receive, connection: 
         await asyncio.wait({running, gone})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _client_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -104,15 +108,15 @@ async def _read_body(receive: Receive) -> bytes:
     while message.get("more_body", False):
         message = await _next_part(receive)
         body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            raise RefusedError(f"The request is larger than {MAX_BODY} bytes.", status=413)
+        if len(body) > MAX_BODY_BYTES:
+            raise RejectedRequestError(f"The request is larger than {MAX_BODY_BYTES} bytes.", status=413)
     return bytes(body)
 
 
 async def _next_part(receive: Receive) -> Message:
     message = await receive()
     if message["type"] == "http.disconnect":
-        raise ClientGoneError
+        raise ClientDisconnectedError
     return message
 
 
@@ -120,10 +124,10 @@ def _decode(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise RefusedError(f"We could not parse the JSON body of your request: {error}") from None
+        raise RejectedRequestError(f"We could not parse the JSON body of your request: {error}") from None
 
 
-async def _refuse(connection: Connection, refused: RefusedError) -> str:
+async def _refuse(connection: ClientConnection, refused: RejectedRequestError) -> str:
     headers = [(b"connection", b"close")] if refused.status == 413 else None  # noqa: PLR2004
     await connection.respond(refused.status, refused.body(), headers)
     return f"status:{refused.status}"
@@ -134,6 +138,6 @@ def _key(scope: Scope) -> str:
     return str(credential.decode("latin-1").partition(" ")[2])
 
 
-def _may_wait(request: ChatRequest, knobs: Knobs) -> bool:
+def _can_wait(request: CompletionRequest, knobs: Knobs) -> bool:
     faults = (knobs.stall_after, knobs.cut_after, knobs.byte_ms)
     return bool(request.stream or knobs.rate or knobs.latency_ms or knobs.hang) or faults != (None, None, None)

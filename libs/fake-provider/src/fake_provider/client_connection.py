@@ -1,4 +1,4 @@
-"""The connection of one call: writes answers, and breaks off in the ways that networks do."""
+"""Connection of one call: writes the response, and ends it as a network failure does."""
 
 import asyncio
 import socket
@@ -7,26 +7,26 @@ import time
 
 from starlette.types import Scope, Send
 
-from fake_provider.journal import Entry
+from fake_provider.journal import JournalEntry
 from fake_provider.knobs import Knobs
 
 TRANSPORT = "fake_provider.transport"
-FLUSH_S = 1.0
+FLUSH_TIMEOUT = 1.0
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 Headers = list[tuple[bytes, bytes]]
 
 
-class Connection:
-    """Sends one response. Under a server that offers no transport, a cut is an early end."""
+class ClientConnection:
+    """Writer of one response. Without a transport from the server, a cut only ends the response early."""
 
-    def __init__(self, scope: Scope, send: Send, entry: Entry) -> None:
+    def __init__(self, scope: Scope, send: Send, entry: JournalEntry) -> None:
         self._transport: asyncio.Transport | None = (scope.get("extensions") or {}).get(TRANSPORT)
         self._send = send
         self._entry = entry
         self._byte_pause: float | None = None
         self.broken = False
 
-    def slow_down(self, knobs: Knobs) -> None:
+    def apply_byte_pause(self, knobs: Knobs) -> None:
         self._byte_pause = None if knobs.byte_ms is None else knobs.byte_ms / 1000
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -46,12 +46,12 @@ class Connection:
         await self.write(body, more=False)
 
     async def respond_half(self, status: int, body: bytes) -> None:
-        """Promise a whole JSON response, and send half of it."""
+        """Send the headers of a whole JSON response and half of its body."""
         await self.start(status, _json_headers(len(body)))
         await self.write(body[: len(body) // 2])
 
     async def reset(self) -> None:
-        """End with TCP RST, after all that was written has left."""
+        """Flush the written data, then end the connection with TCP RST."""
         await self._flush()
         if self._transport is not None:
             endpoint = self._transport.get_extra_info("socket")
@@ -59,18 +59,18 @@ class Connection:
             self._transport.abort()
 
     async def close(self) -> None:
-        """End with TCP FIN, in the middle of whatever was promised."""
+        """Flush the written data, then close the connection with TCP FIN before the response is complete."""
         await self._flush()
         if self._transport is not None:
             self._transport.abort()
 
     async def _flush(self) -> None:
         self.broken = self._transport is not None
-        deadline = time.monotonic() + FLUSH_S
-        while self._unsent() and time.monotonic() < deadline:
+        deadline = time.monotonic() + FLUSH_TIMEOUT
+        while self._unsent_bytes() and time.monotonic() < deadline:
             await asyncio.sleep(0.001)
 
-    def _unsent(self) -> int:
+    def _unsent_bytes(self) -> int:
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     async def _write_bytes(self, data: bytes, pause: float) -> None:

@@ -1,4 +1,4 @@
-"""Errors in OpenAI's words: `{"error": {message, type, param, code}}`."""
+"""Errors in OpenAI's format: `{"error": {message, type, param, code}}`."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ import orjson
 from fake_provider.knobs import Knobs
 
 ERROR_KINDS = {
-    400: ("invalid_request_error", None, "The fake provider was told to refuse this request."),
+    400: ("invalid_request_error", None, "The fake provider is configured to reject this request."),
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
     403: ("invalid_request_error", "unsupported_country_region_territory", "This request is not permitted."),
     404: ("invalid_request_error", "model_not_found", "The model does not exist or you do not have access to it."),
@@ -17,8 +17,8 @@ ERROR_KINDS = {
 }
 
 
-class RefusedError(Exception):
-    """A request that OpenAI's server would refuse."""
+class RejectedRequestError(Exception):
+    """A request that OpenAI's API would reject."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None, status: int = 400) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ def error_body(message: str, kind: str, *, param: str | None = None, code: str |
 
 
 def knob_error(status: int, knobs: Knobs, key: str) -> bytes:
-    """Render the error that the knobs ask for, in OpenAI's words unless the knobs have others."""
+    """Render the error for a status, with OpenAI's text unless the knobs set another."""
     fallback = ERROR_KINDS[500 if status >= HTTPStatus.INTERNAL_SERVER_ERROR else 400]
     kind, code, message = ERROR_KINDS.get(status, fallback)
     text = knobs.error_message if knobs.error_message is not None else message

@@ -1,4 +1,4 @@
-"""What the provider saw: one bounded list of calls, and how each ended."""
+"""Journal of the calls: a bounded list with the request and the outcome of each call."""
 
 import hashlib
 import re
@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from fake_provider.schemas import ChatRequest
+from fake_provider.schemas import CompletionRequest
 
-KEPT_HEADERS = frozenset(
+STORED_HEADERS = frozenset(
     (
         b"content-type",
         b"idempotency-key",
@@ -25,12 +25,12 @@ KEPT_HEADERS = frozenset(
     )
 )
 SECRET_HEADERS = frozenset((b"api-key", b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"))
-MAX_HEADER = 1024
-NEVER_ESCAPED = re.compile(r"[A-Za-z0-9 _.:-]*")  # JSON writes these as they are, so most bodies need no parsing
+MAX_HEADER_BYTES = 1024
+UNESCAPED = re.compile(r"[A-Za-z0-9 _.:-]*")  # JSON does not escape these, so most bodies need no parsing
 
 
-class Entry:
-    """One call, while it runs and afterwards."""
+class JournalEntry:
+    """One call, running or ended."""
 
     __slots__ = (
         "body",
@@ -63,7 +63,7 @@ class Entry:
         self.max_tokens: int | None = None
         self.body = b""
 
-    def describe(self, request: ChatRequest) -> None:
+    def describe(self, request: CompletionRequest) -> None:
         self.model = request.model
         self.stream = bool(request.stream)
         self.max_tokens = request.limit
@@ -87,8 +87,8 @@ class Entry:
         }
 
 
-class Journal:
-    """The newest calls, at most `size` of them and `max_bytes` of request bodies; appending costs O(1)."""
+class CallJournal:
+    """The newest calls: at most `size` calls and `max_bytes` of request bodies. Appending takes constant time."""
 
     def __init__(self, *, size: int = 100_000, bodies: bool = True, max_bytes: int = 256 * 1024 * 1024) -> None:
         self.bodies = bodies
@@ -99,32 +99,32 @@ class Journal:
         self._size = size
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[JournalEntry] = deque()
 
-    def open(self, headers: Iterable[tuple[bytes, bytes]]) -> Entry:
-        """Begin an entry for a call that has just arrived; `close` must follow."""
+    def open(self, headers: Iterable[tuple[bytes, bytes]]) -> JournalEntry:
+        """Add an entry for a new call. The caller must call `close` later."""
         self.last_seq += 1
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-        entry = Entry(self.last_seq, self.in_flight, _worth_seeing(headers))
+        entry = JournalEntry(self.last_seq, self.in_flight, _stored_headers(headers))
         self._entries.append(entry)
-        self._forget_oldest()
+        self._drop_oldest()
         return entry
 
-    def keep_body(self, entry: Entry, body: bytes) -> None:
-        """Remember the request body, unless the journal keeps none or the entry is already forgotten."""
+    def store_body(self, entry: JournalEntry, body: bytes) -> None:
+        """Store the request body, unless bodies are disabled or the entry has been dropped."""
         if self.bodies and self._entries and entry.seq >= self._entries[0].seq:
             entry.body = body
             self._bytes += len(body)
-            self._forget_oldest()
+            self._drop_oldest()
 
-    def close(self, entry: Entry, ended: str) -> None:
+    def close(self, entry: JournalEntry, ended: str) -> None:
         entry.ended = ended
         entry.ended_at = time.time()
         self.in_flight -= 1
 
     def clear(self) -> None:
-        """Forget all entries; running calls go on uncounted by the list, `seq` goes on counting."""
+        """Remove all entries. Running calls stay in `in_flight`, and `seq` continues."""
         self._entries.clear()
         self._bytes = 0
         self.dropped = 0
@@ -145,27 +145,27 @@ class Journal:
         }
 
     def _rendered(self, since: int, contains: str) -> Iterator[dict[str, Any]]:
-        likely = contains.encode() if NEVER_ESCAPED.fullmatch(contains) else b""
-        return (entry.render() for entry in self._entries if entry.seq > since and likely in entry.body)
+        literal = contains.encode() if UNESCAPED.fullmatch(contains) else b""
+        return (entry.render() for entry in self._entries if entry.seq > since and literal in entry.body)
 
-    def _forget_oldest(self) -> None:
+    def _drop_oldest(self) -> None:
         while self._entries and (len(self._entries) > self._size or self._bytes > self._max_bytes):
             self._bytes -= len(self._entries.popleft().body)
             self.dropped += 1
 
 
 def redacted(value: bytes) -> bytes:
-    """Return a secret header as `Bearer sha256:<12 hex digits>`: enough to compare, useless to replay."""
+    """Return a secret header as `Bearer sha256:<12 hex digits>`, which can be compared but not used."""
     scheme, space, secret = value.partition(b" ")
     digest = b"sha256:" + hashlib.sha256(secret if space else value).hexdigest()[:12].encode()
     return scheme + b" " + digest if space else digest
 
 
-def _worth_seeing(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+def _stored_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(
-        (name, redacted(value) if name in SECRET_HEADERS else value[:MAX_HEADER])
+        (name, redacted(value) if name in SECRET_HEADERS else value[:MAX_HEADER_BYTES])
         for name, value in headers
-        if name in KEPT_HEADERS or name in SECRET_HEADERS
+        if name in STORED_HEADERS or name in SECRET_HEADERS
     )
 
 

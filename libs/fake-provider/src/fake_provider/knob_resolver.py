@@ -1,25 +1,35 @@
-"""Which knobs a call gets: start < run time < model name < script < marker in the last user message."""
+"""Knobs of a call. Precedence: start < run time < model name < script < marker in the last user message."""
 
 import hashlib
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fake_provider.knobs import InvalidKnobError, Knobs, TimedKnobs, changed, from_markers, from_model_name, timed
-from fake_provider.schemas import ChatRequest
+from cachetools import LRUCache
 
-MAX_SCRIPT = 10_000
-MAX_REMEMBERED = 10_000
+from fake_provider.knobs import (
+    InvalidKnobError,
+    Knobs,
+    TimedKnobs,
+    from_markers,
+    from_model_name,
+    parse_timed,
+    with_changes,
+)
+from fake_provider.schemas import CompletionRequest
+
+MAX_SCRIPT_STEPS = 10_000
+MAX_COUNTED_MESSAGES = 10_000
 
 
-class KnobChoice:
-    """The knobs of this process and the queue of the next calls."""
+class KnobResolver:
+    """Knobs of this process, and the script for the next calls."""
 
     def __init__(self, start: Knobs) -> None:
         self._start = start
         self._current = start
         self._script: deque[TimedKnobs] = deque()
-        self._uses: OrderedDict[bytes, int] = OrderedDict()
+        self._uses: LRUCache[bytes, int] = LRUCache(MAX_COUNTED_MESSAGES)
 
     @property
     def current(self) -> Knobs:
@@ -27,25 +37,25 @@ class KnobChoice:
 
     @property
     def scripted(self) -> int:
-        """How many of the next calls follow the script."""
+        """The number of calls that the script still applies to."""
         return sum(step.times or 1 for step in self._script)
 
     def set(self, changes: Mapping[str, Any]) -> None:
-        """Replace the run-time knobs; what is not named returns to its value at the start."""
-        self._current = changed(self._start, changes)
+        """Replace the run-time knobs. Knobs that are not named return to their initial values."""
+        self._current = with_changes(self._start, changes)
 
     def append_script(self, steps: Sequence[Mapping[str, Any]]) -> None:
-        """Queue one entry for each of the next calls, or for `times` of them; all or none are taken."""
-        checked = [timed(step) for step in steps]
-        if len(self._script) + len(checked) > MAX_SCRIPT:
-            raise InvalidKnobError(f"the script is full: it holds at most {MAX_SCRIPT} entries")
+        """Add steps for the next calls, each for one call or `times` calls. An invalid step adds none."""
+        checked = [parse_timed(step) for step in steps]
+        if len(self._script) + len(checked) > MAX_SCRIPT_STEPS:
+            raise InvalidKnobError(f"the script has at most {MAX_SCRIPT_STEPS} steps")
         self._script.extend(checked)
 
     def clear_script(self) -> None:
         self._script.clear()
 
-    def take(self, request: ChatRequest) -> Knobs:
-        """Return the knobs of this call, and use up one step of the script."""
+    def resolve(self, request: CompletionRequest) -> Knobs:
+        """Return the knobs of this call, and consume one step of the script."""
         changes: dict[str, Any] = {}
         if "?" in request.model:
             changes |= from_model_name(request.model)
@@ -54,7 +64,7 @@ class KnobChoice:
         text = request.last_user_text
         if "[[fake" in text:
             changes |= self._from_text(text)
-        return changed(self._current, changes)
+        return with_changes(self._current, changes)
 
     def _next_step(self) -> dict[str, Any]:
         step = self._script.popleft()
@@ -73,7 +83,5 @@ class KnobChoice:
 
     def _count_use(self, text: str) -> int:
         digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-        self._uses[digest] = self._uses.pop(digest, 0) + 1
-        if len(self._uses) > MAX_REMEMBERED:
-            self._uses.popitem(last=False)
-        return self._uses[digest]
+        uses = self._uses[digest] = self._uses.get(digest, 0) + 1
+        return uses

@@ -1,4 +1,4 @@
-"""The command `parley-fake-provider`: flags and environment in, a listening server out."""
+"""The command `parley-fake-provider`."""
 
 import argparse
 import os
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fake_provider.app import create_app
-from fake_provider.journal import Journal
-from fake_provider.knobs import InvalidKnobError, Knobs, changed
+from fake_provider.journal import CallJournal
+from fake_provider.knobs import InvalidKnobError, Knobs, with_changes
 from fake_provider.server import raise_file_limit, serve
 
 ENV_PREFIX = "FAKE_PROVIDER_"
@@ -16,31 +16,35 @@ BACKLOG = 4096
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the provider until SIGTERM, SIGINT, or (with `--until-stdin-closes`) the end of its input."""
+    """Run the provider until SIGTERM, SIGINT or, with `--until-stdin-closes`, the end of standard input."""
     parser = build_parser(os.environ)
     options = parser.parse_args(argv)
     try:
-        knobs = changed(Knobs(), _knob_options(options))
+        knobs = with_changes(Knobs(), _knob_options(options))
         listener = _listen(options)
     except InvalidKnobError as error:
         parser.error(error.message)
     except OSError as error:
         parser.error(f"cannot listen on {options.host}:{options.port}: {error}")
-    journal = Journal(size=options.journal_size, bodies=options.journal_bodies)
+    journal = CallJournal(size=options.journal_size, bodies=options.journal_bodies)
     raise_file_limit()
     serve(create_app(knobs, models=options.model, journal=journal), listener, until_eof=options.until_stdin_closes)
 
 
 def build_parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    """Build the command line; each option's default comes from `FAKE_PROVIDER_<OPTION>`."""
+    """Return the parser. The default of each option is the environment variable `FAKE_PROVIDER_<OPTION>`."""
     parser = argparse.ArgumentParser(prog="parley-fake-provider", description="An OpenAI-compatible model server.")
     parser.add_argument("--host", default=environ.get(f"{ENV_PREFIX}HOST", "127.0.0.1"))
-    parser.add_argument("--port", type=_port, default=environ.get(f"{ENV_PREFIX}PORT", "8100"), help="0 = any free one")
-    parser.add_argument("--fd", type=int, help="serve this listening socket instead")
-    parser.add_argument("--model", nargs="+", default=["fake"], help="the names that /v1/models lists")
-    parser.add_argument("--journal-size", type=_size, default="100000", help="calls kept, 0 to 1,000,000")
-    parser.add_argument("--no-journal-bodies", dest="journal_bodies", action="store_false", help="keep no requests")
-    parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input ends")
+    parser.add_argument(
+        "--port", type=_port, default=environ.get(f"{ENV_PREFIX}PORT", "8100"), help="0 = any free port"
+    )
+    parser.add_argument("--fd", type=int, help="file descriptor of a listening socket to use instead")
+    parser.add_argument("--model", nargs="+", default=["fake"], help="names that /v1/models lists")
+    parser.add_argument("--journal-size", type=_size, default="100000", help="calls to store, 0 to 1,000,000")
+    parser.add_argument(
+        "--no-journal-bodies", dest="journal_bodies", action="store_false", help="do not store requests"
+    )
+    parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     group = parser.add_argument_group("knobs")
     for name, field in Knobs.model_fields.items():
         default = environ.get(ENV_PREFIX + name.upper())

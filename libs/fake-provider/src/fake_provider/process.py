@@ -1,4 +1,4 @@
-"""The provider as a child process, for tests: start it, turn its knobs, read its journal, kill it."""
+"""Provider as a child process, with its control API, for tests."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,14 @@ from urllib.parse import urlencode, urlsplit
 import orjson
 
 ANNOUNCEMENT = "listening on "
-POLL_S = 0.02
+POLL_INTERVAL = 0.02
 
 
 class FakeProvider:
-    """Runs the provider on a free port of this machine while the context is open.
+    """Provider on a free port of this machine, which runs while the context is open.
 
-    `arguments` are more command line arguments, such as `"--rate", "20"`. The child ends with this process, however
-    this process ends.
+    `arguments` are additional command line arguments, such as `"--rate", "20"`. The child ends with this process, even
+    when this process is killed.
     """
 
     def __init__(self, *arguments: str, port: int = 0, timeout: float = 20.0) -> None:
@@ -40,23 +40,23 @@ class FakeProvider:
 
     @property
     def url(self) -> str:
-        """The root, `http://127.0.0.1:<port>`; the same after a restart."""
+        """The root URL, `http://127.0.0.1:<port>`, which a restart keeps."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes as its base URL."""
+        """The `base_url` of an OpenAI client."""
         return f"{self.url}/v1"
 
     @property
     def process(self) -> asyncio.subprocess.Process:
-        """The running child; raises `RuntimeError` when there is none."""
+        """The running child; `RuntimeError` when it does not run."""
         if self._process is None:
             raise RuntimeError("the fake provider is not running")
         return self._process
 
     async def start(self) -> None:
-        """Start the child on the port of last time, or a free one; return when it listens."""
+        """Start the child on its previous port, or on a free port, and wait until it listens."""
         if self._process is not None:
             raise RuntimeError("the fake provider is already running")
         self._process = await asyncio.create_subprocess_exec(
@@ -70,7 +70,7 @@ class FakeProvider:
             raise
 
     async def stop(self) -> None:
-        """End the child with SIGTERM, or SIGKILL when it does not listen."""
+        """Stop the child with SIGTERM, then with SIGKILL when it does not end in time."""
         if self._process is None:
             return
         self._signal(signal.SIGCONT)
@@ -82,7 +82,7 @@ class FakeProvider:
             await self.kill()
 
     async def kill(self) -> None:
-        """End the child with SIGKILL: every connection breaks, the journal is lost."""
+        """Kill the child with SIGKILL. Every connection breaks and the journal is lost."""
         if self._process is None:
             return
         self._signal(signal.SIGKILL)
@@ -92,56 +92,56 @@ class FakeProvider:
         self._process = None
 
     async def restart(self) -> None:
-        """Kill the child if it runs, and start it again on the same port with an empty journal."""
+        """Kill the child and start it again on the same port, with an empty journal."""
         await self.kill()
         await self.start()
 
     def freeze(self) -> None:
-        """Stop the child with SIGSTOP: connections stay open and silent, until `thaw`."""
+        """Suspend the child. Its connections stay open and silent until `thaw`."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen child go on."""
+        """Resume a suspended child."""
         self._signal(signal.SIGCONT)
 
     async def journal(self, *, contains: str | None = None, since: int | None = None) -> list[dict[str, Any]]:
-        """Return the calls it saw, oldest first: those whose messages contain a text, or after a `seq`."""
+        """Return the calls, oldest first. Filters: a text in the messages, or only calls after a `seq`."""
         answer = await self.journal_page(contains=contains, since=since)
         entries: list[dict[str, Any]] = answer["entries"]
         return entries
 
     async def journal_page(self, **filters: str | int | None) -> dict[str, Any]:
-        """Return the journal with its gauges (`in_flight`, `peak_in_flight`, `last_seq`, `dropped`)."""
+        """Return the journal with its counters (`in_flight`, `peak_in_flight`, `last_seq`, `dropped`)."""
         query = urlencode({name: value for name, value in filters.items() if value is not None})
         page: dict[str, Any] = await self._control("GET", f"/_control/journal?{query}")
         return page
 
     async def ended_call(self, contains: str) -> dict[str, Any]:
-        """Wait until the newest call whose messages contain a text has ended; return its entry.
+        """Wait until the newest call with a text in its messages has ended, and return its entry.
 
-        Raises `TimeoutError` when it goes on for longer than this provider's timeout.
+        Raises `TimeoutError` when the call does not end within the provider's timeout.
         """
         async with asyncio.timeout(self._timeout):
             while True:
                 calls = await self.journal(contains=contains)
                 if calls and calls[-1]["ended"] is not None:
                     return calls[-1]
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(POLL_INTERVAL)
 
     async def clear_journal(self) -> None:
-        """Forget the calls seen so far."""
+        """Remove all entries of the journal."""
         await self._control("DELETE", "/_control/journal")
 
     async def set_knobs(self, **knobs: object) -> None:
-        """Set the knobs of all calls; those not named return to their start values."""
+        """Set the knobs of all calls. Knobs that are not named return to their initial values."""
         await self._control("PUT", "/_control/knobs", knobs)
 
     async def script(self, steps: Sequence[Mapping[str, object]]) -> None:
-        """Queue knobs for the next calls, one entry each (or `times` calls)."""
+        """Add knobs for the next calls: one step for each call, or for `times` calls."""
         await self._control("POST", "/_control/script", list(steps))
 
     async def clear_script(self) -> None:
-        """Forget the entries that no call has used."""
+        """Remove the steps that no call has used."""
         await self._control("DELETE", "/_control/script")
 
     def _signal(self, number: signal.Signals) -> None:

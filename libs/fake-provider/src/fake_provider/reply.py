@@ -1,31 +1,31 @@
-"""One answer over time: the pace, and the faults at their places."""
+"""Reply to one call: rate of tokens, and faults at their positions."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 
-from fake_provider.answers import Answer
-from fake_provider.client_connection import Connection
+from fake_provider.answers import ModelAnswer
+from fake_provider.client_connection import ClientConnection
 from fake_provider.errors import error_body, knob_error
-from fake_provider.journal import Entry
+from fake_provider.journal import JournalEntry
 from fake_provider.knobs import Knobs
-from fake_provider.wire_format import SSE_HEADERS, Renderer
+from fake_provider.wire_format import SSE_HEADERS, AnswerRenderer
 
-YIELD_EVERY = 64
+TOKENS_PER_YIELD = 64
 COMPLETED = "completed"
 STREAM_ERROR = "The server had an error while processing your request."
 
 
-class Reply:
-    """Answers one call as its knobs say; every method that ends the call returns how it ended."""
+class CallReply:
+    """Reply to one call, as its knobs say. Methods that end the call return its outcome."""
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ClientConnection,
         knobs: Knobs,
-        answer: Answer,
-        renderer: Renderer,
-        entry: Entry,
+        answer: ModelAnswer,
+        renderer: AnswerRenderer,
+        entry: JournalEntry,
         longest_wait: float,
     ) -> None:
         self._connection = connection
@@ -35,10 +35,10 @@ class Reply:
         self._entry = entry
         self._longest_wait = longest_wait
         self._sent = 0
-        self._began = 0.0
+        self._started = 0.0
 
     async def run(self, *, stream: bool, key: str) -> str:
-        """Answer the call, and return how it ended: `completed`, `cut`, `stalled`, `error` or such as `status:503`."""
+        """Reply, and return the outcome: `completed`, `cut`, `stalled`, `error`, or for example `status:503`."""
         if self._knobs.hang:
             return await self._stall(None)
         if self._knobs.latency_ms:
@@ -46,18 +46,18 @@ class Reply:
         if self._knobs.cut_after == -1:
             return await self._cut()
         if self._knobs.status is not None:
-            return await self._refuse(self._knobs.status, key)
+            return await self._send_error(self._knobs.status, key)
         self._entry.phase = "answering"
-        self._began = time.monotonic()
-        return await (self._stream() if stream else self._whole(key))
+        self._started = time.monotonic()
+        return await (self._send_stream() if stream else self._send_whole(key))
 
-    async def _refuse(self, status: int, key: str) -> str:
+    async def _send_error(self, status: int, key: str) -> str:
         named = {b"retry-after": self._knobs.retry_after, b"location": self._knobs.location}
         headers = [(name, value.encode()) for name, value in named.items() if value is not None]
         await self._connection.respond(status, knob_error(status, self._knobs, key), headers)
         return f"status:{status}"
 
-    async def _stream(self) -> str:
+    async def _send_stream(self) -> str:
         await self._connection.start(200, SSE_HEADERS)
         await self._connection.write(self._renderer.role_chunk())
         for position in self._fault_positions():
@@ -72,22 +72,22 @@ class Reply:
     async def _send_tokens(self, until: int) -> None:
         while self._sent < until:
             end = min(self._sent + self._knobs.tokens_per_chunk, until)
-            await self._pace()
+            await self._wait_for_rate()
             await self._connection.write(self._renderer.chunk(self._sent, end))
             self._sent = self._entry.tokens_sent = end
 
-    async def _pace(self) -> None:
+    async def _wait_for_rate(self) -> None:
         rate = self._knobs.rate
-        delay = self._began + self._sent / rate - time.monotonic() if rate else 0.0
+        delay = self._started + self._sent / rate - time.monotonic() if rate else 0.0
         if delay > 0:
             await asyncio.sleep(delay)
-        elif self._sent % YIELD_EVERY == 0:
+        elif self._sent % TOKENS_PER_YIELD == 0:
             await asyncio.sleep(0)
 
     def _fault_positions(self) -> Sequence[int]:
         knobs = self._knobs
-        places = {knobs.stall_after, knobs.garbage_after, knobs.error_after, knobs.cut_after}
-        return sorted(place for place in places if place is not None and place <= self._answer.total)
+        positions = {knobs.stall_after, knobs.garbage_after, knobs.error_after, knobs.cut_after}
+        return sorted(at for at in positions if at is not None and at <= self._answer.total)
 
     async def _faults_at(self, position: int) -> str | None:
         knobs = self._knobs
@@ -102,7 +102,7 @@ class Reply:
             return "error"
         return await self._cut() if knobs.cut_after == position else None
 
-    async def _whole(self, key: str) -> str:
+    async def _send_whole(self, key: str) -> str:
         knobs = self._knobs
         if knobs.rate and self._answer.total:
             await asyncio.sleep((self._answer.total - 1) / knobs.rate)
@@ -112,10 +112,10 @@ class Reply:
             if ended:
                 return ended
         if knobs.error_after in faults:
-            return await self._refuse(500, key)
-        return await self._whole_body(faults)
+            return await self._send_error(500, key)
+        return await self._send_whole_body(faults)
 
-    async def _whole_body(self, faults: Sequence[int]) -> str:
+    async def _send_whole_body(self, faults: Sequence[int]) -> str:
         body = self._renderer.completion()
         if self._knobs.cut_after in faults:
             await self._connection.respond_half(200, body)
@@ -127,14 +127,14 @@ class Reply:
         return COMPLETED
 
     async def _stall(self, seconds: float | None) -> str:
-        """Wait; return how the call ended, or nothing when it goes on."""
+        """Stop sending. Returns the outcome, or an empty text when the call continues."""
         phase, self._entry.phase = self._entry.phase, "stalled"
         wait = self._longest_wait if seconds is None else min(seconds, self._longest_wait)
         await asyncio.sleep(wait)
         if seconds is None:
             await self._connection.close()
             return "stalled"
-        self._began += wait
+        self._started += wait
         self._entry.phase = phase
         return ""
 

@@ -1,13 +1,13 @@
-"""The requests that OpenAI's chat endpoint takes, as far as they change the answer."""
+"""Request of OpenAI's chat completions endpoint: the members that change the answer."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fake_provider.errors import RefusedError
+from fake_provider.errors import RejectedRequestError
 
 
-class Message(BaseModel):
+class ChatMessage(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -20,19 +20,19 @@ class Message(BaseModel):
         return self.content or ""
 
 
-class StreamOptions(BaseModel):
+class CompletionStreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
-    """The members of a chat completion request that change the answer; all others are accepted and ignored."""
+class CompletionRequest(BaseModel):
+    """Members of a chat completion request that change the answer. All other members are accepted and ignored."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
     model: str = Field(min_length=1, max_length=4000)
-    messages: list[Message] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1)
     stream: bool | None = False
-    stream_options: StreamOptions | None = None
+    stream_options: CompletionStreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     n: Literal[1] | None = 1
@@ -55,11 +55,11 @@ class ChatRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-def parse_request(document: object) -> ChatRequest:
-    """Check a decoded request body; raises `RefusedError` that names the member, as OpenAI does."""
+def parse_request(document: object) -> CompletionRequest:
+    """Validate a decoded request body; raise `RejectedRequestError` with the name of the invalid member."""
     try:
-        return ChatRequest.model_validate(document)
+        return CompletionRequest.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         param = ".".join(str(step) for step in first["loc"]) or None
-        raise RefusedError(f"Invalid request: {param or 'body'}: {first['msg']}", param=param) from None
+        raise RejectedRequestError(f"Invalid request: {param or 'body'}: {first['msg']}", param=param) from None

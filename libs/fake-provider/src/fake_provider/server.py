@@ -1,4 +1,4 @@
-"""Run the application on a listening socket, until told to stop at once."""
+"""HTTP server of the provider, which stops at once."""
 
 import asyncio
 import contextlib
@@ -15,19 +15,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fake_provider.client_connection import TRANSPORT
 
-MAX_FILES = 65_536
+MAX_OPEN_FILES = 65_536
 
 
-class TransportProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which also shows the application its transport, to break it."""
+class TransportExposingProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, which gives the application its transport so that it can break the connection."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
 
 
-class StoppableServer(uvicorn.Server):
-    """A server that says where it listens, and leaves nobody time to finish."""
+class ProviderServer(uvicorn.Server):
+    """Server that prints its URL, and does not wait for open requests when it stops."""
 
     def __init__(self, config: uvicorn.Config, *, until_eof: bool) -> None:
         super().__init__(config)
@@ -45,7 +45,7 @@ class StoppableServer(uvicorn.Server):
         sys.stdout.flush()
 
     def stop(self) -> None:
-        """Close the listeners and every connection, and return from `serve` within half a second."""
+        """Close the listeners and every connection. `serve` returns within half a second."""
         self.should_exit = True
         for server in self.servers:
             server.close()
@@ -63,11 +63,11 @@ class StoppableServer(uvicorn.Server):
 
 
 def serve(app: ASGIApp, listener: socket.socket, *, until_eof: bool = False) -> None:
-    """Serve `app` on `listener` until SIGTERM or SIGINT, or the end of standard input."""
+    """Serve `app` on `listener` until SIGTERM, SIGINT or, with `until_eof`, the end of standard input."""
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=TransportProtocol,
+        http=TransportExposingProtocol,
         ws="none",
         lifespan="off",
         log_level="warning",
@@ -76,18 +76,18 @@ def serve(app: ASGIApp, listener: socket.socket, *, until_eof: bool = False) -> 
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
-    StoppableServer(config, until_eof=until_eof).run(sockets=[listener])
+    ProviderServer(config, until_eof=until_eof).run(sockets=[listener])
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the address a client on this machine uses."""
+    """Return the URL for clients on this machine."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def raise_file_limit() -> None:
-    """Allow as many open connections as the machine permits, up to 65,536."""
+    """Raise the limit of open files to the maximum that the system allows, at most 65,536."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

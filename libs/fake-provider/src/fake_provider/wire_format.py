@@ -1,32 +1,32 @@
-"""The OpenAI wire format of answers: a completion, or its chunks."""
+"""OpenAI wire format of answers: a completion or its chunks."""
 
 import time
 from typing import Any
 
 import orjson
 
-from fake_provider.answers import Answer
+from fake_provider.answers import ModelAnswer
 from fake_provider.knobs import Knobs
-from fake_provider.schemas import ChatRequest
+from fake_provider.schemas import CompletionRequest
 
 DONE = b"data: [DONE]\n\n"
 SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-LONG_LINE = 8 * 1024 * 1024
+LONG_LINE_BYTES = 8 * 1024 * 1024
 
 
-class Renderer:
-    """Renders one answer; what all chunks of a stream share is rendered once."""
+class AnswerRenderer:
+    """Renderer of one answer. The parts that all chunks share are rendered once."""
 
-    def __init__(self, call_id: str, request: ChatRequest, knobs: Knobs, answer: Answer) -> None:
+    def __init__(self, call_id: str, request: CompletionRequest, knobs: Knobs, answer: ModelAnswer) -> None:
         self._request = request
         self._knobs = knobs
         self._answer = answer
         self._created = int(time.time())
         self._id = call_id
-        self._usage_asked = request.wants_usage and knobs.usage
+        self._reports_usage = request.wants_usage and knobs.usage
         self._head = b"data: " + self._common("chat.completion.chunk")[:-1] + b',"choices":['
         self._before = self._head + b'{"index":0,"delta":'
-        self._tail = b'],"usage":null}\n\n' if self._usage_asked else b"]}\n\n"
+        self._tail = b'],"usage":null}\n\n' if self._reports_usage else b"]}\n\n"
         self._after = b',"logprobs":null,"finish_reason":null}' + self._tail
 
     def _common(self, kind: str) -> bytes:
@@ -44,14 +44,14 @@ class Renderer:
         return self._before + self._answer.role_delta + self._after
 
     def chunk(self, start: int, end: int) -> bytes:
-        """Render the tokens after `start` up to and including `end`."""
+        """Render the tokens `start + 1` to `end`."""
         return self._before + self._answer.delta(start, end) + self._after
 
     def end_chunks(self) -> bytes:
-        """Render all that follows the last token: the finish reason, the usage when asked for, `[DONE]`."""
+        """Render the end of the stream: finish reason, usage if requested, and `[DONE]`."""
         reason = orjson.dumps(self._answer.finish_reason)
         parts = [self._before, b'{},"logprobs":null,"finish_reason":', reason, b"}", self._tail]
-        if self._usage_asked:
+        if self._reports_usage:
             parts += [self._head, b'],"usage":', orjson.dumps(self._usage()), b"}\n\n"]
         if self._knobs.done:
             parts.append(DONE)
@@ -59,7 +59,7 @@ class Renderer:
 
     def garbage(self) -> bytes:
         if self._knobs.garbage == "long":
-            return b"data: " + b"x" * LONG_LINE + b"\n\n"
+            return b"data: " + b"x" * LONG_LINE_BYTES + b"\n\n"
         half = self._before + b'{"content":"'
         return half + (b"\n\n" if self._knobs.garbage == "json" else b'\xe2\x82"}' + self._after)
 
