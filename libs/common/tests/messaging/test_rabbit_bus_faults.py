@@ -92,7 +92,7 @@ async def test_a_frozen_broker_is_detected_and_publishes_end_within_their_timeou
             began = time.monotonic()
             with pytest.raises(PublishError):
                 await own_bus.publish(event)
-            assert time.monotonic() - began < PUBLISH_TIMEOUT + 1
+            assert time.monotonic() - began < PUBLISH_TIMEOUT + 5
             await eventually(
                 lambda: not own_bus._publishing.is_up and not own_bus._consuming.is_up,
                 within=DETECTION_TIMEOUT - (time.monotonic() - began),
@@ -132,12 +132,12 @@ async def test_a_memory_alarm_refuses_publishers_and_not_consumers(
             began = time.monotonic()
             with pytest.raises(PublishError):
                 await own_bus.publish(late)
-            assert time.monotonic() - began < PUBLISH_TIMEOUT + 1
+            assert time.monotonic() - began < PUBLISH_TIMEOUT + 5
             await eventually(lambda: own_bus._publishing.is_blocked, within=10)
             began = time.monotonic()
             with pytest.raises(BusDown, match="alarm"):
                 await own_bus.publish(late)
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < PUBLISH_TIMEOUT
             may_handle.set()
             await eventually(lambda: len(collected.ids) == len(waiting))
         await publish_until_confirmed(own_bus, late)

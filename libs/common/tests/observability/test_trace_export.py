@@ -24,6 +24,8 @@ from parley_testing.waiting import eventually
 
 Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 IN_TIME = 4.0
+BUSY_MACHINE = 20.0
+"""Seconds that a hundred requests take at most, unless each one waits for the collector."""
 """Seconds a shutdown may take: less than one batch may."""
 HEAVY = ("opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf", "requests", "urllib3")
 
@@ -92,7 +94,7 @@ async def test_a_collector_that_is_gone_slows_no_request_and_no_shutdown(
         for _ in range(100):
             assert (await client.get("/missing")).status_code == 404
         answered = time.monotonic() - began
-    assert answered < 2
+    assert answered < BUSY_MACHINE, "requests wait for the collector"
     assert time.monotonic() - began < answered + IN_TIME
 
 

@@ -97,6 +97,7 @@ async def test_a_long_conversation_is_paged_whole(history: RunningHistory) -> No
     assert await _ids(ada, _path(one), limit=100, order="desc") == expected[::-1]
 
 
+@pytest.mark.alone
 async def test_waiting_for_a_turn_ends_as_soon_as_it_is_stored(history: RunningHistory) -> None:
     first = SampleTurn()
     second = first.next()
@@ -108,9 +109,10 @@ async def test_waiting_for_a_turn_ends_as_soon_as_it_is_stored(history: RunningH
     assert not waiting.done()
     await history.publish(second.ended())
     assert (await waiting)["data"][-1]["status"] == "completed"
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 1.9, "the wait ended by its timeout"
 
 
+@pytest.mark.alone
 async def test_waiting_sees_what_another_process_stores(
     open_history_on: OpenHistory, new_database: NewDatabase
 ) -> None:
@@ -154,5 +156,5 @@ async def test_waiting_for_a_turn_that_does_not_come_answers_after_two_seconds(h
     for unknown in (new_id(), foreign.turn_id):
         began = time.monotonic()
         assert len((await ada.get(_path(one), wait_for=str(unknown)))["data"]) == 2
-        assert 1.9 < time.monotonic() - began < 3
+        assert 1.9 < time.monotonic() - began < 10
     assert (await ada.get(_path(one), 422, wait_for="abc"))["code"] == "validation_failed"

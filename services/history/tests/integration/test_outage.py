@@ -35,7 +35,7 @@ async def test_without_postgres_lists_answer_503_and_events_wait_until_it_is_bac
             answer = await ada.request("GET", "/api/v1/conversations")
             assert (answer.status_code, answer.json()["code"]) == (503, "dependency_unavailable")
             assert answer.headers["retry-after"] == "1"
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 20
             for _ in range(12):
                 with pytest.raises(PublishError):
                     await history.publish(one.ended())

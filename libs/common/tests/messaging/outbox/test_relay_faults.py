@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,9 +111,7 @@ async def test_another_relay_takes_over_from_a_killed_leader(
     await eventually(lambda: published.by(leader) > 300, within=20)
     await processes.kill(leader)
     assert not await is_drained(pool), "the kill came too late to prove anything"
-    began = time.monotonic()
     await eventually(lambda: published.by(follower) > 0, within=TAKEOVER_TIMEOUT)
-    assert time.monotonic() - began < TAKEOVER_TIMEOUT
     await eventually(lambda: is_drained(pool), within=30)
     assert published.first_occurrences() == expected(1)
 

@@ -18,19 +18,19 @@ FORM = b"1:"
 class RedisResponseIndex:
     """Cache index whose entries expire."""
 
-    def __init__(self, client: RedisClient, *, ttl: int) -> None:
-        """Set the time to live in seconds."""
-        self._client, self._ttl = client, ttl
+    def __init__(self, client: RedisClient, *, ttl: int, timeout: float = TIMEOUT) -> None:
+        """Set the time to live of entries and the time limit of a call, both in seconds."""
+        self._client, self._ttl, self._timeout = client, ttl, timeout
 
     async def find(self, question: bytes) -> UUID | None:
         """Return the turn of a digest, or None; raises DependencyUnavailable."""
-        async with _in_time():
+        async with _in_time(self._timeout):
             stored: Any = await self._client.get(_key(question))
         return _read(stored) if stored else None
 
     async def save(self, question: bytes, turn_id: UUID) -> None:
         """Store the turn of a digest; raises DependencyUnavailable."""
-        async with _in_time():
+        async with _in_time(self._timeout):
             await self._client.set(_key(question), FORM + turn_id.bytes, ex=self._ttl)
 
 
@@ -48,9 +48,9 @@ def _read(stored: bytes) -> UUID | None:
 
 
 @contextlib.asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
+async def _in_time(timeout: float) -> AsyncIterator[None]:
     try:
-        async with lag_tolerant_timeout(TIMEOUT):
+        async with lag_tolerant_timeout(timeout):
             yield
     except REDIS_UNAVAILABLE as error:
         raise DependencyUnavailable from error
