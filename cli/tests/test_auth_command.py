@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 from typer.testing import CliRunner
 
-from auth.model import OPERATOR
+from auth.audit.model import OPERATOR
 from auth.settings import AuthSettings
-from auth.wiring import Wired, open_offline
+from auth.wiring import AuthServices, open_offline
 from parley.config.settings import load
+from parley.errors import NotFound
 from parley_cli.commands.auth import issue_reset_token, make_admin, rotate_signing_key
 from parley_cli.main import build
 from parley_testing.backends.shared import SharedBackends
@@ -25,7 +26,7 @@ async def without_tables(_: str) -> None:
 
 
 @pytest.fixture
-async def auth(backends: SharedBackends) -> AsyncIterator[Wired]:
+async def auth(backends: SharedBackends) -> AsyncIterator[AuthServices]:
     database_url = await backends.fresh_database(without_tables, "empty")
     settings = load(
         AuthSettings,
@@ -46,8 +47,8 @@ def unreachable_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.integration
-async def test_create_admin_generates_a_password_that_logs_in(auth: Wired) -> None:
-    message = await make_admin(auth, username="root", email=None, password=None)
+async def test_create_admin_generates_a_password_that_logs_in(auth: AuthServices) -> None:
+    message = await make_admin(auth.operator, username="root", email=None, password=None)
     password = message.rpartition("Password: ")[2]
     account = await auth.grants._login.authenticate("root", password, OPERATOR)
     assert account is not None
@@ -55,9 +56,9 @@ async def test_create_admin_generates_a_password_that_logs_in(auth: Wired) -> No
 
 
 @pytest.mark.integration
-async def test_create_admin_promotes_an_existing_account_and_keeps_its_password(auth: Wired) -> None:
+async def test_create_admin_promotes_an_existing_account_and_keeps_its_password(auth: AuthServices) -> None:
     await auth.accounts.ensure(username="ada", password=PASSWORD)
-    message = await make_admin(auth, username="ada", email=None, password="ignored " * 3)
+    message = await make_admin(auth.operator, username="ada", email=None, password="ignored " * 3)
     assert "The password is unchanged" in message
     account = await auth.grants._login.authenticate("ada", PASSWORD, OPERATOR)
     assert account is not None
@@ -65,25 +66,25 @@ async def test_create_admin_promotes_an_existing_account_and_keeps_its_password(
 
 
 @pytest.mark.integration
-async def test_reset_password_prints_a_token_that_sets_a_new_password(auth: Wired) -> None:
+async def test_reset_password_prints_a_token_that_sets_a_new_password(auth: AuthServices) -> None:
     await auth.accounts.ensure(username="ada", password=PASSWORD)
-    message = await issue_reset_token(auth, "ada")
+    message = await issue_reset_token(auth.operator, "ada")
     token = re.search(r"prs_\S+", message)
     assert token
-    await auth.resets.use(token[0], "another long enough sentence", OPERATOR)
+    await auth.password_resets.use(token[0], "another long enough sentence", OPERATOR)
     assert await auth.grants._login.authenticate("ada", "another long enough sentence", OPERATOR)
 
 
 @pytest.mark.integration
-async def test_reset_password_for_an_unknown_account_fails(auth: Wired) -> None:
-    with pytest.raises(LookupError):
-        await issue_reset_token(auth, "nobody")
+async def test_reset_password_for_an_unknown_account_fails(auth: AuthServices) -> None:
+    with pytest.raises(NotFound):
+        await issue_reset_token(auth.operator, "nobody")
 
 
 @pytest.mark.integration
-async def test_rotate_keys_publishes_the_new_key_beside_the_old_one(auth: Wired) -> None:
+async def test_rotate_keys_publishes_the_new_key_beside_the_old_one(auth: AuthServices) -> None:
     before = [key["kid"] for key in auth.keys.jwks()["keys"]]
-    message = await rotate_signing_key(auth)
+    message = await rotate_signing_key(auth.operator)
     after = [key["kid"] for key in auth.keys.jwks()["keys"]]
     assert len(after) == len(before) + 1
     assert after[-1] in message

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from auth.wiring import Wired
+from auth.wiring import AuthServices
 from parley_embedded.secret_files import read_or_create_secret
 
 USERNAME = "demo"
@@ -23,6 +23,6 @@ def demo_login(folder: Path) -> DemoLogin:
     return DemoLogin(USERNAME, read_or_create_secret(folder / "demo-password"))
 
 
-async def ensure_demo_account(auth: Wired, login: DemoLogin) -> None:
+async def ensure_demo_account(auth: AuthServices, login: DemoLogin) -> None:
     """Create the demo account when it does not exist."""
     await auth.accounts.ensure(username=login.username, password=login.password, email=EMAIL)

@@ -1,4 +1,4 @@
-"""Reaching the database: every sign of its absence becomes one error."""
+"""Access to the account database, with connection failures as DependencyUnavailable."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -9,20 +9,19 @@ import asyncpg
 from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate_unavailable
 
 Row: TypeAlias = asyncpg.Record
-WHAT = "The account database"
+DEPENDENCY_NAME = "The account database"
 
 
-class Database:
-    """A pool whose failures are DependencyUnavailable."""
+class AccountDatabase:
+    """Queries and transactions over a pool; raises DependencyUnavailable if the database is unavailable."""
 
     def __init__(self, pool: Pool) -> None:
-        """Take the pool."""
         self._pool = pool
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Run what is inside in one transaction."""
-        with translate_unavailable(WHAT):
+        """Open a transaction that commits unless the block raises."""
+        with translate_unavailable(DEPENDENCY_NAME):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection, connection.transaction():
                 yield connection
 
@@ -33,7 +32,7 @@ class Database:
             return found
 
     async def row(self, query: str, *arguments: Any) -> Row | None:
-        """Return the first row of a query."""
+        """Return the first row of a query, if any."""
         async with self._connection() as connection:
             return await connection.fetchrow(query, *arguments)
 
@@ -43,13 +42,13 @@ class Database:
             return await connection.fetchval(query, *arguments)
 
     async def execute(self, query: str, *arguments: Any) -> int:
-        """Run a statement; returns how many rows it touched."""
+        """Execute a statement; returns the number of affected rows."""
         async with self._connection() as connection:
             status: str = await connection.execute(query, *arguments)
             return int(status.rpartition(" ")[2])
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        with translate_unavailable(WHAT):
+        with translate_unavailable(DEPENDENCY_NAME):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 yield connection

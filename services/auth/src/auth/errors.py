@@ -1,4 +1,4 @@
-"""What can go wrong in auth, beside the common errors."""
+"""Errors of auth, besides the common ones."""
 
 from typing import ClassVar
 
@@ -6,61 +6,59 @@ from parley.errors import FieldError, Forbidden, ParleyError, RateLimited
 
 
 class AccountExists(ParleyError):
-    """The user name or e-mail address is taken."""
+    """The user name or e-mail address is already in use."""
 
     status, code, title = 409, "account_exists", "Account exists"
-    remedy = "Choose another user name or address, or log in."
+    remedy = "Choose another user name or e-mail address, or log in to the existing account."
 
 
 class LastAdmin(ParleyError):
-    """This is the last active administrator."""
+    """The last active administrator cannot be disabled, demoted or erased."""
 
     status, code, title = 409, "last_admin", "Last administrator"
     remedy = "Give another active account the scope `admin` first."
 
 
 class RegistrationClosed(Forbidden):
-    """New accounts cannot be registered here."""
+    """Registration is closed on this server."""
 
     code, title = "registration_closed", "Registration closed"
     remedy = "Ask an administrator for an account."
 
 
 class AccountDisabled(Forbidden):
-    """This account is disabled."""
+    """The account is disabled."""
 
     code, title = "account_disabled", "Account disabled"
-    remedy = "Ask an administrator."
+    remedy = "Ask an administrator to enable the account."
 
 
 class PasswordTooWeak(ParleyError):
     """The password is too weak."""
 
     status, code, title = 422, "password_too_weak", "Password too weak"
-    remedy = "Choose a longer password that is not on the list of common ones; any characters will do."
+    remedy = "Choose a longer password that is not on the list of common passwords. All characters are allowed."
 
     def __init__(self, reason: str, *, pointer: str = "/password", code: str = "too_weak") -> None:
-        """Say why, and which member holds the password."""
         super().__init__(reason, errors=[FieldError(pointer, code, reason)])
 
 
 class IdempotencyKeyReused(ParleyError):
-    """This Idempotency-Key was used for a different request."""
+    """The Idempotency-Key was used for a different request."""
 
     status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
     remedy = "Use a new key for each new request."
 
 
 class LoginThrottled(RateLimited):
-    """Too many failed log-ins."""
+    """Too many failed logins."""
 
-    code, title = "login_throttled", "Too many failed log-ins"
-    remedy = "Wait as long as `Retry-After` says; each further failure makes the wait longer."
+    code, title = "login_throttled", "Too many failed logins"
+    remedy = "Wait for the seconds in `Retry-After`. Each further failure doubles the delay, up to 15 minutes."
 
     def __init__(self, retry_after: int) -> None:
-        """Take the seconds to wait."""
         super().__init__(
-            f"Too many failed log-ins. Retry in {retry_after} s.", headers={"Retry-After": str(retry_after)}
+            f"Too many failed logins. Retry in {retry_after} s.", headers={"Retry-After": str(retry_after)}
         )
 
 
@@ -71,13 +69,12 @@ class OAuthError(Exception):
     error: ClassVar[str] = "invalid_request"
 
     def __init__(self, description: str) -> None:
-        """Take the sentence for the client."""
         super().__init__(description)
         self.description = description
 
 
 class OAuthInvalidRequest(OAuthError):
-    """The request lacks a parameter, repeats one or is malformed."""
+    """A parameter is missing, repeated or malformed."""
 
 
 class InvalidGrant(OAuthError):
@@ -87,7 +84,7 @@ class InvalidGrant(OAuthError):
 
 
 class InvalidClient(OAuthError):
-    """The client's own credentials are wrong."""
+    """The client credentials are wrong."""
 
     status, error = 401, "invalid_client"
 
@@ -99,12 +96,12 @@ class UnauthorizedClient(OAuthError):
 
 
 class UnsupportedGrantType(OAuthError):
-    """The grant type is not known."""
+    """The grant type is not supported."""
 
     error = "unsupported_grant_type"
 
 
 class InvalidScope(OAuthError):
-    """A scope was asked for that is not granted."""
+    """A requested scope is not granted."""
 
     error = "invalid_scope"

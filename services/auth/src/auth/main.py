@@ -1,4 +1,4 @@
-"""The auth service."""
+"""The auth application and its server process."""
 
 import os
 import shutil
@@ -14,8 +14,8 @@ from auth.accounts.api import router as accounts
 from auth.administration.api import router as administration
 from auth.api_keys.api import router as api_keys
 from auth.erasure.api import router as erasure
+from auth.password_resets.api import mail_router as password_reset_mail
 from auth.password_resets.api import router as password_resets
-from auth.password_resets.request_api import router as password_reset_requests
 from auth.revocations.api import router as revocations
 from auth.sessions.api import router as sessions
 from auth.settings import AuthSettings
@@ -30,7 +30,7 @@ DESCRIPTION = "Identities, sessions and tokens: accounts, OAuth2 grants, API key
 
 
 def create_app(settings: AuthSettings | None = None, *, wire: Wire[AuthSettings] = wiring.wire) -> FastAPI:
-    """Return the app; nothing is opened before its lifespan is entered."""
+    """Return the app; its lifespan opens connections and background tasks."""
     settings = settings or load_or_exit(AuthSettings)
     app = build_app(
         settings,
@@ -48,7 +48,7 @@ def create_app(settings: AuthSettings | None = None, *, wire: Wire[AuthSettings]
             administration,
             revocations,
             signing_keys,
-            *([password_reset_requests] if settings.smtp_url else []),
+            *([password_reset_mail] if settings.smtp_url else []),
         ],
     )
     oauth_forms.install_oauth_errors(app)

@@ -1,4 +1,4 @@
-"""What auth can be told."""
+"""Settings of auth."""
 
 import ipaddress
 import json
@@ -22,63 +22,73 @@ class AuthSettings(DataSettings):
     service: ClassVar[str] = "auth"
 
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
-    admin_port: int = Field(9001, ge=0, le=65535, description="The admin port; 0 takes a free one.")
+    admin_port: int = Field(9001, ge=0, le=65535, description="Port of the admin server; 0 takes a free port.")
     database_url: SecretStr = Field(
-        description="Postgres DSN of auth's own database.",
+        description="PostgreSQL DSN of the database of auth.",
         validation_alias=AliasChoices("AUTH_DATABASE_URL", "DATABASE_URL"),
     )
     auth_secret_key: SecretStr = Field(
-        description="At least 32 random bytes in base64 or hex: encrypts the signing keys at rest. Keep it with care: "
-        "without it the stored keys are lost and everybody has to log in again."
+        description="Key that encrypts the signing keys at rest: at least 32 random bytes in base64 or hex. "
+        "Keep a backup: without it the stored keys are lost and everybody has to log in again."
     )
-    registration: Literal["open", "closed"] = Field("closed", description="`open` lets anybody make an account.")
+    registration: Literal["open", "closed"] = Field("closed", description="`open` lets anyone create an account.")
     password_min_length: int = Field(
-        12, ge=8, le=64, description="Least characters of a password; NIST asks 15 where it is the only factor."
+        12,
+        ge=8,
+        le=64,
+        description="Minimum password length in characters. NIST recommends 15 if the password is the only factor.",
     )
     password_queue: int = Field(
-        100, ge=1, le=10_000, description="How many log-ins may wait for a password check before 503 `overloaded`."
+        100,
+        ge=1,
+        le=10_000,
+        description="Maximum number of logins that wait for a password check; further ones get 503 `overloaded`.",
     )
-    access_token_lifetime: int = Field(900, ge=30, le=900, description="Seconds an access token is valid.")
+    access_token_lifetime: int = Field(900, ge=30, le=900, description="Lifetime of an access token in seconds.")
     refresh_token_lifetime: int = Field(
-        2_592_000, ge=60, le=31_536_000, description="Seconds a session lasts at most, from the log-in on."
+        2_592_000, ge=60, le=31_536_000, description="Maximum lifetime of a session in seconds, from the login on."
     )
     refresh_idle_lifetime: int = Field(
-        2_592_000, ge=60, le=31_536_000, description="Seconds a session lasts without being refreshed."
+        2_592_000, ge=60, le=31_536_000, description="Seconds after which a session ends if it is not refreshed."
     )
     refresh_reuse_window: float = Field(
-        10, ge=0, le=60, description="Seconds in which a refresh token used again gets the same successor."
+        10,
+        ge=0,
+        le=60,
+        description="Seconds in which a reused refresh token returns the same successor instead of ending the session.",
     )
     signing_key_max_age: int = Field(
-        7_776_000, ge=3600, le=63_072_000, description="Seconds after which a new signing key takes over (90 days)."
+        7_776_000, ge=3600, le=63_072_000, description="Seconds after which a signing key is replaced (90 days)."
     )
     signing_key_publish_ahead: float = Field(
-        360, ge=0, le=86_400, description="Seconds a new signing key is published before it signs."
+        360, ge=0, le=86_400, description="Seconds between the publication of a signing key and its first signature."
     )
-    signing_key_poll: float = Field(
-        5, gt=0, le=60, description="Seconds between two looks at the signing keys in the database."
+    signing_key_poll: float = Field(5, gt=0, le=60, description="Seconds between two queries for changed signing keys.")
+    plans_file: Path | None = Field(
+        None, description="Path of `plans.yaml`. Without it, only the plan `default` exists."
     )
-    plans_file: Path | None = Field(None, description="The operator's `plans.yaml`; none: only the plan `default`.")
     trusted_proxies: str = Field(
         "127.0.0.0/8,::1/128",
-        description="Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.",
+        description="Comma-separated addresses or networks of proxies whose `X-Forwarded-For` is trusted.",
     )
     smtp_url: SecretStr | None = Field(
         None,
-        description="`smtp://` or `smtps://user:password@host:port`: lets people ask for a new password by mail. "
-        "Credentials are only sent over TLS.",
+        description="Mail server as `smtp://` or `smtps://user:password@host:port`. Enables password reset by mail. "
+        "Credentials are sent only over TLS.",
     )
-    smtp_from: str | None = Field(None, description="The address mails come from; required with `SMTP_URL`.")
+    smtp_from: str | None = Field(None, description="Sender address of mails; required with `SMTP_URL`.")
     password_reset_url: str | None = Field(
-        None, description="The page for a new password, which gets `#token=…`; none: `/reset` of `PUBLIC_URL`."
+        None,
+        description="URL of the page for a new password, called with `#token=…`. Default: `/reset` of `PUBLIC_URL`.",
     )
     internal_clients: SecretStr = Field(
         SecretStr("{}"),
-        description="JSON object of the services that may fetch tokens for themselves: name to secret (32 characters).",
+        description="JSON object of the services that may request tokens: name to secret (at least 32 characters).",
     )
 
     @field_validator("auth_secret_key")
     @classmethod
-    def _strong(cls, value: SecretStr) -> SecretStr:
+    def _check_strength(cls, value: SecretStr) -> SecretStr:
         try:
             read_key(value.get_secret_value())
         except InvalidKeyError as error:
@@ -87,25 +97,25 @@ class AuthSettings(DataSettings):
 
     @field_validator("smtp_url")
     @classmethod
-    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not _is_url(value.get_secret_value(), "smtp", "smtps"):
-            raise ValueError("must be smtp:// or smtps://user:password@host:port")
+            raise ValueError("must be a URL of the form smtp://host:port or smtps://user:password@host:port")
         return value
 
     @field_validator("smtp_from")
     @classmethod
-    def _sender(cls, value: str | None) -> str | None:
+    def _normalise_sender(cls, value: str | None) -> str | None:
         return None if value is None else identifiers.email(value)
 
     @field_validator("password_reset_url")
     @classmethod
-    def _page(cls, value: str | None) -> str | None:
+    def _check_reset_url(cls, value: str | None) -> str | None:
         if value is not None and (not _is_url(value, "http", "https") or "#" in value):
-            raise ValueError("must be http:// or https:// and without a fragment")
+            raise ValueError("must be an http:// or https:// URL without a fragment")
         return value
 
     @model_validator(mode="after")
-    def _readable(self) -> Self:
+    def _check_combinations(self) -> Self:
         self.proxies()
         self.clients()
         if self.smtp_url is not None and self.smtp_from is None:
@@ -113,7 +123,7 @@ class AuthSettings(DataSettings):
         return self
 
     def reset_page(self) -> str:
-        """Return the URL that a reset token is given to as a fragment."""
+        """Return the URL of the page that gets the reset token as a fragment."""
         return self.password_reset_url or f"{self.issuer()}/reset"
 
     def secret_key(self) -> bytes:
@@ -126,7 +136,7 @@ class AuthSettings(DataSettings):
         try:
             return tuple(ipaddress.ip_network(part, strict=False) for part in parts)
         except ValueError:
-            raise ValueError("TRUSTED_PROXIES holds something that is no address or network") from None
+            raise ValueError("TRUSTED_PROXIES contains an entry that is not an address or network") from None
 
     def clients(self) -> dict[str, str]:
         """Return the secrets of ``INTERNAL_CLIENTS`` by service name."""

@@ -1,48 +1,55 @@
-"""Opens everything auth needs, and closes it again."""
+"""Wiring of auth: opens connections, builds the services and starts the background tasks."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from auth.accounts.login import Login
+from auth.accounts.login import LoginService
 from auth.accounts.plans import Plans, read_plans
-from auth.accounts.ports import Users
-from auth.accounts.service import Accounts
-from auth.accounts.store import PostgresUsers
-from auth.administration.service import Admin
-from auth.api_keys.ports import ApiKeys
+from auth.accounts.postgres import PostgresAccountStore
+from auth.accounts.service import AccountService
+from auth.accounts.store import AccountStore
+from auth.administration.operator import OperatorService
+from auth.administration.service import AdminService
+from auth.api_keys.postgres import PostgresApiKeyStore
 from auth.api_keys.service import ApiKeyService
-from auth.api_keys.store import PostgresApiKeys
-from auth.audit.ports import Audit
-from auth.audit.store import PostgresAudit
-from auth.database import Database
-from auth.erasure.ports import Erasures
+from auth.api_keys.store import ApiKeyStore
+from auth.audit.postgres import PostgresAuditLog
+from auth.audit.store import AuditLog
+from auth.database import AccountDatabase
+from auth.erasure.postgres import PostgresErasureStore
 from auth.erasure.service import ErasureService
-from auth.erasure.store import PostgresErasures
+from auth.erasure.store import AccountErasureStore
 from auth.mail.smtp import SmtpMailer
-from auth.password_resets.ports import Resets
-from auth.password_resets.request_queue import ResetRequests
-from auth.password_resets.service import ResetService
-from auth.password_resets.store import PostgresResets
-from auth.revocations.redis_cache import RedisFailureCounts, RedisRevocationMirror
-from auth.revocations.service import LiveVerifier, Revocations
-from auth.revocations.store import PostgresRevocations, Revoker
-from auth.security.encryption import Sealer, derive
-from auth.security.login_throttle import LocalCounts, Throttle
-from auth.security.password_hashing import HashCost, PasswordHasher, default_workers
+from auth.password_resets.postgres import PostgresPasswordResetStore
+from auth.password_resets.request_queue import ResetRequestQueue
+from auth.password_resets.service import PasswordResetService
+from auth.password_resets.store import PasswordResetStore
+from auth.revocations.postgres import PostgresRevocationStore, Revoker
+from auth.revocations.redis_cache import RedisRevocationCache
+from auth.revocations.service import RevocationService
+from auth.revocations.store import RevocationStore
+from auth.revocations.verifier import RevocationCheckingVerifier
+from auth.security.encryption import SecretCipher, derive_key
+from auth.security.login_failures import MemoryFailureCounter
+from auth.security.login_throttle import LoginThrottle
+from auth.security.password_hashing import PasswordHasher, default_workers
 from auth.security.password_policy import PasswordPolicy, common_passwords
-from auth.sessions.ports import Sessions
-from auth.sessions.service import Devices
-from auth.sessions.store import PostgresSessions
-from auth.settings import AuthSettings, Network
-from auth.signing_keys.key_ring import KeyRing, RotationRules
-from auth.signing_keys.store import PostgresSigningKeys
-from auth.tokens.grants import Grants, SessionRules
-from auth.tokens.introspection import TokenInfo
-from auth.tokens.token_issuer import Minter
-from auth.web.cursors import Cursors
+from auth.security.redis_login_failures import RedisFailureCounter
+from auth.sessions.postgres import PostgresSessionStore
+from auth.sessions.service import SessionService
+from auth.sessions.store import SessionStore
+from auth.settings import AuthSettings
+from auth.signing_keys.key_ring import KeyRing, KeyRotationPolicy
+from auth.signing_keys.postgres import PostgresSigningKeyStore
+from auth.tokens.grants import GrantService, SessionLifetimes
+from auth.tokens.introspection import TokenInspector
+from auth.tokens.revocation import TokenRevoker
+from auth.tokens.token_issuer import TokenIssuer
+from auth.web.origin import OriginResolver
+from auth.web.pagination import CursorCodec
 from parley.infrastructure import open_infrastructure
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
@@ -54,174 +61,183 @@ from parley.storage.postgres import Pool, open_pool
 from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
 
-MAINTENANCE = 60.0
-ASK_AGAIN_AFTER = 600.0
+MAINTENANCE_INTERVAL = 60.0
+ERASURE_REPUBLISH_INTERVAL = 600.0
 OWN_KEYS_LIFETIME = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
-    """What is kept in Postgres."""
+class AuthStores:
+    """The stores of auth."""
 
-    users: Users
-    sessions: Sessions
-    api_keys: ApiKeys
-    erasures: Erasures
-    resets: Resets
-    audit: Audit
-    revocations: PostgresRevocations
+    accounts: AccountStore
+    sessions: SessionStore
+    api_keys: ApiKeyStore
+    erasures: AccountErasureStore
+    password_resets: PasswordResetStore
+    audit: AuditLog
+    revocations: RevocationStore
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
-    """What the API finds in ``app.state.wired``."""
+class AuthServices:
+    """The services that routes find by their class (see ``auth.web.dependencies.provide``)."""
 
-    verifier: LiveVerifier
+    verifier: RevocationCheckingVerifier
     keys: KeyRing
-    proxies: tuple[Network, ...]
-    cursors: Cursors
-    stores: Stores
-    accounts: Accounts
-    grants: Grants
-    token_info: TokenInfo
-    revocations: Revocations
-    devices: Devices
+    origins: OriginResolver
+    cursors: CursorCodec
+    stores: AuthStores
+    accounts: AccountService
+    grants: GrantService
+    inspector: TokenInspector
+    revoker: TokenRevoker
+    revocations: RevocationService
+    sessions: SessionService
     api_keys: ApiKeyService
-    admin: Admin
-    resets: ResetService
+    administration: AdminService
+    operator: OperatorService
+    password_resets: PasswordResetService
     erasures: ErasureService
-    reset_requests: ResetRequests | None = None
-    """None where no mail can be sent."""
+    reset_queue: ResetRequestQueue | None = None
+    """None unless `SMTP_URL` is set."""
 
 
 @contextlib.asynccontextmanager
-async def wire(
-    settings: AuthSettings, runtime: Runtime, *, bus: Bus | None = None, hash_cost: HashCost | None = None
-) -> AsyncIterator[Wired]:
-    """Open auth: database, Redis, keys and background work; another ``hash_cost`` is for hasty tests."""
-    plans = read_plans(settings.plans_file)
-    async with contextlib.AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
-        wired = await stack.enter_async_context(_assembled(settings, backing.pool, backing.redis, plans, hash_cost))
-        requests = stack.enter_context(_open_requests(settings, wired.stores.resets))
-        wired = replace(wired, reset_requests=requests)
-        await stack.enter_async_context(backing.bus.consume(wired.erasures.subscription()))
-        for name, loop in _loops(settings, wired).items():
-            await stack.enter_async_context(background(name, loop, service=runtime.service))
-        yield wired
+async def wire(settings: AuthSettings, runtime: Runtime, *, bus: Bus | None = None) -> AsyncIterator[AuthServices]:
+    """Open auth; ``bus`` is given if several services share a process."""
+    with open_hasher(settings) as hasher:
+        async with open_services(settings, runtime, hasher, bus=bus) as services:
+            yield services
 
 
 @contextlib.contextmanager
-def _open_requests(settings: AuthSettings, resets: Resets) -> Iterator[ResetRequests | None]:
+def open_hasher(settings: AuthSettings) -> Iterator[PasswordHasher]:
+    """Open the thread pool that hashes passwords."""
+    with contextlib.closing(PasswordHasher(workers=default_workers(), queue=settings.password_queue)) as hasher:
+        yield hasher
+
+
+@contextlib.asynccontextmanager
+async def open_services(
+    settings: AuthSettings, runtime: Runtime, hasher: PasswordHasher, *, bus: Bus | None = None
+) -> AsyncIterator[AuthServices]:
+    """Open connections and services, and run the background tasks."""
+    plans = read_plans(settings.plans_file)
+    async with contextlib.AsyncExitStack() as stack:
+        infrastructure = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
+        services = await _assemble(settings, infrastructure.pool, infrastructure.redis, hasher, plans)
+        queue = stack.enter_context(_open_reset_queue(settings, services.stores.password_resets))
+        services = replace(services, reset_queue=queue)
+        await stack.enter_async_context(infrastructure.bus.consume(services.erasures.subscription()))
+        for name, loop in _loops(settings, services).items():
+            await stack.enter_async_context(background(name, loop, service=runtime.service))
+        yield services
+
+
+@contextlib.contextmanager
+def _open_reset_queue(settings: AuthSettings, resets: PasswordResetStore) -> Iterator[ResetRequestQueue | None]:
     if settings.smtp_url is None or settings.smtp_from is None:
         yield None
         return
     with contextlib.closing(SmtpMailer(settings.smtp_url.get_secret_value(), settings.smtp_from)) as mailer:
-        yield ResetRequests(resets, mailer, url=settings.reset_page())
+        yield ResetRequestQueue(resets, mailer, url=settings.reset_page())
 
 
 @contextlib.asynccontextmanager
-async def open_offline(settings: AuthSettings) -> AsyncIterator[Wired]:
-    """Open auth without serving, for the command line: no bus and no background work."""
+async def open_offline(settings: AuthSettings) -> AsyncIterator[AuthServices]:
+    """Open the services for the command line, without a bus and without background tasks."""
     dsn = settings.database_url.get_secret_value()
     await migrations.migrate(dsn, outbox.MIGRATIONS, "auth")
     async with (
         open_pool(dsn, size=2, application="parley-auth-cli") as pool,
         open_redis(settings.redis_url.get_secret_value()) as redis,
-        _assembled(settings, pool, redis, read_plans(settings.plans_file)) as wired,
     ):
-        yield wired
-
-
-@contextlib.asynccontextmanager
-async def _assembled(
-    settings: AuthSettings, pool: Pool, redis: RedisClient, plans: Plans, hash_cost: HashCost | None = None
-) -> AsyncIterator[Wired]:
-    keys = await _start_keys(settings, pool)
-    hasher = PasswordHasher(workers=default_workers(), queue=settings.password_queue, cost=hash_cost)
-    try:
-        await hasher.dummy()
-        yield _assemble(settings, pool, redis, keys, hasher, plans)
-    finally:
-        hasher.close()
+        with open_hasher(settings) as hasher:
+            yield await _assemble(settings, pool, redis, hasher, read_plans(settings.plans_file))
 
 
 async def _start_keys(settings: AuthSettings, pool: Pool) -> KeyRing:
-    rules = RotationRules(
+    policy = KeyRotationPolicy(
         settings.signing_key_publish_ahead, settings.signing_key_max_age, settings.access_token_lifetime
     )
-    sealer = Sealer(derive(settings.secret_key(), "signing keys"))
-    keys = KeyRing(PostgresSigningKeys(Database(pool)), sealer, rules)
+    cipher = SecretCipher(derive_key(settings.secret_key(), "signing keys"))
+    keys = KeyRing(PostgresSigningKeyStore(AccountDatabase(pool)), cipher, policy)
     await keys.start()
     return keys
 
 
-def _stores(settings: AuthSettings, pool: Pool) -> Stores:
-    database, revoker = Database(pool), Revoker(settings.access_token_lifetime)
-    return Stores(
-        users=PostgresUsers(database, revoker),
-        sessions=PostgresSessions(database, revoker),
-        api_keys=PostgresApiKeys(database, revoker),
-        erasures=PostgresErasures(database, revoker),
-        resets=PostgresResets(database, revoker),
-        audit=PostgresAudit(database),
-        revocations=PostgresRevocations(database),
+def _stores(settings: AuthSettings, pool: Pool) -> AuthStores:
+    database, revoker = AccountDatabase(pool), Revoker(settings.access_token_lifetime)
+    return AuthStores(
+        accounts=PostgresAccountStore(database, revoker),
+        sessions=PostgresSessionStore(database, revoker),
+        api_keys=PostgresApiKeyStore(database, revoker),
+        erasures=PostgresErasureStore(database, revoker),
+        password_resets=PostgresPasswordResetStore(database, revoker),
+        audit=PostgresAuditLog(database),
+        revocations=PostgresRevocationStore(database),
     )
 
 
-def _assemble(
-    settings: AuthSettings, pool: Pool, redis: RedisClient, keys: KeyRing, hasher: PasswordHasher, plans: Plans
-) -> Wired:
-    stores, secret = _stores(settings, pool), settings.secret_key()
-    revocations = Revocations(stores.revocations, RedisRevocationMirror(redis))
-    verifier = LiveVerifier(_own_verifier(settings, keys), revocations)
-    login = Login(stores.users, hasher, Throttle(RedisFailureCounts(redis), LocalCounts()))
+async def _assemble(
+    settings: AuthSettings, pool: Pool, redis: RedisClient, hasher: PasswordHasher, plans: Plans
+) -> AuthServices:
+    await hasher.dummy()
+    keys, stores, secret = await _start_keys(settings, pool), _stores(settings, pool), settings.secret_key()
+    revocations = RevocationService(stores.revocations, RedisRevocationCache(redis))
+    verifier = RevocationCheckingVerifier(_own_verifier(settings, keys), revocations)
+    login = LoginService(stores.accounts, hasher, LoginThrottle(RedisFailureCounter(redis), MemoryFailureCounter()))
     policy = PasswordPolicy(settings.password_min_length, common_passwords())
-    minter = Minter(keys, plans, issuer=settings.issuer(), lifetime=settings.access_token_lifetime)
-    return Wired(
+    accounts = AccountService(
+        accounts=stores.accounts,
+        hasher=hasher,
+        policy=policy,
+        login=login,
+        revocations=revocations,
+        registration_open=settings.registration == "open",
+    )
+    grants = GrantService(
+        login=login,
+        sessions=stores.sessions,
+        api_keys=stores.api_keys,
+        issuer=TokenIssuer(keys, plans, issuer=settings.issuer(), lifetime=settings.access_token_lifetime),
+        revocations=revocations,
+        lifetimes=_session_lifetimes(settings),
+        clients=settings.clients(),
+    )
+    resets = PasswordResetService(stores.password_resets, hasher, policy, revocations)
+    return AuthServices(
         verifier=verifier,
         keys=keys,
-        proxies=settings.proxies(),
-        cursors=Cursors(derive(secret, "cursors")),
+        origins=OriginResolver(settings.proxies()),
+        cursors=CursorCodec(derive_key(secret, "cursors")),
         stores=stores,
+        accounts=accounts,
+        grants=grants,
+        inspector=TokenInspector(verifier, stores.accounts, issuer=settings.issuer()),
+        revoker=TokenRevoker(verifier, stores.sessions, revocations),
         revocations=revocations,
-        accounts=Accounts(
-            users=stores.users,
-            hasher=hasher,
-            policy=policy,
-            login=login,
-            revocations=revocations,
-            registration_open=settings.registration == "open",
-        ),
-        grants=Grants(
-            login=login,
-            sessions=stores.sessions,
-            api_keys=stores.api_keys,
-            minter=minter,
-            revocations=revocations,
-            rules=_session_rules(settings),
-            clients=settings.clients(),
-        ),
-        token_info=TokenInfo(verifier, stores.sessions, stores.users, revocations, issuer=settings.issuer()),
-        devices=Devices(stores.sessions, revocations),
+        sessions=SessionService(stores.sessions, revocations),
         api_keys=ApiKeyService(stores.api_keys, revocations),
-        admin=Admin(stores.users, stores.sessions, stores.audit, revocations, plans),
-        resets=ResetService(stores.resets, hasher, policy, revocations),
+        administration=AdminService(stores.accounts, stores.sessions, stores.audit, revocations, plans),
+        operator=OperatorService(stores.accounts, accounts, resets, keys),
+        password_resets=resets,
         erasures=ErasureService(stores.erasures, revocations),
     )
 
 
-def _session_rules(settings: AuthSettings) -> SessionRules:
-    return SessionRules(
+def _session_lifetimes(settings: AuthSettings) -> SessionLifetimes:
+    return SessionLifetimes(
         lifetime=settings.refresh_token_lifetime,
         idle_lifetime=settings.refresh_idle_lifetime,
         reuse_window=settings.refresh_reuse_window,
-        successor_key=derive(settings.secret_key(), "refresh successors"),
+        successor_key=derive_key(settings.secret_key(), "refresh successors"),
     )
 
 
 def _own_verifier(settings: AuthSettings, keys: KeyRing) -> TokenVerifier:
-    """Auth has the keys at hand: no request to itself, and no unknown key."""
+    """Return a verifier that reads the JWKS from the key ring instead of over HTTP."""
 
     async def fetch() -> Mapping[str, Any]:
         return keys.jwks()
@@ -231,17 +247,19 @@ def _own_verifier(settings: AuthSettings, keys: KeyRing) -> TokenVerifier:
     )
 
 
-def _loops(settings: AuthSettings, wired: Wired) -> dict[str, Any]:
+def _loops(settings: AuthSettings, services: AuthServices) -> dict[str, Callable[[], Awaitable[None]]]:
     async def maintain() -> None:
         while True:
-            await wired.stores.sessions.purge()
-            await wired.stores.revocations.purge()
-            await wired.stores.erasures.ask_again(after=ASK_AGAIN_AFTER)
-            await asyncio.sleep(MAINTENANCE)
+            await services.stores.sessions.purge()
+            await services.stores.revocations.purge()
+            await services.stores.erasures.republish_pending(after=ERASURE_REPUBLISH_INTERVAL)
+            await asyncio.sleep(MAINTENANCE_INTERVAL)
 
-    found = {
-        "signing keys": lambda: wired.keys.watch(settings.signing_key_poll),
-        "revocations": wired.revocations.watch,
+    loops: dict[str, Callable[[], Awaitable[None]]] = {
+        "signing keys": lambda: services.keys.watch(settings.signing_key_poll),
+        "revocations": services.revocations.watch,
         "maintenance": maintain,
     }
-    return found | ({"password resets": wired.reset_requests.deliver} if wired.reset_requests else {})
+    if services.reset_queue is not None:
+        loops["password resets"] = services.reset_queue.deliver
+    return loops

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration
 log = structlog.get_logger()
@@ -19,18 +20,18 @@ SAMPLES = 60
 
 
 @pytest.fixture(scope="module")
-async def auth(make_settings: Any, start: Any) -> AsyncIterator[Any]:
+async def auth(make_settings: MakeSettings, start: StartAuth) -> AsyncIterator[Any]:
     """An auth whose hashes cost what they cost in production: guessing is slow because they do."""
     async with start(await make_settings(), hash_cost=None) as found:
         yield found
 
 
-async def attempt(auth: Any, username: str, password: str, address: str) -> Any:
+async def attempt(auth: RunningAuth, username: str, password: str, address: str) -> Any:
     form = {"grant_type": "password", "username": username, "password": password}
     return await auth.client.post(TOKEN, data=form, headers={"x-forwarded-for": address})
 
 
-async def test_the_sixth_wrong_password_has_to_wait(auth: Any) -> None:
+async def test_the_sixth_wrong_password_has_to_wait(auth: RunningAuth) -> None:
     person = await auth.person()
     for _ in range(5):
         assert (await attempt(auth, person.username, "wrong", "203.0.113.1")).status_code == 400
@@ -42,12 +43,12 @@ async def test_the_sixth_wrong_password_has_to_wait(auth: Any) -> None:
     assert (await attempt(auth, person.username, PASSWORD, "203.0.113.2")).status_code == 200
 
 
-async def test_unknown_names_are_throttled_like_known_ones(auth: Any) -> None:
+async def test_unknown_names_are_throttled_like_known_ones(auth: RunningAuth) -> None:
     answers = [await attempt(auth, "nobody-here", "wrong", "203.0.113.3") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [400] * 5 + [429]
 
 
-async def test_guesses_sent_all_at_once_get_no_more_tries(auth: Any) -> None:
+async def test_guesses_sent_all_at_once_get_no_more_tries(auth: RunningAuth) -> None:
     person = await auth.person()
     answers = await asyncio.gather(*(attempt(auth, person.username, "wrong", "203.0.113.4") for _ in range(40)))
     statuses = [answer.status_code for answer in answers]
@@ -55,7 +56,7 @@ async def test_guesses_sent_all_at_once_get_no_more_tries(auth: Any) -> None:
     assert statuses.count(400) <= 6
 
 
-async def test_a_correct_password_from_a_clean_address_succeeds_amid_a_thousand_wrong_ones(auth: Any) -> None:
+async def test_a_correct_password_from_a_clean_address_succeeds_amid_a_thousand_wrong_ones(auth: RunningAuth) -> None:
     person, refused = await auth.person(), 0
 
     async def attack(number: int) -> None:
@@ -76,14 +77,14 @@ async def test_a_correct_password_from_a_clean_address_succeeds_amid_a_thousand_
     assert set(outcomes) == {200}
 
 
-async def test_one_password_tried_on_many_accounts_from_one_address_is_slowed_down(auth: Any) -> None:
+async def test_one_password_tried_on_many_accounts_from_one_address_is_slowed_down(auth: RunningAuth) -> None:
     answers = [await attempt(auth, f"user-{number}", "Summer2026!!", "198.51.100.200") for number in range(35)]
     assert [answer.status_code for answer in answers].count(400) <= 31
     assert answers[-1].status_code == 429
 
 
 @pytest.mark.alone
-async def test_an_unknown_user_takes_as_long_as_a_wrong_password(auth: Any) -> None:
+async def test_an_unknown_user_takes_as_long_as_a_wrong_password(auth: RunningAuth) -> None:
     person = await auth.person()
     for _ in range(2):
         unknown, wrong = await _timings(auth, person.username)
@@ -94,7 +95,7 @@ async def test_an_unknown_user_takes_as_long_as_a_wrong_password(auth: Any) -> N
     pytest.fail("the distributions separate")
 
 
-async def _timings(auth: Any, username: str) -> tuple[list[float], list[float]]:
+async def _timings(auth: RunningAuth, username: str) -> tuple[list[float], list[float]]:
     unknown: list[float] = []
     wrong: list[float] = []
     for number in range(SAMPLES):

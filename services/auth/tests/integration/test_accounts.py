@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration
 
@@ -17,13 +18,13 @@ def account(**members: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def ada(auth: Any) -> dict[str, Any]:
+async def ada(auth: RunningAuth) -> dict[str, Any]:
     """The account of somebody called Ada, as it was registered; there is one for all tests of this module."""
     await auth.client.post(REGISTER, json=account())
     return account()
 
 
-async def test_a_registered_person_logs_in_and_reads_their_account(auth: Any) -> None:
+async def test_a_registered_person_logs_in_and_reads_their_account(auth: RunningAuth) -> None:
     person = await auth.person()
     found = await person.call("GET", ME)
     assert found.status_code == 200
@@ -33,7 +34,7 @@ async def test_a_registered_person_logs_in_and_reads_their_account(auth: Any) ->
     assert [name for name, _ in await auth.events(person.id)] == ["user.registered"]
 
 
-async def test_registering_answers_with_the_account_and_where_it_is(auth: Any) -> None:
+async def test_registering_answers_with_the_account_and_where_it_is(auth: RunningAuth) -> None:
     made = await auth.client.post(
         REGISTER, json=account(username="Lovelace", email="al@Example.org", display_name="Ada")
     )
@@ -62,7 +63,9 @@ async def test_registering_answers_with_the_account_and_where_it_is(auth: Any) -
         account(username="other", email="ADA@Example.ORG"),
     ],
 )
-async def test_a_name_or_address_is_taken_however_it_is_spelt(auth: Any, ada: Any, other: dict[str, Any]) -> None:
+async def test_a_name_or_address_is_taken_however_it_is_spelt(
+    auth: RunningAuth, ada: Any, other: dict[str, Any]
+) -> None:
     refused = await auth.client.post(REGISTER, json=other)
     assert (refused.status_code, refused.json()["code"]) == (409, "account_exists")
 
@@ -83,7 +86,9 @@ async def test_a_name_or_address_is_taken_however_it_is_spelt(auth: Any, ada: An
         ({"username": "ada"}, "/password"),
     ],
 )
-async def test_a_bad_member_is_named_and_its_value_never_echoed(auth: Any, body: dict[str, Any], pointer: str) -> None:
+async def test_a_bad_member_is_named_and_its_value_never_echoed(
+    auth: RunningAuth, body: dict[str, Any], pointer: str
+) -> None:
     before = await auth.rows("SELECT count(*) FROM users")
     refused = await auth.client.post(REGISTER, content=json.dumps(body), headers={"content-type": "application/json"})
     assert refused.status_code == 422, refused.text
@@ -102,33 +107,33 @@ async def test_a_bad_member_is_named_and_its_value_never_echoed(auth: Any, body:
     "password",
     ["short", "password1234", "123456789012", "abcabcabcabc", "ada@example.org", "q1w2e3r4t5y6"],
 )
-async def test_a_weak_password_is_refused_with_the_reason(auth: Any, password: str) -> None:
+async def test_a_weak_password_is_refused_with_the_reason(auth: RunningAuth, password: str) -> None:
     refused = await auth.client.post(REGISTER, json=account(password=password))
     assert (refused.status_code, refused.json()["code"]) == (422, "password_too_weak")
     assert refused.json()["errors"][0]["pointer"] == "/password"
 
 
-async def test_any_characters_make_a_password_and_both_unicode_forms_open_the_account(auth: Any) -> None:
+async def test_any_characters_make_a_password_and_both_unicode_forms_open_the_account(auth: RunningAuth) -> None:
     composed, decomposed = "Bär und Hörnchen 你好", "Ba\u0308r und Ho\u0308rnchen 你好"
     await auth.client.post(REGISTER, json=account(username="bea", email="bea@example.org", password=composed))
     form = {"grant_type": "password", "username": "BEA@example.org", "password": decomposed}
     assert (await auth.client.post("/api/v1/auth/token", data=form)).status_code == 200
 
 
-async def test_a_closed_registration_lets_nobody_in(make_settings: Any, start: Any) -> None:
+async def test_a_closed_registration_lets_nobody_in(make_settings: MakeSettings, start: StartAuth) -> None:
     async with start(await make_settings(registration="closed")) as auth:
         refused = await auth.client.post(REGISTER, json=account())
     assert (refused.status_code, refused.json()["code"]) == (403, "registration_closed")
 
 
-async def test_a_body_that_is_no_json_or_not_announced_as_such_is_refused(auth: Any) -> None:
+async def test_a_body_that_is_no_json_or_not_announced_as_such_is_refused(auth: RunningAuth) -> None:
     broken = await auth.client.post(REGISTER, content=b"{", headers={"content-type": "application/json"})
     form = await auth.client.post(REGISTER, data={"username": "ada"})
     assert (broken.status_code, broken.json()["code"]) == (400, "invalid_json")
     assert (form.status_code, form.json()["code"]) == (415, "unsupported_media_type")
 
 
-async def test_people_change_their_profile(auth: Any) -> None:
+async def test_people_change_their_profile(auth: RunningAuth) -> None:
     person = await auth.person()
     changed = await person.call("PATCH", ME, json={"display_name": "Ada L.", "email": None})
     assert changed.status_code == 200
@@ -137,14 +142,14 @@ async def test_people_change_their_profile(auth: Any) -> None:
     assert (name, data["changed"]) == ("user.updated", ["email", "display_name"])
 
 
-async def test_a_profile_cannot_take_what_belongs_to_somebody_else(auth: Any) -> None:
+async def test_a_profile_cannot_take_what_belongs_to_somebody_else(auth: RunningAuth) -> None:
     first, second = await auth.person(), await auth.person()
     refused = await second.call("PATCH", ME, json={"username": first.username.upper()})
     assert (refused.status_code, refused.json()["code"]) == (409, "account_exists")
     assert (await second.call("PATCH", ME, json={"plan": "gold"})).status_code == 422
 
 
-async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one(auth: Any) -> None:
+async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one(auth: RunningAuth) -> None:
     here = await auth.person()
     there = type(here)(here.client, here.username)
     await there.login()
@@ -158,7 +163,7 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one(auth: A
     assert (await there.login(NEW_PASSWORD)).status_code == 200
 
 
-async def test_a_new_password_needs_the_current_one_and_must_be_strong(auth: Any) -> None:
+async def test_a_new_password_needs_the_current_one_and_must_be_strong(auth: RunningAuth) -> None:
     person = await auth.person()
     wrong = await person.call("POST", f"{ME}/password", json={"current_password": "x", "new_password": NEW_PASSWORD})
     weak = await person.call("POST", f"{ME}/password", json={"current_password": PASSWORD, "new_password": "short"})
@@ -166,7 +171,7 @@ async def test_a_new_password_needs_the_current_one_and_must_be_strong(auth: Any
     assert (weak.json()["code"], weak.json()["errors"][0]["pointer"]) == ("password_too_weak", "/new_password")
 
 
-async def test_a_forgotten_password_is_replaced_once_with_an_administrators_token(auth: Any) -> None:
+async def test_a_forgotten_password_is_replaced_once_with_an_administrators_token(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     issued = await admin.call("POST", f"/api/v1/admin/users/{person.id}/password-reset")
     assert issued.status_code == 201

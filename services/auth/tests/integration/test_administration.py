@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
+from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 from parley.messaging.memory_bus import MemoryBus
 from parley_events.subscription import Subscription
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.integration
 USERS, ME, AUDIT = "/api/v1/admin/users", "/api/v1/auth/me", "/api/v1/admin/audit"
 
 
-async def test_administrators_find_accounts(auth: Any) -> None:
+async def test_administrators_find_accounts(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     by_name = (await admin.call("GET", USERS, params={"q": person.username[3:].upper()})).json()
     assert [user["id"] for user in by_name["data"]] == [person.id]
@@ -33,7 +34,7 @@ async def test_administrators_find_accounts(auth: Any) -> None:
     assert (await admin.call("GET", f"{USERS}/rubbish")).status_code == 404
 
 
-async def test_a_disabled_account_is_out_everywhere_until_it_is_enabled(auth: Any) -> None:
+async def test_a_disabled_account_is_out_everywhere_until_it_is_enabled(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     path = f"{USERS}/{person.id}"
     assert (await admin.call("PATCH", path, json={"status": "disabled"})).json()["status"] == "disabled"
@@ -47,7 +48,7 @@ async def test_a_disabled_account_is_out_everywhere_until_it_is_enabled(auth: An
     assert (await person.call("GET", ME)).status_code == 200
 
 
-async def test_taking_a_scope_away_voids_the_tokens_that_have_it(auth: Any) -> None:
+async def test_taking_a_scope_away_voids_the_tokens_that_have_it(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     body = {"scopes": ["account", "history:read"]}
     assert (await admin.call("PATCH", f"{USERS}/{person.id}", json=body)).json()["scopes"] == body["scopes"]
@@ -57,7 +58,7 @@ async def test_taking_a_scope_away_voids_the_tokens_that_have_it(auth: Any) -> N
     assert (await person.call("GET", ME)).status_code == 200
 
 
-async def test_an_administrator_logs_somebody_out(auth: Any) -> None:
+async def test_an_administrator_logs_somebody_out(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     assert (await admin.call("DELETE", f"{USERS}/{person.id}/sessions")).status_code == 204
     assert (await person.call("GET", ME)).json()["code"] == "session_revoked"
@@ -65,7 +66,7 @@ async def test_an_administrator_logs_somebody_out(auth: Any) -> None:
     assert (name, data["reason"]) == ("session.revoked", "admin")
 
 
-async def test_the_last_administrator_stays(make_settings: Any, start: Any) -> None:
+async def test_the_last_administrator_stays(make_settings: MakeSettings, start: StartAuth) -> None:
     async with start(await make_settings()) as auth:
         first, second = await auth.person(admin=True), await auth.person(admin=True)
         paths = [f"{USERS}/{first.id}", f"{USERS}/{second.id}"]
@@ -84,7 +85,7 @@ async def test_the_last_administrator_stays(make_settings: Any, start: Any) -> N
         assert (await last.call("GET", ME)).json()["status"] == "active"
 
 
-async def test_what_administrators_do_is_written_down(auth: Any) -> None:
+async def test_what_administrators_do_is_written_down(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     headers = {"x-forwarded-for": "203.0.113.7", "x-request-id": "asked-by-a-test"}
     await admin.call("PATCH", f"{USERS}/{person.id}", json={"status": "disabled"}, headers=headers)
@@ -101,7 +102,7 @@ async def test_what_administrators_do_is_written_down(auth: Any) -> None:
 @pytest.mark.parametrize(
     "statement", ["UPDATE audit_log SET action = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"]
 )
-async def test_the_audit_log_cannot_be_changed(auth: Any, statement: str) -> None:
+async def test_the_audit_log_cannot_be_changed(auth: RunningAuth, statement: str) -> None:
     await auth.person()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await auth.rows(statement)
@@ -119,7 +120,7 @@ async def test_the_audit_log_cannot_be_changed(auth: Any, statement: str) -> Non
         ("GET", AUDIT),
     ],
 )
-async def test_administration_needs_the_scope(auth: Any, method: str, path: str) -> None:
+async def test_administration_needs_the_scope(auth: RunningAuth, method: str, path: str) -> None:
     person = await auth.person()
     body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
     refused = await person.call(method, path.format(id=person.id), **body)
@@ -128,7 +129,7 @@ async def test_administration_needs_the_scope(auth: Any, method: str, path: str)
 
 
 async def test_an_erased_person_is_gone_and_the_erasure_ends_when_all_have_forgotten(
-    make_settings: Any, start: Any
+    make_settings: MakeSettings, start: StartAuth
 ) -> None:
     bus, asked = MemoryBus(), []
 
@@ -136,7 +137,7 @@ async def test_an_erased_person_is_gone_and_the_erasure_ends_when_all_have_forgo
         asked.append(event.json())
 
     async with (
-        start(await make_settings(), bus) as auth,
+        start(await make_settings(), bus=bus) as auth,
         bus.consume(Subscription("chat.erasures", ("user.erased",), forget)),
     ):
         person = await auth.person()
@@ -170,7 +171,7 @@ async def _confirm(bus: Any, user_id: str, erasure_id: str, service: str) -> Non
     await publish_until_confirmed(bus, event)
 
 
-async def test_erasing_oneself_needs_a_fresh_log_in(auth: Any) -> None:
+async def test_erasing_oneself_needs_a_fresh_log_in(auth: RunningAuth) -> None:
     person = await auth.person()
     await auth.rows(
         "UPDATE sessions SET auth_time = now() - interval '10 minutes' WHERE id = $1 RETURNING id", person.claims["sid"]
@@ -183,7 +184,7 @@ async def test_erasing_oneself_needs_a_fresh_log_in(auth: Any) -> None:
     assert (await person.call("DELETE", ME)).status_code == 202
 
 
-async def test_an_administrator_erases_somebody(auth: Any) -> None:
+async def test_an_administrator_erases_somebody(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     begun = await admin.call("DELETE", f"{USERS}/{person.id}")
     assert begun.status_code == 202
@@ -193,17 +194,17 @@ async def test_an_administrator_erases_somebody(auth: Any) -> None:
 
 
 @pytest.mark.parametrize("erasure", ["x", "%00", "ü", "q5m3b0m8dW1kq0m9b5c3Jm8dW1kq0m9b5c3Jm8dW1k0"])
-async def test_an_erasure_nobody_asked_for_is_not_found(auth: Any, erasure: str) -> None:
+async def test_an_erasure_nobody_asked_for_is_not_found(auth: RunningAuth, erasure: str) -> None:
     assert (await auth.client.get(f"/api/v1/auth/erasures/{erasure}")).status_code == 404
 
 
-async def test_a_service_that_lost_the_question_is_asked_again(auth: Any) -> None:
+async def test_a_service_that_lost_the_question_is_asked_again(auth: RunningAuth) -> None:
     person = await auth.person()
     await person.call("DELETE", ME)
-    assert await auth.wired.stores.erasures.ask_again(after=60) == 0
+    assert await auth.services.stores.erasures.republish_pending(after=60) == 0
     await auth.rows(
         "UPDATE erasures SET asked_at = now() - interval '1 hour' WHERE user_id = $1 RETURNING id", person.id
     )
-    assert await auth.wired.stores.erasures.ask_again(after=60) == 1
+    assert await auth.services.stores.erasures.republish_pending(after=60) == 1
     asked = [name for name, _ in await auth.events(person.id)]
     assert asked.count("user.erased") == 2

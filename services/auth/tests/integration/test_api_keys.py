@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+from auth_testing.app import RunningAuth
 
 pytestmark = pytest.mark.integration
 
@@ -16,11 +17,11 @@ EXCHANGE = {
 }
 
 
-async def exchange(auth: Any, key: str, **form: str) -> Any:
+async def exchange(auth: RunningAuth, key: str, **form: str) -> Any:
     return await auth.client.post(TOKEN, data={**EXCHANGE, "subject_token": key, **form})
 
 
-async def test_a_key_is_shown_once_and_stored_as_a_digest(auth: Any) -> None:
+async def test_a_key_is_shown_once_and_stored_as_a_digest(auth: RunningAuth) -> None:
     person = await auth.person()
     made = await person.call("POST", KEYS, json={"name": "ci"})
     body = made.json()
@@ -36,7 +37,7 @@ async def test_a_key_is_shown_once_and_stored_as_a_digest(auth: Any) -> None:
     assert rows[0]["digest"] == hashlib.sha256(body["key"].encode()).digest()
 
 
-async def test_a_key_is_exchanged_for_a_short_token(auth: Any) -> None:
+async def test_a_key_is_exchanged_for_a_short_token(auth: RunningAuth) -> None:
     person = await auth.person()
     made = (await person.call("POST", KEYS, json={"name": "ci", "scopes": ["chat:write", "history:read"]})).json()
     found = (await exchange(auth, made["key"])).json()
@@ -51,7 +52,7 @@ async def test_a_key_is_exchanged_for_a_short_token(auth: Any) -> None:
     assert (await person.call("GET", KEYS)).json()["data"][0]["last_used_at"] is not None
 
 
-async def test_a_key_cannot_touch_the_account(auth: Any) -> None:
+async def test_a_key_cannot_touch_the_account(auth: RunningAuth) -> None:
     person = await auth.person()
     assert (await person.call("POST", KEYS, json={"name": "ci", "scopes": ["account"]})).status_code == 422
     assert (await person.call("POST", KEYS, json={"name": "ci", "scopes": ["admin"]})).status_code == 422
@@ -64,7 +65,7 @@ async def test_a_key_cannot_touch_the_account(auth: Any) -> None:
     assert (await person.call("DELETE", "/api/v1/auth/me")).status_code == 403
 
 
-async def test_a_deleted_key_and_its_tokens_are_void_at_once(auth: Any) -> None:
+async def test_a_deleted_key_and_its_tokens_are_void_at_once(auth: RunningAuth) -> None:
     person = await auth.person()
     made = (await person.call("POST", KEYS, json={"name": "ci"})).json()
     token = (await exchange(auth, made["key"])).json()["access_token"]
@@ -77,7 +78,7 @@ async def test_a_deleted_key_and_its_tokens_are_void_at_once(auth: Any) -> None:
     assert (name, data["api_key_id"]) == ("apikey.revoked", made["id"])
 
 
-async def test_a_key_ends_when_it_says_and_its_tokens_with_it(auth: Any) -> None:
+async def test_a_key_ends_when_it_says_and_its_tokens_with_it(auth: RunningAuth) -> None:
     person = await auth.person()
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     assert (await person.call("POST", KEYS, json={"name": "ci", "expires_at": past})).status_code == 422
@@ -88,7 +89,7 @@ async def test_a_key_ends_when_it_says_and_its_tokens_with_it(auth: Any) -> None
     assert (await exchange(auth, made["key"])).json()["error"] == "invalid_grant"
 
 
-async def test_a_key_with_a_typing_error_is_refused_without_the_database(auth: Any) -> None:
+async def test_a_key_with_a_typing_error_is_refused_without_the_database(auth: RunningAuth) -> None:
     person = await auth.person()
     key = (await person.call("POST", KEYS, json={"name": "ci"})).json()["key"]
     mistyped = key[:20] + ("a" if key[20] != "a" else "b") + key[21:]
@@ -98,14 +99,14 @@ async def test_a_key_with_a_typing_error_is_refused_without_the_database(auth: A
     assert await auth.rows("SELECT last_used_at FROM api_keys") == before
 
 
-async def test_the_key_of_a_disabled_account_is_refused(auth: Any) -> None:
+async def test_the_key_of_a_disabled_account_is_refused(auth: RunningAuth) -> None:
     person = await auth.person()
     key = (await person.call("POST", KEYS, json={"name": "ci"})).json()["key"]
     await auth.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", person.username)
     assert (await exchange(auth, key)).json()["error"] == "invalid_grant"
 
 
-async def test_a_repeated_request_makes_no_second_key(auth: Any) -> None:
+async def test_a_repeated_request_makes_no_second_key(auth: RunningAuth) -> None:
     person = await auth.person()
     headers = {"Idempotency-Key": "once"}
     first = await person.call("POST", KEYS, json={"name": "ci"}, headers=headers)
@@ -122,7 +123,7 @@ async def test_a_repeated_request_makes_no_second_key(auth: Any) -> None:
 @pytest.mark.parametrize(
     "moment", [0.5, 4102444800, "4102444800", "2030-01-01", "2030-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "soon"]
 )
-async def test_a_time_that_is_none_is_refused(auth: Any, moment: Any) -> None:
+async def test_a_time_that_is_none_is_refused(auth: RunningAuth, moment: Any) -> None:
     person = await auth.person()
     refused = await person.call("POST", KEYS, json={"name": "ci", "expires_at": moment})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/expires_at")

@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import jwt
 import pytest
+from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +19,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 GATEWAY_SECRET = "gateway-secret-" + "x" * 32
 
 
-async def test_a_log_in_answers_with_tokens_nobody_may_store(auth: Any) -> None:
+async def test_a_log_in_answers_with_tokens_nobody_may_store(auth: RunningAuth) -> None:
     person = await auth.person()
     found = await person.login()
     body = found.json()
@@ -30,7 +31,7 @@ async def test_a_log_in_answers_with_tokens_nobody_may_store(auth: Any) -> None:
     assert set(body) == {*("access_token", "token_type", "expires_in", "refresh_token", "refresh_expires_in", "scope")}
 
 
-async def test_the_access_token_is_as_the_contract_says(auth: Any) -> None:
+async def test_the_access_token_is_as_the_contract_says(auth: RunningAuth) -> None:
     person = await auth.person()
     token = person.tokens["access_token"]
     header, claims = jwt.get_unverified_header(token), person.claims
@@ -43,7 +44,7 @@ async def test_the_access_token_is_as_the_contract_says(auth: Any) -> None:
     assert (claims["sub"], claims["exp"] - claims["iat"], claims["plan"]) == (person.id, 900, "default")
 
 
-async def test_the_published_keys_verify_the_token(auth: Any) -> None:
+async def test_the_published_keys_verify_the_token(auth: RunningAuth) -> None:
     person = await auth.person()
     found = await auth.client.get("/.well-known/jwks.json")
     keys = jwt.PyJWKSet.from_dict(found.json())
@@ -54,7 +55,7 @@ async def test_the_published_keys_verify_the_token(auth: Any) -> None:
     assert found.headers["cache-control"] == "public, max-age=300"
 
 
-async def test_the_metadata_names_the_issuer_of_the_tokens(auth: Any) -> None:
+async def test_the_metadata_names_the_issuer_of_the_tokens(auth: RunningAuth) -> None:
     person = await auth.person()
     found = (await auth.client.get("/.well-known/oauth-authorization-server")).json()
     assert found["issuer"] == person.claims["iss"]
@@ -92,7 +93,7 @@ async def test_the_metadata_names_the_issuer_of_the_tokens(auth: Any) -> None:
     ],
 )
 async def test_what_is_wrong_is_said_as_rfc_6749_says_it(
-    auth: Any, form: dict[str, str], status: int, error: str
+    auth: RunningAuth, form: dict[str, str], status: int, error: str
 ) -> None:
     found = await auth.client.post(TOKEN, data=form, headers=FORM)
     assert (found.status_code, found.json()["error"]) == (status, error)
@@ -102,7 +103,7 @@ async def test_what_is_wrong_is_said_as_rfc_6749_says_it(
     assert ("www-authenticate" in found.headers) == (status == 401)
 
 
-async def test_json_is_not_a_form(auth: Any) -> None:
+async def test_json_is_not_a_form(auth: RunningAuth) -> None:
     found = await auth.client.post(TOKEN, json={"grant_type": "password"})
     assert (found.status_code, found.json()["code"]) == (415, "unsupported_media_type")
     assert found.headers["accept-post"] == "application/x-www-form-urlencoded"
@@ -111,12 +112,12 @@ async def test_json_is_not_a_form(auth: Any) -> None:
 @pytest.mark.parametrize(
     "body", [b"grant_type=password&grant_type=password", b"%ff=1", b"\xff", b"a&" * 30 + b"a=1&b=2" * 30]
 )
-async def test_a_malformed_form_is_refused(auth: Any, body: bytes) -> None:
+async def test_a_malformed_form_is_refused(auth: RunningAuth, body: bytes) -> None:
     found = await auth.client.post(TOKEN, content=body, headers=FORM)
     assert (found.status_code, found.json()["error"]) == (400, "invalid_request")
 
 
-async def test_wrong_unknown_and_disabled_sound_the_same(auth: Any) -> None:
+async def test_wrong_unknown_and_disabled_sound_the_same(auth: RunningAuth) -> None:
     person, disabled = await auth.person(), await auth.person()
     await auth.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", disabled.username)
     wrong = await person.login("not the password")
@@ -128,7 +129,7 @@ async def test_wrong_unknown_and_disabled_sound_the_same(auth: Any) -> None:
     assert {r.status_code for r in (wrong, unknown, locked)} == {400}
 
 
-async def test_scopes_are_narrowed_on_request_and_never_widened(auth: Any) -> None:
+async def test_scopes_are_narrowed_on_request_and_never_widened(auth: RunningAuth) -> None:
     person = await auth.person()
     assert (await person.login(scope="chat:write")).json()["scope"] == "chat:write"
     refused = await person.call("GET", "/api/v1/auth/sessions")
@@ -139,11 +140,11 @@ async def test_scopes_are_narrowed_on_request_and_never_widened(auth: Any) -> No
     admin = await person.login(scope="chat:write admin")
     assert admin.json() == {
         "error": "invalid_scope",
-        "error_description": "Scope not granted to this account: admin.",
+        "error_description": "A requested scope is not granted: admin.",
     }
 
 
-async def test_a_service_gets_a_token_for_itself(auth: Any) -> None:
+async def test_a_service_gets_a_token_for_itself(auth: RunningAuth) -> None:
     pair = base64.b64encode(f"parley-gateway:{GATEWAY_SECRET}".encode()).decode()
     headers = {"Authorization": f"Basic {pair}"}
     by_header = await auth.client.post(TOKEN, data={"grant_type": "client_credentials"}, headers=headers)
@@ -157,14 +158,14 @@ async def test_a_service_gets_a_token_for_itself(auth: Any) -> None:
         assert "refresh_token" not in found.json()
 
 
-async def test_people_cannot_get_the_scope_of_services(auth: Any) -> None:
+async def test_people_cannot_get_the_scope_of_services(auth: RunningAuth) -> None:
     admin = await auth.person(admin=True)
     assert (await admin.login(scope="internal")).json()["error"] == "invalid_scope"
     body = {"scopes": ["internal"]}
     assert (await admin.call("PATCH", f"/api/v1/admin/users/{admin.id}", json=body)).status_code == 422
 
 
-async def test_introspection_tells_people_about_their_own_tokens_only(auth: Any) -> None:
+async def test_introspection_tells_people_about_their_own_tokens_only(auth: RunningAuth) -> None:
     ada, bob, admin = await auth.person(), await auth.person(), await auth.person(admin=True)
     form = {"token": ada.tokens["access_token"]}
     own = (await ada.call("POST", "/api/v1/auth/introspect", data=form)).json()
@@ -183,7 +184,7 @@ async def test_introspection_tells_people_about_their_own_tokens_only(auth: Any)
 
 
 async def test_the_plan_of_an_account_is_in_its_tokens_and_an_unknown_one_counts_as_default(
-    make_settings: Any, start: Any, tmp_path: Any
+    make_settings: MakeSettings, start: StartAuth, tmp_path: Any
 ) -> None:
     plans = tmp_path / "plans.yaml"
     plans.write_text("default: {}\ngold: {}\n")

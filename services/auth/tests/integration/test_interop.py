@@ -5,13 +5,17 @@ from typing import Any
 
 import jwt
 import pytest
+from auth_testing.app import MakeSettings
+from auth_testing.replica import StartReplica
 
 pytestmark = pytest.mark.integration
 
 PASSWORD = "correct horse battery staple"
 
 
-async def test_pyjwt_verifies_a_token_through_the_jwks_address(make_settings: Any, replica: Any) -> None:
+async def test_pyjwt_verifies_a_token_through_the_jwks_address(
+    make_settings: MakeSettings, replica: StartReplica
+) -> None:
     async with replica(await make_settings()) as (client, _):
         await client.post("/api/v1/auth/register", json={"username": "ada", "password": PASSWORD})
         form = {"grant_type": "password", "username": "ada", "password": PASSWORD}
@@ -22,7 +26,9 @@ async def test_pyjwt_verifies_a_token_through_the_jwks_address(make_settings: An
         assert claims["client_id"] == "parley-web"
 
 
-async def test_authlibs_client_logs_in_refreshes_and_logs_out(make_settings: Any, replica: Any) -> None:
+async def test_authlibs_client_logs_in_refreshes_and_logs_out(
+    make_settings: MakeSettings, replica: StartReplica
+) -> None:
     client_of = pytest.importorskip("authlib.integrations.requests_client").OAuth2Session
     async with replica(await make_settings()) as (client, _):
         await client.post("/api/v1/auth/register", json={"username": "ada", "password": PASSWORD})

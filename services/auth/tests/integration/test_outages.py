@@ -4,9 +4,10 @@ import asyncio
 import base64
 import secrets
 from pathlib import Path
-from typing import Any
 
 import pytest
+from auth_testing.app import MakeSettings, StartAuth
+from auth_testing.replica import StartReplica
 
 from parley.config.settings import SettingsError
 
@@ -16,7 +17,9 @@ NOWHERE = "redis://127.0.0.1:1/0"
 TOKEN, ME = "/api/v1/auth/token", "/api/v1/auth/me"
 
 
-async def test_without_redis_people_log_in_and_out_and_guessing_is_still_slow(make_settings: Any, start: Any) -> None:
+async def test_without_redis_people_log_in_and_out_and_guessing_is_still_slow(
+    make_settings: MakeSettings, start: StartAuth
+) -> None:
     async with start(await make_settings(redis_url=NOWHERE)) as auth:
         person = await auth.person()
         assert (await person.call("GET", ME)).status_code == 200
@@ -26,18 +29,18 @@ async def test_without_redis_people_log_in_and_out_and_guessing_is_still_slow(ma
         assert answers == [400] * 5 + [429]
 
 
-async def test_another_secret_key_is_refused_at_the_start(make_settings: Any, start: Any) -> None:
+async def test_another_secret_key_is_refused_at_the_start(make_settings: MakeSettings, start: StartAuth) -> None:
     settings = await make_settings()
     async with start(settings):
         pass
     other = base64.b64encode(secrets.token_bytes(32)).decode()
     changed = await make_settings(database_url=settings.database_url.get_secret_value(), auth_secret_key=other)
-    with pytest.raises(SettingsError, match="AUTH_SECRET_KEY: does not open"):
+    with pytest.raises(SettingsError, match="AUTH_SECRET_KEY: cannot decrypt"):
         async with start(changed):
             pass
 
 
-async def test_no_secret_reaches_the_log(make_settings: Any, replica: Any, tmp_path: Path) -> None:
+async def test_no_secret_reaches_the_log(make_settings: MakeSettings, replica: StartReplica, tmp_path: Path) -> None:
     password, wrong = f"canary-{secrets.token_hex(8)}", f"canary-{secrets.token_hex(8)}"
     name = f"user-{secrets.token_hex(4)}"
     address = f"{name}@example.org"

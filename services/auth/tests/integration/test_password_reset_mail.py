@@ -12,11 +12,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from auth_testing.app import MakeSettings, Person, RunningAuth, StartAuth
 
-from auth.mail.mailer import MailNotSent
+from auth.audit.model import RequestOrigin
+from auth.mail.mailer import MailDeliveryError
 from auth.mail.smtp import SmtpMailer
-from auth.model import Origin
-from auth.password_resets.request_queue import ResetRequests
+from auth.password_resets.request_queue import ResetRequestQueue
 from parley.errors import Overloaded
 
 pytestmark = pytest.mark.integration
@@ -74,7 +75,7 @@ async def sink() -> AsyncIterator[Sink]:
 
 
 @pytest.fixture(scope="module")
-async def mailing(make_settings: Any, start: Any, sink: Sink) -> AsyncIterator[Any]:
+async def mailing(make_settings: MakeSettings, start: StartAuth, sink: Sink) -> AsyncIterator[Any]:
     settings = await make_settings(
         smtp_url=f"smtp://127.0.0.1:{sink.port}", smtp_from="parley@example.org", password_reset_url=PAGE
     )
@@ -82,11 +83,11 @@ async def mailing(make_settings: Any, start: Any, sink: Sink) -> AsyncIterator[A
         yield found
 
 
-def address(person: Any) -> str:
+def address(person: Person) -> str:
     return f"{person.username}@example.org"
 
 
-async def ask(auth: Any, written: str) -> httpx2.Response:
+async def ask(auth: RunningAuth, written: str) -> httpx2.Response:
     answer: httpx2.Response = await auth.client.post(ASK, json={"email": written})
     assert (answer.status_code, answer.json()) == (202, {})
     return answer
@@ -99,12 +100,14 @@ def token_in(mail: EmailMessage) -> str:
     return str(token)
 
 
-async def use(auth: Any, token: str) -> int:
+async def use(auth: RunningAuth, token: str) -> int:
     answer = await auth.client.post(RESET, json={"reset_token": token, "new_password": NEW_PASSWORD})
     return int(answer.status_code)
 
 
-async def test_the_mailed_link_sets_a_new_password_once_and_ends_every_session(mailing: Any, sink: Sink) -> None:
+async def test_the_mailed_link_sets_a_new_password_once_and_ends_every_session(
+    mailing: RunningAuth, sink: Sink
+) -> None:
     person = await mailing.person()
     await ask(mailing, address(person).upper())
     mail = await sink.next()
@@ -118,7 +121,9 @@ async def test_the_mailed_link_sets_a_new_password_once_and_ends_every_session(m
     assert [row["action"] for row in stored][1:] == ["password_reset.requested", "password.reset"]
 
 
-async def test_an_unknown_and_a_disabled_address_get_the_same_answer_and_no_mail(mailing: Any, sink: Sink) -> None:
+async def test_an_unknown_and_a_disabled_address_get_the_same_answer_and_no_mail(
+    mailing: RunningAuth, sink: Sink
+) -> None:
     disabled, known = await mailing.person(), await mailing.person()
     await mailing.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", disabled.username)
     answers = [
@@ -131,7 +136,7 @@ async def test_an_unknown_and_a_disabled_address_get_the_same_answer_and_no_mail
     assert sink.mails.empty()
 
 
-async def test_an_account_gets_one_mail_a_minute(mailing: Any, sink: Sink) -> None:
+async def test_an_account_gets_one_mail_a_minute(mailing: RunningAuth, sink: Sink) -> None:
     eager, other = await mailing.person(), await mailing.person()
     for _ in range(5):
         await ask(mailing, address(eager))
@@ -146,7 +151,7 @@ async def test_an_account_gets_one_mail_a_minute(mailing: Any, sink: Sink) -> No
     assert (await sink.next())["to"] == address(eager)
 
 
-async def test_asking_again_does_not_void_the_link_somebody_is_about_to_use(mailing: Any, sink: Sink) -> None:
+async def test_asking_again_does_not_void_the_link_somebody_is_about_to_use(mailing: RunningAuth, sink: Sink) -> None:
     person = await mailing.person()
     await ask(mailing, address(person))
     first = token_in(await sink.next())
@@ -162,7 +167,7 @@ async def test_asking_again_does_not_void_the_link_somebody_is_about_to_use(mail
 
 
 @pytest.mark.parametrize("change", ["address", "password"])
-async def test_a_link_is_void_once_the_owner_changed_the(change: str, mailing: Any, sink: Sink) -> None:
+async def test_a_link_is_void_once_the_owner_changed_the(change: str, mailing: RunningAuth, sink: Sink) -> None:
     person = await mailing.person()
     await ask(mailing, address(person))
     token = token_in(await sink.next())
@@ -176,7 +181,7 @@ async def test_a_link_is_void_once_the_owner_changed_the(change: str, mailing: A
 
 
 async def test_a_refused_mail_is_logged_without_address_or_token_and_the_next_is_sent(
-    mailing: Any, sink: Sink, capsys: pytest.CaptureFixture[str]
+    mailing: RunningAuth, sink: Sink, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused, known = await mailing.person(), await mailing.person()
     sink.refuses = True
@@ -185,17 +190,17 @@ async def test_a_refused_mail_is_logged_without_address_or_token_and_the_next_is
     mail = await sink.next()
     assert mail["to"] == address(known)
     logged = "".join(capsys.readouterr())
-    assert "password reset not mailed" in logged
+    assert "password_reset_mail_failed" in logged
     assert not [secret for secret in (address(refused), "prs_", token_in(mail)) if secret in logged]
 
 
-async def test_without_a_mail_server_there_is_no_such_route(auth: Any) -> None:
+async def test_without_a_mail_server_there_is_no_such_route(auth: RunningAuth) -> None:
     for body in ({"email": "ada@example.org"}, {"nonsense": True}):
         answer = await auth.client.post(ASK, json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_what_is_no_address_is_refused(mailing: Any) -> None:
+async def test_what_is_no_address_is_refused(mailing: RunningAuth) -> None:
     answer = await mailing.client.post(ASK, json={"email": "ada@example.org\r\nBcc: eve@example.org"})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/email")
 
@@ -206,17 +211,22 @@ async def send(url: str) -> None:
 
 
 async def test_credentials_are_not_sent_without_tls(sink: Sink) -> None:
-    with pytest.raises(MailNotSent, match="SMTPNotSupportedError"):
+    with pytest.raises(MailDeliveryError, match="SMTPNotSupportedError"):
         await send(f"smtp://ada:secret@127.0.0.1:{sink.port}")
 
 
 async def test_a_server_that_says_nothing_is_given_up() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(MailNotSent, match="SMTPServerDisconnected"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(MailDeliveryError, match="SMTPServerDisconnected"),
+    ):
         await send(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
 
 
-async def test_more_requests_than_can_wait_are_told_so(mailing: Any) -> None:
-    requests = ResetRequests(mailing.wired.stores.resets, SmtpMailer("smtp://nowhere", "a@b.c"), url=PAGE, capacity=1)
-    requests.take("ada@example.org", Origin())
+async def test_more_requests_than_can_wait_are_told_so(mailing: RunningAuth) -> None:
+    requests = ResetRequestQueue(
+        mailing.services.stores.password_resets, SmtpMailer("smtp://nowhere", "a@b.c"), url=PAGE, capacity=1
+    )
+    requests.add("ada@example.org", RequestOrigin())
     with pytest.raises(Overloaded):
-        requests.take("ada@example.org", Origin())
+        requests.add("ada@example.org", RequestOrigin())

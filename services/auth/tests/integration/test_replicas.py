@@ -12,6 +12,8 @@ import httpx2
 import jwt
 import pytest
 import structlog
+from auth_testing.app import MakeSettings, StartAuth
+from auth_testing.replica import StartReplica
 
 from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
@@ -42,7 +44,7 @@ async def call_me(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
 
 
 async def test_a_hundred_refreshes_at_once_over_two_processes_have_one_successor(
-    make_settings: Any, replica: Any
+    make_settings: MakeSettings, replica: StartReplica
 ) -> None:
     settings = await make_settings()
     async with replica(settings) as (one, _), replica(settings) as (other, _):
@@ -62,7 +64,9 @@ async def test_a_hundred_refreshes_at_once_over_two_processes_have_one_successor
         assert (await refresh(other, token)).json()["error"] == "invalid_grant"
 
 
-async def test_three_key_rotations_under_load_reject_no_token(make_settings: Any, start: Any, replica: Any) -> None:
+async def test_three_key_rotations_under_load_reject_no_token(
+    make_settings: MakeSettings, start: StartAuth, replica: StartReplica
+) -> None:
     fast = {"SIGNING_KEY_PUBLISH_AHEAD": "3", "SIGNING_KEY_POLL": "0.3"}
     settings = await make_settings(signing_key_publish_ahead=3, signing_key_poll=0.3)
     async with (
@@ -89,7 +93,7 @@ async def test_three_key_rotations_under_load_reject_no_token(make_settings: Any
             for number in range(4):
                 group.create_task(load(number))
             for rotation in range(3):
-                await operator.wired.keys.rotate()
+                await operator.services.keys.rotate()
                 await eventually(partial(_has, kids, rotation + 2), within=60)
             await eventually(lambda: accepted >= 10_000, within=120)
             done.set()
@@ -117,7 +121,7 @@ def _kid(token: str) -> str:
 
 @pytest.mark.alone
 async def test_fifty_log_ins_at_once_neither_stall_the_loop_nor_eat_the_memory(
-    make_settings: Any, replica: Any
+    make_settings: MakeSettings, replica: StartReplica
 ) -> None:
     workers = max(1, (os.cpu_count() or 2) - 1)
     async with replica(await make_settings()) as (client, pid):

@@ -1,11 +1,13 @@
 """Sessions, and how fast their end is known everywhere."""
 
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
+from auth_testing.app import Person, RunningAuth
 
-from auth.model import SYSTEM
+from auth.audit.model import SYSTEM
 from parley.storage.redis import open_redis
 from parley_testing import eventually
 
@@ -16,18 +18,18 @@ GATEWAY_SECRET = "gateway-secret-" + "x" * 32
 
 
 @pytest.fixture(scope="module")
-async def redis(auth: Any) -> Any:
+async def redis(auth: RunningAuth) -> Any:
     async with open_redis(auth.settings.redis_url.get_secret_value(), timeout=5) as client:
         yield client
 
 
-async def twin(person: Any) -> Any:
+async def twin(person: Person) -> Any:
     other = type(person)(person.client, person.username)
     await other.login()
     return other
 
 
-async def test_people_see_their_devices_newest_first(auth: Any) -> None:
+async def test_people_see_their_devices_newest_first(auth: RunningAuth) -> None:
     person = await auth.person()
     headers = {"user-agent": "Mozilla/5.0", "x-forwarded-for": "198.51.100.9, 203.0.113.7"}
     form = {"grant_type": "password", "username": person.username, "password": "correct horse battery staple"}
@@ -42,7 +44,7 @@ async def test_people_see_their_devices_newest_first(auth: Any) -> None:
     }
 
 
-async def test_the_list_is_paged_with_cursors_of_its_own(auth: Any) -> None:
+async def test_the_list_is_paged_with_cursors_of_its_own(auth: RunningAuth) -> None:
     person = await auth.person()
     for _ in range(4):
         await twin(person)
@@ -59,19 +61,19 @@ async def test_the_list_is_paged_with_cursors_of_its_own(auth: Any) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["x", "", "AAAA", "A" * 43, "A" * 500, "💥"])
-async def test_a_cursor_that_is_none_of_ours_is_refused(auth: Any, cursor: str) -> None:
+async def test_a_cursor_that_is_none_of_ours_is_refused(auth: RunningAuth, cursor: str) -> None:
     person = await auth.person()
     found = await person.call("GET", SESSIONS, params={"cursor": cursor})
     assert (found.status_code, found.json()["code"]) == (400, "invalid_cursor")
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "x"])
-async def test_a_limit_out_of_range_is_refused(auth: Any, limit: str) -> None:
+async def test_a_limit_out_of_range_is_refused(auth: RunningAuth, limit: str) -> None:
     person = await auth.person()
     assert (await person.call("GET", SESSIONS, params={"limit": limit})).status_code == 422
 
 
-async def test_one_device_is_logged_out_and_again_is_not_found(auth: Any) -> None:
+async def test_one_device_is_logged_out_and_again_is_not_found(auth: RunningAuth) -> None:
     person = await auth.person()
     other = await twin(person)
     path = f"{SESSIONS}/{other.claims['sid']}"
@@ -82,7 +84,7 @@ async def test_one_device_is_logged_out_and_again_is_not_found(auth: Any) -> Non
     assert (await person.call("GET", ME)).json()["code"] == "session_revoked"
 
 
-async def test_all_other_devices_are_logged_out(auth: Any) -> None:
+async def test_all_other_devices_are_logged_out(auth: RunningAuth) -> None:
     person = await auth.person()
     others = [await twin(person) for _ in range(2)]
     assert (await person.call("DELETE", SESSIONS)).status_code == 204
@@ -93,12 +95,12 @@ async def test_all_other_devices_are_logged_out(auth: Any) -> None:
 @pytest.mark.parametrize(
     "session", ["rubbish", "01A200A7-0000-7000-8000-000000000001", "01a200a7-0000-7000-8000-000000000001"]
 )
-async def test_a_session_nobody_has_is_not_found(auth: Any, session: str) -> None:
+async def test_a_session_nobody_has_is_not_found(auth: RunningAuth, session: str) -> None:
     person = await auth.person()
     assert (await person.call("DELETE", f"{SESSIONS}/{session}")).status_code == 404
 
 
-async def test_the_answer_to_a_log_out_comes_after_redis_knows(auth: Any, redis: Any) -> None:
+async def test_the_answer_to_a_log_out_comes_after_redis_knows(auth: RunningAuth, redis: Any) -> None:
     person = await auth.person()
     await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
     key = f"parley:revoked:{person.claims['sid']}"
@@ -107,7 +109,7 @@ async def test_the_answer_to_a_log_out_comes_after_redis_knows(auth: Any, redis:
     assert await redis.exists("parley:revocations")
 
 
-async def test_what_redis_lost_is_written_again(auth: Any, redis: Any) -> None:
+async def test_what_redis_lost_is_written_again(auth: RunningAuth, redis: Any) -> None:
     person = await auth.person()
     await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
     await redis.flushall()
@@ -115,28 +117,27 @@ async def test_what_redis_lost_is_written_again(auth: Any, redis: Any) -> None:
     assert await redis.exists(f"parley:revoked:{person.claims['sid']}")
 
 
-async def test_what_nobody_pushed_is_pushed_by_the_loop(auth: Any, redis: Any) -> None:
+async def test_what_nobody_pushed_is_pushed_by_the_loop(auth: RunningAuth, redis: Any) -> None:
     person = await auth.person()
-    user = await auth.wired.stores.users.by_login(person.username)
-    await auth.wired.stores.sessions.end_all(user.id, "logout", SYSTEM)
+    await auth.services.stores.sessions.end_all(UUID(person.id), "logout", SYSTEM)
     await eventually(lambda: redis.exists(f"parley:revoked:{person.claims['sid']}"), within=10)
     left = await auth.rows("SELECT FROM revocations WHERE NOT pushed AND subject = $1", person.claims["sid"])
     assert left == []
 
 
-async def service_token(auth: Any) -> str:
+async def service_token(auth: RunningAuth) -> str:
     form = {"grant_type": "client_credentials", "client_id": "parley-gateway", "client_secret": GATEWAY_SECRET}
     found: str = (await auth.client.post("/api/v1/auth/token", data=form)).json()["access_token"]
     return found
 
 
-async def check(auth: Any, token: str, **body: Any) -> httpx2.Response:
+async def check(auth: RunningAuth, token: str, **body: Any) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {token}"}
     found: httpx2.Response = await auth.client.post("/internal/revocations/check", json=body, headers=headers)
     return found
 
 
-async def test_a_gateway_without_redis_asks_what_is_revoked(auth: Any) -> None:
+async def test_a_gateway_without_redis_asks_what_is_revoked(auth: RunningAuth) -> None:
     gone, here, disabled = [await auth.person() for _ in range(3)]
     admin = await auth.person(admin=True)
     await gone.call("DELETE", f"{SESSIONS}/current")
@@ -154,7 +155,7 @@ async def test_a_gateway_without_redis_asks_what_is_revoked(auth: Any) -> None:
     assert later.json() == {"revoked_sessions": [], "revoked_users": []}
 
 
-async def test_the_question_is_for_services_and_bounded(auth: Any) -> None:
+async def test_the_question_is_for_services_and_bounded(auth: RunningAuth) -> None:
     admin = await auth.person(admin=True)
     assert (await check(auth, admin.tokens["access_token"], sessions=[])).status_code == 403
     assert (await auth.client.post("/internal/revocations/check", json={})).status_code == 401

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from auth.mail.mailer import MailNotSent
+from auth.mail.mailer import MailDeliveryError
 from auth.mail.smtp import SmtpMailer
 
 HOST = "127.0.0.1"
@@ -93,6 +93,6 @@ async def test_credentials_reach_a_server_that_is_trusted(server: Server, certif
 
 
 async def test_nothing_is_sent_to_a_server_that_is_not(server: Server) -> None:
-    with pytest.raises(MailNotSent, match="SSLCertVerificationError"):
+    with pytest.raises(MailDeliveryError, match="SSLCertVerificationError"):
         await send(server, None)
     assert server.commands == []

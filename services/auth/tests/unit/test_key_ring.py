@@ -8,25 +8,25 @@ from typing import Any
 import jwt
 import pytest
 
-from auth.model import StoredKey
-from auth.security.encryption import Sealer
-from auth.signing_keys.key_ring import KeyRing, RotationRules
+from auth.security.encryption import SecretCipher
+from auth.signing_keys.key_ring import KeyRing, KeyRotationPolicy
+from auth.signing_keys.model import StoredSigningKey
 from parley.config.settings import SettingsError
 
-RULES = RotationRules(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)
+RULES = KeyRotationPolicy(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)
 
 
 class MemoryKeys:
     """A table of keys."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, StoredKey] = {}
+        self.rows: dict[str, StoredSigningKey] = {}
         self.retired: list[str] = []
 
-    async def all(self) -> Sequence[StoredKey]:
+    async def all(self) -> Sequence[StoredSigningKey]:
         return [row for kid, row in self.rows.items() if kid not in self.retired]
 
-    async def add_if_newest_is(self, newest: str | None, key: StoredKey) -> bool:
+    async def add_if_newest_is(self, newest: str | None, key: StoredSigningKey) -> bool:
         if (list(self.rows)[-1] if self.rows else None) != newest:
             return False
         self.rows[key.kid] = key
@@ -58,7 +58,7 @@ def store() -> MemoryKeys:
 
 
 def ring(store: MemoryKeys, clock: Clock, key: bytes = b"k" * 32) -> KeyRing:
-    return KeyRing(store, Sealer(key), RULES, clock=clock)
+    return KeyRing(store, SecretCipher(key), RULES, clock=clock)
 
 
 def kids(found: KeyRing) -> list[str]:
@@ -83,7 +83,7 @@ async def test_the_first_key_is_made_at_the_first_start_and_kept(store: MemoryKe
 
 async def test_another_secret_key_is_refused_in_one_line(store: MemoryKeys, clock: Clock) -> None:
     await ring(store, clock).start()
-    with pytest.raises(SettingsError, match="AUTH_SECRET_KEY: does not open") as refused:
+    with pytest.raises(SettingsError, match="AUTH_SECRET_KEY: cannot decrypt") as refused:
         await ring(store, clock, b"o" * 32).start()
     assert len(str(refused.value).splitlines()) == 1
 
@@ -146,7 +146,7 @@ async def test_two_replicas_that_add_a_key_at_once_agree_on_one(store: MemoryKey
     original: Any = store.all
     asked: list[int] = []
 
-    async def all_empty_first() -> Sequence[StoredKey]:
+    async def all_empty_first() -> Sequence[StoredSigningKey]:
         asked.append(1)
         return [] if len(asked) <= 1 else await original()
 

@@ -6,8 +6,8 @@ from typing import NoReturn
 import pytest
 
 from auth.errors import LoginThrottled
-from auth.security.login_failures import Failures
-from auth.security.login_throttle import LocalCounts, Throttle
+from auth.security.login_failures import FailureCount, MemoryFailureCounter
+from auth.security.login_throttle import LoginThrottle
 from parley.errors import DependencyUnavailable
 
 HERE, THERE = "203.0.113.7", "198.51.100.9"
@@ -24,7 +24,7 @@ class Clock:
 class Away:
     """Redis, when it is away."""
 
-    async def read(self, keys: Sequence[str]) -> list[Failures]:
+    async def read(self, keys: Sequence[str]) -> list[FailureCount]:
         self._fail(keys)
 
     async def add(self, keys: Sequence[str], window: int) -> None:
@@ -44,16 +44,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def throttle(clock: Clock) -> Throttle:
-    return Throttle(LocalCounts(clock=clock), LocalCounts(clock=clock))
+def throttle(clock: Clock) -> LoginThrottle:
+    return LoginThrottle(MemoryFailureCounter(clock=clock), MemoryFailureCounter(clock=clock))
 
 
-async def fail(throttle: Throttle, times: int, account: str = "ada", address: str = HERE) -> None:
+async def fail(throttle: LoginThrottle, times: int, account: str = "ada", address: str = HERE) -> None:
     for _ in range(times):
-        await throttle.failed(account, address)
+        await throttle.record_failure(account, address)
 
 
-async def wait_of(throttle: Throttle, account: str = "ada", address: str = HERE) -> int:
+async def wait_of(throttle: LoginThrottle, account: str = "ada", address: str = HERE) -> int:
     try:
         await throttle.check(account, address)
     except LoginThrottled as error:
@@ -61,7 +61,7 @@ async def wait_of(throttle: Throttle, account: str = "ada", address: str = HERE)
     return 0
 
 
-async def test_the_wait_doubles_from_the_fifth_failure_on(throttle: Throttle) -> None:
+async def test_the_wait_doubles_from_the_fifth_failure_on(throttle: LoginThrottle) -> None:
     await fail(throttle, 4)
     assert await wait_of(throttle) == 0
     found = []
@@ -71,7 +71,9 @@ async def test_the_wait_doubles_from_the_fifth_failure_on(throttle: Throttle) ->
     assert found == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
 
 
-async def test_the_wait_ends_and_after_a_quarter_of_an_hour_all_is_forgotten(throttle: Throttle, clock: Clock) -> None:
+async def test_the_wait_ends_and_after_a_quarter_of_an_hour_all_is_forgotten(
+    throttle: LoginThrottle, clock: Clock
+) -> None:
     await fail(throttle, 8)
     assert await wait_of(throttle) == 8
     clock.now += 8
@@ -81,45 +83,45 @@ async def test_the_wait_ends_and_after_a_quarter_of_an_hour_all_is_forgotten(thr
     assert await wait_of(throttle) == 0
 
 
-async def test_a_success_forgets_the_failures_of_this_account_here(throttle: Throttle) -> None:
+async def test_a_success_forgets_the_failures_of_this_account_here(throttle: LoginThrottle) -> None:
     await fail(throttle, 10)
-    await throttle.succeeded("ada", HERE)
+    await throttle.record_success("ada", HERE)
     assert await wait_of(throttle) == 0
 
 
-async def test_strangers_cannot_lock_anybody_out(throttle: Throttle) -> None:
+async def test_strangers_cannot_lock_anybody_out(throttle: LoginThrottle) -> None:
     for number in range(1000):
-        await throttle.failed("ada", f"198.51.{number % 250}.{number // 250}")
+        await throttle.record_failure("ada", f"198.51.{number % 250}.{number // 250}")
     assert await wait_of(throttle) == 0
     await fail(throttle, 1)
     assert await wait_of(throttle) == 1
 
 
-async def test_an_address_that_tries_many_accounts_waits(throttle: Throttle) -> None:
+async def test_an_address_that_tries_many_accounts_waits(throttle: LoginThrottle) -> None:
     for number in range(30):
-        await throttle.failed(f"user-{number}", THERE)
+        await throttle.record_failure(f"user-{number}", THERE)
     assert await wait_of(throttle, "another", THERE) == 1
     assert await wait_of(throttle, "another", HERE) == 0
 
 
-async def test_an_ipv6_site_counts_as_one_address(throttle: Throttle) -> None:
+async def test_an_ipv6_site_counts_as_one_address(throttle: LoginThrottle) -> None:
     for number in range(5):
-        await throttle.failed("ada", f"2001:db8::{number:x}")
+        await throttle.record_failure("ada", f"2001:db8::{number:x}")
     assert await wait_of(throttle, address="2001:db8::ffff") == 1
     assert await wait_of(throttle, address="2001:db8:1::1") == 0
 
 
 async def test_without_redis_this_process_counts_for_itself(clock: Clock) -> None:
-    throttle = Throttle(Away(), LocalCounts(clock=clock))
+    throttle = LoginThrottle(Away(), MemoryFailureCounter(clock=clock))
     await fail(throttle, 6)
     assert await wait_of(throttle) == 2
-    await throttle.succeeded("ada", HERE)
+    await throttle.record_success("ada", HERE)
     assert await wait_of(throttle) == 0
 
 
 async def test_what_is_kept_is_bounded(clock: Clock) -> None:
-    counts = LocalCounts(capacity=10, clock=clock)
+    counts = MemoryFailureCounter(capacity=10, clock=clock)
     for number in range(100):
         await counts.add([f"key-{number}"], 900)
     assert [found.count for found in await counts.read(["key-0", "key-99"])] == [0, 1]
-    assert len(counts._found) == 10
+    assert len(counts) == 10

@@ -63,7 +63,7 @@ async def test_a_hash_names_its_parameters_and_verifies_both_unicode_forms(hashe
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert await hasher.verify("pa\u0308ssword " * 3, stored)
     assert not await hasher.verify("passwort " * 3, stored)
-    assert not hasher.outdated(stored)
+    assert not hasher.is_outdated(stored)
 
 
 async def test_an_imported_bcrypt_hash_verifies_and_is_outdated(hasher: PasswordHasher) -> None:
@@ -71,7 +71,7 @@ async def test_an_imported_bcrypt_hash_verifies_and_is_outdated(hasher: Password
     stored = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode()
     assert await hasher.verify(long, stored)
     assert not await hasher.verify("x" + long, stored)
-    assert hasher.outdated(stored)
+    assert hasher.is_outdated(stored)
 
 
 @pytest.mark.parametrize("stored", ["", "plain", "$argon2id$broken", "$2b$12$short"])

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from auth.security import secret_tokens as tokens
-from auth.security.encryption import InvalidKeyError, Sealer, UnsealError, derive, read_key
+from auth.security.encryption import DecryptionError, InvalidKeyError, SecretCipher, derive_key, read_key
 from auth.settings import AuthSettings
-from auth.web.cursors import Cursors
+from auth.web.pagination import CursorCodec
 from parley.config.settings import SettingsError, load
 from parley.errors import InvalidCursor
 
@@ -50,20 +50,20 @@ def test_a_key_that_is_short_malformed_or_an_example_is_refused(text: str) -> No
 
 
 def test_each_purpose_has_a_key_of_its_own() -> None:
-    assert len({derive(RANDOM, "a"), derive(RANDOM, "b"), RANDOM}) == 3
+    assert len({derive_key(RANDOM, "a"), derive_key(RANDOM, "b"), RANDOM}) == 3
 
 
 def test_what_is_sealed_opens_only_under_its_name_and_key() -> None:
-    sealer = Sealer(derive(RANDOM, "a"))
-    sealed = sealer.seal(b"private", "kid-1")
-    assert sealer.open(sealed, "kid-1") == b"private"
+    cipher = SecretCipher(derive_key(RANDOM, "a"))
+    sealed = cipher.encrypt(b"private", "kid-1")
+    assert cipher.decrypt(sealed, "kid-1") == b"private"
     assert b"private" not in sealed
     tampered = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    for other, blob, name in ((sealer, sealed, "kid-2"), (sealer, tampered, "kid-1"), (sealer, b"", "kid-1")):
-        with pytest.raises(UnsealError):
-            other.open(blob, name)
-    with pytest.raises(UnsealError):
-        Sealer(derive(RANDOM, "b")).open(sealed, "kid-1")
+    for other, blob, name in ((cipher, sealed, "kid-2"), (cipher, tampered, "kid-1"), (cipher, b"", "kid-1")):
+        with pytest.raises(DecryptionError):
+            other.decrypt(blob, name)
+    with pytest.raises(DecryptionError):
+        SecretCipher(derive_key(RANDOM, "b")).decrypt(sealed, "kid-1")
 
 
 def test_a_refresh_token_always_has_the_same_successor_and_another_key_another() -> None:
@@ -84,13 +84,13 @@ def test_an_api_key_carries_its_checksum() -> None:
 
 
 def test_a_cursor_belongs_to_its_list() -> None:
-    cursors, last = Cursors(KEY), UUID("01a200a7-0000-7000-8000-000000000001")
-    text = cursors.make("users", last)
-    assert cursors.read("users", text) == last
-    assert cursors.read("users", None) is None
+    cursors, last = CursorCodec(KEY), UUID("01a200a7-0000-7000-8000-000000000001")
+    text = cursors.encode("users", last)
+    assert cursors.decode("users", text) == last
+    assert cursors.decode("users", None) is None
     for name, wrong in (("sessions", text), ("users", text[:-2]), ("users", "%"), ("users", "é")):
         with pytest.raises(InvalidCursor):
-            cursors.read(name, wrong)
+            cursors.decode(name, wrong)
 
 
 def settings(**overrides: Any) -> AuthSettings:

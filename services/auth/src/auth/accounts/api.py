@@ -1,20 +1,23 @@
-"""Accounts, as their owners see them."""
+"""Routes of the caller's account."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from auth.accounts.schemas import PasswordBody, ProfileBody, RegisterBody, UserView
+from auth.accounts.service import AccountService
 from auth.errors import AccountExists, LoginThrottled, PasswordTooWeak, RegistrationClosed
 from auth.security.scopes import ACCOUNT
-from auth.web.error_responses import personal, problems
-from auth.web.origin import origin_of
+from auth.web.dependencies import provide
+from auth.web.origin import Origins
+from auth.web.problem_responses import authenticated_problems, problems
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
 
+Service = Annotated[AccountService, Depends(provide(AccountService))]
 Owner = Annotated[Principal, Depends(caller(ACCOUNT))]
 _BODY = (InvalidJson, UnsupportedMediaType, ValidationFailed)
 
@@ -24,35 +27,39 @@ _BODY = (InvalidJson, UnsupportedMediaType, ValidationFailed)
     status_code=201,
     responses=problems(*_BODY, PasswordTooWeak, AccountExists, RegistrationClosed),
 )
-async def register(body: RegisterBody, request: Request, response: Response) -> UserView:
-    """Make an account; log in next."""
-    user = await request.app.state.wired.accounts.register(
+async def register(
+    body: RegisterBody, request: Request, response: Response, accounts: Service, origins: Origins
+) -> UserView:
+    """Create an account. Log in afterwards to get tokens."""
+    user = await accounts.register(
         username=body.username,
         email=body.email,
         display_name=body.display_name,
         password=body.password,
-        origin=origin_of(request),
+        origin=origins.resolve(request),
     )
     response.headers["Location"] = "/api/v1/auth/me"
     return UserView.of(user)
 
 
-@router.get("/me", responses=personal())
-async def me(request: Request, principal: Owner) -> UserView:
+@router.get("/me", responses=authenticated_problems())
+async def me(principal: Owner, accounts: Service) -> UserView:
     """Return the account of the caller."""
-    return UserView.of(await request.app.state.wired.accounts.me(principal))
+    return UserView.of(await accounts.me(principal))
 
 
-@router.patch("/me", responses=personal(*_BODY, AccountExists))
-async def change_me(body: ProfileBody, request: Request, principal: Owner) -> UserView:
-    """Change the caller's name, e-mail address or display name."""
-    accounts = request.app.state.wired.accounts
-    return UserView.of(await accounts.change(principal, body.changes(), origin_of(request, principal)))
+@router.patch("/me", responses=authenticated_problems(*_BODY, AccountExists))
+async def change_me(
+    body: ProfileBody, request: Request, principal: Owner, accounts: Service, origins: Origins
+) -> UserView:
+    """Change the user name, e-mail address or display name of the caller."""
+    return UserView.of(await accounts.change(principal, body.changes(), origins.resolve(request, principal)))
 
 
-@router.post("/me/password", status_code=204, responses=personal(*_BODY, PasswordTooWeak, LoginThrottled))
-async def change_password(body: PasswordBody, request: Request, principal: Owner) -> None:
-    """Change the password; the other sessions end."""
-    await request.app.state.wired.accounts.change_password(
-        principal, body.current_password, body.new_password, origin_of(request, principal)
-    )
+@router.post("/me/password", status_code=204, responses=authenticated_problems(*_BODY, PasswordTooWeak, LoginThrottled))
+async def change_password(
+    body: PasswordBody, request: Request, principal: Owner, accounts: Service, origins: Origins
+) -> None:
+    """Change the password of the caller and end all other sessions."""
+    origin = origins.resolve(request, principal)
+    await accounts.change_password(principal, body.current_password, body.new_password, origin)

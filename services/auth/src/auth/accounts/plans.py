@@ -1,4 +1,4 @@
-"""Which plans there are: of the operator's ``plans.yaml`` auth needs only the names."""
+"""Plan names from the operator's ``plans.yaml``; auth ignores the limits."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -10,15 +10,15 @@ from parley.config import plans
 DEFAULT_PLAN = plans.DEFAULT_PLAN
 
 
-class Plan(BaseModel):
-    """A plan, whatever it allows."""
+class NamedPlan(BaseModel):
+    """A plan without its limits."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-Plans: TypeAlias = plans.Plans[Plan]
+Plans: TypeAlias = plans.Plans[NamedPlan]
 
 
 def read_plans(path: Path | None) -> Plans:
-    """Read the plans; raises SettingsError."""
-    return plans.read_plans(path, Plan())
+    """Return the plans of a file, or the default plan without one; raises SettingsError."""
+    return plans.read_plans(path, NamedPlan())

@@ -1,9 +1,9 @@
-"""People's own accounts."""
+"""Request and response bodies of accounts."""
 
 from typing import Self
 from uuid import UUID
 
-from auth.model import Status, User
+from auth.accounts.model import Status, User
 from auth.web.fields import Email, Name, Password, Username
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody
@@ -19,14 +19,14 @@ class RegisterBody(RequestBody):
 
 
 class ProfileBody(RequestBody):
-    """What people change about themselves; a member that is absent stays."""
+    """A change of the profile; absent members stay unchanged."""
 
     username: Username | None = None
     email: Email | None = None
     display_name: Name | None = None
 
     def changes(self) -> dict[str, str | None]:
-        """Return what was sent; raises FieldValueError for a name that cannot be empty."""
+        """Return the members that were sent; a null user name counts as absent."""
         sent: dict[str, str | None] = {name: getattr(self, name) for name in self.model_fields_set}
         if sent.get("username", "") is None:
             del sent["username"]

@@ -1,12 +1,13 @@
-"""Accounts, as their owners see them."""
+"""Account service: registration, profile and password."""
 
 from collections.abc import Mapping, Sequence
 
-from auth.accounts.login import Login
-from auth.accounts.ports import NewUser, Users
+from auth.accounts.login import LoginService
+from auth.accounts.model import NewUser, User
+from auth.accounts.store import AccountStore
+from auth.audit.model import OPERATOR, RequestOrigin
 from auth.errors import AccountDisabled, AccountExists, RegistrationClosed
-from auth.model import OPERATOR, Origin, User
-from auth.revocations.service import Revocations
+from auth.revocations.service import RevocationService
 from auth.security import identifiers
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
@@ -16,29 +17,28 @@ from parley.ids import new_id
 from parley.security.identity import Principal
 
 
-class Accounts:
-    """Registers people and lets them change what is theirs."""
+class AccountService:
+    """Creates accounts, and changes the profile and password of the caller."""
 
     def __init__(
         self,
         *,
-        users: Users,
+        accounts: AccountStore,
         hasher: PasswordHasher,
         policy: PasswordPolicy,
-        login: Login,
-        revocations: Revocations,
+        login: LoginService,
+        revocations: RevocationService,
         registration_open: bool,
     ) -> None:
-        """Take the accounts, the rules for passwords, and whether strangers may register."""
-        self._users, self._hasher, self._policy = users, hasher, policy
+        self._accounts, self._hasher, self._policy = accounts, hasher, policy
         self._login, self._revocations = login, revocations
-        self._open = registration_open
+        self._registration_open = registration_open
 
     async def register(
-        self, *, username: str, email: str | None, display_name: str | None, password: str, origin: Origin
+        self, *, username: str, email: str | None, display_name: str | None, password: str, origin: RequestOrigin
     ) -> User:
-        """Make an account for a stranger; raises RegistrationClosed, PasswordTooWeak or AccountExists."""
-        if not self._open:
+        """Create an account if registration is open; raises RegistrationClosed, PasswordTooWeak or AccountExists."""
+        if not self._registration_open:
             raise RegistrationClosed
         return await self.create(
             username=username, email=email, display_name=display_name, password=password, origin=origin
@@ -50,14 +50,14 @@ class Accounts:
         username: str,
         email: str | None,
         password: str,
-        origin: Origin,
+        origin: RequestOrigin,
         display_name: str | None = None,
         scopes: tuple[str, ...] = PERSONAL,
     ) -> User:
-        """Make an account; raises PasswordTooWeak or AccountExists."""
-        self._policy.check(password, about=[username, *_parts(email)])
+        """Create an account; raises PasswordTooWeak or AccountExists."""
+        self._policy.check(password, about=[username, *_email_parts(email)])
         hashed = await self._hasher.hash(password)
-        return await self._users.add(NewUser(new_id(), username, email, display_name, hashed, scopes), origin)
+        return await self._accounts.add(NewUser(new_id(), username, email, display_name, hashed, scopes), origin)
 
     async def ensure(
         self, *, username: str, password: str, email: str | None = None, scopes: Sequence[str] = PERSONAL
@@ -68,7 +68,7 @@ class Accounts:
         another account has the e-mail address.
         """
         name = identifiers.username(username)
-        found = await self._users.by_login(identifiers.key(name))
+        found = await self._accounts.by_login(identifiers.key(name))
         if found is not None:
             return found
         address = identifiers.email(email) if email else None
@@ -77,33 +77,36 @@ class Accounts:
                 username=name, email=address, password=password, origin=OPERATOR, scopes=tuple(scopes)
             )
         except AccountExists:
-            # Another replica was faster.
-            found = await self._users.by_login(identifiers.key(name))
+            # Another replica created it in the meantime.
+            found = await self._accounts.by_login(identifiers.key(name))
             if found is None:
                 raise
             return found
 
     async def me(self, principal: Principal) -> User:
         """Return the caller's account; raises TokenInvalid or AccountDisabled."""
-        return _usable(await self._users.by_id(principal.user_id))
+        return _require_active(await self._accounts.by_id(principal.user_id))
 
-    async def change(self, principal: Principal, changes: Mapping[str, str | None], origin: Origin) -> User:
-        """Change the caller's name, address or display name; raises AccountExists."""
+    async def change(self, principal: Principal, changes: Mapping[str, str | None], origin: RequestOrigin) -> User:
+        """Change the caller's user name, e-mail address or display name; raises AccountExists."""
         await self.me(principal)
-        return _usable(await self._users.change_profile(principal.user_id, changes, origin))
+        return _require_active(await self._accounts.change_profile(principal.user_id, changes, origin))
 
-    async def change_password(self, principal: Principal, current: str, new: str, origin: Origin) -> None:
-        """Set a new password and end the other sessions; raises ValidationFailed when the current one is wrong."""
+    async def change_password(self, principal: Principal, current: str, new: str, origin: RequestOrigin) -> None:
+        """Set a new password and end the other sessions.
+
+        Raises PasswordTooWeak, ValidationFailed if ``current`` is wrong, LoginThrottled or Overloaded.
+        """
         user = await self.me(principal)
-        self._policy.check(new, about=[user.username, *_parts(user.email)], pointer="/new_password")
+        self._policy.check(new, about=[user.username, *_email_parts(user.email)], pointer="/new_password")
         if not await self._login.confirm(user, current, origin):
-            raise ValidationFailed([FieldError("/current_password", "incorrect", "This is not the current password.")])
+            raise ValidationFailed([FieldError("/current_password", "incorrect", "The current password is wrong.")])
         hashed = await self._hasher.hash(new)
-        await self._users.set_password(user.id, hashed, keep_session=principal.session_id, origin=origin)
+        await self._accounts.set_password(user.id, hashed, keep_session=principal.session_id, origin=origin)
         await self._revocations.push()
 
 
-def _usable(user: User | None) -> User:
+def _require_active(user: User | None) -> User:
     if user is None:
         raise TokenInvalid
     if not user.active:
@@ -111,5 +114,5 @@ def _usable(user: User | None) -> User:
     return user
 
 
-def _parts(email: str | None) -> list[str]:
+def _email_parts(email: str | None) -> list[str]:
     return [email, email.partition("@")[0]] if email else []

@@ -1,23 +1,27 @@
-"""Administration: accounts and the audit log."""
+"""Administration routes: accounts and the audit log."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from auth.accounts.model import Status
 from auth.accounts.schemas import UserView
 from auth.administration.schemas import AdminUserBody, AuditView
-from auth.erasure.api import PATH as ERASURES
+from auth.administration.service import AdminService
+from auth.erasure.api import ERASURES_PATH
 from auth.erasure.schemas import ErasureView
+from auth.erasure.service import ErasureService
 from auth.errors import LastAdmin
-from auth.model import Status
 from auth.password_resets.schemas import ResetView
+from auth.password_resets.service import PasswordResetService
 from auth.security.scopes import ADMIN
-from auth.tokens.oauth_forms import NO_STORE
-from auth.web.error_responses import personal
+from auth.web.dependencies import provide
 from auth.web.fields import Moment
-from auth.web.origin import origin_of
-from auth.web.pagination import DEFAULT_LIMIT, Cursor, Limit
+from auth.web.origin import Origins
+from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
+from auth.web.problem_responses import authenticated_problems
+from auth.web.response_headers import NO_STORE
 from parley.errors import InvalidCursor, InvalidJson, NotFound, UnsupportedMediaType, ValidationFailed
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
@@ -27,82 +31,99 @@ router = APIRouter(prefix="/api/v1/admin", route_class=JsonRoute, tags=["admin"]
 
 Administrator = Annotated[Principal, Depends(caller(ADMIN))]
 Filter = Annotated[Text | None, Query(max_length=256)]
+Service = Annotated[AdminService, Depends(provide(AdminService))]
 
 
-@router.get("/users", responses=personal(InvalidCursor, ValidationFailed))
+@router.get("/users", responses=authenticated_problems(InvalidCursor, ValidationFailed))
 async def list_users(
-    request: Request,
     principal: Administrator,
+    admin: Service,
+    cursors: Cursors,
     q: Filter = None,
     status: Status | None = None,
     plan: Filter = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[UserView]:
-    """Find accounts by a part of their name or e-mail address, newest first."""
+    """List accounts, newest first. `q` matches any part of the user name or e-mail address."""
     del principal
-    wired = request.app.state.wired
-    before = wired.cursors.read("users", cursor)
-    found = await wired.admin.search(text=q, status=status, plan=plan, before=before, limit=limit + 1)
-    page: Page[UserView] = wired.cursors.page("users", found, limit, view=UserView.of, identify=lambda user: user.id)
-    return page
+    before = cursors.decode("users", cursor)
+    found = await admin.search(text=q, status=status, plan=plan, before=before, limit=limit + 1)
+    return cursors.page("users", found, limit, view=UserView.of, identify=lambda user: user.id)
 
 
-@router.get("/users/{user_id}", responses=personal(NotFound))
-async def get_user(user_id: str, request: Request, principal: Administrator) -> UserView:
+@router.get("/users/{user_id}", responses=authenticated_problems(NotFound))
+async def get_user(user_id: str, principal: Administrator, admin: Service) -> UserView:
     """Return an account."""
     del principal
-    return UserView.of(await request.app.state.wired.admin.find(user_id))
+    return UserView.of(await admin.find(user_id))
 
 
 @router.patch(
     "/users/{user_id}",
-    responses=personal(InvalidJson, UnsupportedMediaType, ValidationFailed, NotFound, LastAdmin),
+    responses=authenticated_problems(InvalidJson, UnsupportedMediaType, ValidationFailed, NotFound, LastAdmin),
 )
-async def change_user(user_id: str, body: AdminUserBody, request: Request, principal: Administrator) -> UserView:
-    """Disable or enable an account, change its plan or scopes."""
-    changed = await request.app.state.wired.admin.change(
+async def change_user(
+    user_id: str, body: AdminUserBody, request: Request, principal: Administrator, admin: Service, origins: Origins
+) -> UserView:
+    """Change the status, plan or scopes of an account."""
+    changed = await admin.change(
         user_id,
         status=body.status,
         plan=body.plan,
         scopes=body.scopes,
-        origin=origin_of(request, principal),
+        origin=origins.resolve(request, principal),
     )
     return UserView.of(changed)
 
 
-@router.delete("/users/{user_id}", status_code=202, responses=personal(NotFound, LastAdmin))
-async def erase_user(user_id: str, request: Request, response: Response, principal: Administrator) -> ErasureView:
-    """Erase a person everywhere."""
-    wired = request.app.state.wired
-    user = await wired.admin.find(user_id)
-    erasure = await wired.erasures.erase(user.id, origin_of(request, principal))
-    response.headers["Location"] = f"{ERASURES}/{erasure.id}"
+@router.delete("/users/{user_id}", status_code=202, responses=authenticated_problems(NotFound, LastAdmin))
+async def erase_user(
+    user_id: str,
+    request: Request,
+    response: Response,
+    principal: Administrator,
+    admin: Service,
+    erasures: Annotated[ErasureService, Depends(provide(ErasureService))],
+    origins: Origins,
+) -> ErasureView:
+    """Erase an account in every service."""
+    user = await admin.find(user_id)
+    erasure = await erasures.erase(user.id, origins.resolve(request, principal))
+    response.headers["Location"] = f"{ERASURES_PATH}/{erasure.id}"
     return ErasureView.of(erasure)
 
 
-@router.delete("/users/{user_id}/sessions", status_code=204, responses=personal(NotFound))
-async def end_user_sessions(user_id: str, request: Request, principal: Administrator) -> None:
-    """Log a person out everywhere."""
-    await request.app.state.wired.admin.end_sessions(user_id, origin_of(request, principal))
+@router.delete("/users/{user_id}/sessions", status_code=204, responses=authenticated_problems(NotFound))
+async def end_user_sessions(
+    user_id: str, request: Request, principal: Administrator, admin: Service, origins: Origins
+) -> None:
+    """End every session of an account."""
+    await admin.end_sessions(user_id, origins.resolve(request, principal))
 
 
-@router.post("/users/{user_id}/password-reset", status_code=201, responses=personal(NotFound))
+@router.post("/users/{user_id}/password-reset", status_code=201, responses=authenticated_problems(NotFound))
 async def issue_password_reset(
-    user_id: str, request: Request, response: Response, principal: Administrator
+    user_id: str,
+    request: Request,
+    response: Response,
+    principal: Administrator,
+    admin: Service,
+    resets: Annotated[PasswordResetService, Depends(provide(PasswordResetService))],
+    origins: Origins,
 ) -> ResetView:
-    """Make a token with which the person can set a new password within an hour; shown this once."""
-    wired = request.app.state.wired
-    user = await wired.admin.find(user_id)
-    token, expires_at = await wired.resets.issue(user.id, origin_of(request, principal))
+    """Issue a password reset token that works once within an hour. Only this response contains it."""
+    user = await admin.find(user_id)
+    token, expires_at = await resets.issue(user.id, origins.resolve(request, principal))
     response.headers.update(NO_STORE)
     return ResetView(reset_token=token, expires_at=expires_at)
 
 
-@router.get("/audit", responses=personal(InvalidCursor, ValidationFailed))
+@router.get("/audit", responses=authenticated_problems(InvalidCursor, ValidationFailed))
 async def read_audit(
-    request: Request,
     principal: Administrator,
+    admin: Service,
+    cursors: Cursors,
     actor: UUID | None = None,
     action: Filter = None,
     target: Filter = None,
@@ -111,13 +132,9 @@ async def read_audit(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[AuditView]:
-    """Read who did what to whom, newest first."""
+    """List audit log entries, newest first."""
     del principal
-    wired = request.app.state.wired
     filters = {"actor": actor, "action": action, "target": target, "from": since, "to": until}
-    before = wired.cursors.read("audit", cursor)
-    found = await wired.admin.audit(filters, before=before, limit=limit + 1)
-    page: Page[AuditView] = wired.cursors.page(
-        "audit", found, limit, view=AuditView.of, identify=lambda entry: entry.id
-    )
-    return page
+    before = cursors.decode("audit", cursor)
+    found = await admin.audit(filters, before=before, limit=limit + 1)
+    return cursors.page("audit", found, limit, view=AuditView.of, identify=lambda entry: entry.id)

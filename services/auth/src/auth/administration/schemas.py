@@ -1,18 +1,19 @@
-"""What administrators change and read."""
+"""Request and response bodies of administration."""
 
 from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import Field
 
-from auth.model import AuditEntry, Status
+from auth.accounts.model import Status
+from auth.audit.model import AuditEntry
 from auth.web.fields import ScopeList
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody, Text
 
 
 class AdminUserBody(RequestBody):
-    """What administrators change; a member that is absent stays."""
+    """A change of an account; absent members stay unchanged."""
 
     status: Status | None = None
     plan: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
@@ -20,14 +21,14 @@ class AdminUserBody(RequestBody):
 
 
 class Party(ResponseBody):
-    """Who did something, or what it was done to."""
+    """The actor or the target of an audit log entry."""
 
     type: str
     id: str | None
 
 
 class AuditView(ResponseBody):
-    """One line of the audit log."""
+    """One entry of the audit log."""
 
     id: UUID
     at: Timestamp

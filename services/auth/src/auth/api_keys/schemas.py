@@ -1,11 +1,11 @@
-"""API keys."""
+"""Request and response bodies of API keys."""
 
 from typing import Self
 from uuid import UUID
 
 from pydantic import Field
 
-from auth.model import ApiKey
+from auth.api_keys.model import ApiKey
 from auth.web.fields import KeyScopes, Moment, Name
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody
@@ -20,7 +20,7 @@ class ApiKeyBody(RequestBody):
 
 
 class ApiKeyView(ResponseBody):
-    """An API key; ``key`` is shown once, when it was just made."""
+    """An API key; only the response that creates it contains ``key``, the secret."""
 
     id: UUID
     name: str

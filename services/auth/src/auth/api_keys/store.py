@@ -1,109 +1,34 @@
-"""API keys in Postgres."""
+"""Interface of the API key store."""
 
-import hmac
 from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
-from auth.accounts.store import to_user
-from auth.audit import store as audit
-from auth.database import Database, Row
-from auth.errors import IdempotencyKeyReused
-from auth.model import ApiKey, Origin, User
-from auth.revocations.store import Revoker
-from parley import times
-from parley.messaging import outbox
-from parley.storage.postgres import Connection
-from parley_events.models import ApiKeyRevoked
-
-_INSERT = """
-INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at, expires_at, idempotency_key, fingerprint)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *"""
-_EARLIER = "SELECT * FROM api_keys WHERE user_id = $1 AND idempotency_key = $2"
-_FORGET = """
-UPDATE api_keys SET idempotency_key = NULL
-WHERE user_id = $1 AND idempotency_key = $2 AND created_at < now() - interval '24 hours'"""
-_LIVE = """
-SELECT * FROM api_keys WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
-_DELETE = "DELETE FROM api_keys WHERE user_id = $1 AND id = $2 RETURNING id"
-_USE = """
-UPDATE api_keys SET last_used_at = now()
-WHERE digest = $1 AND (expires_at IS NULL OR expires_at > now()) RETURNING *"""
-_OWNER = "SELECT * FROM users WHERE id = $1 AND status = 'active'"
+from auth.accounts.model import User
+from auth.api_keys.model import ApiKey
+from auth.audit.model import RequestOrigin
 
 
-class PostgresApiKeys:
-    """Stores API keys."""
-
-    def __init__(self, database: Database, revoker: Revoker) -> None:
-        """Take the database, and what voids tokens."""
-        self._database, self._revoker = database, revoker
+class ApiKeyStore(Protocol):
+    """Stored API keys. Each method is one transaction, events and audit entry included."""
 
     async def add(
-        self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: Origin
+        self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: RequestOrigin
     ) -> tuple[ApiKey, bool]:
-        """Store a key, or return the one made with the same Idempotency-Key and True; IdempotencyKeyReused."""
-        async with self._database.transaction() as connection:
-            if idempotency_key is not None:
-                await connection.execute(_FORGET, key.user_id, idempotency_key)
-            row = await connection.fetchrow(
-                _INSERT,
-                key.id,
-                key.user_id,
-                key.name,
-                key.prefix,
-                digest,
-                list(key.scopes),
-                key.created_at,
-                key.expires_at,
-                idempotency_key,
-                fingerprint,
-            )
-            if row is None:
-                return await self._earlier(connection, key.user_id, idempotency_key, fingerprint), True
-            await audit.record(connection, "apikey.created", origin, key.id, target_type="api_key")
-            return _key(row), False
+        """Store a key; returns the stored key and whether it is the replay of an earlier request.
+
+        Raises IdempotencyKeyReused if the Idempotency-Key belongs to a request with another fingerprint.
+        """
+        ...
 
     async def live(self, user_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
-        """Return the keys of an account, newest first."""
-        return [_key(row) for row in await self._database.fetch(_LIVE, user_id, before, limit)]
+        """Return up to ``limit`` keys of an account with an id below ``before``, newest first."""
+        ...
 
-    async def delete(self, user_id: UUID, key_id: UUID, origin: Origin) -> bool:
-        """Delete a key and void the tokens made from it."""
-        async with self._database.transaction() as connection:
-            if not await connection.fetchval(_DELETE, user_id, key_id):
-                return False
-            await self._revoker.void_sessions(connection, [key_id])
-            data = ApiKeyRevoked(user_id=user_id, api_key_id=key_id, at=times.now())
-            await outbox.append(connection, "apikey.revoked", data, subject=user_id)
-            await audit.record(connection, "apikey.deleted", origin, key_id, target_type="api_key")
-            return True
+    async def delete(self, user_id: UUID, key_id: UUID, origin: RequestOrigin) -> bool:
+        """Delete a key and revoke the tokens issued for it; False if the account has no such key."""
+        ...
 
     async def use(self, digest: bytes) -> tuple[ApiKey, User] | None:
-        """Return a key that has not expired, with its active owner, and note the use."""
-        async with self._database.transaction() as connection:
-            row = await connection.fetchrow(_USE, digest)
-            owner = await connection.fetchrow(_OWNER, row["user_id"]) if row else None
-            return (_key(row), to_user(owner)) if row and owner else None
-
-    @staticmethod
-    async def _earlier(
-        connection: Connection, user_id: UUID, idempotency_key: str | None, fingerprint: bytes
-    ) -> ApiKey:
-        row = await connection.fetchrow(_EARLIER, user_id, idempotency_key)
-        if row is None or not hmac.compare_digest(row["fingerprint"], fingerprint):
-            raise IdempotencyKeyReused
-        return _key(row)
-
-
-def _key(row: Row) -> ApiKey:
-    return ApiKey(
-        id=row["id"],
-        user_id=row["user_id"],
-        name=row["name"],
-        prefix=row["prefix"],
-        scopes=tuple(row["scopes"]),
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        last_used_at=row["last_used_at"],
-    )
+        """Return an unexpired key with its active owner, and store the time of use."""
+        ...

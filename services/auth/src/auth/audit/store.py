@@ -1,73 +1,15 @@
-"""The audit log: written in the transaction of what it records, never changed."""
+"""Interface of the audit log."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from auth.database import Database, Row
-from auth.model import AuditEntry, Origin
-from parley.ids import new_id
-from parley.storage.postgres import Connection
-
-_RECORD = """
-INSERT INTO audit_log (id, action, actor_type, actor_id, target_type, target_id, address, request_id, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
-_READ = """
-SELECT * FROM audit_log
-WHERE ($1::uuid IS NULL OR actor_id = $1) AND ($2::text IS NULL OR action = $2)
-  AND ($3::text IS NULL OR target_id = $3) AND ($4::timestamptz IS NULL OR at >= $4)
-  AND ($5::timestamptz IS NULL OR at < $5) AND ($6::uuid IS NULL OR id < $6)
-ORDER BY id DESC LIMIT $7"""
+from auth.audit.model import AuditEntry
 
 
-async def record(
-    connection: Connection,
-    action: str,
-    origin: Origin,
-    target: UUID | str,
-    *,
-    target_type: str = "user",
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    """Add an entry in the caller's transaction."""
-    await connection.execute(
-        _RECORD,
-        new_id(),
-        action,
-        origin.actor_type,
-        origin.actor_id,
-        target_type,
-        str(target),
-        origin.address,
-        origin.request_id,
-        dict(detail or {}),
-    )
-
-
-class PostgresAudit:
-    """Reads the audit log."""
-
-    def __init__(self, database: Database) -> None:
-        """Take the database."""
-        self._database = database
+class AuditLog(Protocol):
+    """Read access to the audit log; the stores write it in their own transactions."""
 
     async def read(self, filters: Mapping[str, Any], *, before: UUID | None, limit: int) -> Sequence[AuditEntry]:
-        """Return entries, newest first."""
-        names = ("actor", "action", "target", "from", "to")
-        rows = await self._database.fetch(_READ, *(filters.get(name) for name in names), before, limit)
-        return [_entry(row) for row in rows]
-
-
-def _entry(row: Row) -> AuditEntry:
-    return AuditEntry(
-        id=row["id"],
-        at=row["at"],
-        action=row["action"],
-        actor_type=row["actor_type"],
-        actor_id=row["actor_id"],
-        target_type=row["target_type"],
-        target_id=row["target_id"],
-        address=row["address"],
-        request_id=row["request_id"],
-        detail=row["detail"],
-    )
+        """Return up to ``limit`` entries older than ``before``, newest first."""
+        ...

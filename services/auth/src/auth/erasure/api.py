@@ -1,33 +1,40 @@
-"""Being forgotten."""
+"""Routes of account erasure."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from auth.erasure.schemas import ErasureView
+from auth.erasure.service import ErasureService
 from auth.errors import LastAdmin
 from auth.security.scopes import ACCOUNT
-from auth.web.error_responses import personal, problems
-from auth.web.origin import origin_of
+from auth.web.dependencies import provide
+from auth.web.origin import Origins
+from auth.web.problem_responses import authenticated_problems, problems
 from parley.errors import NotFound
 from parley.security.identity import Principal, caller
 
 router = APIRouter(prefix="/api/v1/auth", tags=["accounts"])
 
-PATH = "/api/v1/auth/erasures"
+ERASURES_PATH = "/api/v1/auth/erasures"
+Service = Annotated[ErasureService, Depends(provide(ErasureService))]
 
 
-@router.delete("/me", status_code=202, responses=personal(LastAdmin, NotFound))
+@router.delete("/me", status_code=202, responses=authenticated_problems(LastAdmin, NotFound))
 async def erase_me(
-    request: Request, response: Response, principal: Annotated[Principal, Depends(caller(ACCOUNT))]
+    request: Request,
+    response: Response,
+    principal: Annotated[Principal, Depends(caller(ACCOUNT))],
+    erasures: Service,
+    origins: Origins,
 ) -> ErasureView:
-    """Delete the account and everything of it, everywhere; needs a log-in of the last five minutes."""
-    erasure = await request.app.state.wired.erasures.erase_self(principal, origin_of(request, principal))
-    response.headers["Location"] = f"{PATH}/{erasure.id}"
+    """Erase the account of the caller in every service. Requires a login within the last five minutes."""
+    erasure = await erasures.erase_self(principal, origins.resolve(request, principal))
+    response.headers["Location"] = f"{ERASURES_PATH}/{erasure.id}"
     return ErasureView.of(erasure)
 
 
 @router.get("/erasures/{erasure_id}", responses=problems(NotFound))
-async def erasure(erasure_id: str, request: Request) -> ErasureView:
-    """Say how far an erasure is; whoever knows the id may ask."""
-    return ErasureView.of(await request.app.state.wired.erasures.find(erasure_id))
+async def erasure(erasure_id: str, erasures: Service) -> ErasureView:
+    """Return the progress of an erasure. The id is the only credential needed."""
+    return ErasureView.of(await erasures.find(erasure_id))

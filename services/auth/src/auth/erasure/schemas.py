@@ -1,14 +1,14 @@
-"""Erasures."""
+"""Response bodies of erasures."""
 
 from typing import Literal, Self
 
-from auth.model import Erasure
+from auth.erasure.model import Erasure
 from parley.times import Timestamp
 from parley.web.schemas import ResponseBody
 
 
 class ErasureView(ResponseBody):
-    """How far an erasure is."""
+    """The progress of an erasure."""
 
     id: str
     status: Literal["running", "completed"]

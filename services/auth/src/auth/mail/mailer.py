@@ -1,14 +1,14 @@
-"""The way out for mails."""
+"""The interface for sending mail."""
 
 from typing import Protocol
 
 
-class MailNotSent(Exception):
-    """The mail server cannot be reached or refused; the text can be logged."""
+class MailDeliveryError(Exception):
+    """The mail server is unreachable or refused the mail; the message is safe to log."""
 
 
 class Mailer(Protocol):
-    """The way out for mails."""
+    """Sends mail."""
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Send a mail; raises MailNotSent."""

@@ -1,4 +1,4 @@
-"""Mail by SMTP: the standard library's client in a thread of its own."""
+"""SMTP mailer: the client of the standard library in one thread."""
 
 import asyncio
 import contextlib
@@ -9,32 +9,36 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
 
-from auth.mail.mailer import MailNotSent
+from auth.mail.mailer import MailDeliveryError
 
-TIMEOUT = 10.0
-"""Seconds that each step of the conversation with the server may take."""
-PORT, TLS_PORT = 25, 465
+SMTP_TIMEOUT = 10.0
+"""Seconds for each step of the SMTP dialogue."""
+SMTP_PORT, SMTPS_PORT = 25, 465
 
 
 class SmtpMailer:
-    """Sends one mail at a time. TLS is used wherever it is offered, and credentials are sent over nothing else."""
+    """Sends one mail at a time over ``smtp://`` or ``smtps://user:password@host:port``.
 
-    def __init__(self, url: str, sender: str, *, timeout: float = TIMEOUT, tls: ssl.SSLContext | None = None) -> None:
-        """Take ``smtp://`` or ``smtps://user:password@host:port``, whom mails come from, and seconds for a step."""
+    TLS is used wherever the server offers it. Credentials are sent only over TLS.
+    """
+
+    def __init__(
+        self, url: str, sender: str, *, timeout: float = SMTP_TIMEOUT, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._url, self._sender, self._timeout = urlsplit(url), sender, timeout
         self._tls = tls or ssl.create_default_context()
         self._executor = ThreadPoolExecutor(1, "smtp")
 
     async def send(self, to: str, subject: str, text: str) -> None:
-        """Hand a mail to the server; raises MailNotSent."""
+        """Send a mail; raises MailDeliveryError."""
         try:
             message = _message(self._sender, to, subject, text)
             await asyncio.get_running_loop().run_in_executor(self._executor, self._send, message)
         except (OSError, ValueError, smtplib.SMTPException) as error:
-            raise MailNotSent(_reason(error)) from None
+            raise MailDeliveryError(_reason(error)) from None
 
     def close(self) -> None:
-        """Let the thread end after the mail it is at."""
+        """Stop the thread after the mail in progress."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, message: EmailMessage) -> None:
@@ -42,16 +46,16 @@ class SmtpMailer:
             if self._url.username:
                 server.login(unquote(self._url.username), unquote(self._url.password or ""))
             server.send_message(message)
-            # The mail is theirs by now, however the farewell goes.
+            # The server has accepted the mail, so a failing QUIT does not matter.
             with contextlib.suppress(OSError, smtplib.SMTPException):
                 server.quit()
 
     def _connect(self) -> smtplib.SMTP:
         host = self._url.hostname or ""
         if self._url.scheme == "smtps":
-            port = self._url.port or TLS_PORT
+            port = self._url.port or SMTPS_PORT
             return smtplib.SMTP_SSL(host, port, timeout=self._timeout, context=self._tls)
-        server = smtplib.SMTP(host, self._url.port or PORT, timeout=self._timeout)
+        server = smtplib.SMTP(host, self._url.port or SMTP_PORT, timeout=self._timeout)
         try:
             self._secure(server)
         except BaseException:
@@ -77,6 +81,6 @@ def _message(sender: str, to: str, subject: str, text: str) -> EmailMessage:
 
 
 def _reason(error: Exception) -> str:
-    """Return what may be logged: what servers say can hold addresses."""
+    """Return the reason without the reply of the server, which can contain addresses."""
     code = getattr(error, "smtp_code", None)
     return f"{type(error).__name__} {code}" if code else type(error).__name__

@@ -1,15 +1,22 @@
-"""A new password for somebody who forgot the old one."""
+"""Routes for password resets."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 
 from auth.errors import PasswordTooWeak
-from auth.password_resets.schemas import ResetBody
-from auth.web.error_responses import problems
-from auth.web.origin import origin_of
-from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
+from auth.password_resets.request_queue import ResetRequestQueue
+from auth.password_resets.schemas import ResetBody, ResetRequestBody, ResetRequestView
+from auth.password_resets.service import PasswordResetService
+from auth.web.dependencies import provide
+from auth.web.origin import Origins
+from auth.web.problem_responses import problems
+from parley.errors import InvalidJson, NotFound, Overloaded, UnsupportedMediaType, ValidationFailed
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
+mail_router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
+"""Mounted only if `SMTP_URL` is set."""
 
 
 @router.post(
@@ -17,6 +24,27 @@ router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts
     status_code=204,
     responses=problems(InvalidJson, UnsupportedMediaType, ValidationFailed, PasswordTooWeak),
 )
-async def reset_password(body: ResetBody, request: Request) -> None:
-    """Set a new password with a token from an administrator; every session ends."""
-    await request.app.state.wired.resets.use(body.reset_token, body.new_password, origin_of(request))
+async def reset_password(
+    body: ResetBody,
+    request: Request,
+    resets: Annotated[PasswordResetService, Depends(provide(PasswordResetService))],
+    origins: Origins,
+) -> None:
+    """Set a new password with a reset token. Every session of the account ends."""
+    await resets.use(body.reset_token, body.new_password, origins.resolve(request))
+
+
+@mail_router.post(
+    "/password-reset/request",
+    status_code=202,
+    responses=problems(InvalidJson, UnsupportedMediaType, ValidationFailed, NotFound, Overloaded),
+)
+async def request_reset(
+    body: ResetRequestBody,
+    request: Request,
+    queue: Annotated[ResetRequestQueue, Depends(provide(ResetRequestQueue))],
+    origins: Origins,
+) -> ResetRequestView:
+    """Mail a password reset link to the account with this address, if there is one; 404 unless `SMTP_URL` is set."""
+    queue.add(body.email, origins.resolve(request))
+    return ResetRequestView()

@@ -1,4 +1,4 @@
-"""Passwords that were forgotten."""
+"""Request and response bodies of password resets."""
 
 from typing import Annotated
 
@@ -10,24 +10,24 @@ from parley.web.schemas import RequestBody, ResponseBody, Text
 
 
 class ResetBody(RequestBody):
-    """A new password for somebody who forgot the old one."""
+    """A new password with the reset token that allows it."""
 
     reset_token: Annotated[Text, Field(max_length=256, repr=False)]
     new_password: Password
 
 
 class ResetRequestBody(RequestBody):
-    """Where to mail a link for a new password."""
+    """The e-mail address of an account whose password is to be reset."""
 
     email: Email
 
 
 class ResetRequestView(ResponseBody):
-    """Nothing: whether there is such an account is nobody's business."""
+    """An empty body, so that the response does not reveal whether an account exists."""
 
 
 class ResetView(ResponseBody):
-    """A token that lets somebody set a new password; shown once."""
+    """A password reset token; shown once."""
 
     reset_token: str = Field(repr=False)
     expires_at: Timestamp

@@ -1,41 +1,40 @@
-"""Helping people who forgot their password."""
+"""Password reset service: issuing and using reset tokens."""
 
 from datetime import datetime
 from uuid import UUID
 
-from auth.model import Origin
-from auth.password_resets.ports import Resets
-from auth.revocations.service import Revocations
-from auth.security import secret_tokens as tokens
+from auth.audit.model import RequestOrigin
+from auth.password_resets.store import PasswordResetStore
+from auth.revocations.service import RevocationService
+from auth.security import secret_tokens
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
 from parley.errors import FieldError, NotFound, ValidationFailed
 
-LIFETIME = 3600
-"""Seconds in which a reset token can be used."""
+RESET_TOKEN_LIFETIME = 3600
+"""Seconds."""
 
 
-class ResetService:
-    """Issues reset tokens and exchanges them for a new password."""
+class PasswordResetService:
+    """Issues password reset tokens and sets new passwords with them."""
 
     def __init__(
-        self, resets: Resets, hasher: PasswordHasher, policy: PasswordPolicy, revocations: Revocations
+        self, resets: PasswordResetStore, hasher: PasswordHasher, policy: PasswordPolicy, revocations: RevocationService
     ) -> None:
-        """Take the store and the rules for passwords."""
         self._resets, self._hasher = resets, hasher
         self._policy, self._revocations = policy, revocations
 
-    async def issue(self, user_id: UUID, origin: Origin) -> tuple[str, datetime]:
-        """Return a new token, which voids earlier ones, and when it ends; raises NotFound."""
-        token = tokens.new_reset_token()
-        expires_at = await self._resets.issue(user_id, tokens.digest(token), LIFETIME, origin)
+    async def issue(self, user_id: UUID, origin: RequestOrigin) -> tuple[str, datetime]:
+        """Return a new token and its expiry; earlier tokens of the account stop working. Raises NotFound."""
+        token = secret_tokens.new_reset_token()
+        expires_at = await self._resets.issue(user_id, secret_tokens.digest(token), RESET_TOKEN_LIFETIME, origin)
         if expires_at is None:
             raise NotFound
         return token, expires_at
 
-    async def use(self, token: str, password: str, origin: Origin) -> None:
+    async def use(self, token: str, password: str, origin: RequestOrigin) -> None:
         """Set a new password and end every session; raises ValidationFailed or PasswordTooWeak."""
-        digest = tokens.digest(token)
+        digest = secret_tokens.digest(token)
         user = await self._resets.find(digest)
         if user is None:
             raise _invalid()
@@ -48,5 +47,5 @@ class ResetService:
 
 def _invalid() -> ValidationFailed:
     return ValidationFailed(
-        [FieldError("/reset_token", "invalid", "This token is not valid, was used or has expired.")]
+        [FieldError("/reset_token", "invalid", "The reset token is unknown, used or expired. Request a new one.")]
     )

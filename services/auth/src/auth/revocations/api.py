@@ -1,11 +1,13 @@
-"""What only our own services ask; the gateway's route table does not have it."""
+"""Internal route for revocation checks; the gateway does not expose it."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
-from auth.revocations.schemas import RevocationAnswer, RevocationQuestion
-from auth.web.error_responses import personal
+from auth.revocations.schemas import RevocationCheckBody, RevocationCheckView
+from auth.revocations.service import RevocationService
+from auth.web.dependencies import provide
+from auth.web.problem_responses import authenticated_problems
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
 from parley.security.identity import INTERNAL_SCOPE, Principal, caller
 from parley.web.app import JsonRoute
@@ -13,11 +15,16 @@ from parley.web.app import JsonRoute
 router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"])
 
 
-@router.post("/revocations/check", responses=personal(InvalidJson, UnsupportedMediaType, ValidationFailed))
+@router.post(
+    "/revocations/check",
+    responses=authenticated_problems(InvalidJson, UnsupportedMediaType, ValidationFailed),
+)
 async def check_revocations(
-    body: RevocationQuestion, request: Request, principal: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))]
-) -> RevocationAnswer:
-    """Say which sessions, and which users with tokens issued at that second, are revoked."""
+    body: RevocationCheckBody,
+    principal: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))],
+    revocations: Annotated[RevocationService, Depends(provide(RevocationService))],
+) -> RevocationCheckView:
+    """Return which of the sessions are revoked, and which users with a token issued at that second."""
     del principal
-    sessions, users = await request.app.state.wired.revocations.among(body.sessions, body.users)
-    return RevocationAnswer(revoked_sessions=sessions, revoked_users=users)
+    sessions, users = await revocations.among(body.sessions, body.users)
+    return RevocationCheckView(revoked_sessions=sessions, revoked_users=users)

@@ -1,21 +1,21 @@
-"""What gateways ask about revocations."""
+"""Request and response bodies of revocation checks."""
 
 from pydantic import Field
 
 from parley.web.schemas import RequestBody, ResponseBody, Text
 
-MAX_ASKED = 1000
+MAX_CHECKED = 1000
 
 
-class RevocationQuestion(RequestBody):
-    """Sessions, and users with the second their token was issued in."""
+class RevocationCheckBody(RequestBody):
+    """Sessions to check, and users with the second in which their token was issued."""
 
-    sessions: list[Text] = Field(default_factory=list, max_length=MAX_ASKED)
-    users: dict[Text, int] = Field(default_factory=dict, max_length=MAX_ASKED)
+    sessions: list[Text] = Field(default_factory=list, max_length=MAX_CHECKED)
+    users: dict[Text, int] = Field(default_factory=dict, max_length=MAX_CHECKED)
 
 
-class RevocationAnswer(ResponseBody):
-    """Those among them that are revoked."""
+class RevocationCheckView(ResponseBody):
+    """The revoked sessions and users among those checked."""
 
     revoked_sessions: list[str]
     revoked_users: list[str]

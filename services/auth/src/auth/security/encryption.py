@@ -1,4 +1,4 @@
-"""The service's one secret: checking it, deriving keys from it, and sealing what is stored with it."""
+"""Encryption at rest: validation of the secret key, key derivation, and authenticated encryption."""
 
 import base64
 import binascii
@@ -10,31 +10,41 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-MIN_BYTES = 32
-MIN_DISTINCT = 12
-"""32 random bytes with fewer different values than this happen less than once in 10^16 times."""
+MIN_KEY_BYTES = 32
+MIN_DISTINCT_BYTES = 12
+"""32 random bytes have fewer distinct values with a probability below 10^-16."""
 NONCE_BYTES = 12
 _HEX = re.compile(r"^(?:[0-9a-fA-F]{2})+$")
-_EXAMPLES = ("example", "changeme", "change-me", "change_me", "secret", "password", "replace", "default", "insecure")
+_EXAMPLE_WORDS = (
+    "example",
+    "changeme",
+    "change-me",
+    "change_me",
+    "secret",
+    "password",
+    "replace",
+    "default",
+    "insecure",
+)
 
 
 class InvalidKeyError(Exception):
-    """A secret key is missing, malformed, short or an example; the message never holds it."""
+    """A secret key is malformed, too short, or an example; the message does not contain the key."""
 
 
-class UnsealError(Exception):
-    """Something stored cannot be opened with this key: another key sealed it, or it was tampered with."""
+class DecryptionError(Exception):
+    """Data cannot be decrypted: it was encrypted with another key or was modified."""
 
 
 def read_key(text: str) -> bytes:
     """Return the bytes of a key in hex or base64; raises InvalidKeyError."""
     text = text.strip()
-    if any(word in text.lower() for word in _EXAMPLES):
+    if any(word in text.lower() for word in _EXAMPLE_WORDS):
         raise InvalidKeyError("is an example or a default; make one with `openssl rand -base64 32`")
     key = _decode(text)
-    if len(key) < MIN_BYTES:
-        raise InvalidKeyError(f"is shorter than {MIN_BYTES} bytes; make one with `openssl rand -base64 32`")
-    if len(set(key)) < MIN_DISTINCT or all(32 <= byte < 127 for byte in key):  # noqa: PLR2004 - printable ASCII
+    if len(key) < MIN_KEY_BYTES:
+        raise InvalidKeyError(f"is shorter than {MIN_KEY_BYTES} bytes; make one with `openssl rand -base64 32`")
+    if len(set(key)) < MIN_DISTINCT_BYTES or all(32 <= byte < 127 for byte in key):  # noqa: PLR2004 - printable ASCII
         raise InvalidKeyError("is not random; make one with `openssl rand -base64 32`")
     return key
 
@@ -49,26 +59,25 @@ def _decode(text: str) -> bytes:
         raise InvalidKeyError("is neither base64 nor hex; make one with `openssl rand -base64 32`") from None
 
 
-def derive(key: bytes, purpose: str) -> bytes:
-    """Return a 32-byte key for one purpose, so that no two uses share a key."""
+def derive_key(key: bytes, purpose: str) -> bytes:
+    """Return a 32-byte key for one purpose; no two purposes share a key."""
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"parley auth {purpose}".encode()).derive(key)
 
 
-class Sealer:
-    """Encrypts small secrets at rest (AES-256-GCM), each bound to the name it is stored under."""
+class SecretCipher:
+    """Encrypts small secrets with AES-256-GCM; each ciphertext is bound to the name of its record."""
 
     def __init__(self, key: bytes) -> None:
-        """Take the 32-byte key."""
         self._cipher = AESGCM(key)
 
-    def seal(self, plain: bytes, name: str) -> bytes:
-        """Return the sealed bytes."""
+    def encrypt(self, plaintext: bytes, name: str) -> bytes:
+        """Return the nonce and the ciphertext."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, plain, name.encode())
+        return nonce + self._cipher.encrypt(nonce, plaintext, name.encode())
 
-    def open(self, sealed: bytes, name: str) -> bytes:
-        """Return what was sealed under that name; raises UnsealError."""
+    def decrypt(self, sealed: bytes, name: str) -> bytes:
+        """Return the plaintext that was encrypted under that name; raises DecryptionError."""
         try:
             return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], name.encode())
         except (InvalidTag, ValueError):
-            raise UnsealError(f"cannot open what is stored as {name}") from None
+            raise DecryptionError(f"cannot decrypt {name}") from None

@@ -1,64 +1,69 @@
-"""User names and e-mail addresses: how they are stored, and what makes two of them the same.
+"""User names and e-mail addresses: validation, stored form, and the key that makes two spellings equal.
 
-Names follow the spirit of RFC 8265: NFKC, compared without case, letters of any language, no mix of the alphabets whose
-letters look alike, so that nobody can register a name that only looks like another's.
+User names follow RFC 8265: NFKC, compared without case, letters of any language. Alphabets whose letters look alike
+cannot be mixed, so that no user name imitates another.
 """
 
-import re
 import unicodedata
 
 import idna
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailSyntaxError, validate_email
 
 from parley.web.problems import FieldValueError
 
-MAX_USERNAME = 64
-MAX_EMAIL = 254
-MAX_LOCAL = 64
+MAX_USERNAME_LENGTH = 64
+MAX_EMAIL_LENGTH = 254
+MAX_EMAIL_LOCAL_LENGTH = 64
 _ALLOWED_PUNCTUATION = frozenset("._-")
-_LOOK_ALIKE = ("LATIN", "CYRILLIC", "GREEK", "CHEROKEE", "ARMENIAN")
-_LOCAL = re.compile(r"^[^\s\"(),:;<>@\[\\\]\x00-\x20\x7f]+$")
+_CONFUSABLE_ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "CHEROKEE", "ARMENIAN")
+
+# email-validator refuses these by default, but a self-hosted server may use addresses of a domain such as corp.local.
+SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def username(text: str) -> str:
-    """Return a user name as it is shown; raises FieldValueError."""
+    """Return a user name in its stored form; raises FieldValueError."""
     name = unicodedata.normalize("NFKC", text).strip()
     if not name:
         raise FieldValueError("blank", "Must not be blank.")
-    if len(name) > MAX_USERNAME:
-        raise FieldValueError("too_long", f"At most {MAX_USERNAME} characters.")
-    if not all(_allowed(character) for character in name) or name[0] in _ALLOWED_PUNCTUATION:
+    if len(name) > MAX_USERNAME_LENGTH:
+        raise FieldValueError("too_long", f"Must have at most {MAX_USERNAME_LENGTH} characters.")
+    if not all(_is_allowed(character) for character in name) or name[0] in _ALLOWED_PUNCTUATION:
         raise FieldValueError(
-            "invalid_format", "Letters, digits, dots, hyphens and underscores; must begin with a letter or digit."
+            "invalid_format",
+            "Must contain only letters, digits, dots, hyphens and underscores, and begin with a letter or digit.",
         )
-    if len(_alphabets(name)) > 1:
+    if len(_confusable_alphabets(name)) > 1:
         raise FieldValueError("invalid_format", "Must not mix alphabets whose letters look alike.")
     return name
 
 
 def email(text: str) -> str:
-    """Return an e-mail address as it is shown; raises FieldValueError."""
+    """Return an e-mail address in its stored form, with the domain in ASCII; raises FieldValueError."""
     address = unicodedata.normalize("NFKC", text).strip()
     local, _, domain = address.rpartition("@")
-    if len(address) > MAX_EMAIL or len(local) > MAX_LOCAL:
-        raise FieldValueError("too_long", f"At most {MAX_EMAIL} characters.")
-    if not _LOCAL.fullmatch(local) or local.startswith(".") or local.endswith(".") or ".." in local:
-        raise FieldValueError("invalid_format", "Must be an e-mail address.")
-    return f"{local}@{_domain(domain)}"
+    if len(address) > MAX_EMAIL_LENGTH or len(local) > MAX_EMAIL_LOCAL_LENGTH:
+        raise FieldValueError("too_long", f"Must have at most {MAX_EMAIL_LENGTH} characters.")
+    try:
+        validate_email(address, check_deliverability=False)
+    except EmailSyntaxError:
+        raise FieldValueError("invalid_format", "Must be an e-mail address.") from None
+    return f"{local}@{_ascii_domain(domain)}"
 
 
 def key(text: str) -> str:
-    """Return what two spellings of the same name or address have in common."""
+    """Return the lookup key, which is equal for all spellings of a user name or e-mail address."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).strip().casefold())
     local, at, domain = folded.rpartition("@")
     if not at:
         return folded
     try:
-        return f"{local}@{_domain(domain)}"
+        return f"{local}@{_ascii_domain(domain)}"
     except FieldValueError:
         return folded
 
 
-def _domain(domain: str) -> str:
+def _ascii_domain(domain: str) -> str:
     if "." not in domain:
         raise FieldValueError("invalid_format", "Must be an e-mail address.")
     try:
@@ -67,10 +72,10 @@ def _domain(domain: str) -> str:
         raise FieldValueError("invalid_format", "Must be an e-mail address.") from None
 
 
-def _allowed(character: str) -> bool:
+def _is_allowed(character: str) -> bool:
     return character in _ALLOWED_PUNCTUATION or unicodedata.category(character)[0] in {"L", "M", "N"}
 
 
-def _alphabets(name: str) -> set[str]:
+def _confusable_alphabets(name: str) -> set[str]:
     words = {unicodedata.name(character, "").partition(" ")[0] for character in name if character.isalpha()}
-    return words & set(_LOOK_ALIKE)
+    return words & set(_CONFUSABLE_ALPHABETS)

@@ -1,120 +1,88 @@
-"""Slowing down who guesses passwords, without letting strangers lock anybody out.
+"""Login throttle: slows down password guessing without letting strangers lock an account.
 
-Failures are counted for an account at one address, for an address, and for an account. The first two make their own
-address wait, longer with each failure. The third never refuses anybody: it only means that the account is under attack,
-and then an address is made to wait after its first failure instead of its fifth. An address without failures is always
-let through.
+Failures are counted per account and address, per address, and per account. The first two delay logins from that
+address, longer with each failure. The third count never delays by itself: it marks an account as under attack, so that
+an address is delayed after its first failure instead of its fifth. An address without failures is never delayed.
 """
 
 import hashlib
 import ipaddress
 import math
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
 from auth.errors import LoginThrottled
-from auth.security.login_failures import FailureCounts, Failures
+from auth.security.login_failures import FailureCount, FailureCounter
 from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()
 
-WINDOW = 900
-"""Seconds after the last failure when all is forgotten; also the longest wait."""
+FAILURE_WINDOW = 900
+"""Seconds after the last failure until a count expires; also the longest delay."""
 PAIR_LIMIT, ATTACKED_PAIR_LIMIT = 5, 1
 ADDRESS_LIMIT = 30
-ACCOUNT_ALARM = 20
-MAX_LOCAL = 50_000
-IPV6_SITE = 64
-"""An IPv6 site owns this many leading bits: its single addresses cost nothing."""
-PREFIX = "parley:limit:login"
+ATTACK_THRESHOLD = 20
+IPV6_SITE_BITS = 64
+"""A client can use any address of its IPv6 site, so failures count for the site."""
+KEY_PREFIX = "parley:limit:login"
 
 
-class Throttle:
-    """Decides whether a log-in may be tried; counts in Redis, and in this process for when Redis is away."""
+class LoginThrottle:
+    """Decides whether a login may be tried; uses the local counts while the shared ones are unavailable."""
 
-    def __init__(self, shared: FailureCounts, local: FailureCounts) -> None:
-        """Take the counts that all replicas share, and this process's own."""
+    def __init__(self, shared: FailureCounter, local: FailureCounter) -> None:
         self._shared, self._local = shared, local
 
     async def check(self, account: str, address: str) -> None:
-        """Raise LoginThrottled while an attempt has to wait."""
-        pair, source, attacked = await self._read(_keys(account, address))
-        limit = ATTACKED_PAIR_LIMIT if attacked.count >= ACCOUNT_ALARM else PAIR_LIMIT
-        wait = max(_wait(pair, limit), _wait(source, ADDRESS_LIMIT))
+        """Raise LoginThrottled while the next attempt has to wait."""
+        pair, source, target = await self._read(_keys(account, address))
+        limit = ATTACKED_PAIR_LIMIT if target.count >= ATTACK_THRESHOLD else PAIR_LIMIT
+        wait = max(_remaining_delay(pair, limit), _remaining_delay(source, ADDRESS_LIMIT))
         if wait > 0:
             raise LoginThrottled(math.ceil(wait))
 
-    async def failed(self, account: str, address: str) -> None:
+    async def record_failure(self, account: str, address: str) -> None:
         """Count a wrong password."""
         keys = _keys(account, address)
-        await self._local.add(keys, WINDOW)
+        await self._local.add(keys, FAILURE_WINDOW)
         try:
-            await self._shared.add(keys, WINDOW)
+            await self._shared.add(keys, FAILURE_WINDOW)
         except DependencyUnavailable:
-            log.warning("failed log-in counted locally only")
+            log.warning("login_failure_not_shared")
 
-    async def succeeded(self, account: str, address: str) -> None:
-        """Forget the failures of this account at this address."""
+    async def record_success(self, account: str, address: str) -> None:
+        """Clear the failures of this account at this address."""
         key = _keys(account, address)[0]
         await self._local.clear(key)
         try:
             await self._shared.clear(key)
         except DependencyUnavailable:
-            log.warning("log-in failures not cleared")
+            log.warning("login_failures_not_cleared")
 
-    async def _read(self, keys: Sequence[str]) -> list[Failures]:
+    async def _read(self, keys: Sequence[str]) -> list[FailureCount]:
         try:
             return await self._shared.read(keys)
         except DependencyUnavailable:
             return await self._local.read(keys)
 
 
-class LocalCounts:
-    """Counts of this process, bounded: the oldest are forgotten first."""
-
-    def __init__(self, *, capacity: int = MAX_LOCAL, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take how many keys are kept."""
-        self._capacity, self._clock = capacity, clock
-        self._found: OrderedDict[str, tuple[int, float, float]] = OrderedDict()
-
-    async def read(self, keys: Sequence[str]) -> list[Failures]:
-        """Return the counts."""
-        return [self._one(key) for key in keys]
-
-    async def add(self, keys: Sequence[str], window: int) -> None:
-        """Count one more for each key."""
-        for key in keys:
-            self._found[key] = (self._one(key).count + 1, self._clock(), self._clock() + window)
-            self._found.move_to_end(key)
-        while len(self._found) > self._capacity:
-            self._found.popitem(last=False)
-
-    async def clear(self, key: str) -> None:
-        """Forget a key."""
-        self._found.pop(key, None)
-
-    def _one(self, key: str) -> Failures:
-        count, last, until = self._found.get(key, (0, 0.0, 0.0))
-        if until <= self._clock():
-            return Failures()
-        return Failures(count, self._clock() - last)
-
-
-def _wait(failures: Failures, limit: int) -> float:
-    """Return the seconds still to wait: 1 after the limit is reached, doubled by each further failure."""
+def _remaining_delay(failures: FailureCount, limit: int) -> float:
+    """Return the remaining seconds of the delay: 1 s at the limit, doubled by each further failure."""
     if failures.count < limit:
         return 0
-    delay = min(2.0 ** min(failures.count - limit, 20), WINDOW)
+    delay = min(2.0 ** min(failures.count - limit, 20), FAILURE_WINDOW)
     return delay - failures.age
 
 
 def _keys(account: str, address: str) -> tuple[str, str, str]:
     site = _site(address)
     pair = _digest(f"{account}\n{site}")
-    return f"{PREFIX}:pair:{pair}", f"{PREFIX}:address:{_digest(site)}", f"{PREFIX}:account:{_digest(account)}"
+    return (
+        f"{KEY_PREFIX}:pair:{pair}",
+        f"{KEY_PREFIX}:address:{_digest(site)}",
+        f"{KEY_PREFIX}:account:{_digest(account)}",
+    )
 
 
 def _site(address: str) -> str:
@@ -123,7 +91,7 @@ def _site(address: str) -> str:
     except ValueError:
         return "unknown"
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ipaddress.ip_network((parsed, IPV6_SITE), strict=False))
+        return str(ipaddress.ip_network((parsed, IPV6_SITE_BITS), strict=False))
     return str(parsed)
 
 

@@ -1,4 +1,4 @@
-"""Password hashes: argon2id in a bounded pool of threads, so that log-ins neither stall the loop nor eat the memory."""
+"""Password hashing with argon2id in a bounded thread pool, so that logins block neither the event loop nor memory."""
 
 import asyncio
 import contextlib
@@ -16,85 +16,84 @@ from auth.security.password_policy import normalise
 from parley.errors import Overloaded
 
 T = TypeVar("T")
-BCRYPT_BYTES = 72
-"""bcrypt reads no more of a password; whoever made an imported hash cut the rest off."""
-BUSY_RETRY = 2
-NICE = 5
+BCRYPT_MAX_BYTES = 72
+"""bcrypt ignores further bytes, so imported hashes cover no more of a password."""
+RETRY_AFTER = 2
+THREAD_NICENESS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class HashCost:
-    """What a new hash costs: by default OWASP's least for argon2id, 19 MiB, two passes, one lane."""
+    """The argon2id parameters of new hashes; the defaults are OWASP's minimum."""
 
     memory_kib: int = 19_456
-    passes: int = 2
-    lanes: int = 1
+    iterations: int = 2
+    parallelism: int = 1
 
 
 def default_workers() -> int:
-    """Return how many hashes may run at once: all cores but one, which is the event loop's."""
+    """Return how many hashes run at once: one per core, except the core of the event loop."""
     return max(1, (os.cpu_count() or 2) - 1)
 
 
 class PasswordHasher:
-    """Hashes and verifies off the loop; more than ``queue`` callers waiting are told that we are overloaded."""
+    """Hashes and verifies passwords in ``workers`` threads; at most ``queue`` callers wait for one."""
 
     def __init__(self, *, workers: int, queue: int, cost: HashCost | None = None) -> None:
-        """Take how many hashes run at once, how many callers may wait, and what a hash costs."""
         cost = cost or HashCost()
         self._context = CryptContext(
             schemes=["argon2", "bcrypt"],
             deprecated=["bcrypt"],
             argon2__type="ID",
             argon2__memory_cost=cost.memory_kib,
-            argon2__rounds=cost.passes,
-            argon2__parallelism=cost.lanes,
+            argon2__rounds=cost.iterations,
+            argon2__parallelism=cost.parallelism,
         )
-        self._executor = ThreadPoolExecutor(workers, "argon2", _step_back)
+        self._executor = ThreadPoolExecutor(workers, "argon2", _lower_priority)
         self._slots = asyncio.Semaphore(workers)
         self._waiting, self._queue = 0, queue
         self._dummy: str | None = None
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator["HashSlot"]:
-        """Wait for a turn; inside it exactly one thread is the caller's. Raises Overloaded."""
+        """Reserve one thread for the caller; raises Overloaded if too many callers wait."""
         with self._place_in_queue():
             await self._slots.acquire()
         slot = HashSlot(self._context, self._executor)
         try:
             yield slot
         finally:
-            # A caller who went away does not free the thread its hash still occupies.
+            # A cancelled caller does not free the thread that its hash still occupies.
             slot.when_idle(self._slots.release)
 
     async def hash(self, password: str) -> str:
-        """Return the hash of a new password."""
+        """Return the hash of a new password; raises Overloaded."""
         async with self.slot() as slot:
             return await slot.hash(password)
 
     async def verify(self, password: str, stored: str) -> bool:
-        """Say whether a password is the one that was hashed."""
+        """Return whether a password matches a stored hash; raises Overloaded."""
         async with self.slot() as slot:
             return await slot.verify(password, stored)
 
     async def dummy(self) -> str:
-        """Return a hash that nobody's password has: verified when there is no such user, so that both take as long."""
+        """Return a hash that no password matches, to make logins of unknown accounts take as long as others."""
         if self._dummy is None:
             self._dummy = await self.hash(secrets.token_urlsafe(32))
         return self._dummy
 
-    def outdated(self, stored: str) -> bool:
-        """Say whether a hash should be made anew with today's parameters."""
+    def is_outdated(self, stored: str) -> bool:
+        """Return whether a hash was made with another algorithm or other parameters."""
         return bool(self._context.needs_update(stored))
 
     def close(self) -> None:
-        """Let running hashes end and stop the threads."""
+        """Finish running hashes and stop the threads."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     @contextlib.contextmanager
     def _place_in_queue(self) -> Iterator[None]:
         if self._waiting >= self._queue:
-            raise Overloaded("Too many log-ins at once.", retry_after=BUSY_RETRY)
+            raise Overloaded("Too many logins are waiting for a password check.", retry_after=RETRY_AFTER)
         self._waiting += 1
         try:
             yield
@@ -102,17 +101,16 @@ class PasswordHasher:
             self._waiting -= 1
 
 
-def _step_back() -> None:
-    """Let the event loop have the processor first when there is not enough of it: a hash can wait, a stream cannot."""
+def _lower_priority() -> None:
+    """Give the event loop priority over hashing: a hash can wait, a stream cannot."""
     with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), THREAD_NICENESS)
 
 
 class HashSlot:
-    """One caller's turn in the pool."""
+    """One thread of the pool, reserved for one caller."""
 
     def __init__(self, context: CryptContext, executor: ThreadPoolExecutor) -> None:
-        """Take the hash functions and the threads."""
         self._context, self._executor = context, executor
         self._running: asyncio.Future[object] | None = None
 
@@ -121,11 +119,11 @@ class HashSlot:
         return await self._run(lambda: str(self._context.hash(normalise(password))))
 
     async def verify(self, password: str, stored: str) -> bool:
-        """Say whether a password is the one that was hashed; a hash that cannot be read verifies nothing."""
+        """Return whether a password matches a stored hash; an unreadable hash matches nothing."""
         return await self._run(lambda: self._matches(password, stored))
 
     def when_idle(self, callback: Callable[[], None]) -> None:
-        """Call back once no thread works for this slot."""
+        """Call ``callback`` when the thread of this slot is free."""
         if self._running is None or self._running.done():
             callback()
         else:
@@ -133,13 +131,13 @@ class HashSlot:
 
     def _run(self, work: Callable[[], T]) -> Awaitable[T]:
         future = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        self._running = future  # type: ignore[assignment]  # its result is only awaited, never read here
+        self._running = future  # type: ignore[assignment]  # the result is only awaited, never read here
         return asyncio.shield(future)
 
     def _matches(self, password: str, stored: str) -> bool:
         try:
             if self._context.identify(stored) == "bcrypt":
-                return bool(self._context.verify(password.encode()[:BCRYPT_BYTES], stored))
+                return bool(self._context.verify(password.encode()[:BCRYPT_MAX_BYTES], stored))
             return bool(self._context.verify(normalise(password), stored))
         except (ValueError, TypeError):
             return False

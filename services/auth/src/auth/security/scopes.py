@@ -1,4 +1,4 @@
-"""The scopes there are, and how a request narrows them."""
+"""Scopes of accounts and API keys, and their narrowing by a token request."""
 
 from collections.abc import Iterable
 
@@ -7,22 +7,22 @@ from auth.errors import InvalidScope
 ADMIN = "admin"
 ACCOUNT = "account"
 PERSONAL = (ACCOUNT, "chat:write", "events:read", "history:read", "history:write")
-"""What every new account has."""
+"""Scopes of a new account."""
 GRANTABLE = frozenset((*PERSONAL, ADMIN))
-"""What an account can have at all; ``internal`` is for services only."""
-FOR_KEYS = GRANTABLE - {ACCOUNT}
-"""What an API key can have: never the account itself."""
+"""Scopes that an account can have; ``internal`` is for services only."""
+API_KEY_SCOPES = GRANTABLE - {ACCOUNT}
+"""Scopes that an API key can have: all except managing the account."""
 
 
 def narrow(granted: Iterable[str], requested: str | None) -> list[str]:
-    """Return the scopes asked for, sorted, or all that are granted; raises InvalidScope."""
+    """Return the requested scopes, or all granted ones, sorted; raises InvalidScope if one is not granted."""
     have = set(granted)
     if requested is None or not requested.strip():
         return sorted(have)
     wanted = set(requested.split())
     missing = sorted(wanted - have)
     if missing:
-        # Only names that exist are repeated: what else was sent is not echoed.
+        # Only known scope names are repeated; other input is not echoed.
         known = [scope for scope in missing if scope in GRANTABLE]
-        raise InvalidScope(f"Scope not granted to this account: {', '.join(known) or 'unknown'}.")
+        raise InvalidScope(f"A requested scope is not granted: {', '.join(known) or 'unknown'}.")
     return sorted(wanted)

@@ -1,4 +1,4 @@
-"""The caller's sessions."""
+"""Routes of the caller's sessions."""
 
 from typing import Annotated
 
@@ -6,9 +6,11 @@ from fastapi import APIRouter, Depends, Request
 
 from auth.security.scopes import ACCOUNT
 from auth.sessions.schemas import SessionView
-from auth.web.error_responses import personal
-from auth.web.origin import origin_of
-from auth.web.pagination import DEFAULT_LIMIT, Cursor, Limit
+from auth.sessions.service import SessionService
+from auth.web.dependencies import provide
+from auth.web.origin import Origins
+from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
+from auth.web.problem_responses import authenticated_problems
 from parley.errors import InvalidCursor, NotFound, ValidationFailed
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
@@ -16,34 +18,33 @@ from parley.web.schemas import Page
 
 router = APIRouter(prefix="/api/v1/auth/sessions", route_class=JsonRoute, tags=["sessions"])
 
+Service = Annotated[SessionService, Depends(provide(SessionService))]
 Owner = Annotated[Principal, Depends(caller(ACCOUNT))]
 
 
-@router.get("", responses=personal(InvalidCursor, ValidationFailed))
+@router.get("", responses=authenticated_problems(InvalidCursor, ValidationFailed))
 async def list_sessions(
-    request: Request, principal: Owner, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    principal: Owner, sessions: Service, cursors: Cursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[SessionView]:
-    """List the devices the caller is logged in on, newest first."""
-    wired = request.app.state.wired
-    before = wired.cursors.read("sessions", cursor)
-    found = await wired.devices.list(principal, before=before, limit=limit + 1)
-    page: Page[SessionView] = wired.cursors.page(
+    """List the live sessions of the caller, newest first."""
+    before = cursors.decode("sessions", cursor)
+    found = await sessions.list(principal, before=before, limit=limit + 1)
+    return cursors.page(
         "sessions",
         found,
         limit,
         view=lambda session: SessionView.of(session, principal.session_id),
         identify=lambda session: session.id,
     )
-    return page
 
 
-@router.delete("", status_code=204, responses=personal())
-async def end_other_sessions(request: Request, principal: Owner) -> None:
-    """Log out everywhere but here."""
-    await request.app.state.wired.devices.end_others(principal, origin_of(request, principal))
+@router.delete("", status_code=204, responses=authenticated_problems())
+async def end_other_sessions(request: Request, principal: Owner, sessions: Service, origins: Origins) -> None:
+    """End all sessions of the caller except the current one."""
+    await sessions.end_others(principal, origins.resolve(request, principal))
 
 
-@router.delete("/{session_id}", status_code=204, responses=personal(NotFound))
-async def end_session(session_id: str, request: Request, principal: Owner) -> None:
-    """Log out one device; `current` is this one."""
-    await request.app.state.wired.devices.end(principal, session_id, origin_of(request, principal))
+@router.delete("/{session_id}", status_code=204, responses=authenticated_problems(NotFound))
+async def end_session(session_id: str, request: Request, principal: Owner, sessions: Service, origins: Origins) -> None:
+    """End one session of the caller; `current` is the session of this request."""
+    await sessions.end(principal, session_id, origins.resolve(request, principal))

@@ -1,15 +1,15 @@
-"""Log-ins on devices."""
+"""Response bodies of sessions."""
 
 from typing import Self
 from uuid import UUID
 
-from auth.model import Session
+from auth.sessions.model import Session
 from parley.times import Timestamp
 from parley.web.schemas import ResponseBody
 
 
 class SessionView(ResponseBody):
-    """A log-in on one device."""
+    """A login on one device."""
 
     id: UUID
     current: bool
@@ -22,7 +22,7 @@ class SessionView(ResponseBody):
 
     @classmethod
     def of(cls, session: Session, current: str) -> Self:
-        """Return the view of a session; ``current`` is the id of the caller's own."""
+        """Return the view of a session; ``current`` is the id of the caller's session."""
         return cls(
             id=session.id,
             current=str(session.id) == current,

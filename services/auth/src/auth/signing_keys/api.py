@@ -1,28 +1,34 @@
-"""What verifiers and OAuth2 clients read before anything else."""
+"""Well-known documents: the JWKS and the authorization server metadata."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from auth.security.scopes import GRANTABLE
+from auth.signing_keys.key_ring import KeyRing
 from auth.signing_keys.schemas import JwksView, MetadataView
+from auth.web.dependencies import provide
+from parley.web.runtime import Runtime
 
 router = APIRouter(prefix="/.well-known", tags=["tokens"])
 
 CACHE_SECONDS = 300
-"""How long verifiers may keep the documents; a new signing key is published for longer before it signs."""
-CACHED = {"Cache-Control": f"public, max-age={CACHE_SECONDS}"}
+"""A new signing key must be published for longer than this before it signs."""
+CACHE_HEADERS = {"Cache-Control": f"public, max-age={CACHE_SECONDS}"}
 
 
 @router.get("/jwks.json", response_model=JwksView)
-async def jwks(request: Request) -> JSONResponse:
-    """Return the keys that verify access tokens (RFC 7517)."""
-    return JSONResponse(request.app.state.wired.keys.jwks(), headers=CACHED)
+async def jwks(keys: Annotated[KeyRing, Depends(provide(KeyRing))]) -> JSONResponse:
+    """Return the public keys that verify access tokens (RFC 7517)."""
+    return JSONResponse(keys.jwks(), headers=CACHE_HEADERS)
 
 
 @router.get("/oauth-authorization-server", response_model=MetadataView)
 async def metadata(request: Request) -> JSONResponse:
-    """Return the authorization server's metadata (RFC 8414)."""
-    issuer = request.app.state.runtime.settings.issuer()
+    """Return the metadata of the authorization server (RFC 8414)."""
+    runtime: Runtime = request.app.state.runtime
+    issuer = runtime.settings.issuer()
     auth = f"{issuer}/api/v1/auth"
     view = MetadataView(
         issuer=issuer,
@@ -35,4 +41,4 @@ async def metadata(request: Request) -> JSONResponse:
         token_endpoint_auth_methods_supported=["none"],
         scopes_supported=sorted(GRANTABLE),
     )
-    return JSONResponse(view.model_dump(), headers=CACHED)
+    return JSONResponse(view.model_dump(), headers=CACHE_HEADERS)

@@ -1,4 +1,4 @@
-"""What OAuth2 clients look up."""
+"""Response bodies of the well-known documents."""
 
 from parley.web.schemas import ResponseBody
 
@@ -10,7 +10,7 @@ class JwksView(ResponseBody):
 
 
 class MetadataView(ResponseBody):
-    """What OAuth2 clients need to know (RFC 8414)."""
+    """The metadata of the authorization server (RFC 8414)."""
 
     issuer: str
     token_endpoint: str

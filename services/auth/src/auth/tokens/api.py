@@ -1,16 +1,20 @@
-"""OAuth2: tokens, their revocation and introspection."""
+"""OAuth2 routes: the token endpoint, revocation and introspection."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from auth.errors import LoginThrottled, OAuthInvalidRequest
-from auth.tokens.grants import GRANT_TYPES, TokenRequest
-from auth.tokens.oauth_forms import NO_STORE, client_credentials, form_document, read_form
+from auth.tokens.grants import GRANT_TYPES, GrantService, TokenRequest
+from auth.tokens.introspection import TokenInspector
+from auth.tokens.oauth_forms import client_credentials, form_document, read_form
+from auth.tokens.revocation import TokenRevoker
 from auth.tokens.schemas import IntrospectionView, TokenErrorView, TokenView
-from auth.web.error_responses import Documented, personal, problems
-from auth.web.origin import origin_of
+from auth.web.dependencies import provide
+from auth.web.origin import Origins
+from auth.web.problem_responses import ResponseDocs, authenticated_problems, problems
+from auth.web.response_headers import NO_STORE
 from parley.errors import BodyTooLarge, UnsupportedMediaType
 from parley.security.identity import Principal, caller
 
@@ -19,12 +23,12 @@ router = APIRouter(prefix="/api/v1/auth", tags=["tokens"])
 _TEXT = {"type": "string"}
 _GRANT_TYPE = {"type": "string", "enum": list(GRANT_TYPES)}
 _PARAMETERS = ("username", "password", "refresh_token", "scope", "client_id", "client_secret")
-_EXCHANGE = ("subject_token", "subject_token_type")
+_EXCHANGE_PARAMETERS = ("subject_token", "subject_token_type")
 _TOKEN_FORM = form_document(
-    ["grant_type"], {"grant_type": _GRANT_TYPE, **dict.fromkeys((*_PARAMETERS, *_EXCHANGE), _TEXT)}
+    ["grant_type"], {"grant_type": _GRANT_TYPE, **dict.fromkeys((*_PARAMETERS, *_EXCHANGE_PARAMETERS), _TEXT)}
 )
-_ONE_TOKEN = form_document(["token"], {"token": _TEXT, "token_type_hint": _TEXT})
-_OAUTH_ERRORS: Documented = {
+_SINGLE_TOKEN_FORM = form_document(["token"], {"token": _TEXT, "token_type_hint": _TEXT})
+_OAUTH_ERRORS: ResponseDocs = {
     400: {"model": TokenErrorView, "description": "An error in the form of RFC 6749"},
     401: {"model": TokenErrorView, "description": "`invalid_client`"},
 }
@@ -36,13 +40,13 @@ _OAUTH_ERRORS: Documented = {
     openapi_extra=_TOKEN_FORM,
     responses={**problems(UnsupportedMediaType, LoginThrottled, BodyTooLarge), **_OAUTH_ERRORS},
 )
-async def token(request: Request) -> JSONResponse:
-    """Get tokens for a password, a refresh token, an API key, or a service's own secret."""
+async def token(
+    request: Request, grants: Annotated[GrantService, Depends(provide(GrantService))], origins: Origins
+) -> JSONResponse:
+    """Issue tokens for a password, a refresh token, an API key, or the secret of a service."""
     form = await read_form(request)
     client_id, client_secret = client_credentials(request, form)
-    granted = await request.app.state.wired.grants.grant(
-        TokenRequest(form, client_id, client_secret, origin_of(request))
-    )
+    granted = await grants.grant(TokenRequest(form, client_id, client_secret, origins.resolve(request)))
     view = TokenView(
         access_token=granted.access.token,
         expires_in=granted.access.expires_in,
@@ -58,26 +62,31 @@ async def token(request: Request) -> JSONResponse:
     "/revoke",
     status_code=200,
     response_class=Response,
-    openapi_extra=_ONE_TOKEN,
+    openapi_extra=_SINGLE_TOKEN_FORM,
     responses={**problems(UnsupportedMediaType, BodyTooLarge), 400: _OAUTH_ERRORS[400]},
 )
-async def revoke(request: Request) -> Response:
-    """Log out: end the session of a token (RFC 7009); an unknown token is no error."""
+async def revoke(
+    request: Request, revoker: Annotated[TokenRevoker, Depends(provide(TokenRevoker))], origins: Origins
+) -> Response:
+    """Log out: end the session of a token (RFC 7009). An unknown token also returns 200."""
     form = await read_form(request)
-    await request.app.state.wired.token_info.revoke(form.get("token", ""), origin_of(request))
+    await revoker.revoke(form.get("token", ""), origins.resolve(request))
     return Response(status_code=200, headers=NO_STORE)
 
 
 @router.post(
     "/introspect",
     response_model=IntrospectionView,
-    openapi_extra=_ONE_TOKEN,
-    responses={**personal(UnsupportedMediaType, BodyTooLarge), 400: _OAUTH_ERRORS[400]},
+    openapi_extra=_SINGLE_TOKEN_FORM,
+    responses={**authenticated_problems(UnsupportedMediaType, BodyTooLarge), 400: _OAUTH_ERRORS[400]},
 )
-async def introspect(request: Request, principal: Annotated[Principal, Depends(caller())]) -> JSONResponse:
-    """Say what a token is good for (RFC 7662): your own, or any with the scope `admin`."""
+async def introspect(
+    request: Request,
+    principal: Annotated[Principal, Depends(caller())],
+    inspector: Annotated[TokenInspector, Depends(provide(TokenInspector))],
+) -> JSONResponse:
+    """Return the state of an access token (RFC 7662): your own, or any token with the scope `admin`."""
     form = await read_form(request)
     if not form.get("token"):
         raise OAuthInvalidRequest("The parameter token is required.")
-    found: dict[str, Any] = await request.app.state.wired.token_info.introspect(form["token"], principal)
-    return JSONResponse(found, headers=NO_STORE)
+    return JSONResponse(await inspector.introspect(form["token"], principal), headers=NO_STORE)

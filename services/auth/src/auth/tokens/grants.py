@@ -1,4 +1,4 @@
-"""The grants of the token endpoint (RFC 6749)."""
+"""Grants of the token endpoint (RFC 6749): password, refresh token, client credentials, API key exchange."""
 
 import hmac
 import secrets
@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from auth.accounts.login import Login
-from auth.api_keys.ports import ApiKeys
+from auth.accounts.login import LoginService
+from auth.accounts.model import User
+from auth.api_keys.store import ApiKeyStore
+from auth.audit.model import RequestOrigin
 from auth.errors import (
     InvalidClient,
     InvalidGrant,
@@ -16,20 +18,20 @@ from auth.errors import (
     UnauthorizedClient,
     UnsupportedGrantType,
 )
-from auth.model import Origin, Session, User
-from auth.revocations.service import Revocations
-from auth.security import secret_tokens as tokens
+from auth.revocations.service import RevocationService
+from auth.security import secret_tokens
 from auth.security.scopes import narrow
-from auth.sessions.ports import NewSession, Sessions
-from auth.tokens.token_issuer import API_KEY_CLIENT, SERVICE_CLIENT_PREFIX, Minted, Minter
+from auth.sessions.model import NewSession, Session
+from auth.sessions.store import SessionStore
+from auth.tokens.token_issuer import API_KEY_CLIENT, SERVICE_CLIENT_PREFIX, IssuedToken, TokenIssuer
 from parley import times
 from parley.ids import new_id
 
-DEFAULT_CLIENT = "parley-web"
-KEY_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-KEY_TYPE = "urn:parley:params:oauth:token-type:api-key"
-ACCESS_TYPE = "urn:ietf:params:oauth:token-type:access_token"
-GRANT_TYPES = ("password", "refresh_token", "client_credentials", KEY_EXCHANGE)
+DEFAULT_CLIENT_ID = "parley-web"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, as the next two
+API_KEY_TOKEN_TYPE = "urn:parley:params:oauth:token-type:api-key"  # noqa: S105
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
+GRANT_TYPES = ("password", "refresh_token", "client_credentials", TOKEN_EXCHANGE)
 MAX_CLIENT_ID = 64
 WRONG_LOGIN = "Wrong username or password."
 WRONG_REFRESH = "The refresh token is not valid."
@@ -37,8 +39,8 @@ WRONG_KEY = "The API key is not valid."
 
 
 @dataclass(frozen=True, slots=True)
-class SessionRules:
-    """How long sessions last, and how refresh tokens replace each other; times in seconds."""
+class SessionLifetimes:
+    """Lifetimes of sessions in seconds, and the key that derives the successors of refresh tokens."""
 
     lifetime: int
     idle_lifetime: int
@@ -47,10 +49,10 @@ class SessionRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
-    """The answer of the token endpoint."""
+class TokenGrant:
+    """The result of a grant: an access token, and a refresh token if a person logged in."""
 
-    access: Minted
+    access: IssuedToken
     scopes: list[str]
     refresh_token: str | None = None
     refresh_expires_in: int | None = None
@@ -59,87 +61,86 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What was posted: the parameters, the client's own credentials if any, and where it comes from."""
+    """A request to the token endpoint: form parameters, client credentials and origin."""
 
     form: Mapping[str, str]
     client_id: str | None
     client_secret: str | None
-    origin: Origin
+    origin: RequestOrigin
 
-    def need(self, name: str) -> str:
-        """Return a parameter; raises OAuthInvalidRequest without it."""
+    def require(self, name: str) -> str:
+        """Return a parameter; raises OAuthInvalidRequest if it is missing."""
         value = self.form.get(name)
         if not value:
             raise OAuthInvalidRequest(f"The parameter {name} is required.")
         return value
 
 
-class Grants:
-    """Turns what somebody presents into tokens."""
+class GrantService:
+    """Exchanges credentials for tokens; ``clients`` are the secrets of our own services by name."""
 
     def __init__(
         self,
         *,
-        login: Login,
-        sessions: Sessions,
-        api_keys: ApiKeys,
-        minter: Minter,
-        revocations: Revocations,
-        rules: SessionRules,
+        login: LoginService,
+        sessions: SessionStore,
+        api_keys: ApiKeyStore,
+        issuer: TokenIssuer,
+        revocations: RevocationService,
+        lifetimes: SessionLifetimes,
         clients: Mapping[str, str],
     ) -> None:
-        """Take the stores, what makes tokens, and the secrets of our own services by name."""
         self._login, self._sessions, self._api_keys = login, sessions, api_keys
-        self._minter, self._revocations, self._rules = minter, revocations, rules
+        self._issuer, self._revocations, self._lifetimes = issuer, revocations, lifetimes
         self._clients = dict(clients)
-        self._by_type: dict[str, Callable[[TokenRequest], Awaitable[Granted]]] = {
+        self._by_type: dict[str, Callable[[TokenRequest], Awaitable[TokenGrant]]] = {
             "password": self._password,
-            "refresh_token": self._refresh,
-            "client_credentials": self._service,
-            KEY_EXCHANGE: self._exchange,
+            "refresh_token": self._refresh_token,
+            "client_credentials": self._client_credentials,
+            TOKEN_EXCHANGE: self._token_exchange,
         }
 
-    async def grant(self, request: TokenRequest) -> Granted:
-        """Return tokens; raises an OAuthError, LoginThrottled, Overloaded or DependencyUnavailable."""
-        grant = self._by_type.get(request.need("grant_type"))
+    async def grant(self, request: TokenRequest) -> TokenGrant:
+        """Return tokens for a request; raises OAuthError, LoginThrottled, Overloaded or DependencyUnavailable."""
+        grant = self._by_type.get(request.require("grant_type"))
         if grant is None:
-            raise UnsupportedGrantType("This grant type is not supported.")
+            raise UnsupportedGrantType(f"This grant type is not supported. Use one of: {', '.join(GRANT_TYPES)}.")
         return await grant(request)
 
-    async def _password(self, request: TokenRequest) -> Granted:
+    async def _password(self, request: TokenRequest) -> TokenGrant:
         client_id = self._public_client(request)
-        username, password = request.need("username"), request.need("password")
+        username, password = request.require("username"), request.require("password")
         user = await self._login.authenticate(username, password, request.origin)
         if user is None:
             raise InvalidGrant(WRONG_LOGIN)
         scopes = narrow(user.scopes, request.form.get("scope"))
-        token = tokens.new_refresh_token()
+        token = secret_tokens.new_refresh_token()
         new = NewSession(
             new_id(),
             user.id,
             client_id,
             tuple(scopes),
-            tokens.digest(token),
-            self._rules.lifetime,
-            self._rules.idle_lifetime,
+            secret_tokens.digest(token),
+            self._lifetimes.lifetime,
+            self._lifetimes.idle_lifetime,
         )
         session = await self._sessions.start(new, request.origin)
         if session is None:
             raise InvalidGrant(WRONG_LOGIN)
         return self._granted(user, session, scopes, token)
 
-    async def _refresh(self, request: TokenRequest) -> Granted:
-        token = request.need("refresh_token")
-        if not tokens.looks_like_refresh_token(token):
+    async def _refresh_token(self, request: TokenRequest) -> TokenGrant:
+        token = request.require("refresh_token")
+        if not secret_tokens.looks_like_refresh_token(token):
             raise InvalidGrant(WRONG_REFRESH)
-        digest = tokens.digest(token)
+        digest = secret_tokens.digest(token)
         await self._refuse_before_rotation(request, digest)
-        following = tokens.successor(token, self._rules.successor_key)
+        next_token = secret_tokens.successor(token, self._lifetimes.successor_key)
         rotation = await self._sessions.rotate(
             digest,
-            tokens.digest(following),
-            window=self._rules.reuse_window,
-            idle_lifetime=self._rules.idle_lifetime,
+            secret_tokens.digest(next_token),
+            window=self._lifetimes.reuse_window,
+            idle_lifetime=self._lifetimes.idle_lifetime,
             origin=request.origin,
         )
         if rotation is not None and rotation.reused:
@@ -148,10 +149,10 @@ class Grants:
             raise InvalidGrant(WRONG_REFRESH)
         granted = set(rotation.session.scopes) & set(rotation.user.scopes)
         scopes = narrow(granted, request.form.get("scope"))
-        return self._granted(rotation.user, rotation.session, scopes, following)
+        return self._granted(rotation.user, rotation.session, scopes, next_token)
 
     async def _refuse_before_rotation(self, request: TokenRequest, digest: bytes) -> None:
-        """Find what is wrong with the request itself, so that it does not use the token up."""
+        """Refuse a wrong client or scope before the refresh token is used."""
         if request.client_id is None and not request.form.get("scope"):
             return
         session = await self._sessions.by_token(digest)
@@ -159,41 +160,43 @@ class Grants:
             raise InvalidGrant(WRONG_REFRESH)
         narrow(session.scopes, request.form.get("scope"))
 
-    async def _exchange(self, request: TokenRequest) -> Granted:
-        if request.need("subject_token_type") != KEY_TYPE:
-            raise OAuthInvalidRequest(f"The parameter subject_token_type must be {KEY_TYPE}.")
-        key = request.need("subject_token")
-        found = await self._api_keys.use(tokens.digest(key)) if tokens.valid_api_key(key) else None
+    async def _token_exchange(self, request: TokenRequest) -> TokenGrant:
+        if request.require("subject_token_type") != API_KEY_TOKEN_TYPE:
+            raise OAuthInvalidRequest(f"The parameter subject_token_type must be {API_KEY_TOKEN_TYPE}.")
+        key = request.require("subject_token")
+        found = await self._api_keys.use(secret_tokens.digest(key)) if secret_tokens.valid_api_key(key) else None
         if found is None:
             raise InvalidGrant(WRONG_KEY)
         stored, user = found
         scopes = narrow(set(stored.scopes) & set(user.scopes), request.form.get("scope"))
-        access = self._minter.for_user(
+        access = self._issuer.for_user(
             user, session_id=stored.id, client_id=API_KEY_CLIENT, scopes=scopes, not_after=stored.expires_at
         )
-        return Granted(access, scopes, issued_token_type=ACCESS_TYPE)
+        return TokenGrant(access, scopes, issued_token_type=ACCESS_TOKEN_TYPE)
 
-    async def _service(self, request: TokenRequest) -> Granted:
+    async def _client_credentials(self, request: TokenRequest) -> TokenGrant:
         client_id = request.client_id or ""
         name = client_id.removeprefix(SERVICE_CLIENT_PREFIX)
-        # An unknown client is compared too, with a secret nobody has, so that names cannot be found out by timing.
+        # An unknown client is compared with a random secret, so that response times do not reveal client names.
         known = self._clients.get(name) or secrets.token_urlsafe()
         if not hmac.compare_digest((request.client_secret or "").encode(), known.encode()) or name == client_id:
-            raise InvalidClient("Unknown client or wrong secret.")
+            raise InvalidClient("The client is unknown or its secret is wrong.")
         if request.form.get("scope", "internal") != "internal":
-            raise InvalidScope("Services get the scope internal only.")
-        return Granted(self._minter.for_service(name), ["internal"])
+            raise InvalidScope("Services can only request the scope internal.")
+        return TokenGrant(self._issuer.for_service(name), ["internal"])
 
     def _public_client(self, request: TokenRequest) -> str:
-        client_id = request.client_id or DEFAULT_CLIENT
+        client_id = request.client_id or DEFAULT_CLIENT_ID
         if len(client_id) > MAX_CLIENT_ID or not client_id.isascii() or not client_id.isprintable():
-            raise OAuthInvalidRequest("The parameter client_id is malformed.")
+            raise OAuthInvalidRequest(
+                f"The parameter client_id must be at most {MAX_CLIENT_ID} printable ASCII characters."
+            )
         if client_id == API_KEY_CLIENT or client_id.removeprefix(SERVICE_CLIENT_PREFIX) in self._clients:
-            raise UnauthorizedClient("This client may not log people in.")
+            raise UnauthorizedClient("This client may not use the grant type password.")
         return client_id
 
-    def _granted(self, user: User, session: Session, scopes: list[str], refresh_token: str) -> Granted:
-        access = self._minter.for_user(
+    def _granted(self, user: User, session: Session, scopes: list[str], refresh_token: str) -> TokenGrant:
+        access = self._issuer.for_user(
             user,
             session_id=session.id,
             client_id=session.client_id,
@@ -201,8 +204,8 @@ class Grants:
             auth_time=session.auth_time,
             not_after=session.expires_at,
         )
-        left = _seconds_until(min(session.expires_at, session.idle_expires_at))
-        return Granted(access, scopes, refresh_token, left)
+        remaining = _seconds_until(min(session.expires_at, session.idle_expires_at))
+        return TokenGrant(access, scopes, refresh_token, remaining)
 
 
 def _seconds_until(moment: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Form-encoded requests of the OAuth2 routes, and their errors."""
+"""Form-encoded OAuth2 requests: parsing, client credentials, and error responses (RFC 6749)."""
 
 import base64
 import binascii
@@ -9,18 +9,18 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from auth.errors import InvalidClient, OAuthError, OAuthInvalidRequest
+from auth.web.response_headers import NO_STORE
 from parley.errors import UnsupportedMediaType
 
-FORM = "application/x-www-form-urlencoded"
-NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 20
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return the parameters; raises UnsupportedMediaType or OAuthInvalidRequest."""
+    """Return the parameters of a form-encoded body; raises UnsupportedMediaType or OAuthInvalidRequest."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != FORM:
-        raise UnsupportedMediaType(FORM)
+    if media_type != FORM_TYPE:
+        raise UnsupportedMediaType(FORM_TYPE)
     body = await request.body()
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
@@ -28,30 +28,30 @@ async def read_form(request: Request) -> dict[str, str]:
         raise OAuthInvalidRequest("The form is malformed.") from None
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise OAuthInvalidRequest("A parameter is repeated.")
+        raise OAuthInvalidRequest("A parameter is repeated. Send each parameter once.")
     if any("\x00" in value for value in found.values()):
-        raise OAuthInvalidRequest("A parameter holds the NUL character.")
+        raise OAuthInvalidRequest("A parameter contains the NUL character.")
     return found
 
 
 def client_credentials(request: Request, form: dict[str, str]) -> tuple[str | None, str | None]:
-    """Return the client's id and secret, from HTTP Basic (RFC 6749, section 2.3.1) or the form."""
+    """Return the client id and secret, from HTTP Basic (RFC 6749, section 2.3.1) or from the form."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return form.get("client_id") or None, form.get("client_secret")
     try:
         name, _, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
-        raise InvalidClient("The client's credentials are malformed.") from None
+        raise InvalidClient("The client credentials in `Authorization` are malformed.") from None
     if form.get("client_id", unquote(name)) != unquote(name):
-        raise OAuthInvalidRequest("Two different clients are named.")
+        raise OAuthInvalidRequest("`Authorization` and the parameter client_id name different clients.")
     return unquote(name) or None, unquote(secret)
 
 
 def install_oauth_errors(app: FastAPI) -> None:
-    """Let OAuthError answer in the form of RFC 6749."""
+    """Make the app answer OAuthError in the form of RFC 6749, section 5.2."""
 
-    async def answer(request: Request, error: Exception) -> Response:
+    async def respond(request: Request, error: Exception) -> Response:
         del request
         assert isinstance(error, OAuthError)
         headers = dict(NO_STORE)
@@ -60,10 +60,10 @@ def install_oauth_errors(app: FastAPI) -> None:
         body = {"error": error.error, "error_description": error.description}
         return JSONResponse(body, status_code=error.status, headers=headers)
 
-    app.add_exception_handler(OAuthError, answer)
+    app.add_exception_handler(OAuthError, respond)
 
 
 def form_document(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
-    """Return what the API document says about a form-encoded body."""
+    """Return the OpenAPI request body of a form-encoded route."""
     schema = {"type": "object", "required": required, "properties": properties}
-    return {"requestBody": {"required": True, "content": {FORM: {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {FORM_TYPE: {"schema": schema}}}}

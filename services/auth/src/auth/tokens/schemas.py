@@ -1,4 +1,4 @@
-"""Tokens, and what is said of them."""
+"""Response bodies of the OAuth2 routes."""
 
 from typing import Literal
 
@@ -8,10 +8,10 @@ from parley.web.schemas import ResponseBody
 
 
 class TokenView(ResponseBody):
-    """The answer of the token endpoint; refresh members only for people who logged in."""
+    """The response of the token endpoint; refresh members are present only for logins."""
 
     access_token: str = Field(repr=False)
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a kind
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the type of the token, not a token
     expires_in: int
     refresh_token: str | None = Field(None, repr=False)
     refresh_expires_in: int | None = None
@@ -27,7 +27,7 @@ class TokenErrorView(ResponseBody):
 
 
 class IntrospectionView(ResponseBody):
-    """What RFC 7662 tells of a token; only ``active`` when it is not."""
+    """The state of a token (RFC 7662); an inactive token has only ``active``."""
 
     active: bool
     scope: str | None = None

@@ -1,4 +1,4 @@
-"""Access tokens after RFC 9068."""
+"""Issuer of access tokens (RFC 9068)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from auth.accounts.model import User
 from auth.accounts.plans import DEFAULT_PLAN, Plans
-from auth.model import User
 from auth.signing_keys.key_ring import KeyRing
 from parley.ids import new_id
 from parley.security.identity import INTERNAL_SCOPE
@@ -19,20 +19,19 @@ SERVICE_CLIENT_PREFIX = "parley-"
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
-    """A signed access token and the seconds it is valid."""
+class IssuedToken:
+    """A signed access token and its lifetime in seconds."""
 
     token: str
     expires_in: int
 
 
-class Minter:
-    """Makes access tokens."""
+class TokenIssuer:
+    """Issues access tokens with a lifetime in seconds."""
 
     def __init__(
         self, keys: KeyRing, plans: Plans, *, issuer: str, lifetime: int, clock: Callable[[], float] = time.time
     ) -> None:
-        """Take the keys, the plans, the issuer, and how many seconds a token is valid."""
         self._keys, self._plans, self._issuer = keys, plans, issuer
         self._lifetime, self._clock = lifetime, clock
 
@@ -45,8 +44,8 @@ class Minter:
         scopes: Sequence[str],
         auth_time: datetime | None = None,
         not_after: datetime | None = None,
-    ) -> Minted:
-        """Return a token of an account; ``not_after`` is when the session or key behind it ends."""
+    ) -> IssuedToken:
+        """Return a token for an account; it expires with its session or API key (``not_after``) at the latest."""
         claims: dict[str, Any] = {
             "sub": str(user.id),
             "client_id": client_id,
@@ -56,13 +55,13 @@ class Minter:
         }
         if auth_time is not None:
             claims["auth_time"] = int(auth_time.timestamp())
-        # A token of the very second in which all earlier ones were revoked must not count as one of them.
+        # A token issued in the second of a revocation would count as issued before it.
         issued_at = max(int(self._clock()), user.not_before + 1)
         end = int(not_after.timestamp()) if not_after else None
         return self._sign(claims, issued_at, end)
 
-    def for_service(self, name: str) -> Minted:
-        """Return a token of one of our own services."""
+    def for_service(self, name: str) -> IssuedToken:
+        """Return a token for one of our own services."""
         subject = str(uuid5(NAMESPACE_URL, f"parley:service:{name}"))
         claims = {
             "sub": subject,
@@ -73,7 +72,7 @@ class Minter:
         }
         return self._sign(claims, int(self._clock()), None)
 
-    def _sign(self, claims: dict[str, Any], issued_at: int, end: int | None) -> Minted:
+    def _sign(self, claims: dict[str, Any], issued_at: int, end: int | None) -> IssuedToken:
         expires_at = min(issued_at + self._lifetime, end or issued_at + self._lifetime)
         common = {"iss": self._issuer, "aud": AUDIENCE, "jti": str(new_id()), "iat": issued_at, "exp": expires_at}
-        return Minted(self._keys.sign({**common, **claims}), max(0, expires_at - issued_at))
+        return IssuedToken(self._keys.sign({**common, **claims}), max(0, expires_at - issued_at))

@@ -1,4 +1,4 @@
-"""Types of members that several bodies have."""
+"""Field types that several request bodies share."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from auth.security import identifiers
 from auth.security.password_policy import MAX_LENGTH
-from auth.security.scopes import FOR_KEYS, GRANTABLE
+from auth.security.scopes import API_KEY_SCOPES, GRANTABLE
 from parley.web.problems import FieldValueError
 from parley.web.schemas import Text
 
@@ -24,27 +24,29 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _written(value: object) -> object:
+def _check_has_time(value: object) -> object:
     if not isinstance(value, str) or "T" not in value.upper():
-        raise FieldValueError("invalid_format", "Must be a time like 2026-11-22T10:00:00Z.")
+        raise FieldValueError("invalid_format", "Must be a time with a time zone, such as 2026-11-22T10:00:00Z.")
     return value
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _to_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise FieldValueError("invalid_format", "Must be a time like 2026-11-22T10:00:00Z.") from None
+        raise FieldValueError(
+            "invalid_format", "Must be a time with a time zone, such as 2026-11-22T10:00:00Z."
+        ) from None
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
-"""A time as clients write it: with a zone, and never a number."""
+Moment = Annotated[AwareDatetime, BeforeValidator(_check_has_time), AfterValidator(_to_utc)]
+"""A time in ISO 8601 with a time zone; numbers are refused."""
 
 
 def _scopes_of(allowed: frozenset[str]) -> AfterValidator:
     def check(found: list[str]) -> list[str]:
         if not set(found) <= allowed:
-            raise FieldValueError("unknown_scope", f"Only {', '.join(sorted(allowed))}.")
+            raise FieldValueError("unknown_scope", f"Must be one of: {', '.join(sorted(allowed))}.")
         return sorted(set(found))
 
     return AfterValidator(check)
@@ -52,4 +54,4 @@ def _scopes_of(allowed: frozenset[str]) -> AfterValidator:
 
 Name = Annotated[Text, Field(min_length=1, max_length=MAX_DISPLAY_NAME), AfterValidator(_not_blank)]
 ScopeList = Annotated[list[Text], Field(max_length=len(GRANTABLE)), _scopes_of(GRANTABLE)]
-KeyScopes = Annotated[list[Text], Field(min_length=1, max_length=len(FOR_KEYS)), _scopes_of(FOR_KEYS)]
+KeyScopes = Annotated[list[Text], Field(min_length=1, max_length=len(API_KEY_SCOPES)), _scopes_of(API_KEY_SCOPES)]

@@ -1,54 +1,64 @@
-"""Where a request comes from: the address behind our own proxies, and what the audit log records of it."""
+"""Request origin: the client address behind trusted proxies, and the actor for the audit log."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
-from auth.model import Origin
+from auth.audit.model import RequestOrigin
+from auth.settings import Network
+from auth.web.dependencies import provide
 from parley.security.identity import Principal
 
 MAX_USER_AGENT = 256
 MAX_HOPS = 32
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class OriginResolver:
+    """Determines the origin of requests; ``trusted`` are the networks of our own proxies."""
+
+    def __init__(self, trusted: Sequence[Network]) -> None:
+        self._trusted = tuple(trusted)
+
+    def resolve(self, request: Request, principal: Principal | None = None) -> RequestOrigin:
+        """Return the origin of a request; the principal, if any, is the actor."""
+        peer = request.client.host if request.client else None
+        agent = request.headers.get("user-agent")
+        return RequestOrigin(
+            actor_type="user" if principal else "anonymous",
+            actor_id=principal.user_id if principal else None,
+            address=client_address(peer, request.headers.getlist("x-forwarded-for"), self._trusted),
+            user_agent=_printable(agent) if agent else None,
+            request_id=request.scope["parley"].request_id,
+        )
+
+
+Origins = Annotated[OriginResolver, Depends(provide(OriginResolver))]
 
 
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
-    """Return the nearest address that is not one of our proxies: what is left of it anybody can have written."""
+    """Return the nearest address that is not a trusted proxy; a client can forge everything before it."""
     hops = [hop.strip() for value in forwarded for hop in value.split(",")][-MAX_HOPS:]
     found = peer
     while found is not None and hops and _is_trusted(found, trusted):
-        following = _address(hops.pop())
+        following = _parse_address(hops.pop())
         if following is None:
             break
         found = following
     return found
 
 
-def origin_of(request: Request, principal: Principal | None = None) -> Origin:
-    """Return the origin of a request, acting for the principal if there is one."""
-    peer = request.client.host if request.client else None
-    address = client_address(peer, request.headers.getlist("x-forwarded-for"), request.app.state.wired.proxies)
-    agent = request.headers.get("user-agent")
-    return Origin(
-        actor_type="user" if principal else "anonymous",
-        actor_id=principal.user_id if principal else None,
-        address=address,
-        user_agent=_clean(agent) if agent else None,
-        request_id=request.scope["parley"].request_id,
-    )
-
-
-def _clean(text: str) -> str:
+def _printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable())[:MAX_USER_AGENT]
 
 
 def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
-    address = _address(text)
+    address = _parse_address(text)
     return address is not None and any(ipaddress.ip_address(address) in network for network in trusted)
 
 
-def _address(text: str) -> str | None:
+def _parse_address(text: str) -> str | None:
     try:
         parsed = ipaddress.ip_address(text.strip("[]"))
     except ValueError:

@@ -1,11 +1,11 @@
-"""How the API document describes errors."""
+"""OpenAPI descriptions of error responses."""
 
 from typing import Any
 
 from parley.errors import DependencyUnavailable, InsufficientScope, InternalError, ParleyError, Unauthenticated
 
-Documented = dict[int | str, dict[str, Any]]
-PROBLEM: dict[str, Any] = {
+ResponseDocs = dict[int | str, dict[str, Any]]
+PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "code", "request_id", "errors", "error"],
     "properties": {
@@ -22,22 +22,22 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-def problems(*kinds: type[ParleyError]) -> Documented:
-    """Return the description of the errors a route answers with, besides those that any may."""
+def problems(*kinds: type[ParleyError]) -> ResponseDocs:
+    """Return the documentation of a route's errors, with those that every route can return."""
     found: dict[int | str, list[str]] = {}
     everywhere: tuple[type[ParleyError], ...] = (InternalError, DependencyUnavailable)
     for kind in (*kinds, *everywhere):
         codes = found.setdefault(kind.status, [])
         if kind.code not in codes:
             codes.append(kind.code)
-    return {status: _described(codes) for status, codes in found.items()}
+    return {status: _describe(codes) for status, codes in found.items()}
 
 
-def personal(*kinds: type[ParleyError]) -> Documented:
-    """As ``problems``, for routes that need an access token."""
+def authenticated_problems(*kinds: type[ParleyError]) -> ResponseDocs:
+    """Return ``problems`` with the errors of routes that require an access token."""
     return problems(*kinds, Unauthenticated, InsufficientScope)
 
 
-def _described(codes: list[str]) -> dict[str, Any]:
+def _describe(codes: list[str]) -> dict[str, Any]:
     names = ", ".join(f"`{code}`" for code in codes)
-    return {"description": f"Problem: {names}", "content": {"application/problem+json": {"schema": PROBLEM}}}
+    return {"description": f"Problem: {names}", "content": {"application/problem+json": {"schema": PROBLEM_SCHEMA}}}

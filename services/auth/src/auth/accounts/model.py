@@ -1,0 +1,44 @@
+"""User accounts."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+Status = Literal["active", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user account; tokens issued at or before ``not_before`` (epoch seconds) are void."""
+
+    id: UUID
+    username: str
+    email: str | None
+    email_verified: bool
+    display_name: str | None
+    status: Status
+    plan: str
+    scopes: tuple[str, ...]
+    password_hash: str = field(repr=False)
+    not_before: int
+    created_at: datetime
+    updated_at: datetime
+    last_login_at: datetime | None
+
+    @property
+    def active(self) -> bool:
+        """Return whether the account may log in."""
+        return self.status == "active"
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """An account to create."""
+
+    id: UUID
+    username: str
+    email: str | None
+    display_name: str | None
+    password_hash: str = field(repr=False)
+    scopes: tuple[str, ...]

@@ -1,0 +1,203 @@
+"""PostgreSQL store of accounts."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+import asyncpg
+
+from auth.accounts.last_admin import keep_an_admin
+from auth.accounts.model import NewUser, Status, User
+from auth.audit import postgres as audit
+from auth.audit.model import RequestOrigin
+from auth.database import AccountDatabase, Row
+from auth.errors import AccountExists
+from auth.revocations.postgres import Revoker
+from auth.security import identifiers
+from parley import times
+from parley.ids import parse_id
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
+from parley_events.models import UserChanged
+
+_INSERT = """
+INSERT INTO users (id, username, username_key, email, email_key, display_name, password_hash, scopes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *"""
+_BY_LOGIN = "SELECT * FROM users WHERE username_key = $1 OR email_key = $1"
+_PROFILE = """
+UPDATE users SET username = $2, username_key = $3, email = $4, email_key = $5, display_name = $6, updated_at = now(),
+    email_verified = email_verified AND email_key IS NOT DISTINCT FROM $5
+WHERE id = $1 RETURNING *"""
+_DELETE_RESETS = "DELETE FROM password_resets WHERE user_id = $1"
+_ADMINISTER = """
+UPDATE users SET status = $2, plan = $3, scopes = $4, not_before = $5, updated_at = now() WHERE id = $1 RETURNING *"""
+_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = now() WHERE id = $1"  # noqa: S105 - a statement
+_REHASH = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
+_SEARCH = """
+SELECT * FROM users
+WHERE ($1::text IS NULL OR position($1 IN username_key) > 0 OR position($1 IN coalesce(email_key, '')) > 0)
+  AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR plan = $3) AND ($4::uuid IS NULL OR id < $4)
+ORDER BY id DESC LIMIT $5"""
+
+
+class PostgresAccountStore:
+    """Accounts in PostgreSQL."""
+
+    def __init__(self, database: AccountDatabase, revoker: Revoker) -> None:
+        self._database, self._revoker = database, revoker
+
+    async def add(self, new: NewUser, origin: RequestOrigin) -> User:
+        with _translate_conflict():
+            async with self._database.transaction() as connection:
+                row = await connection.fetchrow(
+                    _INSERT,
+                    new.id,
+                    new.username,
+                    identifiers.key(new.username),
+                    new.email,
+                    identifiers.key(new.email) if new.email else None,
+                    new.display_name,
+                    new.password_hash,
+                    list(new.scopes),
+                )
+                assert row is not None
+                user = to_user(row)
+                await _publish(connection, "user.registered", user, [])
+                await audit.record(connection, "user.registered", origin, user.id)
+                return user
+
+    async def by_id(self, user_id: UUID) -> User | None:
+        row = await self._database.row("SELECT * FROM users WHERE id = $1", user_id)
+        return to_user(row) if row else None
+
+    async def by_login(self, key: str) -> User | None:
+        row = await self._database.row(_BY_LOGIN, key)
+        return to_user(row) if row else None
+
+    async def change_profile(
+        self, user_id: UUID, changes: Mapping[str, str | None], origin: RequestOrigin
+    ) -> User | None:
+        with _translate_conflict():
+            async with self._database.transaction() as connection:
+                before = await _locked(connection, user_id)
+                if before is None:
+                    return None
+                name = changes.get("username") or before.username
+                email = changes.get("email", before.email)
+                display = changes.get("display_name", before.display_name)
+                row = await connection.fetchrow(
+                    _PROFILE,
+                    user_id,
+                    name,
+                    identifiers.key(name),
+                    email,
+                    identifiers.key(email) if email else None,
+                    display,
+                )
+                if email != before.email:
+                    await connection.execute(_DELETE_RESETS, user_id)
+                return await self._changed(connection, before, row, "user.updated", origin)
+
+    async def set_password(
+        self, user_id: UUID, password_hash: str, *, keep_session: str | None, origin: RequestOrigin
+    ) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(_PASSWORD, user_id, password_hash)
+            await connection.execute(_DELETE_RESETS, user_id)
+            keep = parse_id(keep_session) if keep_session else None
+            await self._revoker.end_sessions(connection, user_id, "password_change", keep=keep)
+            await audit.record(connection, "password.changed", origin, user_id)
+
+    async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
+        await self._database.execute(_REHASH, user_id, old_hash, new_hash)
+
+    async def administer(
+        self,
+        user_id: UUID,
+        *,
+        status: Status | None,
+        plan: str | None,
+        scopes: tuple[str, ...] | None,
+        origin: RequestOrigin,
+    ) -> User | None:
+        async with self._database.transaction() as connection:
+            before = await _locked(connection, user_id)
+            if before is None:
+                return None
+            now_status, now_scopes = status or before.status, before.scopes if scopes is None else scopes
+            disabled = before.active and now_status == "disabled"
+            narrowed = not set(before.scopes) <= set(now_scopes)
+            # Tokens with a scope that was removed are void; a refresh issues new ones with the remaining scopes.
+            cutoff = int(time.time()) if disabled or narrowed else before.not_before
+            row = await connection.fetchrow(
+                _ADMINISTER, user_id, now_status, plan or before.plan, list(now_scopes), cutoff
+            )
+            await keep_an_admin(connection, before)
+            if disabled:
+                await self._revoker.end_sessions(connection, user_id, "disabled")
+            if disabled or narrowed:
+                await self._revoker.revoke_user(connection, user_id, cutoff)
+            name = "user.disabled" if disabled else "user.updated"
+            return await self._changed(connection, before, row, name, origin)
+
+    async def search(
+        self, *, text: str | None, status: Status | None, plan: str | None, before: UUID | None, limit: int
+    ) -> Sequence[User]:
+        rows = await self._database.fetch(_SEARCH, identifiers.key(text) if text else None, status, plan, before, limit)
+        return [to_user(row) for row in rows]
+
+    @staticmethod
+    async def _changed(connection: Connection, before: User, row: Row | None, name: str, origin: RequestOrigin) -> User:
+        assert row is not None
+        after = to_user(row)
+        members = ("username", "email", "display_name", "status", "plan", "scopes")
+        changed = [member for member in members if getattr(before, member) != getattr(after, member)]
+        if changed:
+            await _publish(connection, name, after, changed)
+            await audit.record(connection, name, origin, after.id, detail={"changed": changed})
+        return after
+
+
+def to_user(row: Row) -> User:
+    """Return the account in a row of ``users``."""
+    return User(
+        id=row["id"],
+        username=row["username"],
+        email=row["email"],
+        email_verified=row["email_verified"],
+        display_name=row["display_name"],
+        status=row["status"],
+        plan=row["plan"],
+        scopes=tuple(sorted(row["scopes"])),
+        password_hash=row["password_hash"],
+        not_before=row["not_before"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        last_login_at=row["last_login_at"],
+    )
+
+
+async def _locked(connection: Connection, user_id: UUID) -> User | None:
+    row = await connection.fetchrow("SELECT * FROM users WHERE id = $1 FOR UPDATE", user_id)
+    return to_user(row) if row else None
+
+
+async def _publish(connection: Connection, name: str, user: User, changed: list[str]) -> None:
+    data = UserChanged(
+        user_id=user.id,
+        status=user.status,
+        plan=user.plan,
+        scopes=list(user.scopes),
+        changed=changed,
+        at=times.now(),
+    )
+    await outbox.append(connection, name, data, subject=user.id)
+
+
+@contextlib.contextmanager
+def _translate_conflict() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError:
+        raise AccountExists from None

@@ -1,0 +1,106 @@
+"""PostgreSQL store of API keys."""
+
+import hmac
+from collections.abc import Sequence
+from uuid import UUID
+
+from auth.accounts.model import User
+from auth.accounts.postgres import to_user
+from auth.api_keys.model import ApiKey
+from auth.audit import postgres as audit
+from auth.audit.model import RequestOrigin
+from auth.database import AccountDatabase, Row
+from auth.errors import IdempotencyKeyReused
+from auth.revocations.postgres import Revoker
+from parley import times
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
+from parley_events.models import ApiKeyRevoked
+
+_INSERT = """
+INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at, expires_at, idempotency_key, fingerprint)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *"""
+_BY_IDEMPOTENCY_KEY = "SELECT * FROM api_keys WHERE user_id = $1 AND idempotency_key = $2"
+_EXPIRE_IDEMPOTENCY_KEY = """
+UPDATE api_keys SET idempotency_key = NULL
+WHERE user_id = $1 AND idempotency_key = $2 AND created_at < now() - interval '24 hours'"""
+_LIVE = """
+SELECT * FROM api_keys WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
+_DELETE = "DELETE FROM api_keys WHERE user_id = $1 AND id = $2 RETURNING id"
+_USE = """
+UPDATE api_keys SET last_used_at = now()
+WHERE digest = $1 AND (expires_at IS NULL OR expires_at > now()) RETURNING *"""
+_OWNER = "SELECT * FROM users WHERE id = $1 AND status = 'active'"
+
+
+class PostgresApiKeyStore:
+    """API keys in PostgreSQL."""
+
+    def __init__(self, database: AccountDatabase, revoker: Revoker) -> None:
+        self._database, self._revoker = database, revoker
+
+    async def add(
+        self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: RequestOrigin
+    ) -> tuple[ApiKey, bool]:
+        async with self._database.transaction() as connection:
+            if idempotency_key is not None:
+                await connection.execute(_EXPIRE_IDEMPOTENCY_KEY, key.user_id, idempotency_key)
+            row = await connection.fetchrow(
+                _INSERT,
+                key.id,
+                key.user_id,
+                key.name,
+                key.prefix,
+                digest,
+                list(key.scopes),
+                key.created_at,
+                key.expires_at,
+                idempotency_key,
+                fingerprint,
+            )
+            if row is None:
+                return await self._replayed(connection, key.user_id, idempotency_key, fingerprint), True
+            await audit.record(connection, "apikey.created", origin, key.id, target_type="api_key")
+            return _key(row), False
+
+    async def live(self, user_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+        return [_key(row) for row in await self._database.fetch(_LIVE, user_id, before, limit)]
+
+    async def delete(self, user_id: UUID, key_id: UUID, origin: RequestOrigin) -> bool:
+        async with self._database.transaction() as connection:
+            if not await connection.fetchval(_DELETE, user_id, key_id):
+                return False
+            await self._revoker.revoke_sessions(connection, [key_id])
+            data = ApiKeyRevoked(user_id=user_id, api_key_id=key_id, at=times.now())
+            await outbox.append(connection, "apikey.revoked", data, subject=user_id)
+            await audit.record(connection, "apikey.deleted", origin, key_id, target_type="api_key")
+            return True
+
+    async def use(self, digest: bytes) -> tuple[ApiKey, User] | None:
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_USE, digest)
+            owner = await connection.fetchrow(_OWNER, row["user_id"]) if row else None
+            return (_key(row), to_user(owner)) if row and owner else None
+
+    @staticmethod
+    async def _replayed(
+        connection: Connection, user_id: UUID, idempotency_key: str | None, fingerprint: bytes
+    ) -> ApiKey:
+        row = await connection.fetchrow(_BY_IDEMPOTENCY_KEY, user_id, idempotency_key)
+        if row is None or not hmac.compare_digest(row["fingerprint"], fingerprint):
+            raise IdempotencyKeyReused
+        return _key(row)
+
+
+def _key(row: Row) -> ApiKey:
+    return ApiKey(
+        id=row["id"],
+        user_id=row["user_id"],
+        name=row["name"],
+        prefix=row["prefix"],
+        scopes=tuple(row["scopes"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
+    )

@@ -1,0 +1,85 @@
+"""PostgreSQL store of password reset tokens.
+
+Every change locks the account before its tokens, so that two changes cannot deadlock.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from auth.accounts.model import User
+from auth.accounts.postgres import to_user
+from auth.audit import postgres as audit
+from auth.audit.model import RequestOrigin
+from auth.database import AccountDatabase
+from auth.revocations.postgres import Revoker
+
+_LOCK = "SELECT FROM users WHERE id = $1 FOR UPDATE"
+_LOCK_OWNER = """
+SELECT FROM users AS u JOIN password_resets AS r ON r.user_id = u.id WHERE r.digest = $1 FOR UPDATE OF u"""
+_ISSUE = """
+INSERT INTO password_resets (digest, user_id, expires_at)
+SELECT $1, id, now() + make_interval(secs => $3) FROM users WHERE id = $2 RETURNING expires_at"""
+_ACCOUNT = "SELECT * FROM users WHERE email_key = $1 AND status = 'active' FOR UPDATE"
+_REQUEST = """
+INSERT INTO password_resets (digest, user_id, expires_at)
+SELECT $1, $2, now() + make_interval(secs => $3) WHERE NOT EXISTS (
+    SELECT FROM password_resets WHERE user_id = $2 AND expires_at > now() + make_interval(secs => $3 - $4))
+RETURNING user_id"""
+_FIND = """
+SELECT u.* FROM users AS u JOIN password_resets AS r ON r.user_id = u.id
+WHERE r.digest = $1 AND r.expires_at > now()"""
+_USE = "DELETE FROM password_resets WHERE digest = $1 AND expires_at > now() RETURNING user_id"
+_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = now() WHERE id = $1"  # noqa: S105 - a statement
+_DELETE_ALL = "DELETE FROM password_resets WHERE user_id = $1"
+_PURGE = """
+DELETE FROM password_resets WHERE digest IN (
+    SELECT digest FROM password_resets WHERE expires_at < now() LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
+
+
+class PostgresPasswordResetStore:
+    """Password reset tokens in PostgreSQL."""
+
+    def __init__(self, database: AccountDatabase, revoker: Revoker) -> None:
+        self._database, self._revoker = database, revoker
+
+    async def issue(self, user_id: UUID, digest: bytes, lifetime: int, origin: RequestOrigin) -> datetime | None:
+        async with self._database.transaction() as connection:
+            await connection.execute(_LOCK, user_id)
+            await connection.execute(_DELETE_ALL, user_id)
+            await connection.execute(_PURGE)
+            expires_at: datetime | None = await connection.fetchval(_ISSUE, digest, user_id, float(lifetime))
+            if expires_at is not None:
+                await audit.record(connection, "password_reset.issued", origin, user_id)
+            return expires_at
+
+    async def request(
+        self, email_key: str, digest: bytes, *, lifetime: int, interval: int, origin: RequestOrigin
+    ) -> User | None:
+        # Earlier tokens stay valid, or strangers could void a link that its owner is about to use.
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_ACCOUNT, email_key)
+            if row is None:
+                return None
+            user = to_user(row)
+            await connection.execute(_PURGE)
+            stored = await connection.fetchval(_REQUEST, digest, user.id, float(lifetime), float(interval))
+            if stored is None:
+                return None
+            await audit.record(connection, "password_reset.requested", origin, user.id)
+            return user
+
+    async def find(self, digest: bytes) -> User | None:
+        row = await self._database.row(_FIND, digest)
+        return to_user(row) if row else None
+
+    async def use(self, digest: bytes, password_hash: str, origin: RequestOrigin) -> bool:
+        async with self._database.transaction() as connection:
+            await connection.execute(_LOCK_OWNER, digest)
+            user_id: UUID | None = await connection.fetchval(_USE, digest)
+            if user_id is None:
+                return False
+            await connection.execute(_PASSWORD, user_id, password_hash)
+            await connection.execute(_DELETE_ALL, user_id)
+            await self._revoker.end_sessions(connection, user_id, "password_change")
+            await audit.record(connection, "password.reset", origin, user_id)
+            return True

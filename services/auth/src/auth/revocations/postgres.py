@@ -1,0 +1,107 @@
+"""PostgreSQL store of revocations, written in the transaction that ends a session, API key or account."""
+
+import time
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from auth.database import AccountDatabase, Row
+from auth.revocations.model import Revocation, RevocationReason
+from parley import times
+from parley.messaging import outbox
+from parley.storage.postgres import Connection
+from parley_events.models import SessionRevoked
+
+CLOCK_TOLERANCE = 120
+"""Seconds that a revocation outlives the longest token, because clocks differ."""
+_ADD = """
+INSERT INTO revocations AS r (kind, subject, not_before, expires_at)
+SELECT $1, subject, $3, now() + make_interval(secs => $4) FROM unnest($2::uuid[]) AS subject
+ON CONFLICT (kind, subject) DO UPDATE
+SET not_before = greatest(r.not_before, excluded.not_before), expires_at = excluded.expires_at, pushed = false"""
+_END = """
+UPDATE sessions SET revoked_at = now(), revoked_reason = $2
+WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
+  AND ($3::uuid IS NULL OR id = $3) AND ($4::uuid IS NULL OR id <> $4)
+RETURNING id"""
+_UNPUSHED = "SELECT * FROM revocations WHERE NOT pushed AND expires_at > now() ORDER BY expires_at LIMIT 5000"
+_LIVE = "SELECT * FROM revocations WHERE expires_at > now()"
+_MARK = """
+UPDATE revocations AS r SET pushed = true
+FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS d (kind, subject, not_before)
+WHERE r.kind = d.kind AND r.subject = d.subject AND r.not_before = d.not_before"""
+_SESSIONS = """
+SELECT subject FROM revocations WHERE kind = 'session' AND subject = ANY($1::uuid[]) AND expires_at > now()"""
+_USERS = """
+SELECT r.subject FROM revocations AS r
+JOIN unnest($1::uuid[], $2::bigint[]) AS checked (subject, issued_at) USING (subject)
+WHERE r.kind = 'user' AND checked.issued_at <= r.not_before AND r.expires_at > now()"""
+
+
+class Revoker:
+    """Ends sessions and revokes tokens in the transaction of the caller; ``token_lifetime`` in seconds."""
+
+    def __init__(self, token_lifetime: int) -> None:
+        self._lifetime = float(token_lifetime + CLOCK_TOLERANCE)
+
+    async def end_sessions(
+        self,
+        connection: Connection,
+        user_id: UUID,
+        reason: RevocationReason,
+        *,
+        only: UUID | None = None,
+        keep: UUID | None = None,
+    ) -> list[UUID]:
+        """End sessions and publish an event for each; returns their ids."""
+        ended = [row["id"] for row in await connection.fetch(_END, user_id, reason, only, keep)]
+        if ended:
+            await self.announce(connection, user_id, ended, reason)
+        return ended
+
+    async def announce(
+        self, connection: Connection, user_id: UUID, ended: Sequence[UUID], reason: RevocationReason
+    ) -> None:
+        """Revoke the tokens of ended sessions and publish an event for each."""
+        await self.revoke_sessions(connection, ended)
+        moment = times.now()
+        for session_id in ended:
+            data = SessionRevoked(user_id=user_id, session_id=session_id, reason=reason, not_before=moment, at=moment)
+            await outbox.append(connection, "session.revoked", data, subject=user_id)
+
+    async def revoke_sessions(self, connection: Connection, ids: Sequence[UUID]) -> None:
+        """Revoke the tokens of sessions or API keys."""
+        await connection.execute(_ADD, "session", list(ids), int(time.time()), self._lifetime)
+
+    async def revoke_user(self, connection: Connection, user_id: UUID, not_before: int) -> None:
+        """Revoke the tokens of a user that were issued at or before ``not_before`` (epoch seconds)."""
+        await connection.execute(_ADD, "user", [user_id], not_before, self._lifetime)
+
+
+class PostgresRevocationStore:
+    """Revocations in PostgreSQL."""
+
+    def __init__(self, database: AccountDatabase) -> None:
+        self._database = database
+
+    async def unpushed(self) -> Sequence[Revocation]:
+        return [_revocation(row) for row in await self._database.fetch(_UNPUSHED)]
+
+    async def live(self) -> Sequence[Revocation]:
+        return [_revocation(row) for row in await self._database.fetch(_LIVE)]
+
+    async def mark_pushed(self, done: Sequence[Revocation]) -> None:
+        # A revocation that was renewed in the meantime stays unpushed.
+        columns = [r.kind for r in done], [r.subject for r in done], [r.not_before for r in done]
+        await self._database.execute(_MARK, *columns)
+
+    async def among(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
+        ended = await self._database.fetch(_SESSIONS, list(sessions)) if sessions else []
+        void = await self._database.fetch(_USERS, list(users), list(users.values())) if users else []
+        return [row["subject"] for row in ended], [row["subject"] for row in void]
+
+    async def purge(self) -> int:
+        return await self._database.execute("DELETE FROM revocations WHERE expires_at < now()")
+
+
+def _revocation(row: Row) -> Revocation:
+    return Revocation(row["kind"], row["subject"], row["not_before"], row["expires_at"])

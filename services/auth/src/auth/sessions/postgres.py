@@ -1,0 +1,143 @@
+"""PostgreSQL store of sessions and refresh tokens."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from auth.accounts.postgres import to_user
+from auth.audit import postgres as audit
+from auth.audit.model import RequestOrigin
+from auth.database import AccountDatabase, Row
+from auth.revocations.model import RevocationReason
+from auth.revocations.postgres import Revoker
+from auth.sessions.model import NewSession, RefreshRotation, Session
+from parley.storage.postgres import Connection
+
+_START = """
+WITH login AS (UPDATE users SET last_login_at = now() WHERE id = $2 AND status = 'active' RETURNING id),
+started AS (
+    INSERT INTO sessions (id, user_id, client_id, scopes, user_agent, address, current_digest, expires_at,
+        idle_expires_at)
+    SELECT $1, id, $3, $4, $5, $6, $7, now() + make_interval(secs => $8), now() + make_interval(secs => $9)
+    FROM login RETURNING *
+), issued AS (INSERT INTO refresh_tokens (digest, session_id) SELECT $7, id FROM started)
+SELECT * FROM started"""
+
+# One UPDATE decides under the lock of the row: of any number of concurrent uses, one rotates the token and the others
+# see the result. A successor is derived from its predecessor, so the successor is unused as long as it is the current
+# token of the session. Any other use of an old token counts as theft.
+_ROTATE = """
+UPDATE sessions AS s SET
+    current_digest = CASE WHEN s.current_digest = $1 THEN $2 ELSE s.current_digest END,
+    previous_digest = CASE WHEN s.current_digest = $1 THEN $1 ELSE s.previous_digest END,
+    rotated_at = CASE WHEN s.current_digest = $1 THEN clock_timestamp() ELSE s.rotated_at END,
+    last_used_at = clock_timestamp(),
+    idle_expires_at = CASE WHEN s.current_digest = $1
+        THEN least(s.expires_at, now() + make_interval(secs => $4)) ELSE s.idle_expires_at END,
+    revoked_at = CASE WHEN s.current_digest = $1 OR (s.previous_digest = $1 AND s.current_digest = $2
+        AND s.rotated_at > clock_timestamp() - make_interval(secs => $3)) THEN NULL ELSE clock_timestamp() END
+FROM refresh_tokens AS t
+WHERE t.digest = $1 AND s.id = t.session_id AND s.revoked_at IS NULL
+  AND s.expires_at > now() AND s.idle_expires_at > now()
+RETURNING s.*"""
+_ISSUED = "INSERT INTO refresh_tokens (digest, session_id) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING"
+_BY_DIGEST = """
+SELECT s.* FROM sessions AS s JOIN refresh_tokens AS t ON t.session_id = s.id
+WHERE t.digest = $1 AND s.revoked_at IS NULL AND s.expires_at > now() AND s.idle_expires_at > now()"""
+_LIVE = """
+SELECT * FROM sessions
+WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expires_at > now()
+  AND ($2::uuid IS NULL OR id < $2)
+ORDER BY id DESC LIMIT $3"""
+_PURGE = """
+DELETE FROM sessions WHERE id IN (
+    SELECT id FROM sessions WHERE least(expires_at, idle_expires_at, revoked_at) < now() - interval '1 day' LIMIT 1000
+)"""
+
+
+class PostgresSessionStore:
+    """Sessions and refresh tokens in PostgreSQL."""
+
+    def __init__(self, database: AccountDatabase, revoker: Revoker) -> None:
+        self._database, self._revoker = database, revoker
+
+    async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
+        row = await self._database.row(
+            _START,
+            new.id,
+            new.user_id,
+            new.client_id,
+            list(new.scopes),
+            origin.user_agent,
+            origin.address,
+            new.token_digest,
+            float(new.lifetime),
+            float(new.idle_lifetime),
+        )
+        return _session(row) if row else None
+
+    async def by_token(self, token_digest: bytes) -> Session | None:
+        row = await self._database.row(_BY_DIGEST, token_digest)
+        return _session(row) if row else None
+
+    async def rotate(
+        self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
+    ) -> RefreshRotation | None:
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_ROTATE, token_digest, next_digest, window, float(idle_lifetime))
+            if row is None:
+                return None
+            reused = row["revoked_at"] is not None
+            if reused:
+                await self._end_reused(connection, row, origin)
+            else:
+                await connection.execute(_ISSUED, next_digest, row["id"])
+            user = await connection.fetchrow("SELECT * FROM users WHERE id = $1", row["user_id"])
+            return RefreshRotation(_session(row), to_user(user), reused) if user else None
+
+    async def live(self, user_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Session]:
+        return [_session(row) for row in await self._database.fetch(_LIVE, user_id, before, limit)]
+
+    async def end(self, user_id: UUID, session_id: UUID, reason: RevocationReason, origin: RequestOrigin) -> bool:
+        async with self._database.transaction() as connection:
+            ended = await self._revoker.end_sessions(connection, user_id, reason, only=session_id)
+            if ended:
+                await _record(connection, user_id, reason, len(ended), origin)
+            return bool(ended)
+
+    async def end_all(
+        self, user_id: UUID, reason: RevocationReason, origin: RequestOrigin, *, keep: UUID | None = None
+    ) -> int:
+        async with self._database.transaction() as connection:
+            ended = await self._revoker.end_sessions(connection, user_id, reason, keep=keep)
+            await _record(connection, user_id, reason, len(ended), origin)
+            return len(ended)
+
+    async def purge(self) -> int:
+        return await self._database.execute(_PURGE)
+
+    async def _end_reused(self, connection: Connection, row: Row, origin: RequestOrigin) -> None:
+        await connection.execute("UPDATE sessions SET revoked_reason = 'reuse' WHERE id = $1", row["id"])
+        await self._revoker.announce(connection, row["user_id"], [row["id"]], "reuse")
+        await _record(connection, row["user_id"], "reuse", 1, origin)
+
+
+async def _record(
+    connection: Connection, user_id: UUID, reason: RevocationReason, count: int, origin: RequestOrigin
+) -> None:
+    await audit.record(connection, "session.revoked", origin, user_id, detail={"reason": reason, "sessions": count})
+
+
+def _session(row: Row) -> Session:
+    return Session(
+        id=row["id"],
+        user_id=row["user_id"],
+        client_id=row["client_id"],
+        scopes=tuple(row["scopes"]),
+        user_agent=row["user_agent"],
+        address=row["address"],
+        auth_time=row["auth_time"],
+        created_at=row["created_at"],
+        last_used_at=row["last_used_at"],
+        expires_at=row["expires_at"],
+        idle_expires_at=row["idle_expires_at"],
+    )

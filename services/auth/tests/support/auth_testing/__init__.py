@@ -1,0 +1,1 @@
+"""Test support of auth: a running app, replica processes, and in-memory stores."""
