@@ -100,7 +100,7 @@ async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_broke
     await stored_exactly_once(turns, within=30)
     assert sum([await replica.metric("chat_turns_republished_total") for replica in private_stack.chat]) >= 20
     # A subscriber's queue was wiped, too: what was published before it had another is lost to it.
-    await event_recorder.begin_anew((await take_turn(users[0], SHORT)).id, within=DRAINED)
+    await event_recorder.reset((await take_turn(users[0], SHORT)).id, within=DRAINED)
 
 
 @pytest.mark.chaos

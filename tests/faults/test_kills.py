@@ -100,7 +100,7 @@ async def test_every_accepted_turn_ends_once_whatever_is_killed(
         for number in range(kills):
             readers = {
                 f"{mark}-{number}-{i} [[fake tokens=40 rate=20]]": ResumingReader(
-                    users[i % len(users)], [one, other], patience=ENDED_WITHIN, come_again_on=UNAVAILABLE
+                    users[i % len(users)], [one, other], retry_timeout=ENDED_WITHIN, retried_statuses=UNAVAILABLE
                 )
                 for i in range(TURNS)
             }

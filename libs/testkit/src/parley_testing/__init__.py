@@ -1,4 +1,4 @@
-"""What tests of Parley, and of whoever builds on it, need."""
+"""Test kit of Parley: pytest plugin, backends, stacks, faults and contract suites."""
 
 from parley_testing.waiting import eventually
 

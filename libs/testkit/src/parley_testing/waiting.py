@@ -1,4 +1,4 @@
-"""Waiting in tests: for a condition, never for a time."""
+"""Waiting for a condition in tests."""
 
 import asyncio
 import inspect
@@ -10,7 +10,7 @@ POLL = 0.02
 
 
 async def eventually(probe: Callable[[], Any], *, within: float = 5.0, message: str = "") -> Any:
-    """Return the first true value of ``probe`` (which may be async); a failing assertion in it means not yet.
+    """Return the first true value of ``probe``, which may be async; a failed assertion in it means not yet.
 
     Raises AssertionError, with the last one's text, when ``within`` seconds have passed.
     """

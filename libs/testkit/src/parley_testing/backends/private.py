@@ -1,4 +1,4 @@
-"""Real servers of a test's own, to be killed, frozen, filled and wiped: their ports stay the same over restarts."""
+"""Servers that tests may kill, freeze, fill and wipe; their ports stay the same after a restart."""
 
 import asyncio
 import contextlib
@@ -16,12 +16,12 @@ from parley_testing.waiting import eventually
 
 MAX_CONNECTIONS = 200
 MEMORY_LIMIT = "400MB"
-ALARM_SECONDS = 15.0
+ALARM_TIMEOUT = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateBackends:
-    """Postgres, Valkey and RabbitMQ that nobody else uses."""
+    """PostgreSQL, Valkey and RabbitMQ for tests that break them."""
 
     postgres: EmbeddedPostgres
     valkey: EmbeddedValkey
@@ -29,22 +29,22 @@ class PrivateBackends:
 
     @property
     def urls(self) -> BackendUrls:
-        """Where a stack finds them."""
+        """The addresses for a stack."""
         return BackendUrls(self.postgres.url, self.valkey.url, self.rabbitmq.url)
 
     async def kill_broker(self) -> None:
-        """End RabbitMQ by SIGKILL; asserts that it is gone."""
+        """Kill RabbitMQ; assert that it has ended."""
         await processes.crash(self.rabbitmq, port=self.rabbitmq.port)
 
     async def wipe_broker(self) -> None:
-        """Let the killed RabbitMQ lose its data folder; asserts that there was one."""
+        """Delete the data of the killed RabbitMQ; assert that there was some."""
         data = self.rabbitmq.data_dir / "mnesia"
         assert data.is_dir(), "RabbitMQ had no data to lose"
         await self.rabbitmq.wipe()
         assert not data.exists(), "RabbitMQ's data is still there"
 
     async def start_broker(self) -> float:
-        """Start RabbitMQ; return the loop's time at which its port was seen open."""
+        """Start RabbitMQ; return the loop's time at which its port opened."""
         opened = asyncio.create_task(self._port_opened())
         try:
             await self.rabbitmq.start()
@@ -58,14 +58,14 @@ class PrivateBackends:
 
     @contextlib.asynccontextmanager
     async def memory_alarm(self) -> AsyncIterator[None]:
-        """Keep RabbitMQ's memory alarm on while the context is entered; asserts that it went on, and off."""
+        """Keep RabbitMQ's memory alarm on in a context; assert that it goes on and off."""
         await self.rabbitmq.ctl("set_vm_memory_high_watermark", "0.0000001")
         try:
-            await eventually(self._alarmed, within=ALARM_SECONDS, message="the memory alarm did not go on")
+            await eventually(self._alarmed, within=ALARM_TIMEOUT, message="the memory alarm did not go on")
             yield
         finally:
             await self.rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", MEMORY_LIMIT)
-        await eventually(self._calm, within=ALARM_SECONDS, message="the memory alarm did not go off")
+        await eventually(self._calm, within=ALARM_TIMEOUT, message="the memory alarm did not go off")
 
     async def _alarmed(self) -> bool:
         return "memory" in await self.rabbitmq.ctl("eval", "rabbit_alarm:get_alarms().")
@@ -76,8 +76,8 @@ class PrivateBackends:
 
 @contextlib.asynccontextmanager
 async def open_private_backends(folder: Path, backends: SharedBackends) -> AsyncIterator[PrivateBackends]:
-    """Run the servers below ``folder`` while the context is entered; UnavailableError where RabbitMQ cannot be had."""
-    # A Postgres that does not wait for its log loses its last commits with a kill: nothing could be promised on it.
+    """Run the servers below ``folder`` in a context; raise UnavailableError if RabbitMQ cannot be installed."""
+    # Durable, unlike the shared server: without fsync a kill loses the last commits.
     servers = PrivateBackends(
         EmbeddedPostgres(folder / "postgres", tcp=True, max_connections=MAX_CONNECTIONS),
         EmbeddedValkey(folder / "valkey", tcp=True, tools=backends.tools),

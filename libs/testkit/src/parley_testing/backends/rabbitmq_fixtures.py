@@ -1,4 +1,4 @@
-"""A broker that tests may kill, freeze and fill, and ways to look into it."""
+"""Fixtures for a broker that tests may kill, freeze and fill."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,7 @@ async def broker(backends: SharedBackends) -> EmbeddedRabbitMQ:
 
 
 async def age_topology(node: EmbeddedRabbitMQ) -> None:
-    """Declare everything and let it get older than what RabbitMQ 3.10 forgets when it is killed."""
+    """Declare the topology and wait until RabbitMQ 3.10 no longer loses it when killed."""
     async with open_rabbit(node.url, service="test", queue_type="classic", metrics=Metrics("test", "0", "-")):
         await asyncio.sleep(2)
 
@@ -61,7 +61,7 @@ def queue() -> str:
 
 @pytest.fixture
 def take_all(broker: EmbeddedRabbitMQ) -> Take:
-    """Return what waits in a queue, as event ids."""
+    """Return the ids of the events that wait in a queue."""
 
     async def take(queue: str) -> list[str]:
         async with await connect(broker.url, timeout=10) as connection:

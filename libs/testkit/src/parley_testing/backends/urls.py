@@ -1,11 +1,11 @@
-"""Addresses of the servers behind a stack."""
+"""Addresses of the backends of a stack."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class BackendUrls:
-    """The servers behind a stack of separate processes."""
+    """The backends of a stack of separate processes."""
 
     database_admin_url: str
     redis_url: str

@@ -1,4 +1,4 @@
-"""The suite that every bus passes: subclass it and give it a ``bus`` fixture."""
+"""Contract suite of the bus: subclass `BusContract` and provide a ``bus`` fixture."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from parley_testing.waiting import eventually
 
 
 def make_event(name: str = "conversation.turn.completed", key: str = "k", sequence: int = 1) -> CloudEvent:
-    """Return an event for tests."""
+    """Return an event."""
     return CloudEvent(
         id=new_id(),
         source="/services/test",
@@ -29,7 +29,7 @@ def make_event(name: str = "conversation.turn.completed", key: str = "k", sequen
 
 
 async def publish_until_confirmed(bus: Bus, event: CloudEvent) -> None:
-    """Publish as a relay does: again until the bus confirms."""
+    """Publish repeatedly until the bus confirms."""
 
     async def attempt() -> bool:
         try:
@@ -42,7 +42,7 @@ async def publish_until_confirmed(bus: Bus, event: CloudEvent) -> None:
 
 
 class BusContract:
-    """What subscribers and publishers may rely on."""
+    """The guarantees for subscribers and publishers."""
 
     @pytest.fixture
     def queue(self) -> str:

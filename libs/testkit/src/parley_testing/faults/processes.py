@@ -1,4 +1,4 @@
-"""Faults for tests, each of which asserts that it took effect: a fault that hit nothing would prove nothing."""
+"""Faults of processes: kill, freeze, crash and restart. Each asserts that it took effect."""
 
 import asyncio
 import contextlib
@@ -11,10 +11,10 @@ from typing import Protocol
 
 from parley_testing.waiting import eventually
 
-TAKES_EFFECT = 10.0
-"""Seconds within which a fault must be seen to have happened."""
-_GONE = "ZX"
-"""Process states that only wait to be buried."""
+EFFECT_TIMEOUT = 10.0
+"""Seconds within which a fault must take effect."""
+_DEAD = "ZX"
+"""Kernel states of processes that have ended."""
 
 
 class HasPid(Protocol):
@@ -40,54 +40,54 @@ class Restartable(Protocol):
 
 
 def state_of(pid: int) -> str | None:
-    """Return a process's state letter as the kernel shows it (``R``, ``S``, ``T``, …), None when it is gone."""
+    """Return a process's state letter in the kernel (``R``, ``S``, ``T``, …); None if it has ended."""
     process = Path(f"/proc/{pid}")
     try:
         state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-        # The first thread may be a zombie while others still end: only then can the process be waited for.
-        ended = state in _GONE and len(list((process / "task").iterdir())) <= 1
+        # The first thread may be a zombie while other threads run; the process has ended when all have.
+        ended = state in _DEAD and len(list((process / "task").iterdir())) <= 1
     except OSError:
         return None
     return None if ended else state
 
 
 def port_refuses(port: int, host: str = "127.0.0.1") -> bool:
-    """Say whether nobody listens on a port."""
+    """Return whether a port refuses connections."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) != 0
 
 
 async def kill(process: HasPid, *, port: int | None = None) -> None:
-    """End a process by SIGKILL; asserts that it lived, is gone, and that ``port`` (its own) refuses."""
+    """Send SIGKILL; assert that the process ran, has ended, and that its ``port`` refuses connections."""
     pid = process.pid
     assert state_of(pid) is not None, f"process {pid} was gone before it was killed"
     os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: state_of(pid) is None, within=TAKES_EFFECT, message=f"process {pid} survived SIGKILL")
+    await eventually(lambda: state_of(pid) is None, within=EFFECT_TIMEOUT, message=f"process {pid} survived SIGKILL")
     if port is not None:
-        await eventually(lambda: port_refuses(port), within=TAKES_EFFECT, message=f"port {port} still answers")
+        await eventually(lambda: port_refuses(port), within=EFFECT_TIMEOUT, message=f"port {port} still answers")
 
 
 async def stop(process: HasPid) -> None:
-    """Freeze a process by SIGSTOP; asserts that the kernel shows it stopped."""
+    """Send SIGSTOP; assert that the process is stopped."""
     pid = process.pid
     assert state_of(pid) is not None, f"process {pid} was gone before it was stopped"
     os.kill(pid, signal.SIGSTOP)
-    await eventually(lambda: state_of(pid) == "T", within=TAKES_EFFECT, message=f"process {pid} was not stopped")
+    await eventually(lambda: state_of(pid) == "T", within=EFFECT_TIMEOUT, message=f"process {pid} was not stopped")
 
 
 async def resume(process: HasPid) -> None:
-    """Let a frozen process go on; asserts that it does."""
+    """Send SIGCONT; assert that the process runs."""
     pid = process.pid
     os.kill(pid, signal.SIGCONT)
     await eventually(
-        lambda: state_of(pid) not in {"T", None}, within=TAKES_EFFECT, message=f"process {pid} did not go on"
+        lambda: state_of(pid) not in {"T", None}, within=EFFECT_TIMEOUT, message=f"process {pid} did not go on"
     )
 
 
 @contextlib.asynccontextmanager
 async def frozen(process: HasPid) -> AsyncIterator[None]:
-    """Keep a process frozen while the context is entered."""
+    """Keep a process stopped in a context."""
     await stop(process)
     try:
         yield
@@ -96,12 +96,12 @@ async def frozen(process: HasPid) -> AsyncIterator[None]:
 
 
 async def crash(server: Restartable, *, port: int) -> None:
-    """Kill a server as a power cut would; asserts that its process is gone and its port refuses."""
+    """Kill a server; assert that its process has ended and its port refuses connections."""
     await kill(server.child, port=port)
 
 
 async def restart(server: Restartable, *, port: int, down: float = 0) -> None:
-    """Crash a server, leave it down for some seconds, start it; asserts that another process answers."""
+    """Kill a server, leave it down for some seconds, and start it; assert that a new process runs."""
     before = server.child.pid
     await crash(server, port=port)
     await asyncio.sleep(down)

@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on request: latency, bandwidth, slices, black hole, half-close, cut."""
+"""TCP proxy with faults: latency, bandwidth, slices, black hole, half-close, reset."""
 
 import asyncio
 import contextlib
@@ -10,32 +10,32 @@ from typing import Self
 
 CHUNK = 65_536
 CONNECT_TIMEOUT = 5.0
-GOODBYE = 5.0
+CLOSE_TIMEOUT = 5.0
 _RESET = struct.pack("ii", 1, 0)
-"""Linger for no time: closing then sends RST."""
+"""SO_LINGER of 0 seconds: closing sends RST."""
 
 
 @dataclass
 class Toxics:
-    """What is wrong with the line at present; change it while connections are open."""
+    """Faults of the connection; they may change while connections are open."""
 
     latency: float = 0
-    """Seconds by which every chunk is late."""
+    """Delay of every chunk in seconds."""
     bandwidth: float = 0
-    """Bytes a second in each direction; 0 for no limit."""
+    """Bytes per second in each direction; 0 for no limit."""
     slice: int = CHUNK
-    """Most bytes passed on at once."""
+    """Maximum bytes forwarded at once."""
     black_hole: bool = False
-    """Take bytes and pass nothing on, for ever; the connections stay open."""
+    """Read bytes and forward nothing; the connections stay open."""
     mute_clients: bool = False
-    """Take what clients say and pass none of it on; the target is still heard."""
+    """Read bytes of clients and forward none; bytes of the target are forwarded."""
     refuse: bool = False
     """Reset every new connection."""
 
 
 @dataclass
 class Counters:
-    """What happened, so that a test can assert that its fault took effect."""
+    """Counts with which a test asserts that its fault took effect."""
 
     accepted: int = 0
     refused: int = 0
@@ -46,7 +46,7 @@ class Counters:
     backward: int = 0
     """Bytes from the target to clients."""
     swallowed: int = 0
-    """Bytes that were taken and not passed on."""
+    """Bytes that were read and not forwarded."""
 
 
 class _Connection:
@@ -93,7 +93,7 @@ class _Connection:
             writer.write_eof()
 
     def reset(self) -> None:
-        """Break the connection on both sides, with RST."""
+        """Reset the connection on both sides."""
         for writer in (self.client, self.target):
             if writer is not None and not writer.transport.is_closing():
                 raw = writer.get_extra_info("socket")
@@ -101,15 +101,14 @@ class _Connection:
                 writer.transport.abort()
 
     def end_answers(self) -> None:
-        """Send FIN to the client; what it sends still arrives."""
+        """Send FIN to the client; its bytes are still forwarded."""
         self.client.write_eof()
 
 
 class TcpProxy:
-    """Listens on ``port`` of 127.0.0.1 and passes bytes to ``target``; ``async with TcpProxy(host, port) as proxy``."""
+    """Listens on ``port`` of 127.0.0.1 and forwards bytes to the target ``host`` and ``port``."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Take the address of the real server."""
         self.target = (host, port)
         self.toxics = Toxics()
         self.counters = Counters()
@@ -126,18 +125,18 @@ class TcpProxy:
 
     @property
     def open_connections(self) -> int:
-        """How many clients are connected."""
+        """The number of connected clients."""
         return len(self._connections)
 
     def cut(self) -> None:
-        """Reset every open connection; asserts that there was one."""
+        """Reset every open connection; assert that there was one."""
         assert self._connections, "no connection to cut"
         for connection in list(self._connections):
             connection.reset()
             self.counters.cut += 1
 
     def half_close(self) -> None:
-        """End the answers of every open connection, leave the requests' direction open; asserts that there was one."""
+        """Close the direction to the client of every open connection; assert that there was one."""
         assert self._connections, "no connection to half-close"
         for connection in self._connections:
             connection.end_answers()
@@ -145,7 +144,7 @@ class TcpProxy:
 
     @contextlib.asynccontextmanager
     async def with_toxics(self, toxics: Toxics) -> AsyncIterator[Toxics]:
-        """Replace what is wrong with the line while the context is entered."""
+        """Replace the faults in a context."""
         before, self.toxics = self.toxics, toxics
         try:
             yield toxics
@@ -153,12 +152,10 @@ class TcpProxy:
             self.toxics = before
 
     async def __aenter__(self) -> Self:
-        """Start to listen on a free port."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop to listen and break what is open."""
         assert self._server is not None
         self._server.close()
         for connection in list(self._connections):
@@ -166,7 +163,7 @@ class TcpProxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        async with asyncio.timeout(GOODBYE):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
             await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,5 +187,5 @@ class TcpProxy:
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(GOODBYE):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
             await writer.wait_closed()

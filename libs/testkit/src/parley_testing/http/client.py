@@ -1,4 +1,4 @@
-"""A small client of the public API, for black-box tests."""
+"""Client of the public API, for black-box tests."""
 
 import json
 import secrets
@@ -13,7 +13,7 @@ TIMEOUT = 30.0
 
 @dataclass
 class SseEvent:
-    """One event of a stream."""
+    """A server-sent event."""
 
     data: dict[str, Any]
     id: str | None = None
@@ -21,17 +21,16 @@ class SseEvent:
 
 
 class StreamRefused(AssertionError):
-    """A stream was not opened; ``status`` says why."""
+    """The request for a stream was refused with ``status``."""
 
     def __init__(self, status: int, body: bytes) -> None:
-        """Take the answer's status and body."""
         super().__init__(status, body)
         self.status = status
 
 
 @dataclass
 class UserClient:
-    """One user, logged in."""
+    """A user who is logged in."""
 
     http: httpx2.AsyncClient
     username: str
@@ -40,11 +39,11 @@ class UserClient:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The credentials."""
+        """The user's credentials."""
         return {"Authorization": f"Bearer {self.tokens['access_token']}"}
 
     async def log_in(self) -> None:
-        """Get tokens for the password."""
+        """Exchange the password for tokens."""
         form = {"grant_type": "password", "username": self.username, "password": self.password}
         response = await self.http.post("/api/v1/auth/token", data=form)
         assert response.status_code == httpx2.codes.OK, response.text
@@ -103,7 +102,7 @@ def open_http(url: str) -> httpx2.AsyncClient:
 
 
 async def register(http: httpx2.AsyncClient) -> UserClient:
-    """Register a new user with a name nobody has, and log in."""
+    """Register a user with a random name and log in."""
     name = f"user-{secrets.token_hex(6)}"
     client = UserClient(http, name, secrets.token_urlsafe(16))
     body = {"username": name, "email": f"{name}@example.org", "password": client.password}

@@ -1,4 +1,4 @@
-"""An HTTP server whose every byte the test decides, with a journal of what it saw."""
+"""HTTP server that writes the bytes a test decides on, and records the requests."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ import httptools
 
 @dataclass
 class RecordedRequest:
-    """One request as it arrived: header names in lower case, order and repetitions kept."""
+    """A request as it arrived, with header names in lower case, in order and with repetitions."""
 
     method: str = ""
     target: str = ""
@@ -22,7 +22,7 @@ class RecordedRequest:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     def header(self, name: str) -> str | None:
-        """Return the only value of a header; None when it is absent."""
+        """Return the value of a header, or None; assert that it is not repeated."""
         values = [value for key, value in self.headers if key == name]
         assert len(values) < 2, f"{name} came {len(values)} times"
         return values[0] if values else None
@@ -32,7 +32,7 @@ Responder = Callable[[RecordedRequest, asyncio.StreamWriter], Awaitable[None]]
 
 
 class ScriptedServer:
-    """Answers each request with `answer`, which writes to the socket; `answer_early` does so before the body came."""
+    """Responds with `answer`, which writes to the socket; with `answer_early`, before the body has arrived."""
 
     def __init__(self, answer: Responder) -> None:
         self.answer = answer
@@ -51,12 +51,12 @@ class ScriptedServer:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Listen; on the same port as before when it was stopped."""
+        """Listen, again on the same port after `stop`."""
         self._server = await asyncio.start_server(self._connection, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Refuse connections and reset those that are open: what a kill -9 looks like from outside."""
+        """Refuse new connections and reset the open ones, as a killed process does."""
         if self._server is not None:
             self._server.close()
             for writer in list(self._writers):
@@ -107,7 +107,7 @@ class ScriptedServer:
 
 
 async def _answered(answering: "asyncio.Task[None]", reader: asyncio.StreamReader, seen: RecordedRequest) -> bool:
-    """Wait for the answer's end, or for the client's: False then."""
+    """Wait until the response is written; return False if the client disconnects first."""
     leaving = asyncio.create_task(_closed(reader))
     try:
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,7 +154,7 @@ class _Parser:
 
 
 def respond(status: int = 200, body: bytes = b"{}", *headers: tuple[str, str]) -> Responder:
-    """Return an answer of a whole body."""
+    """Return a responder that writes one complete response."""
     lines = {"content-type": "application/json", "content-length": str(len(body)), **dict(headers)}
     head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
 
@@ -167,7 +167,7 @@ def respond(status: int = 200, body: bytes = b"{}", *headers: tuple[str, str]) -
 
 @contextlib.asynccontextmanager
 async def scripted_server(answer: Responder | None = None) -> AsyncIterator[ScriptedServer]:
-    """Run an upstream; without an answer it says `{}`."""
+    """Run a server in a context; by default it responds `{}`."""
     upstream = ScriptedServer(answer or respond())
     await upstream.start()
     try:

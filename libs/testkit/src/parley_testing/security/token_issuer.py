@@ -1,4 +1,4 @@
-"""Signing access tokens in tests: an issuer whose keys a verifier can be given directly."""
+"""Issuer of access tokens for tests."""
 
 import time
 from collections.abc import Mapping
@@ -18,12 +18,11 @@ ALL_SCOPES = "account chat:write events:read history:read history:write"
 
 
 class TestIssuer:
-    """Stands in for auth: signs any claims, and verifies with its own key."""
+    """Signs any claims in place of auth, and makes a verifier for its key."""
 
     __test__ = False
 
     def __init__(self, issuer: str = ISSUER, kid: str = "test-key") -> None:
-        """Make a key pair."""
         self.issuer, self.kid = issuer, kid
         self.key = Ed25519PrivateKey.generate()
 
@@ -33,7 +32,7 @@ class TestIssuer:
         return {"keys": [{**public, "kid": self.kid, "alg": "EdDSA", "use": "sig"}]}
 
     def verifier(self) -> TokenVerifier:
-        """Return a verifier that knows this issuer's key."""
+        """Return a verifier with this issuer's key."""
 
         async def fetch() -> Mapping[str, Any]:
             return self.jwks()
@@ -41,7 +40,7 @@ class TestIssuer:
         return TokenVerifier(KeySet(fetch), issuer=self.issuer)
 
     def claims(self, user_id: UUID | None = None, *, scope: str = ALL_SCOPES, lifetime: int = 900) -> dict[str, Any]:
-        """Return good claims, to be changed as a test likes."""
+        """Return valid claims."""
         now = int(time.time())
         return {
             "iss": self.issuer,
@@ -64,5 +63,5 @@ class TestIssuer:
         )
 
     def token(self, user_id: UUID | None = None, *, scope: str = ALL_SCOPES, lifetime: int = 900) -> str:
-        """Return a good token of a user."""
+        """Return a valid token of a user."""
         return self.sign(self.claims(user_id, scope=scope, lifetime=lifetime))

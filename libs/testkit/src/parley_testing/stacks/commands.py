@@ -1,4 +1,4 @@
-"""Parley's commands as tests start them: where they are, their ports and environment, whether they answer."""
+"""Commands of Parley for tests: their paths, ports, environment and readiness."""
 
 import os
 import socket
@@ -11,16 +11,16 @@ from parley_embedded.sockets import free_port
 
 PROBE_SECONDS = 1.0
 CONSECUTIVE = 4
-"""How many ports in a row a stack takes, twice."""
+"""Number of consecutive ports of a stack, for the services and again for their admin ports."""
 
 
 def command_path(name: str) -> str:
-    """Return the installed command beside the running Python."""
+    """Return the path of a command in the environment of the running Python."""
     return str(Path(sys.executable).with_name(name))
 
 
 def free_ports(count: int = CONSECUTIVE) -> int:
-    """Return the first of ``count`` free ports in a row."""
+    """Return the first of ``count`` consecutive free ports."""
     while True:
         first = free_port()
         sockets = [socket.socket() for _ in range(count)]
@@ -36,13 +36,13 @@ def free_ports(count: int = CONSECUTIVE) -> int:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return a small environment with the given settings."""
+    """Return a minimal environment with the given settings."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | settings
 
 
 async def answers(url: str) -> bool:
-    """Say whether a GET answers 200."""
+    """Return whether a GET request returns 200."""
     async with httpx2.AsyncClient(timeout=PROBE_SECONDS, trust_env=False) as client:
         try:
             return (await client.get(url)).status_code == httpx2.codes.OK

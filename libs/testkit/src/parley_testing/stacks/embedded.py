@@ -1,4 +1,4 @@
-"""The embedded profile: `parley run` as one process, for black-box tests."""
+"""Embedded profile: `parley run` as one process, for black-box tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +10,9 @@ from parley_testing.stacks.service_process import START_SECONDS
 
 
 class EmbeddedStack:
-    """`parley run` in a folder of its own, with the provider at ``provider_url``."""
+    """`parley run` in a folder of its own, with the provider at ``provider_url`` or the local model."""
 
     def __init__(self, folder: Path, provider_url: str | None, settings: Mapping[str, str] | None = None) -> None:
-        """Choose free ports; nothing is started yet."""
         self.folder = folder
         self.port, self.admin_port = free_ports(), free_ports()
         given = {"OPENAI_BASE_URL": provider_url} if provider_url else {}
@@ -22,7 +21,7 @@ class EmbeddedStack:
 
     @property
     def url(self) -> str:
-        """The gateway."""
+        """The address of the gateway."""
         return f"http://127.0.0.1:{self.port}"
 
     def service_url(self, offset: int) -> str:
@@ -36,7 +35,7 @@ class EmbeddedStack:
         return self._child
 
     async def start(self) -> None:
-        """Start, and wait until the gateway is ready; one that was killed is waited for first."""
+        """Start the process and wait until the gateway is ready; reap a killed one first."""
         await self.stop()
         arguments = ["run", "--port", str(self.port), "--admin-port", str(self.admin_port)]
         self._child = ChildProcess(
@@ -51,7 +50,7 @@ class EmbeddedStack:
         await self._child.wait_until(lambda: answers(f"{self.url}/ready"), START_SECONDS)
 
     async def stop(self) -> None:
-        """Stop as Ctrl-C does."""
+        """Stop the process as Ctrl-C does."""
         if self._child is not None:
             await self._child.stop()
 

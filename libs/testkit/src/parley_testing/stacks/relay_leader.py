@@ -1,4 +1,4 @@
-"""Who leads: which process holds an advisory lock of a database, found by its connection's port."""
+"""Process whose outbox relay holds the leader lock of a database."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ _HOLDER = """
 SELECT a.client_port, inet_server_port() FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted
   AND a.application_name = 'parley-relay' AND a.datname = current_database()"""
-SECONDS = 10.0
+QUERY_TIMEOUT = 10.0
 
 
 async def leading_chat(stack: SeparateStack, *, within: float) -> ServiceProcess:
-    """Return the chat whose relay publishes; AssertionError when none does in time."""
+    """Return the chat process whose relay is the leader; raise AssertionError if there is none in time."""
     url = stack.database_url("chat")
 
     async def found() -> ServiceProcess | None:
@@ -28,17 +28,17 @@ async def leading_chat(stack: SeparateStack, *, within: float) -> ServiceProcess
 
 
 async def relay_leader(database_url: str) -> int | None:
-    """Return the pid of the process whose relay leads a service on a Postgres of this machine, None when none does."""
-    connection = await asyncpg.connect(database_url, timeout=SECONDS, command_timeout=SECONDS)
+    """Return the pid of the process that holds the leader lock; None if no process of this machine does."""
+    connection = await asyncpg.connect(database_url, timeout=QUERY_TIMEOUT, command_timeout=QUERY_TIMEOUT)
     try:
         ports = await connection.fetchrow(_HOLDER)
     finally:
-        await connection.close(timeout=SECONDS)
+        await connection.close(timeout=QUERY_TIMEOUT)
     return None if ports is None else owner_of(*ports)
 
 
 def owner_of(port: int, server: int) -> int | None:
-    """Return the pid of the process that has the client's end of a local TCP connection from a port to a server's."""
+    """Return the pid of the process that owns the client side of a local TCP connection."""
     inode = _inode(port, server)
     if inode is None:
         return None
@@ -49,7 +49,7 @@ def owner_of(port: int, server: int) -> int | None:
 
 
 def _inode(port: int, server: int) -> str | None:
-    # Connections to different servers may come from the same port.
+    # Connections to different servers may use the same client port.
     here, there = f":{port:04X}", f":{server:04X}"
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()

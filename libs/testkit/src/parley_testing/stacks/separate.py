@@ -1,4 +1,4 @@
-"""The production profile: every service as processes of its own, for black-box tests."""
+"""Separate profile: each service in processes of its own, for black-box tests."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from parley_testing.stacks.service_process import ServiceProcess
 
 
 class SeparateStack:
-    """Every service as processes of its own, ``replicas`` of gateway, chat and history each."""
+    """Each service in processes of its own, with ``replicas`` of gateway, chat and history."""
 
     def __init__(
         self,
@@ -25,11 +25,10 @@ class SeparateStack:
         replicas: int = 1,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Describe the stack; nothing is started yet."""
         self.folder, self._infrastructure, self._replicas = folder, infrastructure, replicas
         self._provider_url, self._settings = provider_url, dict(settings or {})
         self._turn = 0
-        # One row for all: chosen one by one, two would be the same now and then.
+        # One range for all: ports that are chosen one by one may collide.
         self._port = free_ports(2 * (replicas * len(("history", "chat", "gateway")) + len(("auth", "worker"))))
         self.database_urls: dict[str, str] = {}
         self.auth: list[ServiceProcess] = []
@@ -40,21 +39,21 @@ class SeparateStack:
 
     @property
     def url(self) -> str:
-        """A gateway, another one each time."""
+        """The address of a gateway; each access returns the next one."""
         self._turn += 1
         return self.gateways[self._turn % len(self.gateways)].url
 
     @property
     def everything(self) -> list[ServiceProcess]:
-        """Every process, in the order of their start."""
+        """All processes in their start order."""
         return [*self.auth, *self.history, *self.workers, *self.chat, *self.gateways]
 
     def database_url(self, service: str) -> str:
-        """Return the DSN of a service's database, once the stack was started."""
+        """Return the DSN of a service's database; the stack must have been started."""
         return (self.folder / f"{service}-secrets" / f"{service}_database_url").read_text()
 
     async def start(self) -> None:
-        """Make databases and secrets, then start: whoever needs another starts after it."""
+        """Create databases and secrets, then start the services in the order of their dependencies."""
         urls = self.database_urls = await self._make_databases()
         clients = {name: secrets.token_urlsafe(32) for name in ("gateway", "chat", "history")}
         common = self._common()
@@ -77,11 +76,11 @@ class SeparateStack:
             await asyncio.gather(*(replica.start() for replica in group))
 
     def settings_of(self, service: str) -> Mapping[str, str]:
-        """Return the settings of a service's first replica, for a command beside it."""
+        """Return the settings of a service's first process, for a command."""
         return getattr(self, service)[0].settings  # type: ignore[no-any-return]
 
     async def stop(self) -> None:
-        """Stop everything, whoever needs another first."""
+        """Stop the services in the reverse order of their dependencies."""
         for group in (self.gateways, self.chat, [*self.history, *self.workers], self.auth):
             await asyncio.gather(*(replica.stop() for replica in group))
 
@@ -116,7 +115,7 @@ class SeparateStack:
         return urls
 
     def _secrets(self, service: str, urls: Mapping[str, str], clients: Mapping[str, str]) -> dict[str, str]:
-        """Write the secrets of one service into files of its own, as an orchestrator mounts them."""
+        """Write the secrets of one service to files, as an orchestrator mounts them."""
         folder = self.folder / f"{service}-secrets"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         values = {"redis_url": self._infrastructure.redis_url}

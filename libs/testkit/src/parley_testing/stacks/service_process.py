@@ -1,4 +1,4 @@
-"""One process of one service, for black-box tests."""
+"""Process of one service, for black-box tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +13,10 @@ START_SECONDS = 60.0
 
 
 class ServiceProcess:
-    """One process of one service, started by its command with secrets in files."""
+    """A process of one service, started by its command with secrets in files."""
 
     def __init__(self, name: str, command: str, folder: Path, settings: Mapping[str, str], port: int = 0) -> None:
-        """Take ``port`` and the one after it, else choose free ones; nothing is started yet."""
+        """Use ``port`` and the next one, or free ports; nothing is started yet."""
         port = port or free_ports(2)
         self.name, self.port, self.admin_port = name, port, port + 1
         self._folder = folder / name
@@ -25,12 +25,12 @@ class ServiceProcess:
 
     @property
     def url(self) -> str:
-        """Where requests go."""
+        """The address for requests."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def admin_url(self) -> str:
-        """Where probes, metrics and status are."""
+        """The address of probes, metrics and status."""
         return f"http://127.0.0.1:{self.admin_port}"
 
     @property
@@ -40,7 +40,7 @@ class ServiceProcess:
         return self._child
 
     async def start(self) -> None:
-        """Start, and wait until it is ready; one that was killed is waited for first."""
+        """Start the process and wait until it is ready; reap a killed one first."""
         await self.stop()
         self._folder.mkdir(parents=True, exist_ok=True)
         ports = {"PORT": str(self.port), "ADMIN_PORT": str(self.admin_port)}
@@ -55,28 +55,28 @@ class ServiceProcess:
         await self._child.wait_until(lambda: answers(f"{self.admin_url}/ready"), START_SECONDS)
 
     async def stop(self) -> None:
-        """Stop as an orchestrator does: SIGTERM, then patience."""
+        """Stop as an orchestrator does: send SIGTERM and wait."""
         if self._child is not None:
             await self._child.stop()
 
     def twin(self, name: str, **settings: str) -> "ServiceProcess":
-        """Return another replica of the same service, with some settings of its own; not started."""
+        """Return another process of the same service with some settings changed; it is not started."""
         return ServiceProcess(name, self._command, self._folder.parent, {**self.settings, **settings})
 
     async def status(self) -> dict[str, object]:
-        """Return what the admin port says of the process's dependencies."""
+        """Return the document of the admin port's `/status`."""
         async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
             found: dict[str, object] = (await client.get(f"{self.admin_url}/status")).json()
             return found
 
     async def dependency(self, name: str) -> str:
-        """Return what the process says of one dependency: ``up`` or ``down``."""
+        """Return the status of one dependency: ``up`` or ``down``."""
         dependencies = (await self.status())["dependencies"]
         assert isinstance(dependencies, list)
         return str(next(d["status"] for d in dependencies if d["name"] == name))
 
     async def metric(self, name: str, **labels: str) -> float:
-        """Return a metric of the process, summed over the labels that are not named; 0 when there is none."""
+        """Return a metric summed over all labels that are not given; 0 if it is absent."""
         async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
             text = (await client.get(f"{self.admin_url}/metrics")).text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)

@@ -1,4 +1,4 @@
-"""What a PromQL expression reads: names of metrics and of their labels, for tests of alerts and dashboards."""
+"""Metrics and labels that a PromQL expression reads."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _LABEL = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 
 
 def selectors(expression: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield each metric that the expression reads, with the labels it is chosen by."""
+    """Yield the name of each metric in the expression with the labels of its selector."""
     plain = _RANGE.sub("", _GROUPING.sub("", _STRING.sub('""', expression)))
     for found in _SELECTOR.finditer(plain):
         if found[1] not in KEYWORDS:

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector for tests: takes OTLP over HTTP on a real socket, and shows the spans that came."""
+"""OpenTelemetry collector for tests: receives OTLP over HTTP and returns the exported spans."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +17,7 @@ PATH = "/v1/traces"
 
 @dataclass(frozen=True)
 class ExportedSpan:
-    """One span as it was exported."""
+    """A span as it was exported."""
 
     service: str
     resource: dict[str, Any]
@@ -32,25 +32,24 @@ class ExportedSpan:
     seconds: float
 
     def under(self, parent: "ExportedSpan") -> bool:
-        """Say whether the other span is its parent."""
+        """Return whether the other span is its parent."""
         return (self.trace_id, self.parent_id) == (parent.trace_id, parent.span_id)
 
 
 class SpanCollector:
-    """What came so far."""
+    """The spans received so far."""
 
     def __init__(self, upstream: ScriptedServer) -> None:
-        """Take the server that keeps every request."""
         self.upstream, self.url = upstream, upstream.url
 
     @property
     def raw(self) -> bytes:
-        """Every exported byte."""
+        """The bodies of all requests."""
         return b"".join(seen.body for seen in self.upstream.journal)
 
     @property
     def spans(self) -> list[ExportedSpan]:
-        """Every span."""
+        """All spans."""
         bodies = [bytes(seen.body) for seen in self.upstream.journal if seen.complete and seen.target == PATH]
         return [span for body in bodies for span in _spans(body)]
 
@@ -59,7 +58,7 @@ class SpanCollector:
         return [span for span in self.spans if span.trace_id == trace_id]
 
     async def find(self, name: str, *, within: float = 10, **wanted: Any) -> ExportedSpan:
-        """Wait for the one span of a name with the wanted fields; asserts that there are not two."""
+        """Wait for the span with this name and these fields; assert that there is only one."""
 
         def found() -> list[ExportedSpan]:
             same = [span for span in self.spans if span.name == name]
@@ -70,19 +69,19 @@ class SpanCollector:
         return span
 
     def names(self) -> list[tuple[str, str]]:
-        """Return service and name of every span."""
+        """Return the service and name of every span."""
         return [(span.service, span.name) for span in self.spans]
 
 
 @contextlib.asynccontextmanager
 async def run_collector() -> AsyncIterator[SpanCollector]:
-    """Run a collector."""
+    """Run a collector in a context."""
     async with scripted_server(respond(200, b"", ("content-type", "application/x-protobuf"))) as upstream:
         yield SpanCollector(upstream)
 
 
 def traced_to(spans: SpanCollector) -> dict[str, str]:
-    """Return the settings with which a service traces everything to a collector."""
+    """Return the settings that make a service export every trace to the collector."""
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_TRACES_SAMPLER_ARG": "1"}
 
 

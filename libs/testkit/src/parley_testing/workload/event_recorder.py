@@ -1,4 +1,4 @@
-"""A service outside of Parley that hears every event of turns, and can say whether anything is missing or misplaced."""
+"""External subscriber that records the events of turns and finds missing and misplaced ones."""
 
 import asyncio
 import contextlib
@@ -18,16 +18,16 @@ START_SECONDS = 15.0
 
 @dataclass
 class EventRecorder:
-    """What was heard so far."""
+    """The events received so far."""
 
     deliveries: Counter[UUID] = field(default_factory=Counter)
     ended: Counter[UUID] = field(default_factory=Counter)
-    """Terminal events by turn, each counted once however often it came."""
+    """Number of distinct terminal events of each turn."""
     sequences: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
     """Sequences by source and partition key, in the order of their first occurrences."""
 
-    async def hear(self, data: EventData, event: CloudEvent) -> None:
-        """Note one delivery."""
+    async def record(self, data: EventData, event: CloudEvent) -> None:
+        """Record a delivery."""
         self.deliveries[event.id] += 1
         if self.deliveries[event.id] > 1:
             return
@@ -37,33 +37,33 @@ class EventRecorder:
 
     @property
     def duplicates(self) -> int:
-        """How many deliveries were repetitions."""
+        """The number of repeated deliveries."""
         return self.deliveries.total() - len(self.deliveries)
 
     async def expect(self, turns: Iterable[str], *, within: float) -> None:
-        """Wait until the end of each turn was heard; asserts that each ended once, and everything came in order."""
+        """Wait for the end of each turn; assert that each ended once and that all events came in order."""
         wanted = {UUID(turn) for turn in turns}
-        await eventually(lambda: wanted <= self.ended.keys(), within=within, message="not every turn's end was heard")
+        await eventually(lambda: wanted <= self.ended.keys(), within=within, message="the end of a turn did not arrive")
         assert {self.ended[turn] for turn in wanted} == {1}, "a turn ended twice"
         misplaced = self.misplaced()
         assert misplaced == {}, f"events are missing or out of order: {misplaced}"
 
-    async def begin_anew(self, turn: str, *, within: float) -> None:
-        """Forget the order so far, once the end of ``turn`` was heard: a broker that lost its data lost some of it."""
-        await eventually(lambda: self.ended[UUID(turn)], within=within, message="the turn's end was not heard")
+    async def reset(self, turn: str, *, within: float) -> None:
+        """Wait for the end of ``turn``, then forget the sequences: a wiped broker lost some events."""
+        await eventually(lambda: self.ended[UUID(turn)], within=within, message="the turn's end did not arrive")
         self.sequences.clear()
 
     def misplaced(self) -> dict[tuple[str, str], list[int]]:
-        """Return the sequences that are not 1, 2, 3 …, by source and key."""
+        """Return the sequences that are not 1, 2, 3, …, by source and key."""
         return {key: found for key, found in self.sequences.items() if found != list(range(1, len(found) + 1))}
 
 
 @contextlib.asynccontextmanager
 async def record_events(amqp_url: str, queue: str = QUEUE) -> AsyncIterator[EventRecorder]:
-    """Listen on a durable queue while the context is entered, over restarts of the broker."""
+    """Record from a durable queue in a context; the subscription survives restarts of the broker."""
     listener, subscriber = EventRecorder(), Subscriber(amqp_url, queue)
-    subscriber.on(TurnStarted)(listener.hear)
-    subscriber.on(TurnEnded)(listener.hear)
+    subscriber.on(TurnStarted)(listener.record)
+    subscriber.on(TurnEnded)(listener.record)
     running = asyncio.create_task(subscriber.run())
     try:
         async with asyncio.timeout(START_SECONDS):

@@ -1,4 +1,4 @@
-"""Many turns of many users at once, and whether history has each of them exactly once."""
+"""Turns of many users at once, and the assertion that history stores each exactly once."""
 
 import asyncio
 import contextlib
@@ -15,15 +15,15 @@ from parley_testing.stacks.separate import SeparateStack
 from parley_testing.waiting import eventually
 
 PAGE = 100
-PATIENCE, COME_AGAIN = 30.0, 0.5
-"""Seconds after which a reader gives up on being told to come again, and between two tries."""
-AT_ONCE = 10
-"""Questions to history in flight."""
+RETRY_TIMEOUT, RETRY_DELAY = 30.0, 0.5
+"""Seconds for which a reader retries a refused stream, and between two attempts."""
+CONCURRENCY = 10
+"""Concurrent requests to history."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredTurn:
-    """A turn that was answered."""
+    """A turn and its answer."""
 
     user: UserClient
     id: str
@@ -35,14 +35,14 @@ class AnsweredTurn:
 
 @contextlib.asynccontextmanager
 async def open_users(stack: SeparateStack, count: int) -> AsyncIterator[list[UserClient]]:
-    """Register users, spread over the gateways."""
+    """Register users through the gateways in turn."""
     async with contextlib.AsyncExitStack() as opened:
         clients = [await opened.enter_async_context(open_http(stack.url)) for _ in range(count)]
         yield [await register(http) for http in clients]
 
 
 async def take_turn(user: UserClient, message: str, conversation: str | None = None) -> AnsweredTurn:
-    """Take one turn as JSON; asserts that it was accepted. Whoever is told to wait waits: a busy Redis costs bursts."""
+    """Take one turn as JSON and assert that it was accepted; wait when the rate limit says so."""
     body = {"message": message, **({"conversation_id": conversation} if conversation else {})}
     while True:
         began = time.monotonic()
@@ -59,21 +59,21 @@ async def take_turn(user: UserClient, message: str, conversation: str | None = N
 
 
 async def take_turns(users: Sequence[UserClient], count: int, message: str) -> list[AnsweredTurn]:
-    """Take turns at once, each in a conversation of its own, the users by turns."""
+    """Take turns concurrently, each in a new conversation, by the users in rotation."""
     everybody = itertools.islice(itertools.cycle(users), count)
     return list(await asyncio.gather(*(take_turn(user, message) for user in everybody)))
 
 
 async def go_on(turns: Iterable[AnsweredTurn], message: str) -> list[AnsweredTurn]:
-    """Take one more turn in each of the turns' conversations, at once."""
+    """Take one more turn in the conversation of each turn, concurrently."""
     return list(await asyncio.gather(*(take_turn(turn.user, message, turn.conversation) for turn in turns)))
 
 
 async def stored_exactly_once(turns: Iterable[AnsweredTurn], *, within: float) -> float:
-    """Wait until history has every turn, asserting that none is there twice or out of order; return the seconds."""
+    """Wait until history has every turn, and assert that none is stored twice or out of order; return the seconds."""
     began = time.monotonic()
     wanted = _by_conversation(turns)
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(CONCURRENCY)
 
     async def stored(expected: list[AnsweredTurn]) -> None:
         async def complete() -> bool:
@@ -89,11 +89,11 @@ async def stored_exactly_once(turns: Iterable[AnsweredTurn], *, within: float) -
 
 @dataclass
 class ResumingReader:
-    """Reads one turn's stream to its end, on another gateway each time it breaks."""
+    """Reads a turn's stream to its end, resuming at the next gateway each time it breaks."""
 
     user: UserClient
     gateways: Sequence[httpx2.AsyncClient]
-    """Where to read, and where to go on when the stream breaks."""
+    """The gateways in the order of use."""
     turn_id: str = ""
     conversation: str = ""
     cursor: str = ""
@@ -101,34 +101,34 @@ class ResumingReader:
     status: str = ""
     broken: int = 0
     refused: int = 0
-    """How often it was told to come again."""
-    patience: float = PATIENCE
-    come_again_on: tuple[int, ...] = (httpx2.codes.SERVICE_UNAVAILABLE,)
-    """The statuses that tell it to."""
+    """The number of refused attempts."""
+    retry_timeout: float = RETRY_TIMEOUT
+    retried_statuses: tuple[int, ...] = (httpx2.codes.SERVICE_UNAVAILABLE,)
+    """The statuses on which it retries."""
 
     async def read(self, message: str) -> AnsweredTurn:
-        """Take a turn and read it to its end, however often the stream breaks."""
+        """Take a turn and read its stream to the end."""
         began = time.monotonic()
         await self._read("POST", "/api/v1/chat/stream", self.gateways[0], json={"message": message})
         while not self.status:
             self.broken += 1
             assert self.turn_id, "the stream broke before it began"
             gateway = self.gateways[self.broken % len(self.gateways)]
-            await self._resume(gateway, began + self.patience)
+            await self._resume(gateway, began + self.retry_timeout)
         seconds = time.monotonic() - began
         return AnsweredTurn(self.user, self.turn_id, self.conversation, self.status, self.text, seconds)
 
     async def _resume(self, gateway: httpx2.AsyncClient, deadline: float) -> None:
-        """Go on behind the last event; who is told to come again does so, for a while."""
+        """Resume after the last event; retry a refused request for a while."""
         path = f"/api/v1/chat/turns/{self.turn_id}/stream"
         headers = {"Last-Event-ID": self.cursor} if self.cursor else {}
         try:
             await self._read("GET", path, gateway, headers=headers)
         except StreamRefused as refusal:
-            if refusal.status not in self.come_again_on or time.monotonic() > deadline:
+            if refusal.status not in self.retried_statuses or time.monotonic() > deadline:
                 raise
             self.refused += 1
-            await asyncio.sleep(COME_AGAIN)
+            await asyncio.sleep(RETRY_DELAY)
 
     async def _read(self, method: str, path: str, gateway: httpx2.AsyncClient, **options: Any) -> None:
         with contextlib.suppress(httpx2.TransportError):
@@ -152,7 +152,7 @@ def _by_conversation(turns: Iterable[AnsweredTurn]) -> list[list[AnsweredTurn]]:
 
 
 async def _has(expected: list[AnsweredTurn]) -> bool:
-    """Say whether the turns' conversation is complete; fails at once on anything too much."""
+    """Return whether the turns' conversation is complete; raise at once if it has more than expected."""
     user, path = expected[0].user, f"/api/v1/conversations/{expected[0].conversation}"
     messages = await _get(user, f"{path}/messages?limit={PAGE}")
     conversation = await _get(user, path)
@@ -162,15 +162,15 @@ async def _has(expected: list[AnsweredTurn]) -> bool:
     wanted = [turn.id for turn in expected]
     found = [m["id"] for m in answers]
     if len(found) > len(wanted) or len(messages["data"]) > 2 * len(wanted):
-        raise DoubleError(f"history has {found} where there were {wanted}")
+        raise UnexpectedMessages(f"history has {found} where there were {wanted}")
     if found != wanted or any(m["status"] != turn.status for m, turn in zip(answers, expected, strict=True)):
         return False
     texts = [(m["content"], turn.text) for m, turn in zip(answers, expected, strict=True)]
     return all(kept == shown for kept, shown in texts) and bool(conversation["message_count"] == 2 * len(wanted))
 
 
-class DoubleError(Exception):
-    """History has something that was never said, or has it twice: waiting cannot help."""
+class UnexpectedMessages(Exception):
+    """History has a message that was not sent, or has one twice; waiting cannot repair it."""
 
 
 async def _get(user: UserClient, path: str) -> Any:
