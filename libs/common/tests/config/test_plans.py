@@ -1,4 +1,4 @@
-"""Plans from the operator's file."""
+"""The plans file."""
 
 from pathlib import Path
 
@@ -8,10 +8,8 @@ from pydantic import BaseModel, Field
 from parley.config.plans import read_plans
 from parley.config.settings import SettingsError
 
-pytest.importorskip("yaml")
 
-
-class Plan(BaseModel):
+class BurstPlan(BaseModel):
     burst: int = Field(10, ge=1)
 
 
@@ -21,12 +19,12 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_without_a_file_everybody_has_the_default() -> None:
-    assert read_plans(None, Plan()).find("team").burst == 10
+def test_every_name_is_the_default_plan_without_a_file() -> None:
+    assert read_plans(None, BurstPlan()).find("team").burst == 10
 
 
-def test_a_plan_of_the_file_is_found_and_an_unknown_one_is_the_files_default(tmp_path: Path) -> None:
-    plans = read_plans(write(tmp_path, "default: {burst: 5}\nteam: {burst: 50, models: ['*']}"), Plan())
+def test_an_unknown_plan_is_the_default_plan_of_the_file(tmp_path: Path) -> None:
+    plans = read_plans(write(tmp_path, "default: {burst: 5}\nteam: {burst: 50, models: ['*']}"), BurstPlan())
     assert [plans.find(name).burst for name in ("team", "default", "gone")] == [50, 5, 5]
     assert plans.effective("gone") == "default"
 
@@ -41,12 +39,12 @@ def test_a_plan_of_the_file_is_found_and_an_unknown_one_is_the_files_default(tmp
         ("{", "cannot be read"),
     ],
 )
-def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+def test_an_invalid_file_is_reported_in_one_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words) as error:
-        read_plans(write(tmp_path, text), Plan())
+        read_plans(write(tmp_path, text), BurstPlan())
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
-        read_plans(tmp_path / "none.yaml", Plan())
+        read_plans(tmp_path / "none.yaml", BurstPlan())

@@ -1,4 +1,4 @@
-"""Settings: from environment and secret files, wrong ones told in one line each, never with their value."""
+"""Settings from environment and secret files; an invalid one is reported in one line, without its value."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from parley.config.settings import DataSettings, SettingsError, environment_names, load, unknown_settings
 
 
-class ChatSettings(DataSettings):
+class ExampleSettings(DataSettings):
     service: ClassVar[str] = "chat"
     database_url: SecretStr = Field(validation_alias=AliasChoices("CHAT_DATABASE_URL", "DATABASE_URL"), description="x")
     prices: dict[str, float] = Field({}, description="x")
@@ -25,53 +25,55 @@ def complete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
 
 
-def test_the_environment_is_read() -> None:
-    found = load(ChatSettings)
+def test_settings_are_read_from_the_environment() -> None:
+    found = load(ExampleSettings)
     assert found.database_url.get_secret_value() == "postgresql://u:hunter2@db/chat"
     assert (found.environment, found.queue_type, found.amqp_url) == ("production", "classic", None)
 
 
-def test_the_services_own_database_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_specific_variable_has_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAT_DATABASE_URL", "postgresql://own")
-    assert load(ChatSettings).database_url.get_secret_value() == "postgresql://own"
+    assert load(ExampleSettings).database_url.get_secret_value() == "postgresql://own"
 
 
-def test_secrets_come_from_files_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_read_from_files_unless_the_environment_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "amqp_url").write_text("amqp://file\n")
-    secret = load(ChatSettings).amqp_url
+    secret = load(ExampleSettings).amqp_url
     assert secret is not None
     assert secret.get_secret_value() == "amqp://file"
     monkeypatch.setenv("AMQP_URL", "amqp://environment")
-    secret = load(ChatSettings).amqp_url
+    secret = load(ExampleSettings).amqp_url
     assert secret is not None
     assert secret.get_secret_value() == "amqp://environment"
 
 
-def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "")
-    assert load(ChatSettings).amqp_url is None
+    assert load(ExampleSettings).amqp_url is None
 
 
-def test_secrets_do_not_show_when_printed() -> None:
-    assert "hunter2" not in repr(load(ChatSettings))
+def test_secrets_are_not_printed() -> None:
+    assert "hunter2" not in repr(load(ExampleSettings))
 
 
-def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv("PORT", "hunter2")
     monkeypatch.setenv("LOG_LEVEL", "hunter2")
     with pytest.raises(SettingsError) as error:
-        load(ChatSettings)
+        load(ExampleSettings)
     lines = str(error.value).splitlines()
     assert [line.partition(":")[0] for line in lines] == ["PORT", "LOG_LEVEL", "CHAT_DATABASE_URL"]
     assert lines[2] == "CHAT_DATABASE_URL: is required but not set"
     assert "hunter2" not in str(error.value)
 
 
-def test_a_setting_that_must_be_json_and_is_not_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_json_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRICES", "{hunter2")
     with pytest.raises(SettingsError) as error:
-        load(ChatSettings)
+        load(ExampleSettings)
     assert str(error.value) == "PRICES: is not valid JSON"
 
 
@@ -79,24 +81,24 @@ def test_a_setting_that_must_be_json_and_is_not_is_one_line(monkeypatch: pytest.
     ("name", "hint"),
     [("REDIS_URLS", "REDIS_URL"), ("LOG_LEVL", "LOG_LEVEL"), ("CHAT_DATABASE_URI", "CHAT_DATABASE_URL")],
 )
-def test_a_misspelt_setting_is_refused_with_a_hint(name: str, hint: str) -> None:
-    assert unknown_settings(ChatSettings, {name: "x"}) == [f"{name}: unknown setting; did you mean {hint}?"]
+def test_a_misspelt_setting_is_rejected_with_a_hint(name: str, hint: str) -> None:
+    assert unknown_settings(ExampleSettings, {name: "x"}) == [f"{name}: unknown setting; did you mean {hint}?"]
 
 
 @pytest.mark.parametrize(
     "name",
     ["PATH", "HOME", "CHAT_SERVICE_HOST", "CHAT_PORT_8002_TCP", "HISTORY_DATABASE_URL", "LANG", "KUBERNETES_PORT"],
 )
-def test_other_programs_variables_are_none_of_our_business(name: str) -> None:
-    assert not unknown_settings(ChatSettings, {name: "x"})
+def test_variables_of_other_programs_are_ignored(name: str) -> None:
+    assert not unknown_settings(ExampleSettings, {name: "x"})
 
 
 def test_every_setting_has_a_name_and_a_description() -> None:
-    assert environment_names(ChatSettings)["database_url"] == "CHAT_DATABASE_URL"
+    assert environment_names(ExampleSettings)["database_url"] == "CHAT_DATABASE_URL"
     assert all(info.description for info in DataSettings.model_fields.values())
 
 
-def test_a_wrong_setting_ends_the_process_with_status_2_and_no_traceback() -> None:
+def test_an_invalid_setting_exits_with_status_2_and_without_traceback() -> None:
     program = "from parley.config.settings import DataSettings, load_or_exit; load_or_exit(DataSettings)"
     done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, timeout=30, check=False)
     assert done.returncode == 2

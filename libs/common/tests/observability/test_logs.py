@@ -1,4 +1,4 @@
-"""The log: one JSON object a line, no secrets, and never the reason why a request fails."""
+"""Structured logs: one JSON object a line, without secrets."""
 
 import io
 import json
@@ -37,11 +37,11 @@ def lines(file: io.BytesIO) -> list[dict[str, object]]:
 
 
 def test_a_line_is_an_object_with_time_level_event_and_context(as_json: io.BytesIO) -> None:
-    logs.bind(service="chat")
-    structlog.get_logger().info("turn finished", tokens=3)
+    structlog.contextvars.bind_contextvars(service="chat")
+    structlog.get_logger().info("turn_finished", tokens=3)
     (line,) = lines(as_json)
     assert str(line.pop("ts")).endswith("Z")
-    assert line == {"level": "info", "event": "turn finished", "service": "chat", "tokens": 3}
+    assert line == {"level": "info", "event": "turn_finished", "service": "chat", "tokens": 3}
 
 
 def test_lines_below_the_level_are_not_written(as_json: io.BytesIO) -> None:
@@ -52,19 +52,19 @@ def test_lines_below_the_level_are_not_written(as_json: io.BytesIO) -> None:
 @pytest.mark.parametrize(
     "name", ["password", "new_password", "client_secret", "access_token", "Authorization", "x_api_key", "cookie"]
 )
-def test_what_is_named_as_a_secret_is_redacted_also_inside_objects(as_json: io.BytesIO, name: str) -> None:
+def test_values_named_as_secrets_are_redacted_also_in_nested_objects(as_json: io.BytesIO, name: str) -> None:
     structlog.get_logger().info("x", **{name: "hunter2"}, headers={name: "hunter2", "deeper": {name: "hunter2"}})
     assert b"hunter2" not in as_json.getvalue()
     assert lines(as_json)[0][name] == logs.REDACTED
 
 
-def test_redacting_leaves_the_callers_own_object_alone(as_json: io.BytesIO) -> None:
+def test_redaction_does_not_change_the_logged_object(as_json: io.BytesIO) -> None:
     headers = {"authorization": "Bearer x"}
     structlog.get_logger().info("x", headers=headers)
     assert headers == {"authorization": "Bearer x"}
 
 
-def test_counts_of_tokens_are_no_secrets(as_json: io.BytesIO) -> None:
+def test_token_counts_are_not_secrets(as_json: io.BytesIO) -> None:
     structlog.get_logger().info("x", prompt_tokens=1, total_tokens=2)
     assert lines(as_json)[0]["total_tokens"] == 2
 
@@ -86,13 +86,13 @@ def test_a_traceback_names_the_error_and_shows_no_local_variables(file: io.Bytes
 
 
 @pytest.mark.parametrize("style", ["json", "console"])
-def test_text_that_is_no_unicode_is_logged_somehow(file: io.BytesIO, style: str) -> None:
+def test_invalid_unicode_and_unusual_keys_do_not_prevent_logging(file: io.BytesIO, style: str) -> None:
     logs.configure("info", "console" if style == "console" else "json", file)
     structlog.get_logger().info("x", text="lone \ud800", odd={1: object()})
     assert b"lone" in file.getvalue()
 
 
-def test_libraries_warnings_come_without_their_arguments(as_json: io.BytesIO) -> None:
+def test_log_records_of_libraries_are_forwarded_without_arguments(as_json: io.BytesIO) -> None:
     logging.getLogger("library").warning("cannot reach %s", "amqp://user:hunter2@host")
     (line,) = lines(as_json)
     assert (line["event"], line["logger"], line["text"]) == ("library", "library", "cannot reach %s")
@@ -100,7 +100,7 @@ def test_libraries_warnings_come_without_their_arguments(as_json: io.BytesIO) ->
 
 
 def test_records_of_the_events_package_keep_their_fields_and_the_context(as_json: io.BytesIO) -> None:
-    logs.bind(service="chat")
+    structlog.contextvars.bind_contextvars(service="chat")
     logging.getLogger("parley_events.consumer").warning("consumer_lost", extra={"queue": "chat.lifecycle"})
     (line,) = lines(as_json)
     assert str(line.pop("ts")).endswith("Z")
@@ -123,7 +123,7 @@ def test_a_traceback_of_the_events_package_is_rendered(as_json: io.BytesIO) -> N
     assert "LookupError" in str(line["exception"])
 
 
-def test_what_we_say_ourselves_of_libraries_they_do_not_say_again(as_json: io.BytesIO) -> None:
+def test_errors_that_parley_logs_itself_are_not_forwarded(as_json: io.BytesIO) -> None:
     for name in ("aio_pika.connection", "opentelemetry.exporter.otlp.proto.http.trace_exporter"):
         logging.getLogger(name).error("gone")
     assert lines(as_json) == []

@@ -1,4 +1,4 @@
-"""Metrics: a registry for each app, none of them the process's default one."""
+"""Metrics: one registry for each service, and never the default registry."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def test_importing_everything_registers_nothing_in_the_default_registry() -> Non
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_two_apps_of_one_process_count_apart() -> None:
+def test_services_in_one_process_have_separate_metrics() -> None:
     first, second = Metrics("chat", "1", "-"), Metrics("history", "1", "-")
     first.events_published.labels("user.erased").inc()
     labels = {"type": "user.erased"}
@@ -33,7 +33,7 @@ def test_two_apps_of_one_process_count_apart() -> None:
     assert second.registry.get_sample_value("events_published_total", labels) is None
 
 
-def test_the_build_is_told() -> None:
+def test_build_info_names_service_version_and_commit() -> None:
     text = generate_latest(Metrics("chat", "1.2", "abc").registry).decode()
     assert 'build_info{git_sha="abc",service="chat",version="1.2"} 1.0' in text
     assert "_created" not in text

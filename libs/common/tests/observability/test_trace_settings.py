@@ -1,34 +1,34 @@
-"""What can be told of traces: by OpenTelemetry's names, and a wrong value is one line without the value."""
+"""Trace settings: OpenTelemetry's names, and one line without the value for an invalid one."""
 
 import pytest
 
 from parley.config.settings import ServiceSettings, SettingsError, load, unknown_settings
 
 
-def told(monkeypatch: pytest.MonkeyPatch, **variables: str) -> ServiceSettings:
+def load_with(monkeypatch: pytest.MonkeyPatch, **variables: str) -> ServiceSettings:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return load(ServiceSettings)
 
 
-def test_without_an_endpoint_there_are_no_traces(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told(monkeypatch).traces_url() is None
-    assert told(monkeypatch, OTEL_TRACES_SAMPLER="always_on").traces_url() is None
+def test_tracing_is_off_without_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_with(monkeypatch).traces_url() is None
+    assert load_with(monkeypatch, OTEL_TRACES_SAMPLER="always_on").traces_url() is None
 
 
-def test_an_endpoint_turns_them_on_for_a_tenth_of_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = told(monkeypatch, OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318/")
+def test_an_endpoint_turns_tracing_on_for_a_tenth_of_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load_with(monkeypatch, OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318/")
     assert found.traces_url() == "http://collector:4318/v1/traces"
     assert (found.otel_traces_sampler, found.otel_traces_sampler_arg) == ("parentbased_traceidratio", 0.1)
 
 
-def test_the_whole_of_opentelemetry_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = told(monkeypatch, OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318", OTEL_SDK_DISABLED="true")
+def test_tracing_can_be_disabled_despite_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load_with(monkeypatch, OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318", OTEL_SDK_DISABLED="true")
     assert found.traces_url() is None
 
 
 def test_headers_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = told(monkeypatch, OTEL_EXPORTER_OTLP_HEADERS="api-key=hunter2, x-scope = a%2Cb ")
+    found = load_with(monkeypatch, OTEL_EXPORTER_OTLP_HEADERS="api-key=hunter2, x-scope = a%2Cb ")
     assert found.collector_headers() == {"api-key": "hunter2", "x-scope": "a,b"}
     assert "hunter2" not in repr(found)
 
@@ -51,19 +51,21 @@ def test_headers_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         ("OTEL_TRACES_SAMPLER_ARG", "nan"),
     ],
 )
-def test_a_wrong_value_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_an_invalid_value_is_reported_in_one_line_without_the_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     with pytest.raises(SettingsError) as error:
-        told(monkeypatch, **{name: value})
+        load_with(monkeypatch, **{name: value})
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"{name}: ")
     assert "hunter2" not in line
 
 
-def test_variables_that_opentelemetry_prefers_to_ours_are_refused_not_ignored() -> None:
+def test_variables_with_precedence_in_opentelemetry_are_rejected() -> None:
     (line,) = unknown_settings(ServiceSettings, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "x"})
     assert line == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: unknown setting; did you mean OTEL_EXPORTER_OTLP_ENDPOINT?"
 
 
-def test_what_others_of_the_machine_tell_opentelemetry_is_none_of_our_business() -> None:
+def test_variables_of_other_opentelemetry_signals_are_ignored() -> None:
     others = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_METRICS_EXPORTER")
     assert unknown_settings(ServiceSettings, dict.fromkeys(others, "x")) == []

@@ -1,12 +1,10 @@
-"""An event carries its trace to whoever handles it: over the outbox, the relay, and any bus."""
+"""Traces of events, from the outbox to the handler."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-import httpx2
 import pytest
 import structlog
 
@@ -22,8 +20,7 @@ from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased
 from parley_events.subscription import Subscription
 from parley_testing.telemetry.span_collector import SpanCollector
-
-Services = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+from parley_testing.telemetry.traced_service import ServiceClient, traced_service
 
 
 def event(traceparent: str | None) -> CloudEvent:
@@ -41,15 +38,15 @@ def event(traceparent: str | None) -> CloudEvent:
     )
 
 
-def tracer_of(client: httpx2.AsyncClient) -> Tracer:
-    tracer: Tracer = client.app.state.runtime.tracer  # type: ignore[attr-defined]
-    return tracer
+def tracer_of(client: ServiceClient) -> Tracer:
+    assert client.runtime.tracer is not None
+    return client.runtime.tracer
 
 
-async def test_publish_and_process_are_children_of_what_made_the_event(spans: SpanCollector, service: Services) -> None:
+async def test_publish_and_process_spans_are_children_of_the_span_that_created_the_event(spans: SpanCollector) -> None:
     bus = MemoryBus()
     seen: list[str] = []
-    async with service(spans.url, "chat") as chat, service(spans.url, "history") as history:
+    async with traced_service(spans.url, "chat") as chat, traced_service(spans.url, "history") as history:
 
         async def handle(event: CloudEvent) -> None:
             seen.extend(traceparent or "" for traceparent in (event.traceparent, current_traceparent()))
@@ -68,13 +65,13 @@ async def test_publish_and_process_are_children_of_what_made_the_event(spans: Sp
     assert b"canary" not in spans.raw
 
 
-async def test_an_event_of_no_trace_begins_none(spans: SpanCollector, service: Services) -> None:
+async def test_an_event_without_a_trace_starts_none(spans: SpanCollector) -> None:
     handled = asyncio.Event()
 
     async def handle(_event: CloudEvent) -> None:
         handled.set()
 
-    async with service(spans.url) as client:
+    async with traced_service(spans.url) as client:
         bus = TracedBus(MemoryBus(), tracer_of(client))
         async with bus.consume(Subscription("q", ("#",), handle)):
             await bus.publish(event(None))
@@ -82,11 +79,11 @@ async def test_an_event_of_no_trace_begins_none(spans: SpanCollector, service: S
     assert spans.names() == []
 
 
-async def test_a_handler_that_fails_shows_which_error_and_not_its_text(spans: SpanCollector, service: Services) -> None:
+async def test_a_failing_handler_exports_the_type_of_its_error_without_the_message(spans: SpanCollector) -> None:
     async def fail(_event: CloudEvent) -> None:
         raise ValueError("canary")
 
-    async with service(spans.url) as client:
+    async with traced_service(spans.url) as client:
         bus = TracedBus(MemoryBus(), tracer_of(client))
         async with bus.consume(Subscription("q", ("#",), fail)):
             with pytest.raises(PublishError):
@@ -98,7 +95,7 @@ async def test_a_handler_that_fails_shows_which_error_and_not_its_text(spans: Sp
 
 
 class OneTask(MemoryBus):
-    """Hands one event after the other to a handler, as a lane of the broker's consumer does."""
+    """Handles all events in one task, as a worker of the RabbitMQ consumer does."""
 
     @contextlib.asynccontextmanager
     async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
@@ -109,15 +106,13 @@ class OneTask(MemoryBus):
         await self.subscription.handler(event)
 
 
-async def test_log_lines_of_an_event_of_no_trace_do_not_name_that_of_the_event_before(
-    spans: SpanCollector, service: Services
-) -> None:
+async def test_log_lines_of_an_untraced_event_do_not_contain_the_previous_trace(spans: SpanCollector) -> None:
     bound: list[set[str]] = []
 
     async def handle(_event: CloudEvent) -> None:
         bound.append({"trace_id", "span_id"} & structlog.contextvars.get_contextvars().keys())
 
-    async with service(spans.url) as client:
+    async with traced_service(spans.url) as client:
         bus = TracedBus(OneTask(), tracer_of(client))
         async with bus.consume(Subscription("q", ("#",), handle)):
             await bus.publish(event(tracing.traceparent_of(tracer_of(client).start_span("x"))))
@@ -134,12 +129,12 @@ class Recorded:
         return 1
 
 
-async def test_the_outbox_remembers_the_span_an_event_was_written_in(spans: SpanCollector, service: Services) -> None:
+async def test_the_outbox_stores_the_current_span_with_an_event(spans: SpanCollector) -> None:
     connection = Recorded()
     data = UserErased(user_id=new_id(), erasure_id="e", at=now())
     await outbox.append(connection, "user.erased", data, subject=data.user_id)
     assert connection.values[-1] is None
-    async with service(spans.url) as client:
+    async with traced_service(spans.url) as client:
         span = tracer_of(client).start_span("x")
         with tracing.use_span(span):
             await outbox.append(connection, "user.erased", data, subject=data.user_id)

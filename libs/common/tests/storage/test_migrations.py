@@ -1,4 +1,4 @@
-"""Migrations: once each, in order, safe when many start at once, and an applied file never changes."""
+"""Migrations: applied once and in order, also by concurrent replicas; applied files must not change."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ PACKAGE = "migrated_package"
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Write a migration into a package that only this test has."""
+    """Return a function that writes a migration file into a temporary package."""
     folder = tmp_path / PACKAGE / "migrations"
     folder.mkdir(parents=True)
     (tmp_path / PACKAGE / "__init__.py").touch()
@@ -52,13 +52,13 @@ async def values(dsn: str, query: str) -> list[object]:
         await connection.close()
 
 
-def test_files_are_read_in_the_order_of_their_numbers_and_others_are_left_alone(write: Write) -> None:
+def test_migrations_are_read_in_numeric_order_and_other_files_are_ignored(write: Write) -> None:
     for name in ("0010_c.sql", "0002_b.sql", "0001_a.sql", "notes.txt", "1_x.sql"):
         write(name, "SELECT 1")
     assert [migration.number for migration in read(PACKAGE)] == [1, 2, 10]
 
 
-def test_a_number_used_twice_is_refused(write: Write) -> None:
+def test_a_duplicate_number_is_rejected(write: Write) -> None:
     write("0001_a.sql", "SELECT 1")
     write("0001_b.sql", "SELECT 1")
     with pytest.raises(MigrationError, match="same number"):
@@ -76,7 +76,7 @@ async def test_each_migration_is_applied_once(write: Write, dsn: str) -> None:
 
 
 @pytest.mark.integration
-async def test_replicas_that_start_at_once_apply_each_migration_once(write: Write, dsn: str) -> None:
+async def test_concurrent_replicas_apply_each_migration_once(write: Write, dsn: str) -> None:
     write("0001_a.sql", "CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
     async with asyncio.timeout(30):
         applied = await asyncio.gather(*(migrate(dsn, PACKAGE) for _ in range(8)))
@@ -85,7 +85,7 @@ async def test_replicas_that_start_at_once_apply_each_migration_once(write: Writ
 
 
 @pytest.mark.integration
-async def test_a_migration_that_fails_leaves_nothing_behind(write: Write, dsn: str) -> None:
+async def test_a_failing_migration_is_rolled_back(write: Write, dsn: str) -> None:
     write("0001_a.sql", "CREATE TABLE t (n int)")
     write("0002_b.sql", "INSERT INTO t VALUES (1); SELECT 1 / 0")
     with pytest.raises(asyncpg.DivisionByZeroError):
@@ -96,7 +96,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(write: Write, dsn: s
 
 
 @pytest.mark.integration
-async def test_an_applied_migration_that_was_changed_is_refused(write: Write, dsn: str) -> None:
+async def test_a_changed_migration_is_rejected_after_it_was_applied(write: Write, dsn: str) -> None:
     write("0001_a.sql", "CREATE TABLE t (n int)")
     await migrate(dsn, PACKAGE)
     write("0001_a.sql", "CREATE TABLE t (n bigint)")
@@ -105,6 +105,6 @@ async def test_an_applied_migration_that_was_changed_is_refused(write: Write, ds
 
 
 @pytest.mark.integration
-async def test_two_packages_number_apart(write: Write, dsn: str) -> None:
+async def test_packages_have_separate_numbers(write: Write, dsn: str) -> None:
     write("0001_a.sql", "SELECT 1")
     assert await migrate(dsn, outbox.MIGRATIONS, PACKAGE) == len(read(outbox.MIGRATIONS)) + 1

@@ -1,4 +1,4 @@
-"""The admin port: it answers from a thread of its own, whatever the loop does."""
+"""The admin port: probes, metrics and status, served while the event loop is blocked."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from parley.web.app import make_runtime
 from parley.web.runtime import Runtime
 
 
-class Answer(NamedTuple):
+class AdminAnswer(NamedTuple):
     status: int
     body: str
 
@@ -26,13 +26,13 @@ class Answer(NamedTuple):
         return found
 
 
-def get(port: int, path: str) -> Answer:
+def get(port: int, path: str) -> AdminAnswer:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
-            return Answer(response.status, response.read().decode())
+            return AdminAnswer(response.status, response.read().decode())
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, error.read().decode())
+            return AdminAnswer(error.code, error.read().decode())
 
 
 @pytest.fixture
@@ -53,9 +53,7 @@ async def test_probes_follow_the_lifecycle(runtime: Runtime, port: int) -> None:
     assert (await asyncio.to_thread(get, port, "/health")).json["status"] == "ok"
 
 
-async def test_a_service_that_is_served_is_ready_when_it_listens_not_when_it_is_wired(
-    runtime: Runtime, port: int
-) -> None:
+async def test_a_service_with_a_server_is_ready_when_the_server_listens(runtime: Runtime, port: int) -> None:
     runtime.lifecycle.expect_server()
     runtime.lifecycle.mark_wired()
     assert (await asyncio.to_thread(get, port, "/ready")).status == 503
@@ -63,25 +61,25 @@ async def test_a_service_that_is_served_is_ready_when_it_listens_not_when_it_is_
     assert (await asyncio.to_thread(get, port, "/ready")).status == 200
 
 
-async def test_a_blocked_loop_does_not_stall_a_probe(runtime: Runtime, port: int) -> None:
-    with ThreadPoolExecutor(1) as probes:
-        # Waiting for the result blocks the loop: a probe that needed the loop would never be answered.
-        assert probes.submit(get, port, "/health").result(timeout=10).status == 200
+async def test_a_blocked_event_loop_does_not_delay_a_probe(runtime: Runtime, port: int) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        probe = executor.submit(get, port, "/health")
+        assert probe.result(timeout=30).status == 200, "waiting here blocks the loop until the probe is answered"
 
 
-async def test_a_loop_that_has_not_turned_for_long_is_hung(runtime: Runtime, port: int) -> None:
+async def test_a_loop_without_ticks_is_reported_as_hung(runtime: Runtime, port: int) -> None:
     runtime.lifecycle.last_tick -= 31
     found = await asyncio.to_thread(get, port, "/health")
     assert (found.status, found.json["status"]) == (503, "hung")
 
 
-async def test_metrics_are_those_of_this_app(runtime: Runtime, port: int) -> None:
+async def test_metrics_are_those_of_this_service(runtime: Runtime, port: int) -> None:
     runtime.metrics.events_published.labels("user.erased").inc()
     found = await asyncio.to_thread(get, port, "/metrics")
     assert 'events_published_total{type="user.erased"} 1.0' in found.body
 
 
-async def test_status_names_each_dependency_and_no_address(runtime: Runtime, port: int) -> None:
+async def test_status_contains_every_dependency_and_no_address(runtime: Runtime, port: int) -> None:
     async def fails() -> None:
         raise LookupError("amqp://user:hunter2@host")
 
@@ -109,7 +107,7 @@ async def test_status_names_each_dependency_and_no_address(runtime: Runtime, por
     ]
 
 
-async def test_what_is_not_served_is_404_and_the_port_closes(runtime: Runtime) -> None:
+async def test_an_unknown_path_is_404_and_the_port_closes_on_exit(runtime: Runtime) -> None:
     async with serve_admin(runtime) as port:
         assert (await asyncio.to_thread(get, port, "/docs")).status == 404
     with pytest.raises(urllib.error.URLError):

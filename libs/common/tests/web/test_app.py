@@ -1,4 +1,4 @@
-"""What every service does with a request: ids, logs, limits, problems, and nothing of what was submitted."""
+"""Requests to a service: context, error responses, body limits, logs and metrics."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -80,7 +80,7 @@ async def client(app: FastAPI) -> AsyncIterator[Client]:
         yield opened
 
 
-async def test_a_good_request_has_an_id_a_time_and_security_headers(client: Client) -> None:
+async def test_a_response_has_a_request_id_a_duration_and_security_headers(client: Client) -> None:
     response = await client.get("/api/v1/things", headers={"x-request-id": "mine-1"})
     assert response.json() == {"limit": 50}
     assert response.headers["x-request-id"] == "mine-1"
@@ -90,13 +90,13 @@ async def test_a_good_request_has_an_id_a_time_and_security_headers(client: Clie
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\tb", "é".encode().decode("latin-1")])
-async def test_a_request_id_that_is_not_well_formed_is_replaced(client: Client, given: str) -> None:
+async def test_an_invalid_request_id_is_replaced(client: Client, given: str) -> None:
     response = await client.get("/api/v1/things", headers=[(b"x-request-id", given.encode("latin-1"))])
     assert response.headers["x-request-id"] != given
     assert len(response.headers["x-request-id"]) == 36
 
 
-async def test_an_error_has_the_one_shape_of_the_contract(client: Client) -> None:
+async def test_an_error_is_a_problem_with_the_error_object_of_openai(client: Client) -> None:
     response = await client.get("/api/v1/things/fail/parley", headers={"x-request-id": "r"})
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
@@ -120,7 +120,7 @@ async def test_an_error_keeps_its_headers(client: Client) -> None:
     assert response.json()["error"]["type"] == "api_error"
 
 
-async def test_a_bug_is_a_500_that_tells_nothing(client: Client) -> None:
+async def test_an_unexpected_exception_is_a_500_without_its_message(client: Client) -> None:
     response = await client.get("/api/v1/things/fail/bug")
     assert response.status_code == 500
     assert response.json()["code"] == "internal_error"
@@ -128,14 +128,14 @@ async def test_a_bug_is_a_500_that_tells_nothing(client: Client) -> None:
     assert response.headers["x-request-id"] == response.json()["request_id"]
 
 
-async def test_what_no_route_takes_is_a_problem_too(client: Client) -> None:
+async def test_an_unknown_path_or_method_is_a_problem(client: Client) -> None:
     assert (await client.get("/nowhere")).json()["code"] == "not_found"
     response = await client.put("/api/v1/things", json={})
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
     assert set(response.headers["allow"].replace(" ", "").split(",")) <= {"GET", "POST"}
 
 
-async def test_every_invalid_member_is_pointed_at_and_no_value_is_echoed(client: Client) -> None:
+async def test_every_invalid_field_is_named_and_no_value_is_echoed(client: Client) -> None:
     body = {"username": "ab", "password": "hunter2", "tags": ["a", "b", "c"], "extra/one": "hunter2"}
     response = await client.post("/api/v1/things", json=body)
     assert response.status_code == 422
@@ -149,7 +149,7 @@ async def test_every_invalid_member_is_pointed_at_and_no_value_is_echoed(client:
     assert "hunter2" not in response.text
 
 
-async def test_a_missing_member_does_not_echo_the_body(client: Client) -> None:
+async def test_a_missing_field_does_not_echo_the_body(client: Client) -> None:
     response = await client.post("/api/v1/things", json={"password": "hunter2-hunter2"})
     assert response.json()["errors"] == [
         {"pointer": "/username", "code": "required", "detail": "This field is required."}
@@ -157,7 +157,7 @@ async def test_a_missing_member_does_not_echo_the_body(client: Client) -> None:
     assert "hunter2" not in response.text
 
 
-async def test_text_that_cannot_be_stored_is_refused(client: Client) -> None:
+async def test_text_that_postgres_cannot_store_is_rejected(client: Client) -> None:
     for text in (r'"nul\u0000x"', r'"lone\ud800"'):
         body = b'{"username": %s, "password": "long enough for it"}' % text.encode()
         response = await client.post("/api/v1/things", content=body, headers={"content-type": "application/json"})
@@ -172,7 +172,7 @@ async def test_a_query_parameter_out_of_range_is_named(client: Client) -> None:
     ]
 
 
-async def test_json_that_is_none_and_bodies_that_are_not_announced_as_json(client: Client) -> None:
+async def test_invalid_json_is_a_400_and_another_content_type_is_a_415(client: Client) -> None:
     headers = {"content-type": "application/json"}
     response = await client.post("/api/v1/things", content=b'{"a":', headers=headers)
     assert (response.status_code, response.json()["code"]) == (400, "invalid_json")
@@ -180,7 +180,7 @@ async def test_json_that_is_none_and_bodies_that_are_not_announced_as_json(clien
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
 
 
-async def test_a_body_over_the_limit_is_refused_announced_or_not(client: Client) -> None:
+async def test_a_body_over_the_limit_is_rejected_with_and_without_content_length(client: Client) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(5):
             yield b" " * 512
@@ -208,7 +208,7 @@ async def test_a_request_is_logged_once_with_its_route_and_never_its_path(app: F
     assert count == 1
 
 
-async def test_paths_that_nobody_serves_share_one_label(app: FastAPI, client: Client) -> None:
+async def test_unmatched_paths_share_one_metric_label(app: FastAPI, client: Client) -> None:
     for number in range(3):
         await client.get(f"/made/up/{number}")
     registry = app.state.runtime.metrics.registry
@@ -217,7 +217,7 @@ async def test_paths_that_nobody_serves_share_one_label(app: FastAPI, client: Cl
     assert registry.get_sample_value("http_server_active_requests") == 0
 
 
-async def test_a_request_has_a_log_context_of_its_own(client: Client) -> None:
+async def test_each_request_has_a_fresh_log_context(client: Client) -> None:
     with structlog.contextvars.bound_contextvars(left_behind="x"):
         found = (await client.get("/api/v1/things/context", headers={"x-request-id": "r"})).json()
     assert found == {"service": "test", "request_id": "r"}
@@ -231,7 +231,7 @@ async def test_a_service_is_ready_until_it_drains(app: FastAPI, client: Client) 
     assert (response.status_code, response.json()) == (503, {"status": "draining"})
 
 
-async def test_a_draining_service_answers_and_ends_each_connection(app: FastAPI, client: Client) -> None:
+async def test_a_draining_service_responds_and_closes_the_connection(app: FastAPI, client: Client) -> None:
     assert "connection" not in (await client.get("/api/v1/things/context")).headers
     app.state.runtime.lifecycle.start_draining()
     for path in ("/api/v1/things/context", "/nowhere"):
@@ -239,5 +239,5 @@ async def test_a_draining_service_answers_and_ends_each_connection(app: FastAPI,
 
 
 @pytest.mark.parametrize("build", [errors.ParleyError, errors.NotFound, errors.RateLimited])
-def test_an_error_says_its_docstring_by_itself(build: Callable[[], errors.ParleyError]) -> None:
+def test_the_default_detail_of_an_error_is_its_docstring(build: Callable[[], errors.ParleyError]) -> None:
     assert build().detail == str(build.__doc__).splitlines()[0]

@@ -12,7 +12,7 @@ import structlog
 REDACTED = "[redacted]"
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie")
 _EVENTS_LOGGER = "parley_events"
-"""The logger of a package that uses the standard module, with event names and fields as here."""
+"""Logger of ``parley_events``, which uses the standard library and logs events with fields as Parley does."""
 _RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _NOT_SECRET = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "max_tokens", "tokens", "tokens_used"})
 
@@ -56,11 +56,6 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 def _is_secret(name: str) -> bool:
     return name not in _NOT_SECRET and any(word in name for word in _SECRET_WORDS)
-
-
-def bind(**values: Any) -> None:
-    """Add fields to every log line of the current task."""
-    structlog.contextvars.bind_contextvars(**values)
 
 
 class _Forward(logging.Handler):
