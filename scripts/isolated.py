@@ -116,7 +116,7 @@ class Environment:
 
     def install_pins(self, name: str) -> None:
         pins = ROOT / "requirements" / f"{name}.txt"
-        self.run(f"install {name}.txt", [*self._installer(), "--require-hashes", "-r", pins])
+        self.run(f"install {name}.txt", [*self._installer(), "--no-deps", "--require-hashes", "-r", pins])
 
     def install_sources(self, folders: list[str]) -> None:
         self.run("install", [*self._installer(), "--no-deps", "--offline", *[ROOT / folder for folder in folders]])
