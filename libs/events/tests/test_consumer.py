@@ -122,10 +122,12 @@ async def test_an_unexpected_error_is_logged_and_does_not_end_the_consumer(caplo
 
 
 @virtual_time
-async def test_stopping_cancels_the_deliveries_and_closes_the_channel() -> None:
+async def test_stopping_cancels_the_deliveries_and_closes_the_channel(caplog: pytest.LogCaptureFixture) -> None:
     async with consuming(FakeBroker()) as made:
         await made.consumer.wait_consuming(1)
         channel = made.channel
         await made.consumer.stop()
         assert channel.consume_callback is None
         assert channel.is_closed
+        await asyncio.sleep(0.1)
+    assert "consumer_lost" not in caplog.messages

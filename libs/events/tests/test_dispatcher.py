@@ -19,7 +19,7 @@ class Outage(Exception):
     pass
 
 
-class Handler:
+class ScriptedHandler:
     """Records events and times, and fails as told."""
 
     def __init__(self, *failures: Exception) -> None:
@@ -61,7 +61,7 @@ async def test_a_message_is_acknowledged_after_its_handler_has_returned() -> Non
 
 @virtual_time
 async def test_a_failing_event_is_retried_before_the_later_events_of_its_key() -> None:
-    handler = Handler(ValueError(), ValueError())
+    handler = ScriptedHandler(ValueError(), ValueError())
     messages = [FakeMessage(make_event(sequence=number)) for number in (1, 2)]
     await dispatch(dispatcher_of(handler), *messages)
     await asyncio.sleep(10)
@@ -86,7 +86,7 @@ async def test_a_failing_key_does_not_delay_other_keys() -> None:
 
 @virtual_time
 async def test_the_delays_between_attempts_double_up_to_two_seconds() -> None:
-    handler = Handler(*(Outage() for _ in range(7)))
+    handler = ScriptedHandler(*(Outage() for _ in range(7)))
     await dispatch(dispatcher_of(handler), FakeMessage(make_event()))
     await asyncio.sleep(60)
     delays = [round(later - earlier, 3) for earlier, later in zip(handler.times, handler.times[1:], strict=False)]
@@ -95,7 +95,7 @@ async def test_the_delays_between_attempts_double_up_to_two_seconds() -> None:
 
 @virtual_time
 async def test_an_event_is_dead_lettered_after_its_last_attempt() -> None:
-    handler, message = Handler(*(ValueError() for _ in range(3))), FakeMessage(make_event())
+    handler, message = ScriptedHandler(*(ValueError() for _ in range(3))), FakeMessage(make_event())
     await dispatch(dispatcher_of(handler), message)
     await asyncio.sleep(60)
     assert (len(handler.sequences), message.outcome) == (3, "dead-lettered")
@@ -103,7 +103,7 @@ async def test_an_event_is_dead_lettered_after_its_last_attempt() -> None:
 
 @virtual_time
 async def test_an_outage_uses_up_no_attempts() -> None:
-    handler, message = Handler(*(Outage() for _ in range(20))), FakeMessage(make_event())
+    handler, message = ScriptedHandler(*(Outage() for _ in range(20))), FakeMessage(make_event())
     await dispatch(dispatcher_of(handler, max_attempts=1), message)
     await asyncio.sleep(60)
     assert (len(handler.sequences), message.outcome) == (21, "acknowledged")
@@ -111,7 +111,7 @@ async def test_an_outage_uses_up_no_attempts() -> None:
 
 @virtual_time
 async def test_a_rejected_event_is_dead_lettered_without_a_retry() -> None:
-    handler, message = Handler(Rejected("never")), FakeMessage(make_event())
+    handler, message = ScriptedHandler(Rejected("never")), FakeMessage(make_event())
     await dispatch(dispatcher_of(handler), message)
     await asyncio.sleep(0.05)
     assert (len(handler.sequences), message.outcome) == (1, "dead-lettered")
@@ -133,7 +133,7 @@ async def test_a_handler_that_hangs_is_cancelled_and_its_attempt_counts() -> Non
 @virtual_time
 async def test_a_malformed_message_is_dead_lettered_and_observed() -> None:
     outcomes: list[tuple[str, CloudEvent | None]] = []
-    subscription = Subscription("q", ("#",), Handler())
+    subscription = Subscription("q", ("#",), ScriptedHandler())
     dispatcher = KeyedDispatcher(
         subscription, FailurePolicy(), on_outcome=lambda outcome, event: outcomes.append((outcome, event))
     )
@@ -147,7 +147,7 @@ async def test_a_malformed_message_is_dead_lettered_and_observed() -> None:
 @virtual_time
 async def test_every_attempt_is_observed() -> None:
     outcomes: list[str] = []
-    subscription = Subscription("q", ("#",), Handler(ValueError()))
+    subscription = Subscription("q", ("#",), ScriptedHandler(ValueError()))
     dispatcher = KeyedDispatcher(
         subscription, FailurePolicy(), on_outcome=lambda outcome, _event: outcomes.append(outcome)
     )
@@ -158,7 +158,7 @@ async def test_every_attempt_is_observed() -> None:
 
 @virtual_time
 async def test_an_event_whose_channel_is_closed_is_left_to_its_next_delivery() -> None:
-    handler, message = Handler(*(Outage() for _ in range(100))), FakeMessage(make_event())
+    handler, message = ScriptedHandler(*(Outage() for _ in range(100))), FakeMessage(make_event())
     await dispatch(dispatcher_of(handler), message)
     await asyncio.sleep(1)
     message.channel.lose()

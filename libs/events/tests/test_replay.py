@@ -33,7 +33,7 @@ class LogBroker(FakeBroker):
         self.log = [logged(offset) for offset in range(10)]
 
 
-class Handler:
+class OffsetRecorder:
     def __init__(self) -> None:
         self.offsets: list[int] = []
 
@@ -47,7 +47,7 @@ async def replay(broker: FakeBroker, handler: Callable[[CloudEvent], Awaitable[N
 
 @virtual_time
 async def test_all_events_are_handled_in_order_and_the_next_offset_is_returned() -> None:
-    broker, handler = LogBroker(), Handler()
+    broker, handler = LogBroker(), OffsetRecorder()
     assert await replay(broker, handler) == 10
     assert handler.offsets == list(range(10))
     assert {message.outcome for message in broker.log} == {"acknowledged"}
@@ -57,7 +57,7 @@ async def test_all_events_are_handled_in_order_and_the_next_offset_is_returned()
 def test_events_before_the_start_are_skipped(since: Start, expected: range) -> None:
     @virtual_time
     async def scenario() -> None:
-        handler = Handler()
+        handler = OffsetRecorder()
         assert await replay(LogBroker(), handler, since) == 10
         assert handler.offsets == list(expected)
 
@@ -68,14 +68,14 @@ def test_events_before_the_start_are_skipped(since: Start, expected: range) -> N
 def test_an_empty_log_ends_where_the_replay_started(since: Start, end: int) -> None:
     @virtual_time
     async def scenario() -> None:
-        assert await replay(FakeBroker(), Handler(), since) == end
+        assert await replay(FakeBroker(), OffsetRecorder(), since) == end
 
     scenario()
 
 
 @virtual_time
 async def test_a_replay_ends_when_no_event_arrives_for_the_idle_time() -> None:
-    await replay(LogBroker(), Handler())
+    await replay(LogBroker(), OffsetRecorder())
     assert asyncio.get_running_loop().time() == pytest.approx(2)
 
 
@@ -96,7 +96,7 @@ async def test_a_lost_connection_repeats_and_skips_no_event() -> None:
 
 @virtual_time
 async def test_a_malformed_message_is_skipped() -> None:
-    broker, handler = LogBroker(), Handler()
+    broker, handler = LogBroker(), OffsetRecorder()
     del broker.log[3].headers["ce-type"]
     assert await replay(broker, handler) == 10
     assert handler.offsets == [0, 1, 2, 4, 5, 6, 7, 8, 9]
@@ -117,7 +117,7 @@ async def test_a_failing_handler_ends_the_replay_and_names_the_offset() -> None:
 
 @virtual_time
 async def test_a_broker_that_is_down_is_waited_for() -> None:
-    broker, handler = LogBroker(), Handler()
+    broker, handler = LogBroker(), OffsetRecorder()
     broker.is_down = True
     asyncio.get_running_loop().call_later(10, setattr, broker, "is_down", False)
     assert await replay(broker, handler) == 10
@@ -126,7 +126,7 @@ async def test_a_broker_that_is_down_is_waited_for() -> None:
 
 @virtual_time
 async def test_a_log_that_is_not_recovered_yet_is_looked_up_again() -> None:
-    broker, handler = LogBroker(), Handler()
+    broker, handler = LogBroker(), OffsetRecorder()
     broker.queue_errors.extend(ChannelNotFoundEntity("NOT_FOUND") for _ in range(MAX_LOOKUPS - 1))
     assert await replay(broker, handler) == 10
     assert asyncio.get_running_loop().time() == pytest.approx((MAX_LOOKUPS - 1) * RECONNECT_DELAY + 2)
@@ -137,4 +137,4 @@ async def test_a_missing_log_is_an_error() -> None:
     broker = FakeBroker()
     broker.queue_errors.extend(ChannelNotFoundEntity("NOT_FOUND") for _ in range(MAX_LOOKUPS))
     with pytest.raises(TopologyError, match=r"no queue parley\.log"):
-        await replay(broker, Handler())
+        await replay(broker, OffsetRecorder())

@@ -34,6 +34,7 @@ class QueueConsumer:
         self._arguments, self._dispatcher = arguments, dispatcher
         self._consuming = asyncio.Event()
         self._lost = asyncio.Event()
+        self._stopping = False
         self._channel: AbstractChannel | None = None
         self._queue: AbstractQueue | None = None
         self._tag = ""
@@ -53,6 +54,7 @@ class QueueConsumer:
 
     async def stop(self, finish_timeout: float = FINISH_TIMEOUT) -> None:
         """Stop deliveries, let running handlers finish and acknowledge, and return the other events to the queue."""
+        self._stopping = True
         if self._queue is not None and self._channel is not None and not self._channel.is_closed:
             with contextlib.suppress(*OUTAGES):
                 await self._queue.cancel(self._tag, timeout=CANCEL_TIMEOUT)
@@ -80,7 +82,8 @@ class QueueConsumer:
                 await self._open(connection)
             self._consuming.set()
             await self._lost.wait()
-            log.warning("consumer_lost", extra={"queue": self._subscription.queue})
+            if not self._stopping:
+                log.warning("consumer_lost", extra={"queue": self._subscription.queue})
         finally:
             self._consuming.clear()
             await self._close_channel()

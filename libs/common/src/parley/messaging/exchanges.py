@@ -1,7 +1,6 @@
 """Exchanges, dead-letter queue, and event log on RabbitMQ."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -53,7 +52,8 @@ async def declare_exchanges(connection: AbstractConnection, queue_type: QueueTyp
 
 async def declare_log(connection: AbstractConnection) -> bool:
     """Declare the event log; log a warning and return False if this broker has none. Only replays need the log."""
-    deadline = time.monotonic() + LOG_READY_TIMEOUT
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + LOG_READY_TIMEOUT
     while True:
         try:
             await _with_channel(connection, _declare_log)
@@ -62,7 +62,7 @@ async def declare_log(connection: AbstractConnection) -> bool:
         except ChannelNotFoundEntity as error:
             # A broker that has just started answers "not found" until it has recovered the log. RabbitMQ 3.10 answers
             # so for ever if it was killed within a second after the log was first declared.
-            if time.monotonic() > deadline:
+            if clock() > deadline:
                 log.warning("event_log_broken", queue=EVENT_LOG, reason=str(error))
                 return False
             await asyncio.sleep(LOG_POLL_INTERVAL)

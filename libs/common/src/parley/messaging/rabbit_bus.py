@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import contextvars
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -21,7 +20,7 @@ from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
-from parley_events.connection import OUTAGES, SupervisedConnection
+from parley_events.connection import OUTAGES, Connect, SupervisedConnection, connect
 from parley_events.consumer import FINISH_TIMEOUT, QueueConsumer
 from parley_events.dispatcher import KeyedDispatcher, Outcome, OutcomeObserver
 from parley_events.subscription import Subscription
@@ -46,6 +45,7 @@ class RabbitBus:
         metrics: Metrics,
         startup_timeout: float = STARTUP_TIMEOUT,
         finish_timeout: float = FINISH_TIMEOUT,
+        connect: Connect = connect,
     ) -> None:
         """Set up both connections; ``running`` opens them.
 
@@ -54,8 +54,12 @@ class RabbitBus:
         """
         self._startup_timeout, self._finish_timeout = startup_timeout, finish_timeout
         self._service, self._queue_type, self._metrics = service, queue_type, metrics
-        self._publishing = SupervisedConnection(url, name=f"parley-{service}-publish", prepare=self._prepare_publishing)
-        self._consuming = SupervisedConnection(url, name=f"parley-{service}-consume", prepare=self._prepare_consuming)
+        self._publishing = SupervisedConnection(
+            url, name=f"parley-{service}-publish", prepare=self._prepare_publishing, connect=connect
+        )
+        self._consuming = SupervisedConnection(
+            url, name=f"parley-{service}-consume", prepare=self._prepare_consuming, connect=connect
+        )
         self._channel: AbstractChannel | None = None
         self._underlay: UnderlayChannel | None = None
         self._has_log = True
@@ -123,9 +127,10 @@ class RabbitBus:
             background("bus publishing", self._publishing.run, service=self._service),
             background("bus consuming", self._consuming.run, service=self._service),
         ):
-            deadline = time.monotonic() + self._startup_timeout
+            clock = asyncio.get_running_loop().time
+            deadline = clock() + self._startup_timeout
             for connection in (self._publishing, self._consuming):
-                await connection.wait_up(max(0.0, deadline - time.monotonic()))
+                await connection.wait_up(max(0.0, deadline - clock()))
             yield
 
     def _consumer(self, subscription: Subscription) -> QueueConsumer:

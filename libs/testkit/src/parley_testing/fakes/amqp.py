@@ -34,6 +34,7 @@ class FakeChannel:
         self.bindings: list[str] = []
         self.prefetch = 0
         self.consume_callback: Consume | None = None
+        self.published: list[bytes] = []
 
     async def set_qos(self, *, prefetch_count: int) -> None:
         """Answer unless the connection is frozen."""
@@ -48,12 +49,25 @@ class FakeChannel:
         assert durable
         await self.get_queue(name)
         self.declared.append((name, arguments))
+        self._connection.declared.append(name)
         return self
 
     async def get_queue(self, _name: str) -> "FakeChannel":
         if self._connection.errors:
             raise self._connection.errors.popleft()
         return self
+
+    async def declare_exchange(self, name: str, _kind: object, *, durable: bool) -> None:
+        assert durable
+        self._connection.declared.append(name)
+
+    async def basic_publish(self, body: bytes, **_options: object) -> None:
+        """Publish unless the connection is frozen, or raise its next publish error."""
+        if self._connection.is_frozen:
+            await asyncio.Event().wait()
+        if self._connection.publish_errors:
+            raise self._connection.publish_errors.popleft()
+        self.published.append(body)
 
     async def bind(self, _exchange: str, routing_key: str) -> None:
         self.bindings.append(routing_key)
@@ -76,7 +90,7 @@ class FakeChannel:
         await self.consume_callback(message.as_incoming())
 
     async def close(self) -> None:
-        self.is_closed = True
+        self.lose()
 
     def lose(self) -> None:
         """Close the channel as a broker does."""
@@ -90,6 +104,10 @@ class FakeConnection:
     def __init__(self, *errors: Exception) -> None:
         """``errors`` are raised by the next declarations of queues, in turn."""
         self.errors = deque(errors)
+        self.publish_errors: deque[BaseException] = deque()
+        """Errors of the next publishes, in turn."""
+        self.declared: list[str] = []
+        """Names of the declared exchanges and queues."""
         self.log: list[FakeMessage] = []
         self.close_callbacks = Callbacks()
         self.channels: list[FakeChannel] = []

@@ -1,0 +1,28 @@
+"""Queue arguments of external subscribers, and errors of declarations."""
+
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from parley_events.topology import TopologyError, external_subscriber_queue_arguments, topology_error
+
+
+def test_a_queue_of_an_external_subscriber_is_limited_and_has_no_dead_letters() -> None:
+    assert external_subscriber_queue_arguments("classic") == {
+        "x-queue-type": "classic",
+        "x-max-length-bytes": 500_000_000,
+    }
+
+
+def test_a_quorum_queue_of_an_external_subscriber_has_its_own_delivery_limit() -> None:
+    assert external_subscriber_queue_arguments("quorum")["x-delivery-limit"] == 20
+
+
+def test_a_refused_declaration_names_the_reason_and_the_remedy() -> None:
+    error = topology_error(ChannelPreconditionFailed("inequivalent arg 'x-max-length'"))
+    assert isinstance(error, TopologyError)
+    assert "inequivalent arg" in str(error)
+    assert "Delete the conflicting queue or exchange" in str(error)
+
+
+def test_an_entity_that_is_not_found_is_not_a_conflict() -> None:
+    error = ChannelNotFoundEntity("NOT_FOUND")
+    assert topology_error(error) is error
