@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -14,8 +13,6 @@ from starlette.routing import Match
 
 from parley import errors
 from parley.errors import FieldError, ParleyError
-
-log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 DOCS_PATH = "/docs/errors"

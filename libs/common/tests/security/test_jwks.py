@@ -1,0 +1,82 @@
+"""Public keys of auth: fetched when needed, cached, and kept while auth is unavailable."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from parley import errors
+from parley.security.jwks import KeySet
+from parley.security.tokens import TokenVerifier
+from parley_testing.security.token_issuer import ISSUER, TestIssuer
+
+ISSUER_OF_AUTH = TestIssuer()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Jwks:
+    def __init__(self, *issuers: TestIssuer) -> None:
+        self.issuers = list(issuers)
+        self.fetches = 0
+        self.is_down = False
+
+    async def __call__(self) -> Mapping[str, Any]:
+        self.fetches += 1
+        if self.is_down:
+            raise ConnectionError
+        return {"keys": [key for issuer in self.issuers for key in issuer.jwks()["keys"]]}
+
+
+async def test_a_token_is_not_reported_as_invalid_while_no_key_is_available() -> None:
+    jwks = Jwks()
+    jwks.is_down = True
+    with pytest.raises(errors.DependencyUnavailable):
+        await TokenVerifier(KeySet(jwks), issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
+
+
+async def test_cached_keys_stay_in_use_while_auth_is_unavailable() -> None:
+    clock, jwks = Clock(), Jwks(ISSUER_OF_AUTH)
+    verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
+    await verifier.verify(ISSUER_OF_AUTH.token())
+    jwks.is_down = True
+    clock.now += 3600
+    await verifier.verify(ISSUER_OF_AUTH.token())
+
+
+async def test_a_new_key_is_fetched_on_first_use_and_a_retired_key_is_rejected() -> None:
+    clock, old, new = Clock(), TestIssuer(kid="old"), TestIssuer(kid="new")
+    jwks = Jwks(old)
+    verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
+    await verifier.verify(old.token())
+    jwks.issuers = [new]
+    clock.now += 31
+    await verifier.verify(new.token())
+    assert jwks.fetches == 2
+    with pytest.raises(errors.TokenInvalid):
+        await verifier.verify(old.token())
+
+
+async def test_unknown_key_ids_cause_one_fetch_in_the_cooldown() -> None:
+    clock, jwks = Clock(), Jwks(ISSUER_OF_AUTH)
+    verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
+    await verifier.verify(ISSUER_OF_AUTH.token())
+    for number in range(50):
+        with pytest.raises(errors.TokenInvalid):
+            await verifier.verify(ISSUER_OF_AUTH.sign(ISSUER_OF_AUTH.claims(), headers={"kid": f"k{number}"}))
+    assert jwks.fetches == 1
+
+
+async def test_concurrent_first_uses_of_a_key_cause_one_fetch() -> None:
+    jwks = Jwks(ISSUER_OF_AUTH)
+    verifier = TokenVerifier(KeySet(jwks), issuer=ISSUER)
+    await asyncio.gather(*(verifier.verify(ISSUER_OF_AUTH.token()) for _ in range(10)))
+    assert jwks.fetches == 1

@@ -1,0 +1,28 @@
+"""The Postgres pool, without a server."""
+
+import asyncpg
+import pytest
+
+from parley.errors import DependencyUnavailable
+from parley.storage.postgres import POSTGRES_UNAVAILABLE, open_pool, translate_unavailable
+from parley.web.server import free_socket
+
+
+@pytest.mark.parametrize("kind", POSTGRES_UNAVAILABLE)
+def test_an_unavailable_database_is_an_unavailable_dependency(kind: type[BaseException]) -> None:
+    with (
+        pytest.raises(DependencyUnavailable, match="The history is temporarily unavailable"),
+        translate_unavailable("The history"),
+    ):
+        raise kind("x")
+
+
+def test_other_errors_of_the_database_are_not_translated() -> None:
+    with pytest.raises(asyncpg.UniqueViolationError), translate_unavailable():
+        raise asyncpg.UniqueViolationError
+
+
+async def test_a_pool_cannot_be_opened_without_a_server() -> None:
+    with free_socket() as bound, pytest.raises(POSTGRES_UNAVAILABLE):
+        async with open_pool(f"postgresql://ada@127.0.0.1:{bound.getsockname()[1]}/none"):
+            pass
