@@ -1,24 +1,24 @@
-# `make help` lists what there is. Everything lives in this clone: .tools (uv, caches), .venv (packages), .parley (your data).
+# `make help` lists the commands. Everything stays inside the clone: .tools (uv, caches), .venv (packages), .parley (data).
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# Another environment's settings must not reach into this one.
+# Variables of another Python environment must not affect this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 # Three workers on two cores: tests wait more than they compute.
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
-# Passed on to the command a target runs: make test ARGS='-k limits -x'
+# Arguments for the command of a target, for example: make test ARGS='-k limits -x'
 ARGS ?=
 
 ##@ Use
 
 .PHONY: run
-run: setup ## Start everything on this machine; Ctrl-C stops it
+run: setup ## Start everything on this machine; press Ctrl-C to stop
 	@exec .venv/bin/parley run $(ARGS)
 
 .PHONY: doctor
@@ -26,7 +26,7 @@ doctor: setup ## Check what `make run` needs, without starting anything
 	@exec .venv/bin/parley doctor $(ARGS)
 
 .PHONY: setup
-setup: ## Install uv and the pinned packages into the clone; quick when nothing changed
+setup: ## Install uv and the pinned packages into the clone; fast when nothing changed
 	@scripts/setup
 
 .PHONY: help
@@ -51,19 +51,19 @@ define tiers
 endef
 
 .PHONY: test
-test: setup ## Run all tests; they start the servers they need and stop them again
+test: setup ## Run all tests except chaos; they start and stop the servers they need
 	$(call tiers,not chaos)
 
 .PHONY: test-unit
-test-unit: setup ## Run the tests that need no server
+test-unit: setup ## Run the unit tests, which need no servers
 	@$(PYTEST) -m "not integration and not e2e and not chaos" $(ARGS)
 
 .PHONY: test-integration
-test-integration: setup ## Run the tests against a real Postgres, Redis and RabbitMQ
+test-integration: setup ## Run the integration tests, which use Postgres, Redis and RabbitMQ
 	$(call tiers,integration and not chaos)
 
 .PHONY: test-e2e
-test-e2e: setup ## Run the black-box tests of the whole product
+test-e2e: setup ## Run the end-to-end tests of the whole product
 	@$(PYTEST) -m "e2e and not chaos" $(ARGS)
 
 .PHONY: coverage
@@ -77,21 +77,21 @@ isolated: ## Install each package alone, import it, run its unit tests
 	@scripts/isolated $(ARGS)
 
 .PHONY: chaos
-chaos: setup ## Kill and freeze what the product depends on, and watch its promises
+chaos: setup ## Run the long fault tests: kills, freezes and network faults
 	@$(PYTEST) -m chaos $(ARGS)
 
 .PHONY: bench
-bench: setup ## Measure the whole product
+bench: setup ## Run the benchmarks of the whole product
 	@$(PY) tests/bench/run.py $(ARGS)
 
 .PHONY: bench-gateway
-bench-gateway: setup ## Measure what the gateway costs a request
+bench-gateway: setup ## Run the benchmark of the gateway
 	@$(PY) tests/bench/run.py gateway $(ARGS)
 
 ##@ Check
 
 .PHONY: check
-check: format-check lint types imports addresses docs-check lock-check ## Run every check but the tests
+check: format-check lint types imports addresses docs-check lock-check ## Run every check except the tests
 
 .PHONY: format
 format: setup ## Format the code and sort its imports
@@ -103,7 +103,7 @@ format-check: setup
 	@.venv/bin/ruff format --check
 
 .PHONY: lint
-lint: setup ## Look for mistakes and style
+lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
 	@for script in scripts/bootstrap scripts/environment.sh scripts/isolated scripts/lock scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
 
@@ -112,7 +112,7 @@ types: setup ## Check the types
 	@.venv/bin/mypy
 
 .PHONY: imports
-imports: setup ## Check who may import whom (.importlinter)
+imports: setup ## Check the import rules (.importlinter)
 	@.venv/bin/lint-imports --no-logo
 
 .PHONY: dependencies
@@ -124,29 +124,30 @@ addresses: setup
 	@$(PY) scripts/check_addresses.py
 
 .PHONY: docs
-docs: setup ## Write the generated pages in docs/
+docs: setup ## Write the generated documents
 	@$(PY) scripts/docs.py
 
 .PHONY: docs-check
-docs-check: setup ## Fail if a generated page is out of date
+docs-check: setup ## Fail if a generated document is out of date or a link is broken
 	@$(PY) scripts/docs.py --check
+	@$(PY) scripts/check_links.py
 
 .PHONY: lock
-lock: setup ## Pin what the pyproject files ask for; ARGS=--upgrade moves all pins
+lock: setup ## Pin the dependencies of the pyproject files; ARGS=--upgrade updates all pins
 	@scripts/lock $(ARGS)
 
 .PHONY: lock-check
-lock-check: setup ## Fail if the pins do not fit the pyproject files
+lock-check: setup ## Fail if the pins do not match the pyproject files
 	@scripts/lock --check
 
 ##@ Clean
 
 .PHONY: clean
-clean: ## Remove caches; never your data in .parley
+clean: ## Remove caches; keeps the data in .parley
 	@find . \( -path ./.git -o -path ./.venv -o -path ./.tools -o -path ./.parley -o -name node_modules \) -prune -o \
 		-type d -name __pycache__ -prune -exec rm -rf {} +
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist
 
 .PHONY: distclean
-distclean: clean ## Remove .venv and .tools too; never your data in .parley
+distclean: clean ## Remove caches, .venv and .tools; keeps the data in .parley
 	@rm -rf .venv .tools

@@ -1,10 +1,10 @@
-"""Fail if a committed file names a package registry's host: pins must work behind any mirror."""
+"""Fail if a committed file contains the host name of a package registry. Pins must work with any mirror."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-# Kept in pieces, so that this file passes its own check.
+# Split into labels, so that this file passes its own check.
 HOSTS = tuple(
     ".".join(labels).encode()
     for labels in (
@@ -22,17 +22,17 @@ HOSTS = tuple(
 
 
 def candidate_files() -> list[Path]:
-    """List the files that are, or would be, committed."""
+    """Return the files that are committed or would be."""
     command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
     return [path for name in names.split(b"\0") if name and (path := Path(name.decode())).is_file()]
 
 
 def findings(path: Path) -> list[str]:
-    """Return one line of report for each line of the file that names a registry."""
+    """Return one line for each line of the file that contains the host name of a registry."""
     lines = path.read_bytes().lower().splitlines()
     return [
-        f"{path}:{number}: names the registry {host.decode()}"
+        f"{path}:{number}: contains the host name of a package registry, {host.decode()}. Remove it."
         for number, line in enumerate(lines, start=1)
         for host in HOSTS
         if host in line
@@ -40,7 +40,7 @@ def findings(path: Path) -> list[str]:
 
 
 def main() -> None:
-    """Print what was found and exit 1, or exit 0 without a word."""
+    """Print the findings; exit with status 1 if there are any."""
     report = [line for path in candidate_files() for line in findings(path)]
     if report:
         sys.exit("\n".join(report))

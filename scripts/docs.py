@@ -1,4 +1,4 @@
-"""Write the generated pages, or compare them with `--check`."""
+"""Write the generated documents, or compare them with `--check`."""
 
 import sys
 from pathlib import Path

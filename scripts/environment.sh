@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Sourced by the scripts beside it: the clone's root, a usable Python, and uv's settings.
+# Sourced by the other scripts: root of the clone, choice of Python, and settings of uv.
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd -- "$root"
@@ -17,8 +17,8 @@ owner_of() { stat -c %U -- "$1" 2>/dev/null || stat -f %Su -- "$1"; }
 require_writable() {
     local path
     for path in "$@"; do
-        [[ ! -e $path || -w $path ]] || fail "$path belongs to $(owner_of "$path") and $(id -un) may not write to it:" \
-            "run as $(owner_of "$path"), or 'chown -R $(id -un) $path'."
+        [[ ! -e $path || -w $path ]] || fail "$(id -un) cannot write to $path, which belongs to $(owner_of "$path")." \
+            "Run as $(owner_of "$path"), or change the owner: chown -R $(id -un) $path"
     done
 }
 
@@ -26,19 +26,19 @@ hold_lock() {
     mkdir -p .tools
     command -v flock >/dev/null || return 0
     exec 9>.tools/lock
-    flock --nonblock 9 || { say "another setup runs in this clone, waiting for it"; flock --timeout 900 9; } ||
-        fail "another setup has held .tools/lock for 15 minutes: stop it, then try again."
+    flock --nonblock 9 || { say "waiting for another setup in this clone"; flock --timeout 900 9; } ||
+        fail "another setup has held .tools/lock for 15 minutes. Stop it, then try again."
 }
 
 is_supported_python() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11) or sys.implementation.name != "cpython")' 2>/dev/null
 }
 
-# Prints the interpreter behind a name; a shim's target is found by asking the interpreter itself.
+# Prints the path of the interpreter, which the interpreter reports itself: a name on PATH may be a shim.
 choose_python() {
     local candidate
     if [[ -n ${PYTHON:-} ]]; then
-        is_supported_python "$PYTHON" || fail "PYTHON=$PYTHON is not a working CPython of version 3.11 or later."
+        is_supported_python "$PYTHON" || fail "PYTHON=$PYTHON is not CPython 3.11 or later, or does not run."
         "$PYTHON" -c 'import sys; print(sys.executable)'
         return
     fi
@@ -48,7 +48,7 @@ choose_python() {
             return
         fi
     done
-    fail "no CPython of version 3.11 or later on PATH: install one (Debian: 'apt-get install python3')," \
+    fail "CPython 3.11 or later was not found on PATH. Install it (Debian: apt-get install python3)," \
         "or set PYTHON to its path."
 }
 
@@ -58,7 +58,8 @@ has_writable_home() {
     [[ ! -e ${XDG_CACHE_HOME:-$HOME/.cache}/uv || -w ${XDG_CACHE_HOME:-$HOME/.cache}/uv ]]
 }
 
-# Needs $python. uv reads no pip configuration, so a mirror set there is handed on; whatever uv was told directly wins.
+# Requires $python. uv does not read the configuration of pip, so this passes its index and certificates on.
+# Settings of uv itself win.
 configure_uv() {
     local key value
     export UV_PYTHON_DOWNLOADS=never UV_PYTHON_PREFERENCE=only-system

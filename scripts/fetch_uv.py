@@ -1,6 +1,6 @@
-"""Download the pinned uv wheel with nothing but the standard library.
+"""Download of the pinned uv wheel with the standard library only, for a Python without pip.
 
-The last resort of `scripts/bootstrap`, for a Python without pip. Usage: fetch_uv.py PINS FOLDER
+Usage: fetch_uv.py PINS FOLDER
 """
 
 import hashlib
@@ -18,8 +18,8 @@ TIMEOUT_SECONDS = 60.0
 
 
 def wheel_address(page: str, base: str, version: str) -> str:
-    """Return the address of the wheel for this machine on a simple-index page."""
-    system = platform.machine() if sys.platform == "linux" else "no wheel for this system is tried"
+    """Return the URL of the wheel for this machine from a page of the simple index."""
+    system = platform.machine() if sys.platform == "linux" else "unsupported"
     libc = "manylinux" if platform.libc_ver()[0] == "glibc" else "musllinux"
     for link in re.findall(r'href="([^"#]+)', page):
         name = link.rsplit("/", 1)[-1]
@@ -29,11 +29,11 @@ def wheel_address(page: str, base: str, version: str) -> str:
 
 
 def main() -> None:
-    """Fetch the wheel into FOLDER, if its digest is pinned in PINS."""
+    """Download the wheel to FOLDER if its digest is in PINS."""
     pins, folder = Path(sys.argv[1]).read_text(encoding="utf-8"), Path(sys.argv[2])
     index = pip_settings().get("index-url")
     if not index:
-        raise SystemExit("parley: this Python has no pip: install python3-pip, or set PIP_INDEX_URL to an index.")
+        raise SystemExit("parley: this Python has no pip. Install python3-pip, or set PIP_INDEX_URL.")
     version = re.findall(r"^uv==(\S+)", pins, re.MULTILINE)[0]
     base = index.rstrip("/") + "/uv/"
     context = ssl.create_default_context(cafile=pip_settings().get("cert"))
@@ -42,7 +42,9 @@ def main() -> None:
     with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS, context=context) as response:
         wheel = response.read()
     if f"sha256:{hashlib.sha256(wheel).hexdigest()}" not in pins:
-        raise SystemExit(f"parley: the index serves another uv {version} than the pinned one; nothing was installed.")
+        raise SystemExit(
+            f"parley: the index serves a uv {version} that differs from the pinned one. Nothing was installed."
+        )
     (folder / "uv.whl").write_bytes(wheel)
 
 

@@ -1,6 +1,6 @@
-"""Read the two settings of pip that other downloaders need: the index and the certificates.
+"""The two pip settings that other downloaders need, index and certificates. Works without pip.
 
-Works without pip. The environment wins over the files, a later file over an earlier one, as in pip.
+As in pip, the environment wins over files, and later files win over earlier files.
 """
 
 import configparser
@@ -11,7 +11,7 @@ KEYS = ("index-url", "cert")
 
 
 def configuration_files() -> list[Path]:
-    """List pip's configuration files, from the weakest to the strongest."""
+    """Return pip's configuration files in ascending order of precedence."""
     chosen = os.environ.get("PIP_CONFIG_FILE")
     if chosen == os.devnull:
         return []
@@ -22,7 +22,7 @@ def configuration_files() -> list[Path]:
 
 
 def pip_settings() -> dict[str, str]:
-    """Return the configured `index-url` and `cert`; one that nobody set is absent."""
+    """Return the configured `index-url` and `cert`. A setting that is not configured is absent."""
     parser = configparser.RawConfigParser()
     parser.read(configuration_files(), encoding="utf-8")
     settings = {}
