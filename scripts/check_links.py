@@ -1,7 +1,8 @@
 """Fail if a Markdown file names a file, heading or make target that does not exist.
 
-Checks relative links and their anchors, paths in code from the root of the clone (`services/chat`), and commands
-such as `make test`. Decision records keep the paths of their time, so only their links are checked.
+Checks relative links with their anchors, paths in code from the clone (`services/chat`), the ends of paths to
+Python files (`access/policy.py`), and commands such as `make test`. Decision records keep the paths of their time, so
+only their links are checked.
 """
 
 import re
@@ -17,6 +18,7 @@ CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 HTML_ANCHOR = re.compile(r'<a id="([^"]+)"')
 PATH = re.compile(r"(?<![\w./$:{<>*-])([\w.-]+/[\w./-]*)(?![\w*<{…])")
+MODULE = re.compile(r"`([\w./-]+\.py)`")
 MAKE = re.compile(r"(?:^|[`\n;&] *)make ([a-z][a-z0-9-]*)")
 TARGET = re.compile(r"^([a-z][a-z0-9-]*):", re.MULTILINE)
 HISTORICAL = ("docs/adr/", "CHANGELOG.md")
@@ -61,9 +63,15 @@ def broken_links(path: Path, text: str) -> Iterator[str]:
 
 
 @cache
+def tracked_files() -> tuple[str, ...]:
+    """Return the paths of the files that are committed or would be, each after a slash."""
+    return tuple(f"/{name}" for name in git("ls-files", "--cached", "--others", "--exclude-standard").splitlines())
+
+
+@cache
 def top_level() -> frozenset[str]:
     """Return the names in the root of the clone."""
-    return frozenset(Path(name).parts[0] for name in git("ls-files").splitlines())
+    return frozenset(Path(name).parts[1] for name in tracked_files())
 
 
 def exists(name: str, folder: Path) -> bool:
@@ -78,6 +86,9 @@ def missing_paths(path: Path, text: str) -> Iterator[str]:
         for name in (found.rstrip("./") for found in PATH.findall(code)):
             if name.split("/")[0] in top_level() and not exists(name, path.parent):
                 yield f"the path {name} does not exist"
+    for name in MODULE.findall(text):
+        if not any(tracked.endswith(f"/{name}") for tracked in tracked_files()):
+            yield f"no file has the path {name}"
 
 
 def unknown_targets(text: str) -> Iterator[str]:
