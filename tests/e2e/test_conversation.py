@@ -1,4 +1,4 @@
-"""The main job: register, log in, chat, see the conversation."""
+"""Main path of a user: register, log in, chat, read the conversation."""
 
 import httpx2
 import pytest

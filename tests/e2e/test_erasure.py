@@ -1,4 +1,4 @@
-"""Being forgotten by all services, one of them late."""
+"""Erasure of a user in all services while one of them is down."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +13,7 @@ from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
 
-SOON = 20.0
+PROPAGATION_TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ async def conversation(person: UserClient) -> str:
         response = await person.request("GET", f"/api/v1/conversations/{found}")
         return response.status_code == httpx2.codes.OK
 
-    await eventually(stored, within=SOON)
+    await eventually(stored, within=PROPAGATION_TIMEOUT)
     return found
 
 
 async def status_of(gateway: httpx2.AsyncClient, location: str) -> dict[str, Any]:
-    """Return the public status, asked for without any credentials."""
+    """Return the public status, requested without credentials."""
     response = await gateway.get(location)
     assert response.status_code == httpx2.codes.OK, response.text
     found: dict[str, Any] = response.json()
@@ -63,7 +63,7 @@ async def test_an_erasure_is_running_until_the_last_service_has_forgotten(
             services = (await status_of(gateway, location))["services"]
             return bool(services == {"auth": "confirmed", "chat": "confirmed", "history": "pending"})
 
-        await eventually(only_history_is_pending, within=SOON)
+        await eventually(only_history_is_pending, within=PROPAGATION_TIMEOUT)
         waiting = await status_of(gateway, location)
         assert (waiting["status"], waiting["completed_at"]) == ("running", None)
     finally:
@@ -72,13 +72,13 @@ async def test_an_erasure_is_running_until_the_last_service_has_forgotten(
     async def completed() -> bool:
         return bool((await status_of(gateway, location))["status"] == "completed")
 
-    await eventually(completed, within=SOON)
+    await eventually(completed, within=PROPAGATION_TIMEOUT)
     assert set((await status_of(gateway, location))["services"].values()) == {"confirmed"}
-    await is_forgotten(separate, gateway, person, path)
+    await assert_erased(separate, gateway, person, path)
 
 
-async def is_forgotten(separate: SeparateStack, gateway: httpx2.AsyncClient, person: UserClient, path: str) -> None:
-    """Assert that neither the token, nor the password, nor a new account of the same name reaches what was there."""
+async def assert_erased(separate: SeparateStack, gateway: httpx2.AsyncClient, person: UserClient, path: str) -> None:
+    """Assert that the token, the password and a new account of the same name reach no erased data."""
     old_token = await person.request("GET", path)
     assert (old_token.status_code, old_token.json()["code"]) == (httpx2.codes.UNAUTHORIZED, "session_revoked")
     form = {"grant_type": "password", "username": person.username, "password": person.password}
@@ -93,7 +93,7 @@ async def is_forgotten(separate: SeparateStack, gateway: httpx2.AsyncClient, per
 
 
 async def rows_of(separate: SeparateStack, conversation: str) -> tuple[int, int]:
-    """Return how many conversations and messages history's database still has of it."""
+    """Return the numbers of rows of a conversation and of its messages in history's database."""
     connection = await asyncpg.connect(separate.database_urls["history"])
     try:
         conversations = await connection.fetchval(

@@ -1,4 +1,4 @@
-"""The default limits over two gateways: shared by both, and lifted after the time the refusal names."""
+"""Default rate limits over two gateways."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""The embedded default as a newcomer meets it: the real local model, the demo login, no provider configured."""
+"""Embedded profile without a configured provider: local model and demo account."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What alerts and dashboards read is what running services measure."""
+"""Metrics that alerts and dashboards read, compared with those of running services."""
 
 import json
 import re
@@ -18,9 +18,9 @@ from parley_testing.telemetry.promql import selectors
 pytestmark = pytest.mark.e2e
 
 MONITORING = Path(__file__).resolve().parents[2] / "deploy/k8s/components/monitoring"
-OTHERS = {"up", "kube_deployment_spec_replicas", "kube_deployment_status_replicas_ready"}
-"""Measured by Prometheus itself and by kube-state-metrics."""
-OF_THE_TARGET = {"namespace", "job", "pod"}
+NOT_OURS = {"up", "kube_deployment_spec_replicas", "kube_deployment_status_replicas_ready"}
+"""Metrics of Prometheus itself and of kube-state-metrics."""
+TARGET_LABELS = {"namespace", "job", "pod"}
 _TYPE = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
 
 
@@ -39,7 +39,7 @@ def recorded() -> set[str]:
 
 
 def names(exposition: str) -> set[str]:
-    """Return the names of all series that a page of metrics has, or will have."""
+    """Return the names of all series that a page of metrics declares."""
     parts = {"histogram": ("_bucket", "_count", "_sum")}
     return {name + part for name, kind in _TYPE.findall(exposition) for part in parts.get(kind, ("",))}
 
@@ -67,7 +67,7 @@ async def pages(separate: SeparateStack) -> list[str]:
 
 
 async def test_every_metric_of_an_alert_or_a_dashboard_is_measured(pages: list[str]) -> None:
-    measured = set().union(*map(names, pages)) | OTHERS | recorded()
+    measured = set().union(*map(names, pages)) | NOT_OURS | recorded()
     read = {name for expression in expressions() for name, _ in selectors(expression)}
 
     assert len(read) > 25
@@ -79,7 +79,7 @@ async def test_they_are_chosen_by_labels_that_they_have(pages: list[str]) -> Non
     for page in pages:
         for name, found in labels(page).items():
             known.setdefault(name, set()).update(found)
-    chosen = {(name, label) for each in expressions() for name, by in selectors(each) for label in by - OF_THE_TARGET}
+    chosen = {(name, label) for each in expressions() for name, by in selectors(each) for label in by - TARGET_LABELS}
 
     assert {name for name, _ in chosen} & known.keys()
     assert [(name, label) for name, label in sorted(chosen) if name in known and label not in known[name]] == []

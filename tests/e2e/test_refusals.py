@@ -1,4 +1,4 @@
-"""What is refused: bad credentials, bad input, too much. The codes are the contract's; nothing is stored or echoed."""
+"""Refused requests: bad credentials, invalid input, oversized bodies. Nothing of them is stored or echoed."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ BAD_BODIES: list[tuple[str, bytes, dict[str, str], int, str]] = [
 ]
 
 
-def is_problem(response: httpx2.Response, status: int, code: str) -> None:
+def assert_problem(response: httpx2.Response, status: int, code: str) -> None:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     body = response.json()
@@ -72,7 +72,7 @@ def is_problem(response: httpx2.Response, status: int, code: str) -> None:
 
 @pytest.fixture(scope="module")
 async def refused_user(http: httpx2.AsyncClient) -> UserClient:
-    """A user for whom no turn is ever accepted."""
+    """A user of whom no turn is accepted."""
     return await register(http)
 
 
@@ -83,7 +83,7 @@ async def test_a_turn_is_refused_and_nothing_is_stored_for(
     refused_user: UserClient, body: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
     for path in ("/api/v1/chat", "/api/v1/chat/stream"):
-        is_problem(await refused_user.request("POST", path, content=body, headers=headers), status, code)
+        assert_problem(await refused_user.request("POST", path, content=body, headers=headers), status, code)
     assert (await refused_user.request("GET", "/api/v1/conversations")).json()["data"] == []
 
 
@@ -93,8 +93,8 @@ async def test_a_deleted_conversation_is_gone_and_soon_takes_no_turn(user: UserC
     await user.request("GET", f"{path}/messages?wait_for={answer['turn_id']}")
     deleted = await user.request("DELETE", path)
     assert deleted.status_code == 204, deleted.text
-    is_problem(await user.request("GET", path), 404, "conversation_not_found")
-    is_problem(await user.request("DELETE", path), 404, "conversation_not_found")
+    assert_problem(await user.request("GET", path), 404, "conversation_not_found")
+    assert_problem(await user.request("DELETE", path), 404, "conversation_not_found")
     body = {"message": "hi [[fake tokens=1]]", "conversation_id": answer["conversation_id"]}
 
     async def refused() -> bool:
@@ -105,7 +105,7 @@ async def test_a_deleted_conversation_is_gone_and_soon_takes_no_turn(user: UserC
 
 
 def forged(user: UserClient, **changes: Any) -> str:
-    """Return the user's token with other claims, signed by a key that is not auth's."""
+    """Return the user's token with changed claims, signed with a foreign key."""
     claims = jwt.decode(user.tokens["access_token"], options={"verify_signature": False, "verify_aud": False})
     kid = jwt.get_unverified_header(user.tokens["access_token"])["kid"]
     return TestIssuer(claims["iss"], kid).sign({**claims, **changes})
@@ -118,7 +118,7 @@ def unsigned(user: UserClient) -> str:
 
 async def test_a_request_without_credentials_is_challenged(http: httpx2.AsyncClient) -> None:
     response = await http.get("/api/v1/conversations")
-    is_problem(response, 401, "credentials_missing")
+    assert_problem(response, 401, "credentials_missing")
     assert response.headers["www-authenticate"].startswith("Bearer")
 
 
@@ -137,12 +137,12 @@ async def test_forged_wrong_audience_unsigned_and_broken_tokens_are_refused(
     ]
     for token in bad:
         response = await http.get("/api/v1/conversations", headers={"Authorization": f"Bearer {token}"})
-        is_problem(response, 401, "token_invalid")
+        assert_problem(response, 401, "token_invalid")
 
 
 async def test_a_refresh_token_is_no_access_token(http: httpx2.AsyncClient, user: UserClient) -> None:
     headers = {"Authorization": f"Bearer {user.tokens['refresh_token']}"}
-    is_problem(await http.get("/api/v1/conversations", headers=headers), 401, "token_invalid")
+    assert_problem(await http.get("/api/v1/conversations", headers=headers), 401, "token_invalid")
 
 
 async def test_paths_nobody_listed_are_not_there(user: UserClient) -> None:
@@ -154,17 +154,17 @@ async def test_paths_nobody_listed_are_not_there(user: UserClient) -> None:
         "/status",
         f"/api/v1/chat/turns/{new_id()}/x",
     ):
-        is_problem(await user.request("GET", path), 404, "not_found")
+        assert_problem(await user.request("GET", path), 404, "not_found")
 
 
 async def test_a_path_with_a_malformed_id_is_as_unknown_as_any(user: UserClient) -> None:
-    is_problem(await user.request("GET", "/api/v1/conversations/nonsense"), 404, "conversation_not_found")
-    is_problem(await user.request("GET", "/api/v1/chat/turns/nonsense"), 404, "turn_not_found")
+    assert_problem(await user.request("GET", "/api/v1/conversations/nonsense"), 404, "conversation_not_found")
+    assert_problem(await user.request("GET", "/api/v1/chat/turns/nonsense"), 404, "turn_not_found")
 
 
 async def test_a_method_that_is_not_allowed_names_the_allowed_ones(user: UserClient) -> None:
     response = await user.request("PUT", "/api/v1/conversations")
-    is_problem(response, 405, "method_not_allowed")
+    assert_problem(response, 405, "method_not_allowed")
     assert "GET" in response.headers["allow"]
 
 

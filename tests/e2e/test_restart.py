@@ -1,4 +1,4 @@
-"""The embedded profile after SIGKILL of every process, beside a second start, and after Ctrl-C."""
+"""Embedded profile after SIGKILL of every process, at a second start, and after Ctrl-C."""
 
 import contextlib
 import os
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 async def stack(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
-    """One stack for all tests of this module; the last one stops it."""
+    """The stack of all tests in this module; the last one stops it."""
     async with EmbeddedStack(tmp_path_factory.mktemp("restart"), provider.base_url) as running:
         yield running
 
 
-def family(pid: int) -> set[int]:
-    """Return a process and everything below it."""
+def process_tree(pid: int) -> set[int]:
+    """Return the pids of a process and its descendants."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -61,10 +61,10 @@ async def test_a_conversation_is_complete_after_kill_9_of_the_whole_stack(stack:
     async with open_http(stack.url) as http:
         user = await register(http)
         answer = await user.chat("remember me [[fake tokens=5]]")
-    processes = family(stack.child.pid)
+    processes = process_tree(stack.child.pid)
     assert len(processes) > 3
     for pid in processes:
-        # Some end by themselves as soon as their parent is gone.
+        # Some end by themselves when their parent does.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     await eventually(lambda: not any(alive(pid) for pid in processes))
@@ -98,7 +98,7 @@ async def test_a_second_run_in_the_same_folder_names_the_first(stack: EmbeddedSt
 
 
 async def test_ctrl_c_stops_every_process_with_status_0(stack: EmbeddedStack) -> None:
-    processes = family(stack.child.pid)
+    processes = process_tree(stack.child.pid)
     os.kill(stack.child.pid, signal.SIGINT)
     await eventually(lambda: not any(alive(pid) for pid in processes), within=20)
     assert stack.child.exit_status == 0

@@ -1,4 +1,4 @@
-"""What is ended on one gateway is refused on the other within a second, and open streams of it end."""
+"""Revocation: a session that ends at one gateway is refused at the other, and its streams end."""
 
 import asyncio
 import time
@@ -16,12 +16,12 @@ from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
 
-PROMISED_MS = 1000
-STREAM_PROMISED = 2.5
-LOOK = 0.005
-"""Seconds between two looks at the other gateway."""
+REVOCATION_MS = 1000
+STREAM_END_TIMEOUT = 2.5
+POLL = 0.005
+"""Seconds between two requests to the other gateway."""
 GATEWAY_CHECKED = "/api/v1/models"
-"""A route of chat, which knows of no sessions: only the gateway can refuse it."""
+"""A route of chat, which does not check sessions: only the gateway refuses it."""
 Gateways: TypeAlias = tuple[httpx2.AsyncClient, httpx2.AsyncClient]
 
 
@@ -44,19 +44,19 @@ async def ask(gateway: httpx2.AsyncClient, credential: str) -> httpx2.Response:
 async def refused_there(
     gateways: Gateways, credential: str, end: Callable[[], Awaitable[httpx2.Response]]
 ) -> httpx2.Response:
-    """End something here; return the answer once the other gateway refuses the credential, which must be soon."""
+    """End a session at one gateway; return the response when the other gateway refuses the credential in time."""
     _, there = gateways
     before = await ask(there, credential)
     assert before.status_code == httpx2.codes.OK, before.text
     answer = await end()
     answered = time.monotonic()
     while (refusal := await ask(there, credential)).status_code == httpx2.codes.OK:
-        assert time.monotonic() - answered < 10 * PROMISED_MS / 1000, "never refused"
-        await asyncio.sleep(LOOK)
+        assert time.monotonic() - answered < 10 * REVOCATION_MS / 1000, "never refused"
+        await asyncio.sleep(POLL)
     milliseconds = (time.monotonic() - answered) * 1000
     print(f"refused on the other gateway {milliseconds:.0f} ms after the answer")
     assert refusal.status_code == httpx2.codes.UNAUTHORIZED, refusal.text
-    assert milliseconds <= PROMISED_MS
+    assert milliseconds <= REVOCATION_MS
     return answer
 
 
@@ -127,7 +127,7 @@ async def test_an_open_stream_of_an_ended_session_ends_while_its_turn_goes_on(
     seconds = time.monotonic() - ended
     print(f"the stream ended {seconds:.2f} s after the answer")
     assert events[-1].name == "session_revoked"
-    assert seconds <= STREAM_PROMISED
+    assert seconds <= STREAM_END_TIMEOUT
     await person.log_in()
     path = f"/api/v1/chat/turns/{events[0].data['turn_id']}"
     assert (await person.request("GET", path)).json()["status"] == "running"

@@ -1,4 +1,4 @@
-"""Expired, wrongly addressed and unknown tokens, signed by a key that the services trust."""
+"""Expired tokens, and tokens for others, signed with a key that the services trust."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def keys_url(issuer: TestIssuer) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="module")
 async def gateway(separate: SeparateStack, keys_url: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """A gateway and a chat of their own that trust the issuer above instead of auth."""
+    """A gateway and a chat that trust this module's issuer instead of auth."""
     chat = separate.chat[0].twin("chat-keys", JWKS_URL=keys_url)
     front = separate.gateways[0].twin("gateway-keys", JWKS_URL=keys_url, CHAT_URL=chat.url)
     try:

@@ -1,4 +1,4 @@
-"""One turn is one trace, from the gateway over chat and the provider to history, in both profiles."""
+"""Traces in both profiles: one turn is one trace from the gateway to history."""
 
 from collections.abc import AsyncIterator
 from typing import TypeAlias
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 Traced: TypeAlias = tuple[EmbeddedStack | SeparateStack, SpanCollector]
 ROUTE = "/api/v1/chat/stream"
-PATIENCE = 20.0
+EXPORT_TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -44,14 +44,14 @@ async def person(traced: Traced) -> AsyncIterator[UserClient]:
 def one(
     found: list[ExportedSpan], service: str, name: str, kind: str, parent: ExportedSpan | None = None
 ) -> ExportedSpan:
-    """Return the only span of that description."""
+    """Return the only span of this description."""
     same = [span for span in found if (span.service, span.name, span.kind) == (service, name, kind)]
     (span,) = [span for span in same if parent is None or span.under(parent)]
     return span
 
 
 def model_of(found: list[ExportedSpan]) -> str:
-    """Return what the provider's model is called in this profile."""
+    """Return the name of the provider's model in this profile."""
     return str(next(span.attributes["gen_ai.request.model"] for span in found if span.name.startswith("chat ")))
 
 
@@ -67,8 +67,8 @@ async def test_one_turn_is_one_trace_over_all_services(traced: Traced, person: U
         handled = [span for span in spans.trace(trace_id) if span.name == "process history.turns"]
         return len(handled) == 2 and any(span.name == "turn" for span in spans.trace(trace_id))
 
-    await eventually(stored, within=PATIENCE)
-    await eventually(lambda: any(s.parent_id == trace_id[16:] for s in spans.trace(trace_id)), within=PATIENCE)
+    await eventually(stored, within=EXPORT_TIMEOUT)
+    await eventually(lambda: any(s.parent_id == trace_id[16:] for s in spans.trace(trace_id)), within=EXPORT_TIMEOUT)
     found = spans.trace(trace_id)
     edge = one(found, "gateway", f"POST {ROUTE}", "SERVER")
     asked = one(found, "gateway", f"POST {ROUTE}", "CLIENT", edge)
@@ -90,7 +90,7 @@ async def test_no_exported_byte_holds_what_people_write_or_who_they_are(traced: 
     await person.request("GET", f"/api/v1/conversations/{conversation}/messages?limit=7")
     await person.request("PATCH", "/api/v1/auth/me", json={"display_name": "canary-name"})
     await person.request("GET", "/api/v1/search?q=canary-search")
-    found = await eventually(lambda: [s for s in spans.spans if s.name == "GET /api/v1/search"], within=PATIENCE)
+    found = await eventually(lambda: [s for s in spans.spans if s.name == "GET /api/v1/search"], within=EXPORT_TIMEOUT)
     assert found
     secrets = [person.password, person.username, person.tokens["access_token"], person.tokens["refresh_token"]]
     for secret in ("canary", f"/conversations/{conversation}", "limit=7", "@example", *secrets):
@@ -103,6 +103,8 @@ async def test_each_service_has_its_own_name_also_in_one_process(traced: Traced,
     await person.request("GET", "/api/v1/models")
     await person.request("GET", "/api/v1/conversations")
     wanted = {"gateway", "auth", "chat", "history"}
-    await eventually(lambda: {span.service for span in spans.spans if span.kind == "SERVER"} >= wanted, within=PATIENCE)
+    await eventually(
+        lambda: {span.service for span in spans.spans if span.kind == "SERVER"} >= wanted, within=EXPORT_TIMEOUT
+    )
     assert {span.service for span in spans.spans if span.name.endswith("/auth/me")} <= {"gateway", "auth"}
     assert {span.resource["service.namespace"] for span in spans.spans} == {"parley"}

@@ -1,4 +1,4 @@
-"""`parley verify` on a running system: one turn deleted, one doubled, one altered, all found, and mended."""
+"""`parley verify` on a running system: it finds and repairs deleted, doubled and altered turns."""
 
 import asyncpg
 import pytest

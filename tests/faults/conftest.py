@@ -1,4 +1,4 @@
-"""The product on servers of its own, for tests that break them: two replicas of gateway, chat and history."""
+"""Separate profile on private servers that tests may break, with two replicas of gateway, chat and history."""
 
 from collections.abc import AsyncIterator
 

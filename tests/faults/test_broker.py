@@ -1,4 +1,4 @@
-"""RabbitMQ killed, wiped, frozen and out of memory: no user notices, and history has each turn once."""
+"""RabbitMQ killed, wiped, frozen and out of memory: turns go on, and history stores each once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,28 +20,28 @@ TURNS = 50
 LONG = "long [[fake tokens=30 rate=15]]"
 STEADY = "steady [[fake tokens=5 rate=5]]"
 SHORT = "short [[fake tokens=3]]"
-DRAINED = 15.0
-NOTICED = 20.0
-ALARM = 30.0
-PATIENT = 10.0
-"""Seconds that a turn of a few tokens may take on a busy machine while the broker is away."""
+DRAIN_TIMEOUT = 15.0
+DETECTION_TIMEOUT = 20.0
+ALARM_SECONDS = 30.0
+TURN_TIMEOUT = 10.0
+"""Maximum seconds of a short turn on a busy machine while the broker is down."""
 
 
 @pytest.fixture(autouse=True)
-async def healed(private_backends: PrivateBackends, private_stack: SeparateStack) -> AsyncIterator[None]:
-    """Leave a working broker behind, whatever happened."""
+async def restored_broker(private_backends: PrivateBackends, private_stack: SeparateStack) -> AsyncIterator[None]:
+    """Restore the broker after each test."""
     yield
     await private_backends.rabbitmq.start()
-    await eventually(lambda: everybody_says(private_stack, "up"), within=30)
+    await eventually(lambda: bus_is(private_stack, "up"), within=30)
 
 
-async def everybody_says(stack: SeparateStack, status: str) -> bool:
-    """Say whether every process with a bus finds it in this state."""
-    found = await asyncio.gather(*(replica.dependency("bus") for replica in with_bus(stack)))
+async def bus_is(stack: SeparateStack, status: str) -> bool:
+    """Return whether every process with a bus reports this status of it."""
+    found = await asyncio.gather(*(replica.dependency("bus") for replica in processes_with_bus(stack)))
     return set(found) == {status}
 
 
-def with_bus(stack: SeparateStack) -> list[ServiceProcess]:
+def processes_with_bus(stack: SeparateStack) -> list[ServiceProcess]:
     return [*stack.auth, *stack.chat, *stack.history, *stack.workers]
 
 
@@ -49,7 +49,7 @@ async def running_turns(stack: SeparateStack) -> float:
     return sum([await replica.metric("chat_turns_running") for replica in stack.chat])
 
 
-async def waiting_events(stack: SeparateStack) -> float:
+async def pending_events(stack: SeparateStack) -> float:
     return sum([await replica.metric("outbox_pending") for replica in stack.chat])
 
 
@@ -61,20 +61,20 @@ async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stor
     event_recorder: EventRecorder,
 ) -> None:
     answers = asyncio.create_task(take_turns(users, TURNS, LONG))
-    await eventually(lambda: running_turns(private_stack), within=PATIENT)
+    await eventually(lambda: running_turns(private_stack), within=TURN_TIMEOUT)
     await private_backends.kill_broker()
     turns = await answers
     assert {turn.status for turn in turns} == {"completed"}
     turns += await go_on(turns[:10], SHORT)
     assert processes.port_refuses(private_backends.rabbitmq.port)
-    assert await everybody_says(private_stack, "down")
-    await eventually(lambda: waiting_events(private_stack))
+    assert await bus_is(private_stack, "down")
+    await eventually(lambda: pending_events(private_stack))
 
     opened = await private_backends.start_broker()
-    left = opened + DRAINED - asyncio.get_running_loop().time()
+    left = opened + DRAIN_TIMEOUT - asyncio.get_running_loop().time()
     await stored_exactly_once(turns, within=left)
     print(f"{len(turns)} turns in history {asyncio.get_running_loop().time() - opened:.1f} s after the port opened")
-    await event_recorder.expect([turn.id for turn in turns], within=DRAINED)
+    await event_recorder.expect([turn.id for turn in turns], within=DRAIN_TIMEOUT)
 
 
 async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_brokers_data(
@@ -86,10 +86,10 @@ async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_broke
     worker = private_stack.workers[0]
     await worker.stop()
     turns = await take_turns(users, 20, SHORT)
-    await eventually(lambda: all_sent(private_stack), within=PATIENT)
+    await eventually(lambda: all_sent(private_stack), within=TURN_TIMEOUT)
     await private_backends.kill_broker()
     await private_backends.wipe_broker()
-    # Services must start, and be ready, while there is no broker.
+    # Services start and become ready without a broker.
     chat = private_stack.chat[0]
     await chat.stop()
     await asyncio.gather(worker.start(), chat.start())
@@ -99,8 +99,8 @@ async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_broke
     await private_backends.start_broker()
     await stored_exactly_once(turns, within=30)
     assert sum([await replica.metric("chat_turns_republished_total") for replica in private_stack.chat]) >= 20
-    # A subscriber's queue was wiped, too: what was published before it had another is lost to it.
-    await event_recorder.reset((await take_turn(users[0], SHORT)).id, within=DRAINED)
+    # The external subscriber's queue was wiped too: events published before it declares it again are lost to it.
+    await event_recorder.reset((await take_turn(users[0], SHORT)).id, within=DRAIN_TIMEOUT)
 
 
 @pytest.mark.chaos
@@ -110,13 +110,13 @@ async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
     loop = asyncio.get_running_loop()
     async with processes.frozen(private_backends.rabbitmq.child):
         frozen_at = loop.time()
-        noticed = asyncio.create_task(eventually(lambda: everybody_says(private_stack, "down"), within=NOTICED))
+        noticed = asyncio.create_task(eventually(lambda: bus_is(private_stack, "down"), within=DETECTION_TIMEOUT))
         turns = [await take_turn(users[0], SHORT)]
         while not noticed.done():
             turns.append(await take_turn(users[len(turns) % len(users)], SHORT))
         await noticed
         print(f"noticed after {loop.time() - frozen_at:.1f} s; slowest of {len(turns)} turns {slowest(turns):.2f} s")
-    assert slowest(turns) < PATIENT
+    assert slowest(turns) < TURN_TIMEOUT
     assert {turn.status for turn in turns} == {"completed"}
     await stored_exactly_once(turns, within=30)
 
@@ -131,32 +131,32 @@ async def test_turns_go_on_and_consumers_drain_while_the_brokers_memory_alarm_is
     worker = private_stack.workers[0]
     await worker.stop()
     before = await take_turns(users, 20, SHORT)
-    await eventually(lambda: all_sent(private_stack), within=PATIENT)
+    await eventually(lambda: all_sent(private_stack), within=TURN_TIMEOUT)
     loop = asyncio.get_running_loop()
     async with private_backends.memory_alarm():
-        until = loop.time() + ALARM
+        until = loop.time() + ALARM_SECONDS
         during = [await take_turn(users[0], SHORT)]
         await worker.start()
-        await stored_exactly_once(before, within=DRAINED)
-        await eventually(lambda: publisher_is_blocked(private_stack), within=NOTICED)
+        await stored_exactly_once(before, within=DRAIN_TIMEOUT)
+        await eventually(lambda: publisher_is_blocked(private_stack), within=DETECTION_TIMEOUT)
         during += await take_turns(users, 4, SHORT)
         while loop.time() < until:
             during += await take_turns(users, 4, STEADY)
-        assert await waiting_events(private_stack) > 0
+        assert await pending_events(private_stack) > 0
     turns = [*before, *during]
-    assert slowest(turns) < PATIENT
+    assert slowest(turns) < TURN_TIMEOUT
     assert {turn.status for turn in turns} == {"completed"}
-    await stored_exactly_once(turns, within=DRAINED)
-    await event_recorder.expect([turn.id for turn in turns], within=DRAINED)
+    await stored_exactly_once(turns, within=DRAIN_TIMEOUT)
+    await event_recorder.expect([turn.id for turn in turns], within=DRAIN_TIMEOUT)
 
 
 async def publisher_is_blocked(stack: SeparateStack) -> bool:
-    """Say whether the chat that publishes knows that it must not: the broker tells only connections that publish."""
+    """Return whether a chat reports that publishing is blocked; RabbitMQ blocks only connections that publish."""
     return "down" in [await replica.dependency("bus") for replica in stack.chat]
 
 
 async def all_sent(stack: SeparateStack) -> bool:
-    """Say whether the outbox of chat is empty: whoever does not lead says nothing of it."""
+    """Return whether chat's outbox is empty."""
     found: dict[str, float] = (await stack.chat[0].status())["outbox"]  # type: ignore[assignment]
     return found["pending"] == 0
 

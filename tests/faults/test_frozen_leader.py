@@ -1,4 +1,4 @@
-"""A chat whose relay publishes, frozen for 30 s: another one takes over, and each turn ends once."""
+"""Leading chat process frozen for 30 s: the other one takes over, and each turn ends once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,14 +20,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 STEADY = "steady [[fake tokens=5 rate=5]]"
 SHORT = "short [[fake tokens=3]]"
 LONG = "long [[fake tokens=100 rate=10]]"
-FROZEN = 30.0
-TAKEN_OVER = 15.0
-PATIENT = 10.0
+FREEZE_SECONDS = 30.0
+TAKEOVER_TIMEOUT = 15.0
+TURN_TIMEOUT = 10.0
 
 
 @pytest.fixture
 async def leader(private_stack: SeparateStack) -> ServiceProcess:
-    return await leading_chat(private_stack, within=TAKEN_OVER)
+    return await leading_chat(private_stack, within=TAKEOVER_TIMEOUT)
 
 
 @pytest.fixture
@@ -60,21 +60,21 @@ async def test_a_leader_frozen_for_30_s_is_replaced_and_its_turns_end_once(
 ) -> None:
     loop = asyncio.get_running_loop()
     reading = [asyncio.create_task(reader.read(LONG)) for reader in readers]
-    await eventually(lambda: all(reader.text for reader in readers), within=PATIENT)
+    await eventually(lambda: all(reader.text for reader in readers), within=TURN_TIMEOUT)
     async with processes.frozen(leader.child):
         began = loop.time()
         turns = await take_turns(at_survivor, 20, SHORT)
-        await eventually(lambda: leads(private_stack, survivor), within=TAKEN_OVER, message="nobody took over")
+        await eventually(lambda: leads(private_stack, survivor), within=TAKEOVER_TIMEOUT, message="nobody took over")
         print(f"taken over after {loop.time() - began:.1f} s")
-        await event_recorder.expect([turn.id for turn in turns], within=TAKEN_OVER)
-        while loop.time() < began + FROZEN:
+        await event_recorder.expect([turn.id for turn in turns], within=TAKEOVER_TIMEOUT)
+        while loop.time() < began + FREEZE_SECONDS:
             turns += await take_turns(at_survivor, 4, STEADY)
-        await event_recorder.expect([reader.turn_id for reader in readers], within=TAKEN_OVER)
+        await event_recorder.expect([reader.turn_id for reader in readers], within=TAKEOVER_TIMEOUT)
     ended = await asyncio.gather(*reading)
     assert {turn.status for turn in ended} == {"incomplete"}
     everything = [at_gateway(turn, users) for turn in [*turns, *ended]]
-    await stored_exactly_once(everything, within=TAKEN_OVER)
-    await event_recorder.expect([turn.id for turn in everything], within=TAKEN_OVER)
+    await stored_exactly_once(everything, within=TAKEOVER_TIMEOUT)
+    await event_recorder.expect([turn.id for turn in everything], within=TAKEOVER_TIMEOUT)
     assert await leads(private_stack, survivor)
 
 

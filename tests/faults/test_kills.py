@@ -1,4 +1,4 @@
-"""Everything is killed, one after the other, while turns stream: each accepted turn ends once, unaltered."""
+"""Each kind of process killed while turns stream: each accepted turn ends once, unaltered."""
 
 import asyncio
 import random
@@ -25,17 +25,17 @@ from parley_testing.workload.turns import AnsweredTurn, ResumingReader
 pytestmark = pytest.mark.e2e
 
 TURNS = 10
-ENDED_WITHIN, STORED_WITHIN = 60.0, 60.0
+END_TIMEOUT, STORE_TIMEOUT = 60.0, 60.0
 UNAVAILABLE = (httpx2.codes.BAD_GATEWAY, httpx2.codes.SERVICE_UNAVAILABLE, httpx2.codes.GATEWAY_TIMEOUT)
-"""What a client may be told while something is dead; it comes back."""
+"""Statuses on which a client retries while a process is down."""
 
 Kill = Callable[[], Awaitable[None]]
 
 
 async def watch(reader: ResumingReader, message: str) -> AnsweredTurn | None:
-    """See one turn to its end; without a turn id nothing was promised, and nothing is expected."""
+    """Read a turn to its end; return None if it was not accepted."""
     try:
-        async with asyncio.timeout(ENDED_WITHIN):
+        async with asyncio.timeout(END_TIMEOUT):
             return await reader.read(message)
     except AssertionError:
         if reader.turn_id:
@@ -44,7 +44,7 @@ async def watch(reader: ResumingReader, message: str) -> AnsweredTurn | None:
 
 
 def victims(stack: SeparateStack, servers: PrivateBackends) -> list[Kill]:
-    """Return what can be killed and brought back, each asserting that it was gone."""
+    """Return a restart of one process of each kind; each asserts that the process was dead."""
 
     def replica(found: Any, port: int) -> Kill:
         return lambda: processes.restart(found, port=port)
@@ -59,7 +59,7 @@ def victims(stack: SeparateStack, servers: PrivateBackends) -> list[Kill]:
 
 
 async def one_round(readers: dict[str, ResumingReader], kill: Kill, moment: float) -> dict[str, AnsweredTurn | None]:
-    """Kill while the readers, by their messages, read a turn each; return the turns by their messages."""
+    """Kill while each reader reads a turn; return the turns by their messages."""
     async with asyncio.TaskGroup() as group:
         watching = {message: group.create_task(watch(reader, message)) for message, reader in readers.items()}
         await asyncio.sleep(moment)
@@ -68,7 +68,7 @@ async def one_round(readers: dict[str, ResumingReader], kill: Kill, moment: floa
 
 
 async def in_history(turn: AnsweredTurn) -> dict[str, Any] | None:
-    """Return the stored answer of a turn, asserting that it is there at most once."""
+    """Return the stored answer of a turn; assert that it is stored at most once."""
     response = await turn.user.request("GET", f"/api/v1/conversations/{turn.conversation}/messages")
     if response.status_code != httpx2.codes.OK:
         return None
@@ -100,7 +100,7 @@ async def test_every_accepted_turn_ends_once_whatever_is_killed(
         for number in range(kills):
             readers = {
                 f"{mark}-{number}-{i} [[fake tokens=40 rate=20]]": ResumingReader(
-                    users[i % len(users)], [one, other], retry_timeout=ENDED_WITHIN, retried_statuses=UNAVAILABLE
+                    users[i % len(users)], [one, other], retry_timeout=END_TIMEOUT, retried_statuses=UNAVAILABLE
                 )
                 for i in range(TURNS)
             }
@@ -110,7 +110,7 @@ async def test_every_accepted_turn_ends_once_whatever_is_killed(
         assert len(accepted) >= len(turns) * 3 / 4
 
         for message, turn in accepted.items():
-            kept = await eventually(partial(in_history, turn), within=STORED_WITHIN)
+            kept = await eventually(partial(in_history, turn), within=STORE_TIMEOUT)
             assert (kept["status"], kept["content"]) == (turn.status, turn.text)
             calls = await provider.journal(contains=message.split()[0] + " ")
             assert len(calls) == 1, turn.id
@@ -118,5 +118,5 @@ async def test_every_accepted_turn_ends_once_whatever_is_killed(
     async def nothing_is_wrong() -> bool:
         return ", 0 wrong, 0 waiting" in await verify(private_stack)
 
-    await eventually(nothing_is_wrong, within=STORED_WITHIN)
-    await event_recorder.expect([turn.id for turn in accepted.values()], within=STORED_WITHIN)
+    await eventually(nothing_is_wrong, within=STORE_TIMEOUT)
+    await event_recorder.expect([turn.id for turn in accepted.values()], within=STORE_TIMEOUT)

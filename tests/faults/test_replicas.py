@@ -1,4 +1,4 @@
-"""One of two replicas ends under load: whoever asks through a gateway sees nothing of it."""
+"""One of two replicas ends under load: no request through a gateway fails."""
 
 import asyncio
 import contextlib
@@ -23,18 +23,18 @@ pytestmark = pytest.mark.e2e
 STREAM = "stream [[fake tokens=30 rate=15]]"
 SHORT = "short [[fake tokens=1]]"
 PAUSE = 0.02
-"""Seconds between an answer and the next request of one asker."""
-WARM, AFTERWARDS = 160, 160
-"""Answers before a replica ends, and after that."""
-FEW = 2
-"""Turns of the load that may run at one chat."""
-PATIENCE = 30.0
+"""Seconds between a response and the next request."""
+RESPONSES_BEFORE, RESPONSES_AFTER = 160, 160
+"""Responses before and after a replica ends."""
+LOAD_TURNS = 2
+"""Maximum turns of the load at one chat."""
+TIMEOUT = 30.0
 
 Ask = Callable[[], Awaitable[httpx2.Response]]
 
 
-class Load:
-    """Requests one after the other from each asker, until it is enough."""
+class RequestLoad:
+    """Sequential requests of several clients until it is stopped."""
 
     def __init__(self) -> None:
         self.answers, self.failures = 0, list[str]()
@@ -42,22 +42,22 @@ class Load:
 
     @contextlib.asynccontextmanager
     async def running(self, asks: list[Ask]) -> AsyncIterator[None]:
-        """Ask while the context is entered; asserts that nothing failed."""
+        """Send requests in a context; assert that none failed."""
         async with asyncio.TaskGroup() as group:
             for ask in asks:
                 group.create_task(self._keep_asking(ask))
             try:
-                await self.more(WARM)
+                await self.more(RESPONSES_BEFORE)
                 yield
-                await self.more(AFTERWARDS)
+                await self.more(RESPONSES_AFTER)
             finally:
                 self._enough.set()
         assert not self.failures, f"{len(self.failures)} of {self.answers}: {self.failures[:5]}"
 
     async def more(self, count: int) -> None:
-        """Wait for so many answers."""
+        """Wait for this many responses."""
         wanted = self.answers + count
-        await eventually(lambda: self.answers >= wanted or self.failures, within=PATIENCE, message="no answers")
+        await eventually(lambda: self.answers >= wanted or self.failures, within=TIMEOUT, message="no answers")
 
     async def _keep_asking(self, ask: Ask) -> None:
         while not self._enough.is_set():
@@ -74,7 +74,7 @@ class Load:
 
 @pytest.fixture
 async def everywhere(private_stack: SeparateStack, users: list[UserClient]) -> AsyncIterator[list[UserClient]]:
-    """The users, each at one gateway, both gateways by turns."""
+    """The users, distributed over the gateways."""
     async with contextlib.AsyncExitStack() as opened:
         doors = [await opened.enter_async_context(open_http(gateway.url)) for gateway in private_stack.gateways]
         yield [replace(user, http=door) for user, door in zip(users, itertools.cycle(doors), strict=False)]
@@ -82,18 +82,18 @@ async def everywhere(private_stack: SeparateStack, users: list[UserClient]) -> A
 
 @pytest.fixture(autouse=True)
 async def complete(private_stack: SeparateStack) -> AsyncIterator[None]:
-    """Leave every replica running behind, whatever happened."""
+    """Restart stopped processes after each test."""
     yield
     await asyncio.gather(*(r.start() for r in private_stack.everything if not r.child.running))
 
 
 def reads(user: UserClient) -> list[Ask]:
-    """What may be asked twice, of chat and of history."""
+    """Requests to chat and history that may be repeated."""
     return [partial(user.request, "GET", path) for path in ("/api/v1/chat/turns", "/api/v1/conversations")]
 
 
 def writes(user: UserClient, conversation: str) -> list[Ask]:
-    """What may not be asked twice, of chat and of history."""
+    """Requests to chat and history that may not be repeated."""
     path = f"/api/v1/conversations/{conversation}"
     return [
         partial(user.request, "POST", "/api/v1/chat", json={"message": SHORT}),
@@ -101,19 +101,19 @@ def writes(user: UserClient, conversation: str) -> list[Ask]:
     ]
 
 
-async def told_to_end(replica: ServiceProcess) -> None:
+async def terminate(replica: ServiceProcess) -> None:
     replica.child.send(signal.SIGTERM)
-    await eventually(lambda: not replica.child.running, within=PATIENCE, message=f"{replica.name} does not end")
+    await eventually(lambda: not replica.child.running, within=TIMEOUT, message=f"{replica.name} does not end")
     assert replica.child.exit_status == 0
 
 
 async def read(users: list[UserClient]) -> list[ResumingReader]:
-    """Read a stream each to its end, without its breaking once."""
+    """Read one stream each; assert that none breaks."""
     readers = [ResumingReader(user, [user.http]) for user in users]
     turns: list[AnsweredTurn] = await asyncio.gather(*(reader.read(STREAM) for reader in readers))
     assert {turn.status for turn in turns} == {"completed"}
     assert [(reader.broken, reader.refused) for reader in readers] == [(0, 0)] * len(readers), "a stream was cut"
-    await stored_exactly_once(turns, within=PATIENCE)
+    await stored_exactly_once(turns, within=TIMEOUT)
     return readers
 
 
@@ -122,33 +122,33 @@ async def test_sigterm_of_one_replica_after_the_other_fails_no_request_and_cuts_
     private_stack: SeparateStack, everywhere: list[UserClient], rounds: int
 ) -> None:
     turns = await take_turns(everywhere, len(everywhere), SHORT)
-    await stored_exactly_once(turns, within=PATIENCE)
+    await stored_exactly_once(turns, within=TIMEOUT)
     asks = [ask for turn in turns for ask in (*reads(turn.user), *writes(turn.user, turn.conversation))]
-    load = Load()
+    load = RequestLoad()
     async with load.running(asks):
         for number in range(rounds):
             ending = [private_stack.chat[number], private_stack.history[number]]
             streams = asyncio.create_task(read(everywhere * 2))
-            await eventually(partial(streams_at, ending[0]), within=PATIENCE, message="no stream at who ends")
-            await asyncio.gather(*map(told_to_end, ending))
+            await eventually(partial(streams_at, ending[0]), within=TIMEOUT, message="no stream at the ending chat")
+            await asyncio.gather(*map(terminate, ending))
             await streams
-            await load.more(AFTERWARDS)
+            await load.more(RESPONSES_AFTER)
             await asyncio.gather(*(replica.start() for replica in ending))
 
 
 async def streams_at(chat: ServiceProcess) -> bool:
-    """Say whether more turns run here than the short ones."""
-    return await chat.metric("chat_turns_running") > FEW
+    """Return whether streamed turns run here besides those of the load."""
+    return await chat.metric("chat_turns_running") > LOAD_TURNS
 
 
 @pytest.mark.chaos
 async def test_kill_9_of_one_replica_after_the_other_fails_no_request_that_may_be_repeated(
     private_stack: SeparateStack, everywhere: list[UserClient]
 ) -> None:
-    load = Load()
+    load = RequestLoad()
     async with load.running([ask for user in everywhere for ask in reads(user)]):
         for number in (0, 1):
             ending = [private_stack.chat[number], private_stack.history[number]]
             await asyncio.gather(*(processes.kill(replica.child, port=replica.port) for replica in ending))
-            await load.more(AFTERWARDS)
+            await load.more(RESPONSES_AFTER)
             await asyncio.gather(*(replica.start() for replica in ending))

@@ -1,4 +1,4 @@
-"""Processes are killed at random while people chat: what was accepted is kept once, whatever died on the way."""
+"""Random kills under load: each accepted turn is stored once."""
 
 import asyncio
 import random
@@ -25,17 +25,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 MESSAGE = "go on [[fake tokens=15 rate=15]]"
 CONVERSATIONS = 16
 KILLS = {"broker": 3, "worker": 10, "chat": 8, "everything": 16}
-RETRY = 0.3
-GIVEN_UP = 60.0
-SETTLED = 30.0
-OUTPUT = {"completed", "incomplete"}
+RETRY_DELAY = 0.3
+TURN_TIMEOUT = 60.0
+SETTLE_TIMEOUT = 30.0
+ENDED_WITH_OUTPUT = {"completed", "incomplete"}
 
 Fault = Callable[[], Awaitable[None]]
 
 
 @dataclass
-class Talker:
-    """Goes on with one conversation; repeats a turn under its idempotency key until it is answered."""
+class TalkingUser:
+    """Continues one conversation; repeats a turn under its idempotency key until it is answered."""
 
     user: UserClient
     gateways: Sequence[httpx2.AsyncClient]
@@ -49,9 +49,9 @@ class Talker:
 
     async def _turn(self, key: str) -> None:
         body = {"message": MESSAGE, **({"conversation_id": self.conversation} if self.conversation else {})}
-        async with asyncio.timeout(GIVEN_UP):
+        async with asyncio.timeout(TURN_TIMEOUT):
             while (answer := await self._try(body, key)) is None:
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(RETRY_DELAY)
         self.conversation = answer["conversation_id"]
         self.answered.append(answer["turn_id"])
 
@@ -115,7 +115,7 @@ async def test_what_was_accepted_is_kept_once(
     gateways: list[httpx2.AsyncClient],
     event_recorder: EventRecorder,
 ) -> None:
-    talkers = [Talker(users[i % len(users)], gateways) for i in range(CONVERSATIONS)]
+    talkers = [TalkingUser(users[i % len(users)], gateways) for i in range(CONVERSATIONS)]
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for talker in talkers:
@@ -133,14 +133,14 @@ async def test_what_was_accepted_is_kept_once(
     print(f"{victims}: all kept once; {event_recorder.duplicates} deliveries were repetitions, so far")
 
 
-async def settled(talker: Talker) -> None:
+async def settled(talker: TalkingUser) -> None:
     async def none_runs() -> bool:
         return all(turn["status"] != "running" for turn in await turns_of(talker))
 
-    await eventually(none_runs, within=SETTLED, message=f"a turn of {talker.conversation} never ends")
+    await eventually(none_runs, within=SETTLE_TIMEOUT, message=f"a turn of {talker.conversation} never ends")
 
 
-async def turns_of(talker: Talker) -> list[dict[str, Any]]:
+async def turns_of(talker: TalkingUser) -> list[dict[str, Any]]:
     return await everything(talker.user, f"/api/v1/chat/turns?conversation_id={talker.conversation}&limit=100")
 
 
@@ -158,21 +158,21 @@ async def everything(user: UserClient, path: str) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-async def kept_once(talker: Talker, event_recorder: EventRecorder) -> None:
-    """Assert that chat, history and a stranger agree about every turn of a conversation."""
+async def kept_once(talker: TalkingUser, event_recorder: EventRecorder) -> None:
+    """Assert that chat, history and the external subscriber agree about every turn of a conversation."""
     turns = await turns_of(talker)
-    with_output = {turn["id"]: turn["status"] for turn in turns if turn["status"] in OUTPUT}
+    with_output = {turn["id"]: turn["status"] for turn in turns if turn["status"] in ENDED_WITH_OUTPUT}
     assert set(talker.answered) <= with_output.keys(), "an answered turn is gone"
     assert len(set(talker.answered)) == len(talker.answered), "two questions got one answer"
 
     async def stored() -> bool:
         path = f"/api/v1/conversations/{talker.conversation}/messages?limit=100&tree=true"
         messages = await everything(talker.user, path)
-        answers = [m for m in messages if m["role"] == "assistant" and m["status"] in OUTPUT]
+        answers = [m for m in messages if m["role"] == "assistant" and m["status"] in ENDED_WITH_OUTPUT]
         assert len({m["id"] for m in answers}) == len(answers), "an answer is there twice"
         found = {m["id"]: m["status"] for m in answers}
         assert found == with_output, f"history and chat disagree about {found.items() ^ with_output.items()}"
         return True
 
-    await eventually(stored, within=SETTLED)
-    await event_recorder.expect([turn["id"] for turn in turns], within=SETTLED)
+    await eventually(stored, within=SETTLE_TIMEOUT)
+    await event_recorder.expect([turn["id"] for turn in turns], within=SETTLE_TIMEOUT)

@@ -1,4 +1,4 @@
-"""A question that was asked before is answered without the provider, through the whole product."""
+"""Response cache through the whole product."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 async def http(embedded: EmbeddedStack) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the profile whose cache is on."""
+    """A client of the profile with the cache on."""
     async with open_http(embedded.url) as client:
         yield client
 
 
 async def answered_again(user: UserClient, message: str) -> dict[str, Any]:
-    """Ask until the answer is an earlier one: it is noted just after the first client has got it."""
+    """Ask until the answer comes from the cache, which is filled just after the first response."""
 
     async def cached() -> dict[str, Any] | None:
         answer = await user.chat(message)
