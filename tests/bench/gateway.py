@@ -1,4 +1,4 @@
-"""What a request costs at the gateway, beside Envoy and nginx in front of the same upstream: `make bench-gateway`.
+"""CPU time of a request at the gateway, beside Envoy and nginx in front of the same upstream: `make bench-gateway`.
 
 Each proxy gets the same requests (64 connections, 64 users, signed tokens) from wrk in turn. CPU is what the kernel
 counted for the proxy's own processes, and for Redis. nginx cannot verify tokens: it only limits by address.
@@ -37,7 +37,7 @@ from parley_testing.security.token_issuer import TestIssuer
 
 USERS = 64
 PATH = "/api/v1/models"
-LEAST_UPSTREAM = 3
+MIN_UPSTREAM_RATIO = 3
 _REQUESTS = re.compile(r"Requests/sec:\s+([\d.]+)")
 _TOTAL = re.compile(r"(\d+) requests in ([\d.]+)(\w+)")
 _PERCENTILE = re.compile(r"(50|99)%\s+([\d.]+)(us|ms|s)")
@@ -47,7 +47,7 @@ _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1000.0}
 
 @dataclass
 class Load:
-    """What wrk measured; times in milliseconds."""
+    """Results of wrk, with times in milliseconds."""
 
     rate: float
     total: int
@@ -58,7 +58,7 @@ class Load:
 
 @dataclass
 class Result:
-    """One proxy, measured once."""
+    """One measurement of one proxy."""
 
     name: str
     load: Load
@@ -67,13 +67,13 @@ class Result:
 
     @property
     def total(self) -> float:
-        """CPU microseconds of a request, Redis included."""
+        """CPU microseconds per request, including Redis."""
         return self.cpu + self.redis
 
 
 @dataclass
 class Bench:
-    """Where everything runs."""
+    """Folders, ports and options of the benchmark."""
 
     folder: Path
     ports: Ports
@@ -84,7 +84,7 @@ class Bench:
 
 
 async def main() -> None:
-    """Measure each proxy, print a table."""
+    """Measure each proxy and print a table."""
     options = _options()
     tools = tools_folder(Path.cwd(), os.environ)
     nginx, envoy = await find_nginx(tools), find_envoy(tools)
@@ -103,7 +103,7 @@ async def main() -> None:
 
 
 async def claim_revocations(redis: EmbeddedValkey) -> None:
-    """Say in auth's place that every revocation is in Redis: the usual state."""
+    """Mark the revocations in Redis as complete, which auth does in production."""
     async with open_redis(redis.url) as client:
         await client.set(REVOCATIONS_MARKER, 1)
 
@@ -139,21 +139,21 @@ async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
         )
     )
     wanted = [each for each in contestants if each[0].startswith(bench.options.only or "")]
-    # Round by round, so that what else the machine does falls upon all of them.
+    # One round measures all proxies, so that other load on the machine affects each of them.
     found: dict[str, list[Result]] = {name: [] for name, *_ in wanted}
     for _ in range(bench.options.repeat):
         for name, command, port, extra in wanted:
             found[name].append(await measure(bench, name, command, port, extra))
-    results = [calmest(repeats) for repeats in found.values()]
+    results = [cheapest(repeats) for repeats in found.values()]
     fastest = max((result.load.rate for result in results if result.name.startswith("parley")), default=0.0)
-    slowest_needed = LEAST_UPSTREAM * fastest
+    slowest_needed = MIN_UPSTREAM_RATIO * fastest
     if direct.rate < slowest_needed:
-        sys.exit(f"upstream too slow: {direct.rate:,.0f} req/s is less than {LEAST_UPSTREAM} times {fastest:,.0f}")
+        sys.exit(f"upstream too slow: {direct.rate:,.0f} req/s is less than {MIN_UPSTREAM_RATIO} times {fastest:,.0f}")
     show(results)
 
 
 async def measure(bench: Bench, name: str, command: list[str], port: int, extra: dict[str, str]) -> Result:
-    """Start a proxy, warm it up, measure it once."""
+    """Start a proxy, warm it up and measure it once."""
     async with running(command, port, extra) as process:
         wrk(bench, port, seconds=2)
         before, redis_before = cpu_seconds(process.pid), cpu_seconds(redis_pid(bench))
@@ -163,15 +163,15 @@ async def measure(bench: Bench, name: str, command: list[str], port: int, extra:
         return Result(name, load, cpu, shared if name.startswith("parley") else 0.0)
 
 
-def calmest(repeats: list[Result]) -> Result:
-    """Return the cheapest round, printing what all of them cost: disturbances only ever add."""
+def cheapest(repeats: list[Result]) -> Result:
+    """Return the cheapest round and print the costs of all; disturbances only add to the cost."""
     costs = " ".join(f"{result.total:.0f}" for result in repeats)
     print(f"{repeats[0].name}: {costs} CPU µs a request, round by round")
     return min(repeats, key=lambda result: result.total)
 
 
 def show(results: list[Result]) -> None:
-    """Print the table, with each cost as a multiple of ours."""
+    """Print the table, with each cost as a multiple of Parley's."""
     print(f"\n{'proxy':24}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs':>9}{'+Redis':>9}{'sum':>9}   errors")
     for result in results:
         load = result.load
@@ -182,7 +182,7 @@ def show(results: list[Result]) -> None:
 
 
 def show_configuration(bench: Bench, nginx: Path, envoy: Path | None) -> None:
-    """Print what is measured."""
+    """Print the configuration."""
     for name, value in sorted(environment(bench).items()):
         if name.isupper() and name not in os.environ:
             print(f"{name}={re.sub(':[^:@]*@', ':…@', value)}")
@@ -194,7 +194,7 @@ def show_configuration(bench: Bench, nginx: Path, envoy: Path | None) -> None:
 
 
 def prepare(folder: Path, redis: EmbeddedValkey, options: argparse.Namespace) -> Bench:
-    """Write every configuration."""
+    """Write the configuration files."""
     ports = Ports(*(free_port() for _ in range(5)))
     issuer = TestIssuer()
     jwks = orjson.dumps(issuer.jwks()).decode()
@@ -235,7 +235,7 @@ def environment(bench: Bench) -> dict[str, str]:
 
 
 def wrk(bench: Bench, port: int, *, seconds: int | None = None) -> Load:
-    """Load a port and read what wrk says."""
+    """Run wrk against a port and parse its output."""
     program = shutil.which("wrk") or sys.exit("wrk is needed (Debian: apt-get install wrk)")
     options = bench.options
     arguments = [
@@ -265,7 +265,7 @@ def redis_pid(bench: Bench) -> int:
 
 
 async def find_nginx(tools: Path) -> Path:
-    """Return nginx: the system's, or Debian's unpacked into the tools folder."""
+    """Return the system's nginx, or Debian's, unpacked into the tools folder."""
     found = shutil.which("nginx")
     if found:
         return Path(found)
@@ -274,7 +274,7 @@ async def find_nginx(tools: Path) -> Path:
 
 
 def find_envoy(tools: Path) -> Path | None:
-    """Return Envoy: on the PATH, or in an environment of its own in the tools folder."""
+    """Return Envoy from the PATH or from an environment in the tools folder."""
     for found in (shutil.which("envoy"), tools / "envoy/bin/envoy"):
         if found and Path(found).exists():
             return Path(found)

@@ -1,4 +1,4 @@
-"""Configurations of the upstream and of the peers that the gateway is measured beside."""
+"""Configuration files of the benchmark's upstream and of nginx and Envoy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ BODY = '{"data":[{"id":"default","name":"bench","provider":"bench","available":t
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where everything listens."""
+    """Ports of the upstream, the proxies and Redis."""
 
     upstream: int
     parley: int
@@ -19,7 +19,7 @@ class Ports:
 
 
 def upstream_configuration(folder: Path, ports: Ports, jwks: str) -> str:
-    """Return nginx as an upstream that answers from memory."""
+    """Return the configuration of nginx as an upstream that responds from memory."""
     return f"""
 worker_processes 1; daemon off; pid {folder}/upstream.pid; error_log stderr error;
 events {{ worker_connections 4096; }}
@@ -36,7 +36,7 @@ http {{
 
 
 def nginx_configuration(folder: Path, ports: Ports) -> str:
-    """Return nginx as a proxy with a limit by address and no access log."""
+    """Return the configuration of nginx as a proxy with a limit per address and no access log."""
     return f"""
 worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log stderr error;
 events {{ worker_connections 4096; }}
@@ -64,7 +64,7 @@ def _temporary(folder: Path, name: str) -> str:
 def envoy_configuration(
     ports: Ports, jwks: str, issuer: str, *, policy: bool, cache: bool, log: bool
 ) -> dict[str, Any]:
-    """Return Envoy as a proxy: ``policy`` verifies tokens and limits, ``cache`` remembers tokens."""
+    """Return Envoy's configuration; ``policy`` verifies tokens and limits requests, ``cache`` caches tokens."""
     filters = [_jwt_filter(jwks, issuer, cache=cache), _limit_filter()] if policy else []
     router = {"name": "envoy.filters.http.router", "typed_config": _typed("filters.http.router.v3.Router")}
     manager: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What a request waits in an open loop: so many a second over many connections, whether or not answers keep up.
+"""Latency in an open loop: requests at a fixed rate over many connections.
 
 ``run.py latency``: h2load (the system's, or Debian's package unpacked into the tools folder) keeps its pace against one
 gateway process; fails when p50 or p99 is over its bound, or any request failed, or the pace was not kept.
@@ -25,17 +25,17 @@ from parley_embedded.binaries.tools_folder import tools_folder
 
 PATH = "/api/v1/models"
 WARM_UP = 3
-PERIOD, OPENED_IN = 10, 100
-"""Milliseconds between two handfuls of new connections, and how many handfuls there are."""
-KEPT = 0.95
-"""The least part of the pace with which the load counts as open."""
+PERIOD, OPEN_BATCHES = 10, 100
+"""Milliseconds between two batches of new connections, and the number of batches."""
+MIN_RATE_RATIO = 0.95
+"""Minimum share of the rate for the loop to count as open."""
 MOST_P50, MOST_P99 = 3.0, 30.0
 """Milliseconds."""
 OK, SECOND = 200, 1_000_000
 
 
 class Answer(NamedTuple):
-    """A line of h2load's: when it was asked (microseconds), with what result, and how long that took."""
+    """A line of h2load's log: start in microseconds, status, and duration in microseconds."""
 
     began: int
     status: int
@@ -44,19 +44,19 @@ class Answer(NamedTuple):
 
 @dataclass
 class Answers:
-    """What h2load wrote down: milliseconds of each answer, sorted, how many were not 200, and the rate (a second)."""
+    """Results of h2load: sorted milliseconds, the number of responses other than 200, and the rate per second."""
 
     times: list[float]
     failed: int
     rate: float
 
     def percentile(self, percent: int) -> float:
-        """Return milliseconds."""
+        """Return a percentile in milliseconds."""
         return statistics.quantiles(self.times, n=100)[percent - 1]
 
 
 async def main() -> int:
-    """Load the upstream alone, then through the gateway; returns the exit status."""
+    """Measure the upstream alone and through the gateway; return the exit status."""
     options = _options()
     environment, program = await find_h2load()
     async with staged() as stage:
@@ -64,20 +64,20 @@ async def main() -> int:
         show("upstream alone", direct, options)
         through = load(stage, stage.port, options, program, environment)
         show("through the gateway", through, options)
-    kept = min(direct.rate, through.rate) >= KEPT * options.rate
+    kept = min(direct.rate, through.rate) >= MIN_RATE_RATIO * options.rate
     met = through.percentile(50) <= MOST_P50 and through.percentile(99) <= MOST_P99 and not through.failed and kept
     print(f"must: p50 {MOST_P50:.0f} ms, p99 {MOST_P99:.0f} ms, none failed: {'met' if met else 'missed'}")
     return 0 if met else 1
 
 
 def load(stage: Stage, port: int, options: argparse.Namespace, program: Path, environment: dict[str, str]) -> Answers:
-    """Ask at a steady pace; return what was answered after the warm-up."""
+    """Send requests at a fixed rate; return the results after the warm-up."""
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         notes = Path(folder) / "answers.tsv"
         each = options.rate / options.connections
         total = options.rate * (options.seconds + WARM_UP)
         words = ["--h1", "-t1", f"-c{options.connections}", f"-n{total}", f"--rps={each:g}"]
-        words += [f"-r{options.connections // OPENED_IN}", f"--rate-period={PERIOD}ms"]
+        words += [f"-r{options.connections // OPEN_BATCHES}", f"--rate-period={PERIOD}ms"]
         words += [f"--log-file={notes}", "-H", f"authorization: Bearer {stage.token()}"]
         command = [str(program), *words, f"http://127.0.0.1:{port}{PATH}"]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, **environment})
@@ -89,7 +89,7 @@ def load(stage: Stage, port: int, options: argparse.Namespace, program: Path, en
 
 
 def show(name: str, answers: Answers, options: argparse.Namespace) -> None:
-    """Print a line."""
+    """Print one result."""
     figures = (
         f"p50 {answers.percentile(50):.2f} ms, p99 {answers.percentile(99):.2f} ms, most {answers.times[-1]:.1f} ms"
     )
@@ -98,7 +98,7 @@ def show(name: str, answers: Answers, options: argparse.Namespace) -> None:
 
 
 async def find_h2load() -> tuple[dict[str, str], Path]:
-    """Return the program, and what its environment needs to find its libraries."""
+    """Return the environment with the path of its libraries, and the program."""
     found = shutil.which("h2load")
     if found:
         return {}, Path(found)

@@ -1,4 +1,4 @@
-"""What each service costs when it is run alone and idle: resident memory, and the time its import takes."""
+"""Resident memory of each idle service, and the time of its import."""
 
 import asyncio
 import subprocess
@@ -14,7 +14,7 @@ from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.stacks.separate import SeparateStack
 
-MUST_MB, MUST_IMPORT_S = 100, 1.5
+MAX_MB, MAX_IMPORT_SECONDS = 100, 1.5
 SETTLE_SECONDS = 5
 MODULES = {
     "auth": "auth.main",
@@ -26,7 +26,7 @@ MODULES = {
 
 
 def import_seconds(module: str) -> float:
-    """Return the best of three times that importing a module takes in a new process."""
+    """Return the best of three import times of a module in a new process."""
     times = []
     for _ in range(3):
         began = time.perf_counter()
@@ -36,7 +36,7 @@ def import_seconds(module: str) -> float:
 
 
 async def measure() -> bool:
-    """Print a line for each service; returns whether all are within the limits."""
+    """Print a line for each service; return whether all are within the limits."""
     good = True
     async with SharedBackends() as backends, FakeProvider() as provider:
         infrastructure = BackendUrls(
@@ -48,9 +48,9 @@ async def measure() -> bool:
                 for replica in stack.everything:
                     name = replica.name.partition("-")[0]
                     memory, seconds = resident_mb(replica.child.pid), import_seconds(MODULES[name])
-                    good = good and memory <= MUST_MB and seconds <= MUST_IMPORT_S
+                    good = good and memory <= MAX_MB and seconds <= MAX_IMPORT_SECONDS
                     print(
-                        f"{name:<10} {memory:6.1f} MB (must {MUST_MB})   import {seconds:4.2f} s (must {MUST_IMPORT_S})"
+                        f"{name:<10} {memory:6.1f} MB (max {MAX_MB}), load {seconds:.2f} s (max {MAX_IMPORT_SECONDS})"
                     )
     return good
 

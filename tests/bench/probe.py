@@ -1,4 +1,4 @@
-"""A healthy client: so many requests a second, whatever becomes of them, until its input ends; then what they took.
+"""Healthy client: requests at a fixed rate until its input ends, then their durations as JSON.
 
 ``python tests/bench/probe.py PORT TOKEN RATE`` prints one line of JSON: ``p50`` and ``p99`` in milliseconds, ``count``
 and ``failures`` (answers other than 200, and connections that broke).
@@ -16,18 +16,18 @@ import uvloop
 CONNECTIONS = 16
 TIMEOUT = 10.0
 BODY = b"grant_type=password&username=ada&password=" + b"x" * 40
-BROKEN = (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError)
+CONNECTION_ERRORS = (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError)
 
 
 @dataclass
-class Found:
-    """What the requests took (seconds), and what went wrong."""
+class ProbeResult:
+    """Durations in seconds, and errors."""
 
     times: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def report(self) -> str:
-        """Return the line of JSON."""
+        """Return the result as one line of JSON."""
         times = sorted(self.times) or [0.0]
         kinds = {kind: self.failures.count(kind) for kind in set(self.failures)}
         return json.dumps({
@@ -39,7 +39,7 @@ class Found:
 
 
 def requests(token: str) -> tuple[bytes, ...]:
-    """Return what is asked in turn: of one service with a token, of another without, with a body."""
+    """Return the requests sent in turn: with a token, and without a token but with a body."""
     return (
         f"GET /api/v1/models HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode(),
         b"POST /api/v1/auth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -47,8 +47,8 @@ def requests(token: str) -> tuple[bytes, ...]:
     )
 
 
-async def worker(port: int, due: "asyncio.Queue[tuple[float, bytes]]", found: Found) -> None:
-    """Send what is due over one connection; a time counts from when a request was due."""
+async def worker(port: int, due: "asyncio.Queue[tuple[float, bytes]]", found: ProbeResult) -> None:
+    """Send due requests over one connection; durations start at the due time."""
     streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     while True:
         at, request = await due.get()
@@ -59,7 +59,7 @@ async def worker(port: int, due: "asyncio.Queue[tuple[float, bytes]]", found: Fo
                 status = await ask(*streams, request)
             if status != b"200":
                 found.failures.append(status.decode())
-        except BROKEN as error:
+        except CONNECTION_ERRORS as error:
             found.failures.append(type(error).__name__)
             if streams is not None:
                 streams[1].transport.abort()
@@ -68,7 +68,7 @@ async def worker(port: int, due: "asyncio.Queue[tuple[float, bytes]]", found: Fo
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
-    """Send one request, read its answer, return its status."""
+    """Send one request and return the status of its response."""
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
@@ -77,8 +77,8 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reques
 
 
 async def main(port: int, token: str, rate: float) -> None:
-    """Ask at a steady pace until the input ends."""
-    loop, found = asyncio.get_running_loop(), Found()
+    """Send requests at a fixed rate until the input ends."""
+    loop, found = asyncio.get_running_loop(), ProbeResult()
     due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
     workers = [asyncio.create_task(worker(port, due, found)) for _ in range(CONNECTIONS)]
     ended = loop.run_in_executor(None, sys.stdin.read)

@@ -1,4 +1,4 @@
-"""Programs that are measured: started, ended, and what the kernel counts of them."""
+"""Measured programs: start, end, CPU time and memory."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
-READY_WITHIN = 20.0
+READY_TIMEOUT = 20.0
 
 
 @contextlib.asynccontextmanager
 async def running(
-    command: list[str], port: int, extra: dict[str, str] | None = None, *, within: float = READY_WITHIN
+    command: list[str], port: int, extra: dict[str, str] | None = None, *, within: float = READY_TIMEOUT
 ) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """Run a program, which must listen ``within`` so many seconds, and end it afterwards."""
+    """Run a program in a context; it must listen ``within`` seconds."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,
@@ -53,7 +53,7 @@ async def _until_open(process: subprocess.Popen[bytes], port: int, output: int, 
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and its children."""
+    """Return the CPU seconds of a process and its descendants."""
     return sum(_own_cpu(each) for each in (pid, *_descendants(pid)))
 
 
@@ -70,6 +70,6 @@ def _descendants(pid: int) -> Iterator[int]:
 
 
 def resident_mb(pid: int, field: str = "VmRSS") -> float:
-    """Return a process's resident memory in MB (10^6 bytes); with ``VmHWM`` the most it ever was."""
+    """Return a process's resident memory in MB (10^6 bytes); ``VmHWM`` is its maximum."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6

@@ -1,4 +1,4 @@
-"""How fast the relay drains a backlog, beside bare aio-pika with confirms on the same broker, in the same run.
+"""Rate at which the relay drains a backlog, beside bare aio-pika with confirms on the same broker.
 
 ``python tests/bench/relay.py [--rows 100000] [--keys 2000] [--runs 1]``; exits with 1 below the ratio that must be.
 """
@@ -28,30 +28,30 @@ from parley.storage.postgres import Pool
 from parley_events.topology import EVENTS_EXCHANGE
 from parley_testing.backends.shared import SharedBackends
 
-MUST, STRETCH = 0.40, 0.60
+MIN_RATIO, TARGET_RATIO = 0.40, 0.60
 IN_FLIGHT = 64
 BODY = b'{"turn_id": "01a200aa-0000-7000-8000-000000000002", "status": "completed", "text": "%s"}' % (b"x" * 1400)
 NAME = "conversation.turn.completed"
 TIME_LIMIT = 600.0
 
 
-class Measured(NamedTuple):
-    """Events a second, and the process's own CPU microseconds for each."""
+class RelayRate(NamedTuple):
+    """Events per second, and CPU microseconds of this process per event."""
 
     rate: float
     cpu: float
 
 
 @contextlib.asynccontextmanager
-async def stopwatch(count: int) -> AsyncIterator[list[Measured]]:
-    found: list[Measured] = []
+async def stopwatch(count: int) -> AsyncIterator[list[RelayRate]]:
+    found: list[RelayRate] = []
     began, cpu = time.perf_counter(), time.process_time()
     yield found
-    found.append(Measured(count / (time.perf_counter() - began), (time.process_time() - cpu) / count * 1e6))
+    found.append(RelayRate(count / (time.perf_counter() - began), (time.process_time() - cpu) / count * 1e6))
 
 
-async def bare(url: str, count: int) -> Measured:
-    """Publish persistent, mandatory messages with confirms, as many in flight as the relay has."""
+async def bare(url: str, count: int) -> RelayRate:
+    """Publish persistent, mandatory messages with confirms, with as many in flight as the relay."""
     async with await connect(url, timeout=10) as connection:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         exchange = await channel.get_exchange(EVENTS_EXCHANGE)
@@ -80,8 +80,8 @@ async def fill(pool: Pool, rows: int, keys: int) -> None:
     await pool.execute("VACUUM ANALYZE outbox", timeout=TIME_LIMIT)
 
 
-async def drain(dsn: str, url: str, rows: int, keys: int) -> Measured:
-    """Drain a backlog of waiting rows by a relay, as a service runs it."""
+async def drain(dsn: str, url: str, rows: int, keys: int) -> RelayRate:
+    """Drain a backlog of rows with a relay, as a service does."""
     metrics = Metrics("bench", "0", "-")
     async with (
         postgres.open_pool(dsn, size=2) as pool,
@@ -101,7 +101,7 @@ async def migrate(dsn: str) -> None:
 
 
 async def run(options: argparse.Namespace) -> float:
-    """Print each run's rates; return the worst ratio."""
+    """Print the rates of each run; return the worst ratio."""
     worst = float("inf")
     async with SharedBackends() as backends:
         url = await backends.amqp_url()
@@ -134,8 +134,8 @@ def main() -> int:
         f" aio-pika {version('aio-pika')}, Python {platform.python_version()}, uvloop, {os.cpu_count()} CPUs"
     )
     worst = uvloop.run(run(options))
-    print(f"worst ratio {worst:.2f}; must {MUST:.2f}, stretch {STRETCH:.2f}")
-    return 0 if worst >= MUST else 1
+    print(f"worst ratio {worst:.2f}; must {MIN_RATIO:.2f}, stretch {TARGET_RATIO:.2f}")
+    return 0 if worst >= MIN_RATIO else 1
 
 
 if __name__ == "__main__":

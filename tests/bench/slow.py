@@ -1,4 +1,4 @@
-"""A thousand clients that are slow on purpose, and what a healthy one feels of them: ``run.py slow``.
+"""A thousand slow clients, and their effect on a healthy one: ``run.py slow``.
 
 slowhttptest (the system's, or Debian's package unpacked into the tools folder) attacks a gateway process with slow
 heads, slow bodies and slow reading, while a healthy client asks at a steady pace of the same services. Fails unless
@@ -27,35 +27,35 @@ from parley_embedded.binaries.debian import unpack_debian
 from parley_embedded.binaries.tools_folder import tools_folder
 
 RATE = 200
-"""Requests a second of the healthy client."""
-MOST_SLOWER, MOST_KB = 2.0, 256
-CLOSED_WITHIN = 3.0
-"""Seconds after the last one's deadline at which all must be closed: looks are half a second apart."""
+"""Requests per second of the healthy client."""
+MAX_SLOWDOWN, MAX_KB = 2.0, 256
+CLOSE_TIMEOUT = 3.0
+"""Seconds after the last deadline within which all must be closed; slowhttptest checks every half second."""
 ATTACKS = {
     "slow heads": ["-H", "-i", "5", "-u", "{url}/api/v1/models"],
     "slow bodies": ["-B", "-i", "2", "-s", "8192", "-x", "10", "-u", "{url}/api/v1/auth/token"],
     "slow reading": ["-X", "-k", "1", "-n", "5", "-z", "32", "-w", "512", "-y", "1024", "-u", "{url}" + LARGE],
 }
 DEADLINES = {"slow heads": 10.0, "slow bodies": 10.0, "slow reading": 30.0}
-"""Seconds, by the gateway's defaults."""
+"""The gateway's default deadlines in seconds."""
 RATES = {"slow heads": 200, "slow bodies": 200, "slow reading": 50}
-"""Connections opened a second: all must be open before the first is closed, and each slow reader moves 300 KB first."""
+"""Connections opened per second. All are open before the first is closed; each slow reader first moves 300 KB."""
 
 
 @dataclass
-class Result:
-    """What was seen during one attack; memory in KB a connection."""
+class AttackResult:
+    """Measurements during one attack; memory in KB per connection."""
 
     name: str
     most: int
     closed_after: float
-    patience: float
+    allowed_seconds: float
     memory: float
     healthy: dict[str, Any]
 
 
 async def main() -> int:
-    """Run each attack, print a line for each; returns the exit status."""
+    """Run each attack and print its result; return the exit status."""
     options = _options()
     program = await find_slowhttptest()
     async with staged() as stage:
@@ -71,10 +71,10 @@ async def main() -> int:
     return _judge(results, quiet, options.connections)
 
 
-async def attack(stage: Stage, program: Path, name: str, options: argparse.Namespace) -> Result:
-    """Let slowhttptest attack until the gateway has closed all its connections."""
+async def attack(stage: Stage, program: Path, name: str, options: argparse.Namespace) -> AttackResult:
+    """Run slowhttptest until the gateway has closed all its connections."""
     before, memory_before, most_memory, most = stage.connections(), stage.memory, 0.0, 0
-    patience = DEADLINES[name] + CLOSED_WITHIN
+    allowed_seconds = DEADLINES[name] + CLOSE_TIMEOUT
     words = [word.format(url=f"http://127.0.0.1:{stage.port}") for word in ATTACKS[name]]
     limits = [
         "-c",
@@ -82,7 +82,7 @@ async def attack(stage: Stage, program: Path, name: str, options: argparse.Names
         "-r",
         str(options.rate or RATES[name]),
         "-l",
-        str(int(patience + 40)),
+        str(int(allowed_seconds + 40)),
         "-p",
         "20",
     ]
@@ -91,23 +91,23 @@ async def attack(stage: Stage, program: Path, name: str, options: argparse.Names
         began = last_opened = time.monotonic()
         closed_after = float("inf")
         try:
-            while closed_after == float("inf") and time.monotonic() < began + patience + 30:
+            while closed_after == float("inf") and time.monotonic() < began + allowed_seconds + 30:
                 await asyncio.sleep(0.25)
                 now = stage.connections() - before
                 most_memory = max(most_memory, stage.memory)
                 if now > most:
                     most, last_opened = now, time.monotonic()
-                # The kernel hands out what it had for them for a while longer: slowhttptest ends later.
+                # The kernel delivers buffered bytes for a while longer, so slowhttptest ends later.
                 if most > options.connections / 2 and now < options.connections / 10:
                     closed_after = time.monotonic() - last_opened
         finally:
             process.kill()
             process.wait()
     kilobytes = (most_memory - memory_before) * 1000 / options.connections
-    result = Result(name, most, closed_after, patience, kilobytes, found[0])
+    result = AttackResult(name, most, closed_after, allowed_seconds, kilobytes, found[0])
     print(
         f"{name}: at most {most} descriptors more, all closed {closed_after:.1f} s after the last was opened"
-        f" (must {patience:.1f}), {kilobytes:.0f} KB each; healthy client: {_times(found[0])}",
+        f" (must {allowed_seconds:.1f}), {kilobytes:.0f} KB each; healthy client: {_times(found[0])}",
         flush=True,
     )
     return result
@@ -115,7 +115,7 @@ async def attack(stage: Stage, program: Path, name: str, options: argparse.Names
 
 @contextlib.asynccontextmanager
 async def healthy(stage: Stage) -> AsyncIterator[list[dict[str, Any]]]:
-    """Run the healthy client while the context is entered; then the list holds what it found."""
+    """Run the healthy client in a context; at its end the list holds the results."""
     command = [sys.executable, str(FOLDER / "probe.py"), str(stage.port), stage.token(), str(RATE)]
     found: list[dict[str, Any]] = []
     process = await asyncio.create_subprocess_exec(
@@ -129,26 +129,26 @@ async def healthy(stage: Stage) -> AsyncIterator[list[dict[str, Any]]]:
 
 
 async def healthy_for(stage: Stage, seconds: float) -> dict[str, Any]:
-    """Return what the healthy client finds while nothing else happens."""
+    """Return the results of the healthy client without other load."""
     async with healthy(stage) as found:
         await asyncio.sleep(seconds)
     return found[0]
 
 
-def _judge(results: list[Result], quiet: list[dict[str, Any]], connections: int) -> int:
+def _judge(results: list[AttackResult], quiet: list[dict[str, Any]], connections: int) -> int:
     wrong = []
     for number, result in enumerate(results):
-        # The machine has other work too: what counts is the healthy client right before and right after.
+        # The machine may have other load: compare with the healthy client right before and right after.
         alone = (quiet[number]["p99"] + quiet[number + 1]["p99"]) / 2
         slower = result.healthy["p99"] / alone
-        print(f"{result.name}: p99 {slower:.2f} times that without an attack (must {MOST_SLOWER})")
+        print(f"{result.name}: p99 {slower:.2f} times that without an attack (must {MAX_SLOWDOWN})")
         wrong += [
             f"{result.name}: {what}"
             for what, bad in (
                 ("healthy requests failed", bool(result.healthy["failures"])),
-                ("the healthy client was slowed down", slower > MOST_SLOWER),
-                ("not closed in time", result.closed_after > result.patience),
-                ("too much memory", result.memory > MOST_KB),
+                ("the healthy client was slowed down", slower > MAX_SLOWDOWN),
+                ("not closed in time", result.closed_after > result.allowed_seconds),
+                ("too much memory", result.memory > MAX_KB),
                 ("the attack did not come through", result.most < connections * 0.9),
             )
             if bad
@@ -163,7 +163,7 @@ def _times(found: dict[str, Any]) -> str:
 
 
 async def find_slowhttptest() -> Path:
-    """Return slowhttptest: the system's, or Debian's unpacked into the tools folder."""
+    """Return the system's slowhttptest, or Debian's, unpacked into the tools folder."""
     found = shutil.which("slowhttptest")
     if found:
         return Path(found)

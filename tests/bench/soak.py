@@ -1,6 +1,6 @@
-"""Whether memory stays flat: so many requests through one gateway process, its resident memory after each 100,000.
+"""Memory of one gateway process over many requests, measured after each 100,000.
 
-``run.py soak --requests 1000000``; fails when the last figure is more than MOST_GROWTH_MB above the first.
+``run.py soak --requests 1000000``; fails when the last figure is more than MAX_GROWTH_MB above the first.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from stage import Stage, staged  # type: ignore[import-not-found]
 USERS, CONNECTIONS = 64, 64
 STEP = 100_000
 SLICE_SECONDS = 5
-MOST_GROWTH_MB = 3.0
+MAX_GROWTH_MB = 3.0
 PATH = "/api/v1/models"
 _TOTAL = re.compile(r"(\d+) requests in")
 _WRONG = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
 
 
 async def main() -> int:
-    """Load the gateway, print its memory; returns the exit status."""
+    """Load the gateway and print its memory; return the exit status."""
     options = _options()
     async with staged() as stage:
         with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
@@ -34,8 +34,8 @@ async def main() -> int:
             print(f"start      {stage.memory:6.1f} MB", flush=True)
             figures = soak(stage, script, options.requests)
     growth = figures[-1] - figures[0]
-    print(f"growth from the first to the last figure: {growth:+.1f} MB (must {MOST_GROWTH_MB})")
-    return 0 if growth <= MOST_GROWTH_MB else 1
+    print(f"growth from the first to the last figure: {growth:+.1f} MB (must {MAX_GROWTH_MB})")
+    return 0 if growth <= MAX_GROWTH_MB else 1
 
 
 def soak(stage: Stage, script: Path, requests: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""The gateway as its own process, as the product starts it, between a cheap upstream and a Redis of its own."""
+"""Gateway process for benchmarks, with a cheap upstream and a Redis of its own."""
 
 import asyncio
 import contextlib
@@ -22,12 +22,12 @@ from parley_testing.security.token_issuer import TestIssuer
 
 FOLDER = Path(__file__).resolve().parent
 PLANS = "bench: {requests_per_minute: 10000000, burst: 1000000, streams: 20}\n"
-PLENTY = 10_000_000
+UNLIMITED = 10_000_000
 
 
 @dataclass
 class Stage:
-    """A running gateway: its port and process, and who signs its tokens."""
+    """A running gateway: its port, its process and its token issuer."""
 
     port: int
     upstream_port: int
@@ -36,7 +36,7 @@ class Stage:
     settings: dict[str, str]
 
     def token(self) -> str:
-        """Return the token of a new user who may do nearly anything."""
+        """Return the token of a new user with high limits."""
         return self.issuer.sign({**self.issuer.claims(new_id(), lifetime=86_400), "plan": "bench"})
 
     @property
@@ -45,13 +45,13 @@ class Stage:
         return float(resident_mb(self.gateway.pid))
 
     def connections(self) -> int:
-        """Return how many descriptors the gateway has open."""
+        """Return the number of open descriptors of the gateway."""
         return len(list(Path(f"/proc/{self.gateway.pid}/fd").iterdir()))
 
 
 @contextlib.asynccontextmanager
 async def staged(**settings: str) -> AsyncIterator[Stage]:
-    """Run it all while the context is entered; prints the settings that differ from the defaults."""
+    """Run the gateway in a context, and print the settings that differ from the defaults."""
     raise_descriptors()
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as name:
         folder, port, upstream_port = Path(name), free_port(), free_port()
@@ -65,7 +65,7 @@ async def staged(**settings: str) -> AsyncIterator[Stage]:
                 await client.set(REVOCATIONS_MARKER, 1)
             values = _environment(folder, redis, port, upstream_port) | settings
             upstream = [sys.executable, str(FOLDER / "upstream.py"), str(upstream_port), str(folder / "keys.json")]
-            # The access log is written, and thrown away: on a disk a million lines would be the measurement.
+            # The access log goes to /dev/null: on a disk a million lines would dominate the measurement.
             program = ["sh", "-c", f"exec {Path(sys.executable).parent / 'parley-gateway'} >/dev/null"]
             async with running(upstream, upstream_port), running(program, port, values) as gateway:
                 print("settings:", *(f"{key}={value}" for key, value in sorted(settings.items())))
@@ -75,7 +75,7 @@ async def staged(**settings: str) -> AsyncIterator[Stage]:
 
 
 def raise_descriptors() -> None:
-    """Let this process and its children have as many descriptors as the system allows."""
+    """Raise the limit of descriptors of this process and its children to the maximum."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -90,13 +90,13 @@ def _environment(folder: Path, redis: EmbeddedValkey, port: int, upstream_port: 
         "CHAT_URL": upstream,
         "HISTORY_URL": upstream,
         "PLANS_FILE": str(folder / "plans.yaml"),
-        "ANONYMOUS_RATE_LIMIT": str(PLENTY),
+        "ANONYMOUS_RATE_LIMIT": str(UNLIMITED),
         "RATE_LIMIT_PATIENCE": "1",
     }
 
 
 async def until_ended(process: subprocess.Popen[bytes], *, within: float) -> None:
-    """Wait until a process has ended by itself; TimeoutError otherwise."""
+    """Wait until a process ends; raise TimeoutError if it does not."""
     async with asyncio.timeout(within):
         while process.poll() is None:
             await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Many open streams on one gateway process, an event a second each: memory of each, and how late events come.
+"""Open streams on one gateway process with one event per second each: memory and delay of events.
 
 ``run.py streams [--streams 5000] [--seconds 20]``. The upstream writes the time into each event; the reader takes the
 difference, first of streams straight from the upstream, then of streams through the gateway.
@@ -16,13 +16,13 @@ import uvloop
 from processes import cpu_seconds  # type: ignore[import-not-found]
 from stage import raise_descriptors, staged  # type: ignore[import-not-found]
 
-OPENED_AT_ONCE = 100
-OPEN_WITHIN = 120.0
+OPEN_BATCH = 100
+OPEN_TIMEOUT = 120.0
 MUST_KB, MUST_P99_MS = 60, 100
 
 
-class Reader(asyncio.Protocol):
-    """Reads one stream, and notes how late each event is (milliseconds)."""
+class EventTimer(asyncio.Protocol):
+    """Reads one stream and records the delay of each event in milliseconds."""
 
     def __init__(self, request: bytes, note: Callable[[float], None]) -> None:
         self._request, self._note = request, note
@@ -45,12 +45,12 @@ class Reader(asyncio.Protocol):
             self.began.set_result("the connection was lost")
 
 
-async def open_streams(port: int, requests: list[bytes], note: Callable[[float], None]) -> list[Reader]:
-    """Open them all, some at a time; exits when one is refused."""
+async def open_streams(port: int, requests: list[bytes], note: Callable[[float], None]) -> list[EventTimer]:
+    """Open all streams in batches; exit if one is refused."""
     loop, readers = asyncio.get_running_loop(), []
-    async with asyncio.timeout(OPEN_WITHIN):
-        for start in range(0, len(requests), OPENED_AT_ONCE):
-            some = [Reader(request, note) for request in requests[start : start + OPENED_AT_ONCE]]
+    async with asyncio.timeout(OPEN_TIMEOUT):
+        for start in range(0, len(requests), OPEN_BATCH):
+            some = [EventTimer(request, note) for request in requests[start : start + OPEN_BATCH]]
             await asyncio.gather(
                 *(loop.create_connection(partial(_same, reader), "127.0.0.1", port) for reader in some)
             )
@@ -61,8 +61,8 @@ async def open_streams(port: int, requests: list[bytes], note: Callable[[float],
     return readers
 
 
-async def watch(port: int, requests: list[bytes], seconds: float) -> tuple[list[float], list[Reader]]:
-    """Return how late the events of some seconds came, sorted, and the readers, still open."""
+async def watch(port: int, requests: list[bytes], seconds: float) -> tuple[list[float], list[EventTimer]]:
+    """Return the sorted delays of the events in the given seconds, and the open readers."""
     late: list[float] = []
     readers = await open_streams(port, requests, late.append)
     await asyncio.sleep(2)
@@ -72,7 +72,7 @@ async def watch(port: int, requests: list[bytes], seconds: float) -> tuple[list[
 
 
 async def main(options: argparse.Namespace) -> int:
-    """Print what was measured; returns the exit status."""
+    """Print the measurements; return the exit status."""
     raise_descriptors()
     limits = {"MAX_STREAMS": str(options.streams), "MAX_CONNECTIONS": str(options.streams + 100)}
     async with staged(**limits, CONNECT_TIMEOUT="30") as stage:
@@ -103,11 +103,11 @@ def _request(token: str) -> bytes:
     return head.encode() + b"{}"
 
 
-def _same(reader: Reader) -> Reader:
+def _same(reader: EventTimer) -> EventTimer:
     return reader
 
 
-def _close(readers: list[Reader]) -> None:
+def _close(readers: list[EventTimer]) -> None:
     for reader in readers:
         if reader.transport is not None:
             reader.transport.abort()

@@ -1,4 +1,4 @@
-"""What a streamed token costs: streams at 20 tokens/s through gateway and chat, beside the provider asked directly.
+"""CPU time of a streamed token: streams at 20 tokens/s through gateway and chat, beside the provider alone.
 
 ``python tests/bench/run.py tokens [--streams 100] [--rate 20] [--seconds 20]``; exits with 1 above what must be. CPU is
 what the kernel counted for each process while every stream was under way.
@@ -29,11 +29,11 @@ from parley_testing.backends.urls import BackendUrls
 from parley_testing.http.client import open_http, register
 from parley_testing.stacks.separate import SeparateStack
 
-MUST, STRETCH = 100, 60
-"""CPU microseconds of gateway and chat for each streamed token."""
+MAX_MICROSECONDS, TARGET_MICROSECONDS = 100, 60
+"""CPU microseconds of gateway and chat per streamed token."""
 WARM_SECONDS = 3.0
 SLACK_SECONDS = 8.0
-"""How much longer a stream lasts than it is measured: nobody begins or ends meanwhile."""
+"""Seconds by which a stream lasts longer than the measurement, so that none starts or ends during it."""
 USERS = 10
 TICK = os.sysconf("SC_CLK_TCK")
 SETTINGS = {
@@ -48,22 +48,22 @@ PLANS = "default: {tokens_per_minute: null, streams: 1000, requests_per_minute: 
 
 
 @dataclass
-class Seen:
-    """What the clients of one path saw while they were measured."""
+class StreamTimes:
+    """Token times of the clients of one path."""
 
     tokens: int = 0
     gaps: list[float] = field(default_factory=list)
     measuring: bool = False
 
     def p99_gap(self) -> float:
-        """Return the 99th percentile of the time between two tokens of a stream, in milliseconds."""
+        """Return the 99th percentile of the milliseconds between two tokens of a stream."""
         return statistics.quantiles(self.gaps, n=100)[98] * 1000
 
 
 class StreamClient(asyncio.Protocol):
-    """Sends one request and counts the events of its answer: cheap, so that it disturbs little."""
+    """Sends one request and counts the events of the response at little cost."""
 
-    def __init__(self, seen: Seen, request: bytes) -> None:
+    def __init__(self, seen: StreamTimes, request: bytes) -> None:
         self._seen, self._request = seen, request
         self._last = 0.0
         self.head = b""
@@ -87,22 +87,22 @@ class StreamClient(asyncio.Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Tokens seen, and CPU seconds by process."""
+class TokenCost:
+    """Token times, and CPU seconds by process."""
 
-    seen: Seen
+    seen: StreamTimes
     cpu: Mapping[str, float]
 
     def each(self, *names: str) -> float:
-        """Return the CPU microseconds that some processes took for a token."""
+        """Return the CPU microseconds of the named processes per token."""
         return sum(self.cpu[name] for name in names) / self.seen.tokens * 1e6
 
 
 async def measure(
     url: str, requests: Sequence[bytes], options: argparse.Namespace, processes: Mapping[str, int]
-) -> Measured:
-    """Open a stream for each request, their tokens evenly apart, and count while all are under way."""
-    seen, loop = Seen(), asyncio.get_running_loop()
+) -> TokenCost:
+    """Open a stream for each request, evenly spaced in time, and count while all are open."""
+    seen, loop = StreamTimes(), asyncio.get_running_loop()
     address = urlsplit(url)
     clients = []
     transports = []
@@ -123,12 +123,12 @@ async def measure(
         for transport in transports:
             transport.close()
     await asyncio.gather(*(client.closed for client in clients))
-    return Measured(seen, {name: after[name] - before[name] for name in processes})
+    return TokenCost(seen, {name: after[name] - before[name] for name in processes})
 
 
 def cpu_of(processes: Mapping[str, int]) -> dict[str, float]:
-    """Return the CPU seconds that processes and their children have taken."""
-    return {name: sum(map(_own_cpu, _family(pid))) for name, pid in processes.items()}
+    """Return the CPU seconds of processes and their descendants."""
+    return {name: sum(map(_own_cpu, _process_tree(pid))) for name, pid in processes.items()}
 
 
 def _own_cpu(pid: int) -> float:
@@ -136,16 +136,16 @@ def _own_cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def _family(pid: int) -> Iterator[int]:
+def _process_tree(pid: int) -> Iterator[int]:
     yield pid
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                yield from _family(int(child))
+                yield from _process_tree(int(child))
 
 
 def request_of(url: str, path: str, body: Mapping[str, Any], token: str = "-") -> bytes:
-    """Return a POST as it goes over the wire."""
+    """Return the bytes of a POST request."""
     data = orjson.dumps(body)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\n"
@@ -155,7 +155,7 @@ def request_of(url: str, path: str, body: Mapping[str, Any], token: str = "-") -
 
 
 async def run(options: argparse.Namespace) -> float:
-    """Print what was measured; return the CPU microseconds of gateway and chat for a token."""
+    """Print the measurements; return the CPU microseconds of gateway and chat per token."""
     tokens = round((options.seconds + WARM_SECONDS + SLACK_SECONDS) * options.rate)
     message = f"bench [[fake tokens={tokens} rate={options.rate}]]"
     async with SharedBackends() as backends, FakeProvider() as provider:
@@ -184,7 +184,7 @@ async def run(options: argparse.Namespace) -> float:
 
 
 async def requests_of(stack: SeparateStack, message: str, options: argparse.Namespace) -> list[bytes]:
-    """Return a request for each stream, spread over some users."""
+    """Return a request for each stream, distributed over some users."""
     async with open_http(stack.url) as http:
         users = [await register(http) for _ in range(USERS)]
     path, body = "/api/v1/chat/stream", dict[str, Any](message=message)
@@ -193,8 +193,8 @@ async def requests_of(stack: SeparateStack, message: str, options: argparse.Name
     return [request_of(stack.url, path, body, users[i % USERS].tokens["access_token"]) for i in range(options.streams)]
 
 
-def show(name: str, found: Measured) -> None:
-    """Print one line."""
+def show(name: str, found: TokenCost) -> None:
+    """Print one result."""
     costs = "   ".join(f"{process} {found.each(process):6.1f}" for process in found.cpu)
     print(f"{name:<9} {found.seen.tokens:7,} tokens   gap p99 {found.seen.p99_gap():6.1f} ms   CPU us/token: {costs}")
 
@@ -212,8 +212,8 @@ def main() -> int:
         f" Python {platform.python_version()}, {os.cpu_count()} CPUs, {SETTINGS}"
     )
     cost = uvloop.run(run(options))
-    print(f"gateway and chat {cost:.1f} us a token; must {MUST}, stretch {STRETCH}")
-    return 0 if cost <= MUST else 1
+    print(f"gateway and chat {cost:.1f} us a token; must {MAX_MICROSECONDS}, stretch {TARGET_MICROSECONDS}")
+    return 0 if cost <= MAX_MICROSECONDS else 1
 
 
 if __name__ == "__main__":

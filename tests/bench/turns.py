@@ -1,4 +1,4 @@
-"""What a durable turn costs, and how soon it is stored, beside LiteLLM's proxy, which stores nothing: ``run.py turns``.
+"""CPU time of a durable turn and its delay to history, beside LiteLLM's proxy, which stores nothing: ``run.py turns``.
 
 First a closed loop of answers, whole or streamed, through every service (a process each) with their servers: the CPU
 that the kernel counted for each process until history had stored the last one. LiteLLM gets the same questions for the
@@ -35,10 +35,10 @@ from parley_testing.stacks.separate import SeparateStack
 
 QUESTION = "bench [[fake tokens=20]]"
 USERS, WARM_UP = 20, 100
-MOST_OF_LITELLM = {"Parley's processes": 1 / 6, "everything": 1 / 4}
-MOST_DELAY = 250.0
-"""Milliseconds from a turn's end to history, 99 of 100."""
-DRAINED_WITHIN = 120.0
+MAX_SHARE_OF_LITELLM = {"Parley's processes": 1 / 6, "everything": 1 / 4}
+MAX_DELAY = 250.0
+"""Maximum milliseconds from a turn's end to history, at the 99th percentile."""
+DRAIN_TIMEOUT = 120.0
 SERVERS = ("redis", "postgres", "rabbitmq")
 LITELLM = """
 model_list: [{model_name: fake, litellm_params: {model: openai/fake, api_base: %s, api_key: none}}]
@@ -51,14 +51,14 @@ WHERE f.name = 'conversation.turn.completed' ORDER BY f.time DESC LIMIT $1
 
 
 @dataclass
-class Load:
-    """What clients saw: seconds that each answer took, and how long all of it lasted."""
+class ResponseTimes:
+    """Seconds of each response, and of the whole load."""
 
     took: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return a summary in one line."""
         points = statistics.quantiles(self.took, n=100)
         rate = len(self.took) / self.seconds
         return (
@@ -67,15 +67,15 @@ class Load:
 
 
 class Clients:
-    """Asks one port over connections that are kept."""
+    """Sends requests to one port over persistent connections."""
 
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         """Take the requests, which are sent in turn."""
         self._port, self._requests = port, itertools.cycle(requests)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def ask(self, load: Load) -> None:
-        """Ask once, and note how long it took; AssertionError for anything but a 200."""
+    async def ask(self, load: ResponseTimes) -> None:
+        """Send one request and record its duration; assert that the status is 200."""
         began = time.perf_counter()
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(next(self._requests))
@@ -89,9 +89,9 @@ class Clients:
         self._idle.append((reader, writer))
         load.took.append(time.perf_counter() - began)
 
-    async def closed_loop(self, at_once: int, seconds: float) -> Load:
-        """Ask again whenever an answer has come."""
-        load, began = Load(), time.perf_counter()
+    async def closed_loop(self, at_once: int, seconds: float) -> ResponseTimes:
+        """Send the next request after each response."""
+        load, began = ResponseTimes(), time.perf_counter()
 
         async def client() -> None:
             while time.perf_counter() < began + seconds:
@@ -101,9 +101,9 @@ class Clients:
         load.seconds = time.perf_counter() - began
         return load
 
-    async def open_loop(self, rate: float, seconds: float) -> Load:
-        """Ask at a steady pace, whether or not answers keep up."""
-        load, began = Load(), time.perf_counter()
+    async def open_loop(self, rate: float, seconds: float) -> ResponseTimes:
+        """Send requests at a fixed rate, independent of the responses."""
+        load, began = ResponseTimes(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for number in range(round(rate * seconds)):
                 await asyncio.sleep(began + number / rate - time.perf_counter())
@@ -114,7 +114,7 @@ class Clients:
 
 @dataclass
 class Product:
-    """Parley, running: whom to ask, what to measure, and where turns end up."""
+    """A running Parley: its clients, measured processes and databases."""
 
     clients: Clients
     processes: Mapping[str, int]
@@ -123,14 +123,14 @@ class Product:
     asked: int = 0
 
     async def stored(self) -> None:
-        """Wait until history has every turn that was asked for."""
-        await eventually(self._all_are_stored, within=DRAINED_WITHIN)
+        """Wait until history has every turn."""
+        await eventually(self._all_are_stored, within=DRAIN_TIMEOUT)
 
     async def _all_are_stored(self) -> bool:
         return bool(await self.history.fetchval("SELECT count(*) FROM turns") == self.asked)
 
-    async def closed_loop(self, at_once: int, seconds: float) -> Load:
-        """Load, and wait until all is stored."""
+    async def closed_loop(self, at_once: int, seconds: float) -> ResponseTimes:
+        """Run the load and wait until all turns are stored."""
         load = await self.clients.closed_loop(at_once, seconds)
         self.asked += len(load.took)
         await self.stored()
@@ -138,7 +138,7 @@ class Product:
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Print what was measured; returns the exit status."""
+    """Print the measurements; return the exit status."""
     async with SharedBackends() as backends, FakeProvider() as provider:
         litellm = await measure_litellm(provider, options)
         path = "/api/v1/chat/stream" if options.stream else "/api/v1/chat"
@@ -150,7 +150,7 @@ async def run(options: argparse.Namespace) -> int:
 
 
 async def measure_litellm(provider: FakeProvider, options: argparse.Namespace) -> float | None:
-    """Return the CPU milliseconds of an answer of LiteLLM's proxy; None when it is not here."""
+    """Return the CPU milliseconds per response of LiteLLM's proxy; None if it is not installed."""
     program = shutil.which("litellm")
     if program is None:
         print("litellm: left out (pip install 'litellm[proxy]' into an environment of its own, and put it on the PATH)")
@@ -175,7 +175,7 @@ async def measure_litellm(provider: FakeProvider, options: argparse.Namespace) -
 
 @asynccontextmanager
 async def product(backends: SharedBackends, provider: FakeProvider, path: str) -> AsyncIterator[Product]:
-    """Run every service, warmed up."""
+    """Run every service in a context, warmed up."""
     infrastructure = BackendUrls(await backends.database_url(), await backends.redis_url(), await backends.amqp_url())
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         plans = Path(folder) / "plans.yaml"
@@ -201,7 +201,7 @@ async def product(backends: SharedBackends, provider: FakeProvider, path: str) -
 
 
 async def measure_cost(parley: Product, options: argparse.Namespace) -> dict[str, float]:
-    """Return the CPU milliseconds of a turn: of our processes, and of everything."""
+    """Return the CPU milliseconds per turn: of Parley's processes, and including the backends."""
     every = {**parley.processes, **parley.servers}
     before = {name: cpu_seconds(pid) for name, pid in every.items()}
     load = await parley.closed_loop(options.clients, options.seconds)
@@ -213,14 +213,14 @@ async def measure_cost(parley: Product, options: argparse.Namespace) -> dict[str
 
 
 def _cheap_enough(costs: Mapping[str, float], litellm: float) -> bool:
-    ratios = {name: costs[name] / litellm for name in MOST_OF_LITELLM}
-    for name, most in MOST_OF_LITELLM.items():
+    ratios = {name: costs[name] / litellm for name in MAX_SHARE_OF_LITELLM}
+    for name, most in MAX_SHARE_OF_LITELLM.items():
         print(f"{name} / litellm: {ratios[name]:.3f} (must {most:.3f})")
-    return all(ratios[name] <= most for name, most in MOST_OF_LITELLM.items())
+    return all(ratios[name] <= most for name, most in MAX_SHARE_OF_LITELLM.items())
 
 
 async def measure_delay(parley: Product, options: argparse.Namespace) -> bool:
-    """Say whether turns are stored soon after their end, at a steady pace of new ones."""
+    """Return whether turns are stored in time at a fixed rate."""
     load = await parley.clients.open_loop(options.rate, options.steady)
     parley.asked += len(load.took)
     await parley.stored()
@@ -228,10 +228,10 @@ async def measure_delay(parley: Product, options: argparse.Namespace) -> bool:
     points = statistics.quantiles(delays, n=100)
     print(f"steady: {load} of {options.rate:g}/s asked for")
     print(
-        f"turn end to history: p50 {points[49]:.0f} ms, p99 {points[98]:.0f} ms (must {MOST_DELAY:.0f}),"
+        f"turn end to history: p50 {points[49]:.0f} ms, p99 {points[98]:.0f} ms (must {MAX_DELAY:.0f}),"
         f" most {delays[-1]:.0f} ms"
     )
-    return points[98] <= MOST_DELAY
+    return points[98] <= MAX_DELAY
 
 
 def main() -> int:

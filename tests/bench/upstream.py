@@ -1,4 +1,4 @@
-"""An upstream that costs little: it reads requests whole, then answers at once, at length, or as a stream.
+"""Cheap upstream: reads whole requests, then sends a small body, a large body or a stream.
 
 ``python tests/bench/upstream.py PORT KEYS`` where KEYS is a file with the JWKS. Paths that end in ``/stream`` get an
 event a second, each with the time (nanoseconds of the monotonic clock) at which it was sent; LARGE gets 4 MiB.
@@ -19,18 +19,18 @@ LARGE = "/.well-known/oauth-authorization-server"
 LARGE_SIZE = 4 * 1_048_576
 PIECE = 65_536
 SEND_BUFFER = 65_536
-"""Loopback's huge packets let the kernel keep megabytes for each connection; an ordinary network does not."""
+"""On loopback the kernel would buffer megabytes per connection, which a real network does not."""
 INTERVAL = 1.0
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def answer(body: bytes, kind: bytes = b"application/json") -> bytes:
-    """Return a whole answer."""
+    """Return a complete response."""
     return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(body), body)
 
 
 class Upstream(asyncio.Protocol):
-    """One connection of the gateway's."""
+    """One connection from the gateway."""
 
     transport: asyncio.Transport
 
