@@ -22,6 +22,7 @@ from auth.settings import AuthSettings
 from auth.signing_keys.api import router as signing_keys
 from auth.tokens import oauth_forms
 from auth.tokens.api import router as tokens
+from auth.wiring import AuthServices
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import Wire, build_app
@@ -29,7 +30,9 @@ from parley.web.app import Wire, build_app
 DESCRIPTION = "Identities, sessions and tokens: accounts, OAuth2 grants, API keys and administration."
 
 
-def create_app(settings: AuthSettings | None = None, *, wire: Wire[AuthSettings] = wiring.wire) -> FastAPI:
+def create_app(
+    settings: AuthSettings | None = None, *, wire: Wire[AuthSettings, AuthServices] = wiring.wire
+) -> FastAPI:
     """Return the app; its lifespan opens connections and background tasks."""
     settings = settings or load_or_exit(AuthSettings)
     app = build_app(

@@ -7,13 +7,14 @@ from fastapi import FastAPI
 from chat import VERSION
 from chat.api import chat, chat_completions, models, turns, websocket
 from chat.settings import ChatSettings
+from chat.wiring import ChatServices
 from chat.wiring import wire as wire_chat
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import Wire, build_app
 
 
-def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings] = wire_chat) -> FastAPI:
+def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings, ChatServices] = wire_chat) -> FastAPI:
     """Return the app; nothing is opened before its lifespan is entered."""
     settings = settings or load_or_exit(ChatSettings)
     return build_app(

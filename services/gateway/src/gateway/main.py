@@ -35,7 +35,7 @@ class GatewayState:
 class Gateway:
     """The ASGI app. It uses no framework, because every layer would cost time on every request."""
 
-    def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings]) -> None:
+    def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings, GatewayParts]) -> None:
         runtime = make_runtime(settings, service="gateway", version=VERSION)
         connections = ClientConnections(settings)
         self.http_protocol = connections.protocol
@@ -62,7 +62,9 @@ class Gateway:
             await self.router(scope, receive, send)
 
 
-def create_app(settings: GatewaySettings | None = None, *, wire: Wire[GatewaySettings] = wiring.wire) -> Gateway:
+def create_app(
+    settings: GatewaySettings | None = None, *, wire: Wire[GatewaySettings, GatewayParts] = wiring.wire
+) -> Gateway:
     """Return the gateway's app. ``wire`` opens its parts when the lifespan starts."""
     return Gateway(settings or load_or_exit(GatewaySettings), wire)
 

@@ -14,6 +14,7 @@ from history.settings import HistorySettings
 from history.transfer.api import router as transfer
 from history.turns.api import router as internal_turns
 from history.usage.api import router as usage
+from history.wiring import HistoryServices
 from history.wiring import wire as wire_history
 from parley.config.settings import load_or_exit
 from parley.web import server
@@ -22,7 +23,9 @@ from parley.web.app import Wire, build_app
 DESCRIPTION = "Conversations: lists, messages, search, export and import, usage, and an event feed."
 
 
-def create_app(settings: HistorySettings | None = None, *, wire: Wire[HistorySettings] = wire_history) -> FastAPI:
+def create_app(
+    settings: HistorySettings | None = None, *, wire: Wire[HistorySettings, HistoryServices] = wire_history
+) -> FastAPI:
     """Return the app. Connections are opened when its lifespan starts."""
     settings = settings or load_or_exit(HistorySettings)
     return build_app(

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -61,7 +60,7 @@ class Limiter:
             ["policy", "decision"],
             registry=registry,
         )
-        self._counters: dict[tuple[str, str], Any] = {}
+        self._counters: dict[tuple[str, str], Counter] = {}
         self._local = Gauge(
             f"{service}_ratelimit_local", "1 while rate limits are decided without Redis.", registry=registry
         )
@@ -180,13 +179,12 @@ async def open_limiter(
     registry: CollectorRegistry,
     timeout: float = REDIS_TIMEOUT,
     replicas: int = 1,
-    kind: type[Limiter] = Limiter,
 ) -> AsyncIterator[Limiter]:
     """Open a limiter. After a Redis call of more than ``timeout`` seconds, limits are local until Redis responds again.
 
     ``replicas`` is the minimum number of replicas to assume.
     """
-    limiter = kind(redis, service=service, registry=registry, timeout=timeout, replicas=replicas)
+    limiter = Limiter(redis, service=service, registry=registry, timeout=timeout, replicas=replicas)
     async with background("limits", limiter.watch, service=service):
         yield limiter
     await limiter.leave()

@@ -21,7 +21,8 @@ from parley.web.middleware import BodyLimit, RequestContext
 from parley.web.runtime import Runtime
 
 S = TypeVar("S", bound=ServiceSettings)
-Wire = Callable[[S, Runtime], AbstractAsyncContextManager[Any]]
+R = TypeVar("R")
+Wire = Callable[[S, Runtime], AbstractAsyncContextManager[R]]
 """Opens the resources of a service and yields them; they become ``app.state.wired``."""
 
 
@@ -36,7 +37,7 @@ def build_app(
     service: str,
     version: str,
     description: str,
-    wire: Wire[S],
+    wire: Wire[S, object],
     routers: Sequence[APIRouter],
     larger_bodies: Mapping[str, int] | None = None,
 ) -> FastAPI:
@@ -71,7 +72,7 @@ def build_app(
 
 
 @contextlib.asynccontextmanager
-async def run(runtime: Runtime, settings: S, wire: Wire[S]) -> AsyncIterator[Any]:
+async def run(runtime: Runtime, settings: S, wire: Wire[S, R]) -> AsyncIterator[R]:
     """Run a service while the context is open: admin port, tracer, loop monitor, and the resources of ``wire``."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admin_port.serve_admin(runtime))

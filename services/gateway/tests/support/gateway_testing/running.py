@@ -105,7 +105,7 @@ def gateway_runner(redis_url: str) -> RunGateway:
     return run
 
 
-def wire_with_routes(routes: Iterable[Route]) -> Wire[GatewaySettings]:
+def wire_with_routes(routes: Iterable[Route]) -> Wire[GatewaySettings, GatewayParts]:
     """Return a ``wire`` like the gateway's own, with another route table."""
 
     @contextlib.asynccontextmanager
