@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chat_testing.replica import ChatReplica
 from parley.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -38,10 +39,10 @@ REFUSED: list[tuple[Any, int, str]] = [
 @pytest.mark.parametrize("path", ["/api/v1/chat", "/api/v1/chat/stream"])
 @pytest.mark.parametrize(("body", "status", "code"), REFUSED)
 async def test_bad_bodies_are_refused_and_not_echoed(
-    replica: Any, path: str, body: Any, status: int, code: str
+    replica: ChatReplica, path: str, body: Any, status: int, code: str
 ) -> None:
-    person = replica.person()
-    response = await person.ask("POST", path, json=body)
+    person = replica.user()
+    response = await person.request("POST", path, json=body)
     assert response.status_code == status, response.text
     if status == 200:
         return
@@ -63,50 +64,54 @@ async def test_bad_bodies_are_refused_and_not_echoed(
         (b'"' + b"x" * 1_100_000 + b'"', "application/json", 413, "body_too_large"),
     ],
 )
-async def test_bad_bytes_are_refused(replica: Any, content: bytes, content_type: str, status: int, code: str) -> None:
-    person = replica.person()
-    response = await person.ask("POST", "/api/v1/chat", content=content, headers={"Content-Type": content_type})
+async def test_bad_bytes_are_refused(
+    replica: ChatReplica, content: bytes, content_type: str, status: int, code: str
+) -> None:
+    person = replica.user()
+    response = await person.request("POST", "/api/v1/chat", content=content, headers={"Content-Type": content_type})
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
 @pytest.mark.parametrize("key", ["", "has space", "x" * 256, "\u00e4"])
-async def test_bad_keys_are_refused(replica: Any, key: str) -> None:
-    response = await replica.person().ask(
+async def test_bad_keys_are_refused(replica: ChatReplica, key: str) -> None:
+    response = await replica.user().request(
         "POST", "/api/v1/chat", json={"message": "x"}, headers={"Idempotency-Key": key.encode()}
     )
     assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
 
 
-async def test_no_token_and_no_scope_are_refused(replica: Any) -> None:
+async def test_no_token_and_no_scope_are_refused(replica: ChatReplica) -> None:
     assert (await replica.client.post("/api/v1/chat", json={"message": "x"})).status_code == 401
-    response = await replica.person(scope="history:read").chat("x")
+    response = await replica.user(scope="history:read").chat("x")
     assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
 
 
-async def test_nobody_sees_the_turns_of_others(replica: Any) -> None:
-    ada, eve = replica.person(), replica.person()
+async def test_nobody_sees_the_turns_of_others(replica: ChatReplica) -> None:
+    ada, eve = replica.user(), replica.user()
     mine = (await ada.chat("Secret [[fake tokens=2]]")).json()
     for method, suffix in [("GET", ""), ("GET", "/stream"), ("POST", "/cancel")]:
-        response = await eve.ask(method, f"/api/v1/chat/turns/{mine['turn_id']}{suffix}")
+        response = await eve.request(method, f"/api/v1/chat/turns/{mine['turn_id']}{suffix}")
         assert (response.status_code, response.json()["code"]) == (404, "turn_not_found")
     taken = await eve.chat("Hi", conversation_id=mine["conversation_id"])
     assert (taken.status_code, taken.json()["code"]) == (404, "conversation_not_found")
-    listed = await eve.ask("GET", "/api/v1/chat/turns", params={"conversation_id": mine["conversation_id"]})
+    listed = await eve.request("GET", "/api/v1/chat/turns", params={"conversation_id": mine["conversation_id"]})
     assert listed.json()["data"] == []
 
 
 @pytest.mark.parametrize("turn_id", ["x", ID, ID.upper(), "%00"], ids=["x", "id", "ID", "%00"])
-async def test_an_unknown_turn_is_not_found(replica: Any, turn_id: str) -> None:
-    response = await replica.person().ask("GET", f"/api/v1/chat/turns/{turn_id}")
+async def test_an_unknown_turn_is_not_found(replica: ChatReplica, turn_id: str) -> None:
+    response = await replica.user().request("GET", f"/api/v1/chat/turns/{turn_id}")
     assert (response.status_code, response.json()["code"]) == (404, "turn_not_found")
 
 
-async def test_lists_have_cursors(replica: Any) -> None:
-    person = replica.person()
+async def test_lists_have_cursors(replica: ChatReplica) -> None:
+    person = replica.user()
     made = [(await person.chat("Hi [[fake tokens=1]]")).json()["turn_id"] for _ in range(3)]
-    first = (await person.ask("GET", "/api/v1/chat/turns", params={"limit": 2})).json()
-    second = (await person.ask("GET", "/api/v1/chat/turns", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    first = (await person.request("GET", "/api/v1/chat/turns", params={"limit": 2})).json()
+    second = (
+        await person.request("GET", "/api/v1/chat/turns", params={"limit": 2, "cursor": first["next_cursor"]})
+    ).json()
     assert [t["id"] for t in first["data"] + second["data"]] == made[::-1]
     assert second["next_cursor"] is None
-    bad = await person.ask("GET", "/api/v1/chat/turns", params={"cursor": "zzz"})
+    bad = await person.request("GET", "/api/v1/chat/turns", params={"cursor": "zzz"})
     assert (bad.status_code, bad.json()["code"]) == (400, "invalid_cursor")

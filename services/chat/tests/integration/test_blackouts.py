@@ -1,12 +1,14 @@
 """Redis or Postgres away while turns run: what clients see stays a gap-free prefix of what is stored."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chat.wiring import APPEND_TIMEOUT
+from chat_testing.replica import ChatReplica, OpenReplica, ReplicaPair
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley.messaging import outbox
 from parley.storage import migrations
@@ -24,10 +26,10 @@ BUSY = 0.2
 WHOLE = " ".join(f"t{i}" for i in range(1, 81))
 
 
-async def watch_on_both(pair: Any, fault: Any) -> None:
+async def watch_on_both(pair: ReplicaPair, fault: Callable[[], Awaitable[None]]) -> None:
     """Stream on the runner and on the other replica while a fault happens; both must see the same, whole answer."""
-    here = pair[0].person()
-    there = here.at(pair[1])
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     async with here.stream("/api/v1/chat/stream", json=TURN) as (response, found):
         turn_id = response.headers["x-turn-id"]
         first = [await anext(found) for _ in range(5)]
@@ -42,7 +44,7 @@ async def watch_on_both(pair: Any, fault: Any) -> None:
     assert await there.resumed(turn_id) == first
 
 
-async def test_a_flushed_redis_leaves_no_gap(pair: Any, valkey: EmbeddedValkey) -> None:
+async def test_a_flushed_redis_leaves_no_gap(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
     async def flush() -> None:
         async with open_redis(valkey.url, timeout=2) as client:
             assert await client.dbsize() > 0
@@ -51,7 +53,7 @@ async def test_a_flushed_redis_leaves_no_gap(pair: Any, valkey: EmbeddedValkey) 
     await watch_on_both(pair, flush)
 
 
-async def test_a_redis_that_restarts_empty_leaves_no_gap(pair: Any, valkey: EmbeddedValkey) -> None:
+async def test_a_redis_that_restarts_empty_leaves_no_gap(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
     async def restart() -> None:
         await kill(valkey.child)
         await asyncio.sleep(0.5)
@@ -60,22 +62,26 @@ async def test_a_redis_that_restarts_empty_leaves_no_gap(pair: Any, valkey: Embe
     await watch_on_both(pair, restart)
 
 
-async def test_without_redis_turns_stream_and_are_cancelled_from_elsewhere(pair: Any, valkey: EmbeddedValkey) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_without_redis_turns_stream_and_are_cancelled_from_elsewhere(
+    pair: ReplicaPair, valkey: EmbeddedValkey
+) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     await kill(valkey.child)
     try:
         events = await here.streamed("/api/v1/chat/stream", json={"message": "Hi [[fake tokens=20 rate=40]]"})
         assert events[-1].data["status"] == "completed"
         opened = await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})
-        response = await there.ask("POST", f"/api/v1/chat/turns/{opened.json()['id']}/cancel")
+        response = await there.request("POST", f"/api/v1/chat/turns/{opened.json()['id']}/cancel")
         assert (response.status_code, response.json()["status"]) == (200, "cancelled")
     finally:
         await valkey.start()
 
 
-async def test_a_frozen_redis_stalls_streams_no_longer_than_its_time_out(pair: Any, valkey: EmbeddedValkey) -> None:
-    here = pair[0].person()
+async def test_a_frozen_redis_stalls_streams_no_longer_than_its_time_out(
+    pair: ReplicaPair, valkey: EmbeddedValkey
+) -> None:
+    here = pair[0].user()
     clock = asyncio.get_running_loop().time
     async with here.stream("/api/v1/chat/stream", json=TURN) as (_, found):
         seen = [await anext(found) for _ in range(10)]
@@ -90,7 +96,9 @@ async def test_a_frozen_redis_stalls_streams_no_longer_than_its_time_out(pair: A
     assert "".join(event.data["delta"] for event in seen) == WHOLE
 
 
-async def test_a_postgres_that_restarts_loses_no_turn(open_replica: Any, tmp_path: Path, provider: Any) -> None:
+async def test_a_postgres_that_restarts_loses_no_turn(
+    open_replica: OpenReplica, tmp_path: Path, provider: FakeProvider
+) -> None:
     postgres, mark = EmbeddedPostgres(tmp_path / "postgres", durable=True), str(new_id())
     await postgres.start()
     try:
@@ -98,12 +106,12 @@ async def test_a_postgres_that_restarts_loses_no_turn(open_replica: Any, tmp_pat
         dsn = postgres.databases.url("chat")
         await migrations.migrate(dsn, outbox.MIGRATIONS, "chat")
         async with open_replica(dsn) as one, open_replica(dsn) as two:
-            people = [(one, two)[i % 2].person() for i in range(50)]
+            people = [(one, two)[i % 2].user() for i in range(50)]
             body = {"message": f"{mark} [[fake tokens=60 rate=20]]"}
             running = [asyncio.create_task(p.streamed("/api/v1/chat/stream", json=body)) for p in people]
             await eventually(lambda: _count(one, "running", 50), within=20)
             await kill(postgres.child)
-            refused = await one.person().chat("Hi")
+            refused = await one.user().chat("Hi")
             assert (refused.status_code, refused.json()["code"]) == (503, "dependency_unavailable")
             await asyncio.sleep(2)
             await postgres.start()
@@ -120,6 +128,6 @@ async def test_a_postgres_that_restarts_loses_no_turn(open_replica: Any, tmp_pat
         await postgres.stop()
 
 
-async def _count(replica: Any, status: str, expected: int) -> bool:
+async def _count(replica: ChatReplica, status: str, expected: int) -> bool:
     found = await replica.pool.fetchval("SELECT count(*) FROM turns WHERE status = $1", status)
     return bool(found == expected)

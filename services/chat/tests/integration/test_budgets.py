@@ -1,11 +1,15 @@
 """Budgets by plan: reserved before, settled after, never overspent."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 
 pytestmark = pytest.mark.integration
@@ -28,30 +32,32 @@ models:
 
 
 @pytest.fixture(scope="module")
-async def metered(open_replica: Any, new_database: Any, tmp_path_factory: Any) -> Any:
+async def metered(
+    open_replica: OpenReplica, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ChatReplica]:
     folder = tmp_path_factory.mktemp("plans")
     (folder / "plans.yaml").write_text(PLANS)
     (folder / "models.yaml").write_text(MODELS)
-    options = {"plans_file": folder / "plans.yaml", "models_file": folder / "models.yaml"}
+    options: dict[str, Any] = {"plans_file": folder / "plans.yaml", "models_file": folder / "models.yaml"}
     async with open_replica(await new_database(), **options) as found:
         yield found
 
 
-def on_plan(replica: Any, plan: str) -> Any:
-    person = replica.person()
+def on_plan(replica: ChatReplica, plan: str) -> Any:
+    person = replica.user()
     claims = {**replica.issuer.claims(person.id), "plan": plan}
     person.headers = {"Authorization": f"Bearer {replica.issuer.sign(claims)}"}
     return person
 
 
-async def spent(replica: Any, person: Any) -> dict[str, Any]:
+async def spent(replica: ChatReplica, person: ChatUser) -> dict[str, Any]:
     return dict(
         await replica.pool.fetchrow("SELECT * FROM budgets WHERE user_id = $1 AND length(period) = 10", person.id)
     )
 
 
-async def test_a_reservation_is_settled_with_what_was_used(metered: Any) -> None:
-    person = metered.person()
+async def test_a_reservation_is_settled_with_what_was_used(metered: ChatReplica) -> None:
+    person = metered.user()
     body = (await person.chat("Hi [[fake tokens=10]]")).json()
     row = await spent(metered, person)
     assert (row["reserved_tokens"], row["reserved_cost"]) == (0, 0)
@@ -59,8 +65,8 @@ async def test_a_reservation_is_settled_with_what_was_used(metered: Any) -> None
     assert row["cost"] == Decimal(body["cost"])
 
 
-async def test_fifty_turns_at_once_never_overspend(metered: Any, provider: Any) -> None:
-    person, mark = metered.person(), str(new_id())
+async def test_fifty_turns_at_once_never_overspend(metered: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = metered.user(), str(new_id())
     responses = await asyncio.gather(*(person.chat(f"{mark} [[fake tokens=20 rate=100]]") for _ in range(50)))
     codes = {r.status_code for r in responses}
     assert codes <= {200, 429, 503}
@@ -74,14 +80,14 @@ async def test_fifty_turns_at_once_never_overspend(metered: Any, provider: Any) 
     assert row["reserved_tokens"] == 0
 
 
-async def test_what_is_left_caps_the_answer(metered: Any) -> None:
+async def test_what_is_left_caps_the_answer(metered: ChatReplica) -> None:
     person = on_plan(metered, "paying")
     body = (await person.chat("Hi [[fake tokens=1000]]")).json()
     assert (body["status"], body["finish_reason"]) == ("incomplete", "budget")
     assert 0 < Decimal(body["cost"]) <= Decimal("0.001")
 
 
-async def test_tokens_a_minute_are_limited(metered: Any) -> None:
+async def test_tokens_a_minute_are_limited(metered: ChatReplica) -> None:
     person = on_plan(metered, "minute")
     assert (await person.chat("Hi [[fake tokens=90]]")).status_code == 200
     response = await person.chat("Hi [[fake tokens=90]]")
@@ -89,8 +95,8 @@ async def test_tokens_a_minute_are_limited(metered: Any) -> None:
     assert int(response.headers["retry-after"]) >= 1
 
 
-async def test_a_plan_may_not_use_every_model(metered: Any) -> None:
+async def test_a_plan_may_not_use_every_model(metered: ChatReplica) -> None:
     person = on_plan(metered, "narrow")
     response = await person.chat("Hi")
     assert (response.status_code, response.json()["code"]) == (404, "model_not_found")
-    assert (await person.ask("GET", "/api/v1/models")).json()["data"] == []
+    assert (await person.request("GET", "/api/v1/models")).json()["data"] == []

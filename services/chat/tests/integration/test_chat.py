@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from chat_testing.replica import ChatReplica
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
 
@@ -13,8 +15,8 @@ pytestmark = pytest.mark.integration
 ASYNC = {"Prefer": "respond-async"}
 
 
-async def test_an_answer_carries_its_turn_usage_and_text(replica: Any) -> None:
-    person = replica.person()
+async def test_an_answer_carries_its_turn_usage_and_text(replica: ChatReplica) -> None:
+    person = replica.user()
     response = await person.chat("Hello [[fake tokens=3]]", metadata={"a": "b"})
     body = response.json()
     assert response.status_code == 200, body
@@ -28,8 +30,8 @@ async def test_an_answer_carries_its_turn_usage_and_text(replica: Any) -> None:
     assert body["metadata"] == {"a": "b"}
 
 
-async def test_started_and_completed_are_in_the_outbox_with_gap_free_sequences(replica: Any) -> None:
-    person = replica.person()
+async def test_started_and_completed_are_in_the_outbox_with_gap_free_sequences(replica: ChatReplica) -> None:
+    person = replica.user()
     body = (await person.chat("Hi [[fake tokens=2]]")).json()
     again = await person.chat("And [[fake tokens=2]]", conversation_id=body["conversation_id"])
     assert again.status_code == 200, again.text
@@ -44,8 +46,8 @@ async def test_started_and_completed_are_in_the_outbox_with_gap_free_sequences(r
     assert ended["stored"] is True
 
 
-async def test_a_stream_has_its_first_event_at_once_and_exactly_one_last(replica: Any) -> None:
-    person = replica.person()
+async def test_a_stream_has_its_first_event_at_once_and_exactly_one_last(replica: ChatReplica) -> None:
+    person = replica.user()
     body = {"message": "Hello [[fake tokens=4 latency_ms=300]]"}
     async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -66,8 +68,8 @@ async def test_a_stream_has_its_first_event_at_once_and_exactly_one_last(replica
     assert (turn["status"], turn["last_event_id"]) == ("completed", str(seen[-1].id))
 
 
-async def test_the_next_turn_sees_the_earlier_ones(replica: Any, provider: Any) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_the_next_turn_sees_the_earlier_ones(replica: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = replica.user(), str(new_id())
     first = (await person.chat("My name is Ada [[fake text=Noted]]", system_prompt="Be brief")).json()
     await person.chat(f"What is it? {mark}", conversation_id=first["conversation_id"])
     call = await provider.ended_call(mark)
@@ -78,51 +80,51 @@ async def test_the_next_turn_sees_the_earlier_ones(replica: Any, provider: Any) 
     assert call["request"]["stream_options"] == {"include_usage": True}
 
 
-async def test_a_client_that_leaves_does_not_stop_its_turn(replica: Any) -> None:
-    person = replica.person()
+async def test_a_client_that_leaves_does_not_stop_its_turn(replica: ChatReplica) -> None:
+    person = replica.user()
     body = {"message": "Hello [[fake tokens=20 rate=40]]"}
     async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
         turn_id = response.headers["x-turn-id"]
         await anext(found)
-    turn = await eventually(lambda: _ended(person, turn_id), within=10)
+    turn = await eventually(lambda: person.ended_turn(turn_id), within=10)
     assert turn["status"] == "completed"
     assert turn["usage"]["completion_tokens"] == 20
 
 
 @pytest.mark.parametrize("path", ["/api/v1/chat", "/api/v1/chat/stream"])
 async def test_a_request_cancelled_before_the_first_token_leaves_a_turn_that_completes(
-    replica: Any, provider: Any, path: str
+    replica: ChatReplica, provider: FakeProvider, path: str
 ) -> None:
-    person, mark = replica.person(), str(new_id())
+    person, mark = replica.user(), str(new_id())
     body = {"message": f"{mark} [[fake tokens=5 latency_ms=600]]"}
-    request = asyncio.create_task(person.ask("POST", path, json=body))
+    request = asyncio.create_task(person.request("POST", path, json=body))
     await eventually(lambda: provider.journal(contains=mark))
     request.cancel()
     await asyncio.wait({request})
     assert request.cancelled()
-    found = await person.ask("GET", "/api/v1/chat/turns")
+    found = await person.request("GET", "/api/v1/chat/turns")
     (turn,) = found.json()["data"]
     assert (turn["status"], turn["last_event_id"]) == ("running", "1")
-    turn = await eventually(lambda: _ended(person, turn["id"]), within=10)
+    turn = await eventually(lambda: person.ended_turn(turn["id"]), within=10)
     assert (turn["status"], turn["usage"]["completion_tokens"]) == ("completed", 5)
     assert len(await provider.journal(contains=mark)) == 1
 
 
-async def test_a_message_longer_than_the_models_window_is_refused_and_leaves_nothing(replica: Any) -> None:
-    person = replica.person()
+async def test_a_message_longer_than_the_models_window_is_refused_and_leaves_nothing(replica: ChatReplica) -> None:
+    person = replica.user()
     # A token for each character: four times what the window takes.
     response = await person.chat("\u8bed" * 32_000)
     body = response.json()
     assert (response.status_code, body["code"]) == (400, "context_length_exceeded")
     assert body["error"]["type"] == "invalid_request_error"
-    assert (await person.ask("GET", "/api/v1/chat/turns")).json()["data"] == []
+    assert (await person.request("GET", "/api/v1/chat/turns")).json()["data"] == []
     openai = {"messages": [{"role": "user", "content": "\u8bed" * 32_000}]}
-    refused = await person.ask("POST", "/v1/chat/completions", json=openai)
+    refused = await person.request("POST", "/v1/chat/completions", json=openai)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-async def test_readers_who_join_at_any_time_see_the_same(replica: Any) -> None:
-    person = replica.person()
+async def test_readers_who_join_at_any_time_see_the_same(replica: ChatReplica) -> None:
+    person = replica.user()
     body = {"message": "Hello [[fake tokens=30 rate=60]]"}
     async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
         turn_id = response.headers["x-turn-id"]
@@ -137,15 +139,15 @@ async def test_readers_who_join_at_any_time_see_the_same(replica: Any) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["33", "-1", "x", "9" * 30])
-async def test_a_cursor_of_no_event_is_refused(replica: Any, cursor: str) -> None:
-    person = replica.person()
+async def test_a_cursor_of_no_event_is_refused(replica: ChatReplica, cursor: str) -> None:
+    person = replica.user()
     turn_id = (await person.chat("Hello [[fake tokens=4]]")).json()["turn_id"]
-    response = await person.ask("GET", f"/api/v1/chat/turns/{turn_id}/stream", headers={"Last-Event-ID": cursor})
+    response = await person.request("GET", f"/api/v1/chat/turns/{turn_id}/stream", headers={"Last-Event-ID": cursor})
     assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
 
 
-async def test_a_second_turn_while_one_runs_is_refused_with_its_id(replica: Any) -> None:
-    person = replica.person()
+async def test_a_second_turn_while_one_runs_is_refused_with_its_id(replica: ChatReplica) -> None:
+    person = replica.user()
     headers = {"Prefer": "respond-async"}
     first = await person.chat("Hello [[fake tokens=100 rate=20]]", headers=headers)
     assert first.status_code == 202, first.text
@@ -154,18 +156,18 @@ async def test_a_second_turn_while_one_runs_is_refused_with_its_id(replica: Any)
     assert (second.status_code, second.json()["code"]) == (409, "turn_in_progress")
     assert second.json()["turn_id"] == turn["id"]
     assert second.headers["x-should-retry"] == "false"
-    page = await person.ask(
+    page = await person.request(
         "GET", "/api/v1/chat/turns", params={"conversation_id": turn["conversation_id"], "status": "running"}
     )
     assert [t["id"] for t in page.json()["data"]] == [turn["id"]]
-    cancelled = await person.ask("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
+    cancelled = await person.request("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
-    again = await person.ask("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
+    again = await person.request("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
     assert (again.status_code, again.json()["status"]) == (200, "cancelled")
 
 
-async def test_one_turn_runs_in_a_conversation_whichever_branch_it_is_on(replica: Any) -> None:
-    person = replica.person()
+async def test_one_turn_runs_in_a_conversation_whichever_branch_it_is_on(replica: ChatReplica) -> None:
+    person = replica.user()
     first = (await person.chat("One [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
     running = (await person.chat("Two [[fake tokens=200 rate=20]]", headers=ASYNC, **where)).json()
@@ -178,11 +180,11 @@ async def test_one_turn_runs_in_a_conversation_whichever_branch_it_is_on(replica
         refused = await person.chat(**members, **where)
         assert (refused.status_code, refused.json()["code"]) == (409, "turn_in_progress"), members
         assert refused.json()["turn_id"] == running["id"]
-    await person.ask("POST", f"/api/v1/chat/turns/{running['id']}/cancel")
+    await person.request("POST", f"/api/v1/chat/turns/{running['id']}/cancel")
 
 
-async def test_of_many_turns_at_once_in_a_conversation_one_runs(replica: Any) -> None:
-    person = replica.person()
+async def test_of_many_turns_at_once_in_a_conversation_one_runs(replica: ChatReplica) -> None:
+    person = replica.user()
     first = (await person.chat("One [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
     branches: list[dict[str, Any]] = [{}, {"parent_id": first["turn_id"]}, {"parent_id": first["conversation_id"]}]
@@ -194,8 +196,8 @@ async def test_of_many_turns_at_once_in_a_conversation_one_runs(replica: Any) ->
     assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
 
 
-async def test_regenerate_makes_a_sibling_with_the_same_question(replica: Any) -> None:
-    person = replica.person()
+async def test_regenerate_makes_a_sibling_with_the_same_question(replica: ChatReplica) -> None:
+    person = replica.user()
     first = (await person.chat("One [[fake tokens=2]]")).json()
     response = await person.chat(None, regenerate=first["turn_id"], conversation_id=first["conversation_id"])
     body = response.json()
@@ -205,8 +207,8 @@ async def test_regenerate_makes_a_sibling_with_the_same_question(replica: Any) -
     assert (ended["regenerate"], ended["parent_id"]) == (first["turn_id"], None)
 
 
-async def test_an_edit_follows_the_parent_it_names(replica: Any, provider: Any) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_an_edit_follows_the_parent_it_names(replica: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = replica.user(), str(new_id())
     first = (await person.chat("One [[fake text=first]]")).json()
     where = {"conversation_id": first["conversation_id"]}
     await person.chat("Two [[fake text=second]]", **where)
@@ -219,8 +221,8 @@ async def test_an_edit_follows_the_parent_it_names(replica: Any, provider: Any) 
     assert len((await provider.ended_call(mark))["request"]["messages"]) == 1
 
 
-async def test_a_key_answers_fifty_requests_with_one_call(replica: Any, provider: Any) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_a_key_answers_fifty_requests_with_one_call(replica: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = replica.user(), str(new_id())
     headers = {"Idempotency-Key": mark}
     message = f"Hello {mark} [[fake tokens=5 latency_ms=100]]"
     responses = await asyncio.gather(*(person.chat(message, headers=headers) for _ in range(50)))
@@ -232,8 +234,8 @@ async def test_a_key_answers_fifty_requests_with_one_call(replica: Any, provider
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_a_failed_turn_frees_its_key(replica: Any, provider: Any) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_a_failed_turn_frees_its_key(replica: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = replica.user(), str(new_id())
     headers = {"Idempotency-Key": mark}
     message = f"Hello {mark} [[fake status=400 times=1]]"
     first = await person.chat(message, headers=headers)
@@ -244,16 +246,11 @@ async def test_a_failed_turn_frees_its_key(replica: Any, provider: Any) -> None:
     assert "idempotency-replayed" not in second.headers
 
 
-async def test_models_are_listed(replica: Any) -> None:
-    person = replica.person()
-    body = (await person.ask("GET", "/api/v1/models")).json()
+async def test_models_are_listed(replica: ChatReplica) -> None:
+    person = replica.user()
+    body = (await person.request("GET", "/api/v1/models")).json()
     assert (body["default"], body["next_cursor"]) == ("default", None)
     assert body["data"][0]["id"] == "default"
     assert body["data"][0]["context_window"] == 8192
-    listed = (await person.ask("GET", "/v1/models")).json()
+    listed = (await person.request("GET", "/v1/models")).json()
     assert [(m["id"], m["owned_by"]) for m in listed["data"]] == [("default", "parley")]
-
-
-async def _ended(person: Any, turn_id: str) -> Any:
-    turn = await person.turn(turn_id)
-    return turn if turn["status"] != "running" else None

@@ -2,10 +2,14 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 
+from chat_testing.replica import ChatReplica
+from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
 
@@ -19,9 +23,9 @@ def body(text: str, **members: Any) -> dict[str, Any]:
     return {"model": "default", "messages": [{"role": "user", "content": text}], **members}
 
 
-async def lines_of(person: Any, request: dict[str, Any]) -> list[str]:
+async def lines_of(person: ChatUser, request: dict[str, Any]) -> list[str]:
     """Return the data lines of a streamed completion."""
-    stream = person.replica.client.stream("POST", PATH, json=request, headers=person.headers)
+    stream = person.client.stream("POST", PATH, json=request, headers=person.headers)
     async with stream as response:
         assert response.status_code == 200, await response.aread()
         lines = [line async for line in response.aiter_lines() if line]
@@ -29,9 +33,9 @@ async def lines_of(person: Any, request: dict[str, Any]) -> list[str]:
     return [line.removeprefix("data: ") for line in lines]
 
 
-async def test_a_completion_has_openai_form(replica: Any) -> None:
-    person = replica.person()
-    response = await person.ask("POST", PATH, json=body("Hi [[fake tokens=3]]"))
+async def test_a_completion_has_openai_form(replica: ChatReplica) -> None:
+    person = replica.user()
+    response = await person.request("POST", PATH, json=body("Hi [[fake tokens=3]]"))
     found = response.json()
     assert response.status_code == 200, found
     assert found["id"] == f"chatcmpl-{response.headers['x-turn-id'].replace('-', '')}"
@@ -40,8 +44,8 @@ async def test_a_completion_has_openai_form(replica: Any) -> None:
     assert found["usage"]["completion_tokens"] == 3
 
 
-async def test_a_stream_has_a_role_the_text_and_done(replica: Any) -> None:
-    person = replica.person()
+async def test_a_stream_has_a_role_the_text_and_done(replica: ChatReplica) -> None:
+    person = replica.user()
     lines = await lines_of(person, body("Hi [[fake tokens=3]]", stream=True))
     chunks = [orjson.loads(line) for line in lines[:-1]]
     assert lines[-1] == "[DONE]"
@@ -51,18 +55,18 @@ async def test_a_stream_has_a_role_the_text_and_done(replica: Any) -> None:
     assert all("usage" not in chunk for chunk in chunks)
 
 
-async def test_usage_comes_when_it_is_asked_for(replica: Any) -> None:
+async def test_usage_comes_when_it_is_asked_for(replica: ChatReplica) -> None:
     request = body("Hi [[fake tokens=3]]", stream=True, stream_options={"include_usage": True})
-    lines = await lines_of(replica.person(), request)
+    lines = await lines_of(replica.user(), request)
     last = orjson.loads(lines[-2])
     assert last["choices"] == []
     assert last["usage"]["completion_tokens"] == 3
 
 
-async def test_the_official_client_streams_and_raises(replica: Any) -> None:
+async def test_the_official_client_streams_and_raises(replica: ChatReplica) -> None:
     import openai
 
-    person = replica.person()
+    person = replica.user()
     async with openai.AsyncOpenAI(base_url=f"{replica.url}/v1", api_key=person.token, max_retries=0) as client:
         stream = await client.chat.completions.create(
             model="default", messages=[{"role": "user", "content": "Hi [[fake tokens=4]]"}], stream=True
@@ -84,11 +88,11 @@ async def test_the_official_client_streams_and_raises(replica: Any) -> None:
             _ = [chunk async for chunk in broken]
 
 
-async def test_tools_pass_through(replica: Any, provider: Any) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_tools_pass_through(replica: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = replica.user(), str(new_id())
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
     request = body(f"{mark} [[fake tool_calls=1]]", tools=tools)
-    found = (await person.ask("POST", PATH, json=request)).json()
+    found = (await person.request("POST", PATH, json=request)).json()
     choice = found["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["tool_calls"][0]["type"] == "function"
@@ -96,9 +100,9 @@ async def test_tools_pass_through(replica: Any, provider: Any) -> None:
     assert (await provider.ended_call(mark))["request"]["tools"] == tools
 
 
-async def test_it_is_metered_but_not_stored(replica: Any) -> None:
-    person = replica.person()
-    response = await person.ask("POST", PATH, json=body("Secret [[fake tokens=3]]"))
+async def test_it_is_metered_but_not_stored(replica: ChatReplica) -> None:
+    person = replica.user()
+    response = await person.request("POST", PATH, json=body("Secret [[fake tokens=3]]"))
     turn_id = response.headers["x-turn-id"]
     found = await replica.outbox(turn_id)
     assert [row["name"] for row in found] == ["conversation.turn.completed"]
@@ -107,23 +111,23 @@ async def test_it_is_metered_but_not_stored(replica: Any) -> None:
     assert data["usage"]["completion_tokens"] == 3
 
 
-async def test_store_makes_a_conversation(replica: Any) -> None:
-    person = replica.person()
-    response = await person.ask("POST", PATH, json=body("Keep [[fake tokens=1]]", store=True))
+async def test_store_makes_a_conversation(replica: ChatReplica) -> None:
+    person = replica.user()
+    response = await person.request("POST", PATH, json=body("Keep [[fake tokens=1]]", store=True))
     conversation = response.headers["x-conversation-id"]
     assert len(await replica.outbox(conversation)) == 2
     request = body("More [[fake tokens=1]]", metadata={"conversation_id": conversation})
-    assert (await person.ask("POST", PATH, json=request)).headers["x-conversation-id"] == conversation
+    assert (await person.request("POST", PATH, json=request)).headers["x-conversation-id"] == conversation
     assert len(await replica.outbox(conversation)) == 4
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_that_leaves_ends_its_turn(replica: Any, provider: Any, stream: bool) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_a_client_that_leaves_ends_its_turn(replica: ChatReplica, provider: FakeProvider, stream: bool) -> None:
+    person, mark = replica.user(), str(new_id())
     request = body(f"{mark} [[fake tokens=1000 rate=20]]", stream=stream)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1.5):
-            await person.ask("POST", PATH, json=request)
+            await person.request("POST", PATH, json=request)
     call = await eventually(lambda: provider.ended_call(mark), within=10)
     assert call["ended"] == "client_disconnected"
     row = await eventually(lambda: _ended_turn(replica, person.id))
@@ -131,13 +135,13 @@ async def test_a_client_that_leaves_ends_its_turn(replica: Any, provider: Any, s
     assert row["content"].startswith("t1 t2")
 
 
-async def test_a_client_with_a_key_may_leave_and_come_back(replica: Any, provider: Any) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_a_client_with_a_key_may_leave_and_come_back(replica: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = replica.user(), str(new_id())
     request, headers = body(f"{mark} [[fake tokens=20 rate=20]]"), {"Idempotency-Key": mark}
-    leaving = asyncio.create_task(person.ask("POST", PATH, json=request, headers=headers))
+    leaving = asyncio.create_task(person.request("POST", PATH, json=request, headers=headers))
     await eventually(lambda: provider.journal(contains=mark))
     leaving.cancel()
-    again = await person.ask("POST", PATH, json=request, headers=headers)
+    again = await person.request("POST", PATH, json=request, headers=headers)
     assert again.headers["idempotency-replayed"] == "true"
     assert again.json()["choices"][0]["message"]["content"].endswith("t20")
     assert len(await provider.journal(contains=mark)) == 1
@@ -159,20 +163,22 @@ async def test_a_client_with_a_key_may_leave_and_come_back(replica: Any, provide
         ({"model": "gpt-none"}, 404, "model_not_found"),
     ],
 )
-async def test_bad_requests_are_refused(replica: Any, members: dict[str, Any], status: int, code: str) -> None:
-    response = await replica.person().ask("POST", PATH, json=body("x", **members) | members)
+async def test_bad_requests_are_refused(replica: ChatReplica, members: dict[str, Any], status: int, code: str) -> None:
+    response = await replica.user().request("POST", PATH, json=body("x", **members) | members)
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert response.json()["error"]["code"] == code
 
 
-async def test_unknown_members_are_accepted_and_never_steer_the_provider(replica: Any, provider: Any) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_unknown_members_are_accepted_and_never_steer_the_provider(
+    replica: ChatReplica, provider: FakeProvider
+) -> None:
+    person, mark = replica.user(), str(new_id())
     request = body(f"{mark} [[fake tokens=1]]", api_base="http://evil", api_key="evil", user="u")
-    assert (await person.ask("POST", PATH, json=request)).status_code == 200
+    assert (await person.request("POST", PATH, json=request)).status_code == 200
     sent = (await provider.ended_call(mark))["request"]
     assert "api_base" not in sent
     assert "api_key" not in sent
 
 
-async def _ended_turn(replica: Any, user_id: Any) -> Any:
+async def _ended_turn(replica: ChatReplica, user_id: UUID) -> Any:
     return await replica.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1 AND status <> 'running'", user_id)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from parley.storage.redis import open_redis
+from chat_testing.replica import ChatReplica, ReplicaPair
+from chat_testing.users import ChatUser
+from parley.storage.redis import RedisClient, open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 from parley_testing.faults.processes import frozen, kill
@@ -19,18 +21,18 @@ WHOLE = " ".join(f"t{i}" for i in range(1, 61))
 
 
 @contextlib.asynccontextmanager
-async def completion(person: Any, tokens: int = 60) -> AsyncIterator[str]:
+async def completion(person: ChatUser, tokens: int = 60) -> AsyncIterator[str]:
     """Stream a completion without a key; yields its turn, and leaves it when the context ends."""
     message = {"role": "user", "content": f"Hello [[fake tokens={tokens} rate=20]]"}
     request = {"stream": True, "messages": [message]}
-    async with person.replica.client.stream("POST", PATH, json=request, headers=person.headers) as response:
+    async with person.client.stream("POST", PATH, json=request, headers=person.headers) as response:
         assert response.status_code == 200, await response.aread()
         lines = response.aiter_lines()
         await anext(lines)
         yield response.headers["x-turn-id"]
 
 
-async def end_of(person: Any, turn_id: str) -> Any:
+async def end_of(person: ChatUser, turn_id: str) -> Any:
     async def ended() -> Any:
         turn = await person.turn(turn_id)
         return turn if turn["status"] != "running" else None
@@ -38,9 +40,9 @@ async def end_of(person: Any, turn_id: str) -> Any:
     return await eventually(ended, within=10)
 
 
-async def test_a_turn_goes_on_for_a_reader_on_another_replica(pair: Any) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_a_turn_goes_on_for_a_reader_on_another_replica(pair: ReplicaPair) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     async with completion(here) as turn_id:
         path = f"/api/v1/chat/turns/{turn_id}/stream"
         reading = there.stream(path, method="GET")
@@ -52,8 +54,8 @@ async def test_a_turn_goes_on_for_a_reader_on_another_replica(pair: Any) -> None
     assert "".join(event.data["delta"] for event in seen) == WHOLE
 
 
-async def test_a_turn_goes_on_for_another_reader_on_its_own_replica(pair: Any) -> None:
-    person = pair[0].person()
+async def test_a_turn_goes_on_for_another_reader_on_its_own_replica(pair: ReplicaPair) -> None:
+    person = pair[0].user()
     async with completion(person) as turn_id:
         reading = asyncio.create_task(person.resumed(turn_id))
         await eventually(lambda: _readers(pair[0], turn_id) == 2)
@@ -61,10 +63,10 @@ async def test_a_turn_goes_on_for_another_reader_on_its_own_replica(pair: Any) -
 
 
 async def test_a_turn_ends_when_the_reader_on_the_other_replica_left_some_time_ago(
-    pair: Any, valkey: EmbeddedValkey
+    pair: ReplicaPair, valkey: EmbeddedValkey
 ) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     async with open_redis(valkey.url, timeout=2) as redis, completion(here, tokens=1000) as turn_id:
         async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
             await anext(found)
@@ -73,8 +75,10 @@ async def test_a_turn_ends_when_the_reader_on_the_other_replica_left_some_time_a
     assert (await end_of(there, turn_id))["status"] == "cancelled"
 
 
-async def test_without_redis_nobody_knows_who_reads_so_the_turn_goes_on(pair: Any, valkey: EmbeddedValkey) -> None:
-    person = pair[0].person()
+async def test_without_redis_nobody_knows_who_reads_so_the_turn_goes_on(
+    pair: ReplicaPair, valkey: EmbeddedValkey
+) -> None:
+    person = pair[0].user()
     try:
         async with completion(person) as turn_id:
             await kill(valkey.child)
@@ -83,8 +87,8 @@ async def test_without_redis_nobody_knows_who_reads_so_the_turn_goes_on(pair: An
         await valkey.start()
 
 
-async def test_a_frozen_redis_is_asked_no_longer_than_an_append(pair: Any, valkey: EmbeddedValkey) -> None:
-    person = pair[0].person()
+async def test_a_frozen_redis_is_asked_no_longer_than_an_append(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
+    person = pair[0].user()
     async with completion(person) as turn_id:
         await eventually(lambda: _readers(pair[0], turn_id) == 1)
         freezing = frozen(valkey.child)
@@ -95,8 +99,8 @@ async def test_a_frozen_redis_is_asked_no_longer_than_an_append(pair: Any, valke
         await freezing.__aexit__(None, None, None)
 
 
-async def test_without_any_other_reader_the_turn_ends(pair: Any) -> None:
-    person = pair[0].person()
+async def test_without_any_other_reader_the_turn_ends(pair: ReplicaPair) -> None:
+    person = pair[0].user()
     async with completion(person) as turn_id:
         await eventually(lambda: _readers(pair[0], turn_id) == 1)
     turn = await end_of(person, turn_id)
@@ -104,10 +108,10 @@ async def test_without_any_other_reader_the_turn_ends(pair: Any) -> None:
     assert turn["usage"]["completion_tokens"] > 0
 
 
-def _readers(replica: Any, turn_id: str) -> int:
+def _readers(replica: ChatReplica, turn_id: str) -> int:
     logs = (replica.wired.supervisor.log(found) for found in replica.wired.supervisor.running())
     return sum(len(log.readers) for log in logs if log is not None and str(log.turn.id) == turn_id)
 
 
-async def _gone(redis: Any, turn_id: str) -> bool:
+async def _gone(redis: RedisClient, turn_id: str) -> bool:
     return not await redis.exists(f"parley:turn:{turn_id}:read")

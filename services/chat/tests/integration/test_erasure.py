@@ -6,12 +6,16 @@ from typing import Any
 import orjson
 import pytest
 
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley import times
 from parley.ids import new_id
 from parley.storage.redis import open_redis
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationDeleted, EventData, UserChanged, UserErased
 from parley_testing import eventually
+from parley_testing.backends.shared import SharedBackends
 
 pytestmark = pytest.mark.integration
 
@@ -19,7 +23,7 @@ CANARY = "canary-of-forgetting"
 ENDED_IN = "SELECT conversation_id::text FROM turns WHERE user_id = $1 AND status = 'cancelled'"
 
 
-async def tell(replica: Any, name: str, data: EventData, subject: Any) -> None:
+async def tell(replica: ChatReplica, name: str, data: EventData, subject: Any) -> None:
     event = CloudEvent(
         id=new_id(),
         source=data.source,
@@ -34,21 +38,21 @@ async def tell(replica: Any, name: str, data: EventData, subject: Any) -> None:
     await replica.bus.publish(event)
 
 
-async def everything_stored(replica: Any) -> str:
+async def everything_stored(replica: ChatReplica) -> str:
     tables = ["turns", "outbox", "conversations", "idempotency_keys"]
     rows = [dict(row) for table in tables for row in await replica.pool.fetch(f"SELECT * FROM {table}")]
     return orjson.dumps(rows, default=str).decode()
 
 
-async def erase(replica: Any, person: Any) -> None:
+async def erase(replica: ChatReplica, person: ChatUser) -> None:
     data = UserErased(user_id=person.id, erasure_id="erasure", at=times.now())
     await tell(replica, "user.erased", data, person.id)
 
 
-async def test_an_erased_person_is_gone_everywhere(replica: Any) -> None:
-    person, mark = replica.person(), f"{CANARY}-{new_id()}"
+async def test_an_erased_person_is_gone_everywhere(replica: ChatReplica) -> None:
+    person, mark = replica.user(), f"{CANARY}-{new_id()}"
     done = (await person.chat(f"{mark} [[fake mode=echo]]", system_prompt=mark, metadata={"m": mark})).json()
-    await person.ask("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": mark}]})
+    await person.request("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": mark}]})
     running = asyncio.create_task(
         person.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]"})
     )
@@ -67,17 +71,17 @@ async def test_an_erased_person_is_gone_everywhere(replica: Any) -> None:
     assert confirmed[0]["data"]["service"] == "chat"
     refused = await person.chat("again")
     assert (refused.status_code, refused.json()["code"]) == (410, "erased")
-    assert (await person.ask("GET", f"/api/v1/chat/turns/{done['turn_id']}")).status_code == 404
+    assert (await person.request("GET", f"/api/v1/chat/turns/{done['turn_id']}")).status_code == 404
     await erase(replica, person)
 
 
 @pytest.mark.parametrize("how", ["erased", "deleted"])
 async def test_nothing_comes_back_of_a_turn_that_runs_on_another_replica(
-    open_replica: Any, new_database: Any, backends: Any, how: str
+    open_replica: OpenReplica, new_database: NewDatabase, backends: SharedBackends, how: str
 ) -> None:
     dsn, mark = await new_database(), f"{CANARY}-{new_id()}"
     async with open_replica(dsn) as runner, open_replica(dsn) as told, open_redis(await backends.redis_url()) as redis:
-        person = runner.person()
+        person = runner.user()
         request = {"json": {"message": f"{mark} [[fake tokens=500 rate=20]]"}}
         running = asyncio.create_task(person.streamed("/api/v1/chat/stream", **request))
         row = await eventually(lambda: runner.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id))
@@ -98,14 +102,14 @@ async def test_nothing_comes_back_of_a_turn_that_runs_on_another_replica(
         assert [row["sequence"] for row in await told.outbox(conversation)] == [1, 2]
         names = [row["name"] for row in await told.outbox(conversation)]
         assert names == ["conversation.turn.started", "conversation.turn.cancelled"]
-        assert (await person.ask("GET", f"/api/v1/chat/turns/{row['id']}")).status_code == 404
+        assert (await person.request("GET", f"/api/v1/chat/turns/{row['id']}")).status_code == 404
         if how == "erased":
             items: Any = await redis.xrange(f"parley:turn:{row['id']}")
             assert all(b"e" not in fields for _, fields in items)
 
 
-async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: Any) -> None:
-    person, mark = replica.person(), f"{CANARY}-{new_id()}"
+async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: ChatReplica) -> None:
+    person, mark = replica.user(), f"{CANARY}-{new_id()}"
     first = (await person.chat(f"{mark} [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
     running = asyncio.create_task(
@@ -125,11 +129,11 @@ async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: An
 
 
 async def test_the_answers_of_a_deleted_conversation_are_not_given_again(
-    open_replica: Any, new_database: Any, provider: Any
+    open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
 ) -> None:
     mark = f"{CANARY}-{new_id()}"
     async with open_replica(await new_database(), enable_cache=True) as replica:
-        person = replica.person()
+        person = replica.user()
 
         async def answered() -> Any:
             response = await person.chat(f"{mark} [[fake mode=echo]]")
@@ -153,8 +157,8 @@ async def test_the_answers_of_a_deleted_conversation_are_not_given_again(
         assert mark not in await everything_stored(replica)
 
 
-async def test_a_conversation_deleted_before_chat_knew_it_stays_deleted(replica: Any) -> None:
-    person, conversation = replica.person(), new_id()
+async def test_a_conversation_deleted_before_chat_knew_it_stays_deleted(replica: ChatReplica) -> None:
+    person, conversation = replica.user(), new_id()
     data = ConversationDeleted(
         conversation_id=conversation, user_id=person.id, deleted_at=times.now(), purge_after=times.now()
     )
@@ -162,27 +166,22 @@ async def test_a_conversation_deleted_before_chat_knew_it_stays_deleted(replica:
     assert (await person.chat("Hi", conversation_id=str(conversation))).status_code == 404
 
 
-async def test_a_disabled_person_has_no_running_turns(replica: Any) -> None:
-    person = replica.person()
+async def test_a_disabled_person_has_no_running_turns(replica: ChatReplica) -> None:
+    person = replica.user()
     opened = await person.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})
     data = UserChanged(
         user_id=person.id, status="disabled", plan="default", scopes=[], changed=["status"], at=times.now()
     )
     await tell(replica, "user.disabled", data, person.id)
-    turn = await eventually(lambda: _ended(person, opened.json()["id"]))
+    turn = await eventually(lambda: person.ended_turn(opened.json()["id"]))
     assert turn["status"] == "cancelled"
 
 
-async def _running(replica: Any, person: Any) -> Any:
+async def _running(replica: ChatReplica, person: ChatUser) -> Any:
     return await replica.pool.fetchval(
         "SELECT count(*) FROM turns WHERE user_id = $1 AND status = 'running'", person.id
     )
 
 
-async def _settled(replica: Any, person: Any) -> bool:
+async def _settled(replica: ChatReplica, person: ChatUser) -> bool:
     return not await _running(replica, person) and not replica.wired.supervisor.running()
-
-
-async def _ended(person: Any, turn_id: str) -> Any:
-    turn = await person.turn(turn_id)
-    return turn if turn["status"] != "running" else None

@@ -8,6 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from chat_testing.replica import ChatReplica, OpenReplica, ReplicaPair
+from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley.messaging import outbox
 from parley.storage import migrations
@@ -34,30 +37,31 @@ async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-async def pair(open_replica: Any, postgres: EmbeddedPostgres) -> Any:
-    dsn, options = postgres.databases.url("chat"), {"finish_pending_after": PENDING_AFTER}
+async def pair(open_replica: OpenReplica, postgres: EmbeddedPostgres) -> AsyncIterator[ReplicaPair]:
+    dsn = postgres.databases.url("chat")
+    options: dict[str, Any] = {"finish_pending_after": PENDING_AFTER}
     async with open_replica(dsn, **options) as one, open_replica(dsn, **options) as two:
         yield one, two
 
 
-async def completion_lines(person: Any, message: str) -> tuple[str, list[Any]]:
+async def completion_lines(person: ChatUser, message: str) -> tuple[str, list[Any]]:
     request = {"stream": True, "store": True, "messages": [{"role": "user", "content": message}]}
-    stream = person.replica.client.stream("POST", "/v1/chat/completions", json=request, headers=person.headers)
+    stream = person.client.stream("POST", "/v1/chat/completions", json=request, headers=person.headers)
     async with stream as response:
         lines = [line.removeprefix("data: ") async for line in response.aiter_lines() if line.startswith("data: ")]
     return response.headers["x-turn-id"], lines
 
 
-async def completion(person: Any, message: str) -> Any:
+async def completion(person: ChatUser, message: str) -> Any:
     request = {"store": True, "messages": [{"role": "user", "content": message}]}
-    return await person.ask("POST", "/v1/chat/completions", json=request)
+    return await person.request("POST", "/v1/chat/completions", json=request)
 
 
 async def test_clients_are_told_that_the_end_is_pending_and_find_it_later(
-    pair: Any, postgres: EmbeddedPostgres, provider: Any
+    pair: ReplicaPair, postgres: EmbeddedPostgres, provider: FakeProvider
 ) -> None:
     mark = str(new_id())
-    people = [pair[0].person() for _ in range(4)]
+    people = [pair[0].user() for _ in range(4)]
     message = f"{mark} [[fake tokens={TOKENS} rate=20]]"
     streamed = asyncio.create_task(people[0].streamed("/api/v1/chat/stream", json={"message": message}))
     whole = asyncio.create_task(people[1].chat(message))
@@ -75,7 +79,7 @@ async def test_clients_are_told_that_the_end_is_pending_and_find_it_later(
     assert (error["code"], error["turn_id"]) == ("finish_pending", chunked_id)
     answers = [await whole, await completed]
     assert [(r.status_code, r.json()["code"]) for r in answers] == [(504, "upstream_timeout")] * 2
-    away = await people[0].ask("GET", f"/api/v1/chat/turns/{turn_id}/stream")
+    away = await people[0].request("GET", f"/api/v1/chat/turns/{turn_id}/stream")
     assert (away.status_code, away.json()["code"]) == (503, "dependency_unavailable")
 
     await postgres.start()
@@ -84,13 +88,15 @@ async def test_clients_are_told_that_the_end_is_pending_and_find_it_later(
     assert len(set(turn_ids)) == 4
     for person, found in zip(people, turn_ids, strict=True):
         await _ends_once(pair, person, found)
-    rest = await people[0].at(pair[1]).resumed(turn_id, events[-1].id)
+    rest = await pair[1].as_seen_by(people[0]).resumed(turn_id, events[-1].id)
     assert [event.data["status"] for event in rest] == ["completed"]
     assert await people[0].resumed(turn_id) == [*events, *rest]
     assert len(await provider.journal(contains=mark)) == 4
 
 
-async def test_a_postgres_that_hangs_keeps_nobody_waiting_longer(open_replica: Any, postgres: EmbeddedPostgres) -> None:
+async def test_a_postgres_that_hangs_keeps_nobody_waiting_longer(
+    open_replica: OpenReplica, postgres: EmbeddedPostgres
+) -> None:
     clock = asyncio.get_running_loop().time
     dsn = postgres.databases.url("chat")
     body = {"message": f"Hi [[fake tokens={TOKENS} rate=20]]"}
@@ -101,7 +107,7 @@ async def test_a_postgres_that_hangs_keeps_nobody_waiting_longer(open_replica: A
             dsn.replace(f":{postgres.port}/", f":{proxy.port}/"), finish_pending_after=PENDING_AFTER
         ) as replica,
     ):
-        person = replica.person()
+        person = replica.user()
         streamed = asyncio.create_task(person.streamed("/api/v1/chat/stream", json=body))
         await eventually(lambda: _running(other, 1))
         async with proxy.with_toxics(Toxics(black_hole=True)):
@@ -112,21 +118,21 @@ async def test_a_postgres_that_hangs_keeps_nobody_waiting_longer(open_replica: A
         proxy.cut()
         assert (told.name, told.data["code"]) == ("interrupted", "finish_pending")
         assert took < TOKENS / 20 + PENDING_AFTER + 1.5
-        await _ends_once((other, other), person.at(other), events[0].data["turn_id"])
+        await _ends_once((other, other), other.as_seen_by(person), events[0].data["turn_id"])
 
 
-async def _ends_once(pair: Any, person: Any, turn_id: str) -> None:
+async def _ends_once(pair: ReplicaPair, person: ChatUser, turn_id: str) -> None:
     async def ended() -> Any:
         turn = await person.turn(turn_id)
         return turn if turn["status"] != "running" else None
 
     turn = await eventually(ended, within=20)
     assert (turn["status"], turn["finish_reason"]) == ("completed", "stop")
-    shown = await person.at(pair[1]).resumed(turn_id)
+    shown = await pair[1].as_seen_by(person).resumed(turn_id)
     assert "".join(event.data["delta"] for event in shown) == WHOLE
     names = [row["name"].rpartition(".")[2] for row in await pair[0].outbox(turn["conversation_id"])]
     assert names == ["started", "completed"]
 
 
-async def _running(replica: Any, count: int) -> bool:
+async def _running(replica: ChatReplica, count: int) -> bool:
     return bool(await replica.pool.fetchval("SELECT count(*) FROM turns WHERE status = 'running'") == count)

@@ -5,10 +5,16 @@ import contextlib
 import os
 import random
 import signal
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
+from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley.storage.postgres import open_pool
 from parley.storage.redis import open_redis
@@ -22,18 +28,18 @@ RECOVERED_WITHIN = 25.0
 
 
 @pytest.fixture(scope="module")
-async def survivor(open_replica: Any, new_database: Any) -> Any:
+async def survivor(open_replica: OpenReplica, new_database: NewDatabase) -> AsyncIterator[ChatReplica]:
     """A replica that lives on, and its database."""
     dsn = await new_database()
     async with open_replica(dsn) as replica, open_pool(dsn, size=4) as pool:
-        replica.dsn, replica.rows = dsn, pool
+        replica.dsn, replica.pool = dsn, pool
         yield replica
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("rounds", [20])
 async def test_every_turn_in_flight_at_a_kill_ends_once_with_what_was_shown(
-    survivor: Any, spawn: Any, provider: Any, rounds: int
+    survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider, rounds: int
 ) -> None:
     """Ten turns a kill; the seed of the moments is printed."""
     seed = random.randrange(1_000_000)
@@ -44,23 +50,23 @@ async def test_every_turn_in_flight_at_a_kill_ends_once_with_what_was_shown(
     for person, (turn_id, shown) in watched:
         if turn_id is None:
             continue
-        there = person.at(survivor)
-        turn = await eventually(_asking(_ended, there, turn_id), within=RECOVERED_WITHIN)
+        there = survivor.as_seen_by(person)
+        turn = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN)
         whole = await there.resumed(turn_id)
         rest = await there.resumed(turn_id, shown[-1].id) if shown else whole
         assert whole in ([*shown, *rest], shown)
         await _once(survivor, turn["conversation_id"])
         whole_when_shown = bool(shown) and shown[-1].data["finished"]
         assert turn["status"] in ({"completed"} if whole_when_shown else {"incomplete", "failed", "completed"})
-    assert await survivor.rows.fetchval("SELECT count(*) FROM turns WHERE status = 'running'") == 0
+    assert await survivor.pool.fetchval("SELECT count(*) FROM turns WHERE status = 'running'") == 0
     calls = await provider.journal(contains=mark)
     assert len({call["request"]["messages"][-1]["content"] for call in calls}) == len(calls)
 
 
-async def _round(survivor: Any, spawn: Any, mark: str, moment: float) -> list[Any]:
+async def _round(survivor: ChatReplica, spawn: SpawnChat, mark: str, moment: float) -> list[Any]:
     """Kill a process with ten turns in flight; returns who watched and what they saw."""
-    async with spawn(survivor.dsn, survivor.rows) as victim:
-        people = [victim.person() for _ in range(10)]
+    async with spawn(survivor.dsn, survivor.pool) as victim:
+        people = [victim.user() for _ in range(10)]
         watching = [
             asyncio.create_task(_watch(person, f"{mark} {moment}", i, "tokens=30 rate=20"))
             for i, person in enumerate(people)
@@ -70,15 +76,15 @@ async def _round(survivor: Any, spawn: Any, mark: str, moment: float) -> list[An
         return list(zip(people, await asyncio.gather(*watching), strict=True))
 
 
-async def test_an_interrupted_turn_is_regenerated_elsewhere(survivor: Any, spawn: Any) -> None:
-    async with spawn(survivor.dsn, survivor.rows) as victim:
-        person = victim.person()
+async def test_an_interrupted_turn_is_regenerated_elsewhere(survivor: ChatReplica, spawn: SpawnChat) -> None:
+    async with spawn(survivor.dsn, survivor.pool) as victim:
+        person = victim.user()
         watching = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=20 rate=10"))
         await asyncio.sleep(1.0)
         await kill(victim.child)
         turn_id, _ = await watching
-    there = person.at(survivor)
-    turn = await eventually(_asking(_ended, there, turn_id), within=RECOVERED_WITHIN)
+    there = survivor.as_seen_by(person)
+    turn = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN)
     assert (turn["status"], turn["finish_reason"]) == ("incomplete", "interrupted")
     again = await there.chat(None, regenerate=turn_id, conversation_id=turn["conversation_id"])
     assert (again.status_code, again.json()["status"]) == (200, "completed")
@@ -105,20 +111,22 @@ RECOVERING = (
 )
 
 
-async def test_a_death_between_two_steps_leaves_each_turn_ended_once(survivor: Any, spawn: Any, provider: Any) -> None:
+async def test_a_death_between_two_steps_leaves_each_turn_ended_once(
+    survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider
+) -> None:
     deaths = [_die_and_check(survivor, spawn, provider, failpoint) for failpoint in FAILPOINTS]
     await asyncio.gather(*deaths)
 
 
-async def _die_and_check(survivor: Any, spawn: Any, provider: Any, failpoint: str) -> None:
+async def _die_and_check(survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider, failpoint: str) -> None:
     mark = str(new_id())
-    async with spawn(survivor.dsn, survivor.rows, FAILPOINT=failpoint) as victim:
-        people = [victim.person() for _ in range(3)]
+    async with spawn(survivor.dsn, survivor.pool, FAILPOINT=failpoint) as victim:
+        people = [victim.user() for _ in range(3)]
         seen = await asyncio.gather(*(_watch(person, mark, i, "tokens=15 rate=30") for i, person in enumerate(people)))
         await eventually(lambda: state_of(victim.child.pid) is None)
     for person, (turn_id, shown) in zip(people, seen, strict=True):
-        there = person.at(survivor)
-        rows = await eventually(_asking(_all_ended, survivor, person.id), within=RECOVERED_WITHIN)
+        there = survivor.as_seen_by(person)
+        rows = await eventually(partial(_all_ended, survivor, person.id), within=RECOVERED_WITHIN)
         if turn_id is None:
             assert len(rows) <= 1, failpoint
             continue
@@ -129,17 +137,19 @@ async def _die_and_check(survivor: Any, spawn: Any, provider: Any, failpoint: st
 
 
 async def test_a_death_in_the_middle_of_a_recovery_leaves_each_turn_ended_once(
-    new_database: Any, spawn: Any, open_replica: Any, provider: Any
+    new_database: NewDatabase, spawn: SpawnChat, open_replica: OpenReplica, provider: FakeProvider
 ) -> None:
     deaths = [_die_recovering(await new_database(), spawn, open_replica, provider, point) for point in RECOVERING]
     await asyncio.gather(*deaths)
 
 
-async def _die_recovering(dsn: str, spawn: Any, open_replica: Any, provider: Any, failpoint: str) -> None:
+async def _die_recovering(
+    dsn: str, spawn: SpawnChat, open_replica: OpenReplica, provider: FakeProvider, failpoint: str
+) -> None:
     mark = str(new_id())
     async with open_pool(dsn, size=2) as rows:
         async with spawn(dsn, rows) as first, spawn(dsn, rows, FAILPOINT=failpoint) as second:
-            people = [first.person() for _ in range(3)]
+            people = [first.user() for _ in range(3)]
             parts: list[list[Any]] = [[] for _ in people]
             watching = [asyncio.create_task(_watch(person, mark, i, seen=parts[i])) for i, person in enumerate(people)]
             await eventually(lambda: all(map(_has_text, parts)), within=RECOVERED_WITHIN, message="no text was shown")
@@ -148,8 +158,8 @@ async def _die_recovering(dsn: str, spawn: Any, open_replica: Any, provider: Any
             await eventually(lambda: state_of(second.child.pid) is None, within=RECOVERED_WITHIN, message=failpoint)
         async with open_replica(dsn) as third:
             for person, (turn_id, shown) in zip(people, seen, strict=True):
-                there = person.at(third)
-                turn = await eventually(_asking(_ended, there, turn_id), within=RECOVERED_WITHIN, message=failpoint)
+                there = third.as_seen_by(person)
+                turn = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN, message=failpoint)
                 assert turn["status"] == "incomplete", failpoint
                 whole = await there.resumed(turn_id)
                 assert whole[: len(shown)] == shown, failpoint
@@ -158,36 +168,36 @@ async def _die_recovering(dsn: str, spawn: Any, open_replica: Any, provider: Any
 
 
 async def test_a_runner_that_sleeps_past_its_lease_writes_nothing(
-    survivor: Any, spawn: Any, backends: SharedBackends
+    survivor: ChatReplica, spawn: SpawnChat, backends: SharedBackends
 ) -> None:
     async with (
-        spawn(survivor.dsn, survivor.rows) as victim,
+        spawn(survivor.dsn, survivor.pool) as victim,
         open_redis(await backends.redis_url(), timeout=2) as redis,
     ):
-        person = victim.person()
-        there = person.at(survivor)
+        person = victim.user()
+        there = survivor.as_seen_by(person)
         watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=400 rate=20"))
         await asyncio.sleep(1.5)
         await stop(victim.child)
-        turn_id = str(await survivor.rows.fetchval("SELECT id FROM turns WHERE user_id = $1", person.id))
-        before = await eventually(lambda: _ended(there, turn_id), within=RECOVERED_WITHIN)
+        turn_id = str(await survivor.pool.fetchval("SELECT id FROM turns WHERE user_id = $1", person.id))
+        before = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN)
         whole = await there.resumed(turn_id)
         sealed = await redis.xrange(f"parley:turn:{turn_id}")
         assert sealed, "there is nothing that the runner could have altered"
-        row = await survivor.rows.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id)
+        row = await survivor.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id)
         await resume(victim.child)
         _, shown = await asyncio.wait_for(watched, 10)
         assert shown == whole[: len(shown)]
         assert await redis.xrange(f"parley:turn:{turn_id}") == sealed
-        assert await survivor.rows.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id) == row
+        assert await survivor.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id) == row
         assert await there.turn(turn_id) == before
         assert await there.resumed(turn_id) == whole
         await _once(survivor, before["conversation_id"])
 
 
-async def test_a_drained_process_ends_its_turns_and_exits_cleanly(survivor: Any, spawn: Any) -> None:
-    async with spawn(survivor.dsn, survivor.rows, DRAIN_TIMEOUT="4") as victim:
-        person = victim.person()
+async def test_a_drained_process_ends_its_turns_and_exits_cleanly(survivor: ChatReplica, spawn: SpawnChat) -> None:
+    async with spawn(survivor.dsn, survivor.pool, DRAIN_TIMEOUT="4") as victim:
+        person = victim.user()
         watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=2000 rate=20"))
         await asyncio.sleep(0.8)
         os.kill(victim.child.pid, signal.SIGTERM)
@@ -195,11 +205,11 @@ async def test_a_drained_process_ends_its_turns_and_exits_cleanly(survivor: Any,
         assert shown[-1].data["finished"] is True
         assert (shown[-1].data["status"], shown[-1].data["finish_reason"]) == ("incomplete", "interrupted")
         await eventually(lambda: victim.child.exit_status == 0, within=10)
-        assert await person.at(survivor).resumed(turn_id) == shown
+        assert await survivor.as_seen_by(person).resumed(turn_id) == shown
 
 
 async def _watch(
-    person: Any, mark: str, number: int, knobs: str = "tokens=80 rate=20", seen: list[Any] | None = None
+    person: ChatUser, mark: str, number: int, knobs: str = "tokens=80 rate=20", seen: list[Any] | None = None
 ) -> tuple[Any, list[Any]]:
     """Stream a turn until its end, or the death of its server; returns what was seen, noted in ``seen`` at once."""
     seen = [] if seen is None else seen
@@ -217,24 +227,12 @@ def _has_text(seen: list[Any]) -> bool:
     return any(event.data.get("delta") for event in seen)
 
 
-def _asking(question: Any, *about: Any) -> Any:
-    async def ask() -> Any:
-        return await question(*about)
-
-    return ask
-
-
-async def _ended(person: Any, turn_id: str) -> Any:
-    turn = await person.turn(turn_id)
-    return turn if turn["status"] != "running" else None
-
-
-async def _all_ended(replica: Any, user_id: Any) -> Any:
-    rows = await replica.rows.fetch("SELECT status FROM turns WHERE user_id = $1", user_id)
+async def _all_ended(replica: ChatReplica, user_id: UUID) -> Any:
+    rows = await replica.pool.fetch("SELECT status FROM turns WHERE user_id = $1", user_id)
     return None if any(row["status"] == "running" for row in rows) else rows or [()]
 
 
-async def _once(replica: Any, conversation_id: str) -> None:
+async def _once(replica: ChatReplica, conversation_id: str) -> None:
     names = [row["name"].rpartition(".")[2] for row in await replica.outbox(conversation_id)]
     assert names.count("started") == 1
     assert len(names) == 2

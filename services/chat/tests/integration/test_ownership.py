@@ -5,20 +5,25 @@ from uuid import uuid4
 
 import pytest
 
+from chat_testing.replica import ChatReplica
+from chat_testing.stub_history import StubHistory
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 
 pytestmark = pytest.mark.integration
 
 
-async def test_an_id_the_client_made_is_created(replica: Any) -> None:
-    person, chosen = replica.person(), str(uuid4())
+async def test_an_id_the_client_made_is_created(replica: ChatReplica) -> None:
+    person, chosen = replica.user(), str(uuid4())
     body = (await person.chat("Hi [[fake tokens=1]]", conversation_id=chosen)).json()
     assert body["conversation_id"] == chosen
     assert (await person.chat("More [[fake tokens=1]]", conversation_id=chosen)).status_code == 200
 
 
-async def test_a_conversation_of_history_is_adopted_with_its_context(replica: Any, history: Any, provider: Any) -> None:
-    person, conversation, mark = replica.person(), str(new_id()), str(new_id())
+async def test_a_conversation_of_history_is_adopted_with_its_context(
+    replica: ChatReplica, history: StubHistory, provider: FakeProvider
+) -> None:
+    person, conversation, mark = replica.user(), str(new_id()), str(new_id())
     question, answer = str(new_id()), str(new_id())
     history.owners[conversation] = {"user_id": str(person.id), "deleted": False, "last_number": 7}
     common = {"number": 7, "tool_calls": None, "created_at": "2026-11-22T10:00:00.123Z"}
@@ -39,8 +44,10 @@ async def test_a_conversation_of_history_is_adopted_with_its_context(replica: An
 
 
 @pytest.mark.parametrize("deleted", [True, False])
-async def test_a_foreign_or_deleted_conversation_is_not_found(replica: Any, history: Any, deleted: bool) -> None:
-    person, conversation = replica.person(), str(new_id())
+async def test_a_foreign_or_deleted_conversation_is_not_found(
+    replica: ChatReplica, history: StubHistory, deleted: bool
+) -> None:
+    person, conversation = replica.user(), str(new_id())
     owner = person.id if deleted else new_id()
     history.owners[conversation] = {"user_id": str(owner), "deleted": deleted, "last_number": 1}
     response = await person.chat("Hi", conversation_id=conversation)
@@ -48,8 +55,8 @@ async def test_a_foreign_or_deleted_conversation_is_not_found(replica: Any, hist
     assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", person.id) == 0
 
 
-async def test_without_history_only_what_chat_knows_goes_on(replica: Any, history: Any) -> None:
-    person = replica.person()
+async def test_without_history_only_what_chat_knows_goes_on(replica: ChatReplica, history: StubHistory) -> None:
+    person = replica.user()
     known = (await person.chat("Hi [[fake tokens=1]]")).json()["conversation_id"]
     history.down = True
     try:
@@ -62,8 +69,8 @@ async def test_without_history_only_what_chat_knows_goes_on(replica: Any, histor
         history.down = False
 
 
-async def test_context_that_history_cannot_give_is_marked(replica: Any, history: Any) -> None:
-    person = replica.person()
+async def test_context_that_history_cannot_give_is_marked(replica: ChatReplica, history: StubHistory) -> None:
+    person = replica.user()
     first = (await person.chat("Hi [[fake tokens=1]]")).json()
     await replica.pool.execute("UPDATE turns SET conversation_id = NULL WHERE id = $1", first["turn_id"])
     history.down = True
@@ -74,8 +81,8 @@ async def test_context_that_history_cannot_give_is_marked(replica: Any, history:
     assert (response.status_code, response.json()["context"]) == (200, "partial")
 
 
-async def test_two_hundred_turns_still_work(replica: Any, provider: Any) -> None:
-    person, mark = replica.person(), str(new_id())
+async def test_two_hundred_turns_still_work(replica: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = replica.user(), str(new_id())
     where: dict[str, Any] = {}
     for number in range(200):
         text = f"Question {number} {'word ' * 40}[[fake tokens=2]]"

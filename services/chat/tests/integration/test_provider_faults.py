@@ -1,9 +1,12 @@
 """Providers that misbehave: the right status, the right problem, nothing of theirs shown."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
 
@@ -26,16 +29,16 @@ BEFORE_THE_FIRST_TOKEN = [
 
 
 @pytest.fixture(scope="module")
-async def impatient(open_replica: Any, new_database: Any) -> Any:
+async def impatient(open_replica: OpenReplica, new_database: NewDatabase) -> AsyncIterator[ChatReplica]:
     async with open_replica(await new_database(), openai_timeout=0.6, turn_timeout=4) as found:
         yield found
 
 
 @pytest.mark.parametrize(("knobs", "status", "code", "calls"), BEFORE_THE_FIRST_TOKEN)
 async def test_a_turn_without_output_fails_cleanly(
-    impatient: Any, provider: Any, knobs: str, status: int, code: str, calls: int
+    impatient: ChatReplica, provider: FakeProvider, knobs: str, status: int, code: str, calls: int
 ) -> None:
-    person, mark = impatient.person(), str(new_id())
+    person, mark = impatient.user(), str(new_id())
     response = await person.chat(f"{mark} [[fake {knobs} error_message=canary-raw]]")
     body = response.json()
     assert (response.status_code, body["code"]) == (status, code)
@@ -62,9 +65,9 @@ async def test_a_turn_without_output_fails_cleanly(
     ],
 )
 async def test_a_turn_with_output_is_kept_and_billed(
-    impatient: Any, provider: Any, knobs: str, reason: str, code: str | None
+    impatient: ChatReplica, provider: FakeProvider, knobs: str, reason: str, code: str | None
 ) -> None:
-    person, mark = impatient.person(), str(new_id())
+    person, mark = impatient.user(), str(new_id())
     response = await person.chat(f"{mark} [[fake tokens=50 {knobs}]]")
     body = response.json()
     assert response.status_code == 200, body
@@ -76,49 +79,53 @@ async def test_a_turn_with_output_is_kept_and_billed(
     assert len(await provider.journal(contains=mark)) == 1
 
 
-async def test_a_retry_before_the_first_token_is_not_seen(impatient: Any, provider: Any) -> None:
-    person, mark = impatient.person(), str(new_id())
+async def test_a_retry_before_the_first_token_is_not_seen(impatient: ChatReplica, provider: FakeProvider) -> None:
+    person, mark = impatient.user(), str(new_id())
     body = (await person.chat(f"{mark} [[fake status=503 times=2]]")).json()
     assert (body["status"], body["message"][:8]) == ("completed", "t1 t2 t3")
     assert len(await provider.journal(contains=mark)) == 3
 
 
-async def test_an_answer_that_stops_without_done_is_whole(impatient: Any) -> None:
-    body = (await impatient.person().chat("[[fake tokens=2 done=false]]")).json()
+async def test_an_answer_that_stops_without_done_is_whole(impatient: ChatReplica) -> None:
+    body = (await impatient.user().chat("[[fake tokens=2 done=false]]")).json()
     assert (body["status"], body["message"]) == ("completed", "t1 t2")
 
 
-async def test_usage_that_is_not_reported_is_estimated(impatient: Any) -> None:
-    body = (await impatient.person().chat("[[fake tokens=8 usage=false]]")).json()
+async def test_usage_that_is_not_reported_is_estimated(impatient: ChatReplica) -> None:
+    body = (await impatient.user().chat("[[fake tokens=8 usage=false]]")).json()
     assert body["usage"]["estimated"] is True
     assert body["usage"]["completion_tokens"] > 0
 
 
-async def test_bytes_may_come_one_by_one(impatient: Any) -> None:
-    body = (await impatient.person().chat("[[fake byte_ms=1 text='gr\u00fc\u00dfe \u4f60\u597d']]")).json()
+async def test_bytes_may_come_one_by_one(impatient: ChatReplica) -> None:
+    body = (await impatient.user().chat("[[fake byte_ms=1 text='gr\u00fc\u00dfe \u4f60\u597d']]")).json()
     assert body["message"] == "gr\u00fc\u00dfe \u4f60\u597d"
 
 
-async def test_a_cancelled_turn_ends_the_call_and_keeps_its_text(impatient: Any, provider: Any) -> None:
-    person, mark = impatient.person(), str(new_id())
+async def test_a_cancelled_turn_ends_the_call_and_keeps_its_text(
+    impatient: ChatReplica, provider: FakeProvider
+) -> None:
+    person, mark = impatient.user(), str(new_id())
     async with person.stream("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=50]]"}) as (
         response,
         found,
     ):
         turn_id = response.headers["x-turn-id"]
         seen = [await anext(found) for _ in range(5)]
-        await person.ask("POST", f"/api/v1/chat/turns/{turn_id}/cancel")
+        await person.request("POST", f"/api/v1/chat/turns/{turn_id}/cancel")
         seen += [event async for event in found]
     assert (seen[-1].data["status"], seen[-1].data["finish_reason"]) == ("cancelled", "cancelled")
     call = await eventually(lambda: provider.ended_call(mark))
     assert call["ended"] == "client_disconnected"
 
 
-async def test_without_a_provider_models_are_empty_and_turns_unavailable(open_replica: Any, new_database: Any) -> None:
-    options = {"openai_base_url": None, "openai_api_key": None}
+async def test_without_a_provider_models_are_empty_and_turns_unavailable(
+    open_replica: OpenReplica, new_database: NewDatabase
+) -> None:
+    options: dict[str, Any] = {"openai_base_url": None, "openai_api_key": None}
     async with open_replica(await new_database(), **options) as replica:
-        person = replica.person()
-        listed = (await person.ask("GET", "/api/v1/models")).json()
+        person = replica.user()
+        listed = (await person.request("GET", "/api/v1/models")).json()
         assert (listed["data"], listed["default"]) == ([], None)
         response = await person.chat("Hi")
         assert (response.status_code, response.json()["code"]) == (503, "provider_unavailable")

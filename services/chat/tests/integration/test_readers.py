@@ -1,11 +1,14 @@
 """Readers of one turn: many, late, slow, on other replicas, and after the copy of its log is gone."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from parley.storage.redis import open_redis
+from chat_testing.replica import NewDatabase, OpenReplica, ReplicaPair
+from chat_testing.users import ChatUser
+from parley.storage.redis import RedisClient, open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 
@@ -17,48 +20,54 @@ PING = b": ping\n\n"
 
 
 @pytest.fixture(scope="module")
-async def pair(open_replica: Any, new_database: Any, valkey: EmbeddedValkey) -> Any:
+async def pair(
+    open_replica: OpenReplica, new_database: NewDatabase, valkey: EmbeddedValkey
+) -> AsyncIterator[ReplicaPair]:
     dsn = await new_database()
-    options = {"redis_url": valkey.url, "model_context_window": 100_000, "model_max_output_tokens": MANY}
+    options: dict[str, Any] = {
+        "redis_url": valkey.url,
+        "model_context_window": 100_000,
+        "model_max_output_tokens": MANY,
+    }
     async with open_replica(dsn, **options) as one, open_replica(dsn, **options) as two:
         yield one, two
 
 
-async def raw(person: Any, turn_id: str) -> bytes:
+async def raw(person: ChatUser, turn_id: str) -> bytes:
     """Return a whole stream as it came over the wire."""
-    response = await person.ask("GET", f"/api/v1/chat/turns/{turn_id}/stream")
+    response = await person.request("GET", f"/api/v1/chat/turns/{turn_id}/stream")
     assert response.status_code == 200, response.text
     return bytes(response.content.replace(PING, b""))
 
 
-async def started(person: Any, knobs: str) -> str:
+async def started(person: ChatUser, knobs: str) -> str:
     response = await person.chat(f"Hello [[fake {knobs}]]", headers={"Prefer": "respond-async"})
     assert response.status_code == 202, response.text
     return str(response.json()["id"])
 
 
-async def test_ten_readers_on_two_replicas_get_the_same_bytes(pair: Any) -> None:
-    here = pair[0].person()
+async def test_ten_readers_on_two_replicas_get_the_same_bytes(pair: ReplicaPair) -> None:
+    here = pair[0].user()
     turn_id = await started(here, "tokens=60 rate=60")
     at = asyncio.get_running_loop().time()
 
-    async def join(person: Any, moment: float) -> bytes:
+    async def join(person: ChatUser, moment: float) -> bytes:
         await asyncio.sleep(at + moment - asyncio.get_running_loop().time())
         return await raw(person, turn_id)
 
-    people = [here, here.at(pair[1])]
+    people = [here, pair[1].as_seen_by(here)]
     streams = await asyncio.gather(*(join(people[i % 2], i * 0.12) for i in range(10)))
     assert set(streams) == {await raw(here, turn_id)}
     assert streams[0].count(b"data: {") == 62
 
 
-async def test_the_rest_fits_when_the_log_expired_between_two_reads(pair: Any, valkey: EmbeddedValkey) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_the_rest_fits_when_the_log_expired_between_two_reads(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     turn_id = await started(here, "tokens=40 rate=40")
     async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
         seen = [await anext(found) for _ in range(10)]
-    await eventually(lambda: _ended(here, turn_id), within=10)
+    await eventually(lambda: here.ended_turn(turn_id), within=10)
     async with open_redis(valkey.url, timeout=2) as redis:
         key = f"parley:turn:{turn_id}"
         assert 0 < await redis.ttl(key) <= 60
@@ -70,9 +79,11 @@ async def test_the_rest_fits_when_the_log_expired_between_two_reads(pair: Any, v
     assert "".join(event.data["delta"] for event in whole) == " ".join(f"t{i}" for i in range(1, 41))
 
 
-async def test_the_rest_fits_when_the_log_expired_while_the_turn_runs(pair: Any, valkey: EmbeddedValkey) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_the_rest_fits_when_the_log_expired_while_the_turn_runs(
+    pair: ReplicaPair, valkey: EmbeddedValkey
+) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     turn_id = await started(here, "tokens=60 rate=30")
     async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
         seen = [await anext(found) for _ in range(10)]
@@ -82,25 +93,27 @@ async def test_the_rest_fits_when_the_log_expired_while_the_turn_runs(pair: Any,
     assert seen == await here.resumed(turn_id)
 
 
-async def test_a_reader_who_does_not_read_holds_up_nobody_and_misses_nothing(pair: Any) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_a_reader_who_does_not_read_holds_up_nobody_and_misses_nothing(pair: ReplicaPair) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     turn_id = await started(here, f"tokens={MANY}")
     path = f"/api/v1/chat/turns/{turn_id}/stream"
     async with here.stream(path, method="GET") as (_, one), there.stream(path, method="GET") as (_, other):
         first = [await anext(one), await anext(other)]
-        turn = await eventually(lambda: _ended(here, turn_id), within=60)
+        turn = await eventually(lambda: here.ended_turn(turn_id), within=60)
         assert (turn["status"], turn["usage"]["completion_tokens"]) == ("completed", MANY)
         late = [[event async for event in found] for found in (one, other)]
     whole = await here.resumed(turn_id)
     assert [[start, *rest] for start, rest in zip(first, late, strict=True)] == [whole, whole]
 
 
-async def test_readers_of_many_turns_on_another_replica_share_one_connection(pair: Any, valkey: EmbeddedValkey) -> None:
-    people = [pair[0].person() for _ in range(5)]
+async def test_readers_of_many_turns_on_another_replica_share_one_connection(
+    pair: ReplicaPair, valkey: EmbeddedValkey
+) -> None:
+    people = [pair[0].user() for _ in range(5)]
     turn_ids = [await started(person, "tokens=60 rate=20") for person in people]
     reading = [
-        asyncio.create_task(person.at(pair[1]).resumed(turn_id))
+        asyncio.create_task(pair[1].as_seen_by(person).resumed(turn_id))
         for person, turn_id in zip(people, turn_ids, strict=True)
         for _ in range(4)
     ]
@@ -117,10 +130,5 @@ async def test_readers_of_many_turns_on_another_replica_share_one_connection(pai
     assert len(streams) == 20
 
 
-async def _ended(person: Any, turn_id: str) -> Any:
-    turn = await person.turn(turn_id)
-    return turn if turn["status"] != "running" else None
-
-
-async def _gone(redis: Any, key: str) -> bool:
+async def _gone(redis: RedisClient, key: str) -> bool:
     return not await redis.exists(key)

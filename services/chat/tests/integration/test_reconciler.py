@@ -1,32 +1,38 @@
 """History has it: confirmed and later purged. History lacks it: published again, never purged."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from chat_testing.stub_history import StubHistory
+from parley_events.cloudevents import CloudEvent
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-async def hasty(open_replica: Any, new_database: Any) -> Any:
+async def hasty(open_replica: OpenReplica, new_database: NewDatabase) -> AsyncIterator[ChatReplica]:
     """A replica that keeps and waits for nothing; only ``once`` reconciles."""
-    options = {"reconcile_interval": 3600, "turn_retention": 0.001, "event_retention": 0.001}
+    options: dict[str, Any] = {"reconcile_interval": 3600, "turn_retention": 0.001, "event_retention": 0.001}
     async with open_replica(await new_database(), **options) as found:
         found.wired.reconciler._republish_after = 0.0
         yield found
 
 
-async def test_what_history_has_is_confirmed_and_purged_and_the_rest_is_kept(hasty: Any, history: Any) -> None:
-    person = hasty.person()
+async def test_what_history_has_is_confirmed_and_purged_and_the_rest_is_kept(
+    hasty: ChatReplica, history: StubHistory
+) -> None:
+    person = hasty.user()
     stored = (await person.chat("Stored [[fake tokens=1]]")).json()
     lost = (await person.chat("Lost [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     history.known.add(stored["turn_id"])
     await hasty.wired.reconciler.reconcile()
-    assert (await person.ask("GET", f"/api/v1/chat/turns/{stored['turn_id']}")).status_code == 404
+    assert (await person.request("GET", f"/api/v1/chat/turns/{stored['turn_id']}")).status_code == 404
     assert (await person.turn(lost["turn_id"]))["status"] == "completed"
     assert await hasty.outbox(stored["conversation_id"]) == []
     assert len(await hasty.outbox(lost["conversation_id"])) == 2
@@ -34,9 +40,9 @@ async def test_what_history_has_is_confirmed_and_purged_and_the_rest_is_kept(has
     assert more.json()["context"] == "complete"
 
 
-async def test_what_history_lacks_is_published_again_in_order(hasty: Any) -> None:
+async def test_what_history_lacks_is_published_again_in_order(hasty: ChatReplica) -> None:
     heard: list[str] = []
-    person = hasty.person()
+    person = hasty.user()
     lost = (await person.chat("Lost [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     await _listen(hasty, heard, lost["turn_id"])
@@ -45,10 +51,10 @@ async def test_what_history_lacks_is_published_again_in_order(hasty: Any) -> Non
 
 @pytest.mark.parametrize(("sent", "again"), [(25, False), (35, True)])
 async def test_what_may_still_wait_in_a_queue_is_sent_again_less_and_less_often(
-    hasty: Any, sent: int, again: bool
+    hasty: ChatReplica, sent: int, again: bool
 ) -> None:
     hasty.wired.reconciler._republish_after = 10.0
-    body = (await hasty.person().chat("Queued [[fake tokens=1]]")).json()
+    body = (await hasty.user().chat("Queued [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     await hasty.pool.execute("UPDATE turns SET finished_at = now() - interval '60 s'")
     aged = (
@@ -64,8 +70,8 @@ async def test_what_may_still_wait_in_a_queue_is_sent_again_less_and_less_often(
     assert (last > moment) is again
 
 
-async def test_without_history_nothing_is_confirmed_or_purged(hasty: Any, history: Any) -> None:
-    person = hasty.person()
+async def test_without_history_nothing_is_confirmed_or_purged(hasty: ChatReplica, history: StubHistory) -> None:
+    person = hasty.user()
     body = (await person.chat("Hi [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     history.down = True
@@ -77,10 +83,10 @@ async def test_without_history_nothing_is_confirmed_or_purged(hasty: Any, histor
     assert len(await hasty.outbox(body["conversation_id"])) == 2
 
 
-async def _listen(replica: Any, heard: list[str], turn_id: str) -> None:
+async def _listen(replica: ChatReplica, heard: list[str], turn_id: str) -> None:
     from parley_events.subscription import Subscription
 
-    async def handle(event: Any) -> None:
+    async def handle(event: CloudEvent) -> None:
         if event.json()["turn_id"] == turn_id:
             heard.append(event.name)
 
@@ -89,5 +95,5 @@ async def _listen(replica: Any, heard: list[str], turn_id: str) -> None:
         await eventually(lambda: len(heard) == 2)
 
 
-async def _all_sent(replica: Any) -> bool:
+async def _all_sent(replica: ChatReplica) -> bool:
     return not await replica.pool.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL")

@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from chat_testing.replica import NewDatabase, OpenReplica, ReplicaPair
+from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
 
@@ -13,18 +17,18 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-async def pair(open_replica: Any, new_database: Any) -> Any:
+async def pair(open_replica: OpenReplica, new_database: NewDatabase) -> AsyncIterator[ReplicaPair]:
     dsn = await new_database()
     async with open_replica(dsn) as one, open_replica(dsn) as two:
         yield one, two
 
 
-async def test_ten_readers_on_two_replicas_see_the_same(pair: Any) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_ten_readers_on_two_replicas_see_the_same(pair: ReplicaPair) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     body = {"message": "Hello [[fake tokens=60 rate=60]]"}
 
-    async def join(person: Any, delay: float) -> Any:
+    async def join(person: ChatUser, delay: float) -> Any:
         await asyncio.sleep(delay)
         return await person.resumed(turn_id)
 
@@ -37,9 +41,9 @@ async def test_ten_readers_on_two_replicas_see_the_same(pair: Any) -> None:
     assert "".join(e.data["delta"] for e in first) == " ".join(f"t{i}" for i in range(1, 61))
 
 
-async def test_a_reader_changes_replicas_and_misses_nothing(pair: Any) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_a_reader_changes_replicas_and_misses_nothing(pair: ReplicaPair) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     body = {"message": "Hello [[fake tokens=40 rate=60]]"}
     async with here.stream("/api/v1/chat/stream", json=body) as (response, found):
         turn_id = response.headers["x-turn-id"]
@@ -50,9 +54,9 @@ async def test_a_reader_changes_replicas_and_misses_nothing(pair: Any) -> None:
     assert seen == await here.resumed(turn_id)
 
 
-async def test_a_key_is_one_turn_on_all_replicas(pair: Any, provider: Any) -> None:
-    person, mark = pair[0].person(), str(new_id())
-    people = [person, person.at(pair[1])]
+async def test_a_key_is_one_turn_on_all_replicas(pair: ReplicaPair, provider: FakeProvider) -> None:
+    person, mark = pair[0].user(), str(new_id())
+    people = [person, pair[1].as_seen_by(person)]
     message = f"{mark} [[fake tokens=5 latency_ms=200]]"
     headers = {"Idempotency-Key": mark}
     responses = await asyncio.gather(*(people[i % 2].chat(message, headers=headers) for i in range(50)))
@@ -64,46 +68,48 @@ async def test_a_key_is_one_turn_on_all_replicas(pair: Any, provider: Any) -> No
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_streams_with_one_key_on_all_replicas_show_one_turn(pair: Any, provider: Any) -> None:
-    person, mark = pair[0].person(), str(new_id())
-    people = [person, person.at(pair[1])]
+async def test_streams_with_one_key_on_all_replicas_show_one_turn(pair: ReplicaPair, provider: FakeProvider) -> None:
+    person, mark = pair[0].user(), str(new_id())
+    people = [person, pair[1].as_seen_by(person)]
     options = {"json": {"message": f"{mark} [[fake tokens=20 rate=40]]"}, "headers": {"Idempotency-Key": mark}}
     streams = await asyncio.gather(*(people[i % 2].streamed("/api/v1/chat/stream", **options) for i in range(50)))
     assert all(events == streams[0] for events in streams)
     assert len(await provider.journal(contains=mark)) == 1
 
 
-async def test_a_key_is_answered_again_after_a_restart(open_replica: Any, new_database: Any, provider: Any) -> None:
+async def test_a_key_is_answered_again_after_a_restart(
+    open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
+) -> None:
     dsn, mark = await new_database(), str(new_id())
-    request = {"message": f"{mark} [[fake tokens=5]]", "headers": {"Idempotency-Key": mark}}
+    request: dict[str, Any] = {"message": f"{mark} [[fake tokens=5]]", "headers": {"Idempotency-Key": mark}}
     async with open_replica(dsn) as replica:
-        person = replica.person()
+        person = replica.user()
         first = await person.chat(**request)
     async with open_replica(dsn) as replica:
-        again = await person.at(replica).chat(**request)
+        again = await replica.as_seen_by(person).chat(**request)
     assert (again.status_code, again.content) == (200, first.content)
     assert again.headers["idempotency-replayed"] == "true"
     assert len(await provider.journal(contains=mark)) == 1
 
 
-async def test_a_turn_is_cancelled_from_the_other_replica(pair: Any) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_a_turn_is_cancelled_from_the_other_replica(pair: ReplicaPair) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     opened = (await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})).json()
-    response = await there.ask("POST", f"/api/v1/chat/turns/{opened['id']}/cancel")
+    response = await there.request("POST", f"/api/v1/chat/turns/{opened['id']}/cancel")
     assert (response.status_code, response.json()["status"]) == (200, "cancelled")
 
 
-async def test_a_cursor_of_no_event_is_refused_elsewhere_too(pair: Any) -> None:
-    here = pair[0].person()
-    there = here.at(pair[1])
+async def test_a_cursor_of_no_event_is_refused_elsewhere_too(pair: ReplicaPair) -> None:
+    here = pair[0].user()
+    there = pair[1].as_seen_by(here)
     opened = (await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})).json()
     await eventually(lambda: _has_events(there, opened["id"]))
     with contextlib.suppress(AssertionError):
         found = await there.resumed(opened["id"], 400)
         raise ValueError(found)
-    await here.ask("POST", f"/api/v1/chat/turns/{opened['id']}/cancel")
+    await here.request("POST", f"/api/v1/chat/turns/{opened['id']}/cancel")
 
 
-async def _has_events(person: Any, turn_id: str) -> bool:
+async def _has_events(person: ChatUser, turn_id: str) -> bool:
     return int((await person.turn(turn_id))["last_event_id"]) > 2

@@ -2,15 +2,21 @@
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from chat.running.outcome import MAX_CACHED_ENTRY_LENGTH
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley.storage.redis import open_redis
 from parley_testing import eventually
+from parley_testing.backends.shared import SharedBackends
 
 pytestmark = pytest.mark.integration
 
@@ -22,11 +28,13 @@ metered: {tokens_per_day: 2000, tokens_per_minute: 100}
 
 
 @pytest.fixture(scope="module")
-async def caching(open_replica: Any, new_database: Any, tmp_path_factory: Any) -> Any:
+async def caching(
+    open_replica: OpenReplica, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ChatReplica]:
     """A chat that gives answers again."""
     plans = tmp_path_factory.mktemp("plans") / "plans.yaml"
     plans.write_text(PLANS)
-    options = {"enable_cache": True, "plans_file": plans, "model_max_output_tokens": 20_000}
+    options: dict[str, Any] = {"enable_cache": True, "plans_file": plans, "model_max_output_tokens": 20_000}
     options["model_context_window"] = 128_000
     async with open_replica(await new_database(), **options) as found:
         yield found
@@ -37,7 +45,7 @@ def question(knobs: str = "tokens=3") -> str:
     return f"{new_id()} [[fake {knobs}]]"
 
 
-async def asked(person: Any, message: str, **members: Any) -> Any:
+async def asked(person: ChatUser, message: str, **members: Any) -> Any:
     """Ask, and return the answer when the turn is done with, so that its answer can be given again."""
     response = await person.chat(message, **members)
     assert response.status_code == 200, response.text
@@ -46,13 +54,15 @@ async def asked(person: Any, message: str, **members: Any) -> Any:
     return response.json()
 
 
-async def calls(provider: Any, message: str) -> int:
+async def calls(provider: FakeProvider, message: str) -> int:
     """Return how often the provider was asked."""
     return len(await provider.journal(contains=message.split(maxsplit=1)[0]))
 
 
-async def test_the_same_question_is_answered_again_without_the_provider(caching: Any, provider: Any) -> None:
-    person, message = caching.person(), question()
+async def test_the_same_question_is_answered_again_without_the_provider(
+    caching: ChatReplica, provider: FakeProvider
+) -> None:
+    person, message = caching.user(), question()
     first = await asked(person, message)
     again = await asked(person, message)
     assert await calls(provider, message) == 1
@@ -64,8 +74,8 @@ async def test_the_same_question_is_answered_again_without_the_provider(caching:
     assert (await person.turn(first["turn_id"]))["cached"] is False
 
 
-async def test_a_repeated_answer_uses_nothing_and_costs_nothing(caching: Any) -> None:
-    person, message = caching.person(), question("tokens=50")
+async def test_a_repeated_answer_uses_nothing_and_costs_nothing(caching: ChatReplica) -> None:
+    person, message = caching.user(), question("tokens=50")
     # Without it the budget would say what the longest answer is, and the question change with it.
     limit = {"max_tokens": 1000}
     claims = {**caching.issuer.claims(person.id), "plan": "metered"}
@@ -79,8 +89,8 @@ async def test_a_repeated_answer_uses_nothing_and_costs_nothing(caching: Any) ->
     assert (budget["tokens"], budget["reserved_tokens"]) == (first["tokens_used"], 0)
 
 
-async def test_a_repeated_answer_is_a_turn_like_any_other(caching: Any, provider: Any) -> None:
-    person, message = caching.person(), question()
+async def test_a_repeated_answer_is_a_turn_like_any_other(caching: ChatReplica, provider: FakeProvider) -> None:
+    person, message = caching.user(), question()
     await asked(person, message)
     again = await asked(person, message)
     started, ended = await caching.outbox(again["conversation_id"])
@@ -93,8 +103,10 @@ async def test_a_repeated_answer_is_a_turn_like_any_other(caching: Any, provider
     assert [m["content"] for m in call["request"]["messages"]] == [message, "t1 t2 t3", more]
 
 
-async def test_the_next_question_of_equal_conversations_is_the_same_one(caching: Any, provider: Any) -> None:
-    person, message, then = caching.person(), question(), question()
+async def test_the_next_question_of_equal_conversations_is_the_same_one(
+    caching: ChatReplica, provider: FakeProvider
+) -> None:
+    person, message, then = caching.user(), question(), question()
     conversations = [(await asked(person, message))["conversation_id"] for _ in range(2)]
     answers = [await asked(person, then, conversation_id=conversation) for conversation in conversations]
     assert [answer["cached"] for answer in answers] == [False, True]
@@ -103,22 +115,24 @@ async def test_the_next_question_of_equal_conversations_is_the_same_one(caching:
     assert await calls(provider, then) == 2
 
 
-async def test_nobody_gets_the_answer_of_another_person(caching: Any, provider: Any) -> None:
+async def test_nobody_gets_the_answer_of_another_person(caching: ChatReplica, provider: FakeProvider) -> None:
     message = question()
-    for person in (caching.person(), caching.person()):
+    for person in (caching.user(), caching.user()):
         assert (await asked(person, message))["cached"] is False
     assert await calls(provider, message) == 2
 
 
-async def test_without_the_setting_the_provider_is_always_asked(replica: Any, provider: Any) -> None:
-    person, message = replica.person(), question()
+async def test_without_the_setting_the_provider_is_always_asked(replica: ChatReplica, provider: FakeProvider) -> None:
+    person, message = replica.user(), question()
     assert [(await person.chat(message)).json()["cached"] for _ in range(2)] == [False, False]
     assert await calls(provider, message) == 2
 
 
-async def test_an_answer_is_given_again_for_a_limited_time(open_replica: Any, new_database: Any, provider: Any) -> None:
+async def test_an_answer_is_given_again_for_a_limited_time(
+    open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
+) -> None:
     async with open_replica(await new_database(), enable_cache=True, cache_ttl=2) as replica:
-        person, message = replica.person(), question()
+        person, message = replica.user(), question()
         await asked(person, message)
         assert (await asked(person, message))["cached"] is True
 
@@ -129,8 +143,10 @@ async def test_an_answer_is_given_again_for_a_limited_time(open_replica: Any, ne
         assert await calls(provider, message) == 2
 
 
-async def test_a_client_may_want_a_new_answer_which_is_given_from_then_on(caching: Any, provider: Any) -> None:
-    person, message = caching.person(), question()
+async def test_a_client_may_want_a_new_answer_which_is_given_from_then_on(
+    caching: ChatReplica, provider: FakeProvider
+) -> None:
+    person, message = caching.user(), question()
     first = await asked(person, message)
     second = await asked(person, message, headers={"Cache-Control": "no-cache"})
     assert second["cached"] is False
@@ -140,8 +156,8 @@ async def test_a_client_may_want_a_new_answer_which_is_given_from_then_on(cachin
     assert await calls(provider, message) == 2
 
 
-async def test_a_client_may_keep_out_of_the_cache(caching: Any, provider: Any) -> None:
-    person, message = caching.person(), question()
+async def test_a_client_may_keep_out_of_the_cache(caching: ChatReplica, provider: FakeProvider) -> None:
+    person, message = caching.user(), question()
     for _ in range(2):
         assert (await asked(person, message, headers={"Cache-Control": "no-store"}))["cached"] is False
     assert (await asked(person, message))["cached"] is False
@@ -149,8 +165,8 @@ async def test_a_client_may_keep_out_of_the_cache(caching: Any, provider: Any) -
     assert await calls(provider, message) == 4
 
 
-async def test_a_regenerated_answer_is_a_new_one(caching: Any, provider: Any) -> None:
-    person, message = caching.person(), question()
+async def test_a_regenerated_answer_is_a_new_one(caching: ChatReplica, provider: FakeProvider) -> None:
+    person, message = caching.user(), question()
     first = await asked(person, message)
     redo = {"regenerate": first["turn_id"], "conversation_id": first["conversation_id"]}
     response = await person.chat(None, **redo)
@@ -161,15 +177,17 @@ async def test_a_regenerated_answer_is_a_new_one(caching: Any, provider: Any) ->
 @pytest.mark.parametrize(
     "knobs", ["tokens=3 finish_reason=length", "tokens=3 finish_reason=content_filter", "tokens=3 cut_after=2"]
 )
-async def test_an_answer_that_is_not_whole_is_not_given_again(caching: Any, provider: Any, knobs: str) -> None:
-    person, message = caching.person(), question(knobs)
+async def test_an_answer_that_is_not_whole_is_not_given_again(
+    caching: ChatReplica, provider: FakeProvider, knobs: str
+) -> None:
+    person, message = caching.user(), question(knobs)
     for _ in range(2):
         assert (await asked(person, message))["cached"] is False
     assert await calls(provider, message) == 2
 
 
 async def test_the_answer_of_a_fallback_is_not_given_again(
-    open_replica: Any, new_database: Any, provider: Any, tmp_path: Any
+    open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider, tmp_path: Path
 ) -> None:
     models = tmp_path / "models.yaml"
     entries = {
@@ -180,14 +198,14 @@ async def test_the_answer_of_a_fallback_is_not_given_again(
     async with open_replica(
         await new_database(), enable_cache=True, models_file=models, openai_max_retries=0
     ) as replica:
-        person, message = replica.person(), question()
+        person, message = replica.user(), question()
         assert [(await asked(person, message))["cached"] for _ in range(2)] == [False, False]
         assert await calls(provider, message) == 2
         assert [(await asked(person, message, model="other"))["cached"] for _ in range(2)] == [False, True]
 
 
-async def test_a_stream_of_a_repeated_answer_has_all_its_events_and_is_resumed(caching: Any) -> None:
-    person, message = caching.person(), question("tokens=9000")
+async def test_a_stream_of_a_repeated_answer_has_all_its_events_and_is_resumed(caching: ChatReplica) -> None:
+    person, message = caching.user(), question("tokens=9000")
     first = await asked(person, message)
     events = await person.streamed("/api/v1/chat/stream", json={"message": message})
     assert [event.id for event in events] == list(range(1, len(events) + 1))
@@ -200,15 +218,15 @@ async def test_a_stream_of_a_repeated_answer_has_all_its_events_and_is_resumed(c
     assert await person.resumed(last["turn_id"], 2) == events[2:]
 
 
-async def test_openais_wire_is_answered_again_in_both_its_forms(caching: Any, provider: Any) -> None:
-    person, message = caching.person(), question("tool_calls=2")
+async def test_openais_wire_is_answered_again_in_both_its_forms(caching: ChatReplica, provider: FakeProvider) -> None:
+    person, message = caching.user(), question("tool_calls=2")
     request = {"messages": [{"role": "user", "content": message}], "tools": [{"type": "function"}]}
-    first = (await person.ask("POST", COMPLETIONS, json=request)).json()
+    first = (await person.request("POST", COMPLETIONS, json=request)).json()
     await eventually(lambda: not caching.wired.supervisor.running())
-    whole = (await person.ask("POST", COMPLETIONS, json=request)).json()
+    whole = (await person.request("POST", COMPLETIONS, json=request)).json()
     assert whole["choices"] == first["choices"]
     assert len(whole["choices"][0]["message"]["tool_calls"]) == 2
-    streamed = await person.ask(
+    streamed = await person.request(
         "POST", COMPLETIONS, json={**request, "stream": True, "stream_options": {"include_usage": True}}
     )
     lines = [line.removeprefix("data: ") for line in streamed.text.split("\n") if line]
@@ -219,13 +237,13 @@ async def test_openais_wire_is_answered_again_in_both_its_forms(caching: Any, pr
     assert arguments == whole["choices"][0]["message"]["tool_calls"][1]["function"]["arguments"]
     assert chunks[-1]["usage"]["total_tokens"] == 0
     assert await calls(provider, message) == 1
-    await person.ask("POST", COMPLETIONS, json=request, headers={"Cache-Control": "no-cache"})
-    await person.ask("POST", COMPLETIONS, json={**request, "seed": 7})
+    await person.request("POST", COMPLETIONS, json=request, headers={"Cache-Control": "no-cache"})
+    await person.request("POST", COMPLETIONS, json={**request, "seed": 7})
     assert await calls(provider, message) == 3
 
 
-async def test_equal_questions_at_once_are_all_answered(caching: Any, provider: Any) -> None:
-    person, message = caching.person(), question("tokens=5 rate=50")
+async def test_equal_questions_at_once_are_all_answered(caching: ChatReplica, provider: FakeProvider) -> None:
+    person, message = caching.user(), question("tokens=5 rate=50")
     responses = await asyncio.gather(*(person.chat(message) for _ in range(8)))
     assert {r.json()["message"] for r in responses} == {"t1 t2 t3 t4 t5"}
     assert {r.json()["status"] for r in responses} == {"completed"}
@@ -234,8 +252,8 @@ async def test_equal_questions_at_once_are_all_answered(caching: Any, provider: 
     assert await calls(provider, message) == asked_before
 
 
-async def test_redis_is_not_told_what_was_asked_and_answered(caching: Any, backends: Any) -> None:
-    person, mark = caching.person(), str(new_id())
+async def test_redis_is_not_told_what_was_asked_and_answered(caching: ChatReplica, backends: SharedBackends) -> None:
+    person, mark = caching.user(), str(new_id())
     await asked(person, f"{mark} [[fake mode=echo]]")
     async with open_redis(await backends.redis_url(), timeout=2) as redis:
         noted = [key async for key in redis.scan_iter("parley:answer:*", count=1000)]

@@ -9,12 +9,16 @@ import httpx2
 import pytest
 
 from chat.storage.response_index import RedisResponseIndex
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
+from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.storage.postgres import open_pool
 from parley.storage.redis import open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.faults.processes import frozen, kill, state_of
 
 pytestmark = pytest.mark.integration
@@ -22,16 +26,16 @@ pytestmark = pytest.mark.integration
 RECOVERED_WITHIN = 25.0
 
 
-def lookups(replica: Any, result: str) -> float:
+def lookups(replica: ChatReplica, result: str) -> float:
     registry = replica.app.state.runtime.metrics.registry
     return float(registry.get_sample_value("chat_answer_cache_lookups_total", {"result": result}) or 0)
 
 
 async def test_without_redis_the_provider_is_asked(
-    open_replica: Any, new_database: Any, valkey: EmbeddedValkey, provider: Any
+    open_replica: OpenReplica, new_database: NewDatabase, valkey: EmbeddedValkey, provider: FakeProvider
 ) -> None:
     async with open_replica(await new_database(), enable_cache=True, redis_url=valkey.url) as replica:
-        person, message = replica.person(), f"{new_id()} [[fake tokens=3]]"
+        person, message = replica.user(), f"{new_id()} [[fake tokens=3]]"
 
         async def is_cached() -> bool:
             response = await person.chat(message)
@@ -55,23 +59,29 @@ async def test_without_redis_the_provider_is_asked(
 
 @pytest.mark.parametrize(("moment", "status"), [("before", "failed"), ("after", "completed")])
 async def test_a_death_around_the_end_of_a_repeated_answer_leaves_it_whole_or_unshown(
-    open_replica: Any, new_database: Any, spawn: Any, provider: Any, backends: Any, moment: str, status: str
+    open_replica: OpenReplica,
+    new_database: NewDatabase,
+    spawn: SpawnChat,
+    provider: FakeProvider,
+    backends: SharedBackends,
+    moment: str,
+    status: str,
 ) -> None:
     dsn, message = await new_database(), f"{new_id()} [[fake tokens=3]]"
     key = {"Idempotency-Key": "again"}
     # The longest answer is a part of the question.
-    output = {"model_context_window": 8192, "model_max_output_tokens": 1024}
+    output: dict[str, Any] = {"model_context_window": 8192, "model_max_output_tokens": 1024}
     failpoint = {"ENABLE_CACHE": "true", "FAILPOINT": f"turns.finish:{moment}:2"}
     failpoint |= {name.upper(): str(value) for name, value in output.items()}
     async with open_pool(dsn, size=2) as rows, open_replica(dsn, enable_cache=True, **output) as survivor:
         async with spawn(dsn, rows, **failpoint) as victim:
-            person = victim.person()
+            person = victim.user()
             first = (await person.chat(message)).json()
             await eventually(lambda: _noted(backends, first["turn_id"]))
             with contextlib.suppress(httpx2.HTTPError):
                 await person.chat(message, headers=key)
             await eventually(lambda: state_of(victim.child.pid) is None)
-        there = person.at(survivor)
+        there = survivor.as_seen_by(person)
         turn = await eventually(lambda: _ended_after(there, first["turn_id"]), within=RECOVERED_WITHIN)
         # What nobody was shown and nobody paid for fails, and frees its key for another try.
         assert (turn["status"], turn["tokens_used"], turn["cached"]) == (status, 0, moment == "after")
@@ -83,7 +93,7 @@ async def test_a_death_around_the_end_of_a_repeated_answer_leaves_it_whole_or_un
         assert len(await provider.journal(contains=message.split(maxsplit=1)[0])) == 1
 
 
-async def _noted(backends: Any, turn_id: str) -> bool:
+async def _noted(backends: SharedBackends, turn_id: str) -> bool:
     """Say whether the answer of a turn can be given again."""
     async with open_redis(await backends.redis_url(), timeout=2) as redis:
         keys = [key async for key in redis.scan_iter("parley:answer:*", count=1000)]
@@ -91,13 +101,13 @@ async def _noted(backends: Any, turn_id: str) -> bool:
     return any(value and value.endswith(UUID(turn_id).bytes) for value in values)
 
 
-async def _ended_after(person: Any, first: str) -> Any:
+async def _ended_after(person: ChatUser, first: str) -> Any:
     """Return a person's other turn when it has ended."""
-    turns = (await person.ask("GET", "/api/v1/chat/turns")).json()["data"]
+    turns = (await person.request("GET", "/api/v1/chat/turns")).json()["data"]
     return next((turn for turn in turns if turn["id"] != first and turn["status"] != "running"), None)
 
 
-async def test_the_index_finds_what_was_noted_for_a_while(backends: Any) -> None:
+async def test_the_index_finds_what_was_noted_for_a_while(backends: SharedBackends) -> None:
     one, other, turn_id = new_id().bytes, new_id().bytes, new_id()
     async with open_redis(await backends.redis_url(), timeout=5) as redis:
         index = RedisResponseIndex(redis, ttl=1, timeout=5)
@@ -112,7 +122,7 @@ async def test_the_index_finds_what_was_noted_for_a_while(backends: Any) -> None
 
 
 @pytest.mark.parametrize("stored", [b"", b"1:", b"1:short", b"2:" + b"\x01" * 16, b"\xff" * 18, b"x" * 100_000])
-async def test_the_index_takes_what_it_cannot_read_for_nothing(backends: Any, stored: bytes) -> None:
+async def test_the_index_takes_what_it_cannot_read_for_nothing(backends: SharedBackends, stored: bytes) -> None:
     digest = new_id().bytes
     async with open_redis(await backends.redis_url(), timeout=5) as redis:
         await redis.set(b"parley:answer:" + digest.hex().encode(), stored, ex=60)

@@ -2,12 +2,16 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 import yaml
 
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from fake_provider.process import FakeProvider
 from parley.ids import new_id
+from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Subscription
 from parley_testing import eventually
 from parley_testing.telemetry.span_collector import SpanCollector, run_collector
@@ -25,24 +29,30 @@ async def spans() -> AsyncIterator[SpanCollector]:
         yield running
 
 
+class OpenTraced(Protocol):
+    """Opens a replica that sends its spans to the collector."""
+
+    def __call__(self, **settings: Any) -> contextlib.AbstractAsyncContextManager[ChatReplica]: ...
+
+
 @pytest.fixture
-def traced(open_replica: Any, new_database: Any, spans: SpanCollector) -> Any:
+def traced(open_replica: OpenReplica, new_database: NewDatabase, spans: SpanCollector) -> OpenTraced:
     @contextlib.asynccontextmanager
-    async def opened(**settings: Any) -> AsyncIterator[Any]:
+    async def opened(**settings: Any) -> AsyncIterator[ChatReplica]:
         async with open_replica(await new_database(), otel_exporter_otlp_endpoint=spans.url, **settings) as replica:
             yield replica
 
     return opened
 
 
-async def test_request_turn_call_and_events_are_one_trace(spans: SpanCollector, traced: Any) -> None:
+async def test_request_turn_call_and_events_are_one_trace(spans: SpanCollector, traced: OpenTraced) -> None:
     heard: dict[str, str] = {}
 
-    async def hear(event: Any) -> None:
-        heard[event.name] = event.traceparent
+    async def hear(event: CloudEvent) -> None:
+        heard[event.name] = event.traceparent or ""
 
     async with traced() as replica, replica.bus.consume(Subscription("ear", ("conversation.#",), hear)):
-        answer = (await replica.person().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
+        answer = (await replica.user().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
         await eventually(lambda: "conversation.turn.completed" in heard)
     request = await spans.find("POST /api/v1/chat")
     turn, call = await spans.find("turn"), await spans.find(CALL)
@@ -58,9 +68,9 @@ async def test_request_turn_call_and_events_are_one_trace(spans: SpanCollector, 
     assert [span.parent_id for span in spans.spans if span.kind == "PRODUCER"] == [request.span_id, turn.span_id]
 
 
-async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: SpanCollector, traced: Any) -> None:
+async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: SpanCollector, traced: OpenTraced) -> None:
     async with traced() as replica:
-        body = (await replica.person().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
+        body = (await replica.user().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
     call = await spans.find(CALL)
     assert call.kind == "CLIENT"
     assert call.attributes["gen_ai.operation.name"] == "chat"
@@ -75,10 +85,10 @@ async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: SpanC
     assert body["message"].encode() not in spans.raw
 
 
-async def test_retries_are_spans_of_their_own(spans: SpanCollector, traced: Any) -> None:
+async def test_retries_are_spans_of_their_own(spans: SpanCollector, traced: OpenTraced) -> None:
     async with traced() as replica:
         knobs = "[[fake status=503 error_message=canary-raw]]"
-        response = await replica.person().chat(f"{new_id()} {knobs}", headers=SAMPLED)
+        response = await replica.user().chat(f"{new_id()} {knobs}", headers=SAMPLED)
         assert response.status_code == 503
     turn = await spans.find("turn")
     calls = [span for span in spans.spans if span.name == CALL]
@@ -90,7 +100,7 @@ async def test_retries_are_spans_of_their_own(spans: SpanCollector, traced: Any)
 
 
 async def test_a_fallback_is_a_span_with_its_own_model(
-    spans: SpanCollector, traced: Any, provider: Any, tmp_path: Any
+    spans: SpanCollector, traced: OpenTraced, provider: FakeProvider, tmp_path: Path
 ) -> None:
     models = tmp_path / "models.yaml"
     entry = {"base_url": provider.base_url, "context_window": 8000, "max_output_tokens": 100}
@@ -98,7 +108,7 @@ async def test_a_fallback_is_a_span_with_its_own_model(
     good = {**entry, "provider_model": "fake"}
     models.write_text(yaml.safe_dump({"default": "bad", "models": {"bad": bad, "good": good}}))
     async with traced(models_file=models) as replica:
-        await replica.person().chat("[[fake tokens=1]]", headers=SAMPLED)
+        await replica.user().chat("[[fake tokens=1]]", headers=SAMPLED)
     turn, first, second = await spans.find("turn"), await spans.find("chat fake?status=400"), await spans.find(CALL)
     assert first.under(turn)
     assert second.under(turn)
@@ -106,13 +116,13 @@ async def test_a_fallback_is_a_span_with_its_own_model(
     assert not second.failed
 
 
-async def test_a_turn_that_is_cancelled_ends_both_spans(spans: SpanCollector, traced: Any) -> None:
+async def test_a_turn_that_is_cancelled_ends_both_spans(spans: SpanCollector, traced: OpenTraced) -> None:
     async with traced() as replica:
-        person = replica.person()
+        person = replica.user()
         body = {"message": "[[fake endless rate=20]]"}
         async with person.stream("/api/v1/chat/stream", json=body, headers=SAMPLED) as (response, events):
             await anext(events)
-            await person.ask("POST", f"/api/v1/chat/turns/{response.headers['x-turn-id']}/cancel")
+            await person.request("POST", f"/api/v1/chat/turns/{response.headers['x-turn-id']}/cancel")
     turn, call = await spans.find("turn"), await spans.find(CALL)
     assert turn.attributes["parley.turn.status"] == "cancelled"
     assert call.under(turn)
@@ -120,8 +130,8 @@ async def test_a_turn_that_is_cancelled_ends_both_spans(spans: SpanCollector, tr
 
 
 async def test_without_a_sampled_caller_and_a_share_of_none_nothing_is_exported(
-    spans: SpanCollector, traced: Any
+    spans: SpanCollector, traced: OpenTraced
 ) -> None:
     async with traced(otel_traces_sampler_arg=0.0) as replica:
-        assert (await replica.person().chat("[[fake tokens=1]]")).status_code == 200
+        assert (await replica.user().chat("[[fake tokens=1]]")).status_code == 200
     assert spans.upstream.journal == []

@@ -8,8 +8,10 @@ from typing import Any
 import orjson
 import pytest
 import websockets
+from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from parley.ids import new_id
 from parley_testing import eventually
 
@@ -17,22 +19,22 @@ pytestmark = pytest.mark.integration
 
 
 @contextlib.asynccontextmanager
-async def connected(replica: Any, *subprotocols: str) -> AsyncIterator[Any]:
+async def connected(replica: ChatReplica, *subprotocols: str) -> AsyncIterator[Any]:
     url = replica.url.replace("http", "ws", 1) + "/api/v1/chat/ws"
     async with websockets.connect(url, subprotocols=[Subprotocol(p) for p in subprotocols], proxy=None) as socket:
         yield socket
 
 
-async def say(socket: Any, **frame: Any) -> None:
+async def say(socket: ClientConnection, **frame: Any) -> None:
     await socket.send(orjson.dumps(frame).decode())
 
 
-async def hear(socket: Any) -> Any:
+async def hear(socket: ClientConnection) -> Any:
     async with asyncio.timeout(10):
         return orjson.loads(await socket.recv())
 
 
-async def until_finished(socket: Any, ref: str) -> list[Any]:
+async def until_finished(socket: ClientConnection, ref: str) -> list[Any]:
     frames: list[Any] = []
     while not frames or not frames[-1]["data"]["finished"]:
         frame = await hear(socket)
@@ -41,16 +43,17 @@ async def until_finished(socket: Any, ref: str) -> list[Any]:
     return frames
 
 
-async def closed_with(socket: Any) -> int:
+async def closed_with(socket: ClientConnection) -> int:
     async with asyncio.timeout(10):
         with contextlib.suppress(websockets.ConnectionClosed):
             while True:
                 await socket.recv()
-    return int(socket.close_code)
+    assert socket.close_code is not None
+    return socket.close_code
 
 
-async def test_a_turn_runs_over_the_socket_and_is_resumed(replica: Any) -> None:
-    person = replica.person()
+async def test_a_turn_runs_over_the_socket_and_is_resumed(replica: ChatReplica) -> None:
+    person = replica.user()
     async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
         assert socket.subprotocol == "parley.v1"
         ready = await hear(socket)
@@ -66,8 +69,8 @@ async def test_a_turn_runs_over_the_socket_and_is_resumed(replica: Any) -> None:
         assert [event.data for event in await person.resumed(turn_id)] == [frame["data"] for frame in frames]
 
 
-async def test_a_turn_is_cancelled_over_the_socket(replica: Any) -> None:
-    person = replica.person()
+async def test_a_turn_is_cancelled_over_the_socket(replica: ChatReplica) -> None:
+    person = replica.user()
     async with connected(replica, "parley.v1") as socket:
         await say(socket, type="auth", token=person.token)
         await hear(socket)
@@ -80,8 +83,8 @@ async def test_a_turn_is_cancelled_over_the_socket(replica: Any) -> None:
     assert (await person.turn(turn_id))["status"] == "cancelled"
 
 
-async def test_a_socket_that_closes_does_not_stop_its_turn(replica: Any) -> None:
-    person = replica.person()
+async def test_a_socket_that_closes_does_not_stop_its_turn(replica: ChatReplica) -> None:
+    person = replica.user()
     async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
         await hear(socket)
         await say(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=20 rate=40]]"})
@@ -90,8 +93,8 @@ async def test_a_socket_that_closes_does_not_stop_its_turn(replica: Any) -> None
     assert events[-1].data["status"] == "completed"
 
 
-async def test_refusals_are_problems_with_their_ref(replica: Any) -> None:
-    person = replica.person()
+async def test_refusals_are_problems_with_their_ref(replica: ChatReplica) -> None:
+    person = replica.user()
     async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
         await hear(socket)
         await say(socket, type="turn.create", ref="c1", body={"message": ""})
@@ -103,8 +106,8 @@ async def test_refusals_are_problems_with_their_ref(replica: Any) -> None:
         assert (await hear(socket))["problem"]["code"] == "turn_not_found"
 
 
-async def test_more_than_twenty_turns_at_once_are_refused(replica: Any) -> None:
-    person = replica.person()
+async def test_more_than_twenty_turns_at_once_are_refused(replica: ChatReplica) -> None:
+    person = replica.user()
     async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
         await hear(socket)
         for number in range(21):
@@ -118,26 +121,26 @@ async def test_more_than_twenty_turns_at_once_are_refused(replica: Any) -> None:
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"type":"x"}', '{"type":"turn.create","ref":"a"}', '{"type":"turn.cancel"}']
 )
-async def test_a_bad_frame_closes_the_socket(replica: Any, text: str) -> None:
-    person = replica.person()
+async def test_a_bad_frame_closes_the_socket(replica: ChatReplica, text: str) -> None:
+    person = replica.user()
     async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
         await hear(socket)
         await socket.send(text)
         assert await closed_with(socket) == 4400
 
 
-async def test_bad_tokens_and_missing_scopes_close_the_socket(replica: Any) -> None:
+async def test_bad_tokens_and_missing_scopes_close_the_socket(replica: ChatReplica) -> None:
     async with connected(replica, "parley.v1", "parley.bearer.rubbish") as socket:
         assert await closed_with(socket) == 4401
-    async with connected(replica, "parley.v1", f"parley.bearer.{replica.person(scope='account').token}") as socket:
+    async with connected(replica, "parley.v1", f"parley.bearer.{replica.user(scope='account').token}") as socket:
         assert await closed_with(socket) == 4403
     async with connected(replica, "parley.v1") as socket:
         await say(socket, type="turn.cancel", ref="c", turn_id=str(new_id()))
         assert await closed_with(socket) == 4401
 
 
-async def test_an_expired_token_closes_the_socket_unless_renewed(replica: Any) -> None:
-    person = replica.person()
+async def test_an_expired_token_closes_the_socket_unless_renewed(replica: ChatReplica) -> None:
+    person = replica.user()
     short = replica.issuer.token(person.id, lifetime=2)
     protocols = ("parley.v1", f"parley.bearer.{short}")
     async with connected(replica, *protocols) as one, connected(replica, *protocols) as two:
@@ -150,14 +153,16 @@ async def test_an_expired_token_closes_the_socket_unless_renewed(replica: Any) -
         assert (await until_finished(two, "c1"))[-1]["data"]["status"] == "completed"
 
 
-async def test_silence_closes_the_socket(replica: Any) -> None:
+async def test_silence_closes_the_socket(replica: ChatReplica) -> None:
     async with connected(replica, "parley.v1") as socket:
         assert await closed_with(socket) == 4408
 
 
-async def test_a_frame_says_whether_an_answer_may_be_given_again(open_replica: Any, new_database: Any) -> None:
+async def test_a_frame_says_whether_an_answer_may_be_given_again(
+    open_replica: OpenReplica, new_database: NewDatabase
+) -> None:
     async with open_replica(await new_database(), enable_cache=True) as replica:
-        person = replica.person()
+        person = replica.user()
         async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
             await hear(socket)
             cached = []

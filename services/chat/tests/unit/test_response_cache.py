@@ -1,6 +1,5 @@
-"""Which questions are the same, which answers are given again, and what clients may say about it."""
+"""Response cache: digests, cacheable answers, and the clients' cache policy."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -9,61 +8,41 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from chat.admission.response_cache import ResponseCache, digest_of
-from chat.admission.turn_request import CachePolicy, TurnRequest
+from chat.admission.response_cache import CacheLookup, ResponseCache, digest_of
+from chat.admission.turn_request import CachePolicy
 from chat.api.request_parsing import parse_cache_policy
 from chat.catalogue import Model, Target
 from chat.generation import Prompt
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry, Turn
 from chat.running.outcome import MAX_CACHED_ENTRY_LENGTH, cached_outcome
-from parley.errors import DependencyUnavailable
+from chat_testing.stores import InMemoryResponseIndex
+from chat_testing.turn_store import InMemoryTurnStore
+from chat_testing.turns import MODEL, make_request, make_turn
 from parley.ids import new_id
 
 USER = new_id()
-MODEL = Model("default", "fake-1", "Fake", "fake", Target("http://fake/v1", "key"), 8192, 1024)
 PROMPT = Prompt([{"role": "user", "content": "Hi"}], 100, 0.5, {"seed": 1, "tools": [{"a": 1, "b": 2}]})
-MakeTurn = Callable[..., Turn]
 
 
-class Shelf:
-    """An index and the rows it points to; either can be away."""
+class CacheBench:
+    """A cache under test, with its index and turn store."""
 
     def __init__(self) -> None:
-        self.noted: dict[bytes, UUID] = {}
-        self.rows: dict[UUID, Turn] = {}
-        self.index_away = self.rows_away = False
+        self.index, self.turns, self.registry = InMemoryResponseIndex(), InMemoryTurnStore(), CollectorRegistry()
+        self.cache = ResponseCache(self.index, self.turns, ChatMetrics(self.registry))
 
-    async def find(self, question: bytes) -> UUID | None:
-        if self.index_away:
-            raise DependencyUnavailable
-        return self.noted.get(question)
+    def find_lookup(self, user_id: UUID = USER, **changed: Any) -> CacheLookup | None:
+        return self.cache.lookup(make_request(user_id=user_id, **changed), MODEL, PROMPT)
 
-    async def save(self, question: bytes, turn_id: UUID) -> None:
-        if self.index_away:
-            raise DependencyUnavailable
-        self.noted[question] = turn_id
-
-    async def get(self, turn_id: UUID) -> Turn | None:
-        if self.rows_away:
-            raise DependencyUnavailable
-        return self.rows.get(turn_id)
+    def lookup(self, **changed: Any) -> CacheLookup:
+        found = self.find_lookup(**changed)
+        assert found is not None
+        return found
 
     def keep(self, turn: Turn) -> Turn:
-        self.rows[turn.id] = turn
+        self.turns.turns[turn.id] = turn
         return turn
-
-
-class Bench:
-    """A cache under test."""
-
-    def __init__(self) -> None:
-        self.shelf, self.registry = Shelf(), CollectorRegistry()
-        self.cache = ResponseCache(self.shelf, self.shelf, ChatMetrics(self.registry))  # type: ignore[arg-type]
-
-    def lookup(self, user_id: UUID = USER, **changed: Any) -> Any:
-        ask = TurnRequest(user_id=user_id, plan="default", token="", request_id="r", message="Hi", **changed)
-        return self.cache.lookup(ask, MODEL, PROMPT)
 
     def counted(self) -> list[float | None]:
         name = "chat_answer_cache_lookups_total"
@@ -71,12 +50,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> CacheBench:
+    return CacheBench()
 
 
 @pytest.fixture
-def answered(make_turn: MakeTurn) -> Turn:
+def answered() -> Turn:
     turn = make_turn(user_id=USER, status="completed", finish_reason="stop", content="Hello")
     return replace(turn, entries=(LogEntry("Hel"), LogEntry("lo")), provider="fake", provider_model="fake-1")
 
@@ -93,30 +72,30 @@ def answered(make_turn: MakeTurn) -> Turn:
         replace(PROMPT, options=None),
     ],
 )
-def test_a_question_that_differs_in_anything_is_another_one(other: Prompt) -> None:
+def test_prompts_that_differ_in_any_part_have_different_digests(other: Prompt) -> None:
     assert digest_of(USER, MODEL, other) != digest_of(USER, MODEL, PROMPT)
 
 
 @pytest.mark.parametrize(
     "model", [replace(MODEL, provider_model="fake-2"), replace(MODEL, target=Target("http://other/v1", "key"))]
 )
-def test_another_model_is_asked_another_question(model: Model) -> None:
+def test_another_model_has_a_different_digest(model: Model) -> None:
     assert digest_of(USER, model, PROMPT) != digest_of(USER, MODEL, PROMPT)
 
 
-def test_another_person_asks_another_question() -> None:
+def test_another_user_has_a_different_digest() -> None:
     assert digest_of(new_id(), MODEL, PROMPT) != digest_of(USER, MODEL, PROMPT)
 
 
-def test_the_same_question_is_the_same_under_another_alias_key_and_order_of_members() -> None:
+def test_alias_api_key_and_member_order_do_not_change_the_digest() -> None:
     model = replace(MODEL, alias="other", target=Target("http://fake/v1", "new key"))
     prompt = replace(PROMPT, options={"tools": [{"b": 2, "a": 1}], "seed": 1})
     assert digest_of(USER, model, prompt) == digest_of(USER, MODEL, PROMPT)
 
 
-async def test_what_a_turn_was_answered_is_found_by_the_same_question(bench: Bench, answered: Turn) -> None:
+async def test_a_saved_turn_is_found_by_the_same_prompt(bench: CacheBench, answered: Turn) -> None:
     assert await bench.lookup().find() is None
-    await bench.lookup().save(bench.shelf.keep(answered), MODEL)
+    await bench.lookup().save(bench.keep(answered), MODEL)
     assert await bench.lookup().find() == answered
     assert bench.counted() == [1, 1, 0]
 
@@ -134,55 +113,61 @@ async def test_what_a_turn_was_answered_is_found_by_the_same_question(bench: Ben
         {"user_id": new_id()},
     ],
 )
-async def test_only_a_whole_answer_of_a_provider_is_given_again(
-    bench: Bench, answered: Turn, changed: dict[str, Any]
+async def test_only_complete_answers_of_a_provider_are_cached(
+    bench: CacheBench, answered: Turn, changed: dict[str, Any]
 ) -> None:
-    turn = bench.shelf.keep(replace(answered, **changed))
+    turn = bench.keep(replace(answered, **changed))
     await bench.lookup().save(turn, MODEL)
-    assert bench.shelf.noted == {}
-    # Nor when somebody else noted it.
-    bench.shelf.noted[digest_of(USER, MODEL, PROMPT)] = turn.id
+    assert bench.index.turn_ids == {}
+    # Nor is it found if the index has it.
+    bench.index.turn_ids[digest_of(USER, MODEL, PROMPT)] = turn.id
     assert await bench.lookup().find() is None
 
 
-async def test_the_answer_of_a_fallback_is_not_given_again(bench: Bench, answered: Turn) -> None:
-    await bench.lookup().save(bench.shelf.keep(answered), replace(MODEL, target=Target("http://other/v1", None)))
-    assert bench.shelf.noted == {}
+async def test_the_answer_of_a_fallback_model_is_not_cached(bench: CacheBench, answered: Turn) -> None:
+    await bench.lookup().save(bench.keep(answered), replace(MODEL, target=Target("http://other/v1", None)))
+    assert bench.index.turn_ids == {}
 
 
-async def test_an_answer_whose_row_is_gone_is_not_found(bench: Bench, answered: Turn) -> None:
+async def test_a_turn_whose_row_is_deleted_is_not_found(bench: CacheBench, answered: Turn) -> None:
     await bench.lookup().save(answered, MODEL)
-    assert len(bench.shelf.noted) == 1
+    assert len(bench.index.turn_ids) == 1
     assert await bench.lookup().find() is None
     assert bench.counted() == [0, 1, 0]
 
 
-async def test_who_wants_a_new_answer_asks_the_provider_and_notes_what_it_says(bench: Bench, answered: Turn) -> None:
+async def test_a_request_for_a_new_answer_reads_no_cached_one_but_saves_its_own(
+    bench: CacheBench, answered: Turn
+) -> None:
     for changed in ({"cache_policy": CachePolicy(read=False)}, {"regenerate": new_id()}):
-        bench.shelf.noted.clear()
-        await bench.lookup(**changed).save(bench.shelf.keep(answered), MODEL)
-        assert len(bench.shelf.noted) == 1
+        bench.index.turn_ids.clear()
+        await bench.lookup(**changed).save(bench.keep(answered), MODEL)
+        assert len(bench.index.turn_ids) == 1
         assert await bench.lookup(**changed).find() is None
     assert bench.counted() == [0, 0, 0]
 
 
-async def test_who_forbids_both_has_nothing_to_do_with_the_cache(bench: Bench, answered: Turn) -> None:
-    assert bench.lookup(cache_policy=CachePolicy(read=False, write=False)) is None
+async def test_a_request_that_permits_neither_reading_nor_writing_has_no_lookup(
+    bench: CacheBench, answered: Turn
+) -> None:
+    assert bench.find_lookup(cache_policy=CachePolicy(read=False, write=False)) is None
     reader = bench.lookup(cache_policy=CachePolicy(write=False))
-    await reader.save(bench.shelf.keep(answered), MODEL)
-    assert bench.shelf.noted == {}
+    await reader.save(bench.keep(answered), MODEL)
+    assert bench.index.turn_ids == {}
 
 
-@pytest.mark.parametrize("away", ["index_away", "rows_away"])
-async def test_what_cannot_be_asked_is_a_miss_and_is_counted(bench: Bench, answered: Turn, away: str) -> None:
-    await bench.lookup().save(bench.shelf.keep(answered), MODEL)
-    setattr(bench.shelf, away, True)
+@pytest.mark.parametrize("store", ["index", "turns"])
+async def test_an_unavailable_index_or_store_is_a_miss_and_is_counted_as_an_error(
+    bench: CacheBench, answered: Turn, store: str
+) -> None:
+    await bench.lookup().save(bench.keep(answered), MODEL)
+    getattr(bench, store).unavailable = True
     assert await bench.lookup().find() is None
     await bench.lookup().save(answered, MODEL)
     assert bench.counted() == [0, 0, 1]
 
 
-def test_a_repeated_answer_uses_nothing_costs_nothing_and_says_so(answered: Turn) -> None:
+def test_a_cached_answer_has_no_usage_and_no_cost(answered: Turn) -> None:
     outcome = cached_outcome(replace(answered, cost=Decimal(1), price_version="v"))
     assert outcome.cached
     assert (outcome.status, outcome.finish_reason, outcome.content) == ("completed", "stop", "Hello")
@@ -191,7 +176,7 @@ def test_a_repeated_answer_uses_nothing_costs_nothing_and_says_so(answered: Turn
     assert outcome.entries == (LogEntry("Hello"),)
 
 
-def test_a_repeated_answer_has_few_entries_but_no_long_ones(answered: Turn) -> None:
+def test_the_entries_of_a_cached_answer_are_merged_up_to_a_length(answered: Turn) -> None:
     calls = [LogEntry("", ({"index": 0, "function": {"arguments": text}},)) for text in "ab"]
     entries = (*(LogEntry("x") for _ in range(MAX_CACHED_ENTRY_LENGTH + 1)), *calls, LogEntry("y"), LogEntry("z"))
     found = cached_outcome(replace(answered, entries=entries)).entries

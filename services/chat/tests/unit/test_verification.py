@@ -1,33 +1,12 @@
-"""Accepted and stored turns are compared by status and digest."""
+"""Verification of accepted turns against history."""
 
 from uuid import UUID
 
 from chat.events.verification import AcceptedTurn, VerificationReport, verify
 from chat.history import StoredTurn
 from chat_testing.history import FakeHistory
+from chat_testing.stores import InMemoryVerificationSource
 from parley.ids import new_id
-
-
-class BudgetStore:
-    """Chat's side, in memory."""
-
-    def __init__(self, *turns: AcceptedTurn, double: tuple[UUID, ...] = (), overdue: tuple[UUID, ...] = ()) -> None:
-        self.turns = sorted(turns, key=lambda turn: turn.turn_id)
-        self.double, self.overdue = list(double), list(overdue)
-        self.again: list[UUID] = []
-
-    async def accepted(self, after: UUID | None, *, older_than: float, limit: int) -> list[AcceptedTurn]:
-        return [turn for turn in self.turns if after is None or turn.turn_id > after][:limit]
-
-    async def overdue_turns(self, *, overdue: float) -> list[UUID]:
-        return self.overdue
-
-    async def turns_with_two_ends(self) -> list[UUID]:
-        return self.double
-
-    async def republish(self, turn_ids: list[UUID]) -> int:
-        self.again += turn_ids
-        return len(turn_ids)
 
 
 def history_with(**stored: StoredTurn) -> FakeHistory:
@@ -38,47 +17,51 @@ def turn(digest: str = "d", *, sent: bool = True, has_event: bool = True, confir
     return AcceptedTurn(new_id(), "completed", digest, confirmed, has_event, sent)
 
 
-async def compared(ledger: BudgetStore, history: FakeHistory, *, repair: bool = False) -> VerificationReport:
-    return await verify(ledger, history, settle=0, repair=repair)
+async def compared(
+    source: InMemoryVerificationSource, history: FakeHistory, *, repair: bool = False
+) -> VerificationReport:
+    return await verify(source, history, settle=0, repair=repair)
 
 
 async def test_turns_that_agree_are_only_counted() -> None:
     kept = turn()
-    report = await compared(BudgetStore(kept), history_with(**{str(kept.turn_id): StoredTurn("completed", "d")}))
+    report = await compared(
+        InMemoryVerificationSource(kept), history_with(**{str(kept.turn_id): StoredTurn("completed", "d")})
+    )
     assert (report.compared, report.findings) == (1, [])
 
 
-async def test_a_turn_that_history_lacks_is_missing_once_its_event_was_sent() -> None:
+async def test_a_turn_that_history_has_not_stored_is_missing_once_its_event_was_sent() -> None:
     lost, late = turn(), turn(sent=False)
-    report = await compared(BudgetStore(lost, late), FakeHistory())
+    report = await compared(InMemoryVerificationSource(lost, late), FakeHistory())
     assert report.of("missing") == [lost.turn_id]
     assert report.waiting == 1
 
 
-async def test_another_text_or_another_status_is_altered() -> None:
+async def test_a_turn_with_a_different_text_or_status_is_altered() -> None:
     text, status = turn(), turn()
     history = history_with(
         **{str(text.turn_id): StoredTurn("completed", "other"), str(status.turn_id): StoredTurn("incomplete", "d")}
     )
-    report = await compared(BudgetStore(text, status), history)
+    report = await compared(InMemoryVerificationSource(text, status), history)
     assert set(report.of("altered")) == {text.turn_id, status.turn_id}
 
 
 async def test_a_turn_without_a_terminal_event_is_unpublished() -> None:
     silent = turn(has_event=False, sent=False)
-    report = await compared(BudgetStore(silent), FakeHistory())
+    report = await compared(InMemoryVerificationSource(silent), FakeHistory())
     assert report.of("unpublished") == [silent.turn_id]
 
 
 async def test_two_terminal_events_and_a_turn_without_end_are_found() -> None:
     double, overdue = new_id(), new_id()
-    report = await compared(BudgetStore(double=(double,), overdue=(overdue,)), FakeHistory())
+    report = await compared(InMemoryVerificationSource(with_two_ends=(double,), overdue=(overdue,)), FakeHistory())
     assert (report.of("double"), report.of("unfinished")) == ([double], [overdue])
 
 
 async def test_repair_publishes_again_what_is_missing_or_altered_and_nothing_else() -> None:
     lost, fine = turn(), turn()
-    ledger = BudgetStore(lost, fine, double=(new_id(),))
-    report = await compared(ledger, history_with(**{str(fine.turn_id): StoredTurn("completed", "d")}), repair=True)
-    assert ledger.again == [lost.turn_id]
+    source = InMemoryVerificationSource(lost, fine, with_two_ends=(new_id(),))
+    report = await compared(source, history_with(**{str(fine.turn_id): StoredTurn("completed", "d")}), repair=True)
+    assert source.republished == [lost.turn_id]
     assert report.repaired == 1

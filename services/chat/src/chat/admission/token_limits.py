@@ -1,19 +1,33 @@
 """Limits on tokens per minute."""
 
+from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
 from chat.admission.plans import ChatPlan
 from chat.model import Turn
 from parley.errors import RateLimited
-from parley.ratelimit.limiter import Limit, Limiter
+from parley.ratelimit.model import Decision, Limit
 
 WINDOW_SECONDS = 60
+
+
+class RateLimiter(Protocol):
+    """Shared counters of limits."""
+
+    async def check(self, limits: Sequence[Limit], *, cost: int = 1) -> Decision:
+        """Take ``cost`` units of every limit, or none if one refuses."""
+        ...
+
+    async def charge(self, limits: Sequence[Limit], cost: int) -> Decision:
+        """Take ``cost`` units, or return them if negative, whether the limits allow it or not."""
+        ...
 
 
 class TokenLimits:
     """Takes the prompt's tokens at admission and settles the difference to the real usage afterwards."""
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
 
     async def admit(self, user_id: UUID, plan: ChatPlan, prompt_tokens: int) -> None:

@@ -1,7 +1,7 @@
 """Recovery of turns whose runner has lost its lease: take over, seal the log, store the outcome."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from uuid import UUID
 
@@ -56,7 +56,7 @@ class Recovery:
             while True:
                 await asyncio.sleep(SCAN_INTERVAL)
                 recovering = {turn_id: task for turn_id, task in recovering.items() if not task.done()}
-                for turn in await self._take_over(recovering):
+                for turn in await self.take_over(recovering):
                     recovering[turn.id] = asyncio.create_task(self.recover(turn), name=f"recover {turn.id}")
         finally:
             for task in recovering.values():
@@ -64,10 +64,11 @@ class Recovery:
             if recovering:
                 await asyncio.wait(recovering.values())
 
-    async def _take_over(self, recovering: dict[UUID, asyncio.Task[None]]) -> list[Turn]:
+    async def take_over(self, recovering: Collection[UUID]) -> list[Turn]:
+        """Assign turns without a running runner to this one; returns them. ``recovering`` turns are left out."""
         if not self._lease.stable() or len(recovering) >= MAX_CONCURRENT_RECOVERIES:
             return []
-        running = self._supervisor.running() | recovering.keys()
+        running = self._supervisor.running().union(recovering)
         try:
             return await self._runners.take_over(self._supervisor.runner_id, running, MAX_CONCURRENT_RECOVERIES)
         except DependencyUnavailable:

@@ -1,6 +1,7 @@
 """Wiring of chat for tests: a bus in memory, a short lease, and adapters that a test may wrap with faults."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 
 from chat.metrics import ChatMetrics
@@ -9,6 +10,7 @@ from chat.settings import ChatSettings
 from chat.wiring import ChatServices, load_config, open_adapters, open_services
 from parley.infrastructure import open_infrastructure
 from parley.messaging.memory_bus import MemoryBus
+from parley.security.identity import Verifier
 from parley.web.runtime import Runtime
 
 LEASE_LENGTH = 4.0
@@ -25,6 +27,7 @@ async def wire_for_tests(
     bus: MemoryBus,
     wrap: WrapAdapters = lambda adapters: adapters,
     lease_length: float = LEASE_LENGTH,
+    verifier: Verifier | None = None,
 ) -> AsyncIterator[ChatServices]:
     config, metrics = load_config(settings), ChatMetrics(runtime.metrics.registry)
     async with (
@@ -32,4 +35,4 @@ async def wire_for_tests(
         open_adapters(settings, runtime, infrastructure, metrics) as adapters,
         open_services(config, runtime, infrastructure, wrap(adapters), metrics, lease_length=lease_length) as services,
     ):
-        yield services
+        yield services if verifier is None else dataclasses.replace(services, verifier=verifier)

@@ -1,0 +1,39 @@
+"""Scripted answer generator."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+from chat.catalogue import Model
+from chat.errors import ProviderFailure
+from chat.generation import AnswerChunk, ModelSelected, Prompt
+from chat.model import LogEntry
+from parley_events.models import Usage
+
+
+@dataclass
+class ScriptedGenerator:
+    """An AnswerGenerator that yields ``chunks``, then raises ``failure`` or, with ``endless``, waits for ever."""
+
+    chunks: Sequence[AnswerChunk] = ()
+    failure: ProviderFailure | None = None
+    endless: bool = False
+    prompts: list[Prompt] = field(default_factory=list)
+
+    async def stream(
+        self, models: Sequence[Model], prompt: Prompt
+    ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
+        self.prompts.append(prompt)
+        if self.failure is None or self.chunks:
+            yield ModelSelected(models[0])
+        for chunk in self.chunks:
+            yield [chunk]
+        if self.endless:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+
+
+def answer_of(*texts: str, finish_reason: str = "stop", usage: Usage | None = None) -> list[AnswerChunk]:
+    """Return the chunks of a complete answer."""
+    return [*(AnswerChunk(LogEntry(text)) for text in texts), AnswerChunk(finish_reason=finish_reason, usage=usage)]

@@ -1,0 +1,242 @@
+"""In-memory turn store. It passes the same contract tests as the Postgres store."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from uuid import UUID
+
+from chat.admission.new_turn import admitted_turn
+from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Reservation, Turn
+from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
+from parley.errors import DependencyUnavailable
+
+
+@dataclass
+class _Conversation:
+    user_id: UUID
+    next_number: int
+    system_prompt: str | None
+    latest_turn_id: UUID | None = None
+    deleted: bool = False
+
+
+@dataclass
+class _Budget:
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+    reserved_tokens: int = 0
+    reserved_cost: Decimal = Decimal(0)
+
+
+@dataclass
+class InMemoryTurnStore:
+    """A TurnStore, RunnerStore and BudgetStore. Every method raises DependencyUnavailable while ``unavailable``."""
+
+    turns: dict[UUID, Turn] = field(default_factory=dict)
+    conversations: dict[UUID, _Conversation] = field(default_factory=dict)
+    erased_users: set[UUID] = field(default_factory=set)
+    leases: dict[UUID, float] = field(default_factory=dict)
+    event_names: list[str] = field(default_factory=list)
+    """Names of the published events, in order."""
+    unavailable: bool = False
+    _keys: dict[tuple[UUID, str, str], IdempotencyRecord] = field(default_factory=dict)
+    _budgets: dict[tuple[UUID, str], _Budget] = field(default_factory=dict)
+    _reservations: dict[UUID, Reservation] = field(default_factory=dict)
+
+    async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
+        self._require_available()
+        if turn.user_id in self.erased_users:
+            raise TurnRefused
+        if key is not None:
+            record = self._keys.get((key.user_id, key.route, key.key))
+            if record is not None:
+                return AdmissionResult(record.turn_id, None, record.body_hash)
+        number = self._next_number(turn)
+        self._reserve(turn.user_id, turn.reservation)
+        self._reservations[turn.id] = turn.reservation
+        if key is not None:
+            self._keys[key.user_id, key.route, key.key] = IdempotencyRecord(turn.id, key.body_hash)
+        result = AdmissionResult(turn.id, number, key.body_hash if key else None)
+        self.turns[turn.id] = admitted_turn(turn, result, runner_id)
+        if turn.conversation_id is not None:
+            self._continue_conversation(turn, turn.conversation_id)
+            self.event_names.append("conversation.turn.started")
+        return result
+
+    def _next_number(self, turn: NewTurn) -> int:
+        if turn.conversation_id is None:
+            return 1
+        conversation = self.conversations.get(turn.conversation_id)
+        if conversation is None:
+            return turn.first_number
+        moved = turn.follows_latest and conversation.latest_turn_id != turn.parent_id
+        running = any(t.running and t.conversation_id == turn.conversation_id for t in self.turns.values())
+        if conversation.user_id != turn.user_id or conversation.deleted or moved or running:
+            raise TurnRefused
+        return conversation.next_number
+
+    def _continue_conversation(self, turn: NewTurn, conversation_id: UUID) -> None:
+        kept_prompt = turn.system_prompt if turn.keep_system_prompt else None
+        conversation = self.conversations.get(conversation_id)
+        if conversation is None:
+            self.conversations[conversation_id] = _Conversation(
+                turn.user_id, turn.first_number + 1, kept_prompt, turn.head
+            )
+        else:
+            conversation.next_number += 1
+            conversation.system_prompt = kept_prompt or conversation.system_prompt
+
+    def _reserve(self, user_id: UUID, reservation: Reservation) -> None:
+        limits = zip(reservation.periods, reservation.token_limits, reservation.cost_limits, strict=True)
+        for period, token_limit, cost_limit in limits:
+            budget = self._budgets.get((user_id, period), _Budget())
+            tokens = budget.tokens + budget.reserved_tokens + reservation.tokens
+            cost = budget.cost + budget.reserved_cost + reservation.cost
+            if (token_limit is not None and tokens > token_limit) or (cost_limit is not None and cost > cost_limit):
+                raise BudgetExceeded
+        for period in reservation.periods:
+            budget = self._budgets.setdefault((user_id, period), _Budget())
+            budget.reserved_tokens += reservation.tokens
+            budget.reserved_cost += reservation.cost
+
+    async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
+        self._require_available()
+        row = self.turns.get(turn.id)
+        if row is None or row.epoch != turn.epoch:
+            return None
+        if not row.running:
+            return row
+        ended = self.turns[turn.id] = replace(
+            row,
+            status=outcome.status,
+            finish_reason=outcome.finish_reason,
+            entries=outcome.entries,
+            content=outcome.content,
+            tool_calls=outcome.tool_calls,
+            usage=outcome.usage,
+            cost=outcome.cost,
+            price_version=outcome.price_version,
+            provider=outcome.provider,
+            provider_model=outcome.provider_model,
+            error=outcome.error,
+            finished_at=outcome.finished_at,
+            time_to_first_token_ms=outcome.time_to_first_token_ms,
+            log_lost=outcome.log_lost,
+            cached=outcome.cached,
+        )
+        if ended.conversation_id is not None and outcome.has_output:
+            self.conversations[ended.conversation_id].latest_turn_id = ended.id
+        self._settle(ended, outcome)
+        if outcome.status == "failed":
+            self._keys = {key: record for key, record in self._keys.items() if record.turn_id != ended.id}
+        self.event_names.append(f"conversation.turn.{outcome.status}")
+        return ended
+
+    def _settle(self, turn: Turn, outcome: Outcome) -> None:
+        reservation = self._reservations.get(turn.id, Reservation())
+        for period in reservation.periods:
+            budget = self._budgets[turn.user_id, period]
+            budget.reserved_tokens -= reservation.tokens
+            budget.reserved_cost -= reservation.cost
+            budget.tokens += outcome.usage.total_tokens
+            budget.cost += outcome.cost or 0
+
+    async def get(self, turn_id: UUID) -> Turn | None:
+        self._require_available()
+        turn = self.turns.get(turn_id)
+        return turn if turn is not None and self._visible(turn) else None
+
+    def _visible(self, turn: Turn) -> bool:
+        conversation = self.conversations.get(turn.conversation_id) if turn.conversation_id else None
+        return conversation is None or not conversation.deleted
+
+    async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
+        self._require_available()
+        return self._keys.get((user_id, route, key))
+
+    async def conversation(self, conversation_id: UUID) -> ConversationState | None:
+        self._require_available()
+        found = self.conversations.get(conversation_id)
+        if found is None:
+            return None
+        running = next((t.id for t in self.turns.values() if t.running and t.conversation_id == conversation_id), None)
+        return ConversationState(
+            conversation_id, found.user_id, found.deleted, found.latest_turn_id, found.system_prompt, running
+        )
+
+    async def is_erased(self, user_id: UUID) -> bool:
+        self._require_available()
+        return user_id in self.erased_users
+
+    async def list_turns(
+        self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
+    ) -> list[Turn]:
+        self._require_available()
+        found = [
+            turn
+            for turn in self.turns.values()
+            if turn.user_id == user_id
+            and self._visible(turn)
+            and conversation_id in {None, turn.conversation_id}
+            and status in {None, turn.status}
+            and (before is None or turn.id < before)
+        ]
+        return sorted(found, key=lambda turn: turn.id, reverse=True)[:limit]
+
+    async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
+        self._require_available()
+        found: list[PastExchange] = []
+        read = 0
+        turn = self.turns.get(turn_id)
+        while turn is not None and turn.conversation_id == conversation_id and (found or not turn.running):
+            found.append(PastExchange(turn.id, turn.parent_id, turn.user_message, turn.content or "", turn.tool_calls))
+            read += len(turn.user_message) + len(turn.content or "")
+            if len(found) >= limit or read >= characters:
+                break
+            turn = self.turns.get(turn.parent_id) if turn.parent_id else None
+        return found
+
+    async def request_cancel(self, turn_id: UUID) -> None:
+        self._require_available()
+        turn = self.turns.get(turn_id)
+        if turn is not None and turn.running:
+            self.turns[turn_id] = replace(turn, cancel_requested=True)
+
+    async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
+        self._require_available()
+        found = {period: self._budgets.get((user_id, period)) for period in periods}
+        return {
+            period: (budget.tokens + budget.reserved_tokens, budget.cost + budget.reserved_cost)
+            for period, budget in found.items()
+            if budget is not None
+        }
+
+    async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
+        self._require_available()
+        self.leases[runner_id] = lease
+        return [t.id for t in self.turns.values() if t.runner_id == runner_id and t.running and t.cancel_requested]
+
+    async def release_lease(self, runner_id: UUID) -> None:
+        self._require_available()
+        self.leases.pop(runner_id, None)
+
+    async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
+        self._require_available()
+        orphaned = [
+            turn
+            for turn in self.turns.values()
+            if turn.running
+            and turn.id not in running
+            and (turn.runner_id == runner_id or turn.runner_id not in self.leases)
+        ]
+        taken = [replace(turn, epoch=turn.epoch + 1, runner_id=runner_id) for turn in orphaned[:limit]]
+        self.turns |= {turn.id: turn for turn in taken}
+        return taken
+
+    async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
+        self._require_available()
+        return {turn_id: self.turns[turn_id] for turn_id in turn_ids if turn_id in self.turns}
+
+    def _require_available(self) -> None:
+        if self.unavailable:
+            raise DependencyUnavailable

@@ -1,0 +1,147 @@
+"""Contract tests of turn stores. A test class inherits them and defines the fixture ``store``."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from chat.model import IdempotencyKey, NewTurn, Reservation, Turn, TurnError
+from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
+from chat_testing.turns import conversation_of, make_new_turn, make_outcome
+from parley.ids import new_id
+
+RUNNER = new_id()
+
+
+def key_of(turn: NewTurn, name: str = "key") -> IdempotencyKey:
+    return IdempotencyKey(turn.user_id, "/chat", name, b"digest")
+
+
+def next_turn(turn: NewTurn, **changed: object) -> NewTurn:
+    """Return another turn of the same conversation."""
+    members = {"user_id": turn.user_id, "conversation_id": turn.conversation_id, **changed}
+    return make_new_turn(**members)
+
+
+async def admitted(store: TurnStore, turn: NewTurn) -> Turn:
+    await store.admit(turn, RUNNER, None)
+    found = await store.get(turn.id)
+    assert found is not None
+    return found
+
+
+class TurnStoreContract:
+    async def test_an_admitted_turn_is_running_and_numbered(self, store: TurnStore) -> None:
+        new = make_new_turn()
+        result = await store.admit(new, RUNNER, None)
+        turn = await store.get(new.id)
+        assert (result.turn_id, result.number) == (new.id, 1)
+        assert turn is not None
+        assert (turn.status, turn.epoch, turn.number, turn.user_message) == ("running", 1, 1, "Hi")
+
+    async def test_a_finished_turn_has_its_outcome_and_is_the_head_of_its_conversation(self, store: TurnStore) -> None:
+        turn = await admitted(store, make_new_turn())
+        ended = await store.finish(turn, make_outcome("Hel", "lo"))
+        assert ended is not None
+        assert (ended.status, ended.content, len(ended.entries)) == ("completed", "Hello", 2)
+        conversation = await store.conversation(conversation_of(turn))
+        assert conversation is not None
+        assert (conversation.latest_turn_id, conversation.running_turn_id) == (turn.id, None)
+
+    async def test_finishing_twice_keeps_the_first_outcome(self, store: TurnStore) -> None:
+        turn = await admitted(store, make_new_turn())
+        await store.finish(turn, make_outcome("first"))
+        again = await store.finish(turn, make_outcome("second"))
+        assert again is not None
+        assert again.content == "first"
+
+    async def test_a_turn_of_another_epoch_is_not_finished(self, store: TurnStore) -> None:
+        turn = await admitted(store, make_new_turn())
+        assert await store.finish(replace(turn, epoch=2), make_outcome("late")) is None
+
+    async def test_a_conversation_runs_one_turn_at_a_time(self, store: TurnStore) -> None:
+        first = make_new_turn()
+        turn = await admitted(store, first)
+        with pytest.raises(TurnRefused):
+            await store.admit(next_turn(first), RUNNER, None)
+        await store.finish(turn, make_outcome("done"))
+        result = await store.admit(next_turn(first), RUNNER, None)
+        assert result.number == 2
+
+    async def test_a_turn_that_follows_the_latest_is_refused_after_the_head_moved(self, store: TurnStore) -> None:
+        first = make_new_turn()
+        await store.finish(await admitted(store, first), make_outcome("done"))
+        with pytest.raises(TurnRefused):
+            await store.admit(next_turn(first, follows_latest=True, parent_id=None), RUNNER, None)
+        await store.admit(next_turn(first, follows_latest=True, parent_id=first.id), RUNNER, None)
+
+    async def test_a_conversation_of_another_user_is_refused(self, store: TurnStore) -> None:
+        first = make_new_turn()
+        await store.finish(await admitted(store, first), make_outcome("done"))
+        with pytest.raises(TurnRefused):
+            await store.admit(make_new_turn(conversation_id=first.conversation_id), RUNNER, None)
+
+    async def test_a_repeated_idempotency_key_returns_the_first_turn(self, store: TurnStore) -> None:
+        first = make_new_turn()
+        await store.admit(first, RUNNER, key_of(first))
+        second = make_new_turn(user_id=first.user_id)
+        result = await store.admit(second, RUNNER, key_of(first))
+        assert (result.turn_id, result.body_hash) == (first.id, b"digest")
+        assert await store.get(second.id) is None
+        record = await store.find_key(first.user_id, "/chat", "key")
+        assert record is not None
+        assert record.turn_id == first.id
+
+    async def test_a_failed_turn_frees_its_idempotency_key(self, store: TurnStore) -> None:
+        first = make_new_turn()
+        await store.admit(first, RUNNER, key_of(first))
+        turn = await store.get(first.id)
+        assert turn is not None
+        error = TurnError("provider_error", "The provider failed.")
+        await store.finish(turn, make_outcome(status="failed", finish_reason="error", error=error))
+        assert await store.find_key(first.user_id, "/chat", "key") is None
+
+    async def test_a_reservation_counts_until_the_turn_ends_and_its_usage_afterwards(self, store: TurnStore) -> None:
+        reservation = Reservation(("2026-11-28",), 60, Decimal(0), (100,), (None,))
+        first = make_new_turn(reservation=reservation)
+        turn = await admitted(store, first)
+        with pytest.raises(BudgetExceeded):
+            await store.admit(make_new_turn(user_id=first.user_id, reservation=reservation), RUNNER, None)
+        await store.finish(turn, make_outcome("done"))
+        await store.admit(make_new_turn(user_id=first.user_id, reservation=reservation), RUNNER, None)
+
+    async def test_a_requested_cancellation_is_visible(self, store: TurnStore) -> None:
+        turn = await admitted(store, make_new_turn())
+        await store.request_cancel(turn.id)
+        found = await store.get(turn.id)
+        assert found is not None
+        assert found.cancel_requested
+
+    async def test_turns_are_listed_newest_first(self, store: TurnStore) -> None:
+        first = make_new_turn()
+        await store.finish(await admitted(store, first), make_outcome("done"))
+        second = next_turn(first)
+        await admitted(store, second)
+        found = await store.list_turns(first.user_id, conversation_id=None, status=None, before=None, limit=10)
+        assert [turn.id for turn in found] == [second.id, first.id]
+        running = await store.list_turns(first.user_id, conversation_id=None, status="running", before=None, limit=10)
+        assert [turn.id for turn in running] == [second.id]
+        earlier = await store.list_turns(first.user_id, conversation_id=None, status=None, before=second.id, limit=10)
+        assert [turn.id for turn in earlier] == [first.id]
+
+    async def test_the_chain_leads_from_a_turn_to_the_root(self, store: TurnStore) -> None:
+        first = make_new_turn(user_message="one")
+        await store.finish(await admitted(store, first), make_outcome("1"))
+        second = next_turn(first, parent_id=first.id, user_message="two")
+        await store.finish(await admitted(store, second), make_outcome("2"))
+        conversation_id = conversation_of(await _stored(store, second))
+        chain = await store.chain(conversation_id, second.id, characters=1000, limit=10)
+        assert [(e.user_message, e.answer) for e in chain] == [("two", "2"), ("one", "1")]
+        assert len(await store.chain(conversation_id, second.id, characters=1000, limit=1)) == 1
+        assert len(await store.chain(conversation_id, second.id, characters=1, limit=10)) == 1
+
+
+async def _stored(store: TurnStore, new: NewTurn) -> Turn:
+    turn = await store.get(new.id)
+    assert turn is not None
+    return turn

@@ -1,0 +1,138 @@
+"""Use cases of chat on in-memory stores."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chat.errors import TurnNotFound
+from chat.generation import AnswerChunk
+from chat.model import IdempotencyKey, LogEntry
+from chat.running.turn_updates import StreamStarted, TurnFinished
+from chat_testing.bench import EngineBench
+from chat_testing.generator import ScriptedGenerator, answer_of
+from chat_testing.service_bench import ServiceBench
+from chat_testing.turns import ended_turn, make_request, make_turn
+from parley.errors import Draining, Overloaded
+from parley.ids import new_id
+from parley_testing import eventually
+
+ENDLESS = ScriptedGenerator([AnswerChunk(LogEntry("Hel"))], endless=True)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[ServiceBench]:
+    found = ServiceBench(EngineBench(generator=ScriptedGenerator(answer_of("Hello"))))
+    async with found.engine.supervisor.open():
+        yield found
+
+
+@pytest.fixture
+async def endless() -> AsyncIterator[ServiceBench]:
+    """A service whose answers never end by themselves."""
+    found = ServiceBench(EngineBench(generator=ENDLESS, limit=1))
+    async with found.engine.supervisor.open():
+        yield found
+
+
+async def test_an_opened_turn_is_admitted_and_run(bench: ServiceBench) -> None:
+    opened = await bench.service.open(make_request())
+    assert (opened.turn.status, opened.replayed) == ("running", False)
+    turn = await bench.ended(opened)
+    assert (turn.status, turn.content) == ("completed", "Hello")
+
+
+async def test_a_repeated_idempotency_key_opens_the_same_turn(bench: ServiceBench) -> None:
+    user_id = new_id()
+    request = make_request(user_id=user_id, key=IdempotencyKey(user_id, "/chat", "k", b"d"))
+    first, second = await bench.service.open(request), await bench.service.open(request)
+    assert (second.turn.id, second.replayed) == (first.turn.id, True)
+    assert len(bench.engine.turns.turns) == 1
+
+
+async def test_a_draining_service_opens_no_turn(bench: ServiceBench) -> None:
+    bench.draining.set()
+    with pytest.raises(Draining):
+        await bench.service.open(make_request())
+
+
+async def test_a_full_process_admits_nothing_but_replays(endless: ServiceBench) -> None:
+    user_id = new_id()
+    request = make_request(user_id=user_id, key=IdempotencyKey(user_id, "/chat", "k", b"d"))
+    opened = await endless.service.open(request)
+    with pytest.raises(Overloaded):
+        await endless.service.open(make_request())
+    assert len(endless.engine.turns.turns) == 1
+    assert (await endless.service.open(request)).turn.id == opened.turn.id
+
+
+async def test_a_turn_of_another_user_is_not_found(bench: ServiceBench) -> None:
+    opened = await bench.service.open(make_request())
+    assert (await bench.service.get(opened.turn.user_id, opened.turn.id)).id == opened.turn.id
+    for user_id, turn_id in ((new_id(), opened.turn.id), (opened.turn.user_id, new_id()), (opened.turn.user_id, None)):
+        with pytest.raises(TurnNotFound):
+            await bench.service.get(user_id, turn_id)
+
+
+async def test_a_cancelled_turn_is_returned_with_its_output(endless: ServiceBench) -> None:
+    opened = await endless.service.open(make_request())
+    log = endless.engine.supervisor.log(opened.turn.id)
+    assert log is not None
+    await eventually(lambda: bool(log.entries))
+    turn = await endless.service.cancel(opened.turn.user_id, opened.turn.id)
+    assert (turn.status, turn.content) == ("cancelled", "Hel")
+
+
+async def test_cancelling_an_ended_turn_returns_it(bench: ServiceBench) -> None:
+    opened = await bench.service.open(make_request())
+    ended = await bench.ended(opened)
+    assert await bench.service.cancel(opened.turn.user_id, opened.turn.id) == ended
+
+
+async def test_a_cancellation_of_a_turn_on_another_replica_is_requested_and_published(bench: ServiceBench) -> None:
+    turn = make_turn()
+    bench.engine.turns.turns[turn.id] = turn
+    await bench.service.request_cancel(turn)
+    assert bench.engine.turns.turns[turn.id].cancel_requested
+    assert bench.engine.logs.published == [turn.id]
+
+
+async def test_an_abandoned_turn_is_cancelled(endless: ServiceBench) -> None:
+    opened = await endless.service.open(make_request())
+    await endless.service.abandon(opened.turn)
+    assert (await endless.ended(opened)).status == "cancelled"
+
+
+@pytest.mark.parametrize("readers", ["marked", "unknown"])
+async def test_a_turn_with_other_readers_is_not_cancelled_when_its_client_leaves(
+    endless: ServiceBench, readers: str
+) -> None:
+    opened = await endless.service.open(make_request())
+    if readers == "marked":
+        await endless.engine.logs.mark_read([opened.turn.id], 60)
+    else:
+        endless.engine.logs.unavailable = True
+    await endless.service.abandon(opened.turn)
+    assert not endless.engine.turns.turns[opened.turn.id].cancel_requested
+
+
+async def test_the_updates_of_an_ended_turn_come_from_its_row(bench: ServiceBench) -> None:
+    turn = ended_turn(make_turn(), "Hello")
+    bench.engine.turns.turns[turn.id] = turn
+    updates = [update async for update in bench.service.follow(turn, 0, idle_after=1)]
+    assert updates[0] == StreamStarted(turn)
+    assert updates[-1] == TurnFinished(3, turn)
+    assert await bench.service.last_seq(turn) == 3
+
+
+async def test_the_end_of_a_running_turn_is_awaited(bench: ServiceBench) -> None:
+    opened = await bench.service.open(make_request())
+    turn = await bench.service.ended(opened.turn)
+    assert turn is not None
+    assert turn.status == "completed"
+
+
+async def test_turns_of_a_user_are_listed(bench: ServiceBench) -> None:
+    request = make_request()
+    opened = await bench.service.open(request)
+    found = await bench.service.list_turns(request.user_id, conversation_id=None, status=None, before=None, limit=5)
+    assert [turn.id for turn in found] == [opened.turn.id]

@@ -1,0 +1,98 @@
+"""Supervision of running turns, capacity, and the shutdown."""
+
+import asyncio
+
+import pytest
+
+from chat.generation import AnswerChunk
+from chat.model import LogEntry
+from chat_testing.bench import EngineBench
+from chat_testing.generator import ScriptedGenerator, answer_of
+from parley.errors import Draining, Overloaded
+from parley_testing import eventually
+
+
+def endless() -> ScriptedGenerator:
+    return ScriptedGenerator([AnswerChunk(LogEntry("Hel"))], endless=True)
+
+
+async def test_a_started_turn_runs_until_its_end_and_is_then_forgotten() -> None:
+    bench = EngineBench(generator=ScriptedGenerator(answer_of("Hello")))
+    job = await bench.job()
+    log = bench.supervisor.start(job)
+    assert bench.supervisor.log(job.turn.id) is log
+    assert bench.registry.get_sample_value("chat_turns_running") == 0
+    await eventually(lambda: log.state == "ended")
+    await eventually(lambda: not bench.supervisor.running())
+    assert bench.supervisor.log(job.turn.id) is None
+    assert bench.registry.get_sample_value("chat_turns_running") == 0
+
+
+async def test_a_turn_that_crashes_abandons_its_log() -> None:
+    class BrokenStoreError(Exception):
+        pass
+
+    bench = EngineBench(generator=ScriptedGenerator(answer_of("Hello")))
+
+    async def broken(*_: object) -> None:
+        raise BrokenStoreError
+
+    bench.turns.finish = broken  # type: ignore[method-assign,assignment]
+    log = bench.supervisor.start(await bench.job())
+    await eventually(lambda: log.state == "abandoned")
+
+
+async def test_only_the_turn_that_is_stopped_ends() -> None:
+    bench = EngineBench(generator=endless())
+    one, other = await bench.job(), await bench.job()
+    logs = [bench.supervisor.start(job) for job in (one, other)]
+    await eventually(lambda: all(log.entries for log in logs))
+    bench.supervisor.stop(one.turn.id, "cancelled")
+    await eventually(lambda: logs[0].state == "ended")
+    assert (logs[0].turn.status, logs[1].state) == ("cancelled", "open")
+    async with bench.supervisor.open():
+        pass
+
+
+async def test_a_full_process_is_overloaded() -> None:
+    bench = EngineBench(generator=endless(), limit=1)
+    bench.supervisor.require_capacity()
+    async with bench.supervisor.open():
+        bench.supervisor.start(await bench.job())
+        with pytest.raises(Overloaded):
+            bench.supervisor.require_capacity()
+
+
+async def test_closing_interrupts_the_running_turns_and_waits_until_they_are_stored() -> None:
+    bench = EngineBench(generator=endless())
+    async with bench.supervisor.open():
+        log = bench.supervisor.start(await bench.job())
+        await eventually(lambda: bool(log.entries))
+    assert (log.state, log.turn.status, log.turn.finish_reason) == ("ended", "incomplete", "interrupted")
+
+
+async def test_work_continues_after_its_caller_is_cancelled() -> None:
+    bench, done, release = EngineBench(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        await release.wait()
+        done.set()
+
+    caller = asyncio.create_task(bench.supervisor.run_to_completion(work()))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait({caller})
+    release.set()
+    await eventually(done.is_set)
+
+
+async def test_no_work_is_accepted_after_closing() -> None:
+    bench = EngineBench()
+    async with bench.supervisor.open():
+        pass
+
+    async def work() -> None:
+        pass
+
+    with pytest.raises(Draining):
+        await bench.supervisor.run_to_completion(work())
