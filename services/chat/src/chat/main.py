@@ -1,4 +1,4 @@
-"""The app of chat, and the process that serves it."""
+"""Application factory and process entry point of the chat service."""
 
 import sys
 
@@ -15,7 +15,7 @@ from parley.web.app import Wire, build_app
 
 
 def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings, ChatServices] = wire_chat) -> FastAPI:
-    """Return the app; nothing is opened before its lifespan is entered."""
+    """Return the app. Its lifespan opens and closes all connections."""
     settings = settings or load_or_exit(ChatSettings)
     return build_app(
         settings,
@@ -28,7 +28,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
 
 
 def main() -> None:
-    """Serve chat until SIGTERM; exits with the status."""
+    """Serve until SIGTERM, then exit with the server's status."""
     settings = load_or_exit(ChatSettings)
     app = create_app(settings)
     sys.exit(server.main(app, app.state.runtime.lifecycle, settings))

@@ -132,15 +132,7 @@ async def open_services(
         history = await stack.enter_async_context(open_history(settings, runtime.tracer))
         consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor)
         await stack.enter_async_context(infrastructure.bus.consume(consumer.subscription()))
-        reconciler = Reconciler(
-            store=PostgresMaintenanceStore(turns),
-            erasure=erasure,
-            history=history,
-            metrics=metrics,
-            interval=settings.reconcile_interval,
-            turn_retention=settings.turn_retention,
-            event_retention=settings.event_retention,
-        )
+        reconciler = _reconciler(settings, turns, erasure, history, metrics)
         await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
         limiter = await stack.enter_async_context(
             open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
@@ -180,6 +172,24 @@ async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> 
             client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
         )
         yield HistoryClient(client, tokens)
+
+
+def _reconciler(
+    settings: ChatSettings,
+    turns: PostgresTurnStore,
+    erasure: PostgresErasureStore,
+    history: HistoryClient,
+    metrics: ChatMetrics,
+) -> Reconciler:
+    return Reconciler(
+        store=PostgresMaintenanceStore(turns),
+        erasure=erasure,
+        history=history,
+        metrics=metrics,
+        interval=settings.reconcile_interval,
+        turn_retention=settings.turn_retention,
+        event_retention=settings.event_retention,
+    )
 
 
 def _response_cache(

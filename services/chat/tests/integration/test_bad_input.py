@@ -86,7 +86,7 @@ async def test_no_token_and_no_scope_are_refused(replica: ChatReplica) -> None:
     assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
 
 
-async def test_nobody_sees_the_turns_of_others(replica: ChatReplica) -> None:
+async def test_users_do_not_see_the_turns_of_other_users(replica: ChatReplica) -> None:
     ada, eve = replica.user(), replica.user()
     mine = (await ada.chat("Secret [[fake tokens=2]]")).json()
     for method, suffix in [("GET", ""), ("GET", "/stream"), ("POST", "/cancel")]:

@@ -1,4 +1,4 @@
-"""Redis or Postgres away while turns run: what clients see stays a gap-free prefix of what is stored."""
+"""Outages of Redis and Postgres: streams stay a gap-free prefix of the stored answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -62,7 +62,7 @@ async def test_a_redis_that_restarts_empty_leaves_no_gap(pair: ReplicaPair, valk
     await watch_on_both(pair, restart)
 
 
-async def test_without_redis_turns_stream_and_are_cancelled_from_elsewhere(
+async def test_without_redis_turns_stream_and_are_cancelled_on_another_replica(
     pair: ReplicaPair, valkey: EmbeddedValkey
 ) -> None:
     here = pair[0].user()
@@ -78,9 +78,7 @@ async def test_without_redis_turns_stream_and_are_cancelled_from_elsewhere(
         await valkey.start()
 
 
-async def test_a_frozen_redis_stalls_streams_no_longer_than_its_time_out(
-    pair: ReplicaPair, valkey: EmbeddedValkey
-) -> None:
+async def test_a_frozen_redis_stalls_streams_for_at_most_its_timeout(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
     here = pair[0].user()
     clock = asyncio.get_running_loop().time
     async with here.stream("/api/v1/chat/stream", json=TURN) as (_, found):

@@ -1,4 +1,4 @@
-"""Budgets by plan: reserved before, settled after, never overspent."""
+"""Budgets and token limits of plans."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ async def spent(replica: ChatReplica, person: ChatUser) -> dict[str, Any]:
     )
 
 
-async def test_a_reservation_is_settled_with_what_was_used(metered: ChatReplica) -> None:
+async def test_a_reservation_is_settled_with_the_usage(metered: ChatReplica) -> None:
     person = metered.user()
     body = (await person.chat("Hi [[fake tokens=10]]")).json()
     row = await spent(metered, person)
@@ -80,14 +80,14 @@ async def test_fifty_turns_at_once_never_overspend(metered: ChatReplica, provide
     assert row["reserved_tokens"] == 0
 
 
-async def test_what_is_left_caps_the_answer(metered: ChatReplica) -> None:
+async def test_the_remaining_budget_caps_the_answer(metered: ChatReplica) -> None:
     person = on_plan(metered, "paying")
     body = (await person.chat("Hi [[fake tokens=1000]]")).json()
     assert (body["status"], body["finish_reason"]) == ("incomplete", "budget")
     assert 0 < Decimal(body["cost"]) <= Decimal("0.001")
 
 
-async def test_tokens_a_minute_are_limited(metered: ChatReplica) -> None:
+async def test_tokens_per_minute_are_limited(metered: ChatReplica) -> None:
     person = on_plan(metered, "minute")
     assert (await person.chat("Hi [[fake tokens=90]]")).status_code == 200
     response = await person.chat("Hi [[fake tokens=90]]")
@@ -95,7 +95,7 @@ async def test_tokens_a_minute_are_limited(metered: ChatReplica) -> None:
     assert int(response.headers["retry-after"]) >= 1
 
 
-async def test_a_plan_may_not_use_every_model(metered: ChatReplica) -> None:
+async def test_a_plan_may_exclude_models(metered: ChatReplica) -> None:
     person = on_plan(metered, "narrow")
     response = await person.chat("Hi")
     assert (response.status_code, response.json()["code"]) == (404, "model_not_found")

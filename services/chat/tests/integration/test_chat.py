@@ -1,4 +1,4 @@
-"""A turn over Parley's wire."""
+"""Turns over Parley's HTTP routes."""
 
 import asyncio
 from typing import Any
@@ -80,7 +80,7 @@ async def test_the_next_turn_sees_the_earlier_ones(replica: ChatReplica, provide
     assert call["request"]["stream_options"] == {"include_usage": True}
 
 
-async def test_a_client_that_leaves_does_not_stop_its_turn(replica: ChatReplica) -> None:
+async def test_a_disconnect_does_not_stop_the_turn(replica: ChatReplica) -> None:
     person = replica.user()
     body = {"message": "Hello [[fake tokens=20 rate=40]]"}
     async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
@@ -110,7 +110,7 @@ async def test_a_request_cancelled_before_the_first_token_leaves_a_turn_that_com
     assert len(await provider.journal(contains=mark)) == 1
 
 
-async def test_a_message_longer_than_the_models_window_is_refused_and_leaves_nothing(replica: ChatReplica) -> None:
+async def test_a_message_longer_than_the_context_window_is_refused_and_stores_nothing(replica: ChatReplica) -> None:
     person = replica.user()
     # A token for each character: four times what the window takes.
     response = await person.chat("\u8bed" * 32_000)
@@ -123,7 +123,7 @@ async def test_a_message_longer_than_the_models_window_is_refused_and_leaves_not
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-async def test_readers_who_join_at_any_time_see_the_same(replica: ChatReplica) -> None:
+async def test_readers_that_join_at_any_time_receive_the_same_events(replica: ChatReplica) -> None:
     person = replica.user()
     body = {"message": "Hello [[fake tokens=30 rate=60]]"}
     async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
@@ -139,7 +139,7 @@ async def test_readers_who_join_at_any_time_see_the_same(replica: ChatReplica) -
 
 
 @pytest.mark.parametrize("cursor", ["33", "-1", "x", "9" * 30])
-async def test_a_cursor_of_no_event_is_refused(replica: ChatReplica, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(replica: ChatReplica, cursor: str) -> None:
     person = replica.user()
     turn_id = (await person.chat("Hello [[fake tokens=4]]")).json()["turn_id"]
     response = await person.request("GET", f"/api/v1/chat/turns/{turn_id}/stream", headers={"Last-Event-ID": cursor})
@@ -183,7 +183,7 @@ async def test_one_turn_runs_in_a_conversation_whichever_branch_it_is_on(replica
     await person.request("POST", f"/api/v1/chat/turns/{running['id']}/cancel")
 
 
-async def test_of_many_turns_at_once_in_a_conversation_one_runs(replica: ChatReplica) -> None:
+async def test_only_one_of_many_concurrent_turns_of_a_conversation_runs(replica: ChatReplica) -> None:
     person = replica.user()
     first = (await person.chat("One [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
@@ -196,7 +196,7 @@ async def test_of_many_turns_at_once_in_a_conversation_one_runs(replica: ChatRep
     assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
 
 
-async def test_regenerate_makes_a_sibling_with_the_same_question(replica: ChatReplica) -> None:
+async def test_a_regeneration_creates_a_sibling_with_the_same_user_message(replica: ChatReplica) -> None:
     person = replica.user()
     first = (await person.chat("One [[fake tokens=2]]")).json()
     response = await person.chat(None, regenerate=first["turn_id"], conversation_id=first["conversation_id"])
@@ -207,7 +207,7 @@ async def test_regenerate_makes_a_sibling_with_the_same_question(replica: ChatRe
     assert (ended["regenerate"], ended["parent_id"]) == (first["turn_id"], None)
 
 
-async def test_an_edit_follows_the_parent_it_names(replica: ChatReplica, provider: FakeProvider) -> None:
+async def test_an_edit_follows_the_parent_in_its_request(replica: ChatReplica, provider: FakeProvider) -> None:
     person, mark = replica.user(), str(new_id())
     first = (await person.chat("One [[fake text=first]]")).json()
     where = {"conversation_id": first["conversation_id"]}
@@ -221,7 +221,9 @@ async def test_an_edit_follows_the_parent_it_names(replica: ChatReplica, provide
     assert len((await provider.ended_call(mark))["request"]["messages"]) == 1
 
 
-async def test_a_key_answers_fifty_requests_with_one_call(replica: ChatReplica, provider: FakeProvider) -> None:
+async def test_fifty_requests_with_one_idempotency_key_make_one_provider_call(
+    replica: ChatReplica, provider: FakeProvider
+) -> None:
     person, mark = replica.user(), str(new_id())
     headers = {"Idempotency-Key": mark}
     message = f"Hello {mark} [[fake tokens=5 latency_ms=100]]"
@@ -234,7 +236,7 @@ async def test_a_key_answers_fifty_requests_with_one_call(replica: ChatReplica, 
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_a_failed_turn_frees_its_key(replica: ChatReplica, provider: FakeProvider) -> None:
+async def test_a_failed_turn_frees_its_idempotency_key(replica: ChatReplica, provider: FakeProvider) -> None:
     person, mark = replica.user(), str(new_id())
     headers = {"Idempotency-Key": mark}
     message = f"Hello {mark} [[fake status=400 times=1]]"

@@ -1,4 +1,4 @@
-"""``/v1/chat/completions``, read with the official client and byte by byte."""
+"""``/v1/chat/completions``, with OpenAI's client and on the wire."""
 
 import asyncio
 from typing import Any
@@ -55,7 +55,7 @@ async def test_a_stream_has_a_role_the_text_and_done(replica: ChatReplica) -> No
     assert all("usage" not in chunk for chunk in chunks)
 
 
-async def test_usage_comes_when_it_is_asked_for(replica: ChatReplica) -> None:
+async def test_usage_is_streamed_if_requested(replica: ChatReplica) -> None:
     request = body("Hi [[fake tokens=3]]", stream=True, stream_options={"include_usage": True})
     lines = await lines_of(replica.user(), request)
     last = orjson.loads(lines[-2])
@@ -100,7 +100,7 @@ async def test_tools_pass_through(replica: ChatReplica, provider: FakeProvider) 
     assert (await provider.ended_call(mark))["request"]["tools"] == tools
 
 
-async def test_it_is_metered_but_not_stored(replica: ChatReplica) -> None:
+async def test_a_completion_is_metered_but_not_stored(replica: ChatReplica) -> None:
     person = replica.user()
     response = await person.request("POST", PATH, json=body("Secret [[fake tokens=3]]"))
     turn_id = response.headers["x-turn-id"]
@@ -111,7 +111,7 @@ async def test_it_is_metered_but_not_stored(replica: ChatReplica) -> None:
     assert data["usage"]["completion_tokens"] == 3
 
 
-async def test_store_makes_a_conversation(replica: ChatReplica) -> None:
+async def test_a_stored_completion_creates_a_conversation(replica: ChatReplica) -> None:
     person = replica.user()
     response = await person.request("POST", PATH, json=body("Keep [[fake tokens=1]]", store=True))
     conversation = response.headers["x-conversation-id"]
@@ -122,7 +122,7 @@ async def test_store_makes_a_conversation(replica: ChatReplica) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_that_leaves_ends_its_turn(replica: ChatReplica, provider: FakeProvider, stream: bool) -> None:
+async def test_a_disconnect_cancels_the_turn(replica: ChatReplica, provider: FakeProvider, stream: bool) -> None:
     person, mark = replica.user(), str(new_id())
     request = body(f"{mark} [[fake tokens=1000 rate=20]]", stream=stream)
     with pytest.raises(TimeoutError):
@@ -135,7 +135,9 @@ async def test_a_client_that_leaves_ends_its_turn(replica: ChatReplica, provider
     assert row["content"].startswith("t1 t2")
 
 
-async def test_a_client_with_a_key_may_leave_and_come_back(replica: ChatReplica, provider: FakeProvider) -> None:
+async def test_a_client_with_an_idempotency_key_may_disconnect_and_retry(
+    replica: ChatReplica, provider: FakeProvider
+) -> None:
     person, mark = replica.user(), str(new_id())
     request, headers = body(f"{mark} [[fake tokens=20 rate=20]]"), {"Idempotency-Key": mark}
     leaving = asyncio.create_task(person.request("POST", PATH, json=request, headers=headers))
@@ -169,7 +171,7 @@ async def test_bad_requests_are_refused(replica: ChatReplica, members: dict[str,
     assert response.json()["error"]["code"] == code
 
 
-async def test_unknown_members_are_accepted_and_never_steer_the_provider(
+async def test_unknown_members_are_accepted_and_not_sent_to_the_provider(
     replica: ChatReplica, provider: FakeProvider
 ) -> None:
     person, mark = replica.user(), str(new_id())

@@ -1,4 +1,4 @@
-"""``/v1/chat/completions``: whose turn ends when its client leaves, with readers on two replicas."""
+"""``/v1/chat/completions``: disconnects, with readers on two replicas."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ async def end_of(person: ChatUser, turn_id: str) -> Any:
     return await eventually(ended, within=10)
 
 
-async def test_a_turn_goes_on_for_a_reader_on_another_replica(pair: ReplicaPair) -> None:
+async def test_a_turn_continues_for_a_reader_on_another_replica(pair: ReplicaPair) -> None:
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     async with completion(here) as turn_id:
@@ -54,7 +54,7 @@ async def test_a_turn_goes_on_for_a_reader_on_another_replica(pair: ReplicaPair)
     assert "".join(event.data["delta"] for event in seen) == WHOLE
 
 
-async def test_a_turn_goes_on_for_another_reader_on_its_own_replica(pair: ReplicaPair) -> None:
+async def test_a_turn_continues_for_another_reader_on_its_own_replica(pair: ReplicaPair) -> None:
     person = pair[0].user()
     async with completion(person) as turn_id:
         reading = asyncio.create_task(person.resumed(turn_id))
@@ -62,7 +62,7 @@ async def test_a_turn_goes_on_for_another_reader_on_its_own_replica(pair: Replic
     assert (await reading)[-1].data["status"] == "completed"
 
 
-async def test_a_turn_ends_when_the_reader_on_the_other_replica_left_some_time_ago(
+async def test_a_turn_ends_if_the_reader_on_the_other_replica_has_left(
     pair: ReplicaPair, valkey: EmbeddedValkey
 ) -> None:
     here = pair[0].user()
@@ -75,7 +75,7 @@ async def test_a_turn_ends_when_the_reader_on_the_other_replica_left_some_time_a
     assert (await end_of(there, turn_id))["status"] == "cancelled"
 
 
-async def test_without_redis_nobody_knows_who_reads_so_the_turn_goes_on(
+async def test_without_redis_a_turn_continues_because_its_readers_are_unknown(
     pair: ReplicaPair, valkey: EmbeddedValkey
 ) -> None:
     person = pair[0].user()
@@ -87,7 +87,9 @@ async def test_without_redis_nobody_knows_who_reads_so_the_turn_goes_on(
         await valkey.start()
 
 
-async def test_a_frozen_redis_is_asked_no_longer_than_an_append(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
+async def test_a_frozen_redis_delays_the_decision_for_at_most_its_timeout(
+    pair: ReplicaPair, valkey: EmbeddedValkey
+) -> None:
     person = pair[0].user()
     async with completion(person) as turn_id:
         await eventually(lambda: _readers(pair[0], turn_id) == 1)

@@ -1,4 +1,4 @@
-"""Deleted conversations, erased and disabled people: nothing comes back, numbers and sequences stay."""
+"""Deleted conversations, erased users and disabled users."""
 
 import asyncio
 from typing import Any
@@ -49,7 +49,7 @@ async def erase(replica: ChatReplica, person: ChatUser) -> None:
     await tell(replica, "user.erased", data, person.id)
 
 
-async def test_an_erased_person_is_gone_everywhere(replica: ChatReplica) -> None:
+async def test_all_content_of_an_erased_user_is_removed(replica: ChatReplica) -> None:
     person, mark = replica.user(), f"{CANARY}-{new_id()}"
     done = (await person.chat(f"{mark} [[fake mode=echo]]", system_prompt=mark, metadata={"m": mark})).json()
     await person.request("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": mark}]})
@@ -76,7 +76,7 @@ async def test_an_erased_person_is_gone_everywhere(replica: ChatReplica) -> None
 
 
 @pytest.mark.parametrize("how", ["erased", "deleted"])
-async def test_nothing_comes_back_of_a_turn_that_runs_on_another_replica(
+async def test_content_of_a_turn_on_another_replica_is_removed_for_good(
     open_replica: OpenReplica, new_database: NewDatabase, backends: SharedBackends, how: str
 ) -> None:
     dsn, mark = await new_database(), f"{CANARY}-{new_id()}"
@@ -128,7 +128,7 @@ async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: Ch
     assert [row["sequence"] for row in await replica.outbox(first["conversation_id"])] == [1, 2, 3, 4]
 
 
-async def test_the_answers_of_a_deleted_conversation_are_not_given_again(
+async def test_the_answers_of_a_deleted_conversation_leave_the_response_cache(
     open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
 ) -> None:
     mark = f"{CANARY}-{new_id()}"
@@ -157,7 +157,7 @@ async def test_the_answers_of_a_deleted_conversation_are_not_given_again(
         assert mark not in await everything_stored(replica)
 
 
-async def test_a_conversation_deleted_before_chat_knew_it_stays_deleted(replica: ChatReplica) -> None:
+async def test_a_conversation_deleted_before_its_first_turn_stays_deleted(replica: ChatReplica) -> None:
     person, conversation = replica.user(), new_id()
     data = ConversationDeleted(
         conversation_id=conversation, user_id=person.id, deleted_at=times.now(), purge_after=times.now()
@@ -166,7 +166,7 @@ async def test_a_conversation_deleted_before_chat_knew_it_stays_deleted(replica:
     assert (await person.chat("Hi", conversation_id=str(conversation))).status_code == 404
 
 
-async def test_a_disabled_person_has_no_running_turns(replica: ChatReplica) -> None:
+async def test_a_disabled_user_has_no_running_turns(replica: ChatReplica) -> None:
     person = replica.user()
     opened = await person.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})
     data = UserChanged(

@@ -1,4 +1,4 @@
-"""Postgres away for longer than clients should wait: they are told, and the turn ends once it is back."""
+"""Outages of Postgres that last longer than clients should wait."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -57,7 +57,7 @@ async def completion(person: ChatUser, message: str) -> Any:
     return await person.request("POST", "/v1/chat/completions", json=request)
 
 
-async def test_clients_are_told_that_the_end_is_pending_and_find_it_later(
+async def test_clients_are_told_that_the_end_is_pending_and_can_read_it_later(
     pair: ReplicaPair, postgres: EmbeddedPostgres, provider: FakeProvider
 ) -> None:
     mark = str(new_id())
@@ -94,7 +94,7 @@ async def test_clients_are_told_that_the_end_is_pending_and_find_it_later(
     assert len(await provider.journal(contains=mark)) == 4
 
 
-async def test_a_postgres_that_hangs_keeps_nobody_waiting_longer(
+async def test_an_unresponsive_postgres_delays_clients_no_longer(
     open_replica: OpenReplica, postgres: EmbeddedPostgres
 ) -> None:
     clock = asyncio.get_running_loop().time

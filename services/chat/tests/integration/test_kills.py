@@ -1,4 +1,4 @@
-"""Processes that die: every accepted turn ends once, and what was shown is a prefix of what is stored."""
+"""Killed processes: every accepted turn ends once, and streams are a prefix of the stored answer."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ async def survivor(open_replica: OpenReplica, new_database: NewDatabase) -> Asyn
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("rounds", [20])
-async def test_every_turn_in_flight_at_a_kill_ends_once_with_what_was_shown(
+async def test_every_turn_of_a_killed_process_ends_once_with_the_shown_entries(
     survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider, rounds: int
 ) -> None:
     """Ten turns a kill; the seed of the moments is printed."""
@@ -76,7 +76,7 @@ async def _round(survivor: ChatReplica, spawn: SpawnChat, mark: str, moment: flo
         return list(zip(people, await asyncio.gather(*watching), strict=True))
 
 
-async def test_an_interrupted_turn_is_regenerated_elsewhere(survivor: ChatReplica, spawn: SpawnChat) -> None:
+async def test_an_interrupted_turn_is_regenerated_on_another_replica(survivor: ChatReplica, spawn: SpawnChat) -> None:
     async with spawn(survivor.dsn, survivor.pool) as victim:
         person = victim.user()
         watching = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=20 rate=10"))
@@ -111,7 +111,7 @@ RECOVERING = (
 )
 
 
-async def test_a_death_between_two_steps_leaves_each_turn_ended_once(
+async def test_a_crash_between_two_steps_leaves_each_turn_ended_once(
     survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider
 ) -> None:
     deaths = [_die_and_check(survivor, spawn, provider, failpoint) for failpoint in FAILPOINTS]
@@ -136,7 +136,7 @@ async def _die_and_check(survivor: ChatReplica, spawn: SpawnChat, provider: Fake
     assert len(await provider.journal(contains=mark)) <= 3
 
 
-async def test_a_death_in_the_middle_of_a_recovery_leaves_each_turn_ended_once(
+async def test_a_crash_during_a_recovery_leaves_each_turn_ended_once(
     new_database: NewDatabase, spawn: SpawnChat, open_replica: OpenReplica, provider: FakeProvider
 ) -> None:
     deaths = [_die_recovering(await new_database(), spawn, open_replica, provider, point) for point in RECOVERING]
@@ -167,7 +167,7 @@ async def _die_recovering(
     assert len(await provider.journal(contains=mark)) == 3
 
 
-async def test_a_runner_that_sleeps_past_its_lease_writes_nothing(
+async def test_a_runner_that_resumes_after_its_lease_writes_nothing(
     survivor: ChatReplica, spawn: SpawnChat, backends: SharedBackends
 ) -> None:
     async with (

@@ -1,4 +1,4 @@
-"""Conversations chat has never seen: history says whose they are."""
+"""Conversations that only history knows."""
 
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,7 @@ from parley.ids import new_id
 pytestmark = pytest.mark.integration
 
 
-async def test_an_id_the_client_made_is_created(replica: ChatReplica) -> None:
+async def test_a_conversation_is_created_under_the_clients_id(replica: ChatReplica) -> None:
     person, chosen = replica.user(), str(uuid4())
     body = (await person.chat("Hi [[fake tokens=1]]", conversation_id=chosen)).json()
     assert body["conversation_id"] == chosen
@@ -55,7 +55,7 @@ async def test_a_foreign_or_deleted_conversation_is_not_found(
     assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", person.id) == 0
 
 
-async def test_without_history_only_what_chat_knows_goes_on(replica: ChatReplica, history: StubHistory) -> None:
+async def test_without_history_only_conversations_of_chat_continue(replica: ChatReplica, history: StubHistory) -> None:
     person = replica.user()
     known = (await person.chat("Hi [[fake tokens=1]]")).json()["conversation_id"]
     history.down = True
@@ -69,7 +69,9 @@ async def test_without_history_only_what_chat_knows_goes_on(replica: ChatReplica
         history.down = False
 
 
-async def test_context_that_history_cannot_give_is_marked(replica: ChatReplica, history: StubHistory) -> None:
+async def test_context_that_history_does_not_return_is_marked_as_partial(
+    replica: ChatReplica, history: StubHistory
+) -> None:
     person = replica.user()
     first = (await person.chat("Hi [[fake tokens=1]]")).json()
     await replica.pool.execute("UPDATE turns SET conversation_id = NULL WHERE id = $1", first["turn_id"])

@@ -1,4 +1,4 @@
-"""Providers that misbehave: the right status, the right problem, nothing of theirs shown."""
+"""Provider failures: status, problem, and no leaked provider text."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -79,14 +79,16 @@ async def test_a_turn_with_output_is_kept_and_billed(
     assert len(await provider.journal(contains=mark)) == 1
 
 
-async def test_a_retry_before_the_first_token_is_not_seen(impatient: ChatReplica, provider: FakeProvider) -> None:
+async def test_a_retry_before_the_first_token_is_invisible_to_the_client(
+    impatient: ChatReplica, provider: FakeProvider
+) -> None:
     person, mark = impatient.user(), str(new_id())
     body = (await person.chat(f"{mark} [[fake status=503 times=2]]")).json()
     assert (body["status"], body["message"][:8]) == ("completed", "t1 t2 t3")
     assert len(await provider.journal(contains=mark)) == 3
 
 
-async def test_an_answer_that_stops_without_done_is_whole(impatient: ChatReplica) -> None:
+async def test_an_answer_without_a_done_marker_is_complete(impatient: ChatReplica) -> None:
     body = (await impatient.user().chat("[[fake tokens=2 done=false]]")).json()
     assert (body["status"], body["message"]) == ("completed", "t1 t2")
 
@@ -97,7 +99,7 @@ async def test_usage_that_is_not_reported_is_estimated(impatient: ChatReplica) -
     assert body["usage"]["completion_tokens"] > 0
 
 
-async def test_bytes_may_come_one_by_one(impatient: ChatReplica) -> None:
+async def test_bytes_may_arrive_one_by_one(impatient: ChatReplica) -> None:
     body = (await impatient.user().chat("[[fake byte_ms=1 text='gr\u00fc\u00dfe \u4f60\u597d']]")).json()
     assert body["message"] == "gr\u00fc\u00dfe \u4f60\u597d"
 

@@ -1,4 +1,4 @@
-"""Readers of one turn: many, late, slow, on other replicas, and after the copy of its log is gone."""
+"""Readers of one turn: many, late, slow, on other replicas, and without a stored log."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ async def test_ten_readers_on_two_replicas_get_the_same_bytes(pair: ReplicaPair)
     assert streams[0].count(b"data: {") == 62
 
 
-async def test_the_rest_fits_when_the_log_expired_between_two_reads(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
+async def test_a_resumed_stream_has_no_gap_after_the_log_expired(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     turn_id = await started(here, "tokens=40 rate=40")
@@ -79,7 +79,7 @@ async def test_the_rest_fits_when_the_log_expired_between_two_reads(pair: Replic
     assert "".join(event.data["delta"] for event in whole) == " ".join(f"t{i}" for i in range(1, 41))
 
 
-async def test_the_rest_fits_when_the_log_expired_while_the_turn_runs(
+async def test_a_resumed_stream_has_no_gap_after_a_running_turns_log_was_deleted(
     pair: ReplicaPair, valkey: EmbeddedValkey
 ) -> None:
     here = pair[0].user()
@@ -93,7 +93,7 @@ async def test_the_rest_fits_when_the_log_expired_while_the_turn_runs(
     assert seen == await here.resumed(turn_id)
 
 
-async def test_a_reader_who_does_not_read_holds_up_nobody_and_misses_nothing(pair: ReplicaPair) -> None:
+async def test_a_slow_reader_delays_no_other_reader_and_misses_no_event(pair: ReplicaPair) -> None:
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     turn_id = await started(here, f"tokens={MANY}")

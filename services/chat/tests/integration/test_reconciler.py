@@ -1,4 +1,4 @@
-"""History has it: confirmed and later purged. History lacks it: published again, never purged."""
+"""Reconciliation with history, and retention."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -19,13 +19,11 @@ async def hasty(open_replica: OpenReplica, new_database: NewDatabase) -> AsyncIt
     """A replica that keeps and waits for nothing; only ``once`` reconciles."""
     options: dict[str, Any] = {"reconcile_interval": 3600, "turn_retention": 0.001, "event_retention": 0.001}
     async with open_replica(await new_database(), **options) as found:
-        found.wired.reconciler._republish_after = 0.0
+        found.wired.reconciler.republish_after = 0.0
         yield found
 
 
-async def test_what_history_has_is_confirmed_and_purged_and_the_rest_is_kept(
-    hasty: ChatReplica, history: StubHistory
-) -> None:
+async def test_confirmed_turns_are_purged_and_missing_ones_are_kept(hasty: ChatReplica, history: StubHistory) -> None:
     person = hasty.user()
     stored = (await person.chat("Stored [[fake tokens=1]]")).json()
     lost = (await person.chat("Lost [[fake tokens=1]]")).json()
@@ -40,7 +38,7 @@ async def test_what_history_has_is_confirmed_and_purged_and_the_rest_is_kept(
     assert more.json()["context"] == "complete"
 
 
-async def test_what_history_lacks_is_published_again_in_order(hasty: ChatReplica) -> None:
+async def test_missing_turns_are_republished_in_order(hasty: ChatReplica) -> None:
     heard: list[str] = []
     person = hasty.user()
     lost = (await person.chat("Lost [[fake tokens=1]]")).json()
@@ -50,10 +48,10 @@ async def test_what_history_lacks_is_published_again_in_order(hasty: ChatReplica
 
 
 @pytest.mark.parametrize(("sent", "again"), [(25, False), (35, True)])
-async def test_what_may_still_wait_in_a_queue_is_sent_again_less_and_less_often(
+async def test_events_that_may_wait_in_a_queue_are_republished_at_growing_intervals(
     hasty: ChatReplica, sent: int, again: bool
 ) -> None:
-    hasty.wired.reconciler._republish_after = 10.0
+    hasty.wired.reconciler.republish_after = 10.0
     body = (await hasty.user().chat("Queued [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     await hasty.pool.execute("UPDATE turns SET finished_at = now() - interval '60 s'")

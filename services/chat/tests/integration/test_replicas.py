@@ -1,4 +1,4 @@
-"""Several replicas on one set of backends."""
+"""Several replicas on shared backends."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ async def pair(open_replica: OpenReplica, new_database: NewDatabase) -> AsyncIte
         yield one, two
 
 
-async def test_ten_readers_on_two_replicas_see_the_same(pair: ReplicaPair) -> None:
+async def test_ten_readers_on_two_replicas_receive_the_same_events(pair: ReplicaPair) -> None:
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     body = {"message": "Hello [[fake tokens=60 rate=60]]"}
@@ -41,7 +41,7 @@ async def test_ten_readers_on_two_replicas_see_the_same(pair: ReplicaPair) -> No
     assert "".join(e.data["delta"] for e in first) == " ".join(f"t{i}" for i in range(1, 61))
 
 
-async def test_a_reader_changes_replicas_and_misses_nothing(pair: ReplicaPair) -> None:
+async def test_a_reader_that_changes_replicas_misses_no_event(pair: ReplicaPair) -> None:
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     body = {"message": "Hello [[fake tokens=40 rate=60]]"}
@@ -54,7 +54,7 @@ async def test_a_reader_changes_replicas_and_misses_nothing(pair: ReplicaPair) -
     assert seen == await here.resumed(turn_id)
 
 
-async def test_a_key_is_one_turn_on_all_replicas(pair: ReplicaPair, provider: FakeProvider) -> None:
+async def test_an_idempotency_key_is_one_turn_on_all_replicas(pair: ReplicaPair, provider: FakeProvider) -> None:
     person, mark = pair[0].user(), str(new_id())
     people = [person, pair[1].as_seen_by(person)]
     message = f"{mark} [[fake tokens=5 latency_ms=200]]"
@@ -68,7 +68,9 @@ async def test_a_key_is_one_turn_on_all_replicas(pair: ReplicaPair, provider: Fa
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_streams_with_one_key_on_all_replicas_show_one_turn(pair: ReplicaPair, provider: FakeProvider) -> None:
+async def test_streams_with_one_idempotency_key_show_one_turn_on_all_replicas(
+    pair: ReplicaPair, provider: FakeProvider
+) -> None:
     person, mark = pair[0].user(), str(new_id())
     people = [person, pair[1].as_seen_by(person)]
     options = {"json": {"message": f"{mark} [[fake tokens=20 rate=40]]"}, "headers": {"Idempotency-Key": mark}}
@@ -77,7 +79,7 @@ async def test_streams_with_one_key_on_all_replicas_show_one_turn(pair: ReplicaP
     assert len(await provider.journal(contains=mark)) == 1
 
 
-async def test_a_key_is_answered_again_after_a_restart(
+async def test_an_idempotency_key_is_replayed_after_a_restart(
     open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
 ) -> None:
     dsn, mark = await new_database(), str(new_id())
@@ -92,7 +94,7 @@ async def test_a_key_is_answered_again_after_a_restart(
     assert len(await provider.journal(contains=mark)) == 1
 
 
-async def test_a_turn_is_cancelled_from_the_other_replica(pair: ReplicaPair) -> None:
+async def test_a_turn_is_cancelled_on_another_replica(pair: ReplicaPair) -> None:
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     opened = (await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})).json()
@@ -100,7 +102,7 @@ async def test_a_turn_is_cancelled_from_the_other_replica(pair: ReplicaPair) -> 
     assert (response.status_code, response.json()["status"]) == (200, "cancelled")
 
 
-async def test_a_cursor_of_no_event_is_refused_elsewhere_too(pair: ReplicaPair) -> None:
+async def test_an_invalid_cursor_is_refused_on_another_replica(pair: ReplicaPair) -> None:
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     opened = (await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})).json()

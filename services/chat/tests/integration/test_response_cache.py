@@ -1,4 +1,4 @@
-"""The same question of the same person is answered without the provider, for as long as the answer is there."""
+"""The response cache."""
 
 import asyncio
 import math
@@ -59,9 +59,7 @@ async def calls(provider: FakeProvider, message: str) -> int:
     return len(await provider.journal(contains=message.split(maxsplit=1)[0]))
 
 
-async def test_the_same_question_is_answered_again_without_the_provider(
-    caching: ChatReplica, provider: FakeProvider
-) -> None:
+async def test_a_repeated_prompt_is_answered_without_the_provider(caching: ChatReplica, provider: FakeProvider) -> None:
     person, message = caching.user(), question()
     first = await asked(person, message)
     again = await asked(person, message)
@@ -74,7 +72,7 @@ async def test_the_same_question_is_answered_again_without_the_provider(
     assert (await person.turn(first["turn_id"]))["cached"] is False
 
 
-async def test_a_repeated_answer_uses_nothing_and_costs_nothing(caching: ChatReplica) -> None:
+async def test_a_cached_answer_has_no_usage_and_no_cost(caching: ChatReplica) -> None:
     person, message = caching.user(), question("tokens=50")
     # Without it the budget would say what the longest answer is, and the question change with it.
     limit = {"max_tokens": 1000}
@@ -89,7 +87,7 @@ async def test_a_repeated_answer_uses_nothing_and_costs_nothing(caching: ChatRep
     assert (budget["tokens"], budget["reserved_tokens"]) == (first["tokens_used"], 0)
 
 
-async def test_a_repeated_answer_is_a_turn_like_any_other(caching: ChatReplica, provider: FakeProvider) -> None:
+async def test_a_cached_answer_is_a_turn_of_its_own(caching: ChatReplica, provider: FakeProvider) -> None:
     person, message = caching.user(), question()
     await asked(person, message)
     again = await asked(person, message)
@@ -103,7 +101,7 @@ async def test_a_repeated_answer_is_a_turn_like_any_other(caching: ChatReplica, 
     assert [m["content"] for m in call["request"]["messages"]] == [message, "t1 t2 t3", more]
 
 
-async def test_the_next_question_of_equal_conversations_is_the_same_one(
+async def test_equal_conversations_share_the_cached_answer_of_their_next_message(
     caching: ChatReplica, provider: FakeProvider
 ) -> None:
     person, message, then = caching.user(), question(), question()
@@ -115,20 +113,20 @@ async def test_the_next_question_of_equal_conversations_is_the_same_one(
     assert await calls(provider, then) == 2
 
 
-async def test_nobody_gets_the_answer_of_another_person(caching: ChatReplica, provider: FakeProvider) -> None:
+async def test_cached_answers_are_not_shared_between_users(caching: ChatReplica, provider: FakeProvider) -> None:
     message = question()
     for person in (caching.user(), caching.user()):
         assert (await asked(person, message))["cached"] is False
     assert await calls(provider, message) == 2
 
 
-async def test_without_the_setting_the_provider_is_always_asked(replica: ChatReplica, provider: FakeProvider) -> None:
+async def test_without_the_setting_the_provider_is_always_called(replica: ChatReplica, provider: FakeProvider) -> None:
     person, message = replica.user(), question()
     assert [(await person.chat(message)).json()["cached"] for _ in range(2)] == [False, False]
     assert await calls(provider, message) == 2
 
 
-async def test_an_answer_is_given_again_for_a_limited_time(
+async def test_a_cached_answer_expires(
     open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
 ) -> None:
     async with open_replica(await new_database(), enable_cache=True, cache_ttl=2) as replica:
@@ -143,9 +141,7 @@ async def test_an_answer_is_given_again_for_a_limited_time(
         assert await calls(provider, message) == 2
 
 
-async def test_a_client_may_want_a_new_answer_which_is_given_from_then_on(
-    caching: ChatReplica, provider: FakeProvider
-) -> None:
+async def test_no_cache_requests_a_new_answer_that_is_cached(caching: ChatReplica, provider: FakeProvider) -> None:
     person, message = caching.user(), question()
     first = await asked(person, message)
     second = await asked(person, message, headers={"Cache-Control": "no-cache"})
@@ -156,7 +152,7 @@ async def test_a_client_may_want_a_new_answer_which_is_given_from_then_on(
     assert await calls(provider, message) == 2
 
 
-async def test_a_client_may_keep_out_of_the_cache(caching: ChatReplica, provider: FakeProvider) -> None:
+async def test_no_store_keeps_an_answer_out_of_the_cache(caching: ChatReplica, provider: FakeProvider) -> None:
     person, message = caching.user(), question()
     for _ in range(2):
         assert (await asked(person, message, headers={"Cache-Control": "no-store"}))["cached"] is False
@@ -165,7 +161,7 @@ async def test_a_client_may_keep_out_of_the_cache(caching: ChatReplica, provider
     assert await calls(provider, message) == 4
 
 
-async def test_a_regenerated_answer_is_a_new_one(caching: ChatReplica, provider: FakeProvider) -> None:
+async def test_a_regeneration_is_not_answered_from_the_cache(caching: ChatReplica, provider: FakeProvider) -> None:
     person, message = caching.user(), question()
     first = await asked(person, message)
     redo = {"regenerate": first["turn_id"], "conversation_id": first["conversation_id"]}
@@ -177,16 +173,14 @@ async def test_a_regenerated_answer_is_a_new_one(caching: ChatReplica, provider:
 @pytest.mark.parametrize(
     "knobs", ["tokens=3 finish_reason=length", "tokens=3 finish_reason=content_filter", "tokens=3 cut_after=2"]
 )
-async def test_an_answer_that_is_not_whole_is_not_given_again(
-    caching: ChatReplica, provider: FakeProvider, knobs: str
-) -> None:
+async def test_an_incomplete_answer_is_not_cached(caching: ChatReplica, provider: FakeProvider, knobs: str) -> None:
     person, message = caching.user(), question(knobs)
     for _ in range(2):
         assert (await asked(person, message))["cached"] is False
     assert await calls(provider, message) == 2
 
 
-async def test_the_answer_of_a_fallback_is_not_given_again(
+async def test_the_answer_of_a_fallback_model_is_not_cached(
     open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider, tmp_path: Path
 ) -> None:
     models = tmp_path / "models.yaml"
@@ -204,7 +198,7 @@ async def test_the_answer_of_a_fallback_is_not_given_again(
         assert [(await asked(person, message, model="other"))["cached"] for _ in range(2)] == [False, True]
 
 
-async def test_a_stream_of_a_repeated_answer_has_all_its_events_and_is_resumed(caching: ChatReplica) -> None:
+async def test_a_stream_of_a_cached_answer_has_all_events_and_can_be_resumed(caching: ChatReplica) -> None:
     person, message = caching.user(), question("tokens=9000")
     first = await asked(person, message)
     events = await person.streamed("/api/v1/chat/stream", json={"message": message})
@@ -218,7 +212,9 @@ async def test_a_stream_of_a_repeated_answer_has_all_its_events_and_is_resumed(c
     assert await person.resumed(last["turn_id"], 2) == events[2:]
 
 
-async def test_openais_wire_is_answered_again_in_both_its_forms(caching: ChatReplica, provider: FakeProvider) -> None:
+async def test_chat_completions_are_answered_from_the_cache_in_both_forms(
+    caching: ChatReplica, provider: FakeProvider
+) -> None:
     person, message = caching.user(), question("tool_calls=2")
     request = {"messages": [{"role": "user", "content": message}], "tools": [{"type": "function"}]}
     first = (await person.request("POST", COMPLETIONS, json=request)).json()
@@ -242,7 +238,7 @@ async def test_openais_wire_is_answered_again_in_both_its_forms(caching: ChatRep
     assert await calls(provider, message) == 3
 
 
-async def test_equal_questions_at_once_are_all_answered(caching: ChatReplica, provider: FakeProvider) -> None:
+async def test_concurrent_equal_prompts_are_all_answered(caching: ChatReplica, provider: FakeProvider) -> None:
     person, message = caching.user(), question("tokens=5 rate=50")
     responses = await asyncio.gather(*(person.chat(message) for _ in range(8)))
     assert {r.json()["message"] for r in responses} == {"t1 t2 t3 t4 t5"}
@@ -252,7 +248,7 @@ async def test_equal_questions_at_once_are_all_answered(caching: ChatReplica, pr
     assert await calls(provider, message) == asked_before
 
 
-async def test_redis_is_not_told_what_was_asked_and_answered(caching: ChatReplica, backends: SharedBackends) -> None:
+async def test_redis_stores_neither_prompts_nor_answers(caching: ChatReplica, backends: SharedBackends) -> None:
     person, mark = caching.user(), str(new_id())
     await asked(person, f"{mark} [[fake mode=echo]]")
     async with open_redis(await backends.redis_url(), timeout=2) as redis:

@@ -1,4 +1,4 @@
-"""The cache of answers when Redis is away, and when its turns die."""
+"""The response cache during outages of Redis and crashes."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ def lookups(replica: ChatReplica, result: str) -> float:
     return float(registry.get_sample_value("chat_answer_cache_lookups_total", {"result": result}) or 0)
 
 
-async def test_without_redis_the_provider_is_asked(
+async def test_without_redis_the_provider_is_called(
     open_replica: OpenReplica, new_database: NewDatabase, valkey: EmbeddedValkey, provider: FakeProvider
 ) -> None:
     async with open_replica(await new_database(), enable_cache=True, redis_url=valkey.url) as replica:
@@ -58,7 +58,7 @@ async def test_without_redis_the_provider_is_asked(
 
 
 @pytest.mark.parametrize(("moment", "status"), [("before", "failed"), ("after", "completed")])
-async def test_a_death_around_the_end_of_a_repeated_answer_leaves_it_whole_or_unshown(
+async def test_a_crash_at_the_end_of_a_cached_answer_leaves_it_complete_or_unshown(
     open_replica: OpenReplica,
     new_database: NewDatabase,
     spawn: SpawnChat,
@@ -107,7 +107,7 @@ async def _ended_after(person: ChatUser, first: str) -> Any:
     return next((turn for turn in turns if turn["id"] != first and turn["status"] != "running"), None)
 
 
-async def test_the_index_finds_what_was_noted_for_a_while(backends: SharedBackends) -> None:
+async def test_the_index_finds_an_entry_until_it_expires(backends: SharedBackends) -> None:
     one, other, turn_id = new_id().bytes, new_id().bytes, new_id()
     async with open_redis(await backends.redis_url(), timeout=5) as redis:
         index = RedisResponseIndex(redis, ttl=1, timeout=5)
@@ -122,7 +122,7 @@ async def test_the_index_finds_what_was_noted_for_a_while(backends: SharedBacken
 
 
 @pytest.mark.parametrize("stored", [b"", b"1:", b"1:short", b"2:" + b"\x01" * 16, b"\xff" * 18, b"x" * 100_000])
-async def test_the_index_takes_what_it_cannot_read_for_nothing(backends: SharedBackends, stored: bytes) -> None:
+async def test_unreadable_entries_of_the_index_are_ignored(backends: SharedBackends, stored: bytes) -> None:
     digest = new_id().bytes
     async with open_redis(await backends.redis_url(), timeout=5) as redis:
         await redis.set(b"parley:answer:" + digest.hex().encode(), stored, ex=60)

@@ -1,4 +1,4 @@
-"""A turn is a span, each call of a provider is its child, and its events remember it; nothing of what was said does."""
+"""Trace spans of turns and provider calls, without any content."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -68,7 +68,9 @@ async def test_request_turn_call_and_events_are_one_trace(spans: SpanCollector, 
     assert [span.parent_id for span in spans.spans if span.kind == "PRODUCER"] == [request.span_id, turn.span_id]
 
 
-async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: SpanCollector, traced: OpenTraced) -> None:
+async def test_a_call_span_has_the_usage_and_the_time_to_the_first_token(
+    spans: SpanCollector, traced: OpenTraced
+) -> None:
     async with traced() as replica:
         body = (await replica.user().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
     call = await spans.find(CALL)
@@ -85,7 +87,7 @@ async def test_a_call_says_what_it_used_and_when_it_began_to_answer(spans: SpanC
     assert body["message"].encode() not in spans.raw
 
 
-async def test_retries_are_spans_of_their_own(spans: SpanCollector, traced: OpenTraced) -> None:
+async def test_each_retry_has_its_own_span(spans: SpanCollector, traced: OpenTraced) -> None:
     async with traced() as replica:
         knobs = "[[fake status=503 error_message=canary-raw]]"
         response = await replica.user().chat(f"{new_id()} {knobs}", headers=SAMPLED)
@@ -99,7 +101,7 @@ async def test_retries_are_spans_of_their_own(spans: SpanCollector, traced: Open
     assert b"canary" not in spans.raw
 
 
-async def test_a_fallback_is_a_span_with_its_own_model(
+async def test_a_fallback_has_its_own_span_and_model(
     spans: SpanCollector, traced: OpenTraced, provider: FakeProvider, tmp_path: Path
 ) -> None:
     models = tmp_path / "models.yaml"
@@ -129,7 +131,7 @@ async def test_a_turn_that_is_cancelled_ends_both_spans(spans: SpanCollector, tr
     assert not call.failed
 
 
-async def test_without_a_sampled_caller_and_a_share_of_none_nothing_is_exported(
+async def test_without_a_sampled_caller_and_at_ratio_zero_nothing_is_exported(
     spans: SpanCollector, traced: OpenTraced
 ) -> None:
     async with traced(otel_traces_sampler_arg=0.0) as replica:

@@ -1,4 +1,4 @@
-"""The same turns over one socket."""
+"""Turns over the WebSocket."""
 
 import asyncio
 import contextlib
@@ -83,7 +83,7 @@ async def test_a_turn_is_cancelled_over_the_socket(replica: ChatReplica) -> None
     assert (await person.turn(turn_id))["status"] == "cancelled"
 
 
-async def test_a_socket_that_closes_does_not_stop_its_turn(replica: ChatReplica) -> None:
+async def test_a_closed_socket_does_not_stop_its_turn(replica: ChatReplica) -> None:
     person = replica.user()
     async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
         await hear(socket)
@@ -106,7 +106,7 @@ async def test_refusals_are_problems_with_their_ref(replica: ChatReplica) -> Non
         assert (await hear(socket))["problem"]["code"] == "turn_not_found"
 
 
-async def test_more_than_twenty_turns_at_once_are_refused(replica: ChatReplica) -> None:
+async def test_more_than_twenty_concurrent_turns_are_refused(replica: ChatReplica) -> None:
     person = replica.user()
     async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
         await hear(socket)
@@ -153,14 +153,12 @@ async def test_an_expired_token_closes_the_socket_unless_renewed(replica: ChatRe
         assert (await until_finished(two, "c1"))[-1]["data"]["status"] == "completed"
 
 
-async def test_silence_closes_the_socket(replica: ChatReplica) -> None:
+async def test_a_socket_without_authentication_is_closed(replica: ChatReplica) -> None:
     async with connected(replica, "parley.v1") as socket:
         assert await closed_with(socket) == 4408
 
 
-async def test_a_frame_says_whether_an_answer_may_be_given_again(
-    open_replica: OpenReplica, new_database: NewDatabase
-) -> None:
+async def test_a_frame_has_a_cache_policy(open_replica: OpenReplica, new_database: NewDatabase) -> None:
     async with open_replica(await new_database(), enable_cache=True) as replica:
         person = replica.user()
         async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:

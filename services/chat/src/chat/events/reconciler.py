@@ -33,12 +33,10 @@ class Reconciler:
         interval: float,
         turn_retention: float,
         event_retention: float,
-        republish_after: float | None = None,
     ) -> None:
         """Create a reconciler. All durations are in seconds; retention applies to confirmed turns and events."""
         self._store, self._erasure, self._history, self._metrics = store, erasure, history, metrics
-        self._interval = interval
-        self._republish_after = min(REPUBLISH_AFTER, interval) if republish_after is None else republish_after
+        self._interval, self.republish_after = interval, min(REPUBLISH_AFTER, interval)
         self._turn_retention, self._event_retention = turn_retention, event_retention
 
     async def run(self) -> None:
@@ -65,7 +63,7 @@ class Reconciler:
     async def _compare(self) -> None:
         last: UnconfirmedTurn | None = None
         for _ in range(MAX_PAGES):
-            page = await self._store.unconfirmed(last, older_than=self._republish_after / 2, limit=PAGE_SIZE)
+            page = await self._store.unconfirmed(last, older_than=self.republish_after / 2, limit=PAGE_SIZE)
             if not page:
                 return
             await self._compare_page(page)
@@ -78,7 +76,7 @@ class Reconciler:
             await self._store.confirm(known)
         missing = set(turn_ids) - known
         if missing:
-            republished = await self._store.republish(missing, older_than=self._republish_after)
+            republished = await self._store.republish(missing, older_than=self.republish_after)
             self._metrics.republished.inc(republished)
             if republished:
                 log.warning("turns_republished", events=republished)
