@@ -1,4 +1,4 @@
-"""Reading and changing conversations, and who may."""
+"""Conversation routes: lists, changes, deletion and access."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ async def test_pages_show_every_conversation_once_newest_update_first(history: R
     assert seen == [f"Number {n}" for n in (5, 4, 3, 2, 1)]
 
 
-async def test_the_archived_filter_and_the_title_filter_choose(history: RunningHistory) -> None:
+async def test_filters_select_by_archive_flag_and_title(history: RunningHistory) -> None:
     turns = await _conversations(history, 3)
     ada = history.user(turns[0].user_id)
     changed = await ada.request("PATCH", f"{LIST}/{turns[1].conversation_id}", json={"archived": True})
@@ -50,7 +50,7 @@ async def test_the_archived_filter_and_the_title_filter_choose(history: RunningH
 
 
 @pytest.mark.parametrize("cursor", ["", "rubbish", "é", "AAAA", "W10", "x" * 5000])
-async def test_a_cursor_we_did_not_make_is_refused(history: RunningHistory, cursor: str) -> None:
+async def test_a_forged_cursor_is_refused(history: RunningHistory, cursor: str) -> None:
     one = SampleTurn()
     await history.publish(one.ended())
     ada = history.user(one.user_id)
@@ -66,7 +66,7 @@ async def test_a_cursor_of_another_list_is_refused(history: RunningHistory) -> N
         assert (await ada.get(path, 400, cursor=cursor, **params))["code"] == "invalid_cursor"
 
 
-async def test_a_change_is_stored_published_and_has_a_new_etag(history: RunningHistory) -> None:
+async def test_a_change_is_stored_and_published_and_has_a_new_etag(history: RunningHistory) -> None:
     one = SampleTurn()
     await history.publish(one.ended())
     ada, path = history.user(one.user_id), f"{LIST}/{one.conversation_id}"
@@ -87,7 +87,7 @@ async def test_a_change_is_stored_published_and_has_a_new_etag(history: RunningH
     assert same.headers["etag"] == after.headers["etag"]
 
 
-async def test_a_title_of_the_owner_is_not_replaced_by_an_automatic_one(history: RunningHistory) -> None:
+async def test_a_title_chosen_by_the_user_is_not_replaced_by_an_automatic_one(history: RunningHistory) -> None:
     late_first = SampleTurn()
     second = late_first.next()
     await history.publish(second.ended())
@@ -97,7 +97,7 @@ async def test_a_title_of_the_owner_is_not_replaced_by_an_automatic_one(history:
     assert (await ada.get(path))["title"] == "Mine"
 
 
-async def test_a_deleted_conversation_is_gone_at_once_and_its_purge_announced(history: RunningHistory) -> None:
+async def test_a_deleted_conversation_is_gone_at_once_and_its_purge_is_announced(history: RunningHistory) -> None:
     one = SampleTurn()
     await history.publish(one.ended())
     ada, path = history.user(one.user_id), f"{LIST}/{one.conversation_id}"
@@ -115,7 +115,7 @@ async def test_a_deleted_conversation_is_gone_at_once_and_its_purge_announced(hi
     assert owner == {"user_id": str(one.user_id), "deleted": True, "last_number": 1}
 
 
-async def test_what_is_somebody_elses_unknown_or_malformed_is_the_same_404(history: RunningHistory) -> None:
+async def test_foreign_unknown_and_malformed_ids_get_the_same_404(history: RunningHistory) -> None:
     one = SampleTurn()
     await history.publish(one.ended())
     eve = history.user()
@@ -146,7 +146,7 @@ async def test_what_is_somebody_elses_unknown_or_malformed_is_the_same_404(histo
         ({"owner": "me"}, "/owner", "unknown_member"),
     ],
 )
-async def test_a_bad_change_is_refused_and_nothing_stored(
+async def test_an_invalid_change_is_refused_and_nothing_is_stored(
     history: RunningHistory, body: dict[str, Any], pointer: str, code: str
 ) -> None:
     one = SampleTurn()
@@ -161,7 +161,7 @@ async def test_a_bad_change_is_refused_and_nothing_stored(
 @pytest.mark.parametrize(
     "query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"archived": "maybe"}, {"q": "x" * 201}, {"q": "\x00"}]
 )
-async def test_a_bad_query_is_refused(history: RunningHistory, query: dict[str, Any]) -> None:
+async def test_an_invalid_query_is_refused(history: RunningHistory, query: dict[str, Any]) -> None:
     assert (await history.user().get(LIST, 422, **query))["code"] == "validation_failed"
 
 
@@ -185,5 +185,5 @@ async def test_scopes_decide_who_may_read_and_write(history: RunningHistory) -> 
     assert (await history.user(one.user_id, scope="history:write").get(path, 403))["code"] == "insufficient_scope"
     for owner in (reader, history.user(one.user_id)):
         await owner.get(f"/internal/conversations/{one.conversation_id}/owner", 403)
-    nobody = await history.user().request("GET", path, headers={"Authorization": "Basic abc"})
-    assert (nobody.status_code, nobody.json()["code"]) == (401, "credentials_missing")
+    anonymous = await history.user().request("GET", path, headers={"Authorization": "Basic abc"})
+    assert (anonymous.status_code, anonymous.json()["code"]) == (401, "credentials_missing")

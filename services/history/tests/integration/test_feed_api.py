@@ -1,4 +1,4 @@
-"""The event feed, over a real socket."""
+"""Event feed route, over a real socket."""
 
 import asyncio
 import contextlib
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.integration
 PATH = "/api/v1/events"
 
 
-class Reader:
-    """Collects the blocks of a stream."""
+class FeedReader:
+    """Collects the blocks of an event stream."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url, self.headers = url, {"Authorization": f"Bearer {token}"}
@@ -49,7 +49,7 @@ class Reader:
         return [block for block in self.blocks if "event" in block]
 
     @contextlib.asynccontextmanager
-    async def reading(self, **params: str) -> AsyncIterator["Reader"]:
+    async def reading(self, **params: str) -> AsyncIterator["FeedReader"]:
         task = asyncio.create_task(self.read(**params))
         try:
             await eventually(lambda: self.blocks)
@@ -79,13 +79,11 @@ async def url(history: RunningHistory) -> AsyncIterator[str]:
         yield found
 
 
-def _reader(history: RunningHistory, url: str, user_id: UUID) -> Reader:
-    return Reader(url, history.issuer.token(user_id))
+def _reader(history: RunningHistory, url: str, user_id: UUID) -> FeedReader:
+    return FeedReader(url, history.issuer.token(user_id))
 
 
-async def test_a_reader_sees_its_own_events_as_they_are_committed_and_nobody_elses(
-    history: RunningHistory, url: str
-) -> None:
+async def test_a_reader_gets_only_its_own_events_as_they_are_committed(history: RunningHistory, url: str) -> None:
     one, other = SampleTurn(), SampleTurn()
     async with _reader(history, url, one.user_id).reading() as reader:
         assert "id" in reader.blocks[0]
@@ -108,7 +106,7 @@ async def test_a_reader_sees_its_own_events_as_they_are_committed_and_nobody_els
     assert updated["id"] in {str(row["id"]) for row in stored}
 
 
-async def test_a_reader_that_comes_back_continues_after_its_cursor(history: RunningHistory, url: str) -> None:
+async def test_a_reader_that_reconnects_continues_after_its_cursor(history: RunningHistory, url: str) -> None:
     one = SampleTurn()
     async with _reader(history, url, one.user_id).reading() as first:
         await history.publish(one.started())
@@ -121,7 +119,7 @@ async def test_a_reader_that_comes_back_continues_after_its_cursor(history: Runn
     assert second.events[0]["id"] == first.events[1]["id"]
 
 
-async def test_the_first_block_holds_a_cursor_so_that_nothing_is_missed_before_the_first_event(
+async def test_the_first_block_holds_a_cursor_to_resume_from_before_any_event(
     history: RunningHistory, url: str
 ) -> None:
     one = SampleTurn()
@@ -132,9 +130,7 @@ async def test_the_first_block_holds_a_cursor_so_that_nothing_is_missed_before_t
         await eventually(lambda: len(second.events) == 2)
 
 
-async def test_events_that_another_process_stores_arrive_too(
-    open_history_on: OpenHistory, new_database: NewDatabase
-) -> None:
+async def test_events_stored_by_another_process_arrive(open_history_on: OpenHistory, new_database: NewDatabase) -> None:
     dsn, one = await new_database(), SampleTurn()
     async with (
         open_history_on(dsn) as stores,
@@ -146,7 +142,7 @@ async def test_events_that_another_process_stores_arrive_too(
         await eventually(lambda: len(reader.events) == 2)
 
 
-async def test_a_cursor_older_than_the_feed_is_expired_and_a_foreign_one_invalid(
+async def test_a_cursor_older_than_the_feed_is_expired_and_one_of_another_user_invalid(
     history: RunningHistory, url: str
 ) -> None:
     one = SampleTurn()
@@ -162,7 +158,7 @@ async def test_a_cursor_older_than_the_feed_is_expired_and_a_foreign_one_invalid
         assert (await history.user().get(PATH, 400, after=cursor))["code"] == "invalid_cursor"
 
 
-async def test_a_deleted_conversations_texts_leave_the_feed(history: RunningHistory, url: str) -> None:
+async def test_the_events_of_a_deleted_conversation_are_no_longer_sent(history: RunningHistory, url: str) -> None:
     one = SampleTurn(answer="a secret")
     async with _reader(history, url, one.user_id).reading() as before:
         pass
@@ -177,7 +173,7 @@ async def test_the_feed_needs_its_own_scope(history: RunningHistory) -> None:
     assert (await history.user(scope="history:read").get(PATH, 403))["code"] == "insufficient_scope"
 
 
-async def test_a_feed_says_goodbye_when_the_process_drains(
+async def test_a_draining_process_ends_its_feeds_with_a_draining_event(
     open_history_on: OpenHistory, new_database: NewDatabase
 ) -> None:
     one = SampleTurn()

@@ -1,4 +1,4 @@
-"""What our own services ask."""
+"""Internal routes."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ async def _known(history: RunningHistory, *turns: SampleTurn) -> set[str]:
     return set(response.json()["known"])
 
 
-async def test_ended_turns_are_known_whether_stored_or_never_to_be_stored(history: RunningHistory) -> None:
+async def test_ended_turns_are_known_whether_they_are_stored_or_must_not_be(history: RunningHistory) -> None:
     ended, running, gone, missing, deleted = (SampleTurn() for _ in range(5))
     alone = SampleTurn(stored=False)
     await history.publish(ended.ended(), running.started(), alone.ended(), gone.ended(), deleted.started())
@@ -36,7 +36,7 @@ async def test_a_turn_whose_messages_were_lost_is_not_known(history: RunningHist
     assert await _known(history, one) == set()
 
 
-async def test_digests_tell_what_is_stored(history: RunningHistory) -> None:
+async def test_digests_describe_the_stored_answers(history: RunningHistory) -> None:
     one, alone, missing = SampleTurn(answer="grüße 你好"), SampleTurn(stored=False), SampleTurn()
     await history.publish(one.ended(), alone.ended())
     ids = [str(each.turn_id) for each in (one, alone, missing)]
@@ -48,7 +48,7 @@ async def test_digests_tell_what_is_stored(history: RunningHistory) -> None:
     }
 
 
-async def test_more_than_a_thousand_ids_and_bad_ones_are_refused(history: RunningHistory) -> None:
+async def test_malformed_ids_and_more_than_a_thousand_are_refused(history: RunningHistory) -> None:
     service = history.internal_client()
     for ids in ([str(new_id())] * 1001, ["abc"], "abc", None):
         for path in ("known", "digests"):
@@ -62,7 +62,7 @@ async def test_the_owner_of_an_unknown_conversation_is_a_404(history: RunningHis
         assert found["code"] == "conversation_not_found"
 
 
-async def test_people_may_not_ask(history: RunningHistory) -> None:
+async def test_users_may_not_call_internal_routes(history: RunningHistory) -> None:
     for path in ("known", "digests"):
         response = await history.user().request("POST", f"/internal/turns/{path}", json={"turn_ids": []})
         assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")

@@ -1,4 +1,4 @@
-"""The tree of messages, and waiting for a turn."""
+"""Message routes: branches, the tree, and waiting for a turn."""
 
 import asyncio
 import time
@@ -27,7 +27,9 @@ async def _ids(user: ApiUser, path: str, **params: Any) -> list[str]:
         params["cursor"] = page["next_cursor"]
 
 
-async def test_the_active_branch_is_the_newest_turns_and_can_be_chosen(history: RunningHistory) -> None:
+async def test_the_active_branch_is_the_newest_unless_the_user_selects_another(
+    history: RunningHistory,
+) -> None:
     first = SampleTurn()
     follow = first.next()
     again = first.regenerated(number=3)
@@ -98,7 +100,7 @@ async def test_a_long_conversation_is_paged_whole(history: RunningHistory) -> No
 
 
 @pytest.mark.alone
-async def test_waiting_for_a_turn_ends_as_soon_as_it_is_stored(history: RunningHistory) -> None:
+async def test_waiting_for_a_turn_ends_when_it_is_stored(history: RunningHistory) -> None:
     first = SampleTurn()
     second = first.next()
     await history.publish(first.ended(), second.started())
@@ -113,7 +115,7 @@ async def test_waiting_for_a_turn_ends_as_soon_as_it_is_stored(history: RunningH
 
 
 @pytest.mark.alone
-async def test_waiting_sees_what_another_process_stores(
+async def test_waiting_sees_a_turn_that_another_process_stores(
     open_history_on: OpenHistory, new_database: NewDatabase
 ) -> None:
     dsn = await new_database()
@@ -123,10 +125,10 @@ async def test_waiting_sees_what_another_process_stores(
         waiting = asyncio.create_task(reads.user(one.user_id).get(_path(one), wait_for=str(one.turn_id)))
         await asyncio.wait({waiting}, timeout=0.3)
         await stores.publish(one.ended())
-        assert (await asyncio.wait_for(waiting, 1.5))["data"][-1]["status"] == "completed"
+        assert (await waiting)["data"][-1]["status"] == "completed"
 
 
-async def test_waiting_works_for_the_first_turn_of_a_conversation_that_is_not_known_yet(
+async def test_waiting_works_for_the_first_turn_of_a_conversation(
     history: RunningHistory,
 ) -> None:
     one = SampleTurn()
@@ -136,7 +138,7 @@ async def test_waiting_works_for_the_first_turn_of_a_conversation_that_is_not_kn
     assert len((await waiting)["data"]) == 2
 
 
-async def test_how_long_a_stranger_waits_does_not_tell_whether_the_turn_exists(history: RunningHistory) -> None:
+async def test_another_user_waits_the_full_time_whether_or_not_the_turn_exists(history: RunningHistory) -> None:
     one, unknown = SampleTurn(), SampleTurn()
     await history.publish(one.ended())
     eve = history.user()
@@ -149,7 +151,7 @@ async def test_how_long_a_stranger_waits_does_not_tell_whether_the_turn_exists(h
     assert min(await asyncio.gather(seconds(one), seconds(unknown))) > 1.9
 
 
-async def test_waiting_for_a_turn_that_does_not_come_answers_after_two_seconds(history: RunningHistory) -> None:
+async def test_waiting_for_a_turn_that_is_not_stored_ends_after_two_seconds(history: RunningHistory) -> None:
     one, foreign = SampleTurn(), SampleTurn()
     await history.publish(one.ended(), foreign.ended())
     ada = history.user(one.user_id)

@@ -1,4 +1,4 @@
-"""Postgres away: requests are refused at once, events wait and nothing is lost."""
+"""An unavailable Postgres: requests fail fast, events wait, and nothing is lost."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from parley_testing.backends.shared import SharedBackends
 pytestmark = pytest.mark.integration
 
 
-async def test_without_postgres_lists_answer_503_and_events_wait_until_it_is_back(
+async def test_without_postgres_lists_return_503_and_events_wait_for_its_return(
     backends: SharedBackends, open_history_on: OpenHistory, tmp_path: Path
 ) -> None:
     server = EmbeddedPostgres(tmp_path / "postgres", durable=True)

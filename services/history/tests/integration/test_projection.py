@@ -1,4 +1,4 @@
-"""What events become, in whatever order they come."""
+"""The projection of events, in any order of arrival."""
 
 import asyncio
 from dataclasses import replace
@@ -27,12 +27,12 @@ async def _state(history: RunningHistory, user_id: UUID) -> list[list[tuple[Any,
     return [[tuple(row.values()) for row in await history.pool.fetch(query, user_id)] for query in _STATE]
 
 
-async def _forget(history: RunningHistory, user_id: UUID) -> None:
+async def _delete_all(history: RunningHistory, user_id: UUID) -> None:
     for table in ("conversations", "turns", "feed", "feed_heads"):
         await history.pool.execute(f"DELETE FROM {table} WHERE user_id = $1", user_id)
 
 
-async def test_a_turn_is_listed_while_it_runs_and_when_it_has_ended(history: RunningHistory) -> None:
+async def test_a_turn_is_listed_while_it_runs_and_after_it_has_ended(history: RunningHistory) -> None:
     first = SampleTurn(question="Greeting Ada")
     ada = history.user(first.user_id)
     path = f"/api/v1/conversations/{first.conversation_id}"
@@ -91,14 +91,14 @@ async def test_a_turn_is_listed_while_it_runs_and_when_it_has_ended(history: Run
     }
 
 
-async def test_an_end_whose_start_was_lost_is_stored_whole(history: RunningHistory) -> None:
+async def test_a_turn_whose_start_event_was_lost_is_stored_complete(history: RunningHistory) -> None:
     only = SampleTurn()
     await history.publish(only.ended("incomplete"))
     found = await history.user(only.user_id).get(f"/api/v1/conversations/{only.conversation_id}/messages")
     assert [(m["role"], m["status"]) for m in found["data"]] == [("user", "completed"), ("assistant", "incomplete")]
 
 
-async def test_a_start_that_comes_after_the_end_changes_nothing(history: RunningHistory) -> None:
+async def test_a_start_event_after_the_end_changes_nothing(history: RunningHistory) -> None:
     late = SampleTurn()
     await history.publish(late.ended())
     before = await _state(history, late.user_id)
@@ -106,7 +106,7 @@ async def test_a_start_that_comes_after_the_end_changes_nothing(history: Running
     assert await _state(history, late.user_id) == before
 
 
-async def test_one_conversation_created_event_is_written_however_often_its_turns_come(history: RunningHistory) -> None:
+async def test_conversation_created_is_published_once_however_often_events_repeat(history: RunningHistory) -> None:
     first = SampleTurn(question="Only once")
     second = first.next()
     end = first.ended()
@@ -126,7 +126,7 @@ async def test_one_conversation_created_event_is_written_however_often_its_turns
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-async def test_any_order_and_repetition_of_events_stores_the_same(history: RunningHistory, data: st.DataObject) -> None:
+async def test_events_in_any_order_and_repetition_store_the_same(history: RunningHistory, data: st.DataObject) -> None:
     first = SampleTurn(question="First of all", model="small", cost=None)
     again = first.regenerated(answer="Another answer", model="large")
     edited = SampleTurn(first.user_id, first.conversation_id, number=3, question="Edited", tokens=None, cost=None)
@@ -136,7 +136,7 @@ async def test_any_order_and_repetition_of_events_stores_the_same(history: Runni
 
     await history.publish(*in_order)
     expected = await _state(history, first.user_id)
-    await _forget(history, first.user_id)
+    await _delete_all(history, first.user_id)
     await history.pool.execute("DELETE FROM inbox WHERE event_id = ANY($1)", [event.id for event in in_order])
 
     repeated = data.draw(st.lists(st.sampled_from(range(len(in_order))), max_size=6))
@@ -145,7 +145,7 @@ async def test_any_order_and_repetition_of_events_stores_the_same(history: Runni
     assert await _state(history, first.user_id) == expected
 
 
-async def test_two_consumers_that_store_the_same_turn_at_once_store_it_once(history: RunningHistory) -> None:
+async def test_concurrent_consumers_store_a_turn_once(history: RunningHistory) -> None:
     first = SampleTurn()
     second = first.next()
     await asyncio.gather(*(history.publish(e) for e in 4 * [first.started(), first.ended(), second.ended()]))
@@ -153,7 +153,7 @@ async def test_two_consumers_that_store_the_same_turn_at_once_store_it_once(hist
     assert (found["message_count"], found["tokens_used"], found["cost"]) == (4, 114, "0.000024680")
 
 
-async def test_a_turn_without_a_conversation_is_a_usage_record(history: RunningHistory) -> None:
+async def test_a_turn_without_a_conversation_counts_as_usage_only(history: RunningHistory) -> None:
     alone = SampleTurn(stored=False)
     await history.publish(alone.ended())
     assert (await history.user(alone.user_id).get("/api/v1/conversations"))["data"] == []
@@ -161,7 +161,7 @@ async def test_a_turn_without_a_conversation_is_a_usage_record(history: RunningH
     assert (row["conversation_id"], row["total_tokens"], row["status"]) == (None, 57, "completed")
 
 
-async def test_a_turn_in_somebody_elses_conversation_is_a_dead_letter(history: RunningHistory) -> None:
+async def test_a_turn_in_the_conversation_of_another_user_is_a_dead_letter(history: RunningHistory) -> None:
     mine = SampleTurn()
     theirs = SampleTurn(conversation_id=mine.conversation_id, number=2)
     await history.publish(mine.ended(), theirs.ended())
@@ -171,7 +171,7 @@ async def test_a_turn_in_somebody_elses_conversation_is_a_dead_letter(history: R
     assert found["message_count"] == 2
 
 
-async def test_what_postgres_cannot_store_is_replaced_and_what_is_malformed_is_a_dead_letter(
+async def test_text_that_postgres_cannot_store_is_repaired_and_malformed_events_are_dead_letters(
     history: RunningHistory,
 ) -> None:
     nul = SampleTurn(answer="a\x00b")
@@ -195,7 +195,7 @@ async def test_an_event_of_an_unknown_version_or_type_is_skipped(history: Runnin
     await history.user(new.user_id).get(f"/api/v1/conversations/{new.conversation_id}", status=404)
 
 
-async def test_nothing_of_a_deleted_conversation_comes_back_but_its_usage(history: RunningHistory) -> None:
+async def test_late_events_of_a_deleted_conversation_store_only_usage(history: RunningHistory) -> None:
     first = SampleTurn()
     second = first.next(question="still running", answer="a late answer")
     ada = history.user(first.user_id)
@@ -212,7 +212,7 @@ async def test_nothing_of_a_deleted_conversation_comes_back_but_its_usage(histor
     assert status == "cancelled"
 
 
-async def test_an_erased_person_leaves_nothing_and_stays_erased(history: RunningHistory) -> None:
+async def test_nothing_of_an_erased_user_remains_or_is_stored_again(history: RunningHistory) -> None:
     first = SampleTurn(question="My secret title")
     gone = first.next(answer="a late answer")
     other = SampleTurn()
@@ -233,7 +233,7 @@ async def test_an_erased_person_leaves_nothing_and_stays_erased(history: Running
     assert (await history.user(other.user_id).get("/api/v1/conversations"))["data"]
 
 
-async def test_an_altered_or_lost_record_is_repaired_when_its_event_comes_again(history: RunningHistory) -> None:
+async def test_a_repeated_event_repairs_an_altered_or_lost_message(history: RunningHistory) -> None:
     first = SampleTurn()
     end = first.ended()
     await history.publish(first.started(), end)

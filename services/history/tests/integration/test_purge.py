@@ -1,4 +1,4 @@
-"""What has served its time goes."""
+"""The purge of deleted conversations and of old feed and inbox rows."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +11,7 @@ from parley_testing import eventually
 pytestmark = pytest.mark.integration
 
 
-async def test_a_deleted_conversation_is_purged_after_its_retention_and_not_before(
+async def test_a_deleted_conversation_is_purged_when_its_retention_is_over(
     open_history_on: OpenHistory, new_database: NewDatabase
 ) -> None:
     gone, kept = SampleTurn(question="secret one", metadata={"secret": "yes"}), SampleTurn(question="kept")
@@ -39,9 +39,7 @@ async def _is(probe: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> b
     return sorted(await probe()) == sorted(wanted)
 
 
-async def test_the_old_end_of_feed_and_inbox_is_removed(
-    open_history_on: OpenHistory, new_database: NewDatabase
-) -> None:
+async def test_old_feed_and_inbox_rows_are_removed(open_history_on: OpenHistory, new_database: NewDatabase) -> None:
     one = SampleTurn()
     async with open_history_on(await new_database(), purge_interval=0.1) as history:
         await history.publish(one.ended())

@@ -1,5 +1,6 @@
-"""Finding messages, in English and Chinese."""
+"""Search route, in English, German and Chinese."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,9 +13,16 @@ pytestmark = pytest.mark.integration
 PATH = "/api/v1/search"
 
 
+@dataclass(frozen=True)
+class Library:
+    """A user with a few conversations, and the turn of the first one."""
+
+    user: ApiUser
+    first: SampleTurn
+
+
 @pytest.fixture
-async def library(history: RunningHistory) -> Any:
-    """Somebody with a few conversations."""
+async def library(history: RunningHistory) -> Library:
     first = SampleTurn(question="How do I train for running a marathon?", answer="Run three times a week, rest well.")
     others = [
         SampleTurn(first.user_id, question="我想学习机器学习", answer="机器学习是人工智能的一个分支。"),
@@ -22,7 +30,7 @@ async def library(history: RunningHistory) -> Any:
         SampleTurn(first.user_id, question="猫", answer="The cat sat on the mat. iPhone手机很贵"),
     ]
     await history.publish(*(one.ended() for one in (first, *others)))
-    return history.user(first.user_id), first
+    return Library(history.user(first.user_id), first)
 
 
 async def _found(user: ApiUser, q: str, **params: Any) -> list[str]:
@@ -57,14 +65,14 @@ async def _found(user: ApiUser, q: str, **params: Any) -> list[str]:
         ("a & b | !c <-> 'd':*", 0),
     ],
 )
-async def test_a_query_finds_the_messages_that_hold_all_of_it(library: Any, q: str, count: int) -> None:
-    person, _ = library
-    assert len(await _found(person, q)) == count, q
+async def test_a_query_finds_the_messages_that_contain_all_of_its_words(library: Library, q: str, count: int) -> None:
+    user = library.user
+    assert len(await _found(user, q)) == count, q
 
 
-async def test_a_result_shows_where_it_matches(library: Any) -> None:
-    person, first = library
-    (hit,) = (await person.get(PATH, q="marathons"))["data"]
+async def test_a_result_shows_where_it_matches(library: Library) -> None:
+    user, first = library.user, library.first
+    (hit,) = (await user.get(PATH, q="marathons"))["data"]
     assert hit.pop("score") > 0
     assert hit == {
         "conversation_id": str(first.conversation_id),
@@ -78,17 +86,17 @@ async def test_a_result_shows_where_it_matches(library: Any) -> None:
         ],
         "created_at": "2026-11-22T10:00:10.123Z",
     }
-    (chinese,) = (await person.get(PATH, q="人工智能"))["data"]
+    (chinese,) = (await user.get(PATH, q="人工智能"))["data"]
     assert [s["text"] for s in chinese["snippet"] if s["match"]] == ["人工智能"]
 
 
-async def test_filters_narrow_the_results(library: Any) -> None:
-    person, first = library
-    assert len(await _found(person, "机器", role="user")) == 1
-    assert len(await _found(person, "run", conversation_id=str(first.conversation_id))) == 2
-    assert len(await _found(person, "run", **{"from": "2026-11-22T10:00:11Z"})) == 1
-    assert len(await _found(person, "run", to="2026-11-22T10:00:11Z")) == 1
-    assert not await _found(person, "run", **{"from": "2026-11-23"})
+async def test_filters_narrow_the_results(library: Library) -> None:
+    user, first = library.user, library.first
+    assert len(await _found(user, "机器", role="user")) == 1
+    assert len(await _found(user, "run", conversation_id=str(first.conversation_id))) == 2
+    assert len(await _found(user, "run", **{"from": "2026-11-22T10:00:11Z"})) == 1
+    assert len(await _found(user, "run", to="2026-11-22T10:00:11Z")) == 1
+    assert not await _found(user, "run", **{"from": "2026-11-23"})
 
 
 async def test_pages_show_every_result_once(history: RunningHistory) -> None:
@@ -98,27 +106,27 @@ async def test_pages_show_every_result_once(history: RunningHistory) -> None:
         *(SampleTurn(first.user_id, question=f"apple {'apple ' * (n % 3)}{n}", answer="no") for n in range(2, 8)),
     ]
     await history.publish(*(one.ended() for one in turns))
-    person, seen = history.user(first.user_id), list[str]()
+    user, seen = history.user(first.user_id), list[str]()
     params: dict[str, Any] = {"q": "apple", "limit": 2}
     while True:
-        page = await person.get(PATH, **params)
+        page = await user.get(PATH, **params)
         seen += [hit["message_id"] for hit in page["data"]]
         if page["next_cursor"] is None:
             break
         params["cursor"] = page["next_cursor"]
     assert sorted(seen) == sorted(str(one.user_message_id) for one in turns)
-    assert (await person.get(PATH, 400, q="pear", cursor=params["cursor"]))["code"] == "invalid_cursor"
+    assert (await user.get(PATH, 400, q="pear", cursor=params["cursor"]))["code"] == "invalid_cursor"
 
 
-async def test_nobody_finds_what_is_somebody_elses_deleted_or_still_running(
-    history: RunningHistory, library: Any
+async def test_messages_of_others_of_deleted_conversations_and_of_running_answers_are_not_found(
+    history: RunningHistory, library: Library
 ) -> None:
-    person, first = library
+    user, first = library.user, library.first
     assert not await _found(history.user(), "marathon")
     await history.publish(first.next(question="xylophone").started())
-    assert await _found(person, "xylophone") == ["xylophone"]
-    await person.request("DELETE", f"/api/v1/conversations/{first.conversation_id}")
-    assert not await _found(person, "marathon")
+    assert await _found(user, "xylophone") == ["xylophone"]
+    await user.request("DELETE", f"/api/v1/conversations/{first.conversation_id}")
+    assert not await _found(user, "marathon")
 
 
 @pytest.mark.parametrize(
@@ -135,14 +143,14 @@ async def test_nobody_finds_what_is_somebody_elses_deleted_or_still_running(
         {"q": "a", "from": "0001-01-01T00:00:00+14:00"},
     ],
 )
-async def test_a_bad_search_is_refused(history: RunningHistory, params: dict[str, str]) -> None:
+async def test_an_invalid_search_is_refused(history: RunningHistory, params: dict[str, str]) -> None:
     assert (await history.user().get(PATH, 422, **params))["code"] == "validation_failed"
 
 
-async def test_the_search_uses_its_index(history: RunningHistory, library: Any) -> None:
-    person, _ = library
+async def test_the_search_uses_its_index(history: RunningHistory, library: Library) -> None:
+    user = library.user
     async with history.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")
         query = "EXPLAIN SELECT 1 FROM messages WHERE search @@ $1::text::tsquery"
-        plan = await connection.fetch(query.replace("$1", f"'''user:{person.id}'' & ''机器'''"))
+        plan = await connection.fetch(query.replace("$1", f"'''user:{user.id}'' & ''机器'''"))
     assert "messages_search" in "\n".join(row[0] for row in plan)

@@ -1,4 +1,4 @@
-"""Export and import."""
+"""Export and import routes."""
 
 import asyncio
 from typing import Any
@@ -42,7 +42,7 @@ async def _messages(user: ApiUser, conversation_id: str) -> list[dict[str, Any]]
     return [dict(m) for m in found["data"]]
 
 
-async def test_a_json_export_holds_every_branch_and_comes_back_the_same_by_import(history: RunningHistory) -> None:
+async def test_a_json_export_holds_every_branch_and_can_be_imported_unchanged(history: RunningHistory) -> None:
     first = SampleTurn(question='Grüße, 你好 / "quoted"')
     again = first.regenerated(answer="Another answer")
     await history.publish(first.ended(), again.ended(), again.next(number=3).ended("incomplete"))
@@ -93,7 +93,7 @@ async def test_a_markdown_export_is_the_active_branch(history: RunningHistory) -
     )
 
 
-async def test_everything_is_exported_a_line_each_and_can_be_imported_again(history: RunningHistory) -> None:
+async def test_all_conversations_are_exported_one_per_line_and_can_be_imported(history: RunningHistory) -> None:
     first = SampleTurn()
     others = [SampleTurn(first.user_id) for _ in range(3)]
     await history.publish(*(one.ended() for one in (first, *others)))
@@ -137,7 +137,7 @@ async def test_a_chatgpt_export_is_imported_with_its_branches(history: RunningHi
     assert [m["id"] for m in branch["data"]] == [where, oslo]
 
 
-async def test_a_broken_tree_or_a_bad_message_is_skipped_and_the_rest_imported(history: RunningHistory) -> None:
+async def test_an_invalid_conversation_is_skipped_and_the_others_are_imported(history: RunningHistory) -> None:
     def own(*messages: dict[str, Any]) -> dict[str, Any]:
         return {"format": "parley.conversation/1", "conversation": {"title": "T"}, "messages": list(messages)}
 
@@ -161,7 +161,7 @@ async def test_a_broken_tree_or_a_bad_message_is_skipped_and_the_rest_imported(h
     assert [i["index"] for i in report["imported"]] == [5]
 
 
-async def test_an_import_repeated_with_its_key_is_imported_once(history: RunningHistory) -> None:
+async def test_an_import_repeated_with_its_idempotency_key_is_stored_once(history: RunningHistory) -> None:
     ada = history.user()
     own = {
         "format": "parley.conversation/1",
@@ -202,16 +202,14 @@ async def test_an_import_repeated_with_its_key_is_imported_once(history: Running
         (b"[]", "", 415, "unsupported_media_type"),
     ],
 )
-async def test_a_file_that_cannot_be_read_is_refused(
+async def test_a_file_that_cannot_be_parsed_is_refused(
     history: RunningHistory, body: bytes, kind: str, status: int, code: str
 ) -> None:
     response = await history.user().request("POST", IMPORT, content=body, headers={"Content-Type": kind})
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
-async def test_a_large_file_is_imported_and_one_over_the_limit_refused(
-    open_history_on: OpenHistory, new_database: NewDatabase
-) -> None:
+async def test_a_file_over_the_size_limit_is_refused(open_history_on: OpenHistory, new_database: NewDatabase) -> None:
     async with open_history_on(await new_database(), import_limit=3_000_000) as history:
         ada = history.user()
         message = {"id": "1", "role": "user", "content": "word " * 190_000}
@@ -223,7 +221,7 @@ async def test_a_large_file_is_imported_and_one_over_the_limit_refused(
         assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
 
 
-async def test_exports_of_somebody_else_are_not_found(history: RunningHistory) -> None:
+async def test_conversations_of_other_users_cannot_be_exported(history: RunningHistory) -> None:
     one = SampleTurn()
     await history.publish(one.ended())
     eve = history.user()

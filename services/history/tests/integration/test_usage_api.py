@@ -1,40 +1,48 @@
-"""Usage by day, model and conversation."""
+"""Usage report route."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from history_testing.app import RunningHistory
+from history_testing.app import ApiUser, RunningHistory
 from history_testing.turn_events import SampleTurn
 
 pytestmark = pytest.mark.integration
 
 PATH = "/api/v1/usage"
-RANGE = {"from": "2026-11-20", "to": "2026-11-24"}
+RANGE: dict[str, Any] = {"from": "2026-11-20", "to": "2026-11-24"}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A user with five turns on two days, one of them running and one in a deleted conversation."""
+
+    user: ApiUser
+    first: SampleTurn
+    deleted: SampleTurn
 
 
 @pytest.fixture
-async def user(history: RunningHistory) -> Any:
-    """Somebody with five turns on two days, one of them still running."""
+async def usage(history: RunningHistory) -> Usage:
     late = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
     first = SampleTurn(start=late)
     again = first.next(model="large", cost=None, start=late)
     alone = SampleTurn(first.user_id, stored=False)
     deleted = SampleTurn(first.user_id, cost="1.5")
     await history.publish(*(one.ended() for one in (first, again, alone, deleted)), first.next(number=3).started())
-    person = history.user(first.user_id)
-    await person.request("DELETE", f"/api/v1/conversations/{deleted.conversation_id}")
-    return person, first, deleted
+    user = history.user(first.user_id)
+    await user.request("DELETE", f"/api/v1/conversations/{deleted.conversation_id}")
+    return Usage(user, first, deleted)
 
 
 def _brief(report: dict[str, Any]) -> list[tuple[str, int, int, str | None]]:
     return [(row["key"], row["turns"], row["total_tokens"], row["cost"]) for row in report["data"]]
 
 
-async def test_days_are_those_of_the_callers_zone_and_empty_ones_are_listed(user: Any) -> None:
-    person, _, _ = user
-    report = await person.get(PATH, **RANGE)
+async def test_days_follow_the_requested_time_zone_and_empty_days_are_listed(usage: Usage) -> None:
+    report = await usage.user.get(PATH, **RANGE)
     assert _brief(report) == [
         ("2026-11-20", 0, 0, "0.000000000"),
         ("2026-11-21", 2, 114, "0.000012340"),
@@ -50,27 +58,25 @@ async def test_days_are_those_of_the_callers_zone_and_empty_ones_are_listed(user
         "estimated_turns": 0,
         "cost": "1.500024680",
     }
-    shanghai = await person.get(PATH, **RANGE, tz="Asia/Shanghai")
+    shanghai = await usage.user.get(PATH, **RANGE, tz="Asia/Shanghai")
     assert [turns for _, turns, _, _ in _brief(shanghai)] == [0, 0, 4, 0]
 
 
-async def test_models_without_a_price_have_no_cost(user: Any) -> None:
-    person, _, _ = user
-    report = await person.get(PATH, **RANGE, group="model")
+async def test_models_without_a_price_have_no_cost(usage: Usage) -> None:
+    report = await usage.user.get(PATH, **RANGE, group="model")
     assert _brief(report) == [("default", 3, 171, "1.500024680"), ("large", 1, 57, None)]
 
 
-async def test_conversations_are_told_apart_and_turns_without_one_have_no_key(user: Any) -> None:
-    person, first, deleted = user
-    report = await person.get(PATH, **RANGE, group="conversation")
+async def test_usage_by_conversation_includes_turns_without_one(usage: Usage) -> None:
+    report = await usage.user.get(PATH, **RANGE, group="conversation")
     assert {key: turns for key, turns, _, _ in _brief(report)} == {
-        str(first.conversation_id): 2,
-        str(deleted.conversation_id): 1,
+        str(usage.first.conversation_id): 2,
+        str(usage.deleted.conversation_id): 1,
         None: 1,
     }
 
 
-async def test_the_default_is_the_last_thirty_days(history: RunningHistory) -> None:
+async def test_the_default_range_is_the_last_thirty_days(history: RunningHistory) -> None:
     report = await history.user().get(PATH)
     assert len(report["data"]) == 30
     assert report["data"][-1]["key"] == datetime.now(UTC).date().isoformat()
@@ -91,7 +97,7 @@ async def test_the_default_is_the_last_thirty_days(history: RunningHistory) -> N
         ({"group": "person"}, "/group"),
     ],
 )
-async def test_a_bad_range_zone_or_group_is_refused(
+async def test_an_invalid_range_time_zone_or_group_is_refused(
     history: RunningHistory, params: dict[str, str], pointer: str
 ) -> None:
     found = await history.user().get(PATH, 422, **params)

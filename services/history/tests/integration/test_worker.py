@@ -1,4 +1,4 @@
-"""The consumer as its own process, over RabbitMQ."""
+"""The consumer process, over RabbitMQ."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from parley_testing.stacks.service_process import ServiceProcess
 pytestmark = pytest.mark.integration
 
 
-async def test_the_worker_stores_what_the_broker_hands_out_and_ends_with_status_0(
+async def test_the_worker_stores_events_and_exits_with_status_0(
     backends: SharedBackends, new_database: NewDatabase, tmp_path: Path
 ) -> None:
     amqp, dsn = await backends.fresh_amqp_url(), await new_database()

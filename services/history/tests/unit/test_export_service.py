@@ -1,5 +1,7 @@
 """Exports as JSON and Markdown."""
 
+from datetime import timedelta
+
 import orjson
 import pytest
 
@@ -18,7 +20,7 @@ class Fixture:
         self.history.add(*turns)
         store = InMemoryConversationStore(self.history)
         conversations = ConversationService(
-            store, ChangeNotifier(), retention=lambda _: NotImplemented, wake_relay=lambda: None
+            store, ChangeNotifier(), retention=lambda _plan: timedelta(days=30), wake_relay=lambda: None
         )
         self.service = ExportService(conversations, store, InMemoryMessageStore(self.history))
 

@@ -1,6 +1,7 @@
 """Pages of the active branch and of the tree, and waiting for a turn."""
 
 import asyncio
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -41,7 +42,7 @@ class Fixture:
         conversations = InMemoryConversationStore(self.history)
         self.service = MessageService(
             ConversationService(
-                conversations, self.changes, retention=lambda _: NotImplemented, wake_relay=lambda: None
+                conversations, self.changes, retention=lambda _plan: timedelta(days=30), wake_relay=lambda: None
             ),
             InMemoryMessageStore(self.history),
             self.turns,

@@ -18,7 +18,6 @@ async def test_batches_are_purged_until_nothing_is_due_and_again_after_the_inter
     loop = asyncio.create_task(purge_periodically(purge_batch, 0.01))
     await eventually(lambda: calls > len(counts))
     loop.cancel()
-    assert calls > len(counts)
 
 
 async def test_between_two_rounds_the_loop_waits_for_the_interval() -> None:
