@@ -1,7 +1,6 @@
 """Header rules: which headers cross the gateway, and which it removes or sets itself."""
 
-import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gateway.http import EMPTY_NAMES, Header
 
@@ -32,17 +31,16 @@ def request_header_lines(headers: Iterable[Header], hop_names: frozenset[bytes] 
     """Return the header lines to forward, in pieces. ``hop_names`` are those in the client's Connection header."""
     pieces: list[bytes] = []
     for name, value in headers:
-        if forwards_request_header(name) and name not in hop_names:
+        if _FORWARDED[name] and name not in hop_names:
             pieces += (name, b": ", value, b"\r\n")
     return pieces
 
 
 def response_headers(headers: Iterable[Header], hop_names: frozenset[bytes] = EMPTY_NAMES) -> list[Header]:
     """Return the response headers to relay. ``hop_names`` are those in the service's Connection header."""
-    return [pair for pair in headers if relays_response_header(pair[0]) and pair[0] not in hop_names]
+    return [pair for pair in headers if _RELAYED[pair[0]] and pair[0] not in hop_names]
 
 
-@functools.lru_cache(maxsize=MAX_CACHED_NAMES)
 def forwards_request_header(name: bytes) -> bool:
     """Return whether a client's header of that lower-case name is forwarded. Names with ``_`` never are."""
     return not (
@@ -50,9 +48,25 @@ def forwards_request_header(name: bytes) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=MAX_CACHED_NAMES)
 def relays_response_header(name: bytes) -> bool:
     """Return whether a service's header of that lower-case name is relayed."""
     return not (
         name in HOP_BY_HOP or name in REPLACED_IN_RESPONSES or name.startswith((b"access-control-", b"x-envoy-"))
     )
+
+
+class HeaderDecisions(dict[bytes, bool]):
+    """Decisions by header name. The first MAX_CACHED_NAMES names are cached; a lookup costs less than an LRU cache."""
+
+    def __init__(self, decide: Callable[[bytes], bool]) -> None:
+        super().__init__()
+        self._decide = decide
+
+    def __missing__(self, name: bytes) -> bool:
+        decision = self._decide(name)
+        if len(self) < MAX_CACHED_NAMES:
+            self[name] = decision
+        return decision
+
+
+_FORWARDED, _RELAYED = HeaderDecisions(forwards_request_header), HeaderDecisions(relays_response_header)
