@@ -1,4 +1,4 @@
-"""What four gateway processes decide together is what ten lines of arithmetic decide alone."""
+"""Rate limit decisions of four gateway processes, compared with a model."""
 
 import asyncio
 import contextlib
@@ -21,11 +21,11 @@ PROGRAM = Path(__file__).parents[1] / "support" / "recording_gateway.py"
 PROCESSES, CLIENTS, USERS, REQUESTS = 4, 200, 25, 10
 PLANS = "default: {requests_per_minute: 20, window: 1, burst: 6, requests_per_day: 25}\n"
 OFTEN = 100
-"""Decisions that must be of each kind for the comparison to mean something."""
+"""Minimum number of admitted and of rejected requests for a meaningful comparison."""
 
 
 def admissible(decisions: list[dict[str, Any]]) -> list[bool]:
-    """Decide as the definition of GCRA says: each limit has a theoretical arrival time; none moves unless all allow."""
+    """Decide by the definition of GCRA. The arrival times of the limits move only when all limits admit the request."""
     arrivals: dict[str, Fraction] = {}
     answers = []
     for decision in decisions:

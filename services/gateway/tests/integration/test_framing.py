@@ -1,4 +1,4 @@
-"""What is not plain HTTP/1.1 never reaches an upstream, and its connection closes."""
+"""Request framing: anything but unambiguous HTTP/1.1 is rejected and closes the connection."""
 
 import pytest
 
@@ -70,7 +70,7 @@ VECTORS = {
 
 
 @pytest.mark.parametrize("name", VECTORS)
-async def test_ambiguous_requests_are_refused_and_nothing_behind_them_is_read(
+async def test_ambiguous_requests_are_rejected_and_the_data_after_them_is_ignored(
     gateway: RunningGateway, name: str
 ) -> None:
     before = len(gateway.auth.journal)
@@ -90,7 +90,7 @@ async def test_ambiguous_requests_are_refused_and_nothing_behind_them_is_read(
         "/api/v1/conversations/a%2fmessages", "/api/v1/conversations/a;b", "/api/v1/auth/erasures/",
     ],
 )  # fmt: skip
-async def test_paths_that_could_mean_another_one_do_not_exist(gateway: RunningGateway, path: str) -> None:
+async def test_paths_that_normalise_to_another_path_do_not_exist(gateway: RunningGateway, path: str) -> None:
     before = len(gateway.auth.journal)
     answer = await gateway.send_bytes(
         b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.replace(" ", "%20").encode()
@@ -107,7 +107,7 @@ async def test_an_absolute_target_is_routed_by_its_path(gateway: RunningGateway)
     assert gateway.auth.journal[-1].target == "/.well-known/jwks.json"
 
 
-async def test_heads_over_the_limit_are_refused_before_they_are_whole(gateway: RunningGateway) -> None:
+async def test_heads_over_the_limit_are_rejected_before_they_are_complete(gateway: RunningGateway) -> None:
     many = b"".join(b"X-%d: a\r\n" % number for number in range(200))
     answer = await gateway.send_bytes(b"GET /health HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 431")
@@ -117,7 +117,7 @@ async def test_heads_over_the_limit_are_refused_before_they_are_whole(gateway: R
     assert target.startswith(b"HTTP/1.1 431")
 
 
-async def test_trailers_of_a_request_end_at_the_gateway(gateway: RunningGateway) -> None:
+async def test_request_trailers_are_not_forwarded(gateway: RunningGateway) -> None:
     body = b"2\r\n{}\r\n0\r\nX-User-Id: root\r\nAuthorization: Bearer x\r\n\r\n"
     request = post(b"Host: a", b"Transfer-Encoding: chunked", b"Trailer: X-User-Id", b"Connection: close", body=body)
     answer = await gateway.send_bytes(request)

@@ -1,4 +1,4 @@
-"""Clients that are slow, and what they may cost."""
+"""Slow clients: the minimum data rate, and other clients beside them."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ async def flood(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
 
 @contextlib.asynccontextmanager
 async def narrow_client(gateway: RunningGateway) -> AsyncIterator[socket.socket]:
-    """Ask for a stream with a small receive buffer, as slow readers do."""
+    """Request a stream with a small receive buffer."""
     loop = asyncio.get_running_loop()
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -40,14 +40,14 @@ async def narrow_client(gateway: RunningGateway) -> AsyncIterator[socket.socket]
 
 
 async def read_slowly(client: socket.socket, *, size: int) -> None:
-    """Read so many bytes twenty times a second until the gateway closes."""
+    """Read ``size`` bytes twenty times a second until the gateway closes the connection."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(ConnectionError):
         while await loop.sock_recv(client, size):
             await asyncio.sleep(0.05)
 
 
-async def test_a_reader_of_a_few_bytes_now_and_then_is_cut_and_its_upstream_with_it(run_gateway: RunGateway) -> None:
+async def test_a_slow_reader_is_disconnected_and_its_upstream_request_cancelled(run_gateway: RunGateway) -> None:
     async with run_gateway(write_timeout=1) as gateway:
         gateway.chat.answer = flood
         async with narrow_client(gateway) as client:
@@ -58,7 +58,7 @@ async def test_a_reader_of_a_few_bytes_now_and_then_is_cut_and_its_upstream_with
             await asyncio.gather(reading, return_exceptions=True)
 
 
-async def test_a_slow_reader_above_the_least_rate_is_served(run_gateway: RunGateway) -> None:
+async def test_a_slow_reader_above_the_minimum_rate_is_served(run_gateway: RunGateway) -> None:
     async with run_gateway(write_timeout=1) as gateway:
         gateway.chat.answer = flood
         async with narrow_client(gateway) as client:
@@ -70,7 +70,7 @@ async def test_a_slow_reader_above_the_least_rate_is_served(run_gateway: RunGate
             await asyncio.gather(reading, return_exceptions=True)
 
 
-async def test_a_stream_is_not_cut_because_its_upstream_is_silent(run_gateway: RunGateway) -> None:
+async def test_a_silent_upstream_does_not_end_a_stream(run_gateway: RunGateway) -> None:
     async with run_gateway(write_timeout=0.5) as gateway:
 
         async def silent(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
@@ -84,7 +84,7 @@ async def test_a_stream_is_not_cut_because_its_upstream_is_silent(run_gateway: R
 
 
 @pytest.mark.parametrize("beginning", [b"", b"x" * 10_000])
-async def test_a_body_that_trickles_or_stops_is_closed_and_no_upstream_hears_of_it(
+async def test_a_body_that_trickles_or_stops_is_closed_before_it_is_forwarded(
     run_gateway: RunGateway, beginning: bytes
 ) -> None:
     async with run_gateway(body_timeout=1) as gateway:
@@ -107,7 +107,7 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_body_in_many_parts_arrives_whole_and_at_once(gateway: RunningGateway) -> None:
+async def test_a_body_in_many_parts_is_forwarded_in_one(gateway: RunningGateway) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(POST)
     for _ in range(20):
@@ -121,7 +121,7 @@ async def test_a_body_in_many_parts_arrives_whole_and_at_once(gateway: RunningGa
 
 @contextlib.asynccontextmanager
 async def slow_clients(gateway: RunningGateway, count: int) -> AsyncIterator[None]:
-    """Keep so many connections open, half with an answer that is not read, half with a body that does not come."""
+    """Keep ``count`` connections open: half do not read their response, half do not send their body."""
     get = b"GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: a\r\n\r\n"
     clients = []
     try:
@@ -135,7 +135,7 @@ async def slow_clients(gateway: RunningGateway, count: int) -> AsyncIterator[Non
             client.close()
 
 
-async def test_many_slow_bodies_and_readers_leave_room_for_the_others(run_gateway: RunGateway) -> None:
+async def test_many_slow_bodies_and_readers_do_not_block_other_clients(run_gateway: RunGateway) -> None:
     async with run_gateway(upstream_connections=8, upstream_queue=8, anonymous_rate_limit=1000) as gateway:
         answer_keys = gateway.auth.answer
 

@@ -1,4 +1,4 @@
-"""A request through the gateway is a span, and what the gateway asks for it is its child, which a service continues."""
+"""Traces: the server span of a request, the client span of its upstream request, and the context for the service."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ async def traced(run_gateway: RunGateway, spans: SpanCollector, **settings: obje
         yield gateway
 
 
-async def test_a_request_and_what_it_asks_are_parent_and_child(run_gateway: RunGateway, spans: SpanCollector) -> None:
+async def test_the_client_span_is_a_child_of_the_server_span(run_gateway: RunGateway, spans: SpanCollector) -> None:
     async with traced(run_gateway, spans) as gateway:
         gateway.history.answer = respond(404)
         await gateway.client.get(CONVERSATION, headers={**gateway.bearer(), "traceparent": SAMPLED})
@@ -53,7 +53,7 @@ async def test_a_request_and_what_it_asks_are_parent_and_child(run_gateway: RunG
     assert len(own.attributes["enduser.pseudo.id"]) == 12
 
 
-async def test_nothing_that_was_sent_is_exported(run_gateway: RunGateway, spans: SpanCollector) -> None:
+async def test_no_request_content_is_exported(run_gateway: RunGateway, spans: SpanCollector) -> None:
     async with traced(run_gateway, spans) as gateway:
         headers = {**gateway.bearer(), "user-agent": "canary-agent", "cookie": "canary=1"}
         await gateway.client.post("/api/v1/chat?q=canary-query", json={"message": "canary-prompt"}, headers=headers)
@@ -65,7 +65,7 @@ async def test_nothing_that_was_sent_is_exported(run_gateway: RunGateway, spans:
     assert token[-30:] not in spans.raw
 
 
-async def test_retries_are_one_span_that_counts_them(run_gateway: RunGateway, spans: SpanCollector) -> None:
+async def test_retries_are_counted_in_one_span(run_gateway: RunGateway, spans: SpanCollector) -> None:
     async with traced(run_gateway, spans) as gateway:
 
         async def once_broken(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
@@ -103,9 +103,7 @@ async def test_the_access_log_names_the_span(
     assert (line["trace_id"], line["span_id"]) == (own.trace_id, own.span_id)
 
 
-async def test_a_caller_that_does_not_sample_is_followed_and_passed_on(
-    run_gateway: RunGateway, spans: SpanCollector
-) -> None:
+async def test_an_unsampled_trace_is_continued_without_spans(run_gateway: RunGateway, spans: SpanCollector) -> None:
     async with traced(run_gateway, spans) as gateway:
         await gateway.client.get(CONVERSATION, headers={**gateway.bearer(), "traceparent": UNSAMPLED})
         told = gateway.history.journal[0].header("traceparent") or ""
@@ -114,21 +112,21 @@ async def test_a_caller_that_does_not_sample_is_followed_and_passed_on(
     assert spans.names() == []
 
 
-async def test_without_traces_a_callers_context_goes_on_and_none_is_made_up(gateway: RunningGateway) -> None:
+async def test_without_tracing_only_the_clients_context_is_forwarded(gateway: RunningGateway) -> None:
     await gateway.client.get(CONVERSATION, headers={**gateway.bearer(), "traceparent": SAMPLED})
     await gateway.client.get(CONVERSATION, headers={**gateway.bearer(), "traceparent": "nonsense"})
     await gateway.client.get(CONVERSATION, headers=gateway.bearer())
     assert [seen.header("traceparent") for seen in gateway.history.journal] == [SAMPLED, None, None]
 
 
-async def test_probes_are_not_traced_and_our_own_pages_are(run_gateway: RunGateway, spans: SpanCollector) -> None:
+async def test_pages_are_traced_and_probes_are_not(run_gateway: RunGateway, spans: SpanCollector) -> None:
     async with traced(run_gateway, spans) as gateway:
         await gateway.client.get("/ready")
         await gateway.client.get("/openapi.json")
     assert spans.names() == [("gateway", "GET")]
 
 
-async def test_a_websocket_is_traced_as_long_as_it_is_open(run_gateway: RunGateway, spans: SpanCollector) -> None:
+async def test_a_websocket_is_one_span_while_it_is_open(run_gateway: RunGateway, spans: SpanCollector) -> None:
     told: list[str] = []
 
     async def chat(socket: ServerConnection) -> None:

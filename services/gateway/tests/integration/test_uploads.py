@@ -1,4 +1,4 @@
-"""A large upload through the gateway's own process: passed on while it comes, and nothing kept."""
+"""Memory of a gateway process during a large upload."""
 
 import asyncio
 import sys
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.integration
 
 SIZE, PIECE = 100 * 1_048_576, 65_536
 MIB = 1024
-"""In the kernel's KiB."""
+"""In KiB, the unit of ``/proc/<pid>/status``."""
 GATEWAY = Path(__file__).parents[1] / "support" / "upload_gateway.py"
 
 
 class Sink:
-    """Counts bodies, remembers nothing of them, and answers at their end."""
+    """Counts the bytes of request bodies, and responds at their end."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -42,7 +42,7 @@ def kibibytes(pid: int, field: str) -> int:
 
 
 async def upload(gateway: GatewayProcess, sink: Sink, size: int) -> bytes:
-    """Send so much; the last piece only when the upstream has seen the first byte."""
+    """Upload ``size`` bytes. The last piece is sent when the service has received the first byte."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     token = gateway.bearer()["authorization"]
     path = "/api/v1/conversations/import"
@@ -61,14 +61,14 @@ async def upload(gateway: GatewayProcess, sink: Sink, size: int) -> bytes:
     return status
 
 
-async def test_a_hundred_mebibytes_pass_through_in_less_than_one_of_memory(run_process: RunGatewayProcess) -> None:
+async def test_a_100_mib_upload_needs_less_than_1_mib_of_memory(run_process: RunGatewayProcess) -> None:
     sink = Sink()
     async with await asyncio.start_server(sink, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with run_process(respond(), (sys.executable, str(GATEWAY)), HISTORY_URL=url) as gateway:
             pid = gateway.process.pid
             assert b"200" in await upload(gateway, sink, 4 * PIECE)
-            Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is counted anew from here
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak
             before = kibibytes(pid, "VmHWM")
             assert b"200" in await upload(gateway, sink, SIZE)
             added = kibibytes(pid, "VmHWM") - before

@@ -1,4 +1,4 @@
-"""Several gateway processes on one machine behave as one."""
+"""Several worker processes of one gateway."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 CLIENTS = 200
 
 
-async def test_four_processes_admit_what_one_would(run_process: RunGatewayProcess) -> None:
+async def test_four_processes_share_the_rate_limit_of_a_user(run_process: RunGatewayProcess) -> None:
     settings = {
         "WORKERS": 4,
         "RATE_LIMIT_REQUESTS": 1,
@@ -32,7 +32,7 @@ async def test_four_processes_admit_what_one_would(run_process: RunGatewayProces
         assert [answer.status_code for answer in answers].count(429) == CLIENTS - 57
 
 
-async def test_four_processes_share_a_users_streams(run_process: RunGatewayProcess) -> None:
+async def test_four_processes_share_the_stream_limit_of_a_user(run_process: RunGatewayProcess) -> None:
     async def endless(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
         await asyncio.sleep(30)
@@ -46,7 +46,7 @@ async def test_four_processes_share_a_users_streams(run_process: RunGatewayProce
         assert statuses == [200] * 3 + [429] * 5
 
 
-async def test_sigterm_under_load_fails_no_request_and_cuts_no_stream(run_process: RunGatewayProcess) -> None:
+async def test_sigterm_under_load_fails_no_request_and_interrupts_no_stream(run_process: RunGatewayProcess) -> None:
     async def answer(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         if not seen.target.endswith("/stream"):
             await respond()(seen, writer)

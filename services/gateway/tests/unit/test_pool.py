@@ -1,4 +1,4 @@
-"""Which replica is asked: ejection and its end, and what a replica that is gone costs its clients."""
+"""Connection pool: endpoint choice, ejection, and recovery."""
 
 import asyncio
 import contextlib
@@ -27,14 +27,14 @@ def endpoint_of(upstream: ScriptedServer) -> Endpoint:
 
 @contextlib.asynccontextmanager
 async def dead() -> AsyncIterator[Endpoint]:
-    """An endpoint that refuses; nobody else gets it meanwhile."""
+    """An endpoint that refuses connections, on a port that stays reserved."""
     async with scripted_server() as upstream:
         await upstream.stop()
         yield endpoint_of(upstream)
 
 
 async def ask(pool: Pool, *, method: str = "GET") -> tuple[Endpoint, UpstreamConnection]:
-    """Ask for something and read the answer."""
+    """Send a request and read the response."""
     endpoint, connection = await pool.acquire(stream=False)
     connection.start_request(method, f"{method} / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n".encode(), timeout=5)
     await connection.read_head()
@@ -45,14 +45,14 @@ async def ask(pool: Pool, *, method: str = "GET") -> tuple[Endpoint, UpstreamCon
     return endpoint, connection
 
 
-def test_a_success_between_failures_keeps_an_address() -> None:
+def test_a_success_between_failures_prevents_an_ejection() -> None:
     endpoint = Endpoint("localhost", 1)
     for _ in range(20):
         assert not any(endpoint.record_failure(0, ConnectionBroken()) for _ in range(FAILURES_TO_EJECT - 1))
         endpoint.record_success()
 
 
-def test_an_ejected_address_gets_one_probe_and_longer_pauses() -> None:
+def test_an_ejected_endpoint_gets_one_probe_and_longer_ejections() -> None:
     endpoint = Endpoint("localhost", 1)
     assert [endpoint.record_failure(100, ConnectionBroken()) for _ in range(FAILURES_TO_EJECT)][-1]
     first = endpoint.ejected_until - 100
@@ -70,7 +70,7 @@ def test_one_crash_with_many_open_requests_is_one_ejection() -> None:
     assert endpoint.ejected_until < 100 + 2 * MIN_EJECTION
 
 
-def test_with_nobody_else_to_ask_no_request_waits_for_a_slow_probe() -> None:
+def test_without_an_alternative_no_request_waits_for_a_probe() -> None:
     one, two = (Endpoint("localhost", port) for port in (1, 2))
     for endpoints in ([one], [one, two]):
         pool = Pool("chat", endpoints, PoolLimits())
@@ -79,7 +79,7 @@ def test_with_nobody_else_to_ask_no_request_waits_for_a_slow_probe() -> None:
         assert pool.choose() in endpoints
 
 
-def test_a_probe_that_its_client_gave_up_makes_room_for_the_next() -> None:
+def test_after_an_abandoned_probe_the_next_request_is_the_probe() -> None:
     one, two = (Endpoint("localhost", port) for port in (1, 2))
     pool = Pool("chat", [one, two], PoolLimits())
     one.ejections, one.ejected_until, one.probing, one.active, two.active = 1, 0.1, True, 1, 9
@@ -88,27 +88,27 @@ def test_a_probe_that_its_client_gave_up_makes_room_for_the_next() -> None:
     assert pool.choose() is one
 
 
-def test_of_two_addresses_the_less_loaded_is_asked() -> None:
+def test_the_less_loaded_of_two_endpoints_is_chosen() -> None:
     one, two = (Endpoint("localhost", port) for port in (1, 2))
     pool = Pool("chat", [one, two], PoolLimits())
     one.active = 5
     assert {pool.choose() for _ in range(20)} == {two}
 
 
-def test_a_refusing_address_is_ejected_at_once() -> None:
+def test_an_endpoint_that_refuses_connections_is_ejected_at_once() -> None:
     endpoint = Endpoint("localhost", 1)
     assert endpoint.record_failure(100, REFUSED)
     assert not endpoint.is_available(100 + MIN_EJECTION * 0.7)
 
 
-def test_an_address_that_takes_too_long_to_connect_gets_as_many_tries_as_one_that_breaks() -> None:
+def test_connect_timeouts_eject_after_as_many_failures_as_broken_responses() -> None:
     endpoint = Endpoint("localhost", 1)
     assert [endpoint.record_failure(100, ConnectFailed()) for _ in range(FAILURES_TO_EJECT)] == [False] * (
         FAILURES_TO_EJECT - 1
     ) + [True]
 
 
-def test_the_ejection_of_a_refusing_address_never_grows_and_is_told_once() -> None:
+def test_the_ejection_of_a_refusing_endpoint_never_grows_and_is_reported_once() -> None:
     endpoint = Endpoint("localhost", 1)
     told = []
     for moment in range(100, 500, 10):
@@ -117,7 +117,7 @@ def test_the_ejection_of_a_refusing_address_never_grows_and_is_told_once() -> No
     assert told == [True] + [False] * (len(told) - 1)
 
 
-def test_the_ejection_of_a_failing_address_grows_to_its_limit() -> None:
+def test_the_ejection_of_a_failing_endpoint_grows_to_its_maximum() -> None:
     endpoint, now = Endpoint("localhost", 1), 100.0
     for _ in range(20):
         for _ in range(FAILURES_TO_EJECT):
@@ -127,16 +127,16 @@ def test_the_ejection_of_a_failing_address_grows_to_its_limit() -> None:
 
 
 @pytest.mark.parametrize("requests", [1, 200])
-async def test_a_replica_that_refuses_costs_no_request_and_no_retry(requests: int) -> None:
+async def test_a_refused_connection_fails_no_request_and_costs_no_retry(requests: int) -> None:
     async with dead() as gone, scripted_server() as upstream:
         pool = pool_of(gone, lives := endpoint_of(upstream))
         found = await asyncio.gather(*(ask(pool) for _ in range(requests)))
         assert {endpoint for endpoint, _ in found} == {lives}
-        assert pool.retries.take(), "the budget is for what was sent"
+        assert pool.retries.take(), "the retry budget is for requests that were sent"
         pool.close()
 
 
-async def test_several_replicas_that_refuse_are_passed_over_until_one_answers() -> None:
+async def test_endpoints_that_refuse_connections_are_skipped() -> None:
     async with dead() as one, dead() as two, dead() as three, scripted_server() as upstream:
         for _ in range(20):
             pool = pool_of(one, two, three, lives := endpoint_of(upstream))
@@ -144,7 +144,7 @@ async def test_several_replicas_that_refuse_are_passed_over_until_one_answers() 
             pool.close()
 
 
-async def test_when_everybody_refuses_that_is_known_at_once() -> None:
+async def test_when_all_endpoints_refuse_the_request_fails_at_once() -> None:
     async with dead() as one, dead() as two:
         pool = pool_of(one, two)
         for _ in range(3):
@@ -154,7 +154,7 @@ async def test_when_everybody_refuses_that_is_known_at_once() -> None:
         assert (one.active, two.active) == (0, 0)
 
 
-async def test_a_restarted_replica_is_asked_before_its_ejection_ends_when_the_other_dies() -> None:
+async def test_a_restarted_endpoint_is_tried_before_its_ejection_ends_when_the_other_dies() -> None:
     async with scripted_server() as one, scripted_server() as two:
         pool = pool_of(endpoint_of(one), endpoint_of(two))
         await one.stop()
@@ -168,7 +168,7 @@ async def test_a_restarted_replica_is_asked_before_its_ejection_ends_when_the_ot
 
 
 @pytest.mark.parametrize("back", [True, False])
-async def test_a_retry_goes_to_a_replica_that_was_gone_before_it_goes_to_the_one_that_broke(back: bool) -> None:
+async def test_a_retry_prefers_an_offline_endpoint_over_the_one_that_failed(back: bool) -> None:
     async with scripted_server() as one, scripted_server() as two:
         pool = pool_of(restarted := endpoint_of(one), broke := endpoint_of(two))
         pool.record_failure(restarted, REFUSED)
@@ -179,7 +179,7 @@ async def test_a_retry_goes_to_a_replica_that_was_gone_before_it_goes_to_the_one
         pool.close()
 
 
-async def test_a_replica_that_listens_again_is_an_ordinary_one_again() -> None:
+async def test_a_successful_connect_ends_the_ejection_of_a_refusing_endpoint() -> None:
     async with scripted_server() as upstream:
         pool = pool_of(endpoint := endpoint_of(upstream), Endpoint("127.0.0.1", upstream.port))
         for each in pool.endpoints:
@@ -191,7 +191,7 @@ async def test_a_replica_that_listens_again_is_an_ordinary_one_again() -> None:
         pool.close()
 
 
-async def test_a_suffering_upstream_is_left_alone_even_when_there_is_no_other() -> None:
+async def test_a_failing_endpoint_stays_ejected_even_without_an_alternative() -> None:
     async with dead() as gone, scripted_server() as upstream:
         pool = pool_of(gone, suffers := endpoint_of(upstream))
         for _ in range(FAILURES_TO_EJECT):
@@ -204,7 +204,7 @@ async def test_a_suffering_upstream_is_left_alone_even_when_there_is_no_other() 
         assert upstream.opened == 0
 
 
-async def test_a_connection_whose_end_has_come_is_not_used_even_if_the_event_loop_does_not_know_yet() -> None:
+async def test_a_closed_connection_is_not_reused_even_before_the_event_loop_reports_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         pool = pool_of(endpoint := Endpoint(*server.getsockname()))
         _, connection = await pool.acquire(stream=False)
@@ -219,7 +219,7 @@ async def test_a_connection_whose_end_has_come_is_not_used_even_if_the_event_loo
         pool.close()
 
 
-async def test_an_answer_that_ends_its_connection_sends_the_next_requests_elsewhere() -> None:
+async def test_a_response_with_connection_close_sends_the_next_requests_elsewhere() -> None:
     async with scripted_server(respond(200, b"{}", ("connection", "close"))) as drains, scripted_server() as stays:
         pool = pool_of(one := endpoint_of(drains), two := endpoint_of(stays))
         two.active = 9
@@ -232,7 +232,7 @@ async def test_an_answer_that_ends_its_connection_sends_the_next_requests_elsewh
         pool.close()
 
 
-async def test_a_draining_replicas_idle_connections_are_closed_before_it_closes_them() -> None:
+async def test_idle_connections_of_a_draining_endpoint_are_closed() -> None:
     async with scripted_server() as upstream:
         pool = pool_of(endpoint := endpoint_of(upstream))
         both = [await pool.acquire(stream=False) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Names that stand for several replicas, which come and go."""
+"""DNS resolver of service names."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from gateway.upstream.resolver import INTERVAL, Resolver, resolve
 from parley_testing import eventually
 
 
-async def test_a_name_is_looked_up_and_keeps_its_name() -> None:
+async def test_a_resolved_endpoint_keeps_its_configured_name() -> None:
     found = await resolve(Endpoint("localhost", 8002))
     assert [(a.host, a.port, a.name) for a in found] in (
         [("127.0.0.1", 8002, b"localhost:8002")],
@@ -17,16 +17,16 @@ async def test_a_name_is_looked_up_and_keeps_its_name() -> None:
     )
 
 
-async def test_a_name_that_is_unknown_stands_for_nothing_now() -> None:
+async def test_an_unknown_name_resolves_to_no_endpoint() -> None:
     assert await resolve(Endpoint("no-such-host.invalid", 1)) == []
 
 
-def test_literal_addresses_need_no_looking_up() -> None:
+def test_ip_addresses_need_no_resolver() -> None:
     assert not Resolver(Pool("chat", [Endpoint("10.0.0.1", 80), Endpoint("::1", 80)], PoolLimits())).needed
     assert Resolver(Pool("chat", [Endpoint("chat", 80)], PoolLimits())).needed
 
 
-def test_replicas_that_stay_keep_their_state() -> None:
+def test_known_endpoints_keep_their_state() -> None:
     stays, goes = Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)
     pool = Pool("chat", [stays, goes], PoolLimits())
     pool.replace_endpoints([Endpoint("10.0.0.1", 80), Endpoint("10.0.0.3", 80)])
@@ -34,7 +34,7 @@ def test_replicas_that_stay_keep_their_state() -> None:
     assert [a.host for a in pool.endpoints] == ["10.0.0.1", "10.0.0.3"]
 
 
-async def test_the_successor_of_a_replica_that_refuses_is_looked_up_at_once() -> None:
+async def test_an_ejection_triggers_a_lookup_at_once() -> None:
     known = [Endpoint("10.0.0.1", 80)]
 
     async def look_up(_name: Endpoint) -> list[Endpoint]:

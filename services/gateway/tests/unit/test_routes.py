@@ -1,4 +1,4 @@
-"""The route table: what exists, what it asks for, and what does not exist."""
+"""Route table: templates, scopes and public routes."""
 
 import pytest
 
@@ -8,11 +8,11 @@ from parley import errors
 TABLE = RouteTable(all_routes())
 
 
-def test_nothing_internal_is_in_the_table() -> None:
+def test_no_internal_path_is_routed() -> None:
     assert not [r.template for r in TABLE.routes if "internal" in r.template or "metrics" in r.template]
 
 
-def test_only_these_routes_need_no_credential() -> None:
+def test_only_these_routes_are_public() -> None:
     assert {r.template for r in TABLE.routes if r.scope is None} == {
         "/.well-known/jwks.json",
         "/.well-known/oauth-authorization-server",
@@ -25,7 +25,7 @@ def test_only_these_routes_need_no_credential() -> None:
     }
 
 
-def test_a_template_takes_an_id_and_nothing_else() -> None:
+def test_a_template_matches_an_id_only() -> None:
     assert TABLE.find("GET", "/api/v1/conversations/01a2-b").template == "/api/v1/conversations/{id}"
     for path in (
         "/api/v1/conversations/",
@@ -41,7 +41,7 @@ def test_an_exact_path_wins_over_a_template() -> None:
     assert TABLE.find("POST", "/api/v1/conversations/import").template == "/api/v1/conversations/import"
 
 
-def test_each_service_and_scope_is_asked_for_where_it_belongs() -> None:
+def test_routes_have_the_scopes_of_their_service() -> None:
     assert {(r.service, r.scope) for r in TABLE.routes} == {
         ("auth", None), ("auth", ""), ("auth", "account"), ("auth", "admin"),
         ("chat", ""), ("chat", "chat:write"),
@@ -49,10 +49,10 @@ def test_each_service_and_scope_is_asked_for_where_it_belongs() -> None:
     }  # fmt: skip
 
 
-def test_a_line_that_is_there_twice_is_an_error() -> None:
+def test_a_duplicate_route_is_an_error() -> None:
     with pytest.raises(ValueError, match="twice"):
         RouteTable([route("GET", "/a", "auth", None), route("GET POST", "/a", "chat", None)])
 
 
-def test_labels_are_as_many_as_templates() -> None:
+def test_there_is_one_label_per_template() -> None:
     assert len(list(TABLE.templates())) == len({r.template for r in TABLE.routes}) + 1

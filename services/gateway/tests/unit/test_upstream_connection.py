@@ -1,8 +1,7 @@
-"""One upstream connection: any chunking of an answer is the same answer, and nothing is buffered without bound."""
+"""Upstream connections: response parsing, limits, and reuse."""
 
 import asyncio
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,18 +13,19 @@ from gateway.upstream.failures import ConnectionBroken
 BODY = st.binary(max_size=300)
 
 
-class FakeTransport:
-    """Stands in for a transport."""
+class FakeTransport(asyncio.Transport):
+    """Records what a connection does with its transport."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.paused = self.aborted = False
         self.written = b""
 
-    def get_extra_info(self, _name: str) -> None:
-        return None
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
 
-    def write(self, data: bytes) -> None:
-        self.written += data
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -37,9 +37,9 @@ class FakeTransport:
         self.aborted = True
 
 
-def started(method: str = "GET") -> tuple[UpstreamConnection, Any]:
+def started(method: str = "GET") -> tuple[UpstreamConnection, FakeTransport]:
     connection, transport = UpstreamConnection(lambda _: None), FakeTransport()
-    connection.connection_made(transport)  # type: ignore[arg-type]
+    connection.connection_made(transport)
     connection.start_request(method, b"GET / HTTP/1.1\r\n\r\n", timeout=5)
     return connection, transport
 
@@ -64,7 +64,7 @@ def answer_in_chunks(body: bytes, size: int) -> bytes:
 
 
 @given(BODY, st.integers(1, 50), st.lists(st.integers(0, 1000), max_size=20))
-def test_any_chunking_of_an_answer_arrives_equal(body: bytes, size: int, cuts: list[int]) -> None:
+def test_any_chunking_of_a_response_gives_the_same_body(body: bytes, size: int, cuts: list[int]) -> None:
     async def scenario() -> None:
         for data in (
             answer_in_chunks(body, size),
@@ -83,7 +83,7 @@ def test_any_chunking_of_an_answer_arrives_equal(body: bytes, size: int, cuts: l
 
 
 @given(BODY, st.integers(1, 50), st.integers(0, 400))
-def test_a_cut_answer_is_never_taken_for_a_whole_one(body: bytes, size: int, cut: int) -> None:
+def test_a_truncated_response_is_never_complete(body: bytes, size: int, cut: int) -> None:
     data = answer_in_chunks(body, size)
     part = data[: min(cut, len(data) - 1)]
 
@@ -107,7 +107,7 @@ async def test_an_upstream_that_is_faster_than_its_reader_is_paused() -> None:
     assert not transport.paused
 
 
-async def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
+async def test_unrequested_data_closes_the_connection() -> None:
     connection, transport = started()
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     assert connection.reusable
@@ -116,14 +116,14 @@ async def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
     assert transport.aborted
 
 
-async def test_an_answer_followed_by_more_than_it_announced_is_not_reused() -> None:
+async def test_data_after_the_announced_length_prevents_reuse() -> None:
     connection, _ = started()
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}garbage")
     assert await collect(connection) == (200, b"{}")
     assert not connection.reusable
 
 
-async def test_a_head_without_end_is_broken() -> None:
+async def test_an_endless_head_is_a_broken_response() -> None:
     connection, _ = started()
     connection.data_received(b"HTTP/1.1 200 OK\r\nX: ")
     for _ in range(20):

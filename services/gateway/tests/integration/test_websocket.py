@@ -1,4 +1,4 @@
-"""Who is there on an open WebSocket: said again in frames, and looked at again while it is open."""
+"""WebSockets: frames relayed in both directions, and credentials checked at the start, in frames, and while open."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,8 @@ import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.typing import Subprotocol
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from gateway_testing.running import RunGateway, RunningGateway
 from parley.ids import new_id
@@ -23,8 +23,57 @@ pytestmark = pytest.mark.integration
 USER = "01a200a6-d8e8-77ac-b25c-1d805c924a2b"
 
 
+@contextlib.asynccontextmanager
+async def echo_server() -> AsyncIterator[tuple[int, list[ServerConnection]]]:
+    seen: list[ServerConnection] = []
+
+    async def echo(socket: ServerConnection) -> None:
+        seen.append(socket)
+        async for message in socket:
+            if message == "close":
+                await socket.close(4401, "expired")
+                return
+            await socket.send(message)
+
+    async with serve(echo, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
+        yield next(iter(server.sockets)).getsockname()[1], seen
+
+
+async def test_a_websocket_relays_frames_identity_and_close_codes(run_gateway: RunGateway) -> None:
+    async with echo_server() as (port, seen), run_gateway(chat_url=f"http://127.0.0.1:{port}") as gateway:
+        token = gateway.token()
+        protocols = [Subprotocol("parley.v1"), Subprotocol(f"parley.bearer.{token}")]
+        url = f"ws://127.0.0.1:{gateway.port}/api/v1/chat/ws"
+        async with connect(url, subprotocols=protocols, proxy=None) as socket:
+            assert socket.subprotocol == "parley.v1"
+            for message in ("hello", b"\x00\x01", "x" * 500_000):
+                await socket.send(message)
+                assert await socket.recv() == message
+            await socket.send("close")
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert (socket.close_code, socket.close_reason) == (4401, "expired")
+        request = seen[0].request
+        assert request is not None
+        assert request.headers["authorization"] == f"Bearer {token}"
+        assert request.headers["x-forwarded-for"] == "127.0.0.1"
+
+
+async def test_a_websocket_with_an_invalid_credential_origin_or_path_is_rejected(run_gateway: RunGateway) -> None:
+    async with echo_server() as (port, seen), run_gateway(chat_url=f"http://127.0.0.1:{port}") as gateway:
+        base = f"ws://127.0.0.1:{gateway.port}"
+        bad = [Subprotocol("parley.bearer.rubbish")]
+        with pytest.raises(InvalidStatus):
+            await connect(f"{base}/api/v1/chat/ws", subprotocols=bad, proxy=None)
+        with pytest.raises(InvalidStatus):
+            await connect(f"{base}/api/v1/chat/ws", origin=Origin("https://evil.example"), proxy=None)
+        with pytest.raises(InvalidStatus):
+            await connect(f"{base}/api/v1/models", proxy=None)
+        assert seen == []
+
+
 class Chat:
-    """Says every frame back, and remembers it."""
+    """Echoes every frame, and records it."""
 
     def __init__(self) -> None:
         self.seen: list[str | bytes] = []
@@ -75,7 +124,7 @@ async def revoke(backends: SharedBackends, session: str) -> None:
         await redis.set(f"parley:revoked:{session}", 1, ex=60)
 
 
-async def test_a_replica_that_is_gone_costs_no_socket(run_gateway: RunGateway) -> None:
+async def test_an_unreachable_replica_does_not_fail_a_websocket(run_gateway: RunGateway) -> None:
     chat, gone = Chat(), free_port()
     async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
@@ -86,7 +135,7 @@ async def test_a_replica_that_is_gone_costs_no_socket(run_gateway: RunGateway) -
                     assert await socket.recv() == "there?"
 
 
-async def test_a_frame_that_renews_is_passed_on_and_so_is_any_other(run_gateway: RunGateway) -> None:
+async def test_auth_frames_and_all_others_are_relayed(run_gateway: RunGateway) -> None:
     async with chatting(run_gateway) as (gateway, _), opened(gateway, token_of(gateway)) as socket:
         for frame in (auth(token_of(gateway)), '{"type":"turn.cancel"}', "no JSON at all", "[1]"):
             await socket.send(frame)
@@ -101,7 +150,7 @@ async def test_a_frame_that_renews_is_passed_on_and_so_is_any_other(run_gateway:
         ({"aud": "another"}, "token_invalid"),
     ],
 )
-async def test_a_renewal_by_a_wrong_token_closes_the_socket_and_goes_no_further(
+async def test_an_auth_frame_with_an_invalid_token_closes_the_websocket_and_is_not_relayed(
     run_gateway: RunGateway, claims: dict[str, object], reason: str
 ) -> None:
     async with chatting(run_gateway) as (gateway, chat), opened(gateway, token_of(gateway)) as socket:
@@ -112,7 +161,7 @@ async def test_a_renewal_by_a_wrong_token_closes_the_socket_and_goes_no_further(
 
 
 @pytest.mark.parametrize("first", [False, True])
-async def test_a_revoked_session_is_refused_in_a_frame_too(
+async def test_an_auth_frame_of_a_revoked_session_closes_the_websocket(
     run_gateway: RunGateway, backends: SharedBackends, first: bool
 ) -> None:
     session = str(new_id())
@@ -127,7 +176,7 @@ async def test_a_revoked_session_is_refused_in_a_frame_too(
 
 
 @pytest.mark.parametrize("by_frame", [False, True])
-async def test_an_open_socket_of_a_revoked_session_is_closed(
+async def test_an_open_websocket_of_a_revoked_session_is_closed(
     run_gateway: RunGateway, backends: SharedBackends, by_frame: bool
 ) -> None:
     session = str(new_id())
@@ -143,7 +192,7 @@ async def test_an_open_socket_of_a_revoked_session_is_closed(
             await eventually(lambda: chat.open == 0)
 
 
-async def test_a_renewed_socket_outlives_the_session_it_began_with(
+async def test_a_renewed_websocket_outlives_its_first_session(
     run_gateway: RunGateway, backends: SharedBackends
 ) -> None:
     before = str(new_id())
@@ -157,7 +206,7 @@ async def test_a_renewed_socket_outlives_the_session_it_began_with(
         assert await socket.recv() == "still there"
 
 
-async def test_a_socket_whose_user_comes_by_frame_takes_one_of_the_users_places(run_gateway: RunGateway) -> None:
+async def test_a_websocket_authenticated_by_a_frame_counts_as_a_stream_of_the_user(run_gateway: RunGateway) -> None:
     user = str(new_id())
     async with (
         chatting(run_gateway, streams_per_user=1) as (gateway, _),
