@@ -1,0 +1,153 @@
+"""Response relaying: complete responses, streamed ones, and event streams."""
+
+import asyncio
+import gzip
+from typing import Any
+
+import pytest
+
+from gateway.access.cors import Cors
+from gateway.access.streams import OpenStreams
+from gateway.errors import StreamTerminated
+from gateway.http import Header
+from gateway.proxy.relaying import PIECE_SIZE, ResponseRelay, is_event_stream
+from gateway.proxy.response_headers import ResponseHeaders
+from gateway.routes import Route, route
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.failures import ConnectionBroken
+from gateway_testing.fakes import FakeStreamLeases, make_request
+from parley.web.lifecycle import Lifecycle
+
+STREAM = route("POST", "/chat/stream", "chat", "chat:write", stream=True)
+OPENAI = route("POST", "/v1/chat/completions", "chat", "chat:write", stream=True)
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+JSON = (b"content-type", b"application/json")
+
+
+class FakeClient:
+    """Collects what is sent to the client."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[Header] = []
+        self.parts: list[bytes] = []
+        self.complete = False
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], message["headers"]
+        else:
+            self.parts.append(message["body"])
+            self.complete = not message.get("more_body", False)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.parts)
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def streams() -> OpenStreams:
+    async def none_revoked(_sessions: object) -> set[str]:
+        return set()
+
+    return OpenStreams(none_revoked, FakeStreamLeases(), limit=10)
+
+
+@pytest.fixture
+def relay(streams: OpenStreams) -> ResponseRelay:
+    return ResponseRelay(streams, ResponseHeaders(Cors([]), Lifecycle()), idle_timeout=5)
+
+
+def response(data: bytes) -> UpstreamConnection:
+    """Return a connection that has received this data."""
+    connection = UpstreamConnection(lambda _: None)
+    connection.start_request("POST", b"", timeout=5)
+    connection.data_received(data)
+    return connection
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+async def test_a_complete_response_has_the_headers_of_the_gateway(relay: ResponseRelay, client: FakeClient) -> None:
+    request = make_request({"x-request-id": "r1"})
+    await relay.relay_complete(request, 201, [JSON], b"{}", client.send)
+    assert (client.status, client.body, client.complete) == (201, b"{}", True)
+    names = {name for name, _ in client.headers}
+    assert {b"x-request-id", b"via", b"x-process-time", b"x-content-type-options"} <= names
+    assert (b"content-length", b"2") in client.headers
+    assert (request.status, request.sent) == (201, 2)
+
+
+async def test_a_long_response_is_compressed_on_request(relay: ResponseRelay, client: FakeClient) -> None:
+    request = make_request({"accept-encoding": "gzip"})
+    await relay.relay_complete(request, 200, [JSON], b"x" * 5000, client.send)
+    assert gzip.decompress(client.body) == b"x" * 5000
+    assert (b"content-encoding", b"gzip") in client.headers
+
+
+async def test_a_very_long_response_is_sent_in_pieces(relay: ResponseRelay, client: FakeClient) -> None:
+    data = b"x" * (PIECE_SIZE * 5 + 1)
+    await relay.relay_complete(make_request(), 200, [JSON], data, client.send)
+    assert client.body == data
+    assert max(map(len, client.parts)) == PIECE_SIZE
+
+
+async def test_a_streamed_response_is_sent_while_it_arrives(relay: ResponseRelay, client: FakeClient) -> None:
+    connection = response(CHUNKED + chunk(b"one"))
+    relaying = asyncio.create_task(relay.relay_streamed(make_request(), connection, [JSON], client.send))
+    while client.body != b"one":
+        await asyncio.sleep(0)
+    connection.data_received(chunk(b"two") + b"0\r\n\r\n")
+    await relaying
+    assert (client.body, client.complete) == (b"onetwo", True)
+
+
+async def test_a_truncated_response_is_not_completed(relay: ResponseRelay, client: FakeClient) -> None:
+    connection = response(CHUNKED + chunk(b"one"))
+    connection.connection_lost(None)
+    with pytest.raises(ConnectionBroken):
+        await relay.relay_streamed(make_request(), connection, [JSON], client.send)
+    assert not client.complete
+
+
+async def test_an_event_stream_is_relayed_to_its_end(
+    relay: ResponseRelay, client: FakeClient, streams: OpenStreams
+) -> None:
+    connection = response(CHUNKED + chunk(b"data: 1\n\ndata: 2\n\ndata: half") + b"0\r\n\r\n")
+    await relay.relay_events(make_request(), STREAM, connection, [], client.send)
+    assert (client.body, client.complete) == (b"data: 1\n\ndata: 2\n\ndata: half", True)
+    assert (b"x-accel-buffering", b"no") in client.headers
+    assert streams.count == 0
+
+
+async def test_an_interrupted_event_stream_ends_with_a_final_event(relay: ResponseRelay, client: FakeClient) -> None:
+    connection = response(CHUNKED + chunk(b"data: 1\n\ndata: half"))
+    connection.connection_lost(None)
+    await relay.relay_events(make_request(), STREAM, connection, [], client.send)
+    assert client.body == b'data: 1\n\nevent: interrupted\ndata: {"code":"upstream_error"}\n\n'
+    assert client.complete
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [(STREAM, b'event: draining\ndata: {"retry_after_ms":500}\n\n'), (OPENAI, b'data: {"error":{"message":')],
+)
+async def test_a_terminated_stream_ends_with_the_event_of_its_format(
+    relay: ResponseRelay, client: FakeClient, path: Route, expected: bytes
+) -> None:
+    connection = response(CHUNKED)
+    connection.fail(StreamTerminated("draining", {"retry_after_ms": 500}))
+    await relay.relay_events(make_request(), path, connection, [], client.send)
+    assert client.body.startswith(expected)
+
+
+def test_only_server_sent_events_are_an_event_stream() -> None:
+    assert is_event_stream([(b"content-type", b"text/event-stream; charset=utf-8")])
+    assert not is_event_stream([JSON])
