@@ -1,4 +1,4 @@
-"""Minimum data rate of clients, against those that keep a connection busy with a few bytes now and then."""
+"""Minimum data rate of clients, against Slowloris attacks."""
 
 import socket
 import struct

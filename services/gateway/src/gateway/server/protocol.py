@@ -13,18 +13,19 @@ import httptools
 
 from gateway.server import framing
 from gateway.server.min_rate import AckedBytes, MinDataRate
-from gateway.server.request_cycle import EXTENSION, RequestCycle, error_response
-from gateway.server.uvicorn_internals import Config, HttpToolsProtocol, RequestResponseCycle, ServerState
+from gateway.server.request_cycle import EXTENSION, RequestCycle, error_response, is_done
+from gateway.server.uvicorn_internals import Config, HttpToolsProtocol, ServerState
 from gateway.settings import GatewaySettings
 from parley import errors
 from parley.errors import ParleyError
 
-KEEP_ALIVE_TIMEOUT = 75.0
+KEEP_ALIVE_TIMEOUT, NEVER = 75.0, float("inf")
 SEND_BUFFER, HIGH_WATER = 65_536, 16_384
 """Bytes buffered for a slow reader: in the kernel, and in this process before writers have to wait."""
+MAX_BUFFERED_BODY = 65_536
+"""Bytes of a request body that the app has not read, at which reading from the client pauses."""
 CLOSE_TIMEOUT = 2.0
 """Seconds a rejected client has to read the error response."""
-NEVER = float("inf")
 
 
 class ServerProtocol(HttpToolsProtocol):
@@ -51,6 +52,8 @@ class ServerProtocol(HttpToolsProtocol):
         self.send_rate = MinDataRate(settings.body_timeout)
         self.read_rate = MinDataRate(settings.write_timeout)
         self.acked: AckedBytes
+        self.receiving: RequestCycle | None = None
+        """The request whose body is being parsed. With pipelining, ``cycle`` may still be an earlier one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -70,7 +73,7 @@ class ServerProtocol(HttpToolsProtocol):
             cycle.on_disconnect()
         self._break_reference_cycle()
         # Without reference cycles, the connection is freed at once instead of by the garbage collector.
-        self.cycle = None  # type: ignore[assignment]
+        self.cycle = self.receiving = None  # type: ignore[assignment]
         del self.parser
 
     def data_received(self, data: bytes) -> None:
@@ -87,9 +90,8 @@ class ServerProtocol(HttpToolsProtocol):
             if self.head_bytes > self.settings.header_limit:
                 self._reject(errors.HeadersTooLarge())
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the signature is uvicorn's
         """Reject a request that cannot be parsed, or that a callback rejected."""
-        del msg
         self._reject(self.rejection or errors.InvalidRequest("This is not a valid HTTP request."))
 
     def on_message_begin(self) -> None:
@@ -123,6 +125,7 @@ class ServerProtocol(HttpToolsProtocol):
         self.body_start = self.body_bytes
         if self.parser.should_upgrade():
             if self._should_upgrade() and not self.in_body:
+                self.receiving = None
                 self.scope["method"] = self.parser.get_method().decode("ascii")
                 return
             self._stop_parsing(errors.InvalidRequest("The only supported upgrade is `websocket`, without a body."))
@@ -151,7 +154,8 @@ class ServerProtocol(HttpToolsProtocol):
         )
         cycle.hang_up = self._hang_up
         scope["extensions"] = {EXTENSION: cycle}
-        if _is_done(previous):
+        self.receiving = cycle
+        if is_done(previous):
             self.cycle = cycle
             self._start_asgi_task(cycle, self.app)
         else:
@@ -164,17 +168,24 @@ class ServerProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
-        """Pass the body on. The app is woken only when the minimum prefix has arrived."""
+        """Pass the body to its request. The app is woken only when the minimum prefix has arrived."""
         self.body_bytes += len(body)
-        if self.body_bytes - self.body_start < framing.MIN_BODY_PREFIX and not self.cycle.response_complete:
-            self.cycle.body += body
-        else:
-            super().on_body(body)
+        cycle = self.receiving
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.body += body
+        if self.body_bytes - self.body_start >= framing.MIN_BODY_PREFIX:
+            if len(cycle.body) > MAX_BUFFERED_BODY:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        self.in_body = False
-        super().on_message_complete()
-        self.in_head, self.head_bytes, self.deadline = True, 0, NEVER
+        cycle = self.receiving
+        if cycle is not None and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+        self.in_head, self.in_body = True, False
+        self.head_bytes, self.deadline = 0, NEVER
 
     def on_response_complete(self) -> None:
         """Wait for the next request. The keep-alive timeout is a deadline, because a timer per request costs more."""
@@ -220,7 +231,7 @@ class ServerProtocol(HttpToolsProtocol):
     def _reject(self, error: ParleyError) -> None:
         """Send an error response and close. If another response has begun, only close."""
         self.rejection = error
-        if _is_done(self.cycle) or (not self.pipeline and not self.cycle.response_started):
+        if is_done(self.cycle) or (not self.pipeline and not self.cycle.response_started):
             if self.cycle is not None:
                 self.cycle.disconnected = True  # the app may be waiting for the body; its response is discarded
             self.transport.write(error_response(error, self.settings.issuer()))
@@ -237,7 +248,3 @@ class ServerProtocol(HttpToolsProtocol):
         self.closing = True
         self.transport.write_eof()
         self.in_body, self.deadline = False, time.monotonic() + CLOSE_TIMEOUT
-
-
-def _is_done(cycle: RequestResponseCycle | None) -> bool:
-    return cycle is None or cycle.response_complete

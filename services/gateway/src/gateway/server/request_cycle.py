@@ -106,6 +106,11 @@ class _AnyLength(int):
         return 0
 
 
+def is_done(cycle: RequestResponseCycle | None) -> bool:
+    """Return whether there is no request, or its response is complete."""
+    return cycle is None or cycle.response_complete
+
+
 def error_response(error: ParleyError, base_url: str) -> bytes:
     """Return the complete response to a request that could not be parsed. The connection closes after it."""
     request_id = str(new_id())

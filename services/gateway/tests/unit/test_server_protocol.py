@@ -1,0 +1,223 @@
+"""Server protocol: framing rules, limits, deadlines and pipelining, with a minimal app over real sockets."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+
+from gateway.http import Receive, Send
+from gateway.server.connections import ClientConnections
+from gateway.server.protocol import ServerProtocol
+from gateway.settings import GatewaySettings
+from parley.config.settings import load
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@dataclass
+class EchoApp:
+    """Responds with the path and the body of each request, and records the requests."""
+
+    paths: list[str] = field(default_factory=list)
+    headers: list[list[tuple[bytes, bytes]]] = field(default_factory=list)
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        self.paths.append(scope["path"])
+        self.headers.append(scope["headers"])
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        content = scope["path"].encode() + b" " + body
+        length = (b"content-length", b"%d" % len(content))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": content})
+
+
+@dataclass
+class EchoServer:
+    """The app behind the gateway's protocol."""
+
+    app: EchoApp
+    connections: ClientConnections
+    port: int
+
+    async def send_bytes(self, data: bytes, *, end: bool = False) -> bytes:
+        """Send bytes and return everything until the server closes the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            if end:
+                writer.write_eof()
+            async with asyncio.timeout(5):
+                return await reader.read()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def serve(**overrides: object) -> AsyncIterator[EchoServer]:
+    settings = load(GatewaySettings, redis_url="redis://localhost/0", **overrides)
+    app, connections = EchoApp(), ClientConnections(settings)
+    config = uvicorn.Config(  # uvicorn's annotation allows only classes
+        app,
+        http=connections.protocol,  # type: ignore[arg-type]
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+    )
+    config.load()
+    state = uvicorn.server.ServerState()
+    loop = asyncio.get_running_loop()
+
+    def protocol() -> ServerProtocol:
+        return connections.protocol(config, state, {}, loop)
+
+    async with await loop.create_server(protocol, "127.0.0.1", 0) as server:
+        yield EchoServer(app, connections, server.sockets[0].getsockname()[1])
+        for connection in list(connections.open):
+            connection.transport.abort()
+
+
+@pytest.fixture(scope="module")
+async def server() -> AsyncIterator[EchoServer]:
+    async with serve() as running:
+        yield running
+
+
+def post(*fields: bytes, body: bytes = b"", version: bytes = b"1.1", path: bytes = b"/body") -> bytes:
+    lines = b"".join(field + b"\r\n" for field in fields)
+    return b"POST %b HTTP/%b\r\n%b\r\n%b" % (path, version, lines, body)
+
+
+VECTORS = {
+    "length and chunked": post(b"Host: a", b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+    "chunked and length": post(b"Host: a", b"Transfer-Encoding: chunked", b"Content-Length: 5", body=b"0\r\n\r\n"),
+    "two equal lengths": post(b"Host: a", b"Content-Length: 2", b"Content-Length: 2", body=b"{}"),
+    "two lengths in one": post(b"Host: a", b"Content-Length: 2, 2", body=b"{}"),
+    "two different lengths": post(b"Host: a", b"Content-Length: 2", b"Content-Length: 9", body=b"{}"),
+    "signed length": post(b"Host: a", b"Content-Length: +2", body=b"{}"),
+    "negative length": post(b"Host: a", b"Content-Length: -2", body=b"{}"),
+    "hexadecimal length": post(b"Host: a", b"Content-Length: 0x2", body=b"{}"),
+    "empty length": post(b"Host: a", b"Content-Length: ", body=b"{}"),
+    "huge length": post(b"Host: a", b"Content-Length: 99999999999999999999", body=b"{}"),
+    "unknown coding": post(b"Host: a", b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n"),
+    "chunked then identity": post(b"Host: a", b"Transfer-Encoding: chunked, identity", body=b"0\r\n\r\n"),
+    "gzip then chunked": post(b"Host: a", b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"),
+    "chunked twice": post(b"Host: a", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+    "space before the colon": post(b"Host: a", b"Transfer-Encoding : chunked", body=b"0\r\n\r\n"),
+    "chunked by HTTP/1.0": post(b"Host: a", b"Transfer-Encoding: chunked", version=b"1.0", body=b"0\r\n\r\n"),
+    "quoted chunked": post(b"Host: a", b'Transfer-Encoding: "chunked"', body=b"0\r\n\r\n"),
+    "chunk ended by LF": post(b"Host: a", b"Transfer-Encoding: chunked", body=b"2\n{}\r\n0\r\n\r\n"),
+    "chunk with a bad end": post(b"Host: a", b"Transfer-Encoding: chunked", body=b"2\r\n{}XX0\r\n\r\n"),
+    "LF in an extension": post(b"Host: a", b"Transfer-Encoding: chunked", body=b"2;a=\nb\r\n{}\r\n0\r\n\r\n"),
+    "hexadecimal prefix": post(b"Host: a", b"Transfer-Encoding: chunked", body=b"0x2\r\n{}\r\n0\r\n\r\n"),
+    "signed chunk": post(b"Host: a", b"Transfer-Encoding: chunked", body=b"+2\r\n{}\r\n0\r\n\r\n"),
+    "negative chunk": post(b"Host: a", b"Transfer-Encoding: chunked", body=b"-2\r\n{}\r\n0\r\n\r\n"),
+    "overflowing chunk": post(b"Host: a", b"Transfer-Encoding: chunked", body=b"fffffffffffffffff\r\n{}\r\n0\r\n\r\n"),
+    "bare LF": b"POST /body HTTP/1.1\nHost: a\nContent-Length: 2\n\n{}",
+    "bare CR in a value": post(b"Host: a", b"X-A: b\rContent-Length: 2", body=b"{}"),
+    "folded field": post(b"Host: a", b"X-A: b\r\n c", b"Content-Length: 2", body=b"{}"),
+    "NUL in a value": post(b"Host: a", b"X-A: b\x00c", b"Content-Length: 2", body=b"{}"),
+    "NUL in a name": post(b"Host: a", b"X\x00A: b", b"Content-Length: 2", body=b"{}"),
+    "empty name": post(b"Host: a", b": b", b"Content-Length: 2", body=b"{}"),
+    "field without a colon": post(b"Host: a", b"Rubbish", b"Content-Length: 2", body=b"{}"),
+    "space before a field": post(b" Host: a", b"Content-Length: 2", body=b"{}"),
+    "no Host": post(b"Content-Length: 2", body=b"{}"),
+    "two Hosts": post(b"Host: a", b"Host: b", b"Content-Length: 2", body=b"{}"),
+    "Host with a path": post(b"Host: a/b", b"Content-Length: 2", body=b"{}"),
+    "Host with a space": post(b"Host: a b", b"Content-Length: 2", body=b"{}"),
+    "HTTP/1.2": post(b"Host: a", b"Content-Length: 2", version=b"1.2", body=b"{}"),
+    "HTTP/0.9": b"GET /smuggled\r\n\r\n",
+    "raw byte in the path": post(b"Host: a", b"Content-Length: 2", path=b"/\x80body", body=b"{}"),
+    "upgrade to HTTP/2": post(
+        b"Host: a",
+        b"Connection: Upgrade, HTTP2-Settings",
+        b"Upgrade: h2c",
+        b"HTTP2-Settings: AA",
+        b"Content-Length: 2",
+        body=b"{}",
+    ),
+    "CONNECT": b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", VECTORS)
+async def test_ambiguous_requests_are_rejected_and_the_data_after_them_is_ignored(
+    server: EchoServer, name: str
+) -> None:
+    before = len(server.app.paths)
+    response = await server.send_bytes(VECTORS[name] + SMUGGLED)
+    assert response.startswith(b"HTTP/1.1 4"), response
+    assert response.count(b"HTTP/1.1 ") == 1
+    assert b"application/problem+json" in response
+    assert "/smuggled" not in server.app.paths[before:]
+
+
+async def test_a_plain_request_is_accepted(server: EchoServer) -> None:
+    response = await server.send_bytes(post(b"Host: a", b"Content-Length: 2", b"Connection: close", body=b"{}"))
+    assert response.startswith(b"HTTP/1.1 200")
+    assert response.endswith(b"/body {}")
+
+
+async def test_pipelined_requests_are_answered_in_order(server: EchoServer) -> None:
+    requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(5))
+    last = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    response = await server.send_bytes(requests + last)
+    assert response.count(b"HTTP/1.1 200") == 6
+    assert server.app.paths[-6:] == ["/0", "/1", "/2", "/3", "/4", "/last"]
+
+
+async def test_pipelined_requests_have_their_own_bodies(server: EchoServer) -> None:
+    first = post(b"Host: a", b"Content-Length: 5", body=b"first")
+    second = post(b"Host: a", b"Transfer-Encoding: chunked", body=b"6\r\nsecond\r\n0\r\n\r\n")
+    last = post(b"Host: a", b"Content-Length: 4", b"Connection: close", body=b"last")
+    response = await server.send_bytes(first + second + last)
+    assert response.count(b"HTTP/1.1 200") == 3
+    assert response.index(b"/body first") < response.index(b"/body second") < response.index(b"/body last")
+
+
+async def test_trailers_are_ignored(server: EchoServer) -> None:
+    body = b"2\r\n{}\r\n0\r\nX-User-Id: root\r\n\r\n"
+    request = post(b"Host: a", b"Transfer-Encoding: chunked", b"Connection: close", body=body)
+    assert (await server.send_bytes(request)).endswith(b"/body {}")
+    assert b"x-user-id" not in dict(server.app.headers[-1])
+
+
+@pytest.mark.parametrize("count", [200, 3000])
+async def test_too_many_header_fields_are_rejected(server: EchoServer, count: int) -> None:
+    fields = b"".join(b"X-%d: a\r\n" % number for number in range(count))
+    assert (await server.send_bytes(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields)).startswith(b"HTTP/1.1 431")
+
+
+async def test_connections_above_the_limit_are_rejected() -> None:
+    async with serve(max_connections=1) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert (await server.send_bytes(b"")).startswith(b"HTTP/1.1 503")
+        writer.close()
+
+
+async def test_only_connections_over_their_deadline_are_closed() -> None:
+    async with serve(header_timeout=10) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        while not (open_connections := list(server.connections.open)) or not open_connections[0].head_bytes:
+            await asyncio.sleep(0)
+        (connection,) = open_connections
+        connection.check_deadlines(connection.deadline - 0.1)
+        assert not connection.transport.is_closing()
+        connection.check_deadlines(connection.deadline + 0.1)
+        assert connection.transport.is_closing()
+        assert await reader.read() == b""
+        writer.close()
