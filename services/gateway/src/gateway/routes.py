@@ -15,7 +15,7 @@ ANY = ""
 
 MIB = 1_048_576
 REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
-"""Seconds until the head of the response: of most routes, and of those that wait for a model."""
+"""Seconds until the head of the response, on most routes and on routes that wait for a model."""
 _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*\Z")
 """An id in a path. No character may be decoded or normalised into another path."""
 

@@ -9,7 +9,7 @@ from parley.ratelimit.limiter import Limit, LimitState
 
 
 def quota_headers(limit: Limit, state: LimitState) -> tuple[Header, ...]:
-    """Return the headers with the remaining quota: those of the IETF draft and those of OpenAI."""
+    """Return the remaining quota as the headers of the IETF draft and of OpenAI."""
     reset = math.ceil(state.reset)
     name, policy, count = _constant_headers(limit.policy, limit.count, limit.period)
     return (

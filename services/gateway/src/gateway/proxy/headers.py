@@ -28,7 +28,7 @@ MAX_CACHED_NAMES = 1000
 
 
 def request_header_lines(headers: Iterable[Header], hop_names: frozenset[bytes] = EMPTY_NAMES) -> list[bytes]:
-    """Return the header lines to forward, in pieces. ``hop_names`` are those in the client's Connection header."""
+    """Return the header lines to forward, in pieces. ``hop_names``: from the client's Connection header."""
     pieces: list[bytes] = []
     for name, value in headers:
         if _FORWARDED[name] and name not in hop_names:
@@ -37,7 +37,7 @@ def request_header_lines(headers: Iterable[Header], hop_names: frozenset[bytes] 
 
 
 def response_headers(headers: Iterable[Header], hop_names: frozenset[bytes] = EMPTY_NAMES) -> list[Header]:
-    """Return the response headers to relay. ``hop_names`` are those in the service's Connection header."""
+    """Return the response headers to relay. ``hop_names``: from the service's Connection header."""
     return [pair for pair in headers if _RELAYED[pair[0]] and pair[0] not in hop_names]
 
 

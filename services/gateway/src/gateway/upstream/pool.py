@@ -49,7 +49,7 @@ class Pool:
         self.on_ejection: Callable[[], None] = lambda: None
 
     async def acquire(self, *, stream: bool, avoid: Collection[bytes] = ()) -> tuple[Endpoint, UpstreamConnection]:
-        """Return a connection to the less loaded of two endpoints. Use those to ``avoid`` only when no other is left.
+        """Return a connection to the less loaded of two endpoints. ``avoid`` holds endpoints of last resort.
 
         An unreachable endpoint was sent nothing, so trying the next one is not a retry and costs no retry budget.
         Raise UpstreamUnavailable when all are ejected, Overloaded when the queue is full, ConnectFailed.

@@ -17,7 +17,7 @@ from parley_testing.security.token_issuer import TestIssuer
 
 @dataclass
 class FakeLimitChecker:
-    """Decides as told, and records the checks."""
+    """Returns configured decisions, and records the checks."""
 
     refuses: bool = False
     revoked: set[str] = field(default_factory=set)
