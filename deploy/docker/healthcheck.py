@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a program of the image, not a package
-"""Exit 0 if the admin port of this container says that the process is alive."""
+"""Health check of the container: exit status 0 when a path of the admin port returns 200."""
 
 import http.client
 import os
@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> int:
-    """Ask once; returns the exit status."""
+    """Request the path once and return the exit status."""
     connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["ADMIN_PORT"]), timeout=2)
     try:
         connection.request("GET", sys.argv[1] if len(sys.argv) > 1 else "/health")

@@ -1,10 +1,10 @@
--- One role and one database for each service; can be repeated, and sets the passwords to those in the secrets.
+-- Creates one role and one database for each service, and sets the passwords from the secrets. Safe to run again.
 \set ON_ERROR_STOP on
 \set auth_password `cat "$SECRETS_DIR/auth_database_password"`
 \set chat_password `cat "$SECRETS_DIR/chat_database_password"`
 \set history_password `cat "$SECRETS_DIR/history_database_password"`
 
--- No statement with a password may reach the server's log.
+-- Keeps statements with passwords out of the server's log.
 SET password_encryption = 'scram-sha-256';
 SET log_statement = 'none';
 SET log_min_duration_statement = -1;
