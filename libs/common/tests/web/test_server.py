@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from parley.config.settings import ServiceSettings, load
 from parley.web.lifecycle import Lifecycle
-from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server
+from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server, serve
 from parley_testing import eventually
 from parley_testing.virtual_time import virtual_time
 
@@ -95,6 +95,50 @@ async def test_the_minimum_time_is_part_of_the_drain_timeout() -> None:
     lifecycle.begin_request()
     await drain(server_with_connections(1), lifecycle, settings(drain_timeout=MIN_DRAIN_SECONDS))
     assert asyncio.get_running_loop().time() == pytest.approx(MIN_DRAIN_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def serving(lifecycle: Lifecycle) -> AsyncIterator["asyncio.Task[None]"]:
+    """Serve until a signal; the context ends when the server has stopped."""
+
+    async def app_with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+
+    with free_socket() as bound:
+        task = asyncio.create_task(serve(app_with_lifespan, lifecycle, settings(drain_timeout=3600), [bound]))
+        try:
+            await eventually(lambda: lifecycle.state == "ready")
+            yield task
+            async with asyncio.timeout(30):
+                await task
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def test_a_signal_drains_and_stops_the_server() -> None:
+    lifecycle = Lifecycle()
+    async with serving(lifecycle) as task:
+        lifecycle.begin_request()
+        signal.raise_signal(signal.SIGTERM)
+        await eventually(lambda: lifecycle.state == "draining")
+        assert not task.done()
+        lifecycle.end_request()
+
+
+async def test_a_second_signal_stops_the_server_despite_open_requests() -> None:
+    lifecycle = Lifecycle()
+    async with serving(lifecycle):
+        lifecycle.begin_request()
+        signal.raise_signal(signal.SIGTERM)
+        await eventually(lambda: lifecycle.state == "draining")
+        signal.raise_signal(signal.SIGTERM)
+    assert lifecycle.open_requests == 1
 
 
 async def test_uvicorn_still_lets_a_server_run_without_signal_handlers() -> None:

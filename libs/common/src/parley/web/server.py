@@ -64,9 +64,9 @@ async def drain(server: uvicorn.Server, lifecycle: Lifecycle, settings: ServiceS
     """Stop a server gracefully: open requests and streams have ``drain_timeout`` seconds to finish."""
     lifecycle.start_draining()
     # Closing a connection immediately would lose a request that its client has already sent.
-    longer = max(0.0, MIN_DRAIN_SECONDS - settings.drain_delay) if server.server_state.connections else 0.0
-    await asyncio.sleep(settings.drain_delay + longer)
-    if not await lifecycle.wait_idle(max(0.0, settings.drain_timeout - longer)):
+    extra = max(0.0, MIN_DRAIN_SECONDS - settings.drain_delay) if server.server_state.connections else 0.0
+    await asyncio.sleep(settings.drain_delay + extra)
+    if not await lifecycle.wait_idle(max(0.0, settings.drain_timeout - extra)):
         log.warning("drain_timeout_exceeded", open_requests=lifecycle.open_requests)
     server.should_exit = True
 
@@ -98,7 +98,9 @@ async def serve(
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if not running.done():
-                await drain(server, lifecycle, settings)
+                draining = group.create_task(drain(server, lifecycle, settings))
+                await asyncio.wait({running, draining}, return_when=asyncio.FIRST_COMPLETED)
+                draining.cancel()
 
 
 async def wait_until_listening(server: uvicorn.Server, running: "asyncio.Task[None]") -> None:
