@@ -54,9 +54,9 @@ async def open_infrastructure(
 
 
 def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextlib.AbstractAsyncContextManager[Bus]:
-    """Open the RabbitMQ bus; raises SettingsError without ``AMQP_URL``."""
+    """Open the RabbitMQ bus; raise SettingsError without ``AMQP_URL``."""
     if settings.amqp_url is None:
-        raise SettingsError("AMQP_URL: is required when a service runs by itself")
+        raise SettingsError("AMQP_URL: is required unless all services run in one process")
     from parley.messaging.rabbit_bus import open_rabbit
 
     return open_rabbit(

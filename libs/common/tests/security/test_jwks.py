@@ -1,6 +1,7 @@
 """Public keys of auth: fetched when needed, cached, and kept while auth is unavailable."""
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 
 from parley import errors
-from parley.security.jwks import KeySet
+from parley.security.jwks import KeySet, open_key_set
 from parley.security.tokens import TokenVerifier
+from parley_testing.http.scripted_server import respond, scripted_server
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 ISSUER_OF_AUTH = TestIssuer()
@@ -80,3 +82,16 @@ async def test_concurrent_first_uses_of_a_key_cause_one_fetch() -> None:
     verifier = TokenVerifier(KeySet(jwks), issuer=ISSUER)
     await asyncio.gather(*(verifier.verify(ISSUER_OF_AUTH.token()) for _ in range(10)))
     assert jwks.fetches == 1
+
+
+async def test_keys_are_fetched_over_http() -> None:
+    document = json.dumps(ISSUER_OF_AUTH.jwks()).encode()
+    async with scripted_server(respond(200, body=document)) as auth, open_key_set(f"{auth.url}/keys") as keys:
+        assert await keys.find("test-key") is not None
+        assert auth.journal[0].target == "/keys"
+
+
+async def test_an_error_response_is_no_key_set() -> None:
+    async with scripted_server(respond(503)) as auth, open_key_set(auth.url) as keys:
+        with pytest.raises(errors.DependencyUnavailable):
+            await keys.find("test-key")

@@ -24,7 +24,7 @@ from parley.errors import ParleyError
 from parley.observability.metrics import Metrics
 from parley.observability.tracing import Tracer, log_ids
 from parley.web.lifecycle import Lifecycle
-from parley.web.middleware import QUIET_ROUTES
+from parley.web.middleware import PROBE_ROUTES
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class Pipeline:
         """Handle one HTTP request."""
         request = Request(scope)
         self._addresses.locate(request)
-        if self._tracer is not None and request.path not in QUIET_ROUTES:
+        if self._tracer is not None and request.path not in PROBE_ROUTES:
             request.trace = _start_trace(self._tracer, request)
         self._lifecycle.begin_request()
         try:
@@ -156,7 +156,7 @@ class Pipeline:
         user = request.caller.pseudonym if request.caller else None
         if request.trace is not None:
             request.trace.end(request.template, request.status, attempts=request.attempts, user=user)
-        if self._access_log is None or request.path in QUIET_ROUTES:
+        if self._access_log is None or request.path in PROBE_ROUTES:
             return
         upstream = request.upstream_time
         line = {

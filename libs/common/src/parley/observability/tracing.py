@@ -20,7 +20,7 @@ __all__ = ["Span", "SpanKind", "Tracer"]
 
 MaybeTracer: TypeAlias = Tracer | None
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
-SERVER_ERROR = 500
+FIRST_SERVER_ERROR = 500
 LOG_IDS = ("trace_id", "span_id")
 _W3C = TraceContextTextMapPropagator()
 
@@ -101,7 +101,7 @@ def end_server_span(span: Span, method: str, route: str | None, status: int, use
         span.set_attribute("http.response.status_code", status)
         if user:
             span.set_attribute("enduser.pseudo.id", user)
-        if status >= SERVER_ERROR:
+        if status >= FIRST_SERVER_ERROR:
             mark_failed(span, str(status))
     span.end()
 

@@ -27,9 +27,11 @@ log = structlog.get_logger()
 
 REDIS_TIMEOUT = 0.05
 """Seconds that one Redis call may take."""
-FIRST_HEARTBEAT_DELAY, HEARTBEAT_INTERVAL, RECOVERY_INTERVAL = 0.25, 2.0, 1.0
-"""Seconds between two heartbeats (more frequent at first, to find the other replicas), and between two attempts to
-reach Redis again."""
+FIRST_HEARTBEAT_INTERVAL = 0.25
+"""Seconds between the first two heartbeats; doubled after each one, so that a new replica soon knows the others."""
+HEARTBEAT_INTERVAL = 2.0
+RECOVERY_INTERVAL = 1.0
+"""Seconds between two attempts to reach Redis during an outage."""
 REPLICA_TTL = 10
 """Seconds after its last heartbeat at which a replica is no longer counted."""
 
@@ -94,7 +96,7 @@ class Limiter:
             async with lag_tolerant_timeout(self._timeout):
                 reply = await self._script.run(batch)
         except REDIS_UNAVAILABLE as error:
-            self._lose_redis(type(error).__name__)
+            self._start_outage(type(error).__name__)
             batch = batch + self._batcher.take_waiting()
             for check in batch:
                 check.resolve(self._decide_locally(check))
@@ -122,13 +124,13 @@ class Limiter:
                 counter = self._counters[key] = self._decisions.labels(*key)
             counter.inc()
 
-    def _lose_redis(self, reason: str) -> None:
+    def _start_outage(self, reason: str) -> None:
         if not self._outage.is_set():
             log.warning("rate_limits_local", reason=reason, replicas=self.fallback.replicas)
             self._local.set(1)
             self._outage.set()
 
-    def _regain_redis(self) -> None:
+    def _end_outage(self) -> None:
         if self._outage.is_set():
             log.info("rate_limits_exact", replicas=self.fallback.replicas)
             self._local.set(0)
@@ -137,7 +139,7 @@ class Limiter:
 
     async def watch(self) -> None:
         """Send heartbeats, count the replicas, and detect when Redis is available again; never ends."""
-        pause = FIRST_HEARTBEAT_DELAY
+        interval = FIRST_HEARTBEAT_INTERVAL
         while True:
             if self._outage.is_set():
                 await asyncio.sleep(RECOVERY_INTERVAL)
@@ -145,13 +147,13 @@ class Limiter:
                 async with lag_tolerant_timeout(self._timeout):
                     self.fallback.replicas = await self._heartbeat()
             except REDIS_UNAVAILABLE as error:
-                self._lose_redis(type(error).__name__)
+                self._start_outage(type(error).__name__)
                 continue
-            self._regain_redis()
+            self._end_outage()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(interval):
                     await self._outage.wait()
-            pause = min(pause * 2, HEARTBEAT_INTERVAL)
+            interval = min(interval * 2, HEARTBEAT_INTERVAL)
 
     async def _heartbeat(self) -> int:
         now = int(time.time())
@@ -185,6 +187,6 @@ async def open_limiter(
     ``replicas`` is the minimum number of replicas to assume.
     """
     limiter = Limiter(redis, service=service, registry=registry, timeout=timeout, replicas=replicas)
-    async with background("limits", limiter.watch, service=service):
+    async with background("rate_limits", limiter.watch, service=service):
         yield limiter
     await limiter.leave()

@@ -8,8 +8,8 @@
 -- then for each check: [revoked session, revoked user] if it has a session, and one key for each of its limits
 -- ARGV[1]  little-endian doubles: number of checks; for each check: number of limits, cost, issued_at (-1: no session),
 --          forced (0|1); for each of its limits: count, period, burst
--- Returns  {marker exists, now}; for each check: verdict, wait; for each of its limits: remaining, reset
---          verdict 0 = allowed, -1 = revoked, n = refused by its n-th limit; wait and reset are in microseconds
+-- Returns  {marker exists, now}; for each check: outcome, wait; for each of its limits: remaining, reset
+--          outcome 0 = allowed, -1 = revoked, n = refused by its n-th limit; wait and reset are in microseconds
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -46,11 +46,11 @@ local checks
 checks, position = struct.unpack('<d', ARGV[1], position)
 for _ = 1, checks do
   local limits, cost, issued_at, forced = numbers('<dddd')
-  local verdict, wait, rows = 0, 0, {}
+  local outcome, wait, rows = 0, 0, {}
   if issued_at >= 0 then
     local not_before = stored[key + 1] and tonumber(stored[key + 1])
     if stored[key] or (not_before and issued_at <= not_before) then
-      verdict = -1
+      outcome = -1
     end
     key = key + 2
   end
@@ -59,15 +59,15 @@ for _ = 1, checks do
     rows[i] = {KEYS[key], count, period, burst}
     local excess = debt_of(key, count) + (cost - burst) * period
     key = key + 1
-    if excess > 0 and forced == 0 and verdict >= 0 and math.ceil(excess / count) > wait then
-      verdict, wait = i, math.ceil(excess / count)
+    if excess > 0 and forced == 0 and outcome >= 0 and math.ceil(excess / count) > wait then
+      outcome, wait = i, math.ceil(excess / count)
     end
   end
-  reply[#reply + 1] = verdict
+  reply[#reply + 1] = outcome
   reply[#reply + 1] = wait
   for i = 1, limits do
     local name, count, period, burst = unpack(rows[i])
-    if verdict == 0 then
+    if outcome == 0 then
       debts[name] = math.max(0, debts[name] + cost * period)
       changed[name] = count
     end

@@ -11,6 +11,7 @@ from parley.storage.redis import RedisClient
 from parley.storage.redis_script import LuaScript
 
 REVOCATIONS_MARKER = "parley:revocations"
+"""Key that exists while Redis has every active revocation."""
 _COUNT, _HEAD = struct.Struct("<d"), struct.Struct("<dddd")
 
 
@@ -66,11 +67,11 @@ def _request(batch: Sequence[LimitCheck]) -> tuple[list[str], bytes]:
 
 
 def _decision(check: LimitCheck, row: list[int], *, known: bool, at: int) -> Decision:
-    verdict = row[0]
+    outcome = row[0]
     return Decision(
-        allowed=verdict == 0,
-        revoked=verdict < 0,
-        refused=check.limits[verdict - 1] if verdict > 0 else None,
+        allowed=outcome == 0,
+        revoked=outcome < 0,
+        refused=check.limits[outcome - 1] if outcome > 0 else None,
         retry_after=row[1] / SECOND,
         limits=check.limits,
         states=[LimitState(row[i], row[i + 1] / SECOND) for i in range(2, len(row), 2)],

@@ -21,19 +21,19 @@ async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
     task = asyncio.ensure_future(app({"type": "lifespan", "asgi": {"version": "3.0"}}, to_app.get, send))
     try:
         to_app.put_nowait({"type": "lifespan.startup"})
-        await _either(task, complete["lifespan.startup.complete"])
+        await _wait_for_phase(task, complete["lifespan.startup.complete"])
         try:
             yield
         finally:
             to_app.put_nowait({"type": "lifespan.shutdown"})
-            await _either(task, complete["lifespan.shutdown.complete"])
+            await _wait_for_phase(task, complete["lifespan.shutdown.complete"])
             await task
     finally:
         task.cancel()
         await asyncio.wait({task})
 
 
-async def _either(task: "asyncio.Future[Any]", complete: asyncio.Event) -> None:
+async def _wait_for_phase(task: "asyncio.Future[Any]", complete: asyncio.Event) -> None:
     """Wait until the app completes a phase; raise its exception if it ends instead."""
     waiting: asyncio.Future[Any] = asyncio.ensure_future(complete.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)

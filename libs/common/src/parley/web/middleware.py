@@ -19,7 +19,8 @@ log = structlog.get_logger()
 
 UNMATCHED_ROUTE = "unmatched"
 """Route label of a request that matches no route; paths are never used as labels."""
-QUIET_ROUTES = frozenset({"/health", "/ready"})
+PROBE_ROUTES = frozenset({"/health", "/ready"})
+"""Routes that are neither logged nor traced."""
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -50,7 +51,7 @@ class RequestContext:
     """Assigns a request id, logs, measures and traces each request, and converts exceptions to responses."""
 
     def __init__(self, app: ASGIApp, *, runtime: Runtime, base_url: str) -> None:
-        """Wrap ``app``; ``base_url`` is where the error codes are documented."""
+        """Wrap ``app``. Error responses link to the documentation of their code below ``base_url``."""
         self.app, self.runtime, self.base_url = app, runtime, base_url
         self.service, self.metrics, self.lifecycle = runtime.service, runtime.metrics, runtime.lifecycle
 
@@ -65,7 +66,7 @@ class RequestContext:
         self.metrics.active_requests.inc()
         with self.lifecycle.request():
             try:
-                if self.runtime.tracer is None or scope["path"] in QUIET_ROUTES:
+                if self.runtime.tracer is None or scope["path"] in PROBE_ROUTES:
                     await self._run(scope, receive, send, info)
                 else:
                     await self._traced(self.runtime.tracer, scope, receive, send, info)
@@ -120,7 +121,7 @@ class RequestContext:
             known = None if route == UNMATCHED_ROUTE else route
             tracing.end_server_span(info.span, scope.get("method", "GET"), known, info.status, user)
         self.metrics.request_duration.labels(method, route, str(info.status)).observe(elapsed)
-        if route in QUIET_ROUTES:
+        if route in PROBE_ROUTES:
             return
         log.info(
             "request",

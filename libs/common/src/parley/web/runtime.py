@@ -29,7 +29,7 @@ class Runtime:
     """Set while a traced service runs."""
     pings: dict[str, Ping] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
-    """Each report adds members to ``/status``, for example the outbox backlog."""
+    """Each report adds fields to ``/status``, for example the outbox backlog."""
 
     async def status(self) -> dict[str, Any]:
         """Ping every dependency and return the response body of ``/status``."""

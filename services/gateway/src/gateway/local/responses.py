@@ -15,7 +15,7 @@ from gateway.routes import route
 from parley import errors
 from parley.errors import ParleyError
 from parley.web import problems
-from parley.web.middleware import QUIET_ROUTES
+from parley.web.middleware import PROBE_ROUTES
 
 PAGE_ROUTE = route("GET", "/docs", "auth", None)
 """The route under which requests for pages count on the limit of the client's address."""
@@ -42,7 +42,7 @@ class LocalResponses:
             return False
         if request.method not in READ_METHODS:
             raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD"})
-        if request.path not in QUIET_ROUTES:
+        if request.path not in PROBE_ROUTES:
             await self._policy.admit_anonymous(request, PAGE_ROUTE)
         await self._send_page(request, render(), send)
         return True
