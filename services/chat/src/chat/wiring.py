@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from chat.admission.admission import TurnAdmission
 from chat.admission.budgets import Budgets
@@ -12,6 +11,7 @@ from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
+from chat.api.dependencies import ApiServices
 from chat.catalogue import Catalogue, Model
 from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
@@ -45,7 +45,6 @@ from parley.messaging.bus import Bus
 from parley.observability.tracing import Tracer
 from parley.process.tasks import background
 from parley.ratelimit.limiter import open_limiter
-from parley.security.identity import Verifier
 from parley.security.service_tokens import ServiceTokenProvider
 from parley.storage.postgres import open_pool
 from parley.storage.redis import RedisClient, open_redis
@@ -59,16 +58,11 @@ TAIL_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class ChatServices:
-    """The services that the API uses, in ``app.state.wired``."""
+class ChatServices(ApiServices):
+    """The services of chat, in ``app.state.wired``."""
 
-    verifier: Verifier
-    service: ChatService
-    catalogue: Catalogue
-    budgets: Budgets
     supervisor: Supervisor
     reconciler: Reconciler
-    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +149,13 @@ async def open_services(
             draining=runtime.lifecycle.drain_started,
         )
         yield ChatServices(
-            infrastructure.verifier, service, catalogue, budgets, engine.supervisor, reconciler, times.now()
+            verifier=infrastructure.verifier,
+            service=service,
+            catalogue=catalogue,
+            budgets=budgets,
+            started_at=times.now(),
+            supervisor=engine.supervisor,
+            reconciler=reconciler,
         )
 
 

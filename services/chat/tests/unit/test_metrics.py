@@ -13,7 +13,7 @@ from chat.errors import ProviderFailure, ProviderTimeout
 from chat.generation import AnswerChunk, Prompt
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry, Outcome
-from chat.providers.circuit_breaker import THRESHOLD, CircuitBreakers
+from chat.providers.circuit_breaker import FAILURE_THRESHOLD, CircuitBreakers
 from chat.providers.failures import AttemptFailed
 from chat.providers.retry_and_fallback import FallbackGenerator
 from parley import times
@@ -117,8 +117,8 @@ async def test_each_call_of_a_provider_is_counted_by_what_became_of_it() -> None
 
 async def test_a_call_that_an_open_breaker_refuses_is_counted_as_refused() -> None:
     registry, breakers = CollectorRegistry(), CircuitBreakers()
-    for _ in range(THRESHOLD):
-        breakers.of(SMALL.target.base_url).failed()
+    for _ in range(FAILURE_THRESHOLD):
+        breakers.for_target(SMALL.target.base_url).failed()
     with pytest.raises(ProviderFailure):
         await ask(FallbackGenerator(lambda _: Scripted([]), breakers, ChatMetrics(registry), max_retries=0))
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.model import LogEntry
-from chat.providers.chunks import StreamedError, pieces
-from chat.providers.circuit_breaker import PAUSE, THRESHOLD, CircuitBreaker
+from chat.providers.chunks import StreamedError, parse_chunk
+from chat.providers.circuit_breaker import FAILURE_THRESHOLD, OPEN_DURATION, CircuitBreaker
 from chat.providers.failures import AttemptFailed, from_status, retry_after
 from chat.providers.sse_parser import MAX_LINE, MalformedStream, SseParser
 from chat.providers.text import storable
@@ -43,29 +43,29 @@ def test_an_endless_line_is_malformed() -> None:
 )
 def test_what_is_no_chunk_is_malformed(data: bytes | str) -> None:
     with pytest.raises(MalformedStream):
-        pieces(data)
+        parse_chunk(data)
 
 
 def test_an_error_inside_the_stream_is_one() -> None:
     with pytest.raises(StreamedError):
-        pieces('{"error":{"message":"secret"}}')
+        parse_chunk('{"error":{"message":"secret"}}')
 
 
 def test_text_is_made_storable() -> None:
     assert storable("a\x00b\ud800c") == "a\ufffdb\ufffdc"
-    found = pieces('{"choices":[{"delta":{"content":"a\\u0000b"}}]}')
+    found = parse_chunk('{"choices":[{"delta":{"content":"a\\u0000b"}}]}')
     assert found[0].entry == LogEntry("a\ufffdb")
 
 
 def test_tool_calls_are_joined_from_their_deltas() -> None:
-    first = pieces(chunk(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]))
-    second = pieces(chunk(tool_calls=[{"index": 0, "function": {"arguments": '{"a":1}'}}]))
+    first = parse_chunk(chunk(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]))
+    second = parse_chunk(chunk(tool_calls=[{"index": 0, "function": {"arguments": '{"a":1}'}}]))
     entries = tuple(piece.entry for piece in (*first, *second) if piece.entry)
     assert join_calls(entries) == [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]
 
 
 def test_usage_is_bounded_and_complete() -> None:
-    found = pieces('{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":-2,"total_tokens":99}}')
+    found = parse_chunk('{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":-2,"total_tokens":99}}')
     assert found[0].usage is not None
     assert (found[0].usage.prompt_tokens, found[0].usage.completion_tokens, found[0].usage.total_tokens) == (3, 0, 3)
 
@@ -97,12 +97,12 @@ def test_retry_after_is_bounded(value: str, seconds: int | None) -> None:
 def test_a_breaker_opens_lets_one_try_and_closes() -> None:
     now = [0.0]
     breaker = CircuitBreaker(lambda: now[0])
-    for _ in range(THRESHOLD):
+    for _ in range(FAILURE_THRESHOLD):
         breaker.check()
         breaker.failed()
     with pytest.raises(AttemptFailed):
         breaker.check()
-    now[0] = PAUSE + 1
+    now[0] = OPEN_DURATION + 1
     breaker.check()
     with pytest.raises(AttemptFailed):
         breaker.check()

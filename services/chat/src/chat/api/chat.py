@@ -4,10 +4,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chat import errors
+from chat.api.dependencies import Caller, Service
 from chat.api.request_parsing import (
-    PING_AFTER,
-    Caller,
-    Service,
+    PING_INTERVAL,
     cache_policy_of,
     idempotency_key_of,
     opened_headers,
@@ -58,8 +57,8 @@ async def stream_turn(body: ChatRequest, request: Request, principal: Caller, se
     """Run a turn and stream it. A disconnect does not stop the turn. ``Cache-Control`` as for ``POST /chat``."""
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(to_turn_request(request, principal, body, key, cache_policy_of(request)))
-    steps = service.follow(opened.turn, 0, idle_after=PING_AFTER)
-    return StreamingTurnResponse(event_stream(opened.turn, steps), headers=opened_headers(opened))
+    updates = service.follow(opened.turn, 0, idle_after=PING_INTERVAL)
+    return StreamingTurnResponse(event_stream(opened.turn, updates), headers=opened_headers(opened))
 
 
 async def _accepted(service: ChatService, opened: OpenedTurn) -> Response:

@@ -12,7 +12,8 @@ from fastapi.responses import Response
 from chat import errors
 from chat.admission.turn_request import TurnRequest
 from chat.api.chat import JSON, failure_of
-from chat.api.request_parsing import PING_AFTER, Caller, Service, cache_policy_of, idempotency_key_of, opened_headers
+from chat.api.dependencies import Caller, Service, Services
+from chat.api.request_parsing import PING_INTERVAL, cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.streaming import EVENT_STREAM, StreamingTurnResponse
 from chat.catalogue import Catalogue
 from chat.model import IdempotencyKey, Turn
@@ -20,7 +21,6 @@ from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
-from chat.service import OpenedTurn
 from parley.errors import FieldError, InvalidRequest, ValidationFailed
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute
@@ -33,31 +33,34 @@ CLIENT_ID_VERSIONS = frozenset({4, 7})
 
 
 @router.post("/completions", response_class=Response, responses={400: {}, 404: {}, 429: {}, 502: {}, 503: {}})
-async def create_completion(body: CompletionRequest, request: Request, principal: Caller, service: Service) -> Response:
+async def create_completion(
+    body: CompletionRequest, request: Request, principal: Caller, service: Service, services: Services
+) -> Response:
     """Return a completion. A disconnect cancels the turn, unless the request has an ``Idempotency-Key``.
 
     ``Cache-Control`` as for ``POST /api/v1/chat``.
     """
-    _check(body, request.app.state.wired.catalogue)
+    _check(body, services.catalogue)
     key = idempotency_key_of(request, principal.user_id, body)
-    opened = await service.open(_ask(body, request, principal, key))
-    steps = service.follow(opened.turn, 1, idle_after=PING_AFTER)
+    opened = await service.open(_turn_request(body, request, principal, key))
+    updates = service.follow(opened.turn, 1, idle_after=PING_INTERVAL)
 
-    async def leave() -> None:
+    async def cancel_abandoned() -> None:
         if key is None:
             await service.abandon(opened.turn)
 
     if not body.stream:
         return StreamingTurnResponse(
-            _whole(opened.turn, steps), media_type=JSON, headers=_headers(opened), on_leave=leave
+            _whole(opened.turn, updates),
+            media_type=JSON,
+            headers=opened_headers(opened),
+            on_disconnect=cancel_abandoned,
         )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    chunks = _chunks(opened.turn, steps, include_usage=include_usage)
-    return StreamingTurnResponse(chunks, media_type=EVENT_STREAM, headers=_headers(opened), on_leave=leave)
-
-
-def _headers(opened: OpenedTurn) -> dict[str, str]:
-    return opened_headers(opened)
+    chunks = _chunks(opened.turn, updates, include_usage=include_usage)
+    return StreamingTurnResponse(
+        chunks, media_type=EVENT_STREAM, headers=opened_headers(opened), on_disconnect=cancel_abandoned
+    )
 
 
 def _check(body: CompletionRequest, catalogue: Catalogue) -> None:
@@ -72,17 +75,19 @@ def _check(body: CompletionRequest, catalogue: Catalogue) -> None:
         raise errors.UnsupportedContent
 
 
-def _ask(body: CompletionRequest, request: Request, principal: Principal, key: IdempotencyKey | None) -> TurnRequest:
+def _turn_request(
+    body: CompletionRequest, request: Request, principal: Principal, key: IdempotencyKey | None
+) -> TurnRequest:
     metadata = dict(body.metadata or {})
     conversation_id = _conversation_id(metadata)
     system = [m.text() for m in body.messages if m.role in {"system", "developer"}]
-    question = next(m for m in reversed(body.messages) if m.role == "user")
+    user_message = next(m for m in reversed(body.messages) if m.role == "user")
     return TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
         token=principal.token,
         request_id=request.scope["parley"].request_id,
-        message=question.text(),
+        message=user_message.text(),
         conversation_id=conversation_id,
         system_prompt="\n".join(system) or None,
         model=body.model,
@@ -120,44 +125,44 @@ def _message(message: Any) -> dict[str, Any]:
     return {"role": message.role, "content": content, **rest}
 
 
-async def _whole(turn: Turn, steps: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(steps):
-        async for step in steps:
-            if isinstance(step, TurnFinished):
-                if projection.failed(step.turn):
-                    raise failure_of(step.turn)
-                yield orjson.dumps(projection.completion(step.turn))
+async def _whole(turn: Turn, updates: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(updates):
+        async for update in updates:
+            if isinstance(update, TurnFinished):
+                if projection.failed(update.turn):
+                    raise failure_of(update.turn)
+                yield orjson.dumps(projection.completion(update.turn))
                 return
-            if isinstance(step, StreamInterrupted):
+            if isinstance(update, StreamInterrupted):
                 raise errors.TurnPending(turn.id)
 
 
 async def _chunks(
-    turn: Turn, steps: AsyncGenerator[TurnUpdate, None], *, include_usage: bool
+    turn: Turn, updates: AsyncGenerator[TurnUpdate, None], *, include_usage: bool
 ) -> AsyncGenerator[bytes, None]:
     chunks = CompletionChunks(turn, include_usage=include_usage)
-    began = False
-    async with contextlib.aclosing(steps):
-        async for step in steps:
-            if isinstance(step, StreamIdle):
-                if began:
+    started = False
+    async with contextlib.aclosing(updates):
+        async for update in updates:
+            if isinstance(update, StreamIdle):
+                if started:
                     yield PING
                 continue
-            prefix = b"" if began else _data(chunks.started())
-            if isinstance(step, TurnFinished) and not began and projection.failed(step.turn):
-                raise failure_of(step.turn)
-            if isinstance(step, StreamInterrupted) and not began:
+            prefix = b"" if started else _data(chunks.started())
+            if isinstance(update, TurnFinished) and not started and projection.failed(update.turn):
+                raise failure_of(update.turn)
+            if isinstance(update, StreamInterrupted) and not started:
                 raise errors.TurnPending(turn.id)
-            began = True
-            yield prefix + _frames(chunks, turn, step)
+            started = True
+            yield prefix + _frames(chunks, turn, update)
 
 
-def _frames(chunks: CompletionChunks, turn: Turn, step: TurnUpdate) -> bytes:
-    if isinstance(step, TurnDelta):
-        return b"".join(_data(chunks.delta(entry)) for entry in step.entries)
-    if isinstance(step, TurnFinished):
-        return b"".join(_data(data) for data in chunks.finished(step.turn))
-    pending = isinstance(step, StreamInterrupted) and step.code == "finish_pending"
+def _frames(chunks: CompletionChunks, turn: Turn, update: TurnUpdate) -> bytes:
+    if isinstance(update, TurnDelta):
+        return b"".join(_data(chunks.delta(entry)) for entry in update.entries)
+    if isinstance(update, TurnFinished):
+        return b"".join(_data(data) for data in chunks.finished(update.turn))
+    pending = isinstance(update, StreamInterrupted) and update.code == "finish_pending"
     return _data(orjson.dumps(projection.pending(turn) if pending else projection.error(turn)))
 
 

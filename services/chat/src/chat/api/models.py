@@ -2,32 +2,30 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from chat.api.request_parsing import Caller
-from chat.catalogue import Catalogue, Model
+from chat.api.dependencies import Caller, Services
+from chat.catalogue import Model
 from chat.protocols.parley.schemas import ModelPage, ModelResource, Pricing
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/api/v1/models")
-async def list_models(request: Request, principal: Caller) -> ModelPage:
+async def list_models(principal: Caller, services: Services) -> ModelPage:
     """List the models. ``default`` is used when a request names none."""
-    catalogue: Catalogue = request.app.state.wired.catalogue
-    plan = request.app.state.wired.budgets.plan(principal.plan)
-    data = [_resource(model) for model in catalogue if plan.allows(model.alias)]
-    return ModelPage(data=data, next_cursor=None, default=catalogue.default)
+    plan = services.budgets.plan(principal.plan)
+    data = [_resource(model) for model in services.catalogue if plan.allows(model.alias)]
+    return ModelPage(data=data, next_cursor=None, default=services.catalogue.default)
 
 
 @router.get("/v1/models")
-async def list_openai_models(request: Request, principal: Caller) -> dict[str, Any]:
+async def list_openai_models(principal: Caller, services: Services) -> dict[str, Any]:
     """List the models in OpenAI's format."""
-    wired = request.app.state.wired
-    plan, created = wired.budgets.plan(principal.plan), int(wired.started_at.timestamp())
+    plan, created = services.budgets.plan(principal.plan), int(services.started_at.timestamp())
     data = [
         {"id": model.alias, "object": "model", "created": created, "owned_by": "parley"}
-        for model in wired.catalogue
+        for model in services.catalogue
         if plan.allows(model.alias)
     ]
     return {"object": "list", "data": data}

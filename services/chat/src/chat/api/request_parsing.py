@@ -2,35 +2,24 @@
 
 import hashlib
 import re
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import Depends, Request
+from fastapi import Request
 from starlette.requests import HTTPConnection
 
 from chat.admission.turn_request import CachePolicy, TurnRequest
 from chat.model import IdempotencyKey, Turn
 from chat.protocols.parley.schemas import ChatRequest
-from chat.service import ChatService, OpenedTurn
+from chat.service import OpenedTurn
 from parley.errors import InvalidCursor, InvalidRequest
-from parley.security.identity import Principal, caller
+from parley.security.identity import Principal
 
-_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _CURSOR = re.compile(r"^[0-9]{1,9}$")
-PING_AFTER = 10.0
+PING_INTERVAL = 10.0
 """Seconds of silence before a stream sends a ping. Proxies close idle connections."""
-
-Caller = Annotated[Principal, Depends(caller("chat:write"))]
-
-
-async def service_of(request: Request) -> ChatService:
-    """Return the chat service. ``async``, because FastAPI runs other dependencies in a thread."""
-    service: ChatService = request.app.state.wired.service
-    return service
-
-
-Service = Annotated[ChatService, Depends(service_of)]
 
 
 def idempotency_key_of(request: Request, user_id: UUID, body: Any) -> IdempotencyKey | None:
@@ -42,7 +31,7 @@ def parse_idempotency_key(given: str | None, user_id: UUID, route: str, body: An
     """Return the idempotency key for a route, or None; raises InvalidRequest if it is malformed."""
     if given is None:
         return None
-    if not _KEY.match(given):
+    if not _IDEMPOTENCY_KEY.match(given):
         raise InvalidRequest("Idempotency-Key must have 1 to 255 visible ASCII characters.")
     return IdempotencyKey(user_id, route, given, body_hash(body))
 
@@ -67,7 +56,7 @@ def parse_cache_policy(cache_control: str | None) -> CachePolicy:
 
 
 def to_turn_request(
-    request: HTTPConnection, principal: Principal, body: ChatRequest, key: IdempotencyKey | None, reuse: CachePolicy
+    request: HTTPConnection, principal: Principal, body: ChatRequest, key: IdempotencyKey | None, policy: CachePolicy
 ) -> TurnRequest:
     """Return the turn request of a body in Parley's format."""
     return TurnRequest(
@@ -85,7 +74,7 @@ def to_turn_request(
         max_tokens=body.max_tokens,
         metadata=body.metadata,
         key=key,
-        cache_policy=reuse,
+        cache_policy=policy,
     )
 
 
@@ -96,7 +85,7 @@ def cursor_of(request: Request, after: str | None) -> int:
         return 0
     if not _CURSOR.match(given):
         raise InvalidCursor(
-            "The cursor does not belong to this turn. Send the last event id that you received, or omit it."
+            "The cursor does not belong to this turn. Send the last event ID that you received, or omit it."
         )
     return int(given)
 

@@ -24,26 +24,26 @@ class StreamingTurnResponse(Response):
         *,
         media_type: str = EVENT_STREAM,
         headers: Mapping[str, str] | None = None,
-        on_leave: OnDisconnect | None = None,
+        on_disconnect: OnDisconnect | None = None,
     ) -> None:
-        """Set the chunks to stream; ``on_leave`` is awaited if the client disconnects before the end."""
+        """Set the chunks to stream; ``on_disconnect`` is awaited if the client disconnects before the end."""
         super().__init__(media_type=media_type, headers={**STREAM_HEADERS, **(headers or {})})
         del self.headers["content-length"]
-        self._chunks, self._on_leave = chunks, on_leave
+        self._chunks, self._on_disconnect = chunks, on_disconnect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the chunks until they end or the client disconnects."""
         sending = asyncio.create_task(self._send(scope["parley"], send))
-        leaving = asyncio.create_task(_left(receive))
+        disconnecting = asyncio.create_task(_wait_for_disconnect(receive))
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            left = leaving.done() and not sending.done()
+            await asyncio.wait({sending, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
+            disconnected = disconnecting.done() and not sending.done()
         finally:
-            for task in (sending, leaving):
+            for task in (sending, disconnecting):
                 task.cancel()
-            await asyncio.wait({sending, leaving})
-        if left and self._on_leave is not None:
-            await self._on_leave()
+            await asyncio.wait({sending, disconnecting})
+        if disconnected and self._on_disconnect is not None:
+            await self._on_disconnect()
         if not sending.cancelled():
             sending.result()
 
@@ -58,6 +58,6 @@ class StreamingTurnResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _left(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from chat.api.request_parsing import PING_AFTER, Caller, Service, cursor_of, turn_headers
+from chat.api.dependencies import Caller, Service
+from chat.api.request_parsing import PING_INTERVAL, cursor_of, turn_headers
 from chat.api.streaming import StreamingTurnResponse
 from chat.protocols.parley import projection
 from chat.protocols.parley.schemas import TurnResource
@@ -72,8 +73,8 @@ async def resume_turn(
     cursor = cursor_of(request, after)
     if not turn.running and not turn.log_lost:
         check_cursor(cursor, turn.last_seq)
-    steps = service.follow(turn, cursor, idle_after=PING_AFTER)
-    return StreamingTurnResponse(event_stream(turn, steps), headers=turn_headers(turn))
+    updates = service.follow(turn, cursor, idle_after=PING_INTERVAL)
+    return StreamingTurnResponse(event_stream(turn, updates), headers=turn_headers(turn))
 
 
 @router.post("/{turn_id}/cancel", response_model=TurnResource, responses={202: {"model": TurnResource}, 404: {}})

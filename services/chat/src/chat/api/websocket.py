@@ -11,6 +11,7 @@ from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
+from chat.api.dependencies import services_of
 from chat.api.request_parsing import parse_cache_policy, parse_idempotency_key, to_turn_request
 from chat.errors import TooManyStreams, TurnPending
 from chat.model import Turn
@@ -19,11 +20,11 @@ from chat.protocols.parley.schemas import ChatRequest
 from chat.protocols.websocket.projection import frame, turn_frames
 from chat.protocols.websocket.schemas import CLIENT_FRAME, AuthFrame, CancelFrame, CreateFrame, ResumeFrame
 from chat.running.turn_updates import StreamInterrupted
-from chat.service import ChatService
 from parley.errors import CredentialsMissing, InsufficientScope, ParleyError, Unauthenticated
 from parley.security.identity import Principal, bearer_token
 from parley.times import iso
 from parley.web import problems
+from parley.web.runtime import Runtime
 
 router = APIRouter()
 
@@ -35,9 +36,9 @@ ROUTE = "/api/v1/chat"
 AUTH_TIMEOUT = 5.0
 SEND_TIMEOUT = 30.0
 MAX_TURNS = 20
-PING_AFTER = 3600.0
-"""Effectively off: WebSocket has its own pings."""
-GOING_AWAY, BAD_FRAME, UNAUTHENTICATED, NO_SCOPE, NO_AUTH = 1001, 4400, 4401, 4403, 4408
+IDLE_INTERVAL = 3600.0
+"""Seconds between idle updates, which this protocol ignores: WebSocket has its own pings."""
+GOING_AWAY, INVALID_FRAME, UNAUTHENTICATED, INSUFFICIENT_SCOPE, AUTH_TIMED_OUT = 1001, 4400, 4401, 4403, 4408
 RETRY_AFTER_MS = 500
 
 
@@ -78,9 +79,10 @@ class WebSocketSession:
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
-        wired, runtime = socket.app.state.wired, socket.app.state.runtime
-        self._service: ChatService = wired.service
-        self._verifier, self._drained = wired.verifier, runtime.lifecycle.drain_started
+        services = services_of(socket)
+        runtime: Runtime = socket.app.state.runtime
+        self._service, self._verifier = services.service, services.verifier
+        self._drain_started = runtime.lifecycle.drain_started
         self._base_url: str = runtime.settings.issuer()
         self._principal: Principal | None = None
         self._renewed = asyncio.Event()
@@ -105,20 +107,20 @@ class WebSocketSession:
         try:
             async with asyncio.timeout(AUTH_TIMEOUT):
                 while token is None:
-                    found = self._parse(await self._socket.receive_text())
-                    if not isinstance(found, AuthFrame):
+                    message = self._parse(await self._socket.receive_text())
+                    if not isinstance(message, AuthFrame):
                         raise CloseSocket(UNAUTHENTICATED)
-                    token = found.token
+                    token = message.token
         except TimeoutError:
-            raise CloseSocket(NO_AUTH) from None
+            raise CloseSocket(AUTH_TIMED_OUT) from None
         await self._authenticate(token)
 
     async def _authenticate(self, token: str) -> None:
         try:
-            principal: Principal = await self._verifier.verify(token)
+            principal = await self._verifier.verify(token)
             principal.require("chat:write")
         except InsufficientScope:
-            raise CloseSocket(NO_SCOPE) from None
+            raise CloseSocket(INSUFFICIENT_SCOPE) from None
         except Unauthenticated:
             raise CloseSocket(UNAUTHENTICATED) from None
         except ParleyError:
@@ -132,56 +134,56 @@ class WebSocketSession:
 
     async def _receive(self) -> None:
         while True:
-            found = self._parse(await self._socket.receive_text())
-            if isinstance(found, AuthFrame):
-                await self._authenticate(found.token)
+            message = self._parse(await self._socket.receive_text())
+            if isinstance(message, AuthFrame):
+                await self._authenticate(message.token)
             else:
-                await self._start(found)
+                await self._start(message)
 
-    async def _start(self, found: CreateFrame | ResumeFrame | CancelFrame) -> None:
+    async def _start(self, message: CreateFrame | ResumeFrame | CancelFrame) -> None:
         if len(self._turns) >= MAX_TURNS:
-            await self._refuse(found.ref, TooManyStreams())
+            await self._refuse(message.ref, TooManyStreams())
             return
-        task = asyncio.create_task(self._answer(found))
+        task = asyncio.create_task(self._serve(message))
         self._turns.add(task)
         task.add_done_callback(self._turns.discard)
 
-    async def _answer(self, found: CreateFrame | ResumeFrame | CancelFrame) -> None:
+    async def _serve(self, message: CreateFrame | ResumeFrame | CancelFrame) -> None:
         try:
-            if isinstance(found, CancelFrame):
-                await self._service.cancel(self._me.user_id, found.turn_id)
-                await self._send(frame("ok", ref=found.ref))
-            elif isinstance(found, ResumeFrame):
-                turn = await self._service.get(self._me.user_id, found.turn_id)
-                await self._follow(found.ref, turn, int(found.after or 0))
+            if isinstance(message, CancelFrame):
+                await self._service.cancel(self._caller.user_id, message.turn_id)
+                await self._send(frame("ok", ref=message.ref))
+            elif isinstance(message, ResumeFrame):
+                turn = await self._service.get(self._caller.user_id, message.turn_id)
+                await self._follow(message.ref, turn, int(message.after or 0))
             else:
-                await self._follow(found.ref, await self._create(found), 0)
+                await self._follow(message.ref, await self._create(message), 0)
         except ParleyError as error:
-            await self._refuse(found.ref, error)
+            await self._refuse(message.ref, error)
 
-    async def _create(self, found: CreateFrame) -> Turn:
+    async def _create(self, message: CreateFrame) -> Turn:
         try:
-            body = ChatRequest.model_validate(found.body)
+            body = ChatRequest.model_validate(message.body)
         except ValidationError as error:
             raise problems.from_validation(error.errors(include_input=False)) from None
-        key = parse_idempotency_key(found.idempotency_key, self._me.user_id, ROUTE, body)
+        key = parse_idempotency_key(message.idempotency_key, self._caller.user_id, ROUTE, body)
         # Not the header of the handshake, to which browsers add their own Cache-Control.
-        reuse = parse_cache_policy(found.cache_control)
-        opened = await self._service.open(to_turn_request(self._socket, self._me, body, key, reuse))
+        policy = parse_cache_policy(message.cache_control)
+        opened = await self._service.open(to_turn_request(self._socket, self._caller, body, key, policy))
         return opened.turn
 
     async def _follow(self, ref: str, turn: Turn, after: int) -> None:
         projection = TurnProjection(turn)
-        async with contextlib.aclosing(self._service.follow(turn, after, idle_after=PING_AFTER)) as steps:
-            async for step in steps:
-                if isinstance(step, StreamInterrupted):
+        async with contextlib.aclosing(self._service.follow(turn, after, idle_after=IDLE_INTERVAL)) as updates:
+            async for update in updates:
+                if isinstance(update, StreamInterrupted):
                     raise TurnPending(turn.id)
-                for text in turn_frames(ref, projection, step):
+                for text in turn_frames(ref, projection, update):
                     await self._send(text)
 
     async def _expire(self) -> None:
         while True:
-            remaining = self._me.expires_at - time.time()
+            remaining = self._caller.expires_at - time.time()
             if remaining <= 0:
                 raise CloseSocket(UNAUTHENTICATED)
             self._renewed.clear()
@@ -190,12 +192,12 @@ class WebSocketSession:
                     await self._renewed.wait()
 
     async def _drain(self) -> None:
-        await self._drained.wait()
+        await self._drain_started.wait()
         await self._send(frame("draining", retry_after_ms=RETRY_AFTER_MS))
         raise CloseSocket(GOING_AWAY)
 
     @property
-    def _me(self) -> Principal:
+    def _caller(self) -> Principal:
         assert self._principal is not None
         return self._principal
 
@@ -215,7 +217,7 @@ class WebSocketSession:
         try:
             return CLIENT_FRAME.validate_json(text)
         except ValidationError:
-            raise CloseSocket(BAD_FRAME) from None
+            raise CloseSocket(INVALID_FRAME) from None
 
 
 def _moment(seconds: int) -> str:

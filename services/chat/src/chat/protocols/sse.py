@@ -14,24 +14,24 @@ PING = b": ping\n\n"
 DRAINING_RETRY_MS = 500
 
 
-async def event_stream(turn: Turn, steps: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
+async def event_stream(turn: Turn, updates: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
     """Yield the event stream of a turn, with available events batched."""
     projection = TurnProjection(turn)
-    async with contextlib.aclosing(steps):
-        async for step in steps:
-            yield frame(projection, step)
+    async with contextlib.aclosing(updates):
+        async for update in updates:
+            yield frame(projection, update)
 
 
-def frame(projection: TurnProjection, step: TurnUpdate) -> bytes:
+def frame(projection: TurnProjection, update: TurnUpdate) -> bytes:
     """Return the server-sent events of one update."""
-    if isinstance(step, TurnDelta):
-        return b"".join(_event(step.seq + i, projection.delta(entry)) for i, entry in enumerate(step.entries))
-    if isinstance(step, StreamStarted):
-        return _event(FIRST_SEQ, projection.started(step.turn))
-    if isinstance(step, TurnFinished):
-        return _event(step.seq, projection.finished(step.turn))
-    if isinstance(step, StreamInterrupted):
-        return _broken(projection, step)
+    if isinstance(update, TurnDelta):
+        return b"".join(_event(update.seq + i, projection.delta(entry)) for i, entry in enumerate(update.entries))
+    if isinstance(update, StreamStarted):
+        return _event(FIRST_SEQ, projection.started(update.turn))
+    if isinstance(update, TurnFinished):
+        return _event(update.seq, projection.finished(update.turn))
+    if isinstance(update, StreamInterrupted):
+        return _interrupted(projection, update)
     return PING
 
 
@@ -39,10 +39,10 @@ def _event(seq: int, data: bytes) -> bytes:
     return b"id: %d\ndata: %b\n\n" % (seq, data)
 
 
-def _broken(projection: TurnProjection, step: StreamInterrupted) -> bytes:
-    body: dict[str, Any] = {"code": step.code}
-    if step.reason == "draining":
+def _interrupted(projection: TurnProjection, update: StreamInterrupted) -> bytes:
+    body: dict[str, Any] = {"code": update.code}
+    if update.reason == "draining":
         body = {"retry_after_ms": DRAINING_RETRY_MS}
-    elif step.code == "finish_pending":
+    elif update.code == "finish_pending":
         body["turn_id"] = projection.turn_id
-    return b"event: %b\ndata: %b\n\n" % (step.reason.encode(), orjson.dumps(body))
+    return b"event: %b\ndata: %b\n\n" % (update.reason.encode(), orjson.dumps(body))

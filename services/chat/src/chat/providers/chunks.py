@@ -11,31 +11,31 @@ from chat.providers.text import storable
 from parley_events.models import Usage
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
-MAX_MODEL = 100
-_OLD_NAMES = {"function_call": "tool_calls", "eos": "stop", "end_turn": "stop", "max_tokens": "length"}
+MAX_MODEL_LENGTH = 100
+_FINISH_REASON_ALIASES = {"function_call": "tool_calls", "eos": "stop", "end_turn": "stop", "max_tokens": "length"}
 
 
 class StreamedError(Exception):
     """The provider reported an error within its stream."""
 
 
-def pieces(data: bytes | str) -> list[AnswerChunk]:
+def parse_chunk(data: bytes | str) -> list[AnswerChunk]:
     """Return the answer chunks of one event; raises MalformedStream or StreamedError."""
     try:
         chunk = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise MalformedStream("not JSON") from error
+        raise MalformedStream("the event is not JSON") from error
     if not isinstance(chunk, dict):
         raise MalformedStream("the event is not a JSON object")
     if chunk.get("error"):
         raise StreamedError
     try:
-        return list(_pieces(chunk))
+        return list(_answer_chunks(chunk))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise MalformedStream("the event is not a completion chunk") from error
 
 
-def _pieces(chunk: dict[str, Any]) -> list[AnswerChunk]:
+def _answer_chunks(chunk: dict[str, Any]) -> list[AnswerChunk]:
     found = []
     choice = next(iter(chunk.get("choices") or ()), None)
     if choice is not None:
@@ -47,7 +47,7 @@ def _pieces(chunk: dict[str, Any]) -> list[AnswerChunk]:
 
 def _model(chunk: dict[str, Any]) -> str | None:
     model = chunk.get("model")
-    return storable(model[:MAX_MODEL]) if isinstance(model, str) else None
+    return storable(model[:MAX_MODEL_LENGTH]) if isinstance(model, str) else None
 
 
 def _choice(choice: dict[str, Any]) -> list[AnswerChunk]:
@@ -61,7 +61,11 @@ def _choice(choice: dict[str, Any]) -> list[AnswerChunk]:
         )
     if choice.get("finish_reason"):
         reason = str(choice["finish_reason"])
-        found.append(AnswerChunk(finish_reason=reason if reason in FINISH_REASONS else _OLD_NAMES.get(reason, "stop")))
+        found.append(
+            AnswerChunk(
+                finish_reason=reason if reason in FINISH_REASONS else _FINISH_REASON_ALIASES.get(reason, "stop")
+            )
+        )
     return found
 
 

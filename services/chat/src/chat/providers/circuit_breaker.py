@@ -6,9 +6,9 @@ from collections.abc import Callable
 from chat.errors import ProviderUnavailable
 from chat.providers.failures import AttemptFailed
 
-THRESHOLD = 50
+FAILURE_THRESHOLD = 50
 """Consecutive failures that open the breaker."""
-PAUSE = 5.0
+OPEN_DURATION = 5.0
 """Seconds for which the breaker stays open."""
 
 
@@ -22,16 +22,16 @@ class CircuitBreaker:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._failures = 0
-        self._closed_again_at = 0.0
+        self._half_open_at = 0.0
 
     def check(self) -> None:
         """Raise CircuitOpen while the breaker is open."""
-        remaining = self._closed_again_at - self._clock()
-        if self._failures < THRESHOLD:
+        remaining = self._half_open_at - self._clock()
+        if self._failures < FAILURE_THRESHOLD:
             return
         if remaining > 0:
             raise CircuitOpen(ProviderUnavailable(retry_after=int(remaining) + 1), retryable=False)
-        self._closed_again_at = self._clock() + PAUSE
+        self._half_open_at = self._clock() + OPEN_DURATION
 
     def succeeded(self) -> None:
         """Record a success."""
@@ -40,8 +40,8 @@ class CircuitBreaker:
     def failed(self) -> None:
         """Record a failure."""
         self._failures += 1
-        if self._failures >= THRESHOLD:
-            self._closed_again_at = self._clock() + PAUSE
+        if self._failures >= FAILURE_THRESHOLD:
+            self._half_open_at = self._clock() + OPEN_DURATION
 
 
 class CircuitBreakers:
@@ -51,6 +51,6 @@ class CircuitBreakers:
         self._clock = clock
         self._by_target: dict[str, CircuitBreaker] = {}
 
-    def of(self, target: str) -> CircuitBreaker:
+    def for_target(self, target: str) -> CircuitBreaker:
         """Return the breaker of a base URL."""
         return self._by_target.setdefault(target, CircuitBreaker(self._clock))

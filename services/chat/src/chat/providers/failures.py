@@ -13,12 +13,11 @@ from chat.errors import (
     ProviderUnavailable,
 )
 
-LONGEST_RETRY_AFTER = 3600
-TOO_MANY = 429
+MAX_RETRY_AFTER = 3600
 _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
     408: (ProviderTimeout, True),
     409: (ProviderFailure, True),
-    TOO_MANY: (ProviderRateLimited, True),
+    429: (ProviderRateLimited, True),
     500: (ProviderFailure, True),
     502: (ProviderUnavailable, True),
     503: (ProviderUnavailable, True),
@@ -26,7 +25,7 @@ _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
     529: (ProviderUnavailable, True),
 }
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
-_SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
 class AttemptFailed(Exception):
@@ -43,7 +42,7 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFa
     if codes & _CONTEXT_CODES:
         return AttemptFailed(ProviderContextExceeded(), retryable=False)
     kind, retryable = _BY_STATUS.get(status, (ProviderFailure, False))
-    if kind is ProviderRateLimited and codes & _SPENT_CODES:
+    if kind is ProviderRateLimited and codes & _QUOTA_CODES:
         return AttemptFailed(ProviderUnavailable(), retryable=False)
     return AttemptFailed(kind(retry_after=retry_after(headers)), retryable=retryable)
 
@@ -52,12 +51,12 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
     """Return the seconds of a ``Retry-After`` header, which is a number or a date."""
     value = headers.get("Retry-After", "").strip()
     if value.isdigit():
-        return min(int(value), LONGEST_RETRY_AFTER)
+        return min(int(value), MAX_RETRY_AFTER)
     try:
         moment = email.utils.parsedate_to_datetime(value).timestamp()
     except (ValueError, TypeError):
         return None
-    return max(0, min(round(moment - time.time()), LONGEST_RETRY_AFTER))
+    return max(0, min(round(moment - time.time()), MAX_RETRY_AFTER))
 
 
 def _codes(body: Any) -> set[str]:

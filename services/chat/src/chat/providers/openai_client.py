@@ -12,7 +12,7 @@ import structlog
 from chat.catalogue import Target
 from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable
 from chat.generation import AnswerChunk, Prompt
-from chat.providers.chunks import StreamedError, pieces
+from chat.providers.chunks import StreamedError, parse_chunk
 from chat.providers.failures import AttemptFailed, from_status
 from chat.providers.sse_parser import MalformedStream, SseParser
 from chat.settings import OPENAI_BASE_URL
@@ -20,10 +20,10 @@ from parley.process.timeouts import IdleTimer
 
 log = structlog.get_logger()
 
-DONE = b"[DONE]"
+DONE_MARKER = b"[DONE]"
 CONNECT_TIMEOUT = 5.0
 ERROR_BODY_LIMIT = 65_536
-CHUNK_SIZE = 65_536
+READ_BUFFER_SIZE = 65_536
 OK = 200
 
 
@@ -32,7 +32,7 @@ class OpenAIProvider:
 
     def __init__(self, session: aiohttp.ClientSession, target: Target, *, timeout: float) -> None:
         """Set the timeouts in seconds for the response head and for any silence after it."""
-        self._session, self._target, self._head_timeout = session, target, timeout
+        self._session, self._target, self._timeout = session, target, timeout
 
     async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Yield the answer in batches of chunks.
@@ -40,14 +40,14 @@ class OpenAIProvider:
         Raises AttemptFailed before the first chunk and ProviderFailure afterwards. Closing the generator ends the call.
         """
         response = await self._post(provider_model, prompt)
-        answer = _ResponseReader(response, self._head_timeout)
-        began = False
+        answer = _ResponseReader(response, self._timeout)
+        started = False
         try:
-            while pieces := await answer.read():
-                began = True
-                yield pieces
+            while chunks := await answer.read():
+                started = True
+                yield chunks
         except ProviderFailure as failure:
-            if began:
+            if started:
                 raise
             # The stream broke before its first chunk: a retry may succeed, except after a timeout.
             raise AttemptFailed(failure, retryable=not isinstance(failure, ProviderTimeout)) from failure
@@ -57,7 +57,7 @@ class OpenAIProvider:
     async def _post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
         url, body = f"{self._target.base_url}/chat/completions", self._body(provider_model, prompt)
         try:
-            async with asyncio.timeout(self._head_timeout):
+            async with asyncio.timeout(self._timeout):
                 response = await self._session.post(url, data=body, headers=self._headers(), allow_redirects=False)
         except aiohttp.ConnectionTimeoutError as error:
             raise AttemptFailed(ProviderTimeout(), retryable=True) from error
@@ -108,18 +108,18 @@ class _ResponseReader:
 
     def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
         self._response, self._parser = response, SseParser()
-        self._silence = IdleTimer(idle, lambda: response.content.set_exception(TimeoutError()))
-        self._ended = self._whole = False
+        self._idle_timer = IdleTimer(idle, lambda: response.content.set_exception(TimeoutError()))
+        self._finished = self._complete = False
         self._failure: Exception | None = None
 
     async def read(self) -> list[AnswerChunk]:
         """Return the next chunks, or an empty list at the end; raises ProviderFailure."""
         found: list[AnswerChunk] = []
         try:
-            while not found and not self._whole:
+            while not found and not self._complete:
                 if self._failure is not None:
                     raise self._failure
-                found = self._take(await self._response.content.readany())
+                found = self._parse(await self._response.content.readany())
         except TimeoutError as error:
             raise ProviderTimeout from error
         except (aiohttp.ClientError, OSError, MalformedStream, StreamedError) as error:
@@ -127,26 +127,26 @@ class _ResponseReader:
             raise ProviderFailure from error
         return found
 
-    def _take(self, chunk: bytes) -> list[AnswerChunk]:
-        self._silence.touch()
-        if not chunk and not self._ended:
+    def _parse(self, received: bytes) -> list[AnswerChunk]:
+        self._idle_timer.touch()
+        if not received and not self._finished:
             raise ProviderFailure
-        self._whole = not chunk
+        self._complete = not received
         found: list[AnswerChunk] = []
         try:
-            for event in self._parser.feed(chunk):
-                if event == DONE:
-                    self._whole = True
-                    return found if self._ended else [*found, AnswerChunk(finish_reason="stop")]
-                found += pieces(event)
-                self._ended = self._ended or any(piece.finish_reason for piece in found)
+            for event in self._parser.feed(received):
+                if event == DONE_MARKER:
+                    self._complete = True
+                    return found if self._finished else [*found, AnswerChunk(finish_reason="stop")]
+                found += parse_chunk(event)
+                self._finished = self._finished or any(chunk.finish_reason for chunk in found)
         except (MalformedStream, StreamedError) as error:
             self._failure = error  # raised by the next read, after the chunks before it
         return found
 
     def close(self) -> None:
         """Close the connection."""
-        self._silence.stop()
+        self._idle_timer.stop()
         self._response.close()
 
 
@@ -158,6 +158,6 @@ async def open_session(max_connections: int) -> AsyncIterator[aiohttp.ClientSess
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
-        read_bufsize=CHUNK_SIZE,
+        read_bufsize=READ_BUFFER_SIZE,
     ) as session:
         yield session

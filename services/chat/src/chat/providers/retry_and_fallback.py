@@ -16,9 +16,9 @@ from chat.providers.failures import AttemptFailed
 
 log = structlog.get_logger()
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
-LONGEST_WAIT = 10
-"""Longest ``Retry-After``, in seconds, that is waited for; a longer one is returned to the client."""
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.25, 8.0
+MAX_RETRY_AFTER_WAIT = 10
+"""Maximum ``Retry-After`` in seconds that is waited for. A longer one is returned to the client."""
 
 
 class FallbackGenerator:
@@ -47,22 +47,22 @@ class FallbackGenerator:
                 except AttemptFailed as failed:
                     last = failed
                     self._metrics.record_call(model.alias, _outcome(failed))
-                    if attempt == self._max_retries or not await self._pause(failed, attempt):
+                    if attempt == self._max_retries or not await self._wait_before_retry(failed, attempt):
                         break
                 else:
                     self._metrics.record_call(model.alias, "answered")
                     async with contextlib.aclosing(answer):
                         yield ModelSelected(model)
                         yield first
-                        async for pieces in answer:
-                            yield pieces
+                        async for chunks in answer:
+                            yield chunks
                     return
         raise last.failure
 
     async def _begin(
         self, model: Model, prompt: Prompt
     ) -> tuple[AsyncGenerator[Sequence[AnswerChunk], None], Sequence[AnswerChunk]]:
-        breaker = self._breakers.of(model.target.base_url)
+        breaker = self._breakers.for_target(model.target.base_url)
         breaker.check()
         answer = self._provider_of(model).stream(model.provider_model, prompt)
         try:
@@ -75,11 +75,11 @@ class FallbackGenerator:
         return answer, first
 
     @staticmethod
-    async def _pause(failed: AttemptFailed, attempt: int) -> bool:
+    async def _wait_before_retry(failed: AttemptFailed, attempt: int) -> bool:
         wait = failed.failure.retry_after
-        if not failed.retryable or (wait or 0) > LONGEST_WAIT:
+        if not failed.retryable or (wait or 0) > MAX_RETRY_AFTER_WAIT:
             return False
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
+        longest = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2**attempt)
         log.info("provider_retried", code=failed.failure.code, attempt=attempt + 1)
         await asyncio.sleep(max(wait or 0, random.uniform(longest / 2, longest)))  # noqa: S311 - jitter
         return True

@@ -23,7 +23,7 @@ class TracedProvider:
 
     def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Stream from the wrapped provider; the span ends with the call."""
-        about: dict[str, str | int] = {
+        attributes: dict[str, str | int] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": self._model.provider,
             "gen_ai.request.model": provider_model,
@@ -31,26 +31,26 @@ class TracedProvider:
             "gen_ai.request.stream": True,
             "server.address": urlsplit(self._model.target.base_url).hostname or "",
         }
-        span = self._tracer.start_span(f"chat {provider_model}", kind=SpanKind.CLIENT, attributes=about)
-        pieces = self._provider.stream(provider_model, prompt)
-        return _watched(span, pieces) if span.is_recording() else pieces
+        span = self._tracer.start_span(f"chat {provider_model}", kind=SpanKind.CLIENT, attributes=attributes)
+        chunks = self._provider.stream(provider_model, prompt)
+        return _traced(span, chunks) if span.is_recording() else chunks
 
 
-async def _watched(
-    span: Span, pieces: AsyncGenerator[Sequence[AnswerChunk], None]
+async def _traced(
+    span: Span, chunks: AsyncGenerator[Sequence[AnswerChunk], None]
 ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
-    began, silent = time.perf_counter(), True
+    began, waiting = time.perf_counter(), True
     try:
-        async with contextlib.aclosing(pieces) as found:
-            async for together in found:
-                for piece in together:
-                    if silent and piece.entry is not None:
-                        silent = False
+        async with contextlib.aclosing(chunks) as found:
+            async for batch in found:
+                for chunk in batch:
+                    if waiting and chunk.entry is not None:
+                        waiting = False
                         span.add_event("first token")
                         span.set_attribute("gen_ai.response.time_to_first_chunk", time.perf_counter() - began)
-                    if piece.entry is None:
-                        _note(span, piece)
-                yield together
+                    if chunk.entry is None:
+                        _set_attributes(span, chunk)
+                yield batch
     except AttemptFailed as failed:
         tracing.mark_failed(span, failed.failure.code)
         raise
@@ -61,16 +61,16 @@ async def _watched(
         span.end()
 
 
-def _note(span: Span, piece: AnswerChunk) -> None:
-    if piece.finish_reason is not None:
-        span.set_attribute("gen_ai.response.finish_reasons", [piece.finish_reason])
-    if piece.response_model is not None:
-        span.set_attribute("gen_ai.response.model", piece.response_model)
-    if piece.usage is not None:
-        span.set_attributes(_counted(piece.usage))
+def _set_attributes(span: Span, chunk: AnswerChunk) -> None:
+    if chunk.finish_reason is not None:
+        span.set_attribute("gen_ai.response.finish_reasons", [chunk.finish_reason])
+    if chunk.response_model is not None:
+        span.set_attribute("gen_ai.response.model", chunk.response_model)
+    if chunk.usage is not None:
+        span.set_attributes(_usage_attributes(chunk.usage))
 
 
-def _counted(usage: Usage) -> dict[str, int]:
+def _usage_attributes(usage: Usage) -> dict[str, int]:
     return {
         "gen_ai.usage.input_tokens": usage.prompt_tokens,
         "gen_ai.usage.output_tokens": usage.completion_tokens,

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from chat.events.turn_events import ended_event
-from chat.model import Outcome, Turn
+from chat.model import EMPTY_USAGE, Outcome, Turn
 from chat.storage.rows import to_turn
 from chat.storage.turns import PostgresTurnStore
 from parley import times
@@ -15,7 +15,7 @@ from parley.ids import new_id
 from parley.messaging import outbox
 from parley.observability.tracing import current_traceparent
 from parley.storage.postgres import Connection
-from parley_events.models import Usage, UserErasureConfirmed
+from parley_events.models import UserErasureConfirmed
 
 _BLANK_TURNS = """
 UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
@@ -30,10 +30,10 @@ _DELETE_CONVERSATION = """
 INSERT INTO conversations AS c (id, user_id, deleted_at) VALUES ($1, $2, $3)
 ON CONFLICT (id) DO UPDATE SET deleted_at = coalesce(c.deleted_at, excluded.deleted_at), system_prompt = NULL
 WHERE c.user_id = excluded.user_id"""
-_CANCEL_IN = """
+_CANCEL_CONVERSATION = """
 UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now())
 WHERE conversation_id = $1 AND status = 'running' RETURNING id"""
-_CANCEL_OF = """
+_CANCEL_USER = """
 UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now())
 WHERE user_id = $1 AND status = 'running' RETURNING id"""
 _ERASE_ACCOUNT = """
@@ -68,14 +68,14 @@ class PostgresErasureStore:
         """Store a tombstone and blank the content; returns the running turns, which must be cancelled."""
         async with self._turns.connection() as connection, connection.transaction():
             await connection.execute(_DELETE_CONVERSATION, conversation_id, user_id, deleted_at)
-            running = await connection.fetch(_CANCEL_IN, conversation_id)
+            running = await connection.fetch(_CANCEL_CONVERSATION, conversation_id)
             await _blank(connection, [conversation_id])
         return [row["id"] for row in running]
 
     async def cancel_all(self, user_id: UUID) -> list[UUID]:
         """Request cancellation of a user's running turns; returns their ids."""
         async with self._turns.connection() as connection:
-            return [row["id"] for row in await connection.fetch(_CANCEL_OF, user_id)]
+            return [row["id"] for row in await connection.fetch(_CANCEL_USER, user_id)]
 
     async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
         """Erase a user and confirm it in one transaction; returns ids and epochs of the turns that were running."""
@@ -129,14 +129,13 @@ async def _confirm(connection: Connection, user_id: UUID, erasure_id: str) -> No
 
 
 def _blank_end() -> Outcome:
-    nothing = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
     return Outcome(
         status="cancelled",
         finish_reason="cancelled",
         entries=(),
         content="",
         tool_calls=None,
-        usage=nothing,
+        usage=EMPTY_USAGE,
         cost=None,
         price_version=None,
         provider=None,

@@ -17,7 +17,7 @@ from parley.security.service_tokens import ServiceTokenProvider
 
 OWNER_TIMEOUT = 2.0
 CONTEXT_TIMEOUT = 0.3
-PAGE = 100
+PAGE_SIZE = 100
 MAX_PAGES = 10
 
 
@@ -29,7 +29,7 @@ class HistoryClient:
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the owner of a conversation, or None if it does not exist; raises HistoryUnavailable."""
-        with _translated():
+        with _translate_errors():
             async with asyncio.timeout(OWNER_TIMEOUT):
                 token = await self._tokens.get()
                 found = await _get(self._client, f"/internal/conversations/{conversation_id}/owner", token)
@@ -49,7 +49,7 @@ class HistoryClient:
 
     async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
         """Return the newest answer of a conversation; raises HistoryUnavailable."""
-        with _translated():
+        with _translate_errors():
             async with asyncio.timeout(OWNER_TIMEOUT):
                 async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
                     async for message in messages:
@@ -59,7 +59,7 @@ class HistoryClient:
 
     async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
         """Return the exchanges from an answer back to the root, newest first; raises HistoryUnavailable."""
-        with _translated():
+        with _translate_errors():
             async with asyncio.timeout(CONTEXT_TIMEOUT):
                 return await self._walk(conversation_id, message_id, token)
 
@@ -67,15 +67,15 @@ class HistoryClient:
         self, conversation_id: UUID, message_id: UUID, token: str
     ) -> RegenerationSource | None:
         """Return the user message behind an answer, or None if the answer does not exist; raises HistoryUnavailable."""
-        with _translated():
+        with _translate_errors():
             async with asyncio.timeout(OWNER_TIMEOUT):
                 seen: dict[UUID, dict[str, Any]] = {}
                 async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
                     async for message in messages:
                         seen[UUID(message["id"])] = message
-                        question = _question(seen, message_id)
-                        if question is not None:
-                            return _regeneration_source(question)
+                        user_message = _user_message_of(seen, message_id)
+                        if user_message is not None:
+                            return _regeneration_source(user_message)
         return None
 
     async def _walk(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
@@ -85,10 +85,10 @@ class HistoryClient:
         async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
             async for message in messages:
                 seen[UUID(message["id"])] = message
-                while wanted is not None and (question := _question(seen, wanted)) is not None:
-                    parent, answer = _parent(question), seen[wanted]
+                while wanted is not None and (user_message := _user_message_of(seen, wanted)) is not None:
+                    parent, answer = _parent(user_message), seen[wanted]
                     chain.append(
-                        PastExchange(wanted, parent, question["content"], answer["content"], answer["tool_calls"])
+                        PastExchange(wanted, parent, user_message["content"], answer["content"], answer["tool_calls"])
                     )
                     wanted = parent
                 if wanted is None:
@@ -98,7 +98,7 @@ class HistoryClient:
     async def _newest_first(self, conversation_id: UUID, token: str) -> AsyncGenerator[dict[str, Any], None]:
         path, cursor = f"/api/v1/conversations/{conversation_id}/messages", None
         for _ in range(MAX_PAGES):
-            query = {"order": "desc", "tree": "true", "limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
+            query = {"order": "desc", "tree": "true", "limit": str(PAGE_SIZE), **({"cursor": cursor} if cursor else {})}
             page = await _get(self._client, path, token, query)
             if page is None:
                 return
@@ -109,7 +109,7 @@ class HistoryClient:
                 return
 
     async def _post_turn_ids(self, path: str, turn_ids: Collection[UUID]) -> dict[str, Any]:
-        with _translated():
+        with _translate_errors():
             token = await self._tokens.get()
             response = await self._client.post(
                 path,
@@ -123,7 +123,7 @@ class HistoryClient:
             return answer
 
 
-def _question(seen: dict[UUID, dict[str, Any]], answer_id: UUID) -> dict[str, Any] | None:
+def _user_message_of(seen: dict[UUID, dict[str, Any]], answer_id: UUID) -> dict[str, Any] | None:
     answer = seen.get(answer_id)
     parent = _parent(answer) if answer else None
     return seen.get(parent) if parent else None
@@ -133,9 +133,9 @@ def _parent(message: dict[str, Any]) -> UUID | None:
     return UUID(message["parent_id"]) if message["parent_id"] else None
 
 
-def _regeneration_source(question: dict[str, Any]) -> RegenerationSource:
-    moment = datetime.fromisoformat(question["created_at"])
-    return RegenerationSource(_parent(question), UUID(question["id"]), question["content"], moment)
+def _regeneration_source(user_message: dict[str, Any]) -> RegenerationSource:
+    moment = datetime.fromisoformat(user_message["created_at"])
+    return RegenerationSource(_parent(user_message), UUID(user_message["id"]), user_message["content"], moment)
 
 
 async def _get(client: httpx2.AsyncClient, path: str, token: str, query: dict[str, str] | None = None) -> Any:
@@ -147,7 +147,7 @@ async def _get(client: httpx2.AsyncClient, path: str, token: str, query: dict[st
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (httpx2.HTTPError, TimeoutError, ValueError, KeyError, TypeError, DependencyUnavailable) as error:

@@ -21,22 +21,22 @@ def key_of(turn_id: UUID) -> str:
 
 
 def turn_id_of(key: bytes) -> UUID:
-    """Return the turn id of a log's key."""
+    """Return the turn ID of a log's key."""
     return UUID(key.decode().rpartition(":")[2])
 
 
-def dumped(entry: LogEntry | None) -> bytes:
+def encode_entry(entry: LogEntry | None) -> bytes:
     """Encode an entry, or the start of a log."""
     return orjson.dumps(entry.to_json() if entry else None)
 
 
 def position_of(identifier: bytes) -> tuple[int, int]:
-    """Return the epoch and seq of a stream id."""
+    """Return the epoch and seq of a stream ID."""
     epoch, _, seq = identifier.decode().partition("-")
     return int(epoch), int(seq)
 
 
-def copied(identifier: bytes, fields: Mapping[bytes, bytes]) -> LogItem:
+def decode_item(identifier: bytes, fields: Mapping[bytes, bytes]) -> LogItem:
     """Decode an item of a stream."""
     epoch, seq = position_of(identifier)
     stored = orjson.loads(fields[ENTRY]) if ENTRY in fields else None

@@ -1,4 +1,4 @@
-"""Turn logs in Redis streams. Ids are ``<epoch>-<seq>``, so that a higher epoch fences lower ones."""
+"""Turn logs in Redis streams, whose IDs are ``<epoch>-<seq>``: a higher epoch refuses appends of lower ones."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
@@ -6,106 +6,109 @@ from typing import Any
 from uuid import UUID
 
 from chat.running.log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
-from chat.storage.log_format import END, LIFETIME, copied, key_of, position_of, turn_id_of
+from chat.storage.log_format import END, LIFETIME, decode_item, key_of, position_of, turn_id_of
 from chat.storage.stream_writer import StreamWriter
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
-AFTER_END = 60
-"""Seconds until the log of a finished turn expires."""
-SEALED_SEQ = 0
+ENDED_LIFETIME = 60
+"""Seconds until the log of an ended turn expires."""
+SEAL_SEQ = 0
 CANCEL_CHANNEL = "parley:chat:cancel"
-SUBSCRIBE_WAIT = 1.0
+SUBSCRIBE_TIMEOUT = 1.0
 
 
 class RedisLogStore:
-    """The StreamStore: short calls on a pool, blocking reads on one connection of their own."""
+    """A LogStore with a pool for short calls, a connection for blocking reads and one for appends."""
 
-    def __init__(self, client: RedisClient, tail: RedisClient, appender: StreamWriter) -> None:
-        """Take a client for short calls, and one whose timeout outlasts the blocking reads."""
-        self._client, self._tail, self._appender = client, tail, appender
+    def __init__(self, client: RedisClient, tail: RedisClient, writer: StreamWriter) -> None:
+        """Use ``client`` for short calls and ``tail``, whose timeout exceeds the waits, for blocking reads."""
+        self._client, self._tail, self._writer = client, tail, writer
 
     async def append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
-        """Append to many logs in one round trip; raises CopyUnavailable when Redis is away."""
-        return await self._appender.append(batches)
+        """Append to several logs in one round trip; raises LogStoreUnavailable."""
+        return await self._writer.append(batches)
 
     async def mark_ended(self, turn_id: UUID, epoch: int, seq: int) -> None:
-        """Hint that a turn has ended, and let its copy go soon; raises CopyUnavailable."""
+        """Mark a log as ended and let it expire soon; raises LogStoreUnavailable."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.execute_command("XADD", key_of(turn_id), "NOMKSTREAM", f"{epoch}-{seq}", END, b"1")
-        pipeline.expire(key_of(turn_id), AFTER_END)
-        with _translated():
+        pipeline.expire(key_of(turn_id), ENDED_LIFETIME)
+        with _translate_unavailable():
             await pipeline.execute(raise_on_error=False)
 
     async def seal(self, turn_id: UUID, epoch: int) -> list[LogItem]:
-        """Fence all lower epochs and return their entries; raises LogStoreUnavailable."""
+        """Refuse appends of lower epochs and return their items; raises LogStoreUnavailable."""
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.execute_command("XADD", key_of(turn_id), f"{epoch}-{SEALED_SEQ}", END, b"0")
+        pipeline.execute_command("XADD", key_of(turn_id), f"{epoch}-{SEAL_SEQ}", END, b"0")
         pipeline.expire(key_of(turn_id), LIFETIME)
         pipeline.xrange(key_of(turn_id))
-        with _translated():
+        with _translate_unavailable():
             replies = await pipeline.execute(raise_on_error=False)
             if isinstance(replies[2], Exception):
                 raise replies[2]
-        return [copied(*item) for item in replies[2]]
+        return [decode_item(*item) for item in replies[2]]
 
     async def read(self, turn_id: UUID) -> list[LogItem]:
-        """Return the whole copy; raises CopyUnavailable."""
-        with _translated():
+        """Return all items of a log; raises LogStoreUnavailable."""
+        with _translate_unavailable():
             items: Any = await self._client.xrange(key_of(turn_id))
-        return [copied(*item) for item in items]
+        return [decode_item(*item) for item in items]
 
     async def newest_position(self, turn_id: UUID) -> tuple[int, int] | None:
-        """Return epoch and seq of the newest entry, None without a copy; raises CopyUnavailable."""
-        with _translated():
+        """Return the position of the newest item, None without a log; raises LogStoreUnavailable."""
+        with _translate_unavailable():
             newest: Any = await self._client.xrevrange(key_of(turn_id), count=1)
         return position_of(newest[0][0]) if newest else None
 
     async def tail(self, cursors: Mapping[UUID, tuple[int, int]], wait: float) -> dict[UUID, list[LogItem]]:
-        """Wait up to ``wait`` seconds for what is behind the cursors of many logs; raises CopyUnavailable."""
+        """Return new items behind the positions of several logs, waiting up to ``wait`` seconds for the first.
+
+        Raises LogStoreUnavailable.
+        """
         streams: Any = {key_of(turn_id): f"{epoch}-{seq}" for turn_id, (epoch, seq) in cursors.items()}
-        with _translated():
+        with _translate_unavailable():
             found: Any = await self._tail.xread(streams, block=max(1, round(wait * 1000)))
-        return {turn_id_of(key): [copied(*item) for item in items] for key, items in found or ()}
+        return {turn_id_of(key): [decode_item(*item) for item in items] for key, items in found or ()}
 
     async def ping(self) -> None:
-        """Return when Redis answers; raises CopyUnavailable."""
-        with _translated():
+        """Return if Redis answers; raises LogStoreUnavailable."""
+        with _translate_unavailable():
             await self._client.ping()
 
     async def erase(self, turn_id: UUID, epoch: int) -> None:
-        """Replace the copy by a seal, so that a runner which does not know yet writes nothing more."""
+        """Replace a log by a seal, so that its runner can append no more; raises LogStoreUnavailable."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.delete(key_of(turn_id))
-        pipeline.execute_command("XADD", key_of(turn_id), f"{epoch}-{SEALED_SEQ}", END, b"0")
+        pipeline.execute_command("XADD", key_of(turn_id), f"{epoch}-{SEAL_SEQ}", END, b"0")
         pipeline.expire(key_of(turn_id), LIFETIME)
-        with _translated():
+        with _translate_unavailable():
             await pipeline.execute()
 
     async def mark_read(self, turn_ids: Collection[UUID], seconds: float) -> None:
-        """Note that turns have readers, to be forgotten after ``seconds``; raises CopyUnavailable."""
+        """Mark turns as having readers for some seconds; raises LogStoreUnavailable."""
         pipeline = self._client.pipeline(transaction=False)
         for turn_id in turn_ids:
             pipeline.set(_readers_key(turn_id), 1, px=round(seconds * 1000))
-        with _translated():
+        with _translate_unavailable():
             await pipeline.execute()
 
     async def is_read(self, turn_id: UUID) -> bool:
-        """Say whether a turn was marked as read not long ago; raises CopyUnavailable."""
-        with _translated():
+        """Tell whether a turn is marked as having readers; raises LogStoreUnavailable."""
+        with _translate_unavailable():
             return bool(await self._client.exists(_readers_key(turn_id)))
 
     async def publish_cancellation(self, turn_id: UUID) -> None:
-        """Tell all replicas that a turn is to end, if Redis is there."""
+        """Notify all replicas of a cancellation, if Redis answers."""
         with contextlib.suppress(*REDIS_UNAVAILABLE):
             await self._client.publish(CANCEL_CHANNEL, str(turn_id))
 
     async def cancellations(self) -> AsyncGenerator[UUID, None]:
-        """Yield the turns that are to end; raises CopyUnavailable."""
-        with _translated():
+        """Yield the turns whose cancellation is published; raises LogStoreUnavailable."""
+        with _translate_unavailable():
             async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
                 await subscription.subscribe(CANCEL_CHANNEL)
                 while True:
-                    message = await subscription.get_message(timeout=SUBSCRIBE_WAIT)
+                    message = await subscription.get_message(timeout=SUBSCRIBE_TIMEOUT)
                     if message is not None:
                         yield UUID(message["data"].decode())
 
@@ -115,7 +118,7 @@ def _readers_key(turn_id: UUID) -> str:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translate_unavailable() -> Iterator[None]:
     try:
         yield
     except REDIS_UNAVAILABLE as error:

@@ -9,46 +9,46 @@ from parley.errors import DependencyUnavailable
 from parley.process.timeouts import lag_tolerant_timeout
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 
-TIMEOUT = 0.1
+LOOKUP_TIMEOUT = 0.1
 """Timeout in seconds of a look-up, after which the provider is called as on a miss."""
-FORM = b"1:"
+FORMAT_PREFIX = b"1:"
 """Format version. Values of another version count as a miss."""
 
 
 class RedisResponseIndex:
     """Cache index whose entries expire."""
 
-    def __init__(self, client: RedisClient, *, ttl: int, timeout: float = TIMEOUT) -> None:
+    def __init__(self, client: RedisClient, *, ttl: int, timeout: float = LOOKUP_TIMEOUT) -> None:
         """Set the time to live of entries and the time limit of a call, both in seconds."""
         self._client, self._ttl, self._timeout = client, ttl, timeout
 
-    async def find(self, question: bytes) -> UUID | None:
+    async def find(self, digest: bytes) -> UUID | None:
         """Return the turn of a digest, or None; raises DependencyUnavailable."""
-        async with _in_time(self._timeout):
-            stored: Any = await self._client.get(_key(question))
+        async with _time_limit(self._timeout):
+            stored: Any = await self._client.get(_key(digest))
         return _read(stored) if stored else None
 
-    async def save(self, question: bytes, turn_id: UUID) -> None:
+    async def save(self, digest: bytes, turn_id: UUID) -> None:
         """Store the turn of a digest; raises DependencyUnavailable."""
-        async with _in_time(self._timeout):
-            await self._client.set(_key(question), FORM + turn_id.bytes, ex=self._ttl)
+        async with _time_limit(self._timeout):
+            await self._client.set(_key(digest), FORMAT_PREFIX + turn_id.bytes, ex=self._ttl)
 
 
-def _key(question: bytes) -> bytes:
-    return b"parley:answer:" + question.hex().encode()
+def _key(digest: bytes) -> bytes:
+    return b"parley:answer:" + digest.hex().encode()
 
 
 def _read(stored: bytes) -> UUID | None:
-    if not stored.startswith(FORM):
+    if not stored.startswith(FORMAT_PREFIX):
         return None
     try:
-        return UUID(bytes=stored.removeprefix(FORM))
+        return UUID(bytes=stored.removeprefix(FORMAT_PREFIX))
     except ValueError:
         return None
 
 
 @contextlib.asynccontextmanager
-async def _in_time(timeout: float) -> AsyncIterator[None]:
+async def _time_limit(timeout: float) -> AsyncIterator[None]:
     try:
         async with lag_tolerant_timeout(timeout):
             yield

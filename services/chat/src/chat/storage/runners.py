@@ -7,13 +7,13 @@ from chat.model import Turn
 from chat.storage.rows import to_turn
 from chat.storage.turns import PostgresTurnStore
 
-_BEAT = """
+_RENEW_LEASE = """
 WITH renewed AS (
     INSERT INTO runners (id, until) VALUES ($1, now() + make_interval(secs => $2))
     ON CONFLICT (id) DO UPDATE SET until = excluded.until
 )
 SELECT id FROM turns WHERE runner_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL"""
-_LEAVE = "DELETE FROM runners WHERE id = $1"
+_RELEASE_LEASE = "DELETE FROM runners WHERE id = $1"
 _TAKE_OVER = """
 UPDATE turns SET epoch = epoch + 1, runner_id = $1
 WHERE status = 'running' AND id IN (
@@ -25,7 +25,7 @@ WHERE status = 'running' AND id IN (
     ORDER BY t.id LIMIT $3 FOR UPDATE SKIP LOCKED
 )
 RETURNING *"""
-_ROWS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
+_GET_TURNS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
 
 
 class PostgresRunnerStore:
@@ -37,12 +37,12 @@ class PostgresRunnerStore:
     async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
         """Renew a lease; returns the runner's turns with a cancellation request."""
         async with self._turns.connection() as connection:
-            return [row["id"] for row in await connection.fetch(_BEAT, runner_id, lease)]
+            return [row["id"] for row in await connection.fetch(_RENEW_LEASE, runner_id, lease)]
 
     async def release_lease(self, runner_id: UUID) -> None:
         """Release a lease."""
         async with self._turns.connection() as connection:
-            await connection.execute(_LEAVE, runner_id)
+            await connection.execute(_RELEASE_LEASE, runner_id)
 
     async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
         """Claim turns whose lease has expired, and own turns that have no task."""
@@ -51,7 +51,7 @@ class PostgresRunnerStore:
         return [to_turn(row) for row in rows]
 
     async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
-        """Return turns by id."""
+        """Return turns by ID."""
         async with self._turns.connection() as connection:
-            rows = await connection.fetch(_ROWS, list(turn_ids))
+            rows = await connection.fetch(_GET_TURNS, list(turn_ids))
         return {row["id"]: to_turn(row) for row in rows}

@@ -1,10 +1,10 @@
-"""Batched appends to turn logs in Redis streams. Hot path: every token passes here."""
+"""Batched appends to turn logs in Redis streams, on the path of every token."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chat.running.log_store import AppendResult, LogAppend, LogStoreUnavailable
-from chat.storage.log_format import ENTRY, LIFETIME, dumped, key_of
+from chat.storage.log_format import ENTRY, LIFETIME, encode_entry, key_of
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ResponseError
 from parley.storage.redis_internals import RawConnection, pack
 
@@ -20,7 +20,7 @@ class StreamWriter:
         self._connection = RawConnection(client, timeout=timeout)
 
     async def append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
-        """Append to many logs, usually in one call; raise LogStoreUnavailable when Redis is unreachable."""
+        """Append to many logs, usually in one call; raises LogStoreUnavailable if Redis does not respond."""
         return [appended for part in _parts(batches) for appended in await self._append(part)]
 
     async def _append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
@@ -29,7 +29,7 @@ class StreamWriter:
             replies = iter(await self._connection.call([command for each in commands for command in each]))
         except REDIS_UNAVAILABLE as error:
             raise LogStoreUnavailable from error
-        return [_judge([next(replies) for _ in each]) for each in commands]
+        return [_result_of([next(replies) for _ in each]) for each in commands]
 
 
 def _parts(batches: Sequence[LogAppend]) -> Iterator[list[LogAppend]]:
@@ -50,13 +50,13 @@ def _commands(batch: LogAppend) -> Iterator[bytes]:
     key, create = key_of(batch.turn_id), batch.create
     for seq, entry in enumerate(batch.entries, batch.seq):
         only_existing = () if create else ("NOMKSTREAM",)
-        yield pack("XADD", key, *only_existing, f"{batch.epoch}-{seq}", ENTRY, dumped(entry))
+        yield pack("XADD", key, *only_existing, f"{batch.epoch}-{seq}", ENTRY, encode_entry(entry))
         if create:
             yield pack("EXPIRE", key, LIFETIME)
             create = False
 
 
-def _judge(replies: Sequence[Any]) -> AppendResult:
+def _result_of(replies: Sequence[Any]) -> AppendResult:
     for reply in replies:
         if isinstance(reply, ResponseError) and "equal or smaller" in str(reply):
             return "refused"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 RETRY_WINDOW = 1.0
 """Seconds after which a statement is not retried, because the client waits."""
 Hint = Callable[[], None]
@@ -41,7 +41,7 @@ class PostgresTurnStore:
     async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
         """Admit a turn with its ``turn.started`` event in one statement."""
         try:
-            row = await self._decide(turn_statements.ADMIT, _admission(turn, runner_id, key))
+            row = await self._execute(turn_statements.ADMIT, _admission(turn, runner_id, key))
         except asyncpg.NotNullViolationError as error:
             raise (BudgetExceeded if error.column_name == "periods" else TurnRefused) from error
         except asyncpg.UniqueViolationError as error:
@@ -62,7 +62,7 @@ class PostgresTurnStore:
 
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
         """Finish a running turn of this epoch with its event in one statement."""
-        row = await self._decide(turn_statements.FINISH, _ending(turn, outcome))
+        row = await self._execute(turn_statements.FINISH, _ending(turn, outcome))
         if row is not None:
             self.hint()
             return to_turn(row)
@@ -126,15 +126,15 @@ class PostgresTurnStore:
         async with self.connection() as connection:
             return await connection.fetchrow(query, *values)
 
-    async def _decide(self, statement: NamedStatement, values: dict[str, Any]) -> Any:
+    async def _execute(self, statement: NamedStatement, values: dict[str, Any]) -> Any:
         """Retry conflicts and unacknowledged commits; both statements are idempotent."""
         arguments = statement.arguments(values)
         began = time.monotonic()
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 return await self._fetchrow(statement.sql, *arguments)
             except (*CONFLICTS, DependencyUnavailable):
-                if attempt == ATTEMPTS or time.monotonic() - began > RETRY_WINDOW:
+                if attempt == MAX_ATTEMPTS or time.monotonic() - began > RETRY_WINDOW:
                     raise
         return None
 

@@ -15,16 +15,16 @@ LEFT JOIN outbox AS o ON o.id = t.ended_event_id
 WHERE t.finished_at < now() - make_interval(secs => $1) AND c.deleted_at IS NULL
   AND ($2::uuid IS NULL OR t.id > $2)
 ORDER BY t.id LIMIT $3"""
-_UNFINISHED = """
+_OVERDUE = """
 SELECT id FROM turns WHERE status = 'running' AND deadline_at < now() - make_interval(secs => $1) LIMIT 1000"""
-_DOUBLE = """
+_TWO_ENDS = """
 SELECT (data ->> 'turn_id')::uuid AS id FROM outbox
 WHERE name = ANY ($1::text[]) GROUP BY data ->> 'turn_id' HAVING count(*) > 1"""
-_AGAIN = """
+_REPUBLISH = """
 UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL FROM turns AS t
 WHERE t.id = ANY ($1::uuid[]) AND o.id IN (t.started_event_id, t.ended_event_id) RETURNING o.id"""
 _UNCONFIRM = "UPDATE turns SET confirmed_at = NULL WHERE id = ANY ($1::uuid[])"
-TERMINAL = [f"conversation.turn.{status}" for status in ("completed", "incomplete", "failed", "cancelled")]
+TERMINAL_EVENTS = [f"conversation.turn.{status}" for status in ("completed", "incomplete", "failed", "cancelled")]
 
 
 class PostgresVerificationSource:
@@ -44,15 +44,15 @@ class PostgresVerificationSource:
     async def overdue_turns(self, *, overdue: float) -> list[UUID]:
         """Return turns that run past their deadline."""
         async with self._turns.connection() as connection:
-            return [row["id"] for row in await connection.fetch(_UNFINISHED, overdue)]
+            return [row["id"] for row in await connection.fetch(_OVERDUE, overdue)]
 
     async def turns_with_two_ends(self) -> list[UUID]:
         """Return turns with more than one terminal event."""
         async with self._turns.connection() as connection:
-            return [row["id"] for row in await connection.fetch(_DOUBLE, TERMINAL)]
+            return [row["id"] for row in await connection.fetch(_TWO_ENDS, TERMINAL_EVENTS)]
 
     async def republish(self, turn_ids: list[UUID]) -> int:
         """Republish the events of turns; returns the count."""
         async with self._turns.connection() as connection:
             await connection.execute(_UNCONFIRM, turn_ids)
-            return len(await connection.fetch(_AGAIN, turn_ids))
+            return len(await connection.fetch(_REPUBLISH, turn_ids))

@@ -8,13 +8,13 @@ from chat.errors import failure
 from chat.model import LogEntry, Turn
 from parley.web.problems import openai_type
 
-_REASONS = {"budget": "length", "deadline": "length", "cancelled": "stop"}
-_FAILED = frozenset({"interrupted", "error"})
+_FINISH_REASONS = {"budget": "length", "deadline": "length", "cancelled": "stop"}
+_FAILED_REASONS = frozenset({"interrupted", "error"})
 
 
 def failed(turn: Turn) -> bool:
     """Return whether the turn ends with an error in OpenAI's format."""
-    return turn.finish_reason in _FAILED
+    return turn.finish_reason in _FAILED_REASONS
 
 
 def error(turn: Turn) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def usage(turn: Turn) -> dict[str, Any] | None:
 
 def reason(turn: Turn) -> str:
     """Return the finish reason in OpenAI's vocabulary."""
-    return _REASONS.get(turn.finish_reason or "stop", turn.finish_reason or "stop")
+    return _FINISH_REASONS.get(turn.finish_reason or "stop", turn.finish_reason or "stop")
 
 
 def completion(turn: Turn) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from parley.web.schemas import Text
 
 MAX_MESSAGES = 2000
 MAX_DEPTH = 32
-LEAST, MOST = -(2**63), 2**64 - 1
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 """Limits of integers: larger ones are not representable in most JSON parsers."""
-PASSED_ON = (
+FORWARDED_OPTIONS = (
     "frequency_penalty",
     "logit_bias",
     "parallel_tool_calls",
@@ -29,7 +29,7 @@ PASSED_ON = (
 """Options that are forwarded to the provider unchanged."""
 
 
-def _storable(value: Any, depth: int = 0) -> Any:
+def _check_storable(value: Any, depth: int = 0) -> Any:
     """Reject, at any depth, values that Postgres or a provider cannot accept."""
     if depth > MAX_DEPTH:
         raise FieldValueError("too_deep", "Is nested too deeply.")
@@ -38,14 +38,14 @@ def _storable(value: Any, depth: int = 0) -> Any:
     elif isinstance(value, float):
         _check_number(fits=math.isfinite(value))
     elif isinstance(value, int):
-        _check_number(fits=LEAST <= value <= MOST)
+        _check_number(fits=MIN_INTEGER <= value <= MAX_INTEGER)
     elif isinstance(value, dict):
         for key, inner in value.items():
-            _storable(key, depth + 1)
-            _storable(inner, depth + 1)
+            _check_storable(key, depth + 1)
+            _check_storable(inner, depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            _storable(inner, depth + 1)
+            _check_storable(inner, depth + 1)
     return value
 
 
@@ -63,7 +63,7 @@ def _check_number(*, fits: bool) -> None:
         raise FieldValueError("out_of_range", "Must be a number of at most 64 bits.")
 
 
-Json = Annotated[Any, AfterValidator(_storable)]
+Json = Annotated[Any, AfterValidator(_check_storable)]
 
 
 class LenientModel(BaseModel):
@@ -135,7 +135,7 @@ class CompletionRequest(LenientModel):
 
     def options(self) -> dict[str, Any]:
         """Return the options to forward to the provider."""
-        return {name: value for name in PASSED_ON if (value := getattr(self, name)) is not None}
+        return {name: value for name in FORWARDED_OPTIONS if (value := getattr(self, name)) is not None}
 
     @property
     def output_limit(self) -> int | None:

@@ -10,15 +10,15 @@ from chat.protocols.parley.projection import TurnProjection
 from chat.running.turn_updates import StreamStarted, TurnDelta, TurnFinished, TurnUpdate
 
 
-def turn_frames(ref: str, projection: TurnProjection, step: TurnUpdate) -> Iterator[str]:
+def turn_frames(ref: str, projection: TurnProjection, update: TurnUpdate) -> Iterator[str]:
     """Yield the frames of one update; pings and interruptions have none."""
-    if isinstance(step, StreamStarted):
-        yield _event(ref, FIRST_SEQ, projection.started(step.turn))
-    elif isinstance(step, TurnDelta):
-        for offset, entry in enumerate(step.entries):
-            yield _event(ref, step.seq + offset, projection.delta(entry))
-    elif isinstance(step, TurnFinished):
-        yield _event(ref, step.seq, projection.finished(step.turn))
+    if isinstance(update, StreamStarted):
+        yield _event(ref, FIRST_SEQ, projection.started(update.turn))
+    elif isinstance(update, TurnDelta):
+        for offset, entry in enumerate(update.entries):
+            yield _event(ref, update.seq + offset, projection.delta(entry))
+    elif isinstance(update, TurnFinished):
+        yield _event(ref, update.seq, projection.finished(update.turn))
 
 
 def frame(kind: str, **members: Any) -> str:

@@ -1,0 +1,45 @@
+"""Dependencies of the routes: the caller and the services."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from chat.admission.budgets import Budgets
+from chat.catalogue import Catalogue
+from chat.service import ChatService
+from parley.security.identity import Principal, Verifier, caller
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """The services that the routes use. Wiring puts them into ``app.state.wired``."""
+
+    verifier: Verifier
+    service: ChatService
+    catalogue: Catalogue
+    budgets: Budgets
+    started_at: datetime
+
+
+async def api_services(connection: HTTPConnection) -> ApiServices:
+    """Return the services of the app. ``async``, because FastAPI runs other dependencies in a thread."""
+    return services_of(connection)
+
+
+async def chat_service(connection: HTTPConnection) -> ChatService:
+    """Return the chat service of the app."""
+    return services_of(connection).service
+
+
+def services_of(connection: HTTPConnection) -> ApiServices:
+    """Return the services of a connection's app."""
+    services: ApiServices = connection.app.state.wired
+    return services
+
+
+Caller = Annotated[Principal, Depends(caller("chat:write"))]
+Services = Annotated[ApiServices, Depends(api_services)]
+Service = Annotated[ChatService, Depends(chat_service)]
