@@ -54,6 +54,8 @@ class Member:
     """Folders of the members that this one depends on."""
     optional_rooms: tuple[str, ...] = ()
     """Packages inside the module that need an extra. Unit tests of such a member are not run."""
+    requirements: str = ""
+    """File in ``requirements/`` without ``.txt``, if it is not named after the member."""
 
     @property
     def sources(self) -> list[str]:
@@ -64,6 +66,13 @@ MEMBERS = (
     Member("events", "libs/events", "parley_events", ()),
     Member("common", "libs/common", "parley", ("libs/events",)),
     Member("embedded", "libs/embedded", "parley_embedded", ()),
+    Member(
+        "testkit",
+        "libs/testkit",
+        "parley_testing",
+        ("libs/common", "libs/events", "libs/embedded"),
+        requirements="testing",
+    ),
     Member("fake-provider", "libs/fake-provider", "fake_provider", ()),
     Member("gateway", "services/gateway", "gateway"),
     Member("auth", "services/auth", "auth"),
@@ -122,7 +131,8 @@ class Environment:
         self.run(f"install {name}.txt", [*self._installer(), "--no-deps", "--require-hashes", "-r", pins])
 
     def install_sources(self, folders: list[str]) -> None:
-        self.run("install", [*self._installer(), "--no-deps", "--offline", *[ROOT / folder for folder in folders]])
+        if folders:
+            self.run("install", [*self._installer(), "--no-deps", "--offline", *[ROOT / folder for folder in folders]])
 
     def _installer(self) -> list[str | Path]:
         return [UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", self.python]
@@ -164,7 +174,7 @@ def check(member: Member) -> Outcome:
         environment = Environment(Path(folder))
         try:
             environment.create()
-            environment.install_pins(member.name)
+            environment.install_pins(member.requirements or member.name)
             environment.install_sources(member.sources)
             seconds = import_seconds(environment, member)
             if seconds > IMPORT_LIMIT_SECONDS:
