@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from auth.audit.model import OPERATOR
+from auth.container import AuthServices
 from auth.settings import AuthSettings
-from auth.wiring import AuthServices, open_offline
+from auth.wiring import open_offline
 from parley.config.settings import load
 from parley.errors import NotFound
 from parley_cli.commands.auth import issue_reset_token, make_admin, rotate_signing_key

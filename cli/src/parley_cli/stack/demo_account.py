@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from auth.wiring import AuthServices
+from auth.container import AuthServices
 from parley_embedded.secret_files import read_or_create_secret
 
 USERNAME = "demo"

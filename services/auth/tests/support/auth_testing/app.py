@@ -12,10 +12,11 @@ import httpx2
 import jwt
 from fastapi import FastAPI
 
+from auth.container import AuthServices
 from auth.main import create_app
 from auth.security.password_hashing import HashCost, PasswordHasher, default_workers
 from auth.settings import AuthSettings
-from auth.wiring import AuthServices, open_services
+from auth.wiring import open_services
 from parley.messaging.memory_bus import MemoryBus
 from parley.storage.postgres import Connection, set_json_codecs
 from parley.web.runtime import Runtime

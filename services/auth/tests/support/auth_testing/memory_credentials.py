@@ -1,0 +1,234 @@
+"""In-memory stores of sessions, API keys, revocations and signing keys."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from auth.accounts.model import User
+from auth.api_keys.model import ApiKey
+from auth.audit.model import RequestOrigin
+from auth.errors import IdempotencyKeyReused
+from auth.revocations.model import Revocation, RevocationReason
+from auth.sessions.model import NewSession, RefreshRotation, Session
+from auth.signing_keys.model import StoredSigningKey
+from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
+
+IDEMPOTENCY_WINDOW = timedelta(hours=24)
+PURGE_AFTER = timedelta(days=1)
+
+
+class MemorySessionStore:
+    """Sessions in memory."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
+        user = self._database.users.get(new.user_id)
+        if user is None or not user.active:
+            return None
+        now = self._database.clock()
+        self._database.users[user.id] = replace(user, last_login_at=now)
+        session = Session(
+            id=new.id,
+            user_id=new.user_id,
+            client_id=new.client_id,
+            scopes=new.scopes,
+            user_agent=origin.user_agent,
+            address=origin.address,
+            auth_time=now,
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + timedelta(seconds=new.lifetime),
+            idle_expires_at=now + timedelta(seconds=new.idle_lifetime),
+        )
+        self._database.sessions[new.id] = StoredSession(session, new.token_digest)
+        self._database.refresh_tokens[new.token_digest] = new.id
+        return session
+
+    async def by_token(self, token_digest: bytes) -> Session | None:
+        stored = self._find(token_digest)
+        return stored.session if stored else None
+
+    async def rotate(
+        self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
+    ) -> RefreshRotation | None:
+        stored = self._find(token_digest)
+        if stored is None:
+            return None
+        now, session = self._database.clock(), stored.session
+        user = self._database.users[session.user_id]
+        if stored.current == token_digest:
+            stored.current, stored.previous, stored.rotated_at = next_digest, token_digest, now
+            idle_expires_at = min(session.expires_at, now + timedelta(seconds=idle_lifetime))
+            stored.session = replace(session, last_used_at=now, idle_expires_at=idle_expires_at)
+        elif not self._is_retry(stored, token_digest, next_digest, window):
+            self._database.end_sessions([stored], "reuse")
+            self._record(session.user_id, "reuse", 1, origin)
+            return RefreshRotation(session, user, reused=True)
+        self._database.refresh_tokens[next_digest] = session.id
+        return RefreshRotation(stored.session, user, reused=False)
+
+    async def live(self, user_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Session]:
+        found = [stored.session for stored in self._database.live_sessions(user_id)]
+        found = [session for session in found if before is None or session.id < before]
+        return sorted(found, key=lambda session: session.id, reverse=True)[:limit]
+
+    async def end(self, user_id: UUID, session_id: UUID, reason: RevocationReason, origin: RequestOrigin) -> bool:
+        found = [stored for stored in self._database.live_sessions(user_id) if stored.session.id == session_id]
+        if found:
+            self._record(user_id, reason, self._database.end_sessions(found, reason), origin)
+        return bool(found)
+
+    async def end_all(
+        self, user_id: UUID, reason: RevocationReason, origin: RequestOrigin, *, keep: UUID | None = None
+    ) -> int:
+        found = [stored for stored in self._database.live_sessions(user_id) if stored.session.id != keep]
+        count = self._database.end_sessions(found, reason)
+        self._record(user_id, reason, count, origin)
+        return count
+
+    async def purge(self) -> int:
+        cutoff = self._database.clock() - PURGE_AFTER
+        old = [
+            session_id
+            for session_id, stored in self._database.sessions.items()
+            if min(filter(None, (stored.session.expires_at, stored.session.idle_expires_at, stored.revoked_at)))
+            < cutoff
+        ]
+        for session_id in old:
+            del self._database.sessions[session_id]
+        return len(old)
+
+    def _find(self, digest: bytes) -> StoredSession | None:
+        session_id = self._database.refresh_tokens.get(digest)
+        stored = self._database.sessions.get(session_id) if session_id else None
+        return stored if stored and self._database.is_live(stored) else None
+
+    def _is_retry(self, stored: StoredSession, digest: bytes, successor: bytes, window: float) -> bool:
+        if stored.previous != digest or stored.current != successor or stored.rotated_at is None:
+            return False
+        return stored.rotated_at > self._database.clock() - timedelta(seconds=window)
+
+    def _record(self, user_id: UUID, reason: RevocationReason, count: int, origin: RequestOrigin) -> None:
+        self._database.record("session.revoked", origin, user_id, reason=reason, sessions=count)
+
+
+class MemoryApiKeyStore:
+    """API keys in memory."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    async def add(
+        self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: RequestOrigin
+    ) -> tuple[ApiKey, bool]:
+        since = self._database.clock() - IDEMPOTENCY_WINDOW
+        for stored in self._database.api_keys.values():
+            same_request = stored.key.user_id == key.user_id and stored.idempotency_key == idempotency_key
+            if idempotency_key is not None and same_request and stored.key.created_at >= since:
+                if stored.fingerprint != fingerprint:
+                    raise IdempotencyKeyReused
+                return stored.key, True
+        self._database.api_keys[key.id] = StoredApiKey(key, digest, idempotency_key, fingerprint)
+        self._database.record("apikey.created", origin, key.id, "api_key")
+        return key, False
+
+    async def live(self, user_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+        found = [stored.key for stored in self._database.api_keys.values() if stored.key.user_id == user_id]
+        found = [key for key in found if before is None or key.id < before]
+        return sorted(found, key=lambda key: key.id, reverse=True)[:limit]
+
+    async def delete(self, user_id: UUID, key_id: UUID, origin: RequestOrigin) -> bool:
+        stored = self._database.api_keys.get(key_id)
+        if stored is None or stored.key.user_id != user_id:
+            return False
+        del self._database.api_keys[key_id]
+        self._database.revoke("session", key_id)
+        self._database.events.append(("apikey.revoked", user_id))
+        self._database.record("apikey.deleted", origin, key_id, "api_key")
+        return True
+
+    async def use(self, digest: bytes) -> tuple[ApiKey, User] | None:
+        now = self._database.clock()
+        for stored in self._database.api_keys.values():
+            user = self._database.users[stored.key.user_id]
+            expired = stored.key.expires_at is not None and stored.key.expires_at <= now
+            if stored.digest == digest and user.active and not expired:
+                stored.key = replace(stored.key, last_used_at=now)
+                return stored.key, user
+        return None
+
+
+class MemoryRevocationStore:
+    """Revocations in memory."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    async def unpushed(self) -> Sequence[Revocation]:
+        return [found for found in await self.live() if (found.kind, found.subject) in self._database.unpushed]
+
+    async def live(self) -> Sequence[Revocation]:
+        now = self._database.clock()
+        return [found for found in self._database.revocations.values() if found.expires_at > now]
+
+    async def mark_pushed(self, done: Sequence[Revocation]) -> None:
+        for found in done:
+            stored = self._database.revocations.get((found.kind, found.subject))
+            if stored is not None and stored.not_before == found.not_before:
+                self._database.unpushed.discard((found.kind, found.subject))
+
+    async def among(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
+        live = {(found.kind, found.subject): found for found in await self.live()}
+        ended = [session for session in sessions if ("session", session) in live]
+        cutoffs = {user: live["user", user].not_before for user in users if ("user", user) in live}
+        return ended, [user for user, cutoff in cutoffs.items() if users[user] <= cutoff]
+
+    async def purge(self) -> int:
+        now = self._database.clock()
+        expired = [key for key, found in self._database.revocations.items() if found.expires_at < now]
+        for key in expired:
+            del self._database.revocations[key]
+        return len(expired)
+
+
+class MemoryRevocationCache:
+    """The cache that gateways read, in memory; ``restart`` loses its content."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, UUID], int] = {}
+        self._run, self._complete = 1, False
+
+    def restart(self) -> None:
+        self.entries, self._run, self._complete = {}, self._run + 1, False
+
+    async def instance(self) -> str | None:
+        return str(self._run) if self._complete else None
+
+    async def write(self, revocations: Sequence[Revocation]) -> None:
+        self.entries |= {(found.kind, found.subject): found.not_before for found in revocations}
+
+    async def complete(self) -> None:
+        self._complete = True
+
+
+class MemorySigningKeyStore:
+    """Signing keys in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, StoredSigningKey] = {}
+        self.retired: list[str] = []
+
+    async def all(self) -> Sequence[StoredSigningKey]:
+        return [row for kid, row in self.rows.items() if kid not in self.retired]
+
+    async def add_if_newest_is(self, newest: str | None, key: StoredSigningKey) -> bool:
+        if (list(self.rows)[-1] if self.rows else None) != newest:
+            return False
+        self.rows[key.kid] = key
+        return True
+
+    async def retire(self, kid: str) -> None:
+        self.retired.append(kid)

@@ -1,0 +1,20 @@
+"""All stores of auth over one in-memory database."""
+
+from auth.container import AuthStores
+from auth_testing.memory_accounts import MemoryAccountStore, MemoryPasswordResetStore
+from auth_testing.memory_credentials import MemoryApiKeyStore, MemoryRevocationStore, MemorySessionStore
+from auth_testing.memory_database import MemoryDatabase
+from auth_testing.memory_erasure import MemoryAuditLog, MemoryErasureStore
+
+
+def memory_stores(database: MemoryDatabase) -> AuthStores:
+    """Return stores that share ``database``."""
+    return AuthStores(
+        accounts=MemoryAccountStore(database),
+        sessions=MemorySessionStore(database),
+        api_keys=MemoryApiKeyStore(database),
+        erasures=MemoryErasureStore(database),
+        password_resets=MemoryPasswordResetStore(database),
+        audit=MemoryAuditLog(database),
+        revocations=MemoryRevocationStore(database),
+    )
