@@ -13,6 +13,7 @@ from auth import wiring
 from auth.accounts.api import router as accounts
 from auth.administration.api import router as administration
 from auth.api_keys.api import router as api_keys
+from auth.container import AuthServices
 from auth.erasure.api import router as erasure
 from auth.password_resets.api import mail_router as password_reset_mail
 from auth.password_resets.api import router as password_resets
@@ -22,7 +23,6 @@ from auth.settings import AuthSettings
 from auth.signing_keys.api import router as signing_keys
 from auth.tokens import oauth_forms
 from auth.tokens.api import router as tokens
-from auth.wiring import AuthServices
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import Wire, build_app
