@@ -90,12 +90,12 @@ async def test_three_key_rotations_under_load_reject_no_token(
                     accepted += 1
 
         async with asyncio.TaskGroup() as group:
-            for number in range(4):
+            for number in range(2):
                 group.create_task(load(number))
             for rotation in range(3):
                 await operator.services.keys.rotate()
                 await eventually(partial(_has, kids, rotation + 2), within=60)
-            await eventually(lambda: accepted >= 10_000, within=120)
+            await eventually(lambda: accepted >= 2_000, within=120)
             done.set()
         assert len(kids) == 4
         assert len((await one.get("/.well-known/jwks.json")).json()["keys"]) == 4

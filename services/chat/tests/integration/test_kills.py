@@ -111,10 +111,11 @@ RECOVERING = (
 )
 
 
+@pytest.mark.parametrize("failpoints", [FAILPOINTS[1:6], pytest.param(FAILPOINTS, marks=pytest.mark.chaos)])
 async def test_a_crash_between_two_steps_leaves_each_turn_ended_once(
-    survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider
+    survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider, failpoints: tuple[str, ...]
 ) -> None:
-    deaths = [_die_and_check(survivor, spawn, provider, failpoint) for failpoint in FAILPOINTS]
+    deaths = [_die_and_check(survivor, spawn, provider, failpoint) for failpoint in failpoints]
     await asyncio.gather(*deaths)
 
 
@@ -136,10 +137,15 @@ async def _die_and_check(survivor: ChatReplica, spawn: SpawnChat, provider: Fake
     assert len(await provider.journal(contains=mark)) <= 3
 
 
+@pytest.mark.parametrize("failpoints", [RECOVERING[::2], pytest.param(RECOVERING, marks=pytest.mark.chaos)])
 async def test_a_crash_during_a_recovery_leaves_each_turn_ended_once(
-    new_database: NewDatabase, spawn: SpawnChat, open_replica: OpenReplica, provider: FakeProvider
+    new_database: NewDatabase,
+    spawn: SpawnChat,
+    open_replica: OpenReplica,
+    provider: FakeProvider,
+    failpoints: tuple[str, ...],
 ) -> None:
-    deaths = [_die_recovering(await new_database(), spawn, open_replica, provider, point) for point in RECOVERING]
+    deaths = [_die_recovering(await new_database(), spawn, open_replica, provider, point) for point in failpoints]
     await asyncio.gather(*deaths)
 
 
