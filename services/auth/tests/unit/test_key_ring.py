@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
+from auth_testing.memory_credentials import MemorySigningKeyStore
 
 from auth.security.encryption import SecretCipher
 from auth.signing_keys.key_ring import KeyRing, KeyRotationPolicy
@@ -14,26 +15,6 @@ from auth.signing_keys.model import StoredSigningKey
 from parley.config.settings import SettingsError
 
 RULES = KeyRotationPolicy(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)
-
-
-class MemoryKeys:
-    """A table of keys."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, StoredSigningKey] = {}
-        self.retired: list[str] = []
-
-    async def all(self) -> Sequence[StoredSigningKey]:
-        return [row for kid, row in self.rows.items() if kid not in self.retired]
-
-    async def add_if_newest_is(self, newest: str | None, key: StoredSigningKey) -> bool:
-        if (list(self.rows)[-1] if self.rows else None) != newest:
-            return False
-        self.rows[key.kid] = key
-        return True
-
-    async def retire(self, kid: str) -> None:
-        self.retired.append(kid)
 
 
 class Clock:
@@ -53,11 +34,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store() -> MemoryKeys:
-    return MemoryKeys()
+def store() -> MemorySigningKeyStore:
+    return MemorySigningKeyStore()
 
 
-def ring(store: MemoryKeys, clock: Clock, key: bytes = b"k" * 32) -> KeyRing:
+def ring(store: MemorySigningKeyStore, clock: Clock, key: bytes = b"k" * 32) -> KeyRing:
     return KeyRing(store, SecretCipher(key), RULES, clock=clock)
 
 
@@ -69,7 +50,7 @@ def signer(found: KeyRing) -> str:
     return str(jwt.get_unverified_header(found.sign({}))["kid"])
 
 
-async def test_the_first_key_is_made_at_the_first_start_and_kept(store: MemoryKeys, clock: Clock) -> None:
+async def test_the_first_key_is_made_at_the_first_start_and_kept(store: MemorySigningKeyStore, clock: Clock) -> None:
     first = ring(store, clock)
     await first.start()
     second = ring(store, clock)
@@ -81,14 +62,14 @@ async def test_the_first_key_is_made_at_the_first_start_and_kept(store: MemoryKe
     assert "d" not in first.jwks()["keys"][0]
 
 
-async def test_another_secret_key_is_refused_in_one_line(store: MemoryKeys, clock: Clock) -> None:
+async def test_another_secret_key_is_refused_in_one_line(store: MemorySigningKeyStore, clock: Clock) -> None:
     await ring(store, clock).start()
     with pytest.raises(SettingsError, match="AUTH_SECRET_KEY: cannot decrypt") as refused:
         await ring(store, clock, b"o" * 32).start()
     assert len(str(refused.value).splitlines()) == 1
 
 
-async def test_a_sealed_key_does_not_open_under_another_name(store: MemoryKeys, clock: Clock) -> None:
+async def test_a_sealed_key_does_not_open_under_another_name(store: MemorySigningKeyStore, clock: Clock) -> None:
     await ring(store, clock).start()
     ((kid, stored),) = store.rows.items()
     store.rows[kid] = replace(stored, kid="other")
@@ -97,7 +78,7 @@ async def test_a_sealed_key_does_not_open_under_another_name(store: MemoryKeys, 
 
 
 async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_last_token_is_over(
-    store: MemoryKeys, clock: Clock
+    store: MemorySigningKeyStore, clock: Clock
 ) -> None:
     one, other = ring(store, clock), ring(store, clock)
     await one.start()
@@ -122,7 +103,7 @@ async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_
     assert signer(other) == new
 
 
-async def test_a_rotation_under_way_is_not_started_again(store: MemoryKeys, clock: Clock) -> None:
+async def test_a_rotation_under_way_is_not_started_again(store: MemorySigningKeyStore, clock: Clock) -> None:
     one, other = ring(store, clock), ring(store, clock)
     await one.start()
     await other.start()
@@ -130,7 +111,7 @@ async def test_a_rotation_under_way_is_not_started_again(store: MemoryKeys, cloc
     assert len(store.rows) == 2
 
 
-async def test_a_key_is_replaced_when_it_is_old(store: MemoryKeys, clock: Clock) -> None:
+async def test_a_key_is_replaced_when_it_is_old(store: MemorySigningKeyStore, clock: Clock) -> None:
     found = ring(store, clock)
     await found.start()
     clock.forward(90 * 86_400)
@@ -141,7 +122,7 @@ async def test_a_key_is_replaced_when_it_is_old(store: MemoryKeys, clock: Clock)
     assert len(store.rows) == 2
 
 
-async def test_two_replicas_that_add_a_key_at_once_agree_on_one(store: MemoryKeys, clock: Clock) -> None:
+async def test_two_replicas_that_add_a_key_at_once_agree_on_one(store: MemorySigningKeyStore, clock: Clock) -> None:
     one, other = ring(store, clock), ring(store, clock)
     original: Any = store.all
     asked: list[int] = []

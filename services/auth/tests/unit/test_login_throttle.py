@@ -1,14 +1,11 @@
 """Slowing down guesses without locking anybody out."""
 
-from collections.abc import Sequence
-from typing import NoReturn
-
 import pytest
+from auth_testing.unit_services import UnavailableCounter
 
 from auth.errors import LoginThrottled
-from auth.security.login_failures import FailureCount, MemoryFailureCounter
+from auth.security.login_failures import MemoryFailureCounter
 from auth.security.login_throttle import LoginThrottle
-from parley.errors import DependencyUnavailable
 
 HERE, THERE = "203.0.113.7", "198.51.100.9"
 
@@ -19,23 +16,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Away:
-    """Redis, when it is away."""
-
-    async def read(self, keys: Sequence[str]) -> list[FailureCount]:
-        self._fail(keys)
-
-    async def add(self, keys: Sequence[str], window: int) -> None:
-        self._fail(keys, window)
-
-    async def clear(self, key: str) -> None:
-        self._fail(key)
-
-    @staticmethod
-    def _fail(*asked: object) -> NoReturn:
-        raise DependencyUnavailable(str(asked))
 
 
 @pytest.fixture
@@ -112,7 +92,7 @@ async def test_an_ipv6_site_counts_as_one_address(throttle: LoginThrottle) -> No
 
 
 async def test_without_redis_this_process_counts_for_itself(clock: Clock) -> None:
-    throttle = LoginThrottle(Away(), MemoryFailureCounter(clock=clock))
+    throttle = LoginThrottle(UnavailableCounter(), MemoryFailureCounter(clock=clock))
     await fail(throttle, 6)
     assert await wait_of(throttle) == 2
     await throttle.record_success("ada", HERE)

@@ -1,0 +1,99 @@
+"""Copies of revocations and checks against the store, over an in-memory store and cache."""
+
+from collections.abc import Sequence
+
+import pytest
+from auth_testing.memory_credentials import MemoryRevocationCache, MemoryRevocationStore
+from auth_testing.memory_database import MemoryDatabase
+
+from auth.revocations.model import Revocation
+from auth.revocations.service import BATCH_SIZE, RevocationService
+from parley.errors import DependencyUnavailable
+from parley.ids import new_id
+
+
+class UnreliableCache(MemoryRevocationCache):
+    """A cache that can be unavailable, and that records the size of each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.available = True
+        self.batches: list[int] = []
+
+    async def write(self, revocations: Sequence[Revocation]) -> None:
+        if not self.available:
+            raise DependencyUnavailable
+        self.batches.append(len(revocations))
+        await super().write(revocations)
+
+
+@pytest.fixture
+def database() -> MemoryDatabase:
+    return MemoryDatabase()
+
+
+@pytest.fixture
+def cache() -> UnreliableCache:
+    return UnreliableCache()
+
+
+@pytest.fixture
+def service(database: MemoryDatabase, cache: UnreliableCache) -> RevocationService:
+    return RevocationService(MemoryRevocationStore(database), cache)
+
+
+async def test_a_push_copies_only_new_revocations(
+    database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
+) -> None:
+    for _ in range(2):
+        database.revoke("session", new_id())
+        await service.push()
+    assert cache.batches == [1, 1]
+    assert len(cache.entries) == 2
+
+
+async def test_a_failed_push_is_made_up_for(
+    database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
+) -> None:
+    session_id = new_id()
+    database.revoke("session", session_id)
+    cache.available = False
+    await service.push()
+    assert cache.entries == {}
+    cache.available = True
+    await service.synchronise()
+    assert ("session", session_id) in cache.entries
+
+
+async def test_a_restarted_cache_gets_every_live_revocation_again(
+    database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
+) -> None:
+    database.revoke("session", new_id())
+    await service.synchronise()
+    assert await cache.instance() is not None
+    before = dict(cache.entries)
+    cache.restart()
+    await service.synchronise()
+    assert cache.entries == before
+    assert await cache.instance() is not None
+
+
+async def test_many_revocations_are_copied_in_batches(
+    database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
+) -> None:
+    for _ in range(2 * BATCH_SIZE + 1):
+        database.revoke("session", new_id())
+    await service.push()
+    assert cache.batches == [BATCH_SIZE, BATCH_SIZE, 1]
+
+
+async def test_a_check_finds_sessions_and_users_and_ignores_malformed_ids(
+    database: MemoryDatabase, service: RevocationService
+) -> None:
+    session_id, user_id, other = new_id(), new_id(), new_id()
+    database.revoke("session", session_id)
+    database.revoke("user", user_id, 1000)
+    sessions = [str(session_id), str(other), "malformed"]
+    for issued_at, revoked in ((999, [str(user_id)]), (1000, [str(user_id)]), (1001, [])):
+        users = {str(user_id): issued_at, str(other): 0, "malformed": 0}
+        assert await service.among(sessions, users) == ([str(session_id)], revoked)
