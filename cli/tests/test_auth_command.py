@@ -92,19 +92,19 @@ async def test_rotate_keys_publishes_the_new_key_beside_the_old_one(auth: AuthSe
 
 
 @pytest.mark.usefixtures("unreachable_database")
-def test_an_unreachable_database_is_one_line_and_exit_status_1() -> None:
+def test_an_unreachable_database_prints_one_line_and_exits_with_status_1() -> None:
     result = CliRunner().invoke(build(), ["auth", "rotate-keys"])
     assert result.exit_code == 1
     assert result.stderr == "parley auth: Cannot reach the account database (ConnectionRefusedError).\n"
 
 
-def test_an_invalid_setting_is_one_line_and_exit_status_1() -> None:
+def test_a_missing_setting_prints_one_line_and_exits_with_status_1() -> None:
     result = CliRunner().invoke(build(), ["auth", "rotate-keys"])
     assert result.exit_code == 1
     assert "AUTH_DATABASE_URL: is required" in result.stderr
 
 
-def test_parley_auth_with_arguments_is_the_same_command() -> None:
+def test_parley_auth_with_arguments_runs_parley_auth() -> None:
     done = subprocess.run(
         [command_path("parley-auth"), "--help"], capture_output=True, text=True, check=False, timeout=60
     )

@@ -1,4 +1,4 @@
-"""The local model: it answers as OpenAI's API does, ends with a signal, and says why it cannot run."""
+"""Local model: OpenAI-compatible API, limits, shutdown and start failures."""
 
 import json
 import sys
@@ -67,30 +67,30 @@ async def test_a_prompt_over_the_context_window_is_refused(client: httpx2.AsyncC
     assert response.json()["error"]["type"] == "exceed_context_size_error"
 
 
-async def test_other_peoples_prompts_are_not_shown(model: LocalModel) -> None:
+async def test_pages_with_other_prompts_are_disabled(model: LocalModel) -> None:
     async with httpx2.AsyncClient(base_url=model.url, trust_env=False) as client:
         assert (await client.get("/slots")).status_code == 501
         assert (await client.get("/")).status_code == 404
 
 
-async def test_nothing_but_the_ready_line_is_logged(model: LocalModel, client: httpx2.AsyncClient) -> None:
+async def test_the_log_contains_no_prompts(model: LocalModel, client: httpx2.AsyncClient) -> None:
     await chunks(client, question(stream=True))
     assert model.child.log.read_text().splitlines()[0] == f"ready {model.url}"
     assert "hello" not in model.child.log.read_text()
 
 
-async def test_a_signal_ends_the_model(tmp_path: Path) -> None:
+async def test_sigterm_stops_the_model(tmp_path: Path) -> None:
     server = LocalModel(tmp_path)
     await server.start()
     await server.stop()
     assert server.child.describe_exit() == "SIGTERM"
 
 
-async def test_a_cpu_that_is_too_old_is_one_clear_line(tmp_path: Path) -> None:
+async def test_an_unsupported_cpu_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match=r"^This CPU is too old for the local model\. Set OPENAI_BASE_URL"):
         await OldCpu(tmp_path).start()
 
 
-async def test_a_machine_without_the_wheels_is_one_clear_line(tmp_path: Path) -> None:
+async def test_missing_wheels_are_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match=r"no_such_package.* not installed on this Linux .*Set OPENAI_BASE_URL"):
         await LocalModel(tmp_path, weights_package="no_such_package").start()

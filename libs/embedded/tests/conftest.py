@@ -1,4 +1,4 @@
-"""Folders and downloaded programs for the tests of the embedded servers."""
+"""Folders and downloaded programs for tests of the embedded servers."""
 
 import shutil
 import tempfile

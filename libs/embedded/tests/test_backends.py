@@ -1,4 +1,4 @@
-"""The backends of a test session: lazy, templated, replaceable, gone at the end."""
+"""Shared backends of a test session."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ async def test_each_fresh_database_is_migrated_once_and_shares_no_rows() -> None
             await notes(first)
 
 
-async def test_nothing_starts_before_it_is_asked_for_and_nothing_stays() -> None:
+async def test_servers_start_on_first_use_and_stop_at_the_end() -> None:
     backends = SharedBackends(environment={})
     folder = backends.folder
     assert list(folder.iterdir()) == []
@@ -66,7 +66,7 @@ async def test_an_abandoned_session_leaves_neither_process_nor_folder() -> None:
     assert not folder.exists()
 
 
-async def test_servers_of_the_environment_are_used_instead(postgres: EmbeddedPostgres) -> None:
+async def test_servers_in_the_environment_are_used_instead(postgres: EmbeddedPostgres) -> None:
     urls = {"REDIS_URL": "redis://other/0", "AMQP_URL": "amqp://other/", "DATABASE_URL": postgres.url}
     backends = SharedBackends(environment=urls)
     assert await backends.redis_url() == "redis://other/0"
@@ -78,7 +78,9 @@ async def test_servers_of_the_environment_are_used_instead(postgres: EmbeddedPos
         await notes(dsn)
 
 
-async def test_a_backend_that_cannot_be_had_says_why_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unavailable_backend_reports_its_reason_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     async with SharedBackends(environment={}, tools=tmp_path) as backends:
         for _ in range(2):

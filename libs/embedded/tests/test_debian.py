@@ -1,4 +1,4 @@
-"""Unpacking Debian packages, with a pretended apt-get."""
+"""Debian packages, with a fake apt-get."""
 
 import asyncio
 from pathlib import Path
@@ -48,33 +48,35 @@ async def test_packages_and_the_libraries_the_system_lacks_are_unpacked(tmp_path
     assert "download libmissing tool" in (tmp_path / "calls").read_text()
 
 
-async def test_what_is_there_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unpacked_packages_are_reused_without_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tool").mkdir()
     monkeypatch.setenv("PATH", "/nowhere")
     assert await unpack_debian("tool", ["tool"], tmp_path, hint=HINT) == tmp_path / "tool"
 
 
-async def test_two_who_ask_at_once_download_once(tmp_path: Path, fake_apt: Path) -> None:
+async def test_concurrent_calls_download_once(tmp_path: Path, fake_apt: Path) -> None:
     tools = tmp_path / "tools"
     first, second = await asyncio.gather(*(unpack_debian("tool", ["tool"], tools, hint=HINT) for _ in range(2)))
     assert first == second
     assert (tmp_path / "calls").read_text().splitlines().count("update") == 1
 
 
-async def test_a_failed_download_says_why_and_leaves_nothing_half(tmp_path: Path, fake_apt: Path) -> None:
+async def test_a_failed_download_is_explained_and_leaves_no_files(tmp_path: Path, fake_apt: Path) -> None:
     write_program(fake_apt / "apt-get", APT_OFFLINE)
     with pytest.raises(EmbeddedError, match=r"E: Unable to locate package tool\. Set AMQP_URL\.$"):
         await unpack_debian("tool", ["tool"], tmp_path / "tools", hint=HINT)
     assert [path.name for path in (tmp_path / "tools").iterdir()] == ["tool.lock"]
 
 
-async def test_a_system_without_apt_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_system_without_apt_is_reported_with_the_alternative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EmbeddedError, match=r"apt-get is missing\. Set AMQP_URL\.$"):
         await unpack_debian("tool", ["tool"], tmp_path, hint=HINT)
 
 
-def test_erlang_is_looked_for_where_it_was_unpacked(tmp_path: Path) -> None:
+def test_erl_finds_erlang_in_the_unpacked_folder(tmp_path: Path) -> None:
     script = tmp_path / "usr/lib/erlang/bin/erl"
     script.parent.mkdir(parents=True)
     script.write_text("ROOTDIR=/usr/lib/erlang\n")

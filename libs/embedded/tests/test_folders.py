@@ -1,4 +1,4 @@
-"""Sockets, secrets, tools and wheels: where things lie."""
+"""Socket folders, secret files, tools folder and wheels."""
 
 import stat
 import sys
@@ -20,14 +20,14 @@ def deep(folder: Path) -> Path:
     return path
 
 
-def test_a_socket_lies_inside_a_home_with_a_short_path(short_folder: Path) -> None:
+def test_a_socket_is_inside_the_home_folder_if_its_path_is_short(short_folder: Path) -> None:
     folder = SocketFolder(short_folder, "s")
     assert folder.open() == short_folder / "run"
     folder.close()
     assert not folder.path.exists()
 
 
-def test_a_socket_of_a_deep_home_gets_a_short_private_folder(tmp_path: Path) -> None:
+def test_a_socket_of_a_deep_home_folder_gets_a_short_private_folder(tmp_path: Path) -> None:
     folder = SocketFolder(deep(tmp_path), "server.sock")
     path = folder.open()
     assert len(str(path / "server.sock")) <= MAX_SOCKET_PATH_BYTES
@@ -36,7 +36,7 @@ def test_a_socket_of_a_deep_home_gets_a_short_private_folder(tmp_path: Path) -> 
     assert not path.exists()
 
 
-def test_the_short_folder_of_a_crashed_run_is_used_again(tmp_path: Path) -> None:
+def test_the_short_folder_of_a_crashed_run_is_reused(tmp_path: Path) -> None:
     home = deep(tmp_path)
     crashed = SocketFolder(home, "server.sock").open()
     again = SocketFolder(home, "server.sock")
@@ -45,7 +45,7 @@ def test_the_short_folder_of_a_crashed_run_is_used_again(tmp_path: Path) -> None
     assert not crashed.exists()
 
 
-def test_a_socket_folder_open_to_others_is_refused(tmp_path: Path) -> None:
+def test_a_socket_folder_that_others_can_enter_is_rejected(tmp_path: Path) -> None:
     folder = SocketFolder(deep(tmp_path), "server.sock")
     folder.open().chmod(0o755)
     with pytest.raises(EmbeddedError, match="is not private"):
@@ -53,7 +53,7 @@ def test_a_socket_folder_open_to_others_is_refused(tmp_path: Path) -> None:
     folder.close()
 
 
-async def test_a_free_port_answers_nobody() -> None:
+async def test_nothing_listens_on_a_free_port() -> None:
     assert not await accepts_connections(free_port())
 
 
@@ -71,7 +71,7 @@ def test_an_empty_secret_file_of_a_crashed_run_is_filled(tmp_path: Path) -> None
     assert read_or_create_secret(path)
 
 
-def test_tools_lie_in_the_clone(tmp_path: Path) -> None:
+def test_tools_are_kept_in_the_clone(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.uv.workspace]\n")
     inside = tmp_path / "libs" / "x"
     inside.mkdir(parents=True)
@@ -79,16 +79,16 @@ def test_tools_lie_in_the_clone(tmp_path: Path) -> None:
     assert tools_folder(inside, {}) == tmp_path / ".tools"
 
 
-def test_tools_lie_where_the_user_says(tmp_path: Path) -> None:
+def test_tools_are_kept_in_the_configured_folder(tmp_path: Path) -> None:
     assert tools_folder(tmp_path, {"PARLEY_TOOLS": "/elsewhere"}) == Path("/elsewhere")
 
 
-def test_asking_for_the_tools_makes_no_folder(tmp_path: Path) -> None:
+def test_finding_the_tools_folder_creates_no_folder(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.uv.workspace]\n")
     assert not tools_folder(tmp_path, {}).exists()
 
 
-def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
+def test_an_unusable_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
         EmbeddedError, match=r"Cannot use the folder .*file/data \(Not a directory\)\. Change its owner"
@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
         make_private(tmp_path / "file" / "data")
 
 
-def test_tools_lie_in_the_cache_outside_of_a_clone(tmp_path: Path) -> None:
+def test_tools_are_kept_in_the_cache_outside_a_clone(tmp_path: Path) -> None:
     assert tools_folder(tmp_path, {"HOME": str(tmp_path)}) == tmp_path / ".cache" / "parley"
 
 

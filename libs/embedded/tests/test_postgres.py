@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: privacy, crashes, leftovers, addresses."""
+"""Embedded PostgreSQL: crashes, leftovers, sockets, access and upgrades."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ async def test_a_killed_server_starts_again_with_its_data(short_folder: Path, ac
     shutil.rmtree(server.data_dir)
 
 
-async def test_a_server_left_by_a_crash_of_ours_is_stopped_first(short_folder: Path) -> None:
+async def test_a_server_that_outlived_its_parent_is_stopped_before_a_start(short_folder: Path) -> None:
     lost = EmbeddedPostgres(short_folder / "left", durable=False)
     await lost.start()
     lost.child.pid_file.remove()
@@ -50,7 +50,7 @@ async def test_a_server_left_by_a_crash_of_ours_is_stopped_first(short_folder: P
         assert await query(server.url, "SELECT 1") == 1
 
 
-async def test_a_pid_file_that_names_somebody_else_is_no_obstacle(short_folder: Path) -> None:
+async def test_a_pid_file_of_another_process_does_not_prevent_a_start(short_folder: Path) -> None:
     folder = short_folder / "reused"
     async with EmbeddedPostgres(folder, durable=False) as server:
         await server.kill()
@@ -60,7 +60,7 @@ async def test_a_pid_file_that_names_somebody_else_is_no_obstacle(short_folder: 
         assert await query(server.url, "SELECT 1") == 1
 
 
-async def test_a_lock_of_a_killed_server_that_nobody_has_waited_for_is_no_obstacle(short_folder: Path) -> None:
+async def test_the_lock_file_of_a_zombie_does_not_prevent_a_start(short_folder: Path) -> None:
     async with EmbeddedPostgres(short_folder / "zombie", durable=False) as server:
         await server.kill()
         with subprocess.Popen(["true"]) as zombie:
@@ -73,7 +73,7 @@ async def test_a_lock_of_a_killed_server_that_nobody_has_waited_for_is_no_obstac
             assert await query(server.url, "SELECT 1") == 1
 
 
-async def test_a_server_in_a_deep_folder_is_reached_by_a_short_socket(tmp_path: Path) -> None:
+async def test_a_server_in_a_deep_folder_uses_a_short_socket_path(tmp_path: Path) -> None:
     async with EmbeddedPostgres(tmp_path / ("deep" * 30), durable=False) as server:
         assert await query(server.url, "SELECT 1") == 1
         assert str(tmp_path) not in server.url
@@ -88,7 +88,7 @@ async def test_a_server_on_tcp_keeps_its_port_over_a_restart(short_folder: Path)
         assert await query(url, "SELECT 1") == 1
 
 
-async def test_a_frozen_server_answers_nothing_until_it_is_resumed(short_folder: Path) -> None:
+async def test_a_frozen_server_does_not_answer_until_it_is_resumed(short_folder: Path) -> None:
     async with EmbeddedPostgres(short_folder / "frozen", durable=False) as server:
         connection = await asyncpg.connect(server.url, timeout=10)
         server.freeze()
@@ -100,7 +100,7 @@ async def test_a_frozen_server_answers_nothing_until_it_is_resumed(short_folder:
         await connection.close()
 
 
-async def test_a_busy_session_does_not_hold_up_the_restart_after_a_kill(short_folder: Path) -> None:
+async def test_a_busy_session_does_not_delay_the_restart_after_a_kill(short_folder: Path) -> None:
     async with EmbeddedPostgres(short_folder / "busy", durable=False) as server:
         connection = await asyncpg.connect(server.url, timeout=10)
         busy = asyncio.create_task(connection.fetchval("SELECT count(*) FROM generate_series(1, 10000000000)"))
@@ -115,7 +115,7 @@ def _is_running(pid: int) -> bool:
     return "SELECT" in Path(f"/proc/{pid}/cmdline").read_text()
 
 
-async def test_a_role_reaches_its_own_database_and_no_other(postgres: EmbeddedPostgres) -> None:
+async def test_a_role_can_connect_to_its_own_database_only(postgres: EmbeddedPostgres) -> None:
     databases = postgres.databases
     for name in ("auth", "chat"):
         await databases.create_role_and_database(name, f"{name} secret'")
@@ -126,12 +126,12 @@ async def test_a_role_reaches_its_own_database_and_no_other(postgres: EmbeddedPo
             await query(databases.url(foreign, "auth", "auth secret'"), "SELECT 1")
 
 
-async def test_a_wrong_password_does_not_open_the_socket(postgres: EmbeddedPostgres) -> None:
+async def test_a_wrong_password_is_rejected_on_the_socket(postgres: EmbeddedPostgres) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
         await query(postgres.databases.url("postgres", "parley", "wrong"), "SELECT 1")
 
 
-async def test_a_service_role_can_make_the_extensions_search_needs(postgres: EmbeddedPostgres) -> None:
+async def test_a_service_role_can_create_the_extensions_for_search(postgres: EmbeddedPostgres) -> None:
     await postgres.databases.create_role_and_database("history", "pw")
     dsn = postgres.databases.url("history", "history", "pw")
     for extension in ("pg_trgm", "btree_gin", "unaccent"):
@@ -153,23 +153,23 @@ async def test_a_database_is_copied_from_a_template_and_dropped(postgres: Embedd
 
 
 @pytest.mark.parametrize("name", ["", "A", 'a"b', "a-b", "1a", "a" * 64])
-async def test_a_name_that_is_not_plain_is_refused(postgres: EmbeddedPostgres, name: str) -> None:
+async def test_an_invalid_database_name_is_rejected(postgres: EmbeddedPostgres, name: str) -> None:
     with pytest.raises(EmbeddedError, match="is not a valid name"):
         await postgres.databases.drop_database(name)
 
 
-async def test_what_people_wrote_stays_out_of_the_log(postgres: EmbeddedPostgres) -> None:
+async def test_user_data_does_not_reach_the_log(postgres: EmbeddedPostgres) -> None:
     with pytest.raises(asyncpg.PostgresError):
         await query(postgres.url, "SELECT 'my private words'::int")
     assert "my private words" not in postgres.child.log.read_text()
 
 
-async def test_only_we_may_enter_the_folder(postgres: EmbeddedPostgres) -> None:
+async def test_only_the_owner_can_enter_the_folder(postgres: EmbeddedPostgres) -> None:
     assert stat.S_IMODE(postgres.data_dir.stat().st_mode) == 0o700
     assert stat.S_IMODE((postgres.data_dir / "superuser-password").stat().st_mode) == 0o600
 
 
-async def test_data_of_another_version_is_one_clear_line(short_folder: Path) -> None:
+async def test_data_of_another_version_is_reported_in_one_line(short_folder: Path) -> None:
     server = EmbeddedPostgres(short_folder / "old", durable=False)
     server.cluster.mkdir(parents=True)
     (server.cluster / "PG_VERSION").write_text("16\n")
@@ -178,14 +178,14 @@ async def test_data_of_another_version_is_one_clear_line(short_folder: Path) -> 
     assert "\n" not in str(caught.value)
 
 
-async def test_a_folder_that_is_no_cluster_is_one_clear_line(short_folder: Path) -> None:
+async def test_a_folder_that_is_not_a_cluster_is_reported_in_one_line(short_folder: Path) -> None:
     server = EmbeddedPostgres(short_folder / "odd", durable=False)
     server.cluster.mkdir(parents=True)
     with pytest.raises(EmbeddedError, match="is not a PostgreSQL cluster"):
         await server.start()
 
 
-async def test_a_cluster_interrupted_in_the_making_is_made_anew(short_folder: Path) -> None:
+async def test_an_interrupted_initdb_is_repeated(short_folder: Path) -> None:
     server = EmbeddedPostgres(short_folder / "half", durable=False)
     half = server.cluster.with_suffix(".new")
     half.mkdir(parents=True)

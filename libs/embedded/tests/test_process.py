@@ -1,4 +1,4 @@
-"""A child process: how it starts, how it is found again, how it ends."""
+"""Child processes: start, identity, log and termination."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ async def never() -> bool:
     return False
 
 
-async def test_a_child_that_dies_at_its_start_is_reported_with_its_last_words(tmp_path: Path) -> None:
+async def test_a_child_that_ends_during_its_start_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     child = shell(tmp_path, "echo cannot bind; exit 3", hint="Try another.")
     await child.start()
     with pytest.raises(
@@ -61,7 +61,7 @@ async def test_a_missing_program_is_reported_in_one_line(tmp_path: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-async def test_a_child_that_never_gets_ready_is_reported(tmp_path: Path) -> None:
+async def test_a_child_that_does_not_become_ready_is_reported(tmp_path: Path) -> None:
     child = shell(tmp_path, "exec sleep 600")
     await child.start()
     with pytest.raises(EmbeddedError, match=r"was not ready after 0\.1 s: no output"):
@@ -80,7 +80,7 @@ async def test_a_child_that_ignores_its_signals_is_killed(tmp_path: Path) -> Non
     assert not child.pid_file.path.exists()
 
 
-async def test_a_frozen_child_still_ends_in_order(tmp_path: Path) -> None:
+async def test_a_frozen_child_can_be_stopped(tmp_path: Path) -> None:
     child = shell(tmp_path, f"trap 'exit 7' TERM; {READY} while :; do sleep 0.05; done")
     await child.start()
     await wait_ready(child)
@@ -104,7 +104,7 @@ async def test_a_child_gets_its_limit_of_open_files(tmp_path: Path) -> None:
     await child.stop()
 
 
-async def test_the_next_start_ends_what_an_earlier_run_left(tmp_path: Path) -> None:
+async def test_a_start_stops_the_process_of_an_earlier_run(tmp_path: Path) -> None:
     lost = shell(tmp_path, "exec sleep 600")
     await lost.start()
     found = shell(tmp_path, "exec sleep 600")
@@ -113,7 +113,7 @@ async def test_the_next_start_ends_what_an_earlier_run_left(tmp_path: Path) -> N
     await found.stop()
 
 
-def test_a_process_that_got_the_pid_of_ours_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_a_process_with_a_reused_pid_is_not_mistaken_for_the_child(tmp_path: Path) -> None:
     file = PidFile(tmp_path / "server.pid")
     mine = ProcessIdentity.of(os.getpid())
     assert mine is not None
@@ -135,7 +135,7 @@ async def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     await eventually(lambda: not orphan.is_alive())
 
 
-async def test_a_log_over_its_limit_is_emptied_while_the_child_writes_on(tmp_path: Path) -> None:
+async def test_a_log_over_its_limit_is_emptied_while_the_child_writes(tmp_path: Path) -> None:
     child = shell(tmp_path, f"head -c {LOG_LIMIT_BYTES + 1} /dev/zero; {READY} read x < go; echo later; exec sleep 600")
     os.mkfifo(tmp_path / "go")
     await child.start()
@@ -154,11 +154,11 @@ async def test_processes_are_found_by_their_folder_and_program(tmp_path: Path) -
     await child.stop()
 
 
-async def test_a_tool_that_takes_too_long_is_ended() -> None:
+async def test_a_tool_that_takes_too_long_is_killed() -> None:
     status, output = await run_tool("sleep", "600", seconds=0.1)
     assert (status, output) == (124, "sleep took longer than 0.1 s")
 
 
-async def test_an_absent_tool_is_a_status_not_an_exception() -> None:
+async def test_a_missing_tool_returns_status_127() -> None:
     status, output = await run_tool("/does/not/exist", seconds=1)
     assert (status, output) == (127, "cannot run /does/not/exist: No such file or directory")

@@ -1,4 +1,4 @@
-"""A private RabbitMQ node: it serves, survives, alarms and leaves nothing."""
+"""Embedded RabbitMQ: durability, suspension, control and shutdown."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ async def test_a_confirmed_message_survives_a_kill(node: EmbeddedRabbitMQ) -> No
     assert await take(node, "kept") == b"hello"
 
 
-async def test_a_frozen_node_lets_clients_wait(node: EmbeddedRabbitMQ) -> None:
+async def test_clients_of_a_frozen_node_wait(node: EmbeddedRabbitMQ) -> None:
     node.freeze()
     publishing = asyncio.create_task(publish(node, "frozen", b"late"))
     done, _ = await asyncio.wait([publishing], timeout=0.3)
@@ -53,12 +53,12 @@ async def test_a_frozen_node_lets_clients_wait(node: EmbeddedRabbitMQ) -> None:
     await asyncio.wait_for(publishing, 20)
 
 
-async def test_the_node_obeys_its_own_rabbitmqctl(node: EmbeddedRabbitMQ) -> None:
+async def test_rabbitmqctl_controls_the_node(node: EmbeddedRabbitMQ) -> None:
     await node.ctl("set_vm_memory_high_watermark", "absolute", "300MB")
     assert "parley" in await node.ctl("list_users")
 
 
-async def test_stop_leaves_neither_node_nor_name_server_and_wipe_no_data(node: EmbeddedRabbitMQ) -> None:
+async def test_stop_ends_node_and_name_server_and_wipe_deletes_the_data(node: EmbeddedRabbitMQ) -> None:
     await publish(node, "lost", b"hello")
     port = node.port
     await node.stop()

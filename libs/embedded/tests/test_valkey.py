@@ -1,4 +1,4 @@
-"""The embedded Valkey (or Redis): what it keeps, who may enter, where the program comes from."""
+"""Embedded Valkey or Redis: durability, access and choice of the program."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ async def fill(url: str) -> None:
 
 
 @pytest.mark.parametrize("tcp", [False, True])
-async def test_a_durable_server_keeps_its_data_over_a_kill(short_folder: Path, tcp: bool) -> None:
+async def test_a_durable_server_keeps_its_data_after_a_kill(short_folder: Path, tcp: bool) -> None:
     async with EmbeddedValkey(short_folder / f"durable{tcp}", tcp=tcp) as server:
         url = server.url
         await ask(url, "SET", "key", "value")
@@ -44,19 +44,19 @@ async def test_a_server_that_is_not_durable_writes_nothing(short_folder: Path) -
         assert await ask(server.url, "GET", "key") is None
 
 
-async def test_a_full_server_refuses_instead_of_evicting(short_folder: Path) -> None:
+async def test_a_full_server_rejects_writes_instead_of_evicting(short_folder: Path) -> None:
     async with EmbeddedValkey(short_folder / "full", max_memory="3mb") as server:
         with pytest.raises(ResponseError, match="used memory > 'maxmemory'"):
             await fill(server.url)
 
 
-async def test_nobody_enters_without_the_password(short_folder: Path) -> None:
+async def test_a_client_without_the_password_is_rejected(short_folder: Path) -> None:
     async with EmbeddedValkey(short_folder / "locked", tcp=True, durable=False) as server:
         with pytest.raises(AuthenticationError):
             await ask(f"redis://127.0.0.1:{server.port}/0", "PING")
 
 
-async def test_a_server_in_a_deep_folder_is_reached_by_a_short_socket(tmp_path: Path) -> None:
+async def test_a_server_in_a_deep_folder_uses_a_short_socket_path(tmp_path: Path) -> None:
     async with EmbeddedValkey(tmp_path / ("deep" * 30), durable=False) as server:
         assert await ask(server.url, "PING")
         assert str(tmp_path) not in server.url
@@ -72,7 +72,7 @@ async def test_stop_leaves_neither_process_nor_socket(short_folder: Path) -> Non
         await ask(url, "PING")
 
 
-async def test_a_port_that_is_taken_is_reported_in_one_line(short_folder: Path) -> None:
+async def test_a_port_in_use_is_reported_in_one_line(short_folder: Path) -> None:
     async with EmbeddedValkey(short_folder / "first", tcp=True, durable=False) as first:
         second = EmbeddedValkey(short_folder / "second", tcp=True, port=first.port, durable=False)
         with pytest.raises(EmbeddedError, match=r"Valkey ended during its start .*[Aa]ddress.* in use") as caught:

@@ -1,4 +1,4 @@
-"""One provider for the whole run; tests set knobs by markers, so that they do not meet."""
+"""One provider for the whole run. Tests set knobs with markers, so they do not affect each other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Knobs, script and journal, over their routes."""
+"""Knobs, script and journal, over HTTP."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ async def statuses(provider: FakeProvider, count: int, message: str = "hi") -> l
         return [(await client.post("/chat/completions", json=body)).status_code for _ in range(count)]
 
 
-async def test_the_script_is_used_up_call_by_call(own_provider: FakeProvider) -> None:
+async def test_each_call_consumes_one_step_of_the_script(own_provider: FakeProvider) -> None:
     await own_provider.script([{"status": 500}, {}, {"status": 429, "times": 2}])
     assert await statuses(own_provider, 6) == [500, 200, 429, 429, 200, 200]
 
@@ -30,7 +30,7 @@ async def test_a_cleared_script_has_no_effect(own_provider: FakeProvider) -> Non
     assert await statuses(own_provider, 1) == [200]
 
 
-async def test_set_knobs_hold_until_set_again(own_provider: FakeProvider) -> None:
+async def test_run_time_knobs_apply_until_they_are_set_again(own_provider: FakeProvider) -> None:
     await own_provider.set_knobs(status=503)
     assert await statuses(own_provider, 2) == [503, 503]
     await own_provider.set_knobs()
@@ -53,26 +53,26 @@ async def test_a_marker_wins_over_script_and_knobs(own_provider: FakeProvider) -
         ([], "the knobs must be one JSON object"),
     ],
 )
-async def test_wrong_knobs_are_refused_by_name(http_client: httpx2.AsyncClient, body: object, message: str) -> None:
+async def test_an_invalid_knob_is_rejected_by_name(http_client: httpx2.AsyncClient, body: object, message: str) -> None:
     response = await http_client.put("/_control/knobs", json=body)
     assert response.status_code == 400
     assert message in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("marker", ["speed=1", "tokens=many", "text='open", "times=0"])
-async def test_a_wrong_marker_is_a_bad_request(ask: Ask, marker: str) -> None:
+async def test_an_invalid_marker_is_rejected(ask: Ask, marker: str) -> None:
     response = await ask(f"[[fake {marker}]]")
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "invalid_knob"
 
 
-async def test_a_script_with_a_wrong_step_queues_nothing(http_client: httpx2.AsyncClient) -> None:
+async def test_a_script_with_an_invalid_step_adds_nothing(http_client: httpx2.AsyncClient) -> None:
     response = await http_client.post("/_control/script", json=[{"tokens": 1}, {"speed": 1}])
     assert response.status_code == 400
     assert (await http_client.get("/_control/knobs")).json()["scripted"] == 0
 
 
-async def test_only_the_last_user_message_may_hold_a_marker(ask: Ask) -> None:
+async def test_only_a_marker_in_the_last_user_message_applies(ask: Ask) -> None:
     messages = [
         {"role": "system", "content": "[[fake status=500]]"},
         {"role": "user", "content": "[[fake status=501]]"},
@@ -83,13 +83,13 @@ async def test_only_the_last_user_message_may_hold_a_marker(ask: Ask) -> None:
     assert response.json()["choices"][0]["message"]["content"] == "t1 t2"
 
 
-async def test_the_model_name_may_hold_knobs(ask: Ask) -> None:
+async def test_knobs_can_be_part_of_the_model_name(ask: Ask) -> None:
     answer = (await ask("hi", model="fake?tokens=2&finish_reason=content_filter")).json()
     assert answer["model"] == "fake?tokens=2&finish_reason=content_filter"
     assert answer["choices"][0]["finish_reason"] == "content_filter"
 
 
-async def test_echo_repeats_the_message_to_the_last_space(ask: Ask) -> None:
+async def test_echo_repeats_the_message_exactly(ask: Ask) -> None:
     message = "  Grüße,\n\n data: x  [[fake mode=echo]] \t"
     answer = (await ask(message)).json()
     assert answer["choices"][0]["message"]["content"] == message
@@ -105,31 +105,33 @@ async def test_echo_repeats_the_message_to_the_last_space(ask: Ask) -> None:
         ({"n": 2}, "n"),
     ],
 )
-async def test_a_wrong_request_is_refused_as_openai_does(ask: Ask, members: dict[str, object], param: str) -> None:
+async def test_an_invalid_request_is_rejected_in_openais_format(
+    ask: Ask, members: dict[str, object], param: str
+) -> None:
     response = await ask("hi", **members)
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
-async def test_a_body_that_is_no_object_is_refused(http_client: httpx2.AsyncClient, body: bytes) -> None:
+async def test_a_body_that_is_not_an_object_is_rejected(http_client: httpx2.AsyncClient, body: bytes) -> None:
     response = await http_client.post("/v1/chat/completions", content=body)
     assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
-async def test_a_request_beyond_the_limit_is_413(http_client: httpx2.AsyncClient) -> None:
+async def test_a_request_over_the_size_limit_returns_413(http_client: httpx2.AsyncClient) -> None:
     response = await http_client.post("/v1/chat/completions", content=b" " * (16 * 1024 * 1024 + 1))
     assert response.status_code == 413
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/chat/completions", 405), ("GET", "/nope", 404)])
-async def test_other_routes_answer_in_openais_shape(
+async def test_other_routes_return_errors_in_openais_format(
     http_client: httpx2.AsyncClient, method: str, path: str, status: int
 ) -> None:
     response = await http_client.request(method, path)
     assert (response.status_code, set(response.json()["error"])) == (status, {"message", "type", "param", "code"})
 
 
-async def test_the_journal_tells_what_was_asked_and_how_it_ended(
+async def test_the_journal_records_request_and_outcome(
     provider: FakeProvider, openai_client: openai.AsyncOpenAI
 ) -> None:
     await openai_client.chat.completions.create(
@@ -146,7 +148,7 @@ async def test_the_journal_tells_what_was_asked_and_how_it_ended(
     assert call["headers"]["authorization"] == f"Bearer sha256:{hashlib.sha256(b'sk-secret').hexdigest()[:12]}"
 
 
-async def test_the_journal_can_be_read_onwards_and_cleared(own_provider: FakeProvider) -> None:
+async def test_the_journal_can_be_read_from_a_seq_and_cleared(own_provider: FakeProvider) -> None:
     await statuses(own_provider, 3)
     assert [call["seq"] for call in await own_provider.journal(since=1)] == [2, 3]
     assert [call["seq"] for call in (await own_provider.journal_page(limit=1))["entries"]] == [3]
@@ -155,7 +157,7 @@ async def test_the_journal_can_be_read_onwards_and_cleared(own_provider: FakePro
     assert [call["seq"] for call in await own_provider.journal()] == [4]
 
 
-async def test_the_gauge_counts_calls_at_the_same_time(own_provider: FakeProvider) -> None:
+async def test_the_journal_counts_concurrent_calls(own_provider: FakeProvider) -> None:
     await asyncio.gather(*(statuses(own_provider, 1, "[[fake latency_ms=300]]") for _ in range(5)))
     page = await own_provider.journal_page()
     assert (page["in_flight"], page["peak_in_flight"]) == (0, 5)

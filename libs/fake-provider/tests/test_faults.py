@@ -1,4 +1,4 @@
-"""Each fault, as it looks from the other end of a real socket."""
+"""Faults, as a client sees them on a socket."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def contents(body: bytes) -> str:
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
-async def test_a_reset_comes_after_exactly_the_tokens_before_it(read_raw: ReadRaw) -> None:
+async def test_a_reset_follows_exactly_the_tokens_before_it(read_raw: ReadRaw) -> None:
     received, error = await read_raw("[[fake cut_after=3]]")
     assert isinstance(error, ConnectionResetError)
     assert contents(received) == "t1 t2 t3"
@@ -42,7 +42,7 @@ async def test_a_cut_before_the_headers_sends_nothing(read_raw: ReadRaw) -> None
     assert (received, type(error)) == (b"", ConnectionResetError)
 
 
-async def test_a_cut_completion_breaks_its_promised_length(read_raw: ReadRaw) -> None:
+async def test_a_cut_completion_is_shorter_than_its_content_length(read_raw: ReadRaw) -> None:
     received, _ = await read_raw("[[fake cut_after=0 cut=close]]", stream=False)
     head, body = received.split(b"\r\n\r\n", 1)
     promised = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
@@ -50,7 +50,7 @@ async def test_a_cut_completion_breaks_its_promised_length(read_raw: ReadRaw) ->
 
 
 @pytest.mark.parametrize(("kind", "error"), [("json", json.JSONDecodeError), ("utf8", UnicodeDecodeError)])
-async def test_garbage_stands_between_good_chunks(ask: Ask, kind: str, error: type[ValueError]) -> None:
+async def test_garbage_is_sent_between_valid_chunks(ask: Ask, kind: str, error: type[ValueError]) -> None:
     response = await ask(f"[[fake tokens=4 garbage_after=2 garbage={kind}]]", stream=True)
     lines = [line for line in response.content.split(b"\n\n") if line]
     assert len(lines) == 1 + 4 + 1 + 1 + 1
@@ -64,18 +64,18 @@ async def test_a_long_line_is_eight_mebibytes(ask: Ask) -> None:
     assert max(len(line) for line in response.content.split(b"\n")) == 8 * 1024 * 1024 + len("data: ")
 
 
-async def test_an_error_status_carries_its_header_and_its_own_words(ask: Ask) -> None:
+async def test_an_error_status_has_the_configured_header_and_text(ask: Ask) -> None:
     response = await ask("[[fake status=503 retry_after=2 error_message='try later' error_code=busy]]", stream=True)
     assert (response.status_code, response.headers["retry-after"]) == (503, "2")
     assert response.json() == {"error": {"message": "try later", "type": "server_error", "param": None, "code": "busy"}}
 
 
-async def test_an_error_can_repeat_the_callers_key(read_raw: ReadRaw) -> None:
+async def test_an_error_can_include_the_callers_key(read_raw: ReadRaw) -> None:
     received, _ = await read_raw("[[fake status=401 leak_key]]", key="sk-canary")
     assert b"key=sk-canary" in received
 
 
-async def test_a_redirect_points_where_told(ask: Ask) -> None:
+async def test_a_redirect_has_the_configured_location(ask: Ask) -> None:
     response = await ask("[[fake status=307 location=http://169.254.169.254/latest]]")
     assert (response.status_code, response.headers["location"]) == (307, "http://169.254.169.254/latest")
 
@@ -86,12 +86,12 @@ async def test_a_stream_may_end_without_done_and_without_usage(ask: Ask) -> None
     assert b"usage" not in response.content
 
 
-async def test_byte_by_byte_splits_characters_but_loses_nothing(ask: Ask) -> None:
+async def test_sending_byte_by_byte_splits_characters_without_loss(ask: Ask) -> None:
     response = await ask("[[fake byte_ms=0 text='héllo wörld 🎉']]", stream=True)
     assert contents(response.content) == "héllo wörld 🎉"
 
 
-async def test_the_rate_paces_the_tokens(ask: Ask) -> None:
+async def test_the_rate_limits_the_tokens_per_second(ask: Ask) -> None:
     began = time.monotonic()
     await ask("[[fake tokens=11 rate=50]]", stream=True)
     assert time.monotonic() - began >= 0.19
@@ -104,7 +104,7 @@ async def test_the_latency_is_before_the_headers(http_client: httpx2.AsyncClient
         assert time.monotonic() - began >= 0.145
 
 
-async def test_a_stall_with_an_end_goes_on_where_it_stood(ask: Ask) -> None:
+async def test_a_stall_with_a_duration_continues_afterwards(ask: Ask) -> None:
     response = await ask("[[fake tokens=4 stall_after=2 stall_s=0.05 rate=1000]]", stream=True)
     assert contents(response.content) == "t1 t2 t3 t4"
 
@@ -113,7 +113,7 @@ async def test_a_stall_with_an_end_goes_on_where_it_stood(ask: Ask) -> None:
     "knobs", ["stall_after=2", "hang", "rate=0.01", "latency_ms=600000", "endless", "byte_ms=9000"]
 )
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_that_leaves_is_noticed_at_once(
+async def test_a_client_disconnect_is_detected_at_once(
     provider: FakeProvider, open_call: OpenCall, knobs: str, stream: bool
 ) -> None:
     if knobs == "endless" and not stream:
@@ -131,7 +131,7 @@ async def test_a_client_that_leaves_is_noticed_at_once(
     assert call["ended_at"] - left_at < 0.5
 
 
-async def test_a_hang_longer_than_allowed_ends_as_stalled() -> None:
+async def test_a_hang_over_the_limit_ends_as_stalled() -> None:
     journal = CallJournal()
     body = b'{"model":"fake","messages":[{"role":"user","content":"[[fake hang]]"}]}'
     sent = await run_in_process(journal, body)

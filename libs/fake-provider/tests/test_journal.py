@@ -1,4 +1,4 @@
-"""The journal's bounds."""
+"""Journal: limits and stored headers."""
 
 import orjson
 import pytest
@@ -21,7 +21,7 @@ def test_bodies_are_bounded_in_bytes() -> None:
     assert [entry["seq"] for entry in journal.select()] == [3, 4]
 
 
-def test_a_forgotten_call_adds_no_bytes() -> None:
+def test_a_dropped_call_adds_no_bytes() -> None:
     journal = CallJournal(max_bytes=10)
     forgotten = journal.open([])
     journal.clear()
@@ -30,7 +30,7 @@ def test_a_forgotten_call_adds_no_bytes() -> None:
     assert len(journal.select()) == 1
 
 
-def test_without_bodies_none_is_kept() -> None:
+def test_a_journal_without_bodies_stores_none() -> None:
     journal = CallJournal(bodies=False)
     journal.store_body(journal.open([]), b'{"model":"m"}')
     assert journal.select()[0]["request"] is None
@@ -45,7 +45,7 @@ def test_text_is_found_in_every_form_of_content(content: object) -> None:
     assert [entry["seq"] for entry in journal.select(contains="needle")] == [1]
 
 
-def test_secrets_are_never_kept() -> None:
+def test_secrets_are_stored_as_digests() -> None:
     journal = CallJournal()
     secret_headers = [(b"authorization", b"Bearer canary"), (b"x-api-key", b"canary"), (b"cookie", b"a=canary")]
     journal.open([*secret_headers, (b"x-other", b"canary")])

@@ -1,4 +1,4 @@
-"""The official client accepts what the provider sends."""
+"""Compatibility with OpenAI's Python client."""
 
 import openai
 import pytest
@@ -32,7 +32,7 @@ async def test_a_stream_has_the_role_first_then_tokens_finish_and_usage(openai_c
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-async def test_max_tokens_shortens_the_answer_and_says_length(openai_client: openai.AsyncOpenAI) -> None:
+async def test_max_tokens_limits_the_answer_with_finish_reason_length(openai_client: openai.AsyncOpenAI) -> None:
     answer = await openai_client.chat.completions.create(model="fake", messages=user("x"), max_tokens=2)
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("t1 t2", "length")
 
@@ -80,12 +80,12 @@ async def test_an_error_inside_the_stream_is_raised_after_the_tokens(openai_clie
         await anext(stream)
 
 
-async def test_the_models_are_listed_and_any_name_is_one(openai_client: openai.AsyncOpenAI) -> None:
+async def test_models_are_listed_and_any_name_is_accepted(openai_client: openai.AsyncOpenAI) -> None:
     assert [model.id async for model in openai_client.models.list()] == ["fake"]
     assert (await openai_client.models.retrieve("org/other")).id == "org/other"
 
 
-async def test_the_client_retries_a_429_as_told(openai_client: openai.AsyncOpenAI) -> None:
+async def test_the_client_retries_a_429_after_the_given_time(openai_client: openai.AsyncOpenAI) -> None:
     patient = openai_client.with_options(max_retries=2)
     question = user("retry me [[fake status=429 retry_after=0.01 times=2]]")
     answer = await patient.chat.completions.create(model="fake", messages=question)

@@ -1,4 +1,4 @@
-"""The command as a process: how it starts, dies and comes back."""
+"""The command as a process: start, stop, kill and restart."""
 
 import asyncio
 import signal
@@ -23,12 +23,12 @@ async def answer_of(provider: FakeProvider, message: str = "hi") -> str:
         return content
 
 
-async def test_flags_set_the_knobs_every_call_starts_from() -> None:
+async def test_flags_set_the_initial_knobs() -> None:
     async with FakeProvider("--tokens", "2", "--model", "a", "b") as provider:
         assert await answer_of(provider) == "t1 t2"
 
 
-async def test_a_killed_provider_comes_back_on_its_port_with_an_empty_journal(own_provider: FakeProvider) -> None:
+async def test_a_restarted_provider_keeps_its_port_and_has_an_empty_journal(own_provider: FakeProvider) -> None:
     await answer_of(own_provider)
     url = own_provider.url
     await own_provider.kill()
@@ -49,7 +49,7 @@ async def test_a_frozen_provider_answers_again_after_the_thaw(own_provider: Fake
 
 
 @pytest.mark.parametrize("end", [lambda child: child.send_signal(signal.SIGTERM), lambda child: child.stdin.close()])
-async def test_it_ends_at_once_although_a_stream_never_would(end: Callable[[asyncio.subprocess.Process], None]) -> None:
+async def test_sigterm_ends_an_endless_stream_at_once(end: Callable[[asyncio.subprocess.Process], None]) -> None:
     async with FakeProvider() as provider, httpx2.AsyncClient(base_url=provider.base_url) as client:
         body = {"model": "fake?stall_after=1", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
         async with client.stream("POST", "/chat/completions", json=body) as response:
@@ -58,7 +58,7 @@ async def test_it_ends_at_once_although_a_stream_never_would(end: Callable[[asyn
             assert await asyncio.wait_for(provider.process.wait(), 10) == 0
 
 
-def test_it_serves_a_socket_it_was_given() -> None:
+def test_it_serves_a_given_socket() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [sys.executable, "-m", "fake_provider.main", "--fd", str(listener.fileno())]
         with subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[listener.fileno()], text=True) as child:
@@ -69,7 +69,7 @@ def test_it_serves_a_socket_it_was_given() -> None:
             child.terminate()
 
 
-def test_the_environment_gives_defaults() -> None:
+def test_the_environment_sets_defaults() -> None:
     parser = build_parser({"FAKE_PROVIDER_PORT": "9", "FAKE_PROVIDER_RATE": "20"})
     assert (parser.parse_args([]).port, parser.parse_args([]).knob_rate) == (9, "20")
     assert parser.parse_args(["--rate", "5", "--endless"]).knob_rate == "5"
@@ -83,7 +83,7 @@ def test_the_environment_gives_defaults() -> None:
         (["--host", "256.0.0.1"], "cannot listen on 256.0.0.1"),
     ],
 )
-def test_a_wrong_option_is_one_clear_line(
+def test_an_invalid_option_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -92,7 +92,7 @@ def test_a_wrong_option_is_one_clear_line(
     assert message in capsys.readouterr().err
 
 
-async def test_a_child_that_cannot_start_says_so(own_provider: FakeProvider) -> None:
+async def test_a_child_that_cannot_start_is_reported(own_provider: FakeProvider) -> None:
     taken = FakeProvider(port=int(own_provider.url.rpartition(":")[2]))
     with pytest.raises(RuntimeError, match="did not start"):
         await taken.start()

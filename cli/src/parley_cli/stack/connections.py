@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from parley_cli.stack import folder_lock
@@ -17,9 +17,9 @@ def save(folder: Path, environment: Mapping[str, str]) -> None:
     write_private(folder / FILE_NAME, json.dumps(dict(environment)))
 
 
-def use(folder: Path) -> None:
+def use(folder: Path, environment: MutableMapping[str, str] = os.environ) -> None:
     """Add the settings of a running stack to the environment. Variables that are already set win."""
     if not folder_lock.is_held(folder):
         return
     for name, value in json.loads((folder / FILE_NAME).read_text()).items():
-        os.environ.setdefault(name, value)
+        environment.setdefault(name, value)

@@ -1,0 +1,21 @@
+"""The `parley` command line."""
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from parley_cli.commands.shared import require_package
+from parley_cli.main import build
+
+
+def test_the_help_lists_every_subcommand() -> None:
+    result = CliRunner().invoke(build(), ["--help"])
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in ("run", "doctor", "verify", "auth"))
+
+
+def test_a_missing_package_is_named_and_exits_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        require_package("no_such_package", "parley-none", "parley none")
+    assert ended.value.exit_code == 2
+    assert "parley none: The package parley-none is not installed." in capsys.readouterr().err
