@@ -97,13 +97,13 @@ async def test_probes_are_not_traced(spans: SpanCollector) -> None:
 async def test_a_call_to_another_service_has_a_child_span_and_sends_its_traceparent(spans: SpanCollector) -> None:
     async with scripted_server(respond(503)) as other, traced_service(spans.url) as client:
         await client.get("/call", params={"url": f"{other.url}/conversations/4711?q=canary"})
-        told = other.journal[0].header("traceparent")
+        received = other.journal[0].header("traceparent")
     asking, call = await spans.find("GET /call"), await spans.find("GET")
     assert call.under(asking)
     assert (call.kind, call.attributes["http.response.status_code"], call.failed) == ("CLIENT", 503, True)
     assert call.attributes["server.port"] == other.port
-    assert told is not None
-    assert told.split("-")[1:3] == [call.trace_id, call.span_id]
+    assert received is not None
+    assert received.split("-")[1:3] == [call.trace_id, call.span_id]
     assert b"4711" not in spans.raw
     assert b"canary" not in spans.raw
     assert b"hunter2" not in spans.raw
