@@ -24,8 +24,8 @@ from history.settings import HistorySettings
 from history.transfer.export_service import ExportService
 from history.transfer.import_service import ImportService
 from history.transfer.postgres import PostgresImportStore
-from history.turns.postgres import PostgresTurnStore
-from history.turns.store import TurnStore
+from history.turns.postgres import PostgresTurnLookup
+from history.turns.store import TurnLookup
 from history.usage.postgres import PostgresUsageStore
 from history.usage.service import UsageService
 from parley.infrastructure import Infrastructure, open_infrastructure
@@ -42,7 +42,7 @@ class HistoryServices:
     verifier: Verifier
     conversations: ConversationService
     messages: MessageService
-    turns: TurnStore
+    turns: TurnLookup
     search: SearchService
     usage: UsageService
     exports: ExportService
@@ -92,14 +92,14 @@ def _services(
 ) -> HistoryServices:
     wake_relay = infrastructure.relay.hint
     conversation_store, message_store = PostgresConversationStore(database), PostgresMessageStore(database)
-    turn_store = PostgresTurnStore(database)
+    turn_lookup = PostgresTurnLookup(database)
     retention = read_retention_policy(settings.plans_file, settings.retention_days)
     conversations = ConversationService(conversation_store, changes, retention=retention, wake_relay=wake_relay)
     return HistoryServices(
         verifier=infrastructure.verifier,
         conversations=conversations,
-        messages=MessageService(conversations, message_store, turn_store, changes),
-        turns=turn_store,
+        messages=MessageService(conversations, message_store, turn_lookup, changes),
+        turns=turn_lookup,
         search=SearchService(PostgresSearchStore(database)),
         usage=UsageService(PostgresUsageStore(database)),
         exports=ExportService(conversations, conversation_store, message_store),

@@ -5,15 +5,15 @@ import pytest
 from history.conversations.postgres import PostgresConversationStore
 from history.database import Database
 from history.messages.postgres import PostgresMessageStore
-from history.turns.postgres import PostgresTurnStore
+from history.turns.postgres import PostgresTurnLookup
 from history_testing.app import RunningHistory
-from history_testing.store_contract import StoreContract, Stores
+from history_testing.store_contract import HistoryStoreContract, Stores
 from history_testing.turn_events import SampleTurn
 
 pytestmark = pytest.mark.integration
 
 
-class TestPostgresStores(StoreContract):
+class TestPostgresHistoryStores(HistoryStoreContract):
     @pytest.fixture
     def stores(self, history: RunningHistory) -> Stores:
         database = Database(history.pool)
@@ -22,5 +22,5 @@ class TestPostgresStores(StoreContract):
             await history.publish(*(turn.ended() for turn in turns))
 
         return Stores(
-            PostgresConversationStore(database), PostgresMessageStore(database), PostgresTurnStore(database), add
+            PostgresConversationStore(database), PostgresMessageStore(database), PostgresTurnLookup(database), add
         )

@@ -16,7 +16,7 @@ RANGE: dict[str, Any] = {"from": "2026-11-20", "to": "2026-11-24"}
 
 
 @dataclass(frozen=True)
-class Usage:
+class UsageSample:
     """A user with five turns on two days, one of them running and one in a deleted conversation."""
 
     user: ApiUser
@@ -25,7 +25,7 @@ class Usage:
 
 
 @pytest.fixture
-async def usage(history: RunningHistory) -> Usage:
+async def usage(history: RunningHistory) -> UsageSample:
     late = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
     first = SampleTurn(start=late)
     again = first.next(model="large", cost=None, start=late)
@@ -34,14 +34,14 @@ async def usage(history: RunningHistory) -> Usage:
     await history.publish(*(one.ended() for one in (first, again, alone, deleted)), first.next(number=3).started())
     user = history.user(first.user_id)
     await user.request("DELETE", f"/api/v1/conversations/{deleted.conversation_id}")
-    return Usage(user, first, deleted)
+    return UsageSample(user, first, deleted)
 
 
 def _brief(report: dict[str, Any]) -> list[tuple[str, int, int, str | None]]:
     return [(row["key"], row["turns"], row["total_tokens"], row["cost"]) for row in report["data"]]
 
 
-async def test_days_follow_the_requested_time_zone_and_empty_days_are_listed(usage: Usage) -> None:
+async def test_days_follow_the_requested_time_zone_and_empty_days_are_listed(usage: UsageSample) -> None:
     report = await usage.user.get(PATH, **RANGE)
     assert _brief(report) == [
         ("2026-11-20", 0, 0, "0.000000000"),
@@ -62,12 +62,12 @@ async def test_days_follow_the_requested_time_zone_and_empty_days_are_listed(usa
     assert [turns for _, turns, _, _ in _brief(shanghai)] == [0, 0, 4, 0]
 
 
-async def test_models_without_a_price_have_no_cost(usage: Usage) -> None:
+async def test_models_without_a_price_have_no_cost(usage: UsageSample) -> None:
     report = await usage.user.get(PATH, **RANGE, group="model")
     assert _brief(report) == [("default", 3, 171, "1.500024680"), ("large", 1, 57, None)]
 
 
-async def test_usage_by_conversation_includes_turns_without_one(usage: Usage) -> None:
+async def test_usage_by_conversation_includes_turns_without_one(usage: UsageSample) -> None:
     report = await usage.user.get(PATH, **RANGE, group="conversation")
     assert {key: turns for key, turns, _, _ in _brief(report)} == {
         str(usage.first.conversation_id): 2,

@@ -10,7 +10,7 @@ from parley.ids import new_id
 from parley_testing import eventually
 
 
-async def test_a_change_wakes_all_who_wait_for_it_and_nobody_else() -> None:
+async def test_a_change_wakes_only_its_own_waiters() -> None:
     changes, turn, user, other = ChangeNotifier(), new_id(), new_id(), new_id()
     with (
         changes.watch_turn(turn) as one,
@@ -73,6 +73,6 @@ async def test_a_reader_that_fails_leaves_nothing_behind() -> None:
             assert feed.is_set()
             raise ConnectionError
 
-    for _ in range(2):  # the second reader is told of position 1 like the first
+    for _ in range(2):  # the second reader has not seen position 1 either
         with pytest.raises(ConnectionError):
             await read()

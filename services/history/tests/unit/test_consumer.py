@@ -66,7 +66,7 @@ class Handling:
         self.relay_wakes += 1
 
 
-async def test_a_stored_start_wakes_the_feed_and_the_relay_but_not_those_who_wait_for_the_end() -> None:
+async def test_a_stored_start_wakes_the_feed_and_the_relay_but_no_waiter_for_the_end() -> None:
     handling, turn = Handling(), SampleTurn()
     with handling.changes.watch_turn(turn.turn_id) as ended, handling.changes.watch_feed(turn.user_id) as feed:
         await handling.handler.handle(turn.started())

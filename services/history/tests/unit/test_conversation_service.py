@@ -17,7 +17,7 @@ from parley.ids import new_id
 RETENTION = {"default": timedelta(days=30), "short": timedelta(days=1)}
 
 
-class Fixture:
+class ConversationFixture:
     """A service over in-memory data with one conversation."""
 
     def __init__(self) -> None:
@@ -37,22 +37,22 @@ class Fixture:
 
 
 @pytest.fixture
-def fixture() -> Fixture:
-    return Fixture()
+def fixture() -> ConversationFixture:
+    return ConversationFixture()
 
 
-async def test_a_conversation_of_another_user_is_not_found(fixture: Fixture) -> None:
+async def test_a_conversation_of_another_user_is_not_found(fixture: ConversationFixture) -> None:
     with pytest.raises(ConversationNotFound):
         await fixture.service.get(new_id(), fixture.turn.conversation_id)
 
 
-async def test_an_unknown_conversation_has_no_owner(fixture: Fixture) -> None:
+async def test_an_unknown_conversation_has_no_owner(fixture: ConversationFixture) -> None:
     assert (await fixture.service.owner(fixture.turn.conversation_id)).user_id == fixture.turn.user_id
     with pytest.raises(ConversationNotFound):
         await fixture.service.owner(new_id())
 
 
-async def test_pages_show_every_conversation_once_and_the_last_has_no_cursor(fixture: Fixture) -> None:
+async def test_pages_show_every_conversation_once_and_the_last_has_no_cursor(fixture: ConversationFixture) -> None:
     turns = [SampleTurn(fixture.turn.user_id, number=n, question=f"Number {n}") for n in (2, 3, 4)]
     fixture.history.add(*turns)
     wanted, titles, cursor = ConversationFilter(fixture.turn.user_id), list[str | None](), None
@@ -63,14 +63,14 @@ async def test_pages_show_every_conversation_once_and_the_last_has_no_cursor(fix
     assert (titles, cursor) == (["Number 4", "Number 3", "Number 2", fixture.turn.question], None)
 
 
-async def test_a_cursor_belongs_to_its_filter(fixture: Fixture) -> None:
+async def test_a_cursor_belongs_to_its_filter(fixture: ConversationFixture) -> None:
     fixture.history.add(SampleTurn(fixture.turn.user_id, number=2))
     page = await fixture.service.page(ConversationFilter(fixture.turn.user_id), None, 1)
     with pytest.raises(InvalidCursor):
         await fixture.service.page(ConversationFilter(fixture.turn.user_id, "all"), page.next_cursor, 1)
 
 
-async def test_a_change_wakes_the_relay_and_the_readers_of_the_feed(fixture: Fixture) -> None:
+async def test_a_change_wakes_the_relay_and_the_readers_of_the_feed(fixture: ConversationFixture) -> None:
     turn = fixture.turn
     with fixture.changes.watch_feed(turn.user_id) as feed:
         patch = ConversationPatch(title="Mine", archived=True)
@@ -80,14 +80,14 @@ async def test_a_change_wakes_the_relay_and_the_readers_of_the_feed(fixture: Fix
     assert (fixture.history.updates, fixture.relay_wakes) == ([{"title": "Mine", "archived": True}], 1)
 
 
-async def test_a_patch_that_changes_nothing_stores_no_event(fixture: Fixture) -> None:
+async def test_a_patch_that_changes_nothing_stores_no_event(fixture: ConversationFixture) -> None:
     turn = fixture.turn
     patch = ConversationPatch(archived=False, metadata={})
     found = await fixture.service.patch(turn.user_id, turn.conversation_id, patch, None)
     assert (found.version, fixture.history.updates, fixture.relay_wakes) == (1, [], 0)
 
 
-async def test_choosing_the_automatic_title_or_the_active_message_is_a_change(fixture: Fixture) -> None:
+async def test_choosing_the_automatic_title_or_the_active_message_is_a_change(fixture: ConversationFixture) -> None:
     turn = fixture.turn
     for patch in (ConversationPatch(title=turn.question), ConversationPatch(active_message_id=turn.turn_id)):
         await fixture.service.patch(turn.user_id, turn.conversation_id, patch, None)
@@ -97,7 +97,7 @@ async def test_choosing_the_automatic_title_or_the_active_message_is_a_change(fi
     assert len(fixture.history.updates) == 2
 
 
-async def test_only_a_message_of_the_conversation_can_be_made_active(fixture: Fixture) -> None:
+async def test_only_a_message_of_the_conversation_can_be_made_active(fixture: ConversationFixture) -> None:
     turn = fixture.turn
     with pytest.raises(MessageNotFound):
         await fixture.service.patch(
@@ -107,14 +107,14 @@ async def test_only_a_message_of_the_conversation_can_be_made_active(fixture: Fi
 
 
 @pytest.mark.parametrize("if_match", [None, "*", '"1"', ' "7", "1" '])
-async def test_a_matching_version_may_be_changed(fixture: Fixture, if_match: str | None) -> None:
+async def test_a_matching_version_may_be_changed(fixture: ConversationFixture, if_match: str | None) -> None:
     turn = fixture.turn
     updated = await fixture.service.patch(turn.user_id, turn.conversation_id, ConversationPatch(title="Mine"), if_match)
     assert updated.title == "Mine"
 
 
 @pytest.mark.parametrize("if_match", ['"2"', "1", "", 'W/"1"'])
-async def test_another_version_is_neither_changed_nor_deleted(fixture: Fixture, if_match: str) -> None:
+async def test_another_version_is_neither_changed_nor_deleted(fixture: ConversationFixture, if_match: str) -> None:
     turn = fixture.turn
     with pytest.raises(PreconditionFailed):
         await fixture.service.patch(turn.user_id, turn.conversation_id, ConversationPatch(title="Mine"), if_match)
@@ -124,7 +124,9 @@ async def test_another_version_is_neither_changed_nor_deleted(fixture: Fixture, 
 
 
 @pytest.mark.parametrize("plan", ["default", "short"])
-async def test_a_deleted_conversation_is_purged_after_the_retention_of_the_plan(fixture: Fixture, plan: str) -> None:
+async def test_a_deleted_conversation_is_purged_after_the_retention_of_the_plan(
+    fixture: ConversationFixture, plan: str
+) -> None:
     turn = fixture.turn
     with fixture.changes.watch_feed(turn.user_id) as feed:
         await fixture.service.delete(turn.user_id, turn.conversation_id, plan, None)

@@ -14,7 +14,7 @@ from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
 
 
-class Fixture:
+class ExportFixture:
     def __init__(self, *turns: SampleTurn) -> None:
         self.history = InMemoryHistory()
         self.history.add(*turns)
@@ -34,7 +34,7 @@ async def test_json_holds_every_branch_of_a_conversation_longer_than_a_page() ->
     for _ in range(PAGE_SIZE):
         turns.append(turns[-1].next())
     turns.append(turns[0].regenerated(number=PAGE_SIZE + 2))
-    exported = orjson.loads(await Fixture(*turns).export(turns[0], "json"))
+    exported = orjson.loads(await ExportFixture(*turns).export(turns[0], "json"))
     assert exported["format"] == "parley.conversation/1"
     assert exported["conversation"]["id"] == str(turns[0].conversation_id)
     assert len({message["id"] for message in exported["messages"]}) == 2 * (PAGE_SIZE + 1) + 1
@@ -42,7 +42,7 @@ async def test_json_holds_every_branch_of_a_conversation_longer_than_a_page() ->
 
 async def test_markdown_holds_the_active_branch_oldest_message_first() -> None:
     first = SampleTurn(question="Hello")
-    fixture = Fixture(first, first.regenerated(answer="Better"))
+    fixture = ExportFixture(first, first.regenerated(answer="Better"))
     assert (await fixture.export(first, "markdown")).decode() == (
         "# Hello\n\n## You · 2026-11-22T10:00:10.123Z\n\nHello\n\n## Assistant · 2026-11-22T10:00:22.123Z\n\nBetter\n"
     )
@@ -51,7 +51,7 @@ async def test_markdown_holds_the_active_branch_oldest_message_first() -> None:
 async def test_everything_is_one_line_for_each_conversation_of_the_user() -> None:
     mine = [SampleTurn(user_id=new_id())]
     mine += [SampleTurn(mine[0].user_id) for _ in range(PAGE_SIZE + 1)]
-    fixture = Fixture(*mine, SampleTurn())
+    fixture = ExportFixture(*mine, SampleTurn())
     body = b"".join([part async for part in fixture.service.everything(mine[0].user_id)])
     ids = {orjson.loads(line)["conversation"]["id"] for line in body.splitlines()}
     assert ids == {str(turn.conversation_id) for turn in mine}
@@ -67,5 +67,5 @@ async def test_everything_is_one_line_for_each_conversation_of_the_user() -> Non
 )
 async def test_the_file_is_named_after_the_title_without_characters_that_paths_forbid(title: str, header: str) -> None:
     turn = SampleTurn(question=title)
-    conversation = await Fixture(turn).service.find(turn.user_id, turn.conversation_id)
+    conversation = await ExportFixture(turn).service.find(turn.user_id, turn.conversation_id)
     assert content_disposition(conversation, "md") == f"attachment; {header}"

@@ -17,7 +17,7 @@ from parley.ids import new_id
 NEVER = time.time() + 3600
 
 
-class Fixture:
+class FeedFixture:
     def __init__(self, ping_interval: float = 30, max_readers: int = 10) -> None:
         self.store, self.changes, self.drain_started = InMemoryFeedStore(), ChangeNotifier(), asyncio.Event()
         self.turn = SampleTurn()
@@ -47,7 +47,7 @@ def _cursor(block: str) -> str:
 
 
 async def test_events_are_sent_as_they_are_stored_and_each_has_a_cursor() -> None:
-    fixture = Fixture()
+    fixture = FeedFixture()
     blocks = fixture.follow()
     assert (await _next(blocks)).startswith(": connected\nid: ")
     fixture.store_events(2)
@@ -58,7 +58,7 @@ async def test_events_are_sent_as_they_are_stored_and_each_has_a_cursor() -> Non
 
 
 async def test_more_events_than_one_batch_are_sent_without_waiting() -> None:
-    fixture = Fixture()
+    fixture = FeedFixture()
     fixture.store_events(250)
     blocks = fixture.follow()
     received = [await _next(blocks) for _ in range(251)]
@@ -66,7 +66,7 @@ async def test_more_events_than_one_batch_are_sent_without_waiting() -> None:
 
 
 async def test_a_cleared_entry_is_skipped() -> None:
-    fixture = Fixture()
+    fixture = FeedFixture()
     fixture.store.append(fixture.turn.user_id, None)
     fixture.store_events(1)
     blocks = fixture.follow()
@@ -75,14 +75,14 @@ async def test_a_cleared_entry_is_skipped() -> None:
 
 
 async def test_a_quiet_feed_sends_pings() -> None:
-    fixture = Fixture(ping_interval=0.01)
+    fixture = FeedFixture(ping_interval=0.01)
     blocks = fixture.follow()
     await _next(blocks)
     assert [await _next(blocks), await _next(blocks)] == [PING_BLOCK, PING_BLOCK]
 
 
 async def test_a_draining_service_sends_the_stored_events_and_ends_the_stream() -> None:
-    fixture = Fixture()
+    fixture = FeedFixture()
     blocks = fixture.follow()
     await _next(blocks)
     fixture.store_events(1)
@@ -94,15 +94,15 @@ async def test_a_draining_service_sends_the_stored_events_and_ends_the_stream() 
 
 
 async def test_the_stream_ends_when_the_token_expires() -> None:
-    fixture = Fixture()
+    fixture = FeedFixture()
     blocks = fixture.follow(until=time.time() - 1)
     await _next(blocks)
     with pytest.raises(StopAsyncIteration):
         await _next(blocks)
 
 
-async def test_the_stream_ends_when_the_store_is_unavailable_or_the_feed_has_moved_on() -> None:
-    away, behind = Fixture(), Fixture()
+async def test_the_stream_ends_when_the_store_is_unavailable_or_events_are_missing() -> None:
+    away, behind = FeedFixture(), FeedFixture()
     away.store.unavailable = True
     behind.store_events(3)
     behind.store.trim(behind.turn.user_id, 2)
@@ -114,14 +114,14 @@ async def test_the_stream_ends_when_the_store_is_unavailable_or_the_feed_has_mov
 
 
 async def test_without_a_cursor_the_feed_begins_at_its_end() -> None:
-    fixture = Fixture()
+    fixture = FeedFixture()
     assert await fixture.service.begin(fixture.turn.user_id, None) == 0
     fixture.store_events(2)
     assert await fixture.service.begin(fixture.turn.user_id, None) == 2
 
 
 async def test_a_cursor_is_bound_to_its_user_and_expires_with_its_events() -> None:
-    fixture = Fixture()
+    fixture = FeedFixture()
     fixture.store_events(3)
     blocks = fixture.follow()
     cursor = _cursor(await _next(blocks))
@@ -133,7 +133,7 @@ async def test_a_cursor_is_bound_to_its_user_and_expires_with_its_events() -> No
 
 
 async def test_open_feeds_are_limited_and_a_closed_one_makes_room() -> None:
-    fixture = Fixture(max_readers=1)
+    fixture = FeedFixture(max_readers=1)
     blocks = fixture.service.follow(fixture.turn.user_id, 0, until=NEVER)
     await _next(blocks)
     with pytest.raises(Overloaded):

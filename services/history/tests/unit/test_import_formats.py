@@ -69,7 +69,7 @@ def test_unsupported_chatgpt_content_is_reported_and_thoughts_are_ignored() -> N
         ("soon", None),
     ],
 )
-def test_a_chatgpt_time_that_is_no_time_is_left_out(value: object, expected: datetime | None) -> None:
+def test_an_invalid_chatgpt_time_is_ignored(value: object, expected: datetime | None) -> None:
     draft, _ = parse_entry(0, {**_chatgpt(a=_node(None, "user", "hi")), "create_time": value})
     assert draft
     assert draft.created_at == expected
@@ -125,6 +125,6 @@ def test_an_entry_that_cannot_be_imported_is_skipped_with_a_reason(entry: object
     assert (skipped[0].pointer, skipped[0].code) == (pointer, code)
 
 
-def test_a_message_whose_parent_is_missing_begins_a_branch() -> None:
+def test_a_message_whose_parent_is_missing_becomes_a_root() -> None:
     child = {**_HI, "id": "2", "parent_id": "1", "content": "there"}
     assert [content for content, _ in _contents(_parley(child, {**_HI, "parent_id": "elsewhere"}))] == ["hi", "there"]

@@ -30,7 +30,7 @@ class BlockingImportStore(InMemoryImportStore):
         return await super().store(user_id, draft, conversation_id)
 
 
-class Fixture:
+class ImportFixture:
     def __init__(self, store: InMemoryImportStore | None = None, slot_timeout: float = 30) -> None:
         self.store, self.changes, self.user_id = store or InMemoryImportStore(), ChangeNotifier(), new_id()
         self.relay_wakes = 0
@@ -46,7 +46,7 @@ def _conversation(title: str = "T") -> dict[str, Any]:
 
 
 async def test_every_conversation_is_stored_under_a_new_id_and_the_rest_is_reported() -> None:
-    fixture = Fixture()
+    fixture = ImportFixture()
     body = orjson.dumps([_conversation("One"), {"hello": 1}, _conversation("Two")])
     with fixture.changes.watch_feed(fixture.user_id) as feed:
         report, replayed = await fixture.service.run(fixture.user_id, body, lines=False)
@@ -58,14 +58,14 @@ async def test_every_conversation_is_stored_under_a_new_id_and_the_rest_is_repor
 
 
 async def test_lines_are_separate_conversations_and_empty_ones_are_ignored() -> None:
-    fixture = Fixture()
+    fixture = ImportFixture()
     body = b"\n\n".join(orjson.dumps(_conversation(title)) for title in ("One", "Two"))
     report, _ = await fixture.service.run(fixture.user_id, body, lines=True)
     assert [one.title for one in report.imported] == ["One", "Two"]
 
 
 async def test_a_repeated_key_returns_the_same_ids_and_stores_nothing_new() -> None:
-    fixture = Fixture()
+    fixture = ImportFixture()
     body = orjson.dumps([_conversation(), _conversation()])
     first, replayed = await fixture.service.run(fixture.user_id, body, lines=False, key="a")
     again, replayed_again = await fixture.service.run(fixture.user_id, body, lines=False, key="a")
@@ -75,7 +75,7 @@ async def test_a_repeated_key_returns_the_same_ids_and_stores_nothing_new() -> N
 
 
 async def test_an_interrupted_import_is_completed_by_its_repetition() -> None:
-    fixture = Fixture()
+    fixture = ImportFixture()
     body = orjson.dumps([_conversation("One"), _conversation("Two")])
     first, _ = await fixture.service.run(fixture.user_id, body, lines=False, key="a")
     del fixture.store.drafts[first.imported[1].conversation_id]
@@ -84,14 +84,14 @@ async def test_an_interrupted_import_is_completed_by_its_repetition() -> None:
 
 
 async def test_a_key_of_another_file_is_refused() -> None:
-    fixture = Fixture()
+    fixture = ImportFixture()
     await fixture.service.run(fixture.user_id, orjson.dumps(_conversation()), lines=False, key="a")
     with pytest.raises(IdempotencyKeyReused):
         await fixture.service.run(fixture.user_id, orjson.dumps(_conversation("U")), lines=False, key="a")
 
 
 async def test_the_list_of_skipped_parts_is_bounded() -> None:
-    fixture = Fixture()
+    fixture = ImportFixture()
     body = orjson.dumps([1] * (MAX_SKIPPED + 10))
     report, _ = await fixture.service.run(fixture.user_id, body, lines=False)
     assert len(report.skipped) == MAX_SKIPPED
@@ -102,15 +102,15 @@ async def test_the_list_of_skipped_parts_is_bounded() -> None:
     [(b"{", InvalidJson), (b"\xff", InvalidJson), (b'"text"', ValidationFailed), (b"1", ValidationFailed)],
 )
 async def test_a_file_that_is_not_json_or_no_conversation_is_refused(body: bytes, error: type[Exception]) -> None:
-    fixture = Fixture()
+    fixture = ImportFixture()
     with pytest.raises(error):
         await fixture.service.run(fixture.user_id, body, lines=False)
     assert fixture.relay_wakes == 0
 
 
-async def test_only_a_few_imports_run_at_once_and_others_are_refused_after_a_while() -> None:
+async def test_imports_beyond_the_limit_are_refused_after_the_slot_timeout() -> None:
     store = BlockingImportStore()
-    fixture = Fixture(store, slot_timeout=0.01)
+    fixture = ImportFixture(store, slot_timeout=0.01)
     body = orjson.dumps(_conversation())
     running = [
         asyncio.create_task(fixture.service.run(fixture.user_id, body, lines=False))

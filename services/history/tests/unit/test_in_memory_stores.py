@@ -6,13 +6,13 @@ from history_testing.in_memory_stores import (
     InMemoryConversationStore,
     InMemoryHistory,
     InMemoryMessageStore,
-    InMemoryTurnStore,
+    InMemoryTurnLookup,
 )
-from history_testing.store_contract import StoreContract, Stores
+from history_testing.store_contract import HistoryStoreContract, Stores
 from history_testing.turn_events import SampleTurn
 
 
-class TestInMemoryStores(StoreContract):
+class TestInMemoryHistoryStores(HistoryStoreContract):
     @pytest.fixture
     def stores(self) -> Stores:
         history = InMemoryHistory()
@@ -21,5 +21,5 @@ class TestInMemoryStores(StoreContract):
             history.add(*turns)
 
         return Stores(
-            InMemoryConversationStore(history), InMemoryMessageStore(history), InMemoryTurnStore(history), add
+            InMemoryConversationStore(history), InMemoryMessageStore(history), InMemoryTurnLookup(history), add
         )

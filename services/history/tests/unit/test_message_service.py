@@ -15,7 +15,7 @@ from history_testing.in_memory_stores import (
     InMemoryConversationStore,
     InMemoryHistory,
     InMemoryMessageStore,
-    InMemoryTurnStore,
+    InMemoryTurnLookup,
 )
 from history_testing.turn_events import SampleTurn
 from parley.errors import InvalidCursor
@@ -23,7 +23,7 @@ from parley.ids import new_id
 from parley_testing import eventually
 
 
-class CountingTurnStore(InMemoryTurnStore):
+class CountingTurnLookup(InMemoryTurnLookup):
     """Counts how often a turn is looked up."""
 
     lookups = 0
@@ -33,12 +33,12 @@ class CountingTurnStore(InMemoryTurnStore):
         return await super().has_ended(user_id, conversation_id, turn_id)
 
 
-class Fixture:
+class MessageFixture:
     """A service over in-memory data, with two turns and a regeneration of the first one."""
 
     def __init__(self, turn_wait_timeout: float = 30) -> None:
         self.history, self.changes = InMemoryHistory(), ChangeNotifier()
-        self.turns = CountingTurnStore(self.history)
+        self.turns = CountingTurnLookup(self.history)
         conversations = InMemoryConversationStore(self.history)
         self.service = MessageService(
             ConversationService(
@@ -69,7 +69,7 @@ class Fixture:
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 async def test_the_active_branch_and_the_tree_are_paged_whole_in_both_orders(limit: int) -> None:
-    fixture = Fixture()
+    fixture = MessageFixture()
     branch = [fixture.first.user_message_id, fixture.again.turn_id]
     tree = [
         fixture.first.user_message_id,
@@ -85,7 +85,7 @@ async def test_the_active_branch_and_the_tree_are_paged_whole_in_both_orders(lim
 
 
 async def test_a_page_keeps_its_branch_when_another_branch_becomes_active() -> None:
-    fixture = Fixture()
+    fixture = MessageFixture()
     turn = fixture.first
     page = await fixture.service.page(turn.user_id, turn.conversation_id, MessageQuery(limit=1))
     fixture.history.add(turn.regenerated(number=4))
@@ -95,7 +95,7 @@ async def test_a_page_keeps_its_branch_when_another_branch_becomes_active() -> N
 
 
 async def test_a_cursor_belongs_to_its_order_and_view() -> None:
-    fixture = Fixture()
+    fixture = MessageFixture()
     turn = fixture.first
     page = await fixture.service.page(turn.user_id, turn.conversation_id, MessageQuery(limit=1))
     for query in (MessageQuery("desc", cursor=page.next_cursor), MessageQuery(tree=True, cursor=page.next_cursor)):
@@ -104,13 +104,13 @@ async def test_a_cursor_belongs_to_its_order_and_view() -> None:
 
 
 async def test_a_conversation_of_another_user_is_not_found() -> None:
-    fixture = Fixture()
+    fixture = MessageFixture()
     with pytest.raises(ConversationNotFound):
         await fixture.service.page(new_id(), fixture.first.conversation_id, MessageQuery())
 
 
 async def test_waiting_ends_when_the_turn_is_stored() -> None:
-    fixture, turn = Fixture(), SampleTurn()
+    fixture, turn = MessageFixture(), SampleTurn()
     query = MessageQuery(wait_for=turn.turn_id)
     waiting = asyncio.create_task(fixture.service.page(turn.user_id, turn.conversation_id, query))
     await eventually(lambda: fixture.turns.lookups == 1)
@@ -121,15 +121,15 @@ async def test_waiting_ends_when_the_turn_is_stored() -> None:
     assert fixture.turns.lookups == 2
 
 
-async def test_waiting_for_a_turn_that_does_not_come_ends_with_the_messages_that_are_there() -> None:
-    fixture = Fixture(turn_wait_timeout=0.01)
+async def test_waiting_for_a_turn_that_is_not_stored_ends_with_the_messages_so_far() -> None:
+    fixture = MessageFixture(turn_wait_timeout=0.01)
     turn = fixture.first
     page = await fixture.service.page(turn.user_id, turn.conversation_id, MessageQuery(wait_for=new_id()))
     assert len(page.data) == 2
 
 
 async def test_another_user_waits_for_the_whole_timeout_even_for_a_stored_turn() -> None:
-    fixture = Fixture()
+    fixture = MessageFixture()
     turn = fixture.first
     query = MessageQuery(wait_for=turn.turn_id)
     waiting = asyncio.create_task(fixture.service.page(new_id(), turn.conversation_id, query))

@@ -38,7 +38,7 @@ async def test_a_cursor_belongs_to_its_query() -> None:
 
 
 @pytest.mark.parametrize("text", ["!!!", "...", "—"])
-async def test_a_query_without_letters_or_digits_finds_nothing_and_asks_nothing(text: str) -> None:
+async def test_a_query_without_letters_or_digits_finds_nothing_and_runs_no_query(text: str) -> None:
     store = FakeSearchStore([_match(0.9)])
     page = await SearchService(store).page(new_id(), SearchQuery(text), None, 10)
     assert (page.data, page.next_cursor, store.queries) == ([], None, [])

@@ -44,7 +44,7 @@ async def test_a_report_by_model_lists_the_groups_that_are_found() -> None:
         (None, date(2026, 11, 1), (date(2026, 10, 2), date(2026, 11, 1))),
     ],
 )
-async def test_a_missing_end_of_the_range_is_thirty_days_from_the_other(
+async def test_a_range_with_one_date_missing_is_thirty_days_long(
     since: date | None, until: date | None, expected: tuple[date, date]
 ) -> None:
     store = FakeUsageStore(TODAY)

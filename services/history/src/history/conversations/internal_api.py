@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from history.conversations.api import Conversations
-from history.conversations.schemas import ConversationOwner
+from history.conversations.schemas import ConversationOwnerResponse
 from history.dependencies import NOT_FOUND_RESPONSES, parse_conversation_id
 from parley.security.identity import INTERNAL_SCOPE, Principal, caller
 
@@ -15,6 +15,6 @@ router = APIRouter(prefix="/internal/conversations", tags=["internal"], include_
 @router.get("/{conversation_id}/owner", responses=NOT_FOUND_RESPONSES)
 async def conversation_owner(
     conversation_id: str, _caller: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))], conversations: Conversations
-) -> ConversationOwner:
+) -> ConversationOwnerResponse:
     """Return the owner of a conversation, also of a deleted one, and the number of its last turn."""
     return await conversations.owner(parse_conversation_id(conversation_id))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from history.conversations.schemas import Conversation, ConversationOwner
+from history.conversations.schemas import Conversation, ConversationOwnerResponse
 from history.conversations.store import ConversationFilter
 from history.database import Database, Row
 from parley.messaging import outbox
@@ -82,10 +82,10 @@ class PostgresConversationStore:
             row = await connection.fetchrow(_FIND, conversation_id, user_id)
             yield PostgresLockedConversation(connection, _conversation(row), user_id) if row else None
 
-    async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
+    async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:
         """Return the owner of a conversation, also of a deleted one, or None when the id was never used."""
         row = await self._database.row(_OWNER, conversation_id)
-        return ConversationOwner(**row) if row else None
+        return ConversationOwnerResponse(**row) if row else None
 
 
 class PostgresLockedConversation:

@@ -59,7 +59,7 @@ class ConversationPatch(RequestBody):
         return self.model_dump(mode="json", include=self.model_fields_set)
 
 
-class ConversationOwner(ResponseBody):
+class ConversationOwnerResponse(ResponseBody):
     """The owner of a conversation, for the other services."""
 
     user_id: UUID

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from history import cursors
 from history.changes.notifier import ChangeNotifier
-from history.conversations.schemas import Conversation, ConversationOwner, ConversationPatch
+from history.conversations.schemas import Conversation, ConversationOwnerResponse, ConversationPatch
 from history.conversations.store import ConversationFilter, ConversationStore
 from history.errors import ConversationNotFound, MessageNotFound
 from history.retention.policy import RetentionPolicy
@@ -41,7 +41,7 @@ class ConversationService:
             raise ConversationNotFound
         return found
 
-    async def owner(self, conversation_id: UUID) -> ConversationOwner:
+    async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse:
         """Return the owner of a conversation, also of a deleted one; raises ConversationNotFound."""
         found = await self._store.owner(conversation_id)
         if found is None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from history.conversations.schemas import Archived, Conversation, ConversationOwner
+from history.conversations.schemas import Archived, Conversation, ConversationOwnerResponse
 from parley_events.models import ConversationDeleted
 
 
@@ -58,6 +58,6 @@ class ConversationStore(Protocol):
         """Return up to ``limit`` conversations by id, an order that concurrent updates do not change."""
         ...
 
-    async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
+    async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:
         """Return the owner of a conversation, also of a deleted one, or None when the id was never used."""
         ...

@@ -11,7 +11,7 @@ from history.conversations.schemas import Conversation
 from history.conversations.service import ConversationService
 from history.messages.schemas import Message, Order
 from history.messages.store import MessagePosition, MessageStore
-from history.turns.store import TurnStore
+from history.turns.store import TurnLookup
 from parley.web.schemas import Page
 
 TURN_WAIT_TIMEOUT = 2.0
@@ -36,7 +36,7 @@ class MessageService:
         self,
         conversations: ConversationService,
         store: MessageStore,
-        turns: TurnStore,
+        turns: TurnLookup,
         changes: ChangeNotifier,
         *,
         turn_wait_timeout: float = TURN_WAIT_TIMEOUT,

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from history.turns.schemas import KnownTurnsResponse, TurnDigestsResponse, TurnIdsRequest
-from history.turns.store import TurnStore
+from history.turns.store import TurnLookup
 from parley.security.identity import INTERNAL_SCOPE, caller
 from parley.web.app import JsonRoute
 
@@ -18,13 +18,13 @@ router = APIRouter(
 )
 
 
-async def turn_store(request: Request) -> TurnStore:
-    """Return the store that ``wire`` opened."""
-    store: TurnStore = request.app.state.wired.turns
-    return store
+async def turn_lookup(request: Request) -> TurnLookup:
+    """Return the lookup that ``wire`` opened."""
+    lookup: TurnLookup = request.app.state.wired.turns
+    return lookup
 
 
-Turns = Annotated[TurnStore, Depends(turn_store)]
+Turns = Annotated[TurnLookup, Depends(turn_lookup)]
 
 
 @router.post("/known")

@@ -1,4 +1,4 @@
-"""Turn storage in Postgres."""
+"""Turn lookups in Postgres."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -22,7 +22,7 @@ FROM turns AS t LEFT JOIN messages AS m ON m.id = t.id
 WHERE t.id = ANY($1::uuid[]) AND (m.id IS NOT NULL OR NOT t.stored)"""
 
 
-class PostgresTurnStore:
+class PostgresTurnLookup:
     """Turns in Postgres, including turns that are stored without their text."""
 
     def __init__(self, database: Database) -> None:

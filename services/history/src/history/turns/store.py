@@ -1,4 +1,4 @@
-"""Storage interface of turns."""
+"""Interface for looking up stored turns."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -7,8 +7,8 @@ from uuid import UUID
 from history.turns.schemas import TurnDigest
 
 
-class TurnStore(Protocol):
-    """Turns, including turns that are stored without their text."""
+class TurnLookup(Protocol):
+    """Lookups of turns, including turns that are stored without their text."""
 
     async def has_ended(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> bool:
         """Return whether the terminal event of a turn in the user's conversation is stored."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from history.conversations.schemas import Conversation, ConversationOwner
+from history.conversations.schemas import Conversation, ConversationOwnerResponse
 from history.conversations.store import ConversationFilter
 from history.messages.schemas import Message
 from history.messages.store import MessagePosition
@@ -25,7 +25,7 @@ class InMemoryHistory:
     """The data that the three stores share."""
 
     conversations: dict[UUID, Conversation] = field(default_factory=dict)
-    owners: dict[UUID, ConversationOwner] = field(default_factory=dict)
+    owners: dict[UUID, ConversationOwnerResponse] = field(default_factory=dict)
     messages: dict[UUID, list[Message]] = field(default_factory=dict)
     turns: dict[UUID, SampleTurn] = field(default_factory=dict)
     updates: list[dict[str, Any]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class InMemoryHistory:
             if all(message.id != turn.user_message_id for message in messages):
                 messages.append(_user_message(turn))
             messages.append(_assistant_message(turn))
-            self.owners[turn.conversation_id] = ConversationOwner(
+            self.owners[turn.conversation_id] = ConversationOwnerResponse(
                 user_id=turn.user_id, deleted=False, last_number=turn.number
             )
             known = self.conversations.get(turn.conversation_id) or _new_conversation(turn)
@@ -88,7 +88,7 @@ class InMemoryConversationStore:
         found = await self.find(user_id, conversation_id)
         yield InMemoryLockedConversation(self._history, found) if found else None
 
-    async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
+    async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:
         return self._history.owners.get(conversation_id)
 
 
@@ -154,7 +154,7 @@ class InMemoryMessageStore:
             yield message.model_copy(update={"sibling_ids": siblings})
 
 
-class InMemoryTurnStore:
+class InMemoryTurnLookup:
     def __init__(self, history: InMemoryHistory) -> None:
         self._history = history
 

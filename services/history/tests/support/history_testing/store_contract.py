@@ -6,7 +6,7 @@ from typing import Protocol
 
 from history.conversations.store import ConversationFilter, ConversationStore
 from history.messages.store import MessagePosition, MessageStore
-from history.turns.store import TurnStore
+from history.turns.store import TurnLookup
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
 from parley.times import now
@@ -25,7 +25,7 @@ class Stores:
 
     conversations: ConversationStore
     messages: MessageStore
-    turns: TurnStore
+    turns: TurnLookup
     add: AddTurns
 
 
@@ -34,7 +34,7 @@ def _three_conversations() -> list[SampleTurn]:
     return [first, *(SampleTurn(first.user_id, number=n, question=f"Number {n}") for n in (2, 3))]
 
 
-class StoreContract:
+class HistoryStoreContract:
     async def test_a_conversation_is_found_by_its_owner_only(self, stores: Stores) -> None:
         turn = SampleTurn()
         await stores.add(turn)
