@@ -46,12 +46,17 @@ async def test_a_user_may_open_as_many_streams_as_the_plan_allows() -> None:
     assert not leases.held
 
 
-async def test_a_stream_needs_a_lease_that_other_processes_left() -> None:
-    streams, caller = streams_of(FakeStreamLeases(granted=0)), make_caller()
+async def test_streams_of_other_processes_count() -> None:
+    caller = make_caller()
+    leases = FakeStreamLeases({f"lease-{number}": caller.user for number in range(caller.max_streams)})
+    streams = streams_of(leases)
     for _ in range(2):
         with pytest.raises(TooManyStreams, match="At most 20 streams"):
             async with streams.reserve(caller):
                 pass
+    await leases.release("lease-0")
+    async with streams.reserve(caller):
+        pass
 
 
 async def test_a_process_has_a_limit_of_its_own() -> None:

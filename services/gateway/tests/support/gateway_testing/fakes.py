@@ -20,11 +20,14 @@ class FakeLimitChecker:
     """Returns configured decisions, and records the checks."""
 
     refuses: bool = False
+    error: Exception | None = None
     revoked: set[str] = field(default_factory=set)
     revocations_known: bool = True
     checks: list[tuple[tuple[Limit, ...], int]] = field(default_factory=list)
 
     async def check(self, limits: Sequence[Limit], *, cost: int = 1, session: TokenSession | None = None) -> Decision:
+        if self.error is not None:
+            raise self.error
         self.checks.append((tuple(limits), cost))
         refused = limits[0] if self.refuses and limits else None
         return Decision(
@@ -45,21 +48,22 @@ class FakeLimitChecker:
 
 
 class FakeStreamLeases(StreamLeases):
-    """Grants leases from memory: at most ``granted`` at a time, of all users."""
+    """Leases in memory. Fakes that share ``held`` are the processes of one gateway."""
 
-    def __init__(self, granted: int = 1000) -> None:
-        self.granted, self.held = granted, set[str]()
+    def __init__(self, held: dict[str, str] | None = None) -> None:
+        self.held: dict[str, str] = {} if held is None else held
+        """The user of each lease."""
 
     async def acquire(self, user: str, limit: int) -> str | None:
         await asyncio.sleep(0)
-        if len(self.held) >= self.granted:
+        if list(self.held.values()).count(user) >= limit:
             return None
-        token = f"{user}-{new_id()}"
-        self.held.add(token)
+        token = str(new_id())
+        self.held[token] = user
         return token
 
     async def release(self, token: str) -> None:
-        self.held.remove(token)
+        self.held.pop(token, None)
 
 
 def make_request(headers: Mapping[str, str] | None = None, *, method: str = "GET", path: str = "/") -> Request:

@@ -1,0 +1,69 @@
+"""Stream leases: the contract of the Redis store and of its fake, and the expiry in Redis."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.access.stream_leases import LEASE_DURATION, StreamLeases
+from gateway_testing.fakes import FakeStreamLeases
+from parley.ids import new_id
+from parley.storage.redis import RedisClient, open_redis
+from parley_testing.backends.shared import SharedBackends
+
+pytestmark = pytest.mark.integration
+
+Processes = tuple[StreamLeases, StreamLeases]
+
+
+@pytest.fixture
+async def redis(backends: SharedBackends) -> AsyncIterator[RedisClient]:
+    async with open_redis(await backends.redis_url(), timeout=2) as client:
+        yield client
+
+
+@pytest.fixture(params=["redis", "fake"])
+def processes(request: pytest.FixtureRequest, redis: RedisClient) -> Processes:
+    """The leases of two gateway processes."""
+    if request.param == "fake":
+        held: dict[str, str] = {}
+        return FakeStreamLeases(held), FakeStreamLeases(held)
+    return StreamLeases(redis, timeout=2), StreamLeases(redis, timeout=2)
+
+
+async def test_processes_share_the_limit_of_a_user(processes: Processes) -> None:
+    one, two = processes
+    ada, bob = str(new_id()), str(new_id())
+    tokens = [await one.acquire(ada, 2), await two.acquire(ada, 2)]
+    assert None not in tokens
+    assert len(set(tokens)) == 2
+    assert await one.acquire(ada, 2) is None
+    assert await two.acquire(ada, 2) is None
+    assert await two.acquire(bob, 2) is not None
+
+
+async def test_a_released_lease_can_be_acquired_again(processes: Processes) -> None:
+    one, two = processes
+    user = str(new_id())
+    token = await one.acquire(user, 1)
+    assert token is not None
+    for _ in range(2):
+        await one.release(token)
+    assert await two.acquire(user, 1) is not None
+    assert await two.acquire(user, 1) is None
+
+
+async def test_a_lease_expires_by_itself(redis: RedisClient) -> None:
+    user = str(new_id())
+    await StreamLeases(redis, timeout=2).acquire(user, 1)
+    assert LEASE_DURATION < await redis.ttl(f"parley:streams:{user}") <= LEASE_DURATION * 2
+    await redis.zadd(f"parley:streams:{user}", {"lease of a dead process": 0})
+    assert await StreamLeases(redis, timeout=2).acquire(user, 2) is not None
+
+
+async def test_without_redis_every_process_grants_leases() -> None:
+    async with open_redis("redis://127.0.0.1:1/0", timeout=0.2) as unreachable:
+        leases = StreamLeases(unreachable, timeout=0.2)
+        for _ in range(3):
+            token = await leases.acquire("ada", 1)
+            assert token is not None
+            await leases.release(token)

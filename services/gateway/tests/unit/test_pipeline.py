@@ -1,0 +1,183 @@
+"""Request pipeline: local responses, routing, access, forwarding, draining, and the records of requests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway_testing.pipeline import AsgiClient, TestPipeline, open_pipeline
+from parley.ids import new_id
+from parley_testing import eventually
+from parley_testing.http.scripted_server import RecordedRequest, respond
+
+MODELS = "/api/v1/models"
+STREAM = "/api/v1/chat/stream"
+
+
+@pytest.fixture
+async def pipeline() -> AsyncIterator[TestPipeline]:
+    async with open_pipeline() as opened:
+        yield opened
+
+
+async def test_a_request_is_forwarded_and_its_response_relayed(pipeline: TestPipeline) -> None:
+    pipeline.chat.answer = respond(200, b'{"data":[]}', ("server", "secret"))
+    response = await pipeline.request(MODELS, headers={**pipeline.bearer(), "x-request-id": "r1"})
+    assert (response.status, response.body) == (200, b'{"data":[]}')
+    assert response.headers["ratelimit-policy"] == '"user";q=600;w=60'
+    assert response.headers["x-request-id"] == "r1"
+    assert "server" not in response.headers
+    assert pipeline.chat.journal[0].target == MODELS
+
+
+async def test_a_body_is_forwarded(pipeline: TestPipeline) -> None:
+    response = await pipeline.request("/api/v1/chat", method="POST", headers=pipeline.bearer(), body=b"{}")
+    assert response.status == 200
+    assert bytes(pipeline.chat.journal[0].body) == b"{}"
+
+
+async def test_an_announced_body_over_the_limit_is_rejected(pipeline: TestPipeline) -> None:
+    headers = {**pipeline.bearer(), "content-length": "1100000"}
+    response = await pipeline.request("/api/v1/chat", method="POST", headers=headers)
+    assert (response.status, response.code) == (413, "body_too_large")
+    assert response.headers["connection"] == "close"
+    assert pipeline.chat.journal == []
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "code"),
+    [
+        ("/nothing", "GET", 404, "not_found"),
+        ("/internal/revocations/check", "POST", 404, "not_found"),
+        (MODELS, "PUT", 405, "method_not_allowed"),
+        ("/docs", "POST", 405, "method_not_allowed"),
+        (MODELS, "OPTIONS", 405, "method_not_allowed"),
+        (MODELS, "GET", 401, "credentials_missing"),
+    ],
+)
+async def test_a_rejected_request_is_a_problem(
+    pipeline: TestPipeline, path: str, method: str, status: int, code: str
+) -> None:
+    response = await pipeline.request(path, method=method)
+    assert (response.status, response.code) == (status, code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["content-length"] == str(len(response.body))
+
+
+async def test_an_exceeded_limit_is_a_429_with_the_remaining_quota(pipeline: TestPipeline) -> None:
+    pipeline.limiter.refuses = True
+    response = await pipeline.request(MODELS, headers=pipeline.bearer())
+    assert (response.status, response.code) == (429, "rate_limited")
+    assert {"retry-after", "ratelimit"} <= response.headers.keys()
+
+
+async def test_probes_count_on_no_limit_and_pages_on_that_of_the_address(pipeline: TestPipeline) -> None:
+    for path in ("/health", "/ready"):
+        assert (await pipeline.request(path)).status == 200
+    assert pipeline.limiter.policies == []
+    assert (await pipeline.request("/docs")).status == 200
+    assert pipeline.limiter.policies == ["address"]
+
+
+async def test_pages_are_compressed_for_clients_that_accept_it(pipeline: TestPipeline) -> None:
+    path = "/docs/static/swagger-ui.css"
+    compressed = await pipeline.request(path, headers={"accept-encoding": "gzip"})
+    plain = await pipeline.request(path)
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert len(compressed.body) < len(plain.body)
+
+
+async def test_a_preflight_is_answered_without_a_service() -> None:
+    async with open_pipeline(cors_origins="https://app.example") as pipeline:
+        headers = {"origin": "https://app.example", "access-control-request-method": "POST"}
+        response = await pipeline.request(MODELS, method="OPTIONS", headers=headers)
+        assert (response.status, response.headers["access-control-allow-origin"]) == (204, "https://app.example")
+        answer = await pipeline.request(MODELS, headers={"origin": "https://app.example"})
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+
+
+async def test_a_stream_needs_a_lease(pipeline: TestPipeline) -> None:
+    user = str(new_id())
+    response = await pipeline.request(STREAM, method="POST", headers=pipeline.bearer(sub=user), body=b"{}")
+    assert response.status == 200
+    assert not pipeline.leases.held
+    pipeline.leases.held.update({f"lease-{number}": user for number in range(20)})
+    response = await pipeline.request(STREAM, method="POST", headers=pipeline.bearer(sub=user), body=b"{}")
+    assert (response.status, response.code) == (429, "too_many_streams")
+
+
+async def test_requests_are_rejected_after_the_drain_delay() -> None:
+    async with open_pipeline(drain_delay=0) as pipeline:
+        pipeline.runtime.lifecycle.start_draining()
+        response = await pipeline.request(MODELS, headers=pipeline.bearer())
+        assert (response.status, response.code) == (503, "draining")
+        assert response.headers["connection"] == "close"
+    async with open_pipeline(drain_delay=60) as pipeline:
+        pipeline.runtime.lifecycle.start_draining()
+        response = await pipeline.request(MODELS, headers=pipeline.bearer())
+        assert (response.status, response.headers["connection"]) == (200, "close")
+
+
+async def test_an_unexpected_error_is_a_500(pipeline: TestPipeline, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline.limiter.error = RuntimeError("out of order")
+    response = await pipeline.request(MODELS, headers=pipeline.bearer())
+    assert (response.status, response.code) == (500, "internal_error")
+    assert b"out of order" not in response.body
+    assert "unhandled_error" in capsys.readouterr().out
+
+
+async def test_requests_are_recorded_in_the_metrics_and_the_access_log(pipeline: TestPipeline) -> None:
+    await pipeline.request(MODELS, headers={**pipeline.bearer(), "x-request-id": "r1"})
+    await pipeline.request("/secret-path", headers={"x-request-id": "r2"})
+    await pipeline.request("/health")
+    one, two = pipeline.log_lines()
+    assert (one["event"], one["request_id"], one["route"], one["status"]) == ("request", "r1", MODELS, 200)
+    assert one["user"]
+    assert one["upstream_ms"] >= 0
+    assert (two["request_id"], two["route"], two["status"], two["user"]) == ("r2", "unmatched", 404, None)
+    labels = {"http_request_method": "GET", "http_route": MODELS, "http_response_status_code": "200"}
+    registry = pipeline.runtime.metrics.registry
+    assert registry.get_sample_value("http_server_request_duration_seconds_count", labels) == 1
+
+
+async def test_a_disconnect_is_recorded_as_499(pipeline: TestPipeline) -> None:
+    async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    pipeline.chat.answer = hang
+    client = AsgiClient()
+
+    async def disconnect() -> dict[str, str]:
+        await eventually(lambda: pipeline.chat.journal)
+        return {"type": "http.disconnect"}
+
+    scope = {
+        "type": "http", "method": "GET", "raw_path": MODELS.encode(), "query_string": b"",
+        "headers": [(b"authorization", pipeline.bearer()["authorization"].encode())], "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+    await pipeline.pipeline(scope, disconnect, client.send)
+    assert client.sent == []
+    assert [line["status"] for line in pipeline.log_lines()] == [499]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "reason"),
+    [
+        (MODELS, {}, "not_found"),
+        ("/api/v1/chat/ws", {"authorization": "Bearer rubbish"}, "token_invalid"),
+        ("/api/v1/chat/ws", {"origin": "https://evil.example"}, "insufficient_scope"),
+    ],
+)
+async def test_a_rejected_websocket_is_closed_before_it_opens(
+    pipeline: TestPipeline, path: str, headers: dict[str, str], reason: str
+) -> None:
+    client = await pipeline.websocket(path, headers=headers)
+    assert client.sent == [{"type": "websocket.close", "code": 1008, "reason": reason}]
+
+
+async def test_a_websocket_to_an_unreachable_service_is_rejected(pipeline: TestPipeline) -> None:
+    await pipeline.chat.stop()
+    client = await pipeline.websocket("/api/v1/chat/ws", headers={"origin": "http://localhost"})
+    assert client.sent == [{"type": "websocket.close", "code": 1008, "reason": "dependency_unavailable"}]
+    assert [line["status"] for line in pipeline.log_lines()] == [503]
