@@ -119,8 +119,8 @@ class Pipeline:
         self._check_origin(request)
         token = offered_token(scope["subprotocols"])
         if token:
-            request.found.setdefault(b"authorization", b"Bearer " + token.encode("latin-1"))
-        if b"authorization" in request.found or b"x-api-key" in request.found:
+            request.used_headers.setdefault(b"authorization", b"Bearer " + token.encode("latin-1"))
+        if b"authorization" in request.used_headers or b"x-api-key" in request.used_headers:
             await self._policy.admit(request, route)
         else:
             await self._policy.admit_anonymous(request, route)
@@ -129,7 +129,7 @@ class Pipeline:
 
     def _check_origin(self, request: Request) -> None:
         """Require an allowed origin or the gateway's own, because browsers let any page open a WebSocket."""
-        origin = request.found.get(b"origin")
+        origin = request.used_headers.get(b"origin")
         if origin and not self._cors.allows(origin) and origin.rpartition(b"//")[2] != request.host:
             raise errors.Forbidden("Pages of this origin may not open a WebSocket.")
 
@@ -164,7 +164,7 @@ class Pipeline:
             "method": request.method,
             "route": request.template,
             "status": request.status,
-            "bytes": request.sent,
+            "bytes": request.bytes_sent,
             "duration_ms": round(elapsed * 1000, 2),
             "upstream_ms": None if upstream is None else round(upstream * 1000, 2),
             "user": user,
@@ -175,4 +175,4 @@ class Pipeline:
 
 
 def _start_trace(tracer: Tracer, request: Request) -> RequestTrace:
-    return RequestTrace(tracer, request.method, request.scheme, request.found.get(b"traceparent"))
+    return RequestTrace(tracer, request.method, request.scheme, request.used_headers.get(b"traceparent"))

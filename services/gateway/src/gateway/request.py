@@ -68,9 +68,9 @@ class Request:
     """
 
     __slots__ = (
-        "attempts", "caller", "client", "cycle", "found", "headers", "host", "method", "path", "peer", "query",
-        "rate_limit_headers", "raw_path", "repeated", "request_id", "route", "scheme", "sent", "started", "status",
-        "trace", "upstream_time",
+        "attempts", "bytes_sent", "caller", "client", "cycle", "headers", "host", "method", "path", "peer", "query",
+        "rate_limit_headers", "raw_path", "repeated_headers", "request_id", "route", "scheme", "started", "status",
+        "trace", "upstream_time", "used_headers",
     )  # fmt: skip
 
     def __init__(self, scope: Any) -> None:
@@ -80,10 +80,10 @@ class Request:
         self.path = self.raw_path.decode("latin-1")
         self.query: bytes = scope["query_string"]
         self.headers: list[Header] = scope["headers"]
-        self.found: dict[bytes, bytes] = {}
-        self.repeated: set[bytes] = set()
+        self.used_headers: dict[bytes, bytes] = {}
+        self.repeated_headers: set[bytes] = set()
         self._read_headers()
-        found = self.found
+        found = self.used_headers
         given = found.get(b"x-request-id")
         self.request_id = given.decode() if given and _REQUEST_ID.match(given) else str(uuid7())
         self.cycle: RequestCycle | None = (scope.get("extensions") or {}).get(EXTENSION)
@@ -94,16 +94,16 @@ class Request:
         self.route: Route | None = None
         self.caller: Caller | None = None
         self.rate_limit_headers: tuple[Header, ...] = ()
-        self.status, self.sent, self.attempts = 0, 0, 0
+        self.status = self.bytes_sent = self.attempts = 0
         self.upstream_time: float | None = None
         self.trace: RequestTrace | None = None
 
     def _read_headers(self) -> None:
-        found = self.found
+        found = self.used_headers
         for name, value in self.headers:
             if name in _USED_HEADERS:
                 if name in found:
-                    self.repeated.add(name)
+                    self.repeated_headers.add(name)
                     if name in _LIST_HEADERS:
                         value = found[name] + b"," + value  # noqa: PLW2901 - several lines form one list
                 found[name] = value
@@ -116,11 +116,14 @@ class Request:
     @property
     def body_expected(self) -> bool:
         """Whether a body follows the head."""
-        return b"transfer-encoding" in self.found or self.found.get(b"content-length", b"0").strip(b"0") != b""
+        return (
+            b"transfer-encoding" in self.used_headers
+            or self.used_headers.get(b"content-length", b"0").strip(b"0") != b""
+        )
 
     def traceparent(self) -> bytes | None:
         """Return the trace context for the service: of the gateway's span, else the client's. None if there is none."""
         if self.trace is not None:
             return self.trace.start_upstream_request(self.template).encode()
-        given = self.found.get(b"traceparent")
+        given = self.used_headers.get(b"traceparent")
         return given if given and _TRACEPARENT.match(given) else None

@@ -152,6 +152,6 @@ def test_a_request_has_one_credential(headers: dict[str, str], expected: bytes |
 
 def test_a_repeated_credential_is_ambiguous() -> None:
     request = make_request({"authorization": "Bearer a"})
-    request.repeated.add(b"authorization")
+    request.repeated_headers.add(b"authorization")
     with pytest.raises(errors.AmbiguousCredentials):
         presented_credential(request)

@@ -82,7 +82,7 @@ async def test_a_complete_response_has_the_headers_of_the_gateway(relay: Respons
     names = {name for name, _ in client.headers}
     assert {b"x-request-id", b"via", b"x-process-time", b"x-content-type-options"} <= names
     assert (b"content-length", b"2") in client.headers
-    assert (request.status, request.sent) == (201, 2)
+    assert (request.status, request.bytes_sent) == (201, 2)
 
 
 async def test_a_long_response_is_compressed_on_request(relay: ResponseRelay, client: FakeClient) -> None:

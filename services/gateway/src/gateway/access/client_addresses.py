@@ -26,7 +26,7 @@ class ClientAddresses:
 
     def locate(self, request: Request) -> None:
         """Set the client address of a request and, behind a trusted proxy, its scheme and host."""
-        found, peer = request.found, request.peer
+        found, peer = request.used_headers, request.peer
         if b"x-forwarded-for" in found and self.trusts(peer):
             request.client = self.client(peer, found[b"x-forwarded-for"].decode("latin-1"))
             if found.get(b"x-forwarded-proto") in {b"http", b"https"}:

@@ -107,9 +107,9 @@ class Authenticator:
 
 def presented_credential(request: Request) -> bytes:
     """Return the only credential of a request. Raise CredentialsMissing or AmbiguousCredentials."""
-    found = request.found
+    found = request.used_headers
     authorization, key = found.get(b"authorization"), found.get(b"x-api-key")
-    if request.repeated and request.repeated & {b"authorization", b"x-api-key"}:
+    if request.repeated_headers and request.repeated_headers & {b"authorization", b"x-api-key"}:
         raise errors.AmbiguousCredentials
     if authorization is None:
         if not key:

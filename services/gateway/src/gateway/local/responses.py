@@ -63,7 +63,7 @@ class LocalResponses:
         await self._send(request, error.status, headers, body, send)
 
     async def _send_preflight(self, request: Request, send: Send) -> None:
-        origin, method = request.found.get(b"origin"), request.found.get(b"access-control-request-method")
+        origin, method = request.used_headers.get(b"origin"), request.used_headers.get(b"access-control-request-method")
         if origin is None or method is None:
             raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD, POST, PATCH, DELETE"})
         await self._send(request, 204, self._cors.preflight(origin), b"", send)
@@ -71,11 +71,11 @@ class LocalResponses:
     async def _send_page(self, request: Request, page: LocalPage, send: Send) -> None:
         if page.status == errors.NotFound.status:
             raise errors.NotFound
-        if b"gzip" not in request.found.get(b"accept-encoding", b""):
+        if b"gzip" not in request.used_headers.get(b"accept-encoding", b""):
             page = decompressed(page)
         headers = [*page.headers, (b"content-length", b"%d" % len(page.body))]
         await self._send(request, page.status, headers, page.body, send)
 
     async def _send(self, request: Request, status: int, headers: list[Header], body: bytes, send: Send) -> None:
-        request.status, request.sent = status, len(body)
+        request.status, request.bytes_sent = status, len(body)
         await send_response(request, status, self._common.add(request, headers), body, send)

@@ -32,7 +32,7 @@ async def receive_first(request: Request, route: Route, receive: Receive) -> For
     """Wait for the first part of the body. Raise BodyTooLarge or ClientDisconnected."""
     if not request.body_expected:
         return NO_BODY if request.method in {"GET", "HEAD"} else EMPTY_BODY
-    announced = request.found.get(b"content-length")
+    announced = request.used_headers.get(b"content-length")
     _check_size(int(announced or 0), route)
     first, more = await _receive_prefix(route, receive)
     size = len(first)

@@ -34,7 +34,7 @@ def should_compress(request: Request, status: int, headers: list[Header]) -> boo
     """Return whether the client accepts gzip and the response is suitable."""
     if request.method == "HEAD" or status in _NO_FULL_BODY:
         return False
-    if not accepts_gzip(request.found.get(b"accept-encoding", b"")):
+    if not accepts_gzip(request.used_headers.get(b"accept-encoding", b"")):
         return False
     suitable = False
     for name, value in headers:

@@ -125,7 +125,7 @@ class RequestForwarder:
 
 def _head(request: Request, body: ForwardedBody) -> tuple[bytes, bytes]:
     """Return the head before and after the value of the Host header, which depends on the endpoint."""
-    connection = request.found.get(b"connection", b"close")
+    connection = request.used_headers.get(b"connection", b"close")
     target = request.raw_path + b"?" + request.query if request.query else request.raw_path
     first = b"%b %b HTTP/1.1\r\nhost: " % (request.method.encode(), target)
     pieces = [b"\r\n", *request_header_lines(request.headers, connection_options(connection))]
@@ -171,7 +171,7 @@ def _may_retry(pool: Pool, request: Request, body: ForwardedBody, failure: Upstr
         return False
     if isinstance(failure, ConnectFailed):
         return pool.retries.take()
-    repeatable = request.method in IDEMPOTENT_METHODS or b"idempotency-key" in request.found
+    repeatable = request.method in IDEMPOTENT_METHODS or b"idempotency-key" in request.used_headers
     return repeatable and not body.more and pool.retries.take()
 
 

@@ -33,7 +33,7 @@ class ResponseRelay:
             data, headers = compression.compress(data, headers)
         if status not in BODILESS and request.method != "HEAD" and not has_header(headers, b"content-length"):
             headers.append((b"content-length", b"%d" % len(data)))
-        request.status, request.sent = status, len(data)
+        request.status, request.bytes_sent = status, len(data)
         await send_response(request, status, self._common.add(request, headers), data, send)
 
     async def relay_streamed(
@@ -62,7 +62,7 @@ class ResponseRelay:
         more = not connection.complete
         if compressor is not None:
             data = compressor.feed(data) if more else compressor.finish(data)
-        request.sent += len(data)
+        request.bytes_sent += len(data)
         if data or not more:
             await send({"type": "http.response.body", "body": data, "more_body": more})
         return more
@@ -87,7 +87,7 @@ class ResponseRelay:
                 last = sse.final_event(reason, openai=openai)
             except UpstreamFailure as failure:
                 last = sse.final_event(to_problem(failure), openai=openai)
-        request.sent += len(last)
+        request.bytes_sent += len(last)
         await send({"type": "http.response.body", "body": last if framer.at_boundary else b"", "more_body": False})
 
     async def _send_events(
@@ -99,7 +99,7 @@ class ResponseRelay:
             await cycle.wait_writable()
         data = await connection.read_body(idle_timeout=self._idle_timeout)
         events = framer.feed(data) if data else b""
-        request.sent += len(events)
+        request.bytes_sent += len(events)
         if events and cycle is not None:
             cycle.send_part(events)
         elif events:

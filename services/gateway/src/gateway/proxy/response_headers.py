@@ -25,7 +25,7 @@ class ResponseHeaders:
             *SECURITY_HEADERS,
         )
         if self._cors.enabled and request.method != "OPTIONS":
-            headers += self._cors.headers(request.found.get(b"origin"))
+            headers += self._cors.headers(request.used_headers.get(b"origin"))
         if self._lifecycle.state == "draining" and not has_header(headers, b"connection"):
             headers.append((b"connection", b"close"))
         return headers

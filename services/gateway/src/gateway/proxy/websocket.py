@@ -135,7 +135,7 @@ async def _relay_to_service(
 async def _relay_to_client(request: Request, upstream: ClientConnection, send: Send) -> None:
     try:
         async for data in upstream:
-            request.sent += len(data)
+            request.bytes_sent += len(data)
             kind = "text" if isinstance(data, str) else "bytes"
             await send({"type": "websocket.send", kind: data})
     except ConnectionClosed:

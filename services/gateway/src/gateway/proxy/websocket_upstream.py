@@ -77,7 +77,7 @@ def _headers(request: Request) -> list[tuple[str, str]]:
         headers.append(("traceparent", traceparent.decode()))
     if request.caller is not None:
         headers.append(("authorization", f"Bearer {request.caller.principal.token}"))
-    origin = request.found.get(b"origin")
+    origin = request.used_headers.get(b"origin")
     if origin:
         headers.append(("origin", origin.decode("latin-1")))
     return headers
