@@ -1,4 +1,4 @@
-"""Guessing passwords over HTTP."""
+"""Password guessing over HTTP."""
 
 import asyncio
 import math
@@ -21,7 +21,7 @@ SAMPLES = 60
 
 @pytest.fixture(scope="module")
 async def auth(make_settings: MakeSettings, start: StartAuth) -> AsyncIterator[Any]:
-    """An auth whose hashes cost what they cost in production: guessing is slow because they do."""
+    """An auth app with the password hashes of production."""
     async with start(await make_settings(), hash_cost=None) as found:
         yield found
 
@@ -31,7 +31,7 @@ async def attempt(auth: RunningAuth, username: str, password: str, address: str)
     return await auth.client.post(TOKEN, data=form, headers={"x-forwarded-for": address})
 
 
-async def test_the_sixth_wrong_password_has_to_wait(auth: RunningAuth) -> None:
+async def test_the_sixth_attempt_is_throttled(auth: RunningAuth) -> None:
     person = await auth.person()
     for _ in range(5):
         assert (await attempt(auth, person.username, "wrong", "203.0.113.1")).status_code == 400
@@ -48,7 +48,7 @@ async def test_unknown_names_are_throttled_like_known_ones(auth: RunningAuth) ->
     assert [answer.status_code for answer in answers] == [400] * 5 + [429]
 
 
-async def test_guesses_sent_all_at_once_get_no_more_tries(auth: RunningAuth) -> None:
+async def test_concurrent_guesses_get_no_more_attempts(auth: RunningAuth) -> None:
     person = await auth.person()
     answers = await asyncio.gather(*(attempt(auth, person.username, "wrong", "203.0.113.4") for _ in range(40)))
     statuses = [answer.status_code for answer in answers]
@@ -56,7 +56,7 @@ async def test_guesses_sent_all_at_once_get_no_more_tries(auth: RunningAuth) -> 
     assert statuses.count(400) <= 6
 
 
-async def test_a_correct_password_from_a_clean_address_succeeds_amid_a_thousand_wrong_ones(auth: RunningAuth) -> None:
+async def test_a_correct_password_from_a_clean_address_succeeds_during_an_attack(auth: RunningAuth) -> None:
     person, refused = await auth.person(), 0
 
     async def attack(number: int) -> None:

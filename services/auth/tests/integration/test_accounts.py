@@ -19,7 +19,7 @@ def account(**members: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def ada(auth: RunningAuth) -> dict[str, Any]:
-    """The account of somebody called Ada, as it was registered; there is one for all tests of this module."""
+    """The account `ada`, registered once for all tests of this module."""
     await auth.client.post(REGISTER, json=account())
     return account()
 
@@ -34,7 +34,7 @@ async def test_a_registered_person_logs_in_and_reads_their_account(auth: Running
     assert [name for name, _ in await auth.events(person.id)] == ["user.registered"]
 
 
-async def test_registering_answers_with_the_account_and_where_it_is(auth: RunningAuth) -> None:
+async def test_registration_returns_the_account_and_its_location(auth: RunningAuth) -> None:
     made = await auth.client.post(
         REGISTER, json=account(username="Lovelace", email="al@Example.org", display_name="Ada")
     )
@@ -63,9 +63,7 @@ async def test_registering_answers_with_the_account_and_where_it_is(auth: Runnin
         account(username="other", email="ADA@Example.ORG"),
     ],
 )
-async def test_a_name_or_address_is_taken_however_it_is_spelt(
-    auth: RunningAuth, ada: Any, other: dict[str, Any]
-) -> None:
+async def test_a_name_or_address_is_taken_in_any_spelling(auth: RunningAuth, ada: Any, other: dict[str, Any]) -> None:
     refused = await auth.client.post(REGISTER, json=other)
     assert (refused.status_code, refused.json()["code"]) == (409, "account_exists")
 
@@ -86,7 +84,7 @@ async def test_a_name_or_address_is_taken_however_it_is_spelt(
         ({"username": "ada"}, "/password"),
     ],
 )
-async def test_a_bad_member_is_named_and_its_value_never_echoed(
+async def test_an_invalid_member_is_named_and_its_value_is_not_echoed(
     auth: RunningAuth, body: dict[str, Any], pointer: str
 ) -> None:
     before = await auth.rows("SELECT count(*) FROM users")
@@ -113,20 +111,20 @@ async def test_a_weak_password_is_refused_with_the_reason(auth: RunningAuth, pas
     assert refused.json()["errors"][0]["pointer"] == "/password"
 
 
-async def test_any_characters_make_a_password_and_both_unicode_forms_open_the_account(auth: RunningAuth) -> None:
+async def test_passwords_accept_any_characters_in_both_unicode_forms(auth: RunningAuth) -> None:
     composed, decomposed = "Bär und Hörnchen 你好", "Ba\u0308r und Ho\u0308rnchen 你好"
     await auth.client.post(REGISTER, json=account(username="bea", email="bea@example.org", password=composed))
     form = {"grant_type": "password", "username": "BEA@example.org", "password": decomposed}
     assert (await auth.client.post("/api/v1/auth/token", data=form)).status_code == 200
 
 
-async def test_a_closed_registration_lets_nobody_in(make_settings: MakeSettings, start: StartAuth) -> None:
+async def test_a_closed_registration_is_refused(make_settings: MakeSettings, start: StartAuth) -> None:
     async with start(await make_settings(registration="closed")) as auth:
         refused = await auth.client.post(REGISTER, json=account())
     assert (refused.status_code, refused.json()["code"]) == (403, "registration_closed")
 
 
-async def test_a_body_that_is_no_json_or_not_announced_as_such_is_refused(auth: RunningAuth) -> None:
+async def test_a_body_that_is_not_json_is_refused(auth: RunningAuth) -> None:
     broken = await auth.client.post(REGISTER, content=b"{", headers={"content-type": "application/json"})
     form = await auth.client.post(REGISTER, data={"username": "ada"})
     assert (broken.status_code, broken.json()["code"]) == (400, "invalid_json")
@@ -142,7 +140,7 @@ async def test_people_change_their_profile(auth: RunningAuth) -> None:
     assert (name, data["changed"]) == ("user.updated", ["email", "display_name"])
 
 
-async def test_a_profile_cannot_take_what_belongs_to_somebody_else(auth: RunningAuth) -> None:
+async def test_a_profile_cannot_take_the_name_of_another_account(auth: RunningAuth) -> None:
     first, second = await auth.person(), await auth.person()
     refused = await second.call("PATCH", ME, json={"username": first.username.upper()})
     assert (refused.status_code, refused.json()["code"]) == (409, "account_exists")
@@ -163,7 +161,7 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one(auth: R
     assert (await there.login(NEW_PASSWORD)).status_code == 200
 
 
-async def test_a_new_password_needs_the_current_one_and_must_be_strong(auth: RunningAuth) -> None:
+async def test_a_new_password_requires_the_current_one_and_must_be_strong(auth: RunningAuth) -> None:
     person = await auth.person()
     wrong = await person.call("POST", f"{ME}/password", json={"current_password": "x", "new_password": NEW_PASSWORD})
     weak = await person.call("POST", f"{ME}/password", json={"current_password": PASSWORD, "new_password": "short"})
@@ -171,7 +169,7 @@ async def test_a_new_password_needs_the_current_one_and_must_be_strong(auth: Run
     assert (weak.json()["code"], weak.json()["errors"][0]["pointer"]) == ("password_too_weak", "/new_password")
 
 
-async def test_a_forgotten_password_is_replaced_once_with_an_administrators_token(auth: RunningAuth) -> None:
+async def test_a_reset_token_of_an_administrator_sets_a_new_password_once(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     issued = await admin.call("POST", f"/api/v1/admin/users/{person.id}/password-reset")
     assert issued.status_code == 201

@@ -34,7 +34,7 @@ async def test_administrators_find_accounts(auth: RunningAuth) -> None:
     assert (await admin.call("GET", f"{USERS}/rubbish")).status_code == 404
 
 
-async def test_a_disabled_account_is_out_everywhere_until_it_is_enabled(auth: RunningAuth) -> None:
+async def test_a_disabled_account_is_logged_out_until_it_is_enabled(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     path = f"{USERS}/{person.id}"
     assert (await admin.call("PATCH", path, json={"status": "disabled"})).json()["status"] == "disabled"
@@ -48,7 +48,7 @@ async def test_a_disabled_account_is_out_everywhere_until_it_is_enabled(auth: Ru
     assert (await person.call("GET", ME)).status_code == 200
 
 
-async def test_taking_a_scope_away_voids_the_tokens_that_have_it(auth: RunningAuth) -> None:
+async def test_removing_a_scope_revokes_the_tokens_that_have_it(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     body = {"scopes": ["account", "history:read"]}
     assert (await admin.call("PATCH", f"{USERS}/{person.id}", json=body)).json()["scopes"] == body["scopes"]
@@ -58,7 +58,7 @@ async def test_taking_a_scope_away_voids_the_tokens_that_have_it(auth: RunningAu
     assert (await person.call("GET", ME)).status_code == 200
 
 
-async def test_an_administrator_logs_somebody_out(auth: RunningAuth) -> None:
+async def test_an_administrator_ends_the_sessions_of_an_account(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     assert (await admin.call("DELETE", f"{USERS}/{person.id}/sessions")).status_code == 204
     assert (await person.call("GET", ME)).json()["code"] == "session_revoked"
@@ -66,7 +66,7 @@ async def test_an_administrator_logs_somebody_out(auth: RunningAuth) -> None:
     assert (name, data["reason"]) == ("session.revoked", "admin")
 
 
-async def test_the_last_administrator_stays(make_settings: MakeSettings, start: StartAuth) -> None:
+async def test_the_last_administrator_cannot_be_removed(make_settings: MakeSettings, start: StartAuth) -> None:
     async with start(await make_settings()) as auth:
         first, second = await auth.person(admin=True), await auth.person(admin=True)
         paths = [f"{USERS}/{first.id}", f"{USERS}/{second.id}"]
@@ -85,7 +85,7 @@ async def test_the_last_administrator_stays(make_settings: MakeSettings, start: 
         assert (await last.call("GET", ME)).json()["status"] == "active"
 
 
-async def test_what_administrators_do_is_written_down(auth: RunningAuth) -> None:
+async def test_actions_of_administrators_are_audited(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     headers = {"x-forwarded-for": "203.0.113.7", "x-request-id": "asked-by-a-test"}
     await admin.call("PATCH", f"{USERS}/{person.id}", json={"status": "disabled"}, headers=headers)
@@ -120,7 +120,7 @@ async def test_the_audit_log_cannot_be_changed(auth: RunningAuth, statement: str
         ("GET", AUDIT),
     ],
 )
-async def test_administration_needs_the_scope(auth: RunningAuth, method: str, path: str) -> None:
+async def test_administration_requires_the_scope_admin(auth: RunningAuth, method: str, path: str) -> None:
     person = await auth.person()
     body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
     refused = await person.call(method, path.format(id=person.id), **body)
@@ -128,7 +128,7 @@ async def test_administration_needs_the_scope(auth: RunningAuth, method: str, pa
     assert (await auth.client.request(method, path.format(id=person.id), **body)).status_code == 401
 
 
-async def test_an_erased_person_is_gone_and_the_erasure_ends_when_all_have_forgotten(
+async def test_an_erasure_deletes_the_account_and_completes_when_every_service_confirms(
     make_settings: MakeSettings, start: StartAuth
 ) -> None:
     bus, asked = MemoryBus(), []
@@ -171,7 +171,7 @@ async def _confirm(bus: Any, user_id: str, erasure_id: str, service: str) -> Non
     await publish_until_confirmed(bus, event)
 
 
-async def test_erasing_oneself_needs_a_fresh_log_in(auth: RunningAuth) -> None:
+async def test_erasing_the_own_account_requires_a_recent_login(auth: RunningAuth) -> None:
     person = await auth.person()
     await auth.rows(
         "UPDATE sessions SET auth_time = now() - interval '10 minutes' WHERE id = $1 RETURNING id", person.claims["sid"]
@@ -184,7 +184,7 @@ async def test_erasing_oneself_needs_a_fresh_log_in(auth: RunningAuth) -> None:
     assert (await person.call("DELETE", ME)).status_code == 202
 
 
-async def test_an_administrator_erases_somebody(auth: RunningAuth) -> None:
+async def test_an_administrator_erases_an_account(auth: RunningAuth) -> None:
     admin, person = await auth.person(admin=True), await auth.person()
     begun = await admin.call("DELETE", f"{USERS}/{person.id}")
     assert begun.status_code == 202
@@ -194,11 +194,11 @@ async def test_an_administrator_erases_somebody(auth: RunningAuth) -> None:
 
 
 @pytest.mark.parametrize("erasure", ["x", "%00", "ü", "q5m3b0m8dW1kq0m9b5c3Jm8dW1kq0m9b5c3Jm8dW1k0"])
-async def test_an_erasure_nobody_asked_for_is_not_found(auth: RunningAuth, erasure: str) -> None:
+async def test_an_unknown_erasure_is_not_found(auth: RunningAuth, erasure: str) -> None:
     assert (await auth.client.get(f"/api/v1/auth/erasures/{erasure}")).status_code == 404
 
 
-async def test_a_service_that_lost_the_question_is_asked_again(auth: RunningAuth) -> None:
+async def test_a_pending_erasure_is_published_again(auth: RunningAuth) -> None:
     person = await auth.person()
     await person.call("DELETE", ME)
     assert await auth.services.stores.erasures.republish_pending(after=60) == 0

@@ -1,4 +1,4 @@
-"""API keys: made once, stored as digests, exchanged for short tokens."""
+"""API key routes and the exchange of keys for access tokens."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ async def test_a_key_is_exchanged_for_a_short_token(auth: RunningAuth) -> None:
     assert (await person.call("GET", KEYS)).json()["data"][0]["last_used_at"] is not None
 
 
-async def test_a_key_cannot_touch_the_account(auth: RunningAuth) -> None:
+async def test_a_key_cannot_manage_the_account(auth: RunningAuth) -> None:
     person = await auth.person()
     assert (await person.call("POST", KEYS, json={"name": "ci", "scopes": ["account"]})).status_code == 422
     assert (await person.call("POST", KEYS, json={"name": "ci", "scopes": ["admin"]})).status_code == 422
@@ -65,7 +65,7 @@ async def test_a_key_cannot_touch_the_account(auth: RunningAuth) -> None:
     assert (await person.call("DELETE", "/api/v1/auth/me")).status_code == 403
 
 
-async def test_a_deleted_key_and_its_tokens_are_void_at_once(auth: RunningAuth) -> None:
+async def test_a_deleted_key_and_its_tokens_stop_working_at_once(auth: RunningAuth) -> None:
     person = await auth.person()
     made = (await person.call("POST", KEYS, json={"name": "ci"})).json()
     token = (await exchange(auth, made["key"])).json()["access_token"]
@@ -78,7 +78,7 @@ async def test_a_deleted_key_and_its_tokens_are_void_at_once(auth: RunningAuth) 
     assert (name, data["api_key_id"]) == ("apikey.revoked", made["id"])
 
 
-async def test_a_key_ends_when_it_says_and_its_tokens_with_it(auth: RunningAuth) -> None:
+async def test_a_key_expires_and_its_tokens_expire_with_it(auth: RunningAuth) -> None:
     person = await auth.person()
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     assert (await person.call("POST", KEYS, json={"name": "ci", "expires_at": past})).status_code == 422
@@ -106,7 +106,7 @@ async def test_the_key_of_a_disabled_account_is_refused(auth: RunningAuth) -> No
     assert (await exchange(auth, key)).json()["error"] == "invalid_grant"
 
 
-async def test_a_repeated_request_makes_no_second_key(auth: RunningAuth) -> None:
+async def test_a_replayed_request_creates_no_second_key(auth: RunningAuth) -> None:
     person = await auth.person()
     headers = {"Idempotency-Key": "once"}
     first = await person.call("POST", KEYS, json={"name": "ci"}, headers=headers)
@@ -123,7 +123,7 @@ async def test_a_repeated_request_makes_no_second_key(auth: RunningAuth) -> None
 @pytest.mark.parametrize(
     "moment", [0.5, 4102444800, "4102444800", "2030-01-01", "2030-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "soon"]
 )
-async def test_a_time_that_is_none_is_refused(auth: RunningAuth, moment: Any) -> None:
+async def test_an_invalid_expiry_is_refused(auth: RunningAuth, moment: Any) -> None:
     person = await auth.person()
     refused = await person.call("POST", KEYS, json={"name": "ci", "expires_at": moment})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/expires_at")

@@ -1,4 +1,4 @@
-"""Every route that takes an id, asked by everybody who has no business there; taken from the API document itself."""
+"""Object-level authorization of every route with an id, read from the API document."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ PUBLIC = {"/api/v1/auth/erasures/{erasure_id}"}
 
 @pytest.fixture(scope="module")
 async def victims(auth: RunningAuth) -> dict[str, str]:
-    """The ids of somebody's things, by parameter name."""
+    """The ids of the resources of one account, by parameter name."""
     victim = await auth.person()
     key = (await victim.call("POST", "/api/v1/auth/api-keys", json={"name": "mine"})).json()
     return {"user_id": victim.id, "session_id": victim.claims["sid"], "key_id": key["id"]}
@@ -33,7 +33,7 @@ async def ask(client: httpx2.AsyncClient, method: str, path: str, ids: dict[str,
     return await client.request(method, path.format(**ids), headers=headers, **body)
 
 
-async def test_nobody_reaches_what_belongs_to_somebody_else(auth: RunningAuth, victims: dict[str, str]) -> None:
+async def test_no_caller_reaches_resources_of_another_account(auth: RunningAuth, victims: dict[str, str]) -> None:
     stranger = await auth.person()
     made = (await stranger.call("POST", "/api/v1/auth/api-keys", json={"name": "narrow"})).json()
     exchange = {
@@ -61,7 +61,7 @@ async def test_nobody_reaches_what_belongs_to_somebody_else(auth: RunningAuth, v
     assert await auth.rows("SELECT id FROM sessions WHERE id = $1 AND revoked_at IS NULL", victims["session_id"])
 
 
-async def test_a_malformed_id_is_answered_like_an_unknown_one(auth: RunningAuth) -> None:
+async def test_a_malformed_id_gets_the_response_of_an_unknown_one(auth: RunningAuth) -> None:
     admin = await auth.person(admin=True)
     for method, path in routes(auth):
         for wrong in ("x", "..%2f..", "%00", "01A200A7-0000-7000-8000-000000000001", "'--", "🙂"):
@@ -70,7 +70,7 @@ async def test_a_malformed_id_is_answered_like_an_unknown_one(auth: RunningAuth)
             assert answer.status_code == 404, (method, path, wrong)
 
 
-async def test_every_answer_a_route_can_give_is_in_the_document(auth: RunningAuth) -> None:
+async def test_every_route_documents_its_success_and_error_responses(auth: RunningAuth) -> None:
     for path, item in auth.app.openapi()["paths"].items():
         if path.startswith(("/health", "/ready", "/.well-known")):
             continue
@@ -79,7 +79,7 @@ async def test_every_answer_a_route_can_give_is_in_the_document(auth: RunningAut
             assert any(status.startswith("2") for status in operation["responses"])
 
 
-async def test_a_method_no_route_takes_is_answered_with_all_that_are(auth: RunningAuth) -> None:
+async def test_an_unsupported_method_returns_405_with_the_supported_ones(auth: RunningAuth) -> None:
     found = await auth.client.put("/api/v1/auth/me")
     assert (found.status_code, found.json()["code"]) == (405, "method_not_allowed")
     assert found.headers["allow"] == "DELETE, GET, PATCH"

@@ -19,7 +19,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 GATEWAY_SECRET = "gateway-secret-" + "x" * 32
 
 
-async def test_a_log_in_answers_with_tokens_nobody_may_store(auth: RunningAuth) -> None:
+async def test_a_login_returns_tokens_that_must_not_be_cached(auth: RunningAuth) -> None:
     person = await auth.person()
     found = await person.login()
     body = found.json()
@@ -31,7 +31,7 @@ async def test_a_log_in_answers_with_tokens_nobody_may_store(auth: RunningAuth) 
     assert set(body) == {*("access_token", "token_type", "expires_in", "refresh_token", "refresh_expires_in", "scope")}
 
 
-async def test_the_access_token_is_as_the_contract_says(auth: RunningAuth) -> None:
+async def test_the_access_token_has_the_claims_of_the_contract(auth: RunningAuth) -> None:
     person = await auth.person()
     token = person.tokens["access_token"]
     header, claims = jwt.get_unverified_header(token), person.claims
@@ -92,7 +92,7 @@ async def test_the_metadata_names_the_issuer_of_the_tokens(auth: RunningAuth) ->
         ),
     ],
 )
-async def test_what_is_wrong_is_said_as_rfc_6749_says_it(
+async def test_errors_have_the_form_of_rfc_6749(
     auth: RunningAuth, form: dict[str, str], status: int, error: str
 ) -> None:
     found = await auth.client.post(TOKEN, data=form, headers=FORM)
@@ -103,7 +103,7 @@ async def test_what_is_wrong_is_said_as_rfc_6749_says_it(
     assert ("www-authenticate" in found.headers) == (status == 401)
 
 
-async def test_json_is_not_a_form(auth: RunningAuth) -> None:
+async def test_a_json_body_is_refused(auth: RunningAuth) -> None:
     found = await auth.client.post(TOKEN, json={"grant_type": "password"})
     assert (found.status_code, found.json()["code"]) == (415, "unsupported_media_type")
     assert found.headers["accept-post"] == "application/x-www-form-urlencoded"
@@ -117,7 +117,7 @@ async def test_a_malformed_form_is_refused(auth: RunningAuth, body: bytes) -> No
     assert (found.status_code, found.json()["error"]) == (400, "invalid_request")
 
 
-async def test_wrong_unknown_and_disabled_sound_the_same(auth: RunningAuth) -> None:
+async def test_wrong_password_unknown_name_and_disabled_account_get_the_same_response(auth: RunningAuth) -> None:
     person, disabled = await auth.person(), await auth.person()
     await auth.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", disabled.username)
     wrong = await person.login("not the password")
@@ -158,14 +158,14 @@ async def test_a_service_gets_a_token_for_itself(auth: RunningAuth) -> None:
         assert "refresh_token" not in found.json()
 
 
-async def test_people_cannot_get_the_scope_of_services(auth: RunningAuth) -> None:
+async def test_people_cannot_get_the_scope_internal(auth: RunningAuth) -> None:
     admin = await auth.person(admin=True)
     assert (await admin.login(scope="internal")).json()["error"] == "invalid_scope"
     body = {"scopes": ["internal"]}
     assert (await admin.call("PATCH", f"/api/v1/admin/users/{admin.id}", json=body)).status_code == 422
 
 
-async def test_introspection_tells_people_about_their_own_tokens_only(auth: RunningAuth) -> None:
+async def test_introspection_returns_only_the_own_tokens_of_a_person(auth: RunningAuth) -> None:
     ada, bob, admin = await auth.person(), await auth.person(), await auth.person(admin=True)
     form = {"token": ada.tokens["access_token"]}
     own = (await ada.call("POST", "/api/v1/auth/introspect", data=form)).json()

@@ -1,4 +1,4 @@
-"""What others wrote works with auth unmodified."""
+"""Interoperability with PyJWT and Authlib."""
 
 import asyncio
 from typing import Any

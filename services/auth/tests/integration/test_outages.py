@@ -1,4 +1,4 @@
-"""What works when something is away, and what never reaches a log."""
+"""Behaviour without Redis, startup failures, and secrets in logs."""
 
 import asyncio
 import base64
@@ -17,9 +17,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 TOKEN, ME = "/api/v1/auth/token", "/api/v1/auth/me"
 
 
-async def test_without_redis_people_log_in_and_out_and_guessing_is_still_slow(
-    make_settings: MakeSettings, start: StartAuth
-) -> None:
+async def test_login_logout_and_throttling_work_without_redis(make_settings: MakeSettings, start: StartAuth) -> None:
     async with start(await make_settings(redis_url=NOWHERE)) as auth:
         person = await auth.person()
         assert (await person.call("GET", ME)).status_code == 200
@@ -29,7 +27,7 @@ async def test_without_redis_people_log_in_and_out_and_guessing_is_still_slow(
         assert answers == [400] * 5 + [429]
 
 
-async def test_another_secret_key_is_refused_at_the_start(make_settings: MakeSettings, start: StartAuth) -> None:
+async def test_startup_fails_with_another_secret_key(make_settings: MakeSettings, start: StartAuth) -> None:
     settings = await make_settings()
     async with start(settings):
         pass

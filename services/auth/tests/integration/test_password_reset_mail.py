@@ -1,4 +1,4 @@
-"""People who forgot their password ask for a link by mail, and nobody learns from it who has an account."""
+"""Password reset by mail."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ WITHIN = 15.0
 
 
 class Sink:
-    """A mail server that keeps what it gets."""
+    """An SMTP server that keeps the mails it receives."""
 
     def __init__(self) -> None:
         self.mails: asyncio.Queue[EmailMessage] = asyncio.Queue()
@@ -151,7 +151,7 @@ async def test_an_account_gets_one_mail_a_minute(mailing: RunningAuth, sink: Sin
     assert (await sink.next())["to"] == address(eager)
 
 
-async def test_asking_again_does_not_void_the_link_somebody_is_about_to_use(mailing: RunningAuth, sink: Sink) -> None:
+async def test_a_second_request_does_not_invalidate_the_first_link(mailing: RunningAuth, sink: Sink) -> None:
     person = await mailing.person()
     await ask(mailing, address(person))
     first = token_in(await sink.next())
@@ -167,7 +167,7 @@ async def test_asking_again_does_not_void_the_link_somebody_is_about_to_use(mail
 
 
 @pytest.mark.parametrize("change", ["address", "password"])
-async def test_a_link_is_void_once_the_owner_changed_the(change: str, mailing: RunningAuth, sink: Sink) -> None:
+async def test_a_link_is_invalid_after_the_owner_changes_the(change: str, mailing: RunningAuth, sink: Sink) -> None:
     person = await mailing.person()
     await ask(mailing, address(person))
     token = token_in(await sink.next())
@@ -194,13 +194,13 @@ async def test_a_refused_mail_is_logged_without_address_or_token_and_the_next_is
     assert not [secret for secret in (address(refused), "prs_", token_in(mail)) if secret in logged]
 
 
-async def test_without_a_mail_server_there_is_no_such_route(auth: RunningAuth) -> None:
+async def test_the_request_route_is_missing_without_a_mail_server(auth: RunningAuth) -> None:
     for body in ({"email": "ada@example.org"}, {"nonsense": True}):
         answer = await auth.client.post(ASK, json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_what_is_no_address_is_refused(mailing: RunningAuth) -> None:
+async def test_an_invalid_address_is_refused(mailing: RunningAuth) -> None:
     answer = await mailing.client.post(ASK, json={"email": "ada@example.org\r\nBcc: eve@example.org"})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/email")
 
@@ -215,7 +215,7 @@ async def test_credentials_are_not_sent_without_tls(sink: Sink) -> None:
         await send(f"smtp://ada:secret@127.0.0.1:{sink.port}")
 
 
-async def test_a_server_that_says_nothing_is_given_up() -> None:
+async def test_a_silent_mail_server_times_out() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(MailDeliveryError, match="SMTPServerDisconnected"),
@@ -223,7 +223,7 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
         await send(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
 
 
-async def test_more_requests_than_can_wait_are_told_so(mailing: RunningAuth) -> None:
+async def test_a_full_request_queue_returns_overloaded(mailing: RunningAuth) -> None:
     requests = ResetRequestQueue(
         mailing.services.stores.password_resets, SmtpMailer("smtp://nowhere", "a@b.c"), url=PAGE, capacity=1
     )

@@ -1,4 +1,4 @@
-"""Refresh tokens: one-time, in families, and forgiving only for a moment."""
+"""Refresh token rotation, retries and reuse detection."""
 
 import asyncio
 import hashlib
@@ -25,14 +25,14 @@ async def test_a_refresh_gives_new_tokens_of_the_same_session(auth: RunningAuth)
     assert (await person.call("GET", ME)).status_code == 200
 
 
-async def test_a_lost_answer_is_recovered_with_the_same_successor(auth: RunningAuth) -> None:
+async def test_a_retry_after_a_lost_response_returns_the_same_successor(auth: RunningAuth) -> None:
     person = await auth.person()
     answers = [(await person.refresh()).json()["refresh_token"] for _ in range(3)]
     assert len(set(answers)) == 1
     assert (await person.refresh(answers[0])).status_code == 200
 
 
-async def test_twenty_tabs_that_race_two_hundred_times_stay_logged_in(auth: RunningAuth) -> None:
+async def test_twenty_clients_that_race_two_hundred_times_stay_logged_in(auth: RunningAuth) -> None:
     person = await auth.person()
     token = person.tokens["refresh_token"]
     for _ in range(20):
@@ -45,7 +45,7 @@ async def test_twenty_tabs_that_race_two_hundred_times_stay_logged_in(auth: Runn
     assert rows[0]["n"] == 21
 
 
-async def test_a_token_used_after_its_successor_was_used_ends_the_family(auth: RunningAuth) -> None:
+async def test_reuse_of_a_token_after_its_successor_was_used_ends_the_session(auth: RunningAuth) -> None:
     person = await auth.person()
     first = person.tokens["refresh_token"]
     second = (await person.refresh(first)).json()["refresh_token"]
@@ -58,7 +58,7 @@ async def test_a_token_used_after_its_successor_was_used_ends_the_family(auth: R
     assert (name, data["reason"], data["session_id"]) == ("session.revoked", "reuse", person.claims["sid"])
 
 
-async def test_a_token_used_again_after_the_window_ends_the_family(
+async def test_reuse_of_a_token_after_the_window_ends_the_session(
     make_settings: MakeSettings, start: StartAuth
 ) -> None:
     async with start(await make_settings(refresh_reuse_window=0)) as auth:
@@ -76,7 +76,7 @@ async def test_only_digests_are_stored(auth: RunningAuth) -> None:
     assert {row["digest"] for row in rows} == expected
 
 
-async def test_the_end_of_a_session_does_not_move(auth: RunningAuth) -> None:
+async def test_a_refresh_does_not_extend_the_maximum_lifetime_of_a_session(auth: RunningAuth) -> None:
     person = await auth.person()
     query, session = "SELECT expires_at FROM sessions WHERE id = $1", person.claims["sid"]
     before = await auth.rows(query, session)
@@ -85,7 +85,7 @@ async def test_the_end_of_a_session_does_not_move(auth: RunningAuth) -> None:
     assert found["refresh_expires_in"] <= 2_592_000
 
 
-async def test_a_session_that_is_over_or_idle_for_too_long_is_over(auth: RunningAuth) -> None:
+async def test_an_expired_or_idle_session_cannot_be_refreshed(auth: RunningAuth) -> None:
     for column in ("expires_at", "idle_expires_at"):
         person = await auth.person()
         await auth.rows(f"UPDATE sessions SET {column} = now() WHERE id = $1 RETURNING id", person.claims["sid"])
@@ -98,7 +98,7 @@ async def test_a_token_is_bound_to_its_client(auth: RunningAuth) -> None:
     assert (await person.refresh(client_id="parley-web")).status_code == 200
 
 
-async def test_a_request_that_fails_for_its_scope_does_not_use_the_token_up(auth: RunningAuth) -> None:
+async def test_a_refresh_with_a_refused_scope_does_not_use_the_token(auth: RunningAuth) -> None:
     person = await auth.person()
     assert (await person.refresh(scope="admin")).json()["error"] == "invalid_scope"
     rows = await auth.rows("SELECT rotated_at FROM sessions WHERE id = $1", person.claims["sid"])
@@ -120,5 +120,5 @@ async def test_logging_out_ends_the_session_and_only_this_one(auth: RunningAuth)
 
 
 @pytest.mark.parametrize("token", ["", "prt_unknown", "rubbish", "a.b.c"])
-async def test_revoking_what_nobody_knows_is_no_error(auth: RunningAuth, token: str) -> None:
+async def test_revoking_an_unknown_token_returns_200(auth: RunningAuth, token: str) -> None:
     assert (await auth.client.post("/api/v1/auth/revoke", data={"token": token})).status_code == 200

@@ -102,7 +102,7 @@ async def test_three_key_rotations_under_load_reject_no_token(
 
 
 def _verifier(client: httpx2.AsyncClient) -> TokenVerifier:
-    """A verifier as other services have it, but with a cache of one second and nothing remembered."""
+    """Return a verifier as other services have it, with a JWKS cache of one second and no token cache."""
 
     async def fetch() -> Mapping[str, Any]:
         found: Mapping[str, Any] = (await client.get("/.well-known/jwks.json")).json()
@@ -120,7 +120,7 @@ def _kid(token: str) -> str:
 
 
 @pytest.mark.alone
-async def test_fifty_log_ins_at_once_neither_stall_the_loop_nor_eat_the_memory(
+async def test_fifty_concurrent_logins_stall_neither_the_event_loop_nor_exhaust_memory(
     make_settings: MakeSettings, replica: StartReplica
 ) -> None:
     workers = max(1, (os.cpu_count() or 2) - 1)
@@ -146,7 +146,7 @@ async def _log_in_once(client: httpx2.AsyncClient) -> None:
 
 
 async def _probe(client: httpx2.AsyncClient, pid: int, until: "asyncio.Future[Any]") -> tuple[float, int]:
-    """Ask for /health until something is done; returns the p99 (seconds) and the most memory (bytes) meanwhile."""
+    """Request /health until a future is done; returns the p99 in seconds and the peak memory in bytes."""
     delays, peak = [], 0
     async with httpx2.AsyncClient(base_url=client.base_url, timeout=30) as prober:
         while not until.done():

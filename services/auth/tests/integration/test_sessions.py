@@ -1,4 +1,4 @@
-"""Sessions, and how fast their end is known everywhere."""
+"""Session routes, and revocations in Redis."""
 
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ async def twin(person: Person) -> Any:
     return other
 
 
-async def test_people_see_their_devices_newest_first(auth: RunningAuth) -> None:
+async def test_sessions_are_listed_newest_first(auth: RunningAuth) -> None:
     person = await auth.person()
     headers = {"user-agent": "Mozilla/5.0", "x-forwarded-for": "198.51.100.9, 203.0.113.7"}
     form = {"grant_type": "password", "username": person.username, "password": "correct horse battery staple"}
@@ -44,7 +44,7 @@ async def test_people_see_their_devices_newest_first(auth: RunningAuth) -> None:
     }
 
 
-async def test_the_list_is_paged_with_cursors_of_its_own(auth: RunningAuth) -> None:
+async def test_the_session_list_is_paged_with_cursors(auth: RunningAuth) -> None:
     person = await auth.person()
     for _ in range(4):
         await twin(person)
@@ -61,7 +61,7 @@ async def test_the_list_is_paged_with_cursors_of_its_own(auth: RunningAuth) -> N
 
 
 @pytest.mark.parametrize("cursor", ["x", "", "AAAA", "A" * 43, "A" * 500, "💥"])
-async def test_a_cursor_that_is_none_of_ours_is_refused(auth: RunningAuth, cursor: str) -> None:
+async def test_a_forged_cursor_is_refused(auth: RunningAuth, cursor: str) -> None:
     person = await auth.person()
     found = await person.call("GET", SESSIONS, params={"cursor": cursor})
     assert (found.status_code, found.json()["code"]) == (400, "invalid_cursor")
@@ -73,7 +73,7 @@ async def test_a_limit_out_of_range_is_refused(auth: RunningAuth, limit: str) ->
     assert (await person.call("GET", SESSIONS, params={"limit": limit})).status_code == 422
 
 
-async def test_one_device_is_logged_out_and_again_is_not_found(auth: RunningAuth) -> None:
+async def test_a_session_ends_once_and_is_not_found_afterwards(auth: RunningAuth) -> None:
     person = await auth.person()
     other = await twin(person)
     path = f"{SESSIONS}/{other.claims['sid']}"
@@ -84,7 +84,7 @@ async def test_one_device_is_logged_out_and_again_is_not_found(auth: RunningAuth
     assert (await person.call("GET", ME)).json()["code"] == "session_revoked"
 
 
-async def test_all_other_devices_are_logged_out(auth: RunningAuth) -> None:
+async def test_all_other_sessions_end(auth: RunningAuth) -> None:
     person = await auth.person()
     others = [await twin(person) for _ in range(2)]
     assert (await person.call("DELETE", SESSIONS)).status_code == 204
@@ -95,12 +95,12 @@ async def test_all_other_devices_are_logged_out(auth: RunningAuth) -> None:
 @pytest.mark.parametrize(
     "session", ["rubbish", "01A200A7-0000-7000-8000-000000000001", "01a200a7-0000-7000-8000-000000000001"]
 )
-async def test_a_session_nobody_has_is_not_found(auth: RunningAuth, session: str) -> None:
+async def test_an_unknown_session_is_not_found(auth: RunningAuth, session: str) -> None:
     person = await auth.person()
     assert (await person.call("DELETE", f"{SESSIONS}/{session}")).status_code == 404
 
 
-async def test_the_answer_to_a_log_out_comes_after_redis_knows(auth: RunningAuth, redis: Any) -> None:
+async def test_a_logout_returns_after_the_revocation_is_in_redis(auth: RunningAuth, redis: Any) -> None:
     person = await auth.person()
     await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
     key = f"parley:revoked:{person.claims['sid']}"
@@ -109,7 +109,7 @@ async def test_the_answer_to_a_log_out_comes_after_redis_knows(auth: RunningAuth
     assert await redis.exists("parley:revocations")
 
 
-async def test_what_redis_lost_is_written_again(auth: RunningAuth, redis: Any) -> None:
+async def test_revocations_that_redis_lost_are_written_again(auth: RunningAuth, redis: Any) -> None:
     person = await auth.person()
     await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
     await redis.flushall()
@@ -117,7 +117,7 @@ async def test_what_redis_lost_is_written_again(auth: RunningAuth, redis: Any) -
     assert await redis.exists(f"parley:revoked:{person.claims['sid']}")
 
 
-async def test_what_nobody_pushed_is_pushed_by_the_loop(auth: RunningAuth, redis: Any) -> None:
+async def test_unpushed_revocations_are_pushed_in_the_background(auth: RunningAuth, redis: Any) -> None:
     person = await auth.person()
     await auth.services.stores.sessions.end_all(UUID(person.id), "logout", SYSTEM)
     await eventually(lambda: redis.exists(f"parley:revoked:{person.claims['sid']}"), within=10)
@@ -137,7 +137,7 @@ async def check(auth: RunningAuth, token: str, **body: Any) -> httpx2.Response:
     return found
 
 
-async def test_a_gateway_without_redis_asks_what_is_revoked(auth: RunningAuth) -> None:
+async def test_a_gateway_checks_revocations_without_redis(auth: RunningAuth) -> None:
     gone, here, disabled = [await auth.person() for _ in range(3)]
     admin = await auth.person(admin=True)
     await gone.call("DELETE", f"{SESSIONS}/current")
@@ -155,7 +155,7 @@ async def test_a_gateway_without_redis_asks_what_is_revoked(auth: RunningAuth) -
     assert later.json() == {"revoked_sessions": [], "revoked_users": []}
 
 
-async def test_the_question_is_for_services_and_bounded(auth: RunningAuth) -> None:
+async def test_revocation_checks_are_limited_in_size_and_to_services(auth: RunningAuth) -> None:
     admin = await auth.person(admin=True)
     assert (await check(auth, admin.tokens["access_token"], sessions=[])).status_code == 403
     assert (await auth.client.post("/internal/revocations/check", json={})).status_code == 401

@@ -1,4 +1,4 @@
-"""Mail over TLS: credentials are sent to a server that proves who it is, and to no other."""
+"""SMTP over TLS: credentials are sent only to a server with a trusted certificate."""
 
 import asyncio
 import base64
@@ -42,7 +42,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 class Server:
-    """A mail server that asks for credentials and keeps the commands it gets."""
+    """An SMTP server that requires credentials and keeps the commands it receives."""
 
     def __init__(self) -> None:
         self.commands: list[bytes] = []
@@ -85,14 +85,14 @@ async def send(server: Server, tls: ssl.SSLContext | None) -> None:
         await asyncio.wait_for(mailer.send("ada@example.org", "subject", "text"), WITHIN)
 
 
-async def test_credentials_reach_a_server_that_is_trusted(server: Server, certificate: Path) -> None:
+async def test_credentials_are_sent_to_a_trusted_server(server: Server, certificate: Path) -> None:
     await send(server, ssl.create_default_context(cafile=str(certificate)))
     plain = base64.b64encode(b"\0ada\0p@ss")
     assert b"AUTH PLAIN " + plain in server.commands
     assert server.commands[-2:] == [b"data", b"quit"]
 
 
-async def test_nothing_is_sent_to_a_server_that_is_not(server: Server) -> None:
+async def test_nothing_is_sent_to_an_untrusted_server(server: Server) -> None:
     with pytest.raises(MailDeliveryError, match="SSLCertVerificationError"):
         await send(server, None)
     assert server.commands == []

@@ -10,14 +10,14 @@ from parley.web.problems import FieldValueError
     ("text", "shown"),
     [("ada", "ada"), (" Ada ", "Ada"), ("\uff41\uff44\uff41", "ada"), ("李四", "李四"), ("zoë.o-b_1", "zoë.o-b_1")],
 )
-def test_a_name_is_shown_in_its_composed_form(text: str, shown: str) -> None:
+def test_a_user_name_is_stored_in_composed_form(text: str, shown: str) -> None:
     assert identifiers.username(text) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["", "  ", "a b", "a@b", "a/b", ".a", "-a", "a\u200bb", "a\u202eb", "💥", "p\u0430ypal", "a" * 65, "a\nb"]
 )
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_an_invalid_user_name_is_refused(text: str) -> None:
     with pytest.raises(FieldValueError):
         identifiers.username(text)
 
@@ -30,7 +30,7 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         ("ü@bücher.example", "ü@xn--bcher-kva.example"),
     ],
 )
-def test_an_address_has_its_domain_in_ascii(text: str, shown: str) -> None:
+def test_an_address_is_stored_with_an_ascii_domain(text: str, shown: str) -> None:
     assert identifiers.email(text) == shown
 
 
@@ -49,7 +49,7 @@ def test_an_address_has_its_domain_in_ascii(text: str, shown: str) -> None:
         "a" * 65 + "@example.org",
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(FieldValueError):
         identifiers.email(text)
 
@@ -62,5 +62,5 @@ def test_spellings_of_the_same_name_have_one_key(one: str, other: str) -> None:
     assert identifiers.key(one) == identifiers.key(other)
 
 
-def test_a_login_that_is_no_name_has_a_key_all_the_same() -> None:
+def test_an_invalid_login_has_a_key_too() -> None:
     assert identifiers.key("x" * 10_000 + "@@") == "x" * 10_000 + "@@"

@@ -1,4 +1,4 @@
-"""Signing keys over their whole life, by a clock we turn."""
+"""The life of signing keys, with a clock that tests move."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,7 +50,9 @@ def signer(found: KeyRing) -> str:
     return str(jwt.get_unverified_header(found.sign({}))["kid"])
 
 
-async def test_the_first_key_is_made_at_the_first_start_and_kept(store: MemorySigningKeyStore, clock: Clock) -> None:
+async def test_the_first_start_creates_a_key_and_later_starts_keep_it(
+    store: MemorySigningKeyStore, clock: Clock
+) -> None:
     first = ring(store, clock)
     await first.start()
     second = ring(store, clock)
@@ -69,7 +71,7 @@ async def test_another_secret_key_is_refused_in_one_line(store: MemorySigningKey
     assert len(str(refused.value).splitlines()) == 1
 
 
-async def test_a_sealed_key_does_not_open_under_another_name(store: MemorySigningKeyStore, clock: Clock) -> None:
+async def test_an_encrypted_key_does_not_decrypt_under_another_id(store: MemorySigningKeyStore, clock: Clock) -> None:
     await ring(store, clock).start()
     ((kid, stored),) = store.rows.items()
     store.rows[kid] = replace(stored, kid="other")
@@ -77,7 +79,7 @@ async def test_a_sealed_key_does_not_open_under_another_name(store: MemorySignin
         await ring(store, clock).start()
 
 
-async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_last_token_is_over(
+async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_last_token_expires(
     store: MemorySigningKeyStore, clock: Clock
 ) -> None:
     one, other = ring(store, clock), ring(store, clock)
@@ -103,7 +105,7 @@ async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_
     assert signer(other) == new
 
 
-async def test_a_rotation_under_way_is_not_started_again(store: MemorySigningKeyStore, clock: Clock) -> None:
+async def test_a_rotation_in_progress_is_not_repeated(store: MemorySigningKeyStore, clock: Clock) -> None:
     one, other = ring(store, clock), ring(store, clock)
     await one.start()
     await other.start()

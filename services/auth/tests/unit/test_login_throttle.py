@@ -1,4 +1,4 @@
-"""Slowing down guesses without locking anybody out."""
+"""Login throttle."""
 
 import pytest
 from auth_testing.unit_services import UnavailableCounter
@@ -41,7 +41,7 @@ async def wait_of(throttle: LoginThrottle, account: str = "ada", address: str = 
     return 0
 
 
-async def test_the_wait_doubles_from_the_fifth_failure_on(throttle: LoginThrottle) -> None:
+async def test_the_delay_doubles_from_the_fifth_failure_on(throttle: LoginThrottle) -> None:
     await fail(throttle, 4)
     assert await wait_of(throttle) == 0
     found = []
@@ -51,9 +51,7 @@ async def test_the_wait_doubles_from_the_fifth_failure_on(throttle: LoginThrottl
     assert found == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
 
 
-async def test_the_wait_ends_and_after_a_quarter_of_an_hour_all_is_forgotten(
-    throttle: LoginThrottle, clock: Clock
-) -> None:
+async def test_the_delay_ends_and_failures_expire_after_fifteen_minutes(throttle: LoginThrottle, clock: Clock) -> None:
     await fail(throttle, 8)
     assert await wait_of(throttle) == 8
     clock.now += 8
@@ -63,13 +61,13 @@ async def test_the_wait_ends_and_after_a_quarter_of_an_hour_all_is_forgotten(
     assert await wait_of(throttle) == 0
 
 
-async def test_a_success_forgets_the_failures_of_this_account_here(throttle: LoginThrottle) -> None:
+async def test_a_success_clears_the_failures_of_the_account_at_this_address(throttle: LoginThrottle) -> None:
     await fail(throttle, 10)
     await throttle.record_success("ada", HERE)
     assert await wait_of(throttle) == 0
 
 
-async def test_strangers_cannot_lock_anybody_out(throttle: LoginThrottle) -> None:
+async def test_failures_at_other_addresses_do_not_lock_an_account(throttle: LoginThrottle) -> None:
     for number in range(1000):
         await throttle.record_failure("ada", f"198.51.{number % 250}.{number // 250}")
     assert await wait_of(throttle) == 0
@@ -77,7 +75,7 @@ async def test_strangers_cannot_lock_anybody_out(throttle: LoginThrottle) -> Non
     assert await wait_of(throttle) == 1
 
 
-async def test_an_address_that_tries_many_accounts_waits(throttle: LoginThrottle) -> None:
+async def test_an_address_that_tries_many_accounts_is_delayed(throttle: LoginThrottle) -> None:
     for number in range(30):
         await throttle.record_failure(f"user-{number}", THERE)
     assert await wait_of(throttle, "another", THERE) == 1
@@ -91,7 +89,7 @@ async def test_an_ipv6_site_counts_as_one_address(throttle: LoginThrottle) -> No
     assert await wait_of(throttle, address="2001:db8:1::1") == 0
 
 
-async def test_without_redis_this_process_counts_for_itself(clock: Clock) -> None:
+async def test_failures_are_counted_locally_without_redis(clock: Clock) -> None:
     throttle = LoginThrottle(UnavailableCounter(), MemoryFailureCounter(clock=clock))
     await fail(throttle, 6)
     assert await wait_of(throttle) == 2
@@ -99,7 +97,7 @@ async def test_without_redis_this_process_counts_for_itself(clock: Clock) -> Non
     assert await wait_of(throttle) == 0
 
 
-async def test_what_is_kept_is_bounded(clock: Clock) -> None:
+async def test_the_local_counts_are_bounded(clock: Clock) -> None:
     counts = MemoryFailureCounter(capacity=10, clock=clock)
     for number in range(100):
         await counts.add([f"key-{number}"], 900)

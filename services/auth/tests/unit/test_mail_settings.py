@@ -1,4 +1,4 @@
-"""What is wrong with the mail settings is said at the start."""
+"""Validation of the mail settings."""
 
 import secrets
 from typing import Any
@@ -20,7 +20,7 @@ def settings(**mail: Any) -> AuthSettings:
     return load(AuthSettings, **required, **mail)
 
 
-def test_the_page_for_a_new_password_is_below_the_public_url_unless_another_is_named() -> None:
+def test_the_reset_page_is_below_the_public_url_by_default() -> None:
     assert settings(**MAIL, public_url="https://chat.example.org/").reset_page() == "https://chat.example.org/reset"
     assert settings(**MAIL, password_reset_url="https://a.example/b").reset_page() == "https://a.example/b"
 

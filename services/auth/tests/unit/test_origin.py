@@ -1,4 +1,4 @@
-"""Whose address counts."""
+"""Client addresses behind proxies."""
 
 import ipaddress
 
@@ -25,7 +25,7 @@ PROXIES = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("10.0.0.0/8
         (None, ["198.51.100.1"], None),
     ],
 )
-def test_the_nearest_hop_that_is_not_our_proxy_is_the_client(
+def test_the_nearest_hop_that_is_not_a_trusted_proxy_is_the_client(
     peer: str | None, forwarded: list[str], found: str | None
 ) -> None:
     assert client_address(peer, forwarded, PROXIES) == found

@@ -1,4 +1,4 @@
-"""What a password must be, and how it is hashed."""
+"""Password policy and hashing."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ async def hasher() -> AsyncIterator[PasswordHasher]:
 @pytest.mark.parametrize(
     "password", [GOOD, "x" * 11 + "y", "            .", "密码密码密码密码一二三四", "a" * 63 + "b" * 900]
 )
-def test_length_is_enough(policy: PasswordPolicy, password: str) -> None:
+def test_a_long_password_is_accepted(policy: PasswordPolicy, password: str) -> None:
     policy.check(password)
 
 
@@ -79,11 +79,11 @@ async def test_a_hash_that_cannot_be_read_verifies_nothing(hasher: PasswordHashe
     assert not await hasher.verify(GOOD, stored)
 
 
-async def test_nobodys_password_matches_the_dummy(hasher: PasswordHasher) -> None:
+async def test_no_password_matches_the_dummy_hash(hasher: PasswordHasher) -> None:
     assert not await hasher.verify("", await hasher.dummy())
 
 
-async def test_more_waiting_than_the_queue_holds_are_told_to_come_back(hasher: PasswordHasher) -> None:
+async def test_a_full_queue_refuses_further_hashes(hasher: PasswordHasher) -> None:
     stored = await hasher.dummy()
     outcomes = await asyncio.gather(*(hasher.verify("x", stored) for _ in range(10)), return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
@@ -91,7 +91,7 @@ async def test_more_waiting_than_the_queue_holds_are_told_to_come_back(hasher: P
     assert outcomes.count(False) == 10 - len(refused)
 
 
-async def test_whoever_goes_away_does_not_free_the_thread_their_hash_occupies(hasher: PasswordHasher) -> None:
+async def test_a_cancelled_caller_does_not_free_its_thread(hasher: PasswordHasher) -> None:
     began, go_on = threading.Event(), threading.Event()
 
     def block() -> bool:

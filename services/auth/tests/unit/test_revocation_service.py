@@ -52,7 +52,7 @@ async def test_a_push_copies_only_new_revocations(
     assert len(cache.entries) == 2
 
 
-async def test_a_failed_push_is_made_up_for(
+async def test_a_failed_push_is_repeated_by_the_next_synchronisation(
     database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
 ) -> None:
     session_id = new_id()

@@ -1,4 +1,4 @@
-"""Keys, sealed secrets, tokens and settings."""
+"""Secret keys, encryption, opaque tokens, cursors and settings."""
 
 import base64
 import secrets
@@ -53,7 +53,7 @@ def test_each_purpose_has_a_key_of_its_own() -> None:
     assert len({derive_key(RANDOM, "a"), derive_key(RANDOM, "b"), RANDOM}) == 3
 
 
-def test_what_is_sealed_opens_only_under_its_name_and_key() -> None:
+def test_a_ciphertext_decrypts_only_with_its_name_and_key() -> None:
     cipher = SecretCipher(derive_key(RANDOM, "a"))
     sealed = cipher.encrypt(b"private", "kid-1")
     assert cipher.decrypt(sealed, "kid-1") == b"private"
@@ -66,7 +66,7 @@ def test_what_is_sealed_opens_only_under_its_name_and_key() -> None:
         SecretCipher(derive_key(RANDOM, "b")).decrypt(sealed, "kid-1")
 
 
-def test_a_refresh_token_always_has_the_same_successor_and_another_key_another() -> None:
+def test_the_successor_of_a_refresh_token_depends_only_on_the_token_and_the_key() -> None:
     token = tokens.new_refresh_token()
     following = tokens.successor(token, KEY)
     assert following == tokens.successor(token, KEY)

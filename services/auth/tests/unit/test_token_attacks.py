@@ -1,4 +1,4 @@
-"""Forged, twisted and stolen-looking tokens: all refused, fast, and without asking auth for keys."""
+"""Forged and malformed access tokens: refused fast, without a request for keys."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
-BUDGET = 0.005
+MAX_CPU_SECONDS = 0.005
 Forge = Callable[[TestIssuer], str]
 
 
@@ -34,7 +34,7 @@ def header(issuer: TestIssuer, **members: Any) -> dict[str, Any]:
 
 
 def signed(issuer: TestIssuer, head: bytes | Mapping[str, Any], claims: bytes | Mapping[str, Any]) -> str:
-    """Sign anything with the right key."""
+    """Return a token with any header and claims, signed with the right key."""
     text = f"{b64(head)}.{b64(claims)}"
     return f"{text}.{b64(issuer.key.sign(text.encode()))}"
 
@@ -124,7 +124,7 @@ def spare_bits(issuer: TestIssuer) -> str:
 
 
 def with_times(**seconds: int) -> Forge:
-    """Times that many seconds from when the token is forged."""
+    """Set time claims to offsets in seconds from now."""
 
     def forge(issuer: TestIssuer) -> str:
         now = int(time.time())
@@ -225,7 +225,7 @@ ATTACKS: dict[str, Forge] = {
 
 
 class Counted:
-    """A JWKS whose fetches are counted."""
+    """A JWKS that counts its fetches."""
 
     def __init__(self, issuer: TestIssuer) -> None:
         self.issuer, self.fetches = issuer, 0
@@ -252,7 +252,7 @@ async def verifier(issuer: TestIssuer, keys: Counted) -> TokenVerifier:
     return found
 
 
-def test_the_set_is_as_large_as_it_claims() -> None:
+def test_there_are_at_least_sixty_attacks() -> None:
     assert len(ATTACKS) >= 60
 
 
@@ -267,7 +267,7 @@ async def test_a_forged_token_is_refused_fast(
         with pytest.raises(Unauthenticated):
             await verifier.verify(token)
         fastest = min(fastest, time.process_time() - began)
-    assert fastest < BUDGET
+    assert fastest < MAX_CPU_SECONDS
     assert keys.fetches == 1
 
 
