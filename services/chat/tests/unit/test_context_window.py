@@ -1,20 +1,14 @@
-"""Trimming to the model's window."""
-
-from decimal import Decimal
+"""Context window and token estimates."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.admission.budgets import PeriodLimit, affordable, cost_of, period_limits
 from chat.admission.context_window import MIN_ANSWER_TOKENS, EarlierExchanges, fit
-from chat.admission.plans import ChatPlan
 from chat.catalogue import Model, Target
 from chat.errors import ContextLengthExceeded
 from chat.model import PastExchange
-from chat.prices import Price
 from chat.token_estimate import estimate, estimate_messages
-from parley import times
 from parley.ids import new_id
 
 
@@ -26,14 +20,14 @@ def past_of(count: int, size: int) -> EarlierExchanges:
     return EarlierExchanges([PastExchange(new_id(), None, f"q{i} " + "x" * size, f"a{i}") for i in range(count, 0, -1)])
 
 
-def test_everything_is_kept_while_it_fits() -> None:
+def test_all_exchanges_are_kept_while_they_fit() -> None:
     context = fit(past_of(3, 10), "now", system_prompt="be", model=model_of(1000, 100), max_tokens=None)
     assert [m["role"] for m in context.messages] == ["system", *["user", "assistant"] * 3, "user"]
     assert context.messages[1]["content"].startswith("q1 ")
     assert (context.state, context.omitted_turns, context.max_tokens) == ("complete", 0, 100)
 
 
-def test_the_oldest_turns_go_first_and_are_counted() -> None:
+def test_the_oldest_exchanges_are_omitted_and_counted() -> None:
     context = fit(past_of(50, 100), "now", system_prompt="be", model=model_of(600, 100), max_tokens=None)
     assert context.messages[0] == {"role": "system", "content": "be"}
     assert context.messages[-1] == {"role": "user", "content": "now"}
@@ -66,23 +60,3 @@ def test_prompt_and_answer_always_fit_into_the_window(count: int, size: int, win
 @given(st.text())
 def test_an_estimate_is_never_less_than_a_quarter_of_the_characters(text: str) -> None:
     assert len(text) / 4 <= estimate(text) <= max(1, len(text))
-
-
-PRICE = Price(Decimal(1), Decimal(10), None, "test")
-
-
-@given(limit=st.decimals(0, 1, places=9), spent=st.decimals(0, 1, places=9), prompt=st.integers(0, 100_000))
-def test_what_is_affordable_never_costs_more_than_what_is_left(limit: Decimal, spent: Decimal, prompt: int) -> None:
-    tokens = affordable(PeriodLimit(None, limit), (0, spent), PRICE, prompt)
-    if tokens >= 1:
-        assert spent + cost_of(PRICE, prompt, tokens) <= limit
-
-
-def test_tokens_left_count_the_prompt() -> None:
-    assert affordable(PeriodLimit(100, None), (60, Decimal(0)), None, 30) == 10
-
-
-def test_only_periods_with_limits_are_counted() -> None:
-    plan = ChatPlan(usd_per_day=Decimal(5), usd_per_month=None)
-    assert period_limits(plan, times.now(), priced=False) == {}
-    assert list(period_limits(plan, times.now(), priced=True).values()) == [PeriodLimit(None, Decimal(5))]

@@ -58,7 +58,7 @@ def calls(registry: CollectorRegistry, outcome: str) -> float | None:
     return registry.get_sample_value("chat_provider_calls_total", {"model": "small", "outcome": outcome})
 
 
-def test_gaps_are_a_histogram_of_their_model() -> None:
+def test_inter_token_times_are_a_histogram_per_model() -> None:
     registry = CollectorRegistry()
     gaps = ChatMetrics(registry).inter_token.for_model("small")
     for seconds in (0.0, 0.05, 0.07, 60.0):
@@ -98,7 +98,7 @@ def test_an_ended_turn_counts_its_tokens_and_its_cost() -> None:
         ("incomplete", "budget", "budget"),
     ],
 )
-def test_the_outcome_of_a_turn_says_whose_doing_its_end_was(status: Any, reason: str, outcome: str) -> None:
+def test_the_outcome_label_follows_the_status_and_the_finish_reason(status: Any, reason: str, outcome: str) -> None:
     registry = CollectorRegistry()
     ChatMetrics(registry).record_end("small", replace(COMPLETED, status=status, finish_reason=reason), 1.0)
 
@@ -106,7 +106,7 @@ def test_the_outcome_of_a_turn_says_whose_doing_its_end_was(status: Any, reason:
     assert registry.get_sample_value("chat_stream_duration_seconds_count", labels) == 1
 
 
-async def test_each_call_of_a_provider_is_counted_by_what_became_of_it() -> None:
+async def test_each_provider_call_is_counted_by_its_outcome() -> None:
     registry = CollectorRegistry()
     script = [AttemptFailed(ProviderTimeout(retry_after=0), retryable=True), None]
     provider = Scripted(script)
@@ -115,7 +115,7 @@ async def test_each_call_of_a_provider_is_counted_by_what_became_of_it() -> None
     assert (calls(registry, "provider_timeout"), calls(registry, "answered")) == (1, 1)
 
 
-async def test_a_call_that_an_open_breaker_refuses_is_counted_as_refused() -> None:
+async def test_a_call_refused_by_an_open_breaker_is_counted_as_refused() -> None:
     registry, breakers = CollectorRegistry(), CircuitBreakers()
     for _ in range(FAILURE_THRESHOLD):
         breakers.for_target(SMALL.target.base_url).failed()

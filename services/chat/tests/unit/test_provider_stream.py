@@ -1,4 +1,4 @@
-"""Reading providers' streams: whatever they send, only storable text comes out."""
+"""Parsers of provider streams, provider errors and the circuit breaker."""
 
 import orjson
 import pytest
@@ -21,7 +21,7 @@ def chunk(**delta: object) -> str:
 @given(
     st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\n")), max_size=5), st.integers(1, 7)
 )
-def test_events_are_the_same_however_the_bytes_are_cut(texts: list[str], size: int) -> None:
+def test_events_do_not_depend_on_chunk_boundaries(texts: list[str], size: int) -> None:
     stream = b"".join(b"data: " + text.encode() + b"\r\n\r\n" for text in texts if text)
     parser, found = SseParser(), []
     for start in range(0, len(stream), size):
@@ -41,17 +41,17 @@ def test_an_endless_line_is_malformed() -> None:
 @pytest.mark.parametrize(
     "data", ["{", "[]", "1", b'{"a":"\xff"}', '{"choices":[1]}', '{"choices":[{"delta":{"content":5}}]}']
 )
-def test_what_is_no_chunk_is_malformed(data: bytes | str) -> None:
+def test_invalid_chunks_are_malformed(data: bytes | str) -> None:
     with pytest.raises(MalformedStream):
         parse_chunk(data)
 
 
-def test_an_error_inside_the_stream_is_one() -> None:
+def test_an_error_within_the_stream_is_raised() -> None:
     with pytest.raises(StreamedError):
         parse_chunk('{"error":{"message":"secret"}}')
 
 
-def test_text_is_made_storable() -> None:
+def test_nul_and_lone_surrogates_are_replaced() -> None:
     assert storable("a\x00b\ud800c") == "a\ufffdb\ufffdc"
     found = parse_chunk('{"choices":[{"delta":{"content":"a\\u0000b"}}]}')
     assert found[0].entry == LogEntry("a\ufffdb")
@@ -84,7 +84,7 @@ def test_usage_is_bounded_and_complete() -> None:
         (504, None, "provider_timeout", True),
     ],
 )
-def test_statuses_mean_our_codes(status: int, body: object, code: str, retryable: bool) -> None:
+def test_provider_statuses_map_to_error_codes(status: int, body: object, code: str, retryable: bool) -> None:
     attempt = from_status(status, {}, body)
     assert (attempt.failure.code, attempt.retryable) == (code, retryable)
 
@@ -94,7 +94,7 @@ def test_retry_after_is_bounded(value: str, seconds: int | None) -> None:
     assert retry_after({"Retry-After": value}) == seconds
 
 
-def test_a_breaker_opens_lets_one_try_and_closes() -> None:
+def test_a_breaker_opens_admits_one_trial_call_and_closes() -> None:
     now = [0.0]
     breaker = CircuitBreaker(lambda: now[0])
     for _ in range(FAILURE_THRESHOLD):

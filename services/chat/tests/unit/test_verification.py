@@ -53,13 +53,13 @@ async def test_a_turn_without_a_terminal_event_is_unpublished() -> None:
     assert report.of("unpublished") == [silent.turn_id]
 
 
-async def test_two_terminal_events_and_a_turn_without_end_are_found() -> None:
+async def test_duplicate_ends_and_overdue_turns_are_found() -> None:
     double, overdue = new_id(), new_id()
     report = await compared(InMemoryVerificationSource(with_two_ends=(double,), overdue=(overdue,)), FakeHistory())
     assert (report.of("double"), report.of("unfinished")) == ([double], [overdue])
 
 
-async def test_repair_publishes_again_what_is_missing_or_altered_and_nothing_else() -> None:
+async def test_repair_republishes_missing_and_altered_turns_only() -> None:
     lost, fine = turn(), turn()
     source = InMemoryVerificationSource(lost, fine, with_two_ends=(new_id(),))
     report = await compared(source, history_with(**{str(fine.turn_id): StoredTurn("completed", "d")}), repair=True)

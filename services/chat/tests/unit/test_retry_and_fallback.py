@@ -1,0 +1,90 @@
+"""Retries and fallbacks before the first token."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from chat.catalogue import Model, Target
+from chat.errors import ProviderFailure, ProviderRateLimited, ProviderTimeout
+from chat.generation import AnswerChunk, ModelSelected, Prompt
+from chat.metrics import ChatMetrics
+from chat.model import LogEntry
+from chat.providers.circuit_breaker import CircuitBreakers
+from chat.providers.failures import AttemptFailed
+from chat.providers.retry_and_fallback import FallbackGenerator
+from chat_testing.turns import MODEL
+
+FALLBACK = Model("fallback", "small-1", "Small", "fake", Target("http://other/v1", None), 4096, 512)
+PROMPT = Prompt([{"role": "user", "content": "Hi"}], 10)
+RETRYABLE = AttemptFailed(ProviderTimeout(retry_after=0), retryable=True)
+FINAL = AttemptFailed(ProviderFailure(), retryable=False)
+
+
+class ScriptedProvider:
+    """A provider whose calls fail as scripted, or answer for None; ``breaks`` ends an answer with a failure."""
+
+    def __init__(self, *script: Exception | None, breaks: bool = False) -> None:
+        self._script, self._breaks, self.calls = list(script), breaks, 0
+
+    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+        self.calls += 1
+        failure = self._script.pop(0)
+        if failure is not None:
+            raise failure
+        yield [AnswerChunk(LogEntry("yes"))]
+        if self._breaks:
+            raise ProviderFailure
+
+
+async def generate(
+    provider: ScriptedProvider, fallback: ScriptedProvider | None = None, *, max_retries: int = 1
+) -> list[ModelSelected | Sequence[AnswerChunk]]:
+    def provider_of(model: Model) -> ScriptedProvider:
+        return provider if fallback is None or model is MODEL else fallback
+
+    metrics = ChatMetrics(CollectorRegistry())
+    generator = FallbackGenerator(provider_of, CircuitBreakers(), metrics, max_retries=max_retries)
+    models = [MODEL] if fallback is None else [MODEL, FALLBACK]
+    return [item async for item in generator.stream(models, PROMPT)]
+
+
+async def test_a_retryable_failure_is_retried() -> None:
+    provider = ScriptedProvider(RETRYABLE, None)
+    selected, chunks = await generate(provider)
+    assert selected == ModelSelected(MODEL)
+    assert chunks == [AnswerChunk(LogEntry("yes"))]
+    assert provider.calls == 2
+
+
+async def test_retries_are_limited_and_the_last_failure_is_raised() -> None:
+    provider = ScriptedProvider(RETRYABLE, RETRYABLE, None)
+    with pytest.raises(ProviderTimeout):
+        await generate(provider)
+    assert provider.calls == 2
+
+
+async def test_a_final_failure_is_not_retried() -> None:
+    provider = ScriptedProvider(FINAL, None)
+    with pytest.raises(ProviderFailure):
+        await generate(provider)
+    assert provider.calls == 1
+
+
+async def test_a_long_retry_after_is_left_to_the_client() -> None:
+    provider = ScriptedProvider(AttemptFailed(ProviderRateLimited(retry_after=60), retryable=True), None)
+    with pytest.raises(ProviderRateLimited) as failed:
+        await generate(provider)
+    assert (provider.calls, failed.value.retry_after) == (1, 60)
+
+
+async def test_the_fallback_answers_if_the_model_fails() -> None:
+    selected, _ = await generate(ScriptedProvider(FINAL), ScriptedProvider(None))
+    assert selected == ModelSelected(FALLBACK)
+
+
+async def test_a_failure_after_the_first_token_is_neither_retried_nor_sent_to_a_fallback() -> None:
+    provider, fallback = ScriptedProvider(None, breaks=True), ScriptedProvider(None)
+    with pytest.raises(ProviderFailure):
+        await generate(provider, fallback)
+    assert (provider.calls, fallback.calls) == (1, 0)
