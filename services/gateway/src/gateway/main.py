@@ -18,7 +18,7 @@ from parley.config.settings import load_or_exit
 from parley.observability import logs
 from parley.process.tasks import background
 from parley.web import server
-from parley.web.app import Wire, make_runtime, run
+from parley.web.app import Wire, make_runtime, run_service
 from parley.web.runtime import Runtime
 
 VERSION = "0.1.0"
@@ -44,7 +44,7 @@ class Gateway:
         @contextlib.asynccontextmanager
         async def lifespan(_: object) -> AsyncIterator[None]:
             async with (
-                run(runtime, settings, wire) as wired,
+                run_service(runtime, settings, wire) as wired,
                 background("client deadlines", connections.enforce_deadlines, service="gateway"),
             ):
                 self.state.wired = wired

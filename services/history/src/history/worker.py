@@ -9,7 +9,7 @@ from history.settings import WorkerSettings
 from history.wiring import wire
 from parley.config.settings import load_or_exit
 from parley.observability import logs
-from parley.web.app import make_runtime, run
+from parley.web.app import make_runtime, run_service
 
 
 async def consume(settings: WorkerSettings) -> None:
@@ -19,7 +19,7 @@ async def consume(settings: WorkerSettings) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     runtime = make_runtime(settings, service=settings.service, version=VERSION)
-    async with run(runtime, settings, wire):
+    async with run_service(runtime, settings, wire):
         await stop.wait()
 
 

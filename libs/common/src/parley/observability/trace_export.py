@@ -26,13 +26,16 @@ from parley.observability.trace_settings import TraceSettings, parse_pairs
 
 log = structlog.get_logger()
 
-QUEUE_SIZE, BATCH_SIZE = 2048, 512
-"""Maximum number of spans in the queue (the oldest are dropped), and in one request to the collector."""
+QUEUE_SIZE = 2048
+"""Maximum number of ended spans that wait to be sent; a full queue drops its oldest span."""
+BATCH_SIZE = 512
+"""Maximum number of spans in one request to the collector."""
 SEND_INTERVAL = 2.0
 """Seconds after which an incomplete batch is sent."""
 EXPORT_TIMEOUT = 5.0
+"""Seconds to send one batch, including retries."""
 FLUSH_TIMEOUT = 2.0
-"""Seconds for one batch including retries, and for the remaining spans on shutdown."""
+"""Seconds to send the remaining spans on shutdown."""
 WARNING_INTERVAL = 60.0
 """Seconds between two warnings about spans that were not sent."""
 LIMITS = SpanLimits(max_span_attributes=64, max_events=32, max_links=8, max_span_attribute_length=256)
@@ -55,8 +58,8 @@ class TraceExporter:
             shutdown_on_exit=False,
             span_limits=LIMITS,
         )
-        watched = CountingExporter(self._exporter, service=service, outcomes=outcomes)
-        self._provider.add_span_processor(CountingBatchProcessor(watched, outcomes.labels("dropped")))
+        exporter = CountingExporter(self._exporter, service=service, outcomes=outcomes)
+        self._provider.add_span_processor(CountingBatchProcessor(exporter, outcomes.labels("dropped")))
 
     async def __aenter__(self) -> Tracer:
         return self._provider.get_tracer("parley", self._version)

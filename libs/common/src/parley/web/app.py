@@ -46,7 +46,7 @@ def build_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with run(runtime, settings, wire) as wired:
+        async with run_service(runtime, settings, wire) as wired:
             app.state.wired = wired
             yield
 
@@ -72,7 +72,7 @@ def build_app(
 
 
 @contextlib.asynccontextmanager
-async def run(runtime: Runtime, settings: S, wire: Wire[S, R]) -> AsyncIterator[R]:
+async def run_service(runtime: Runtime, settings: S, wire: Wire[S, R]) -> AsyncIterator[R]:
     """Run a service while the context is open: admin port, tracer, loop monitor, and the resources of ``wire``."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admin_port.serve_admin(runtime))
