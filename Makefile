@@ -74,7 +74,7 @@ coverage: setup ## Measure branch coverage of the unit and integration tests; pr
 
 .PHONY: isolated
 isolated: ## Install each package alone, import it, run its unit tests
-	@scripts/isolated $(ARGS)
+	@scripts/check-isolation $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## Run the long fault tests: kills, freezes and network faults
@@ -105,7 +105,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/isolated scripts/lock scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/lock scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types

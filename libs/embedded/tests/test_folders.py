@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from parley_embedded.base_server import make_private
 from parley_embedded.binaries.tools_folder import tools_folder, workspace_root
 from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.secret_files import read_or_create_secret
-from parley_embedded.server import make_private
 from parley_embedded.sockets import MAX_SOCKET_PATH_BYTES, SocketFolder, accepts_connections, free_port
 
 

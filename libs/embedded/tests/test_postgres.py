@@ -13,7 +13,7 @@ import pytest
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.postgres.account import account_of_user, choose_account
 from parley_embedded.postgres.server import ChooseAccount, EmbeddedPostgres
-from parley_embedded.process.identity import processes_in
+from parley_embedded.process.pid_file import processes_in
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration

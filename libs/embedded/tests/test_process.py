@@ -11,7 +11,7 @@ import pytest
 
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.child import LOG_LIMIT_BYTES, ChildProcess, ServerCommand
-from parley_embedded.process.identity import PidFile, ProcessIdentity, processes_in
+from parley_embedded.process.pid_file import PidFile, ProcessIdentity, processes_in
 from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 

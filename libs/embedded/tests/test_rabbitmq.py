@@ -6,7 +6,7 @@ import pytest
 from aio_pika import DeliveryMode, Message, connect
 from aio_pika.abc import AbstractChannel
 
-from parley_embedded.process.identity import processes_in
+from parley_embedded.process.pid_file import processes_in
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_embedded.sockets import accepts_connections
 from parley_testing.backends.shared import SharedBackends

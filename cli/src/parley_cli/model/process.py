@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx2
 
 from parley_cli.model.server import CONTEXT_TOKENS, MAX_OUTPUT_TOKENS, MODEL_NAME
+from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.child import ServerCommand
-from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import free_port
 
 __all__ = ["CONTEXT_TOKENS", "DISPLAY_NAME", "MAX_OUTPUT_TOKENS", "MODEL_NAME", "LocalModel", "require_installed"]

@@ -13,10 +13,10 @@ from parley.process.tasks import background
 from parley_cli.model.process import LocalModel
 from parley_cli.settings import LocalSettings
 from parley_cli.stack.console import Console
+from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.postgres.databases import Databases
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.secret_files import read_or_create_secret, write_private
-from parley_embedded.server import EmbeddedServer
 from parley_embedded.valkey.server import EmbeddedValkey
 
 LOG_CHECK_INTERVAL = 60.0

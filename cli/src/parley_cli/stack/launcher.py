@@ -18,8 +18,8 @@ from parley_cli.stack.folder_lock import FolderInUseError
 from parley_cli.stack.log_file import RotatingLogFile
 from parley_cli.stack.ports import StackPorts, require_free
 from parley_cli.stack.services import StackConfig, open_services, wait_for_signal
+from parley_embedded.base_server import make_private
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.server import make_private
 
 
 def run(settings: LocalSettings, ports: StackPorts) -> int:

@@ -6,15 +6,15 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.postgres.account import ServerAccount, choose_account
 from parley_embedded.postgres.databases import Databases
 from parley_embedded.process.child import ServerCommand
-from parley_embedded.process.identity import KILL_TIMEOUT, PROC, ProcessIdentity, processes_in, stop_process
+from parley_embedded.process.pid_file import KILL_TIMEOUT, PROC, ProcessIdentity, processes_in, stop_process
 from parley_embedded.process.tool import run_tool
 from parley_embedded.secret_files import read_or_create_secret
-from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import SocketFolder, free_port
 
 MAJOR_VERSION = "18"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process.identity import (
+from parley_embedded.process.pid_file import (
     KILL_TIMEOUT,
     POLL_INTERVAL,
     PidFile,

@@ -9,13 +9,13 @@ from pathlib import Path
 from aio_pika import connect
 from aio_pika.exceptions import AMQPError
 
+from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.binaries.debian import library_folders
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.child import ChildProcess, ServerCommand
 from parley_embedded.process.tool import run_tool
 from parley_embedded.rabbitmq.install import ERL_ROOT_VARIABLE, HINT, SYSTEM_ROOT, server_scripts
 from parley_embedded.secret_files import read_or_create_secret, write_private
-from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import accepts_connections, free_port
 
 USER = "parley"

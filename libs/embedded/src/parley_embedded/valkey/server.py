@@ -7,9 +7,9 @@ from urllib.parse import quote
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.process.child import ServerCommand
 from parley_embedded.secret_files import read_or_create_secret, write_private
-from parley_embedded.server import EmbeddedServer
 from parley_embedded.sockets import SocketFolder, free_port
 from parley_embedded.valkey.program import ValkeyProgram, find_valkey
 

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.postgres.databases import Databases
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.rabbitmq.install import ensure_rabbitmq
 from parley_embedded.rabbitmq.server import USER, EmbeddedRabbitMQ
-from parley_embedded.server import EmbeddedServer
 from parley_embedded.valkey.server import EmbeddedValkey
 
 TEST_ROLE = "tester"

@@ -1,4 +1,4 @@
-"""Identity of a process: process ID, start time and boot ID."""
+"""Identity of a process (ID, start time, boot ID), and the PID file that stores it."""
 
 import asyncio
 import contextlib

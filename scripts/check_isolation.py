@@ -1,6 +1,6 @@
 """Install each package alone into an empty environment, import its modules and run its unit tests.
 
-A package that uses an undeclared dependency fails here. Usage: isolated.py [PACKAGE ...]
+A package that uses an undeclared dependency fails here. Usage: check_isolation.py [PACKAGE ...]
 """
 
 import os
