@@ -1,14 +1,14 @@
-"""The deployment's files as data: manifests as kubectl renders them, alerts, the compose file, secrets made for it."""
+"""Deployment files as data: rendered manifests, the compose file and generated secrets."""
 
 import asyncio
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
@@ -19,15 +19,9 @@ from chat.settings import ChatSettings
 from gateway.settings import GatewaySettings
 from history.settings import HistorySettings, WorkerSettings
 from parley.config.settings import ServiceSettings
-from parley_embedded.binaries.debian import unpack_debian
-from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.errors import EmbeddedError
-
-Object: TypeAlias = dict[str, Any]
-Render: TypeAlias = Callable[[str], list[Object]]
-Combine: TypeAlias = Callable[..., list[Object]]
-Promtool: TypeAlias = Callable[..., str]
-Validate: TypeAlias = Callable[[list[Object]], None]
+from parley_testing.deployment.manifests import Combine, Object, Render, Validate
+from parley_testing.deployment.promtool import Promtool, find_promtool
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "gateway": GatewaySettings,
@@ -37,10 +31,8 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "history-worker": WorkerSettings,
 }
 KUBERNETES_VERSIONS = ("1.30", "1.37")
-"""The oldest and the newest version the manifests are for; `preStop.sleep` needs the oldest."""
+"""The oldest and the newest supported version; `preStop.sleep` needs the oldest."""
 KUBECTL_SECONDS = 60
-PROMTOOL = "usr/bin/promtool"
-PROMTOOL_SECONDS = 120
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +42,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def settings_of() -> dict[str, type[ServiceSettings]]:
-    """The settings class of each service, by the name both deployments give it."""
+    """The settings class of each service, by its name in both deployments."""
     return SETTINGS
 
 
@@ -73,7 +65,7 @@ def render(root: Path) -> Render:
 
 @pytest.fixture(scope="session")
 def combine(render: Render, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Combine:
-    """Render the base together with some components, as an overlay would."""
+    """Render the base with components, as an overlay does."""
 
     def written(components: Sequence[str], **choices: Any) -> list[Object]:
         folder = tmp_path_factory.mktemp("overlay")
@@ -93,7 +85,7 @@ def combine(render: Render, root: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def validate() -> Validate:
-    """Check objects against the API of each version; the same object is checked once."""
+    """Validate objects against the API of each version; equal objects are validated once."""
 
     @cache
     def check(text: str, version: str) -> None:
@@ -109,38 +101,10 @@ def validate() -> Validate:
 
 @pytest.fixture(scope="session")
 def promtool(tmp_path_factory: pytest.TempPathFactory) -> Promtool:
-    """Run promtool: the system's, or Debian's unpacked into the tools folder. Fails as it fails."""
-    folder = tmp_path_factory.mktemp("promtool")
     try:
-        program = str(shutil.which("promtool") or asyncio.run(_unpacked_promtool()))
+        return Promtool(asyncio.run(find_promtool()), tmp_path_factory.mktemp("promtool"))
     except EmbeddedError as error:
         pytest.skip(f"the alerts were not checked: {error}")
-
-    def run(*arguments: str, **files: str) -> str:
-        for name, text in files.items():
-            (folder / f"{name}.yaml").write_text(text)
-        done = subprocess.run(
-            [program, *arguments], cwd=folder, capture_output=True, text=True, timeout=PROMTOOL_SECONDS, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
-
-
-async def _unpacked_promtool() -> Path:
-    tools = tools_folder(Path.cwd(), os.environ)
-    root = await unpack_debian("promtool", ["prometheus"], tools, hint="Install promtool.", finish=_keep_promtool)
-    return root / PROMTOOL
-
-
-def _keep_promtool(root: Path) -> None:
-    """Leave out the server, and what it shows in a browser."""
-    program = (root / PROMTOOL).read_bytes()
-    shutil.rmtree(root)
-    (root / PROMTOOL).parent.mkdir(parents=True)
-    (root / PROMTOOL).write_bytes(program)
-    (root / PROMTOOL).chmod(0o755)
 
 
 @pytest.fixture(scope="session")
@@ -156,7 +120,7 @@ def compose(root: Path) -> Object:
 
 @pytest.fixture(scope="session")
 def secrets(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what deploy/docker/make-secrets makes."""
+    """A folder with the secrets of deploy/docker/make-secrets."""
     folder = tmp_path_factory.mktemp("deploy") / "secrets"
     environment = {**os.environ, "OPENAI_API_KEY": "sk-of-a-test"}
     command = [str(root / "deploy/docker/make-secrets"), str(folder)]

@@ -1,17 +1,15 @@
-"""The alerts: Prometheus reads them, each fires when it should and else not, and each leads into the runbook."""
+"""Alerts and dashboards: Prometheus accepts them, each alert fires in its scenario only and links to the runbook."""
 
 import json
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import pytest
 import yaml
 
-Object: TypeAlias = dict[str, Any]
-Promtool: TypeAlias = Callable[..., str]
-Combine: TypeAlias = Callable[[Sequence[str]], list[Object]]
+from parley_testing.deployment.manifests import Combine, Object
+from parley_testing.deployment.promtool import Promtool
 
 FIRING = 'count by (alertname, severity) (ALERTS{alertstate="firing"})'
 SERVICES = ("gateway", "auth", "chat", "history", "history-worker")
@@ -21,7 +19,7 @@ PAGE, TICKET = "critical", "warning"
 
 
 class Scenario(NamedTuple):
-    """What is measured, and which alerts fire then: (name, severity), and how many."""
+    """Time series, and the alerts that fire on them: name and severity, with their number."""
 
     name: str
     after: str
@@ -56,7 +54,7 @@ def replicas(name: str, deployment: str = "chat", namespace: str = "parley") -> 
 
 
 UP = {series("up", f"parley-{name}", pod=f"{name}-{pod}"): "1x2000" for name in SERVICES for pod in "ab"}
-"""Every scenario has it but those where something is down."""
+"""Series of every scenario in which all services run."""
 LAGS = series("consumer_lag_seconds", "parley-history-worker", queue="history.turns")
 PUBLISHED = series("events_published_total", "parley-chat", type="conversation.turn.completed")
 BURN = "ParleyErrorBudgetBurn"
@@ -214,7 +212,7 @@ DOWN = {
 
 
 def rules(objects: list[Object]) -> str:
-    """Return the rules as Prometheus itself takes them."""
+    """Return the rules in Prometheus' own format."""
     groups = [group for each in objects if each["kind"] == "PrometheusRule" for group in each["spec"]["groups"]]
     return yaml.safe_dump({"groups": groups})
 
@@ -247,12 +245,12 @@ def alerts(monitoring: list[Object]) -> list[Object]:
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
-def test_prometheus_reads_the_rules(monitoring: list[Object], promtool: Promtool) -> None:
+def test_prometheus_accepts_the_rules(monitoring: list[Object], promtool: Promtool) -> None:
     assert "SUCCESS" in promtool("check", "rules", "rules.yaml", rules=rules(monitoring))
 
 
 @pytest.mark.parametrize(("hours", "evaluation_interval"), [(False, "1m"), (True, "10m")], ids=["minutes", "hours"])
-def test_each_alert_fires_when_it_should_and_else_not(
+def test_each_alert_fires_in_its_scenario_only(
     monitoring: list[Object], promtool: Promtool, hours: bool, evaluation_interval: str
 ) -> None:
     scenarios = [each for each in SCENARIOS if each.after.endswith("h") is hours]
@@ -262,14 +260,14 @@ def test_each_alert_fires_when_it_should_and_else_not(
     assert "SUCCESS" in promtool("test", "rules", "tests.yaml", rules=rules(monitoring), tests=tests)
 
 
-def test_a_service_without_a_living_replica_is_missed(monitoring: list[Object], promtool: Promtool) -> None:
+def test_a_service_without_a_running_replica_raises_an_alert(monitoring: list[Object], promtool: Promtool) -> None:
     missed = {("ParleyServiceMissing", PAGE): 1}
     cases = [case(name, "10m", found, {} if name.startswith("one") else missed) for name, found in DOWN.items()]
 
     assert "SUCCESS" in promtool("test", "rules", "tests.yaml", rules=rules(monitoring), tests=unit_tests(cases))
 
 
-def test_an_alert_that_should_not_fire_is_found(monitoring: list[Object], promtool: Promtool) -> None:
+def test_an_unexpected_alert_fails_a_scenario(monitoring: list[Object], promtool: Promtool) -> None:
     wrong = case("Redis is gone", "5m", UP | {series("chat_ratelimit_local", "parley-chat"): "1x5"}, {})
 
     with pytest.raises(AssertionError, match="ParleyLimitsLocal"):
@@ -282,7 +280,7 @@ def test_there_is_a_scenario_for_each_alert(alerts: list[Object]) -> None:
     assert fired == {(each["alert"], each["labels"]["severity"]) for each in alerts}
 
 
-def test_each_alert_says_what_it_means_and_leads_into_the_runbook(alerts: list[Object], root: Path) -> None:
+def test_each_alert_is_described_and_links_to_the_runbook(alerts: list[Object], root: Path) -> None:
     headings = re.findall(r"^#+ (.+)$", (root / "docs/runbook.md").read_text(), re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
@@ -293,7 +291,7 @@ def test_each_alert_says_what_it_means_and_leads_into_the_runbook(alerts: list[O
         assert anchor in anchors
 
 
-def test_prometheus_reads_what_the_dashboards_ask(monitoring: list[Object], promtool: Promtool) -> None:
+def test_prometheus_accepts_the_queries_of_the_dashboards(monitoring: list[Object], promtool: Promtool) -> None:
     (found,) = [each for each in monitoring if each["metadata"]["name"] == "parley-dashboards"]
     boards = [json.loads(text) for text in found["data"].values()]
     asked = [target["expr"] for board in boards for panel in board["panels"] for target in panel["targets"]]

@@ -1,26 +1,15 @@
-"""The manifests as a whole: valid for the API, every reference lands, every pod behind a NetworkPolicy."""
+"""Manifests as a whole: valid for the API, with resolved references and a NetworkPolicy for every pod."""
 
 import copy
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
-Object: TypeAlias = dict[str, Any]
-Render: TypeAlias = Callable[[str], list[Object]]
-Validate: TypeAlias = Callable[[list[Object]], None]
+from parley_testing.deployment.manifests import Object, Render, Validate, names, of_kind
 
 NAMESPACED_BY_CLUSTER = {"Namespace"}
 INTERNET = {"0.0.0.0/0", "::/0"}
-
-
-def of_kind(objects: list[Object], kind: str) -> list[Object]:
-    return [each for each in objects if each["kind"] == kind]
-
-
-def names(objects: list[Object], kind: str) -> set[str]:
-    return {each["metadata"]["name"] for each in of_kind(objects, kind)}
 
 
 def pods(objects: list[Object]) -> dict[str, Object]:
@@ -32,7 +21,7 @@ def pods(objects: list[Object]) -> dict[str, Object]:
 
 
 def selects(selector: Object, labels: Object) -> bool:
-    """Say whether a label selector takes these labels."""
+    """Return whether a label selector matches labels."""
     wanted = selector.get("matchLabels", {}).items() <= labels.items()
     expressions = selector.get("matchExpressions", [])
     assert all(each["operator"] == "In" for each in expressions)
@@ -40,7 +29,7 @@ def selects(selector: Object, labels: Object) -> bool:
 
 
 def selectors(objects: list[Object]) -> Iterator[tuple[str, Object]]:
-    """Yield every selector of pods: what it is for, and itself."""
+    """Yield every selector of pods with the name of its object."""
     for each in objects:
         name = f"{each['kind']}/{each['metadata']['name']}"
         if each["kind"] == "Service":
@@ -65,7 +54,7 @@ def dangling_selectors(objects: list[Object]) -> list[str]:
 
 
 def dangling_references(objects: list[Object]) -> list[str]:
-    """Return what a deployment names and nothing brings: accounts, config maps, named ports of services."""
+    """Return the accounts and config maps that deployments name and no object defines."""
     findings = []
     for each in of_kind(objects, "Deployment"):
         spec = each["spec"]["template"]["spec"]
@@ -76,7 +65,7 @@ def dangling_references(objects: list[Object]) -> list[str]:
 
 
 def pods_without_policy(objects: list[Object]) -> list[str]:
-    """Return the pods that no policy of their own name limits in both directions, besides the default."""
+    """Return the pods without a policy of their own for both directions."""
     policies = [each for each in of_kind(objects, "NetworkPolicy") if each["spec"]["podSelector"]]
     both = [
         each["spec"]["podSelector"] for each in policies if set(each["spec"]["policyTypes"]) == {"Ingress", "Egress"}
@@ -94,7 +83,7 @@ def reaches_the_internet(policy: Object) -> bool:
 
 
 def edges(objects: list[Object]) -> set[tuple[str, str]]:
-    """Return who may call whom: allowed by the caller's egress and by the called one's ingress."""
+    """Return the pairs of caller and callee that egress and ingress both allow."""
     own = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "NetworkPolicy")}
     labels = pods(objects)
 
@@ -125,7 +114,7 @@ def test_an_unknown_field_is_refused(base: list[Object], validate: Validate) -> 
         validate([broken])
 
 
-def test_the_base_needs_nothing_but_built_in_kinds_and_holds_no_secret(base: list[Object]) -> None:
+def test_the_base_has_only_built_in_kinds_and_no_secret(base: list[Object]) -> None:
     kinds = {each["kind"] for each in base}
 
     assert kinds == {
@@ -161,11 +150,11 @@ def test_a_dangling_reference_is_found(base: list[Object]) -> None:
     assert "gateway" in dangling_references(broken)
 
 
-def test_accounts_bring_no_token(base: list[Object]) -> None:
+def test_service_accounts_mount_no_token(base: list[Object]) -> None:
     assert all(each["automountServiceAccountToken"] is False for each in of_kind(base, "ServiceAccount"))
 
 
-def test_every_deployment_has_a_budget_that_lets_broken_pods_go(base: list[Object]) -> None:
+def test_every_deployment_has_a_disruption_budget_that_evicts_unhealthy_pods(base: list[Object]) -> None:
     budgets = {each["metadata"]["name"]: each["spec"] for each in of_kind(base, "PodDisruptionBudget")}
 
     assert budgets.keys() == pods(base).keys()
@@ -186,7 +175,7 @@ def test_a_pod_without_a_network_policy_is_found(base: list[Object]) -> None:
     assert not denies_by_default([each for each in base if each["metadata"]["name"] != "default-deny"])
 
 
-def test_only_the_wanted_calls_between_services_are_possible(base: list[Object]) -> None:
+def test_only_the_intended_calls_between_services_are_allowed(base: list[Object]) -> None:
     assert edges(base) == {
         ("gateway", "auth"),
         ("gateway", "chat"),
@@ -199,7 +188,7 @@ def test_only_the_wanted_calls_between_services_are_possible(base: list[Object])
     }
 
 
-def test_only_chat_reaches_the_internet_and_no_private_address_that_way(base: list[Object]) -> None:
+def test_only_chat_reaches_the_internet_but_no_private_address(base: list[Object]) -> None:
     outward = [each for each in of_kind(base, "NetworkPolicy") if reaches_the_internet(each)]
     blocks = [peer["ipBlock"] for each in outward for peer in peers(each) if "ipBlock" in peer]
 
@@ -207,7 +196,7 @@ def test_only_chat_reaches_the_internet_and_no_private_address_that_way(base: li
     assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(blocks[0]["except"])
 
 
-def test_policies_between_services_name_the_ports_the_services_have(base: list[Object]) -> None:
+def test_policies_name_the_ports_of_the_services(base: list[Object]) -> None:
     ports = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in of_kind(base, "Service")}
     for policy in of_kind(base, "NetworkPolicy"):
         for rule in policy["spec"].get("egress", []):
@@ -217,7 +206,7 @@ def test_policies_between_services_name_the_ports_the_services_have(base: list[O
             )
 
 
-def test_the_example_overlay_gives_every_image_another_name(render: Render) -> None:
+def test_the_example_overlay_replaces_the_name_of_every_image(render: Render) -> None:
     images = {
         container["image"]
         for each in of_kind(render("overlays/example"), "Deployment")

@@ -1,20 +1,16 @@
-"""The components an overlay may add: each renders with the base, alone and with the others, and fits what is there."""
+"""Optional components of an overlay: they render with the base, alone and together, and fit its objects."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
 import yaml
 
-Object: TypeAlias = dict[str, Any]
-Combine: TypeAlias = Callable[..., list[Object]]
-Validate: TypeAlias = Callable[[list[Object]], None]
+from parley_testing.deployment.manifests import Combine, Object, Validate, of_kind, one
 
 COMPONENTS = ("monitoring", "hpa", "ingress", "gateway-api")
 CUSTOM = {"PodMonitor", "PrometheusRule", "HTTPRoute"}
-"""Kinds that the API has no schema for: a cluster must know them already."""
+"""Kinds without a schema in the API: custom resources of the cluster."""
 SCALED = {"gateway", "auth", "chat", "history", "history-worker"}
 NGINX = "nginx.ingress.kubernetes.io/"
 COMBINATIONS = [
@@ -24,17 +20,8 @@ COMBINATIONS = [
 ]
 
 
-def of_kind(objects: list[Object], kind: str) -> list[Object]:
-    return [each for each in objects if each["kind"] == kind]
-
-
-def one(objects: list[Object], kind: str, name: str) -> Object:
-    (found,) = [each for each in of_kind(objects, kind) if each["metadata"]["name"] == name]
-    return found
-
-
 def settings(objects: list[Object], name: str) -> dict[str, str]:
-    """Return what the config map of a workload holds."""
+    """Return the data of a workload's config map."""
     (found,) = [each["data"] for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"].startswith(name)]
     return dict(found)
 
@@ -61,13 +48,11 @@ def test_components_render_with_the_base_alone_and_together(
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_component_changes_of_the_base_only_what_it_is_for(
-    component: str, combine: Combine, base: list[Object]
-) -> None:
+def test_a_component_changes_only_its_part_of_the_base(component: str, combine: Combine, base: list[Object]) -> None:
     after = {(each["kind"], each["metadata"]["name"]): each for each in combine((component,))}
     changed = {each["kind"] for each in base if after.get((each["kind"], each["metadata"]["name"])) != each}
 
-    # A changed config map has another name, and the deployment names it.
+    # The name of a changed config map changes, and with it the deployment that uses it.
     settles = {"ConfigMap", "Deployment"}
     assert (
         changed == {"monitoring": set(), "hpa": {"Deployment"}, "ingress": settles, "gateway-api": settles}[component]
@@ -86,7 +71,7 @@ def test_prometheus_reads_the_admin_port_of_every_pod(everything: list[Object]) 
         assert endpoint["port"] in {port["name"] for port in container["ports"]}
 
 
-def test_prometheus_is_let_in_to_every_admin_port(everything: list[Object]) -> None:
+def test_prometheus_may_reach_every_admin_port(everything: list[Object]) -> None:
     for each in of_kind(everything, "Deployment"):
         policy = one(everything, "NetworkPolicy", each["metadata"]["name"])
         peers = {"namespaceSelector": {"matchLabels": {"parley/monitoring": "true"}}}
@@ -100,14 +85,14 @@ def test_grafana_finds_the_dashboards_by_label_and_under_one_name(everything: li
     assert len(found["data"]) == 3
 
 
-def test_whoever_scales_a_deployment_alone_sets_its_number(everything: list[Object]) -> None:
+def test_only_the_autoscaler_sets_the_number_of_replicas(everything: list[Object]) -> None:
     targets = [each["spec"]["scaleTargetRef"]["name"] for each in of_kind(everything, "HorizontalPodAutoscaler")]
 
     assert sorted(targets) == sorted(SCALED)
     assert [each for each in of_kind(everything, "Deployment") if "replicas" in each["spec"]] == []
 
 
-def test_pods_go_late_and_those_with_streams_after_the_one_before_has_drained(everything: list[Object]) -> None:
+def test_scaling_down_is_slow_and_waits_for_drained_streams(everything: list[Object]) -> None:
     for each in of_kind(everything, "HorizontalPodAutoscaler"):
         down = each["spec"]["behavior"]["scaleDown"]
         deployment = one(everything, "Deployment", each["metadata"]["name"])
@@ -118,7 +103,7 @@ def test_pods_go_late_and_those_with_streams_after_the_one_before_has_drained(ev
             assert [(policy["value"], policy["periodSeconds"] >= grace) for policy in down["policies"]] == [(1, True)]
 
 
-def test_what_is_scaled_by_cpu_requests_cpu(everything: list[Object]) -> None:
+def test_deployments_scaled_by_cpu_request_cpu(everything: list[Object]) -> None:
     for name in SCALED:
         (container,) = one(everything, "Deployment", name)["spec"]["template"]["spec"]["containers"]
         assert container["resources"]["requests"]["cpu"]
@@ -135,7 +120,7 @@ def test_the_ingress_leads_to_the_gateway_over_tls(everything: list[Object]) -> 
     assert spec["tls"] == [{"hosts": [rule["host"]], "secretName": "parley-tls"}]
 
 
-def test_the_ingress_says_what_the_nginx_configuration_says(everything: list[Object], root: Path) -> None:
+def test_the_ingress_equals_the_nginx_configuration(everything: list[Object], root: Path) -> None:
     text = (root / "deploy/nginx/parley.conf").read_text()
     found = one(everything, "Ingress", "parley")["metadata"]["annotations"]
 
@@ -151,7 +136,7 @@ def test_the_ingress_says_what_the_nginx_configuration_says(everything: list[Obj
     assert {name.removeprefix(NGINX): value for name, value in found.items()} == expected
 
 
-def test_the_route_leads_to_the_gateway_and_ends_no_stream(combine: Combine) -> None:
+def test_the_route_leads_to_the_gateway_without_a_timeout(combine: Combine) -> None:
     objects = combine(("gateway-api",))
     (rule,) = one(objects, "HTTPRoute", "parley")["spec"]["rules"]
     (backend,) = rule["backendRefs"]
@@ -162,7 +147,7 @@ def test_the_route_leads_to_the_gateway_and_ends_no_stream(combine: Combine) -> 
 
 
 @pytest.mark.parametrize("component", ["ingress", "gateway-api"])
-def test_the_gateway_believes_the_proxies_it_is_put_behind(component: str, combine: Combine) -> None:
+def test_gateway_and_auth_trust_the_proxies_before_them(component: str, combine: Combine) -> None:
     objects = combine((component,))
 
     assert settings(objects, "gateway")["TRUSTED_PROXIES"] == settings(objects, "auth")["TRUSTED_PROXIES"]
@@ -174,7 +159,7 @@ def test_the_readme_names_every_component(root: Path) -> None:
     assert [name for name in COMPONENTS if f"components/{name}" not in text] == []
 
 
-def test_the_choices_that_the_readme_shows_reach_their_objects(root: Path, combine: Combine) -> None:
+def test_the_patches_in_the_readme_apply(root: Path, combine: Combine) -> None:
     text = (root / "deploy/k8s/README.md").read_text()
     blocks = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
     objects = combine(COMPONENTS, patches=[patch for each in blocks for patch in each.get("patches", [])])
@@ -190,7 +175,7 @@ def test_the_choices_that_the_readme_shows_reach_their_objects(root: Path, combi
         assert each["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
-def test_a_component_is_none_without_its_kind(root: Path) -> None:
+def test_every_component_has_the_kind_component(root: Path) -> None:
     kinds = {
         yaml.safe_load(path.read_text())["kind"]
         for path in (root / "deploy/k8s/components").glob("*/kustomization.yaml")

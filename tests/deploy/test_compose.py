@@ -1,15 +1,14 @@
-"""The compose file: valid, closed to the outside but for the gateway, and complete."""
+"""Compose file: valid, complete, and closed to the outside except for the gateway."""
 
 import copy
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
 
-Object: TypeAlias = dict[str, Any]
+from parley_testing.deployment.manifests import Object
 
 OURS = {"gateway", "auth", "chat", "history", "history-worker", "fake-provider"}
 STORES = {"postgres", "redis", "rabbitmq"}
@@ -21,7 +20,7 @@ def published(compose: Object) -> dict[str, list[str]]:
 
 
 def unhardened(compose: Object) -> list[str]:
-    """Return the services that could do more than they need."""
+    """Return the services with more privileges than they need."""
     return [
         name
         for name, each in compose["services"].items()
@@ -43,7 +42,7 @@ def floating_images(compose: Object) -> list[str]:
     return [image for image in images if ":" not in image or image.endswith(":latest")]
 
 
-def test_it_is_a_valid_compose_file(root: Path) -> None:
+def test_the_compose_file_is_valid(root: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -57,7 +56,7 @@ def test_it_is_a_valid_compose_file(root: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_an_unknown_key_is_no_valid_compose_file(tmp_path: Path) -> None:
+def test_an_unknown_key_is_invalid(tmp_path: Path) -> None:
     (tmp_path / "broken.yml").write_text("services: {a: {image: b, read_onli: true}}")
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "broken.yml"]
 
@@ -135,7 +134,7 @@ def test_each_image_is_built_for_a_command_that_exists(compose: Object, root: Pa
         assert (root / "requirements" / f"{arguments['SERVICE']}.txt").is_file()
 
 
-def test_the_worker_is_the_image_of_history_with_its_own_command(compose: Object, root: Path) -> None:
+def test_the_worker_uses_the_image_of_history_with_its_own_command(compose: Object, root: Path) -> None:
     worker, history = compose["services"]["history-worker"], compose["services"]["history"]
     project = tomllib.loads((root / "services/history/pyproject.toml").read_text())["project"]
     (command,) = worker["entrypoint"]
@@ -144,7 +143,7 @@ def test_the_worker_is_the_image_of_history_with_its_own_command(compose: Object
     assert Path(command).name in project["scripts"]
 
 
-def test_redis_keeps_what_it_has_acknowledged_and_never_evicts(compose: Object) -> None:
+def test_redis_persists_writes_and_never_evicts(compose: Object) -> None:
     command = compose["services"]["redis"]["command"]
 
     assert "--appendonly yes" in command

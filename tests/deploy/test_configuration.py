@@ -1,10 +1,10 @@
-"""What compose and Kubernetes tell the services is what the services' settings understand, and enough to start."""
+"""Settings in compose and Kubernetes: every variable is known, and the services can start with them."""
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from unittest import mock
 from urllib.parse import urlsplit
 
@@ -14,39 +14,40 @@ import yaml
 from parley.config.settings import DataSettings, ServiceSettings, environment_names, load
 from parley.observability.trace_export import FLUSH_TIMEOUT
 from parley.web.server import CLOSE_TIMEOUT
+from parley_testing.deployment.manifests import Object
 
-Object: TypeAlias = dict[str, Any]
 Kinds: TypeAlias = dict[str, type[ServiceSettings]]
 
 SERVICES = ("gateway", "auth", "chat", "history", "history-worker")
+Mount: TypeAlias = Callable[[str, "Configuration"], Path]
 VARIABLE = re.compile(r"\$\{\w+:-([^}]*)\}")
 
 
-class Told:
-    """What one service is told: variables, and secret files by name."""
+class Configuration:
+    """The variables of one service, and the names of its secret files."""
 
     def __init__(self, variables: dict[str, str], files: Iterable[str], grace: float) -> None:
         self.variables, self.files, self.grace = variables, set(files), grace
 
     def unknown_to(self, kind: type[ServiceSettings]) -> set[str]:
-        """Return what the service's settings have no name for."""
+        """Return the variables and files that are no setting of the service."""
         known = {*environment_names(kind).values(), "SECRETS_DIR"}
         return {name.upper() for name in (*self.variables, *self.files)} - known
 
     def load(self, kind: type[ServiceSettings], folder: Path) -> ServiceSettings:
-        """Start the service's settings with this and nothing else."""
+        """Load the service's settings from these variables and files only."""
         environment = {**self.variables, "SECRETS_DIR": str(folder)}
         with mock.patch.dict(os.environ, environment, clear=True):
             return load(kind)
 
 
-def in_compose(service: Object) -> Told:
+def in_compose(service: Object) -> Configuration:
     variables = {name: VARIABLE.sub(r"\1", str(value)) for name, value in service["environment"].items()}
     files = [each if isinstance(each, str) else each["target"] for each in service["secrets"]]
-    return Told(variables, files, float(service["stop_grace_period"].removesuffix("s")))
+    return Configuration(variables, files, float(service["stop_grace_period"].removesuffix("s")))
 
 
-def in_cluster(deployment: Object, objects: list[Object], secrets: dict[str, Object]) -> Told:
+def in_cluster(deployment: Object, objects: list[Object], secrets: dict[str, Object]) -> Configuration:
     spec = deployment["spec"]["template"]["spec"]
     maps = {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"}
     (container,) = spec["containers"]
@@ -56,7 +57,7 @@ def in_cluster(deployment: Object, objects: list[Object], secrets: dict[str, Obj
     (volume,) = [each for each in spec["volumes"] if "secret" in each]
     sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     files = secrets[volume["secret"]["secretName"]]["stringData"]
-    return Told(variables, files, spec["terminationGracePeriodSeconds"] - sleep)
+    return Configuration(variables, files, spec["terminationGracePeriodSeconds"] - sleep)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,8 @@ def example_secrets(root: Path) -> dict[str, Object]:
 
 
 @pytest.fixture(params=["compose", "cluster"])
-def told(request: pytest.FixtureRequest) -> dict[str, Told]:
-    """What each service is told, in compose and in the cluster."""
+def told(request: pytest.FixtureRequest) -> dict[str, Configuration]:
+    """The configuration of each service, in compose and in the cluster."""
     if request.param == "compose":
         compose = request.getfixturevalue("compose")
         return {name: in_compose(compose["services"][name]) for name in SERVICES}
@@ -78,14 +79,14 @@ def told(request: pytest.FixtureRequest) -> dict[str, Told]:
 
 
 @pytest.fixture
-def mounted(secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Lay out the secret files of a service as its container sees them."""
+def mounted(secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
+    """Create the secret files of a service as in its container."""
     monkeypatch.chdir(tmp_path)
 
-    def lay_out(name: str, told: Told) -> Path:
+    def lay_out(name: str, configuration: Configuration) -> Path:
         folder = tmp_path / name
         folder.mkdir()
-        for file in told.files:
+        for file in configuration.files:
             source = f"{name}_client_secret" if file == "internal_client_secret" else file
             (folder / file).write_text((secrets / source).read_text())
         return folder
@@ -95,14 +96,14 @@ def mounted(secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_variable_and_secret_is_a_setting_of_the_service(
-    name: str, told: dict[str, Told], settings_of: Kinds
+    name: str, told: dict[str, Configuration], settings_of: Kinds
 ) -> None:
     assert told[name].unknown_to(settings_of[name]) == set()
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_settings_of_the_service_can_be_loaded_from_it(
-    name: str, told: dict[str, Told], settings_of: Kinds, mounted: Any
+    name: str, told: dict[str, Configuration], settings_of: Kinds, mounted: Mount
 ) -> None:
     settings = told[name].load(settings_of[name], mounted(name, told[name]))
 
@@ -113,7 +114,7 @@ def test_the_settings_of_the_service_can_be_loaded_from_it(
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_no_secret_is_a_variable(name: str, told: dict[str, Told], settings_of: Kinds) -> None:
+def test_no_secret_is_a_variable(name: str, told: dict[str, Configuration], settings_of: Kinds) -> None:
     kind = settings_of[name]
     secret = {
         environment_names(kind)[field]
@@ -126,21 +127,21 @@ def test_no_secret_is_a_variable(name: str, told: dict[str, Told], settings_of: 
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_the_process_gets_more_time_to_stop_than_its_drain_may_take(
-    name: str, told: dict[str, Told], settings_of: Kinds, mounted: Any
+def test_the_grace_period_is_longer_than_the_drain(
+    name: str, told: dict[str, Configuration], settings_of: Kinds, mounted: Mount
 ) -> None:
     settings = told[name].load(settings_of[name], mounted(name, told[name]))
 
     assert told[name].grace > settings.drain_delay + settings.drain_timeout + CLOSE_TIMEOUT + FLUSH_TIMEOUT
 
 
-def test_the_gateway_drains_longer_than_what_it_streams_from(told: dict[str, Told]) -> None:
+def test_the_gateway_drains_longer_than_chat_and_history(told: dict[str, Configuration]) -> None:
     seconds = {name: float(told[name].variables["DRAIN_TIMEOUT"]) for name in SERVICES}
 
     assert seconds["gateway"] > max(seconds["chat"], seconds["history"])
 
 
-def test_services_look_for_each_other_where_they_listen(told: dict[str, Told]) -> None:
+def test_service_urls_name_the_ports_of_the_services(told: dict[str, Configuration]) -> None:
     for each in told.values():
         for name, value in each.variables.items():
             if name in {"AUTH_URL", "CHAT_URL", "HISTORY_URL", "JWKS_URL"}:
@@ -149,15 +150,13 @@ def test_services_look_for_each_other_where_they_listen(told: dict[str, Told]) -
                 assert str(address.port) == told[address.hostname].variables["PORT"]
 
 
-def test_the_consumer_runs_in_its_own_process_only(told: dict[str, Told]) -> None:
+def test_the_consumer_runs_in_its_own_process_only(told: dict[str, Configuration]) -> None:
     assert told["history"].variables["RUN_CONSUMER"] == "false"
     assert "RUN_CONSUMER" not in told["history-worker"].variables
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_ports_of_the_manifest_are_those_the_service_is_told(
-    name: str, base: list[Object], told: dict[str, Told]
-) -> None:
+def test_container_ports_equal_the_port_settings(name: str, base: list[Object], told: dict[str, Configuration]) -> None:
     (deployment,) = [each for each in base if each["kind"] == "Deployment" and each["metadata"]["name"] == name]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
@@ -171,7 +170,7 @@ def test_ports_of_the_manifest_are_those_the_service_is_told(
 
 
 def test_a_misspelt_variable_is_found(settings_of: Kinds) -> None:
-    assert Told({"DRAIN_TIME_OUT": "1"}, ["redis_urls"], 0).unknown_to(settings_of["chat"]) == {
+    assert Configuration({"DRAIN_TIME_OUT": "1"}, ["redis_urls"], 0).unknown_to(settings_of["chat"]) == {
         "DRAIN_TIME_OUT",
         "REDIS_URLS",
     }

@@ -1,4 +1,4 @@
-"""The image's recipe and the small programs around it."""
+"""Dockerfile, health check and generated secrets."""
 
 import http.server
 import os
@@ -27,7 +27,7 @@ class _Admin(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - name of the base class
         del format, args
 
 

@@ -1,4 +1,4 @@
-"""The databases compose makes, on a real server: one role for each, closed to the others, safe to make again."""
+"""Databases of the compose file on a real server: one role each, closed to the others, created idempotently."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def make_databases(root: Path, secrets: Path, url: str) -> None:
 
 @pytest.fixture(scope="module")
 async def admin(root: Path, secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Databases]:
-    """A server on which the databases were made twice."""
+    """A server on which the script ran twice."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", durable=False)
     await server.start()
     try:

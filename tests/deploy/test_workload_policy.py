@@ -1,17 +1,17 @@
-"""What a platform team looks for in a workload, as rules; each rule is also shown a workload it must refuse."""
+"""Policy for workloads, as rules; each rule is tested with workloads that break it."""
 
 import copy
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import pytest
 
 from parley.web.server import CLOSE_TIMEOUT
+from parley_testing.deployment.manifests import Object
 
-Object: TypeAlias = dict[str, Any]
 Break: TypeAlias = Callable[[Object, Object], None]
-"""Spoils a deployment; gets the deployment and its first container."""
+"""Breaks a deployment; gets the deployment and its first container."""
 
 LEAST_UID = 10_000
 LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "version")}
@@ -141,7 +141,7 @@ def is_labelled(deployment: Object) -> bool:
 
 
 def _set(*path: str, to: object) -> Break:
-    """Return what sets a field of the pod, or removes it when ``to`` is None."""
+    """Return a break that sets a field of the pod, or removes it when ``to`` is None."""
 
     def spoil(deployment: Object, _container: Object) -> None:
         _put(pod(deployment), path, to)
@@ -184,7 +184,7 @@ def _endless_tmp(deployment: Object, _container: Object) -> None:
 
 
 class Case(NamedTuple):
-    """A rule, and ways to break it."""
+    """A rule, and breaks of it."""
 
     rule: Callable[[Object], bool]
     breaks: tuple[Break, ...]
