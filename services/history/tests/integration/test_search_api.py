@@ -154,3 +154,24 @@ async def test_the_search_uses_its_index(history: RunningHistory, library: Libra
         query = "EXPLAIN SELECT 1 FROM messages WHERE search @@ $1::text::tsquery"
         plan = await connection.fetch(query.replace("$1", f"'''user:{user.id}'' & ''机器'''"))
     assert "messages_search" in "\n".join(row[0] for row in plan)
+
+
+@pytest.mark.parametrize("kind", ["words", "han", "four bytes", "expanding", "one word", "numbers"])
+async def test_an_answer_of_any_size_and_script_is_stored_and_found(history: RunningHistory, kind: str) -> None:
+    size = 400_000
+    text = {
+        "words": " ".join(f"w{i:x}" for i in range(size // 5)),
+        "han": "".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(size)),
+        "four bytes": " ".join(chr(0x10400 + i % 40) + chr(0x10400 + i // 40 % 40) * 2 for i in range(size // 4)),
+        "expanding": "\ufdfa " * (size // 2),
+        "one word": "x" * size,
+        "numbers": " ".join(str(i * 7919) for i in range(size // 8)),
+    }[kind]
+    long = SampleTurn(question="needle", answer=text)
+    await history.publish(long.ended())
+    user = history.user(long.user_id)
+    found = await user.get(f"/api/v1/conversations/{long.conversation_id}/messages")
+    assert found["data"][1]["content"] == text
+    assert (await user.get(PATH, q="needle"))["data"]
+    if kind == "words":
+        assert (await user.get(PATH, q="w1f"))["data"]
