@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from history import VERSION
 from history.conversations.api import router as conversations
 from history.conversations.internal_api import router as internal_conversations
-from history.feed.api import router as feed
+from history.event_feed.api import router as feed
 from history.messages.api import router as messages
 from history.search.api import router as search
 from history.settings import HistorySettings

@@ -4,14 +4,14 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from history.changes.notifier import ChangeNotifier
-from history.changes.postgres import PostgresChangeSource
+from history.change_notifier.notifier import ChangeNotifier
+from history.change_notifier.postgres import PostgresChangeSource
 from history.conversations.postgres import PostgresConversationStore
 from history.conversations.service import ConversationService
 from history.database import Database
 from history.erasure.postgres import PostgresUserDataEraser
-from history.feed.postgres import PostgresFeedStore
-from history.feed.service import FeedService
+from history.event_feed.postgres import PostgresFeedStore
+from history.event_feed.service import FeedService
 from history.messages.postgres import PostgresMessageStore
 from history.messages.service import MessageService
 from history.projection.consumer import TurnEventHandler, consume_events, outcome_counter

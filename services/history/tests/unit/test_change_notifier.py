@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history_testing.fakes import FakeChangeSource
 from parley.ids import new_id
 from parley_testing import eventually

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.projection.consumer import TurnEventHandler, consume_events, outcome_counter
 from history.projection.store import ForeignTurn, ProjectionOutcome
 from history_testing.turn_events import SampleTurn, user_erased

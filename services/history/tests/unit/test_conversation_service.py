@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.schemas import ConversationPatch
 from history.conversations.service import ConversationService
 from history.conversations.store import ConversationFilter

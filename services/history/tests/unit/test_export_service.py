@@ -5,7 +5,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.service import ConversationService
 from history.transfer.content_disposition import content_disposition
 from history.transfer.export_service import PAGE_SIZE, ExportFormat, ExportService

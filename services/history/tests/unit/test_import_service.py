@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.errors import IdempotencyKeyReused
 from history.transfer.drafts import ConversationDraft
 from history.transfer.import_service import MAX_CONCURRENT_IMPORTS, MAX_SKIPPED, ImportService

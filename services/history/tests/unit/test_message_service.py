@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.service import ConversationService
 from history.errors import ConversationNotFound
 from history.messages.schemas import Order

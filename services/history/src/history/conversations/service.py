@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from history import cursors
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.schemas import Conversation, ConversationOwnerResponse, ConversationPatch
 from history.conversations.store import ConversationFilter, ConversationStore
 from history.errors import ConversationNotFound, MessageNotFound

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from history import cursors
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.schemas import Conversation
 from history.conversations.service import ConversationService
 from history.messages.schemas import Message, Order

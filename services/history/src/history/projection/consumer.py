@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.erasure.store import UserDataEraser
 from history.projection.store import ForeignTurn, ProjectionStore
 from parley.messaging.bus import Bus

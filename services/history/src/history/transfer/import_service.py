@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.errors import IdempotencyKeyReused
 from history.transfer.drafts import ConversationDraft
 from history.transfer.parsing import parse_entry, split_file

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
-from history.feed.store import FeedEntry
+from history.event_feed.store import FeedEntry
 from history.search.store import SearchMatch, SearchPosition, SearchQuery
 from history.search.tokenizer import QueryTerms
 from history.transfer.drafts import ConversationDraft

@@ -5,7 +5,7 @@ from uuid import UUID
 import orjson
 
 from history.database import Database, Row
-from history.feed.store import FeedEntry
+from history.event_feed.store import FeedEntry
 from parley_events.cloudevents import CloudEvent
 
 _HEAD = "SELECT coalesce((SELECT position FROM feed_heads WHERE user_id = $1), 0)"

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from history.dependencies import PAGE_RESPONSES, Responses
-from history.feed.service import FeedService
+from history.event_feed.service import FeedService
 from parley.security.identity import Principal, caller
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from history import cursors
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.errors import CursorExpired
-from history.feed.store import FeedStore
+from history.event_feed.store import FeedStore
 from parley.errors import DependencyUnavailable, Overloaded
 from parley_events.cloudevents import CloudEvent, to_structured
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from history.changes.notifier import ChangeNotifier
+from history.change_notifier.notifier import ChangeNotifier
 from history.errors import CursorExpired
-from history.feed.service import DRAINING_BLOCK, PING_BLOCK, FeedService
+from history.event_feed.service import DRAINING_BLOCK, PING_BLOCK, FeedService
 from history_testing.fakes import InMemoryFeedStore
 from history_testing.turn_events import SampleTurn
 from parley.errors import InvalidCursor, Overloaded
