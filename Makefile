@@ -91,7 +91,7 @@ bench-gateway: setup ## Run the benchmark of the gateway
 ##@ Check
 
 .PHONY: check
-check: format-check lint types imports addresses docs-check lock-check ## Run every check except the tests
+check: format-check lint types imports dependencies addresses docs-check lock-check ## Run every check except the tests
 
 .PHONY: format
 format: setup ## Format the code and sort its imports
