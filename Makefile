@@ -43,10 +43,10 @@ help: ## Show this list
 define tiers
 	@logs=.pytest_cache/tiers; mkdir -p $$logs; rm -f $$logs/*; trap 'exit 130' INT; failed=0; \
 	color=$$([ -t 1 ] && echo yes || echo no); \
-	run() { $(PYTEST) --color=$$color $(ARGS) "$${@:2}" | tee -i $$logs/$$1 \
+	run() { $(PYTEST) --color=$$color "$${@:3}" $(ARGS) -m "$$2" | tee -i $$logs/$$1 \
 		|| { status=$$?; $(if $(ARGS),[ $$status = 5 ] ||) failed=1; }; }; \
-	run 1-shared $(WORKERS) -m "$(1) and not (alone or e2e)"; \
-	run 2-alone -m "$(1) and (alone or e2e)"; \
+	run 1-shared "$(1) and not (alone or e2e)" $(WORKERS); \
+	run 2-alone "$(1) and (alone or e2e)"; \
 	echo; tail -qn1 $$logs/*; exit $$failed
 endef
 
