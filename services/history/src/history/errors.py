@@ -18,10 +18,10 @@ class MessageNotFound(NotFound):
 
 
 class IdempotencyKeyReused(ParleyError):
-    """The idempotency key was used before for a different request."""
+    """The Idempotency-Key was used for a different request."""
 
     status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
-    remedy = "Use a new key for each new request. Send the same key only to repeat a request unchanged."
+    remedy = "Use a new key for each new request."
 
 
 class CursorExpired(ParleyError):
