@@ -20,7 +20,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*\Z")
 """An id in a path. No character may be decoded or normalised into another path."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One route. ``scope``: None for public; ``timeout``: seconds to the response head; ``max_body``: in bytes."""
 
@@ -55,7 +55,19 @@ def route(
     names = frozenset(methods.split())
     if "GET" in names and not websocket:
         names |= {"HEAD"}
-    return Route(names, template, service, scope, timeout, stream, max_body, cost, strict, websocket, endless)
+    return Route(
+        methods=names,
+        template=template,
+        service=service,
+        scope=scope,
+        timeout=timeout,
+        stream=stream,
+        max_body=max_body,
+        cost=cost,
+        strict=strict,
+        websocket=websocket,
+        endless=endless,
+    )
 
 
 def auth_routes() -> list[Route]:

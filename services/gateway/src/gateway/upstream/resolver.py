@@ -22,7 +22,7 @@ LookUp = Callable[[Endpoint], Awaitable[Sequence[Endpoint]]]
 
 
 class Resolver:
-    """Resolves the configured names of a pool again and again."""
+    """Resolves the configured names of a pool periodically."""
 
     def __init__(self, pool: Pool, look_up: LookUp | None = None) -> None:
         """Take a pool with its configured endpoints. ``look_up`` resolves one of them, by default through DNS."""
