@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from chat.wiring import APPEND_TIMEOUT
 from chat_testing.replica import ChatReplica, OpenReplica, ReplicaPair
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
@@ -21,8 +20,7 @@ from parley_testing.faults.processes import frozen, kill
 pytestmark = pytest.mark.integration
 
 TURN = {"message": "Hello [[fake tokens=80 rate=20]]"}
-BUSY = 0.2
-"""Seconds that a busy machine may add to what is measured."""
+REPLICATION_FAILURES = "chat_log_copy_failures_total"
 WHOLE = " ".join(f"t{i}" for i in range(1, 81))
 
 
@@ -55,8 +53,9 @@ async def test_a_flushed_redis_leaves_no_gap(pair: ReplicaPair, valkey: Embedded
 
 async def test_a_redis_that_restarts_empty_leaves_no_gap(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
     async def restart() -> None:
+        failures = pair[0].sample(REPLICATION_FAILURES)
         await kill(valkey.child)
-        await asyncio.sleep(0.5)
+        await eventually(lambda: pair[0].sample(REPLICATION_FAILURES) > failures)
         await valkey.start()
 
     await watch_on_both(pair, restart)
@@ -78,19 +77,16 @@ async def test_without_redis_turns_stream_and_are_cancelled_on_another_replica(
         await valkey.start()
 
 
-async def test_a_frozen_redis_stalls_streams_for_at_most_its_timeout(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
+async def test_streams_continue_while_redis_is_frozen(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
     here = pair[0].user()
-    clock = asyncio.get_running_loop().time
+    failures = pair[0].sample(REPLICATION_FAILURES)
     async with here.stream("/api/v1/chat/stream", json=TURN) as (_, found):
         seen = [await anext(found) for _ in range(10)]
         async with frozen(valkey.child):
-            gaps, last = [], clock()
-            for _ in range(30):
-                seen.append(await anext(found))
-                gaps.append(clock() - last)
-                last = clock()
+            # These arrive while Redis is frozen only because appends time out.
+            seen += [await anext(found) for _ in range(30)]
+            assert pair[0].sample(REPLICATION_FAILURES) > failures
         seen += [event async for event in found]
-    assert max(gaps) < APPEND_TIMEOUT + 1 / 20 + BUSY
     assert "".join(event.data["delta"] for event in seen) == WHOLE
 
 
@@ -111,7 +107,7 @@ async def test_a_postgres_that_restarts_loses_no_turn(
             await kill(postgres.child)
             refused = await one.user().chat("Hi")
             assert (refused.status_code, refused.json()["code"]) == (503, "dependency_unavailable")
-            await asyncio.sleep(2)
+            await eventually(lambda: _all_answered(provider, mark, 50), within=20)
             await postgres.start()
             for events in await asyncio.gather(*running):
                 assert events[-1].data["status"] == "completed"
@@ -124,6 +120,11 @@ async def test_a_postgres_that_restarts_loses_no_turn(
         assert len(await provider.journal(contains=mark)) == 50
     finally:
         await postgres.stop()
+
+
+async def _all_answered(provider: FakeProvider, mark: str, expected: int) -> bool:
+    """Tell whether the provider has ended all its answers, whose turns cannot be stored yet."""
+    return sum(call["ended"] is not None for call in await provider.journal(contains=mark)) == expected
 
 
 async def _count(replica: ChatReplica, status: str, expected: int) -> bool:

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
-from chat_testing.users import ChatUser
+from chat_testing.users import ChatUser, StreamEvent
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley.storage.postgres import open_pool
@@ -79,8 +79,9 @@ async def _round(survivor: ChatReplica, spawn: SpawnChat, mark: str, moment: flo
 async def test_an_interrupted_turn_is_regenerated_on_another_replica(survivor: ChatReplica, spawn: SpawnChat) -> None:
     async with spawn(survivor.dsn, survivor.pool) as victim:
         person = victim.user()
-        watching = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=20 rate=10"))
-        await asyncio.sleep(1.0)
+        seen: list[StreamEvent] = []
+        watching = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=20 rate=10", seen))
+        await eventually(lambda: _has_text(seen))
         await kill(victim.child)
         turn_id, _ = await watching
     there = survivor.as_seen_by(person)
@@ -182,8 +183,9 @@ async def test_a_runner_that_resumes_after_its_lease_writes_nothing(
     ):
         person = victim.user()
         there = survivor.as_seen_by(person)
-        watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=400 rate=20"))
-        await asyncio.sleep(1.5)
+        seen: list[StreamEvent] = []
+        watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=400 rate=20", seen))
+        await eventually(lambda: _has_text(seen))
         await stop(victim.child)
         turn_id = str(await survivor.pool.fetchval("SELECT id FROM turns WHERE user_id = $1", person.id))
         before = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN)
@@ -204,8 +206,9 @@ async def test_a_runner_that_resumes_after_its_lease_writes_nothing(
 async def test_a_drained_process_ends_its_turns_and_exits_cleanly(survivor: ChatReplica, spawn: SpawnChat) -> None:
     async with spawn(survivor.dsn, survivor.pool, DRAIN_TIMEOUT="4") as victim:
         person = victim.user()
-        watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=2000 rate=20"))
-        await asyncio.sleep(0.8)
+        seen: list[StreamEvent] = []
+        watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=2000 rate=20", seen))
+        await eventually(lambda: _has_text(seen))
         os.kill(victim.child.pid, signal.SIGTERM)
         turn_id, shown = await asyncio.wait_for(watched, 15)
         assert shown[-1].data["finished"] is True
