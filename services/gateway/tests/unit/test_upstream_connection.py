@@ -9,32 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.upstream.connection import HIGH_WATER, UpstreamConnection
 from gateway.upstream.failures import ConnectionBroken
+from gateway_testing.fakes import FakeTransport
 
 BODY = st.binary(max_size=300)
-
-
-class FakeTransport(asyncio.Transport):
-    """Records what a connection does with its transport."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.paused = self.aborted = False
-        self.written = b""
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return default
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
-
-    def pause_reading(self) -> None:
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
-
-    def abort(self) -> None:
-        self.aborted = True
 
 
 def started(method: str = "GET") -> tuple[UpstreamConnection, FakeTransport]:

@@ -66,6 +66,30 @@ class FakeStreamLeases(StreamLeases):
         self.held.pop(token, None)
 
 
+class FakeTransport(asyncio.Transport):
+    """Records what a connection does with its transport."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paused = self.aborted = False
+        self.written = b""
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
 def make_request(headers: Mapping[str, str] | None = None, *, method: str = "GET", path: str = "/") -> Request:
     """Return a request from 127.0.0.1."""
     request = Request({
