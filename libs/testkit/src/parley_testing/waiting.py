@@ -3,10 +3,20 @@
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+T = TypeVar("T")
 
 POLL = 0.02
+
+
+@overload
+async def eventually(probe: Callable[[], Awaitable[T | None]], *, within: float = ..., message: str = ...) -> T: ...
+
+
+@overload
+async def eventually(probe: Callable[[], T | None], *, within: float = ..., message: str = ...) -> T: ...
 
 
 async def eventually(probe: Callable[[], Any], *, within: float = 5.0, message: str = "") -> Any:
