@@ -137,16 +137,11 @@ def test_no_selector_and_no_reference_dangles(base: list[Object]) -> None:
     assert dangling_references(base) == []
 
 
-def test_a_dangling_selector_is_found(base: list[Object]) -> None:
-    broken = copy.deepcopy(base)
+def test_a_dangling_selector_and_a_dangling_reference_are_found(base: list[Object]) -> None:
+    broken = [each for each in copy.deepcopy(base) if each["kind"] != "ServiceAccount"]
     of_kind(broken, "Service")[0]["spec"]["selector"] = {"app.kubernetes.io/name": "nobody"}
 
     assert dangling_selectors(broken) == ["Service/auth"]
-
-
-def test_a_dangling_reference_is_found(base: list[Object]) -> None:
-    broken = [each for each in base if each["kind"] != "ServiceAccount"]
-
     assert "gateway" in dangling_references(broken)
 
 

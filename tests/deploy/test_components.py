@@ -31,8 +31,11 @@ def everything(combine: Combine) -> list[Object]:
     return combine(("monitoring", "hpa", "ingress"))
 
 
-def test_every_component_is_tested(root: Path) -> None:
+def test_every_component_is_tested_and_in_the_readme(root: Path) -> None:
+    readme = (root / "deploy/k8s/README.md").read_text()
+
     assert {each.name for each in (root / "deploy/k8s/components").iterdir()} == set(COMPONENTS)
+    assert [name for name in COMPONENTS if f"components/{name}" not in readme] == []
 
 
 @pytest.mark.parametrize("components", COMBINATIONS, ids="+".join)
@@ -153,12 +156,6 @@ def test_gateway_and_auth_trust_the_proxies_before_them(component: str, combine:
     assert settings(objects, "gateway")["TRUSTED_PROXIES"] == settings(objects, "auth")["TRUSTED_PROXIES"]
 
 
-def test_the_readme_names_every_component(root: Path) -> None:
-    text = (root / "deploy/k8s/README.md").read_text()
-
-    assert [name for name in COMPONENTS if f"components/{name}" not in text] == []
-
-
 def test_the_patches_in_the_readme_apply(root: Path, combine: Combine) -> None:
     text = (root / "deploy/k8s/README.md").read_text()
     blocks = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
@@ -173,12 +170,3 @@ def test_the_patches_in_the_readme_apply(root: Path, combine: Combine) -> None:
     }
     for each in [*of_kind(objects, "PodMonitor"), *of_kind(objects, "PrometheusRule")]:
         assert each["metadata"]["labels"]["release"] == "kube-prometheus-stack"
-
-
-def test_every_component_has_the_kind_component(root: Path) -> None:
-    kinds = {
-        yaml.safe_load(path.read_text())["kind"]
-        for path in (root / "deploy/k8s/components").glob("*/kustomization.yaml")
-    }
-
-    assert kinds == {"Component"}

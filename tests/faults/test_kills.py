@@ -46,7 +46,7 @@ async def watch(reader: ResumingReader, message: str) -> AnsweredTurn | None:
 def victims(stack: SeparateStack, servers: PrivateBackends) -> list[Kill]:
     """Return a restart of one process of each kind; each asserts that the process was dead."""
 
-    def replica(found: Any, port: int) -> Kill:
+    def replica(found: processes.Restartable, port: int) -> Kill:
         return lambda: processes.restart(found, port=port)
 
     return [
