@@ -31,6 +31,7 @@ from history.usage.service import UsageService
 from parley.infrastructure import Infrastructure, open_infrastructure
 from parley.messaging.bus import Bus
 from parley.process.tasks import background
+from parley.process.worker_thread import WorkerThread, worker_thread
 from parley.security.identity import Verifier
 from parley.web.runtime import Runtime
 
@@ -50,6 +51,14 @@ class HistoryServices:
     feed: FeedService
 
 
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The threads for CPU-bound work of requests."""
+
+    search: WorkerThread
+    imports: WorkerThread
+
+
 @contextlib.asynccontextmanager
 async def wire(
     settings: HistorySettings, runtime: Runtime, *, bus: Bus | None = None
@@ -66,16 +75,22 @@ async def wire(
         ):
             await stack.enter_async_context(background(name, run, service=runtime.service))
         if settings.run_consumer:
-            handler = _event_handler(database, runtime, infrastructure, changes)
+            indexer = stack.enter_context(worker_thread("index"))
+            handler = _event_handler(database, runtime, infrastructure, changes, indexer)
             await stack.enter_async_context(consume_events(infrastructure.bus, handler))
-        yield _services(settings, runtime, infrastructure, database, changes)
+        workers = Workers(*(stack.enter_context(worker_thread(name)) for name in ("search", "import")))
+        yield _services(settings, runtime, infrastructure, database, changes, workers)
 
 
 def _event_handler(
-    database: Database, runtime: Runtime, infrastructure: Infrastructure, changes: ChangeNotifier
+    database: Database,
+    runtime: Runtime,
+    infrastructure: Infrastructure,
+    changes: ChangeNotifier,
+    indexer: WorkerThread,
 ) -> TurnEventHandler:
     return TurnEventHandler(
-        PostgresProjectionStore(database),
+        PostgresProjectionStore(database, indexer),
         PostgresUserDataEraser(database),
         changes,
         wake_relay=infrastructure.relay.hint,
@@ -89,6 +104,7 @@ def _services(
     infrastructure: Infrastructure,
     database: Database,
     changes: ChangeNotifier,
+    workers: Workers,
 ) -> HistoryServices:
     wake_relay = infrastructure.relay.hint
     conversation_store, message_store = PostgresConversationStore(database), PostgresMessageStore(database)
@@ -100,7 +116,7 @@ def _services(
         conversations=conversations,
         messages=MessageService(conversations, message_store, turn_lookup, changes),
         turns=turn_lookup,
-        search=SearchService(PostgresSearchStore(database)),
+        search=SearchService(PostgresSearchStore(database), workers.search),
         usage=UsageService(PostgresUsageStore(database)),
         exports=ExportService(conversations, conversation_store, message_store),
         imports=ImportService(PostgresImportStore(database), changes, wake_relay=wake_relay),

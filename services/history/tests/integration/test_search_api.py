@@ -175,3 +175,12 @@ async def test_an_answer_of_any_size_and_script_is_stored_and_found(history: Run
     assert (await user.get(PATH, q="needle"))["data"]
     if kind == "words":
         assert (await user.get(PATH, q="w1f"))["data"]
+
+
+async def test_a_text_of_combining_marks_is_searched_in_time_proportional_to_its_length(
+    history: RunningHistory,
+) -> None:
+    one = SampleTurn(question="東京都 e" + "\u0315\u0300" * 15_000)
+    await history.publish(one.ended())
+    found = await history.user(one.user_id).get("/api/v1/search", q="東京都")
+    assert [hit["message_id"] for hit in found["data"]] == [str(one.user_message_id)]

@@ -9,7 +9,9 @@ from history.search.store import SearchMatch, SearchPosition, SearchQuery
 from history_testing.fakes import FakeSearchStore
 from parley.errors import InvalidCursor
 from parley.ids import new_id
+from parley.process.worker_thread import WorkerThread
 
+WORKER = WorkerThread("search")
 MOMENT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
 
@@ -20,7 +22,7 @@ def _match(score: float, content: str = "an apple a day") -> SearchMatch:
 
 async def test_pages_show_every_result_once_with_its_snippet() -> None:
     store = FakeSearchStore([_match(score / 10) for score in (9, 8, 7)])
-    service, query, found, cursor = SearchService(store), SearchQuery("apples"), [], None
+    service, query, found, cursor = SearchService(store, WORKER), SearchQuery("apples"), [], None
     for _ in range(2):
         page = await service.page(new_id(), query, cursor, 2)
         found += page.data
@@ -31,7 +33,7 @@ async def test_pages_show_every_result_once_with_its_snippet() -> None:
 
 
 async def test_a_cursor_belongs_to_its_query() -> None:
-    service = SearchService(FakeSearchStore([_match(0.9), _match(0.8)]))
+    service = SearchService(FakeSearchStore([_match(0.9), _match(0.8)]), WORKER)
     page = await service.page(new_id(), SearchQuery("apple"), None, 1)
     with pytest.raises(InvalidCursor):
         await service.page(new_id(), SearchQuery("pear"), page.next_cursor, 1)
@@ -40,5 +42,5 @@ async def test_a_cursor_belongs_to_its_query() -> None:
 @pytest.mark.parametrize("text", ["!!!", "...", "—"])
 async def test_a_query_without_letters_or_digits_finds_nothing_and_runs_no_query(text: str) -> None:
     store = FakeSearchStore([_match(0.9)])
-    page = await SearchService(store).page(new_id(), SearchQuery(text), None, 10)
+    page = await SearchService(store, WORKER).page(new_id(), SearchQuery(text), None, 10)
     assert (page.data, page.next_cursor, store.queries) == ([], None, [])

@@ -1,13 +1,15 @@
 """Search result snippets."""
 
+import timeit
+
 import pytest
 
-from history.search.snippets import MAX_SNIPPET_LENGTH, matcher, snippet
-from history.search.tokenizer import query_terms
+from history.search.snippets import MAX_SNIPPET_LENGTH, Matcher, snippet
+from history.search.tokenizer import MAX_INDEXED_LENGTH, query_terms
 
 
 def _matches(content: str, query: str, *stems: str) -> list[str]:
-    return [s.text for s in snippet(content, matcher(query_terms(query), stems)) if s.match]
+    return [s.text for s in snippet(content, Matcher(query_terms(query), stems)) if s.match]
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,9 @@ def _matches(content: str, query: str, *stems: str) -> list[str]:
         ("iPhone手机", "iphone 手机", ["iphon"], ["iPhone", "手机"]),
         ("(a+b)* = c", "a b", [], ["a", "b"]),
         ("nothing here", "zebra", ["zebra"], []),
+        ("Straße, ＣＡＦÉ", "strasse café", [], ["Straße", "ＣＡＦÉ"]),
+        ("hello, hi", "hi", ["hi"], ["hi"]),
+        ("在京东京都", "京东 东京", [], ["京东"]),
     ],
 )
 def test_matches_are_words_stems_and_runs(content: str, query: str, stems: list[str], found: list[str]) -> None:
@@ -29,7 +34,7 @@ def test_matches_are_words_stems_and_runs(content: str, query: str, stems: list[
 
 def test_a_snippet_is_short_and_marks_where_it_was_cut() -> None:
     content = "x " * 500 + "needle" + " y" * 500
-    segments = snippet(content, matcher(query_terms("needle"), ["needl"]))
+    segments = snippet(content, Matcher(query_terms("needle"), ["needl"]))
     assert (segments[0].text, segments[-1].text[-1]) == ("…", "…")
     assert sum(len(s.text) for s in segments) == MAX_SNIPPET_LENGTH + 2
     assert [s.text for s in segments if s.match] == ["needle"]
@@ -37,4 +42,20 @@ def test_a_snippet_is_short_and_marks_where_it_was_cut() -> None:
 
 def test_the_segments_join_to_the_text() -> None:
     content = "The quick brown fox"
-    assert "".join(s.text for s in snippet(content, matcher(query_terms("brown"), ["brown"]))) == content
+    assert "".join(s.text for s in snippet(content, Matcher(query_terms("brown"), ["brown"]))) == content
+
+
+@pytest.mark.parametrize("word", ["xy ", "ab", "好"])
+def test_the_work_for_a_snippet_does_not_grow_with_the_number_of_words_in_the_query(word: str) -> None:
+    content = word * (MAX_INDEXED_LENGTH // len(word))
+    pairs = [left + right for left in "acdegjkq" for right in "bcfhjlmn"]
+    one, many = (_matcher(words) for words in (pairs[:1], pairs))
+
+    def seconds(matcher: Matcher) -> float:
+        return min(timeit.repeat(lambda: snippet(content, matcher), number=1, repeat=5))
+
+    assert seconds(many) < 5 * seconds(one) + 0.005
+
+
+def _matcher(words: list[str]) -> Matcher:
+    return Matcher(query_terms(" ".join(words)), words)

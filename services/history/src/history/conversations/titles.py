@@ -2,16 +2,15 @@
 
 MAX_TITLE_LENGTH = 60
 """Characters of an automatic title."""
+MAX_FIRST_LINE = 1_000
+"""Characters of the first line that is not blank, of which a title is made."""
 _ELLIPSIS = "…"
 
 
 def title_from(message: str) -> str | None:
     """Return the first line that is not blank, shortened; None for a blank message."""
-    for line in message.splitlines():
-        words = line.split()
-        if words:
-            return shorten(" ".join(words))
-    return None
+    lines = message.lstrip()[:MAX_FIRST_LINE].splitlines()
+    return shorten(" ".join(lines[0].split())) if lines else None
 
 
 def shorten(text: str, max_length: int = MAX_TITLE_LENGTH) -> str:

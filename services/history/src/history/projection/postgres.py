@@ -1,6 +1,6 @@
 """Projection storage in Postgres: one round trip per event."""
 
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +10,7 @@ from history.database import Database
 from history.projection.store import ForeignTurn, ProjectionOutcome
 from history.search.tokenizer import index_terms
 from parley.ids import new_id
+from parley.process.worker_thread import WorkerThread
 from parley.storage.named_parameters import NamedStatement
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationCreated, TurnEnded, TurnStarted
@@ -18,29 +19,52 @@ _PROJECT_TURN = NamedStatement("""
 SELECT project_turn(:event_id, :event_name, :event_source, :event_time, :event_key, :event_sequence, :trace, :data,
     :auto_title, :question_words, :question_bigrams, :answer_words, :answer_bigrams, :created_id, :created)""")
 
+MAX_INLINE_LENGTH = 4_000
+"""Characters of a turn that are indexed on the event loop. Longer texts go to the worker thread."""
+
+IndexTerms: TypeAlias = dict[str, str | list[str]]
+
 
 class PostgresProjectionStore:
-    """Stores turn events with the SQL function ``project_turn``."""
+    """Stores turn events with the SQL function ``project_turn``. ``worker`` finds the search terms of long texts."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, worker: WorkerThread) -> None:
+        self._database, self._worker = database, worker
 
     async def project_turn(self, event: CloudEvent, data: TurnStarted | TurnEnded) -> ProjectionOutcome:
         """Store the event of a turn; raises ForeignTurn when the turn or conversation belongs to another user."""
-        arguments = _PROJECT_TURN.arguments(_values(event, data))
+        terms = await self._index_terms(*_texts(data))
+        arguments = _PROJECT_TURN.arguments(_values(event, data, terms))
         try:
             outcome = await self._database.value(_PROJECT_TURN.sql, *arguments)
         except asyncpg.CheckViolationError as error:
             raise ForeignTurn(str(event.id)) from error
         return cast("ProjectionOutcome", outcome)
 
+    async def _index_terms(self, question: str, answer: str) -> IndexTerms:
+        if len(question) + len(answer) <= MAX_INLINE_LENGTH:
+            return _index_terms(question, answer)
+        return await self._worker.run(_index_terms, question, answer)
 
-def _values(event: CloudEvent, data: TurnStarted | TurnEnded) -> dict[str, Any]:
-    question = data.user_message.content if data.user_message else ""
+
+def _texts(data: TurnStarted | TurnEnded) -> tuple[str, str]:
     answer = data.message.content if isinstance(data, TurnEnded) and data.message else ""
+    return data.user_message.content if data.user_message else "", answer
+
+
+def _index_terms(question: str, answer: str) -> IndexTerms:
     question_words, question_bigrams = index_terms(question)
     answer_words, answer_bigrams = index_terms(answer)
-    title = title_from(question)
+    return {
+        "question_words": question_words,
+        "question_bigrams": question_bigrams,
+        "answer_words": answer_words,
+        "answer_bigrams": answer_bigrams,
+    }
+
+
+def _values(event: CloudEvent, data: TurnStarted | TurnEnded, terms: IndexTerms) -> dict[str, Any]:
+    title = title_from(_texts(data)[0])
     return {
         "event_id": event.id,
         "event_name": event.name,
@@ -51,10 +75,7 @@ def _values(event: CloudEvent, data: TurnStarted | TurnEnded) -> dict[str, Any]:
         "trace": event.traceparent,
         "data": data.model_dump(mode="json"),
         "auto_title": title,
-        "question_words": question_words,
-        "question_bigrams": question_bigrams,
-        "answer_words": answer_words,
-        "answer_bigrams": answer_bigrams,
+        **terms,
         "created_id": new_id(),
         "created": _conversation_created(data, title),
     }

@@ -1,21 +1,23 @@
 """Search service: pages of results with snippets."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from history import cursors
 from history.search.schemas import SearchHit
-from history.search.snippets import matcher, snippet
+from history.search.snippets import Matcher, snippet
 from history.search.store import SearchMatch, SearchPosition, SearchQuery, SearchStore
 from history.search.tokenizer import QueryTerms, query_terms
+from parley.process.worker_thread import WorkerThread
 from parley.web.schemas import Page
 
 
 class SearchService:
-    """Searches the messages of a user."""
+    """Searches the messages of a user. ``worker`` makes the snippets."""
 
-    def __init__(self, store: SearchStore) -> None:
-        self._store = store
+    def __init__(self, store: SearchStore, worker: WorkerThread) -> None:
+        self._store, self._worker = store, worker
 
     async def page(self, user_id: UUID, query: SearchQuery, cursor: str | None, limit: int) -> Page[SearchHit]:
         """Return a page of results, best match first; raises InvalidCursor.
@@ -34,16 +36,23 @@ class SearchService:
         if len(found) > limit:
             last = found[limit - 1].position
             next_cursor = cursors.encode(kind, (last.score, last.created_at.isoformat(), str(last.id)))
-        return Page(data=[_hit(match, terms) for match in found[:limit]], next_cursor=next_cursor)
+        hits = await self._worker.run(_hits, found[:limit], terms) if found else []
+        return Page(data=hits, next_cursor=next_cursor)
 
 
-def _hit(match: SearchMatch, terms: QueryTerms) -> SearchHit:
+def _hits(found: Sequence[SearchMatch], terms: QueryTerms) -> list[SearchHit]:
+    # The stems are those of the query, and equal in every match.
+    matcher = Matcher(terms, found[0].stems)
+    return [_hit(match, matcher) for match in found]
+
+
+def _hit(match: SearchMatch, matcher: Matcher) -> SearchHit:
     return SearchHit(
         conversation_id=match.conversation_id,
         conversation_title=match.title,
         message_id=match.position.id,
         role=match.role,
-        snippet=snippet(match.content, matcher(terms, match.stems)),
+        snippet=snippet(match.content, matcher),
         score=match.position.score,
         created_at=match.position.created_at,
     )

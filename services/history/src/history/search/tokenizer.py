@@ -6,12 +6,15 @@ words have two characters.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
+
+from history.search.normalization import normalize
 
 MAX_INDEXED_LENGTH = 50_000
 """Characters of a message that are indexed. The rest is stored but cannot be found."""
 MAX_BIGRAMS = 10_000
+MAX_QUERY_LENGTH = 400
+"""Characters of a normalized search query. A query has up to 200, of which some become 18."""
 
 _SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -25,15 +28,12 @@ LETTER = rf"[^\W_{_SPACELESS}]"
 WORD = re.compile(f"{LETTER}+")
 
 
-def normalize(text: str) -> str:
-    """Return the text in NFKC form and case-folded."""
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
 def index_terms(text: str) -> tuple[str, list[str]]:
-    """Return the words of a message, separated by spaces, and its bigrams."""
-    # Cut again after normalization, which expands some characters: Postgres limits a tsvector to one megabyte.
-    plain = normalize(text[:MAX_INDEXED_LENGTH])[:MAX_INDEXED_LENGTH]
+    """Return the words of a message, separated by spaces, and its bigrams.
+
+    Takes milliseconds for a long text: run it in a worker thread.
+    """
+    plain = normalize(text, MAX_INDEXED_LENGTH)
     return " ".join(WORD.findall(plain)), bigrams(plain)
 
 
@@ -67,7 +67,7 @@ class QueryTerms:
 
 def query_terms(query: str) -> QueryTerms:
     """Return the terms of a search query."""
-    plain = normalize(query)
+    plain = normalize(query, MAX_QUERY_LENGTH)
     return QueryTerms(tuple(WORD.findall(plain)), tuple(RUN.findall(plain)))
 
 

@@ -1,0 +1,56 @@
+"""Worker thread: CPU-bound work outside the event loop, one job at a time, with a bounded queue."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from parley.errors import Overloaded
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_WAITING_JOBS = 64
+"""Jobs that may wait for one worker thread."""
+
+
+class WorkerThread:
+    """Runs jobs one after the other in a thread of its own.
+
+    Python lets the event loop run between two bytecodes of a job, but not during one call of a C function: a job must
+    process large inputs in pieces. One thread for each kind of work keeps the number of competing threads small.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._jobs = 0
+
+    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of ``job``; raises Overloaded when ``MAX_WAITING_JOBS`` jobs wait.
+
+        A cancelled caller's job is not started, or ends by itself if it has started.
+        """
+        if self._jobs > MAX_WAITING_JOBS:
+            raise Overloaded
+        self._jobs += 1
+        try:
+            call = functools.partial(job, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        finally:
+            self._jobs -= 1
+
+    def close(self) -> None:
+        """Start no further job."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def worker_thread(name: str) -> Iterator[WorkerThread]:
+    """Open a worker thread for the duration of the context."""
+    worker = WorkerThread(name)
+    try:
+        yield worker
+    finally:
+        worker.close()
