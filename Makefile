@@ -78,7 +78,11 @@ isolated: ## Install each package alone, import it, run its unit tests
 
 .PHONY: chaos
 chaos: setup ## Run the long fault tests: kills, freezes and network faults
-	@$(PYTEST) -m chaos $(ARGS)
+	@$(PYTEST) -m chaos --ignore=tests/security $(ARGS)
+
+.PHONY: security
+security: setup ## Check code and dependencies for known weaknesses, then attack the product; needs minutes
+	@scripts/security $(ARGS)
 
 .PHONY: bench
 bench: setup ## Run the benchmarks of the whole product
@@ -105,7 +109,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/lock scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/lock scripts/security scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types

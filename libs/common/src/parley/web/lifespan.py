@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message
 @contextlib.asynccontextmanager
 async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
     """Run the lifespan of an ASGI app while the context is open; exceptions of startup and shutdown propagate."""
-    to_app: asyncio.Queue[Message] = asyncio.Queue()
+    to_app: asyncio.Queue[Message] = asyncio.Queue()  # nosemgrep: unbounded-queue - two messages
     complete = {name: asyncio.Event() for name in ("lifespan.startup.complete", "lifespan.shutdown.complete")}
 
     async def send(message: Message) -> None:

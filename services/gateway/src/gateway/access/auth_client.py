@@ -44,7 +44,7 @@ class AuthClient:
         token = await self._service_token()
         status, result = await self._post("/internal/revocations/check", orjson.dumps(body), JSON, token)
         if status != _OK:
-            self._token = ""
+            self._token = ""  # nosec B105
             raise UpstreamUnavailable
         return result
 

@@ -166,7 +166,7 @@ class Pool:
         if not candidates:
             raise UpstreamUnavailable
         if len(candidates) > 2:  # noqa: PLR2004 - the better of two random choices is nearly the best
-            candidates = random.sample(candidates, 2)
+            candidates = random.sample(candidates, 2)  # nosec B311
         chosen = min(candidates, key=_load)
         chosen.probing = chosen.ejected_until > 0 and chosen.ejections > 0
         return chosen
