@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from parley import errors
@@ -14,6 +14,8 @@ ANY = ""
 """Any valid credential is sufficient."""
 
 MIB = 1_048_576
+AUTH_MAX_BODY = 65_536
+"""Maximum body of the routes of auth in bytes; the longest valid body has a tenth of it."""
 REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
 """Seconds until the head of the response, on most routes and on routes that wait for a model."""
 _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*\Z")
@@ -73,7 +75,7 @@ def route(
 def auth_routes() -> list[Route]:
     """Return the routes of auth."""
     base, admin = "/api/v1/auth", "/api/v1/admin"
-    return [
+    found = [
         route("GET", "/.well-known/jwks.json", "auth", PUBLIC),
         route("GET", "/.well-known/oauth-authorization-server", "auth", PUBLIC),
         route("POST", f"{base}/register", "auth", PUBLIC, strict=True),
@@ -96,6 +98,7 @@ def auth_routes() -> list[Route]:
         route("POST", f"{admin}/users/{{id}}/password-reset", "auth", "admin"),
         route("GET", f"{admin}/audit", "auth", "admin"),
     ]
+    return [replace(each, max_body=AUTH_MAX_BODY) for each in found]
 
 
 def chat_routes() -> list[Route]:

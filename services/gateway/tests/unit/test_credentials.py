@@ -155,3 +155,14 @@ def test_a_repeated_credential_is_ambiguous() -> None:
     request.repeated_headers.add(b"authorization")
     with pytest.raises(errors.AmbiguousCredentials):
         presented_credential(request)
+
+
+@pytest.mark.parametrize("token", ["x" * 8193, "\ud800", "\u0301" * 500_000])
+async def test_a_token_that_auth_cannot_have_issued_is_refused_before_it_is_verified(
+    authenticator: Authenticator, verifier: CountingVerifier, token: str
+) -> None:
+    with pytest.raises(errors.TokenInvalid):
+        await authenticator.identify_token(token)
+    with pytest.raises(errors.TokenInvalid):
+        await authenticator.identify(make_request(headers={"authorization": "Bearer " + "x" * 8193}))
+    assert verifier.verified == 0

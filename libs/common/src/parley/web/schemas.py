@@ -3,17 +3,29 @@
 from decimal import Decimal
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
 
 from parley.web.problems import FieldValueError
 
 T = TypeVar("T")
 
 
+MAX_MEMBERS = 100
+"""Maximum number of members of one object of a request body; checked before any member is validated."""
+
+
 class RequestBody(BaseModel):
     """Base class of request bodies; unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bound_members(cls, data: object) -> object:
+        # Each unknown member is an error of its own, so a body of 1 MiB would give 100,000 of them.
+        if isinstance(data, dict) and len(data) > MAX_MEMBERS:
+            raise FieldValueError("too_long", f"Must have at most {MAX_MEMBERS} members.")
+        return data
 
 
 class ResponseBody(BaseModel):

@@ -6,6 +6,7 @@ from auth.audit.model import RequestOrigin
 from auth.security import identifiers
 from auth.security.login_throttle import LoginThrottle
 from auth.security.password_hashing import HashSlot, PasswordHasher
+from auth.security.password_policy import MAX_LENGTH
 
 UNKNOWN_ADDRESS = "unknown"
 
@@ -18,6 +19,8 @@ class LoginService:
 
     async def authenticate(self, login: str, password: str, origin: RequestOrigin) -> User | None:
         """Return the active account, or None for a wrong name or password; raises LoginThrottled or Overloaded."""
+        if len(login) > identifiers.MAX_LOGIN_LENGTH or len(password) > MAX_LENGTH:
+            return None
         user = await self._accounts.by_login(identifiers.key(login))
         subject = str(user.id) if user else identifiers.key(login)
         correct = await self._check(subject, user, password, origin)

@@ -11,6 +11,13 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailSyntaxError, validate
 
 from parley.web.problems import FieldValueError
 
+MAX_LOGIN_LENGTH = 254
+"""Maximum length of a user name or e-mail address at a login, in characters; checked before it is normalised."""
+MAX_TYPED_LENGTH = 512
+"""Maximum length of a new user name or e-mail address as typed, in characters; checked before it is normalised.
+
+Normalisation takes time that grows with the square of a run of combining marks: 150,000 of them take a minute.
+"""
 MAX_USERNAME_LENGTH = 64
 MAX_EMAIL_LENGTH = 254
 MAX_EMAIL_LOCAL_LENGTH = 64
@@ -23,6 +30,7 @@ SPECIAL_USE_DOMAIN_NAMES.clear()
 
 def username(text: str) -> str:
     """Return a user name in its stored form; raises FieldValueError."""
+    _check_typed_length(text, MAX_USERNAME_LENGTH)
     name = unicodedata.normalize("NFKC", text).strip()
     if not name:
         raise FieldValueError("blank", "Must not be blank.")
@@ -40,6 +48,7 @@ def username(text: str) -> str:
 
 def email(text: str) -> str:
     """Return an e-mail address in its stored form, with the domain in ASCII; raises FieldValueError."""
+    _check_typed_length(text, MAX_EMAIL_LENGTH)
     address = unicodedata.normalize("NFKC", text).strip()
     local, _, domain = address.rpartition("@")
     if len(address) > MAX_EMAIL_LENGTH or len(local) > MAX_EMAIL_LOCAL_LENGTH:
@@ -52,7 +61,12 @@ def email(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """Return the lookup key, which is equal for all spellings of a user name or e-mail address."""
+    """Return the lookup key, which is equal for all spellings of a user name or e-mail address.
+
+    A text longer than ``MAX_TYPED_LENGTH`` is returned unchanged: no account has it.
+    """
+    if len(text) > MAX_TYPED_LENGTH:
+        return text
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).strip().casefold())
     local, at, domain = folded.rpartition("@")
     if not at:
@@ -61,6 +75,11 @@ def key(text: str) -> str:
         return f"{local}@{_ascii_domain(domain)}"
     except FieldValueError:
         return folded
+
+
+def _check_typed_length(text: str, allowed: int) -> None:
+    if len(text) > MAX_TYPED_LENGTH:
+        raise FieldValueError("too_long", f"Must have at most {allowed} characters.")
 
 
 def _ascii_domain(domain: str) -> str:

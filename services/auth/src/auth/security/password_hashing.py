@@ -115,7 +115,7 @@ class HashSlot:
         self._running: asyncio.Future[object] | None = None
 
     async def hash(self, password: str) -> str:
-        """Return the hash of a new password."""
+        """Return the hash of a new password; raises ValueError if it is too long."""
         return await self._run(lambda: str(self._context.hash(normalise(password))))
 
     async def verify(self, password: str, stored: str) -> bool:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from auth.errors import PasswordTooWeak
 
 MAX_LENGTH = 1024
+"""Maximum length of a password in characters; checked before it is normalised or hashed."""
 MAX_REPEATED_UNIT = 4
 """A password that only repeats a unit of up to this many characters counts as common."""
 MAX_DECORATION = 6
@@ -27,7 +28,12 @@ _KEY_SEQUENCES = (
 
 
 def normalise(password: str) -> str:
-    """Return the NFKC form of a password."""
+    """Return the NFKC form of a password; raises ValueError if it is longer than ``MAX_LENGTH``.
+
+    The time of normalisation grows with the square of a run of combining marks.
+    """
+    if len(password) > MAX_LENGTH:
+        raise ValueError("The password is too long.")
     return unicodedata.normalize("NFKC", password)
 
 
@@ -39,6 +45,9 @@ class PasswordPolicy:
 
     def check(self, password: str, *, about: Iterable[str] = (), pointer: str = "/password") -> None:
         """Raise PasswordTooWeak with the reason; ``about`` are the names of the account."""
+        if len(password) > MAX_LENGTH:
+            reason = f"The password must have at most {MAX_LENGTH} characters."
+            raise PasswordTooWeak(reason, pointer=pointer, code="too_long")
         found = normalise(password)
         if len(found) < self._min_length:
             reason = f"The password must have at least {self._min_length} characters."

@@ -9,21 +9,34 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from auth.errors import InvalidClient, OAuthError, OAuthInvalidRequest
+from auth.security.identifiers import MAX_LOGIN_LENGTH
+from auth.security.password_policy import MAX_LENGTH as MAX_PASSWORD_LENGTH
 from auth.web.response_headers import NO_STORE
-from parley.errors import UnsupportedMediaType
+from parley.errors import BodyTooLarge, UnsupportedMediaType
+from parley.security.tokens import MAX_TOKEN_LENGTH
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 20
+MAX_FORM_BYTES = 65_536
+"""Maximum length of a form in bytes; checked while it is received, before it is decoded."""
+MAX_SCOPE_LENGTH = 1024
+MAX_FIELD_LENGTHS = {"username": MAX_LOGIN_LENGTH, "password": MAX_PASSWORD_LENGTH, "scope": MAX_SCOPE_LENGTH}
+"""Maximum lengths of parameters in characters; every other one has ``MAX_TOKEN_LENGTH``."""
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return the parameters of a form-encoded body; raises UnsupportedMediaType or OAuthInvalidRequest."""
+    """Return the parameters of a form-encoded body.
+
+    Every length is checked before the parameter is used. Raises UnsupportedMediaType, BodyTooLarge or
+    OAuthInvalidRequest.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != FORM_TYPE:
         raise UnsupportedMediaType(FORM_TYPE)
-    body = await request.body()
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        pairs = parse_qsl(
+            (await _read_body(request)).decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
+        )
     except (UnicodeError, ValueError):
         raise OAuthInvalidRequest("The form is malformed.") from None
     found = dict(pairs)
@@ -31,7 +44,25 @@ async def read_form(request: Request) -> dict[str, str]:
         raise OAuthInvalidRequest("A parameter is repeated. Send each parameter once.")
     if any("\x00" in value for value in found.values()):
         raise OAuthInvalidRequest("A parameter contains the NUL character.")
+    _check_lengths(found)
     return found
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise BodyTooLarge(f"The form is too large: at most {MAX_FORM_BYTES} bytes are accepted.")
+    return bytes(body)
+
+
+def _check_lengths(form: dict[str, str]) -> None:
+    for name, value in form.items():
+        allowed = MAX_FIELD_LENGTHS.get(name, MAX_TOKEN_LENGTH)
+        if len(value) > allowed:
+            known = f"The parameter {name}" if name in MAX_FIELD_LENGTHS else "A parameter"
+            raise OAuthInvalidRequest(f"{known} is too long: at most {allowed} characters are accepted.")
 
 
 def client_credentials(request: Request, form: dict[str, str]) -> tuple[str | None, str | None]:

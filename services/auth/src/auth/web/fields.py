@@ -13,8 +13,8 @@ from parley.web.schemas import Text
 
 MAX_DISPLAY_NAME = 100
 
-Username = Annotated[Text, Field(max_length=256), AfterValidator(identifiers.username)]
-Email = Annotated[Text, Field(max_length=512), AfterValidator(identifiers.email)]
+Username = Annotated[Text, Field(max_length=identifiers.MAX_TYPED_LENGTH), AfterValidator(identifiers.username)]
+Email = Annotated[Text, Field(max_length=identifiers.MAX_TYPED_LENGTH), AfterValidator(identifiers.email)]
 Password = Annotated[Text, Field(max_length=MAX_LENGTH, repr=False)]
 
 

@@ -50,7 +50,7 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
 
 
 def _printable(text: str) -> str:
-    return "".join(character for character in text if character.isprintable())[:MAX_USER_AGENT]
+    return "".join(character for character in text[: 2 * MAX_USER_AGENT] if character.isprintable())[:MAX_USER_AGENT]
 
 
 def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:

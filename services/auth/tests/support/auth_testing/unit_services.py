@@ -103,8 +103,8 @@ class UnitAuth:
         self.database.users[user_id] = replace(self.database.users[user_id], **members)  # type: ignore[arg-type]
 
 
-async def unit_auth(hasher: PasswordHasher, **overrides: object) -> UnitAuth:
-    """Return services over new in-memory stores; ``overrides`` are settings."""
+def unit_settings(**overrides: object) -> AuthSettings:
+    """Return settings for in-memory stores."""
     given: dict[str, object] = {
         "database_url": "postgresql://unused",
         "redis_url": "redis://unused",
@@ -112,7 +112,16 @@ async def unit_auth(hasher: PasswordHasher, **overrides: object) -> UnitAuth:
         "registration": "open",
         "internal_clients": f'{{"gateway": "{GATEWAY_SECRET}"}}',
     }
-    settings = load(AuthSettings, **(given | overrides))
+    return load(AuthSettings, **(given | overrides))
+
+
+async def unit_auth(hasher: PasswordHasher, **overrides: object) -> UnitAuth:
+    """Return services over new in-memory stores; ``overrides`` are settings."""
+    return await unit_auth_with(unit_settings(**overrides), hasher)
+
+
+async def unit_auth_with(settings: AuthSettings, hasher: PasswordHasher) -> UnitAuth:
+    """Return services over new in-memory stores."""
     clock = Clock()
     database, cache = MemoryDatabase(clock), MemoryRevocationCache()
     keys = KeyRing(MemorySigningKeyStore(), SecretCipher(secrets.token_bytes(32)), POLICY)

@@ -13,7 +13,7 @@ from gateway.access.plans import GatewayPlans
 from gateway.request import Caller, Request
 from parley import errors
 from parley.errors import ParleyError
-from parley.security.tokens import TokenVerifier
+from parley.security.tokens import MAX_TOKEN_LENGTH, TokenVerifier
 
 API_KEY = re.compile(r"parley_[0-9A-Za-z]{38}\Z")
 API_KEY_PREFIX = "parley_"
@@ -46,7 +46,7 @@ class Authenticator:
 
     async def identify_token(self, token: str) -> Caller:
         """Return the caller of an access token. Raise an Unauthenticated error or DependencyUnavailable."""
-        if token.startswith(API_KEY_PREFIX):
+        if token.startswith(API_KEY_PREFIX) or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
             raise errors.TokenInvalid
         return await self._caller_of(token.encode())
 
@@ -56,6 +56,8 @@ class Authenticator:
             self._callers.pop(hashlib.sha256(presented_credential(request)).digest(), None)
 
     async def _caller_of(self, credential: bytes) -> Caller:
+        if len(credential) > MAX_TOKEN_LENGTH:
+            raise errors.TokenInvalid
         digest = hashlib.sha256(credential).digest()
         try:
             caller = self._callers[digest]
