@@ -116,7 +116,7 @@ def build_services(
         revoker=TokenRevoker(verifier, stores.sessions, revocations),
         revocations=revocations,
         sessions=SessionService(stores.sessions, revocations),
-        api_keys=ApiKeyService(stores.api_keys, revocations),
+        api_keys=ApiKeyService(stores.api_keys, revocations, plans),
         administration=AdminService(stores.accounts, stores.sessions, stores.audit, revocations, plans),
         operator=OperatorService(stores.accounts, accounts, resets, keys),
         password_resets=resets,

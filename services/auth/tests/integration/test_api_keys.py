@@ -28,7 +28,9 @@ async def test_a_key_is_shown_once_and_stored_as_a_digest(auth: RunningAuth) -> 
     assert made.status_code == 201
     assert made.headers["location"] == f"{KEYS}/{body['id']}"
     assert made.headers["cache-control"] == "no-store"
-    assert (body["name"], body["scopes"], body["expires_at"]) == ("ci", ["chat:write"], None)
+    assert (body["name"], body["scopes"]) == ("ci", ["chat:write"])
+    lifetime = datetime.fromisoformat(body["expires_at"]) - datetime.fromisoformat(body["created_at"])
+    assert lifetime == timedelta(days=90)
     assert len(body["key"]) == 7 + 32 + 6
     assert body["prefix"] == body["key"][:14]
     listed = (await person.call("GET", KEYS)).json()["data"]
@@ -104,6 +106,21 @@ async def test_the_key_of_a_disabled_account_is_refused(auth: RunningAuth) -> No
     key = (await person.call("POST", KEYS, json={"name": "ci"})).json()["key"]
     await auth.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", person.username)
     assert (await exchange(auth, key)).json()["error"] == "invalid_grant"
+
+
+async def test_an_old_login_makes_no_key_that_lasts_or_reads(auth: RunningAuth) -> None:
+    person = await auth.person()
+    await auth.rows(
+        "UPDATE sessions SET auth_time = now() - interval '10 minutes' WHERE id = $1 RETURNING id", person.claims["sid"]
+    )
+    person.tokens = (await person.refresh()).json()
+    for members in ({"expires_at": None}, {"scopes": ["chat:write", "history:read"]}):
+        refused = await person.call("POST", KEYS, json={"name": "ci", **members})
+        assert (refused.status_code, refused.json()["code"]) == (401, "reauthentication_required")
+    assert (await person.call("POST", KEYS, json={"name": "ci"})).status_code == 201
+    await person.login()
+    made = await person.call("POST", KEYS, json={"name": "ci", "expires_at": None})
+    assert (made.status_code, made.json()["expires_at"]) == (201, None)
 
 
 async def test_a_replayed_request_creates_no_second_key(auth: RunningAuth) -> None:

@@ -17,7 +17,7 @@ async def test_a_disabled_account_loses_its_tokens(auth: UnitAuth) -> None:
     user = await auth.user()
     granted = await auth.login()
     changed = await auth.services.administration.change(
-        str(user.id), status="disabled", plan=None, scopes=None, origin=HERE
+        await auth.principal(granted), str(user.id), status="disabled", plan=None, scopes=None, origin=HERE
     )
     assert not changed.active
     with pytest.raises(TokenRevoked):
@@ -26,15 +26,19 @@ async def test_a_disabled_account_loses_its_tokens(auth: UnitAuth) -> None:
 
 async def test_a_plan_that_is_not_defined_is_refused(auth: UnitAuth) -> None:
     user = await auth.user()
+    caller = await auth.principal(await auth.login())
     with pytest.raises(ValidationFailed) as refused:
-        await auth.services.administration.change(str(user.id), status=None, plan="gold", scopes=None, origin=HERE)
+        await auth.services.administration.change(
+            caller, str(user.id), status=None, plan="gold", scopes=None, origin=HERE
+        )
     assert refused.value.errors[0].pointer == "/plan"
 
 
 async def test_the_last_administrator_cannot_be_demoted(auth: UnitAuth) -> None:
     admin = await auth.user(scopes=(*PERSONAL, ADMIN))
+    caller = await auth.principal(await auth.login())
     with pytest.raises(LastAdmin):
-        await auth.services.administration.change(str(admin.id), status=None, plan=None, scopes=[], origin=HERE)
+        await auth.services.administration.change(caller, str(admin.id), status=None, plan=None, scopes=[], origin=HERE)
 
 
 async def test_ending_the_sessions_of_an_account_is_audited(auth: UnitAuth) -> None:

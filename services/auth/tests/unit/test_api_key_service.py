@@ -1,11 +1,11 @@
 """API keys of the caller, over in-memory stores."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from auth_testing.unit_services import HERE, UnitAuth
 
-from auth.api_keys.model import ApiKey
+from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
 from auth.errors import IdempotencyKeyReused, InvalidGrant
 from auth.security import secret_tokens
 from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
@@ -26,11 +26,11 @@ async def create(
     *,
     name: str = "ci",
     scopes: tuple[str, ...] = ("chat:write",),
-    expires_at: datetime | None = None,
+    expiry: Expiry = DEFAULT_EXPIRY,
     idempotency_key: str | None = None,
 ) -> tuple[ApiKey, str | None]:
     return await auth.services.api_keys.create(
-        owner, name=name, scopes=scopes, expires_at=expires_at, idempotency_key=idempotency_key, origin=HERE
+        owner, name=name, scopes=scopes, expiry=expiry, idempotency_key=idempotency_key, origin=HERE
     )
 
 
@@ -53,9 +53,9 @@ async def test_only_the_digest_of_a_key_is_stored(auth: UnitAuth, owner: Princip
 async def test_a_key_cannot_exceed_its_creator_or_begin_expired(
     auth: UnitAuth, owner: Principal, scopes: tuple[str, ...], seconds: int | None, pointer: str
 ) -> None:
-    expires_at = None if seconds is None else times.now() + timedelta(seconds=seconds)
+    expiry = None if seconds is None else times.now() + timedelta(seconds=seconds)
     with pytest.raises(ValidationFailed) as refused:
-        await create(auth, owner, scopes=scopes, expires_at=expires_at)
+        await create(auth, owner, scopes=scopes, expiry=expiry)
     assert refused.value.errors[0].pointer == pointer
 
 
@@ -89,7 +89,7 @@ async def test_a_key_of_another_account_is_not_found(auth: UnitAuth, owner: Prin
 
 
 async def test_a_key_expires_and_its_tokens_expire_with_it(auth: UnitAuth, owner: Principal) -> None:
-    _, secret = await create(auth, owner, expires_at=times.now() + timedelta(seconds=60))
+    _, secret = await create(auth, owner, expiry=times.now() + timedelta(seconds=60))
     assert (await auth.grant(**exchange_form(secret))).access.expires_in <= 60
     auth.clock.forward(61)
     with pytest.raises(InvalidGrant):

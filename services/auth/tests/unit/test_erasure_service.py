@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 from auth_testing.unit_services import HERE, UnitAuth
 
-from auth.erasure.service import MAX_LOGIN_AGE, ErasureService
+from auth.erasure.service import ErasureService
 from auth.errors import LastAdmin
+from auth.security.reauthentication import MAX_LOGIN_AGE
 from auth.security.scopes import ADMIN, PERSONAL
 from parley import times
 from parley.errors import NotFound, ReauthenticationRequired, TokenRevoked

@@ -20,7 +20,7 @@ from parley.errors import TokenRevoked
 async def create_key(auth: UnitAuth, *scopes: str) -> str:
     principal = await auth.principal(await auth.login())
     _, secret = await auth.services.api_keys.create(
-        principal, name="ci", scopes=list(scopes), expires_at=None, idempotency_key=None, origin=HERE
+        principal, name="ci", scopes=list(scopes), expiry=None, idempotency_key=None, origin=HERE
     )
     assert secret is not None
     return secret

@@ -61,7 +61,7 @@ async def test_unknown_tokens_and_tokens_of_api_keys_are_not_revoked(auth: UnitA
     await auth.user()
     principal = await auth.principal(await auth.login())
     _, secret = await auth.services.api_keys.create(
-        principal, name="ci", scopes=["chat:write"], expires_at=None, idempotency_key=None, origin=HERE
+        principal, name="ci", scopes=["chat:write"], expiry=None, idempotency_key=None, origin=HERE
     )
     form = {"grant_type": TOKEN_EXCHANGE, "subject_token_type": API_KEY_TOKEN_TYPE, "subject_token": secret or ""}
     by_key = await auth.grant(**form)

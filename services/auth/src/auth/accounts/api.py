@@ -52,7 +52,10 @@ async def me(principal: Owner, accounts: Service) -> UserView:
 async def change_me(
     body: ProfileBody, request: Request, principal: Owner, accounts: Service, origins: Origins
 ) -> UserView:
-    """Change the user name, e-mail address or display name of the caller."""
+    """Change the user name, e-mail address or display name of the caller.
+
+    Another e-mail address requires a login within the last five minutes.
+    """
     return UserView.of(await accounts.change(principal, body.changes(), origins.resolve(request, principal)))
 
 
@@ -60,6 +63,9 @@ async def change_me(
 async def change_password(
     body: PasswordBody, request: Request, principal: Owner, accounts: Service, origins: Origins
 ) -> None:
-    """Change the password of the caller and end all other sessions."""
+    """Change the password of the caller and end all other sessions.
+
+    Requires a login within the last five minutes.
+    """
     origin = origins.resolve(request, principal)
     await accounts.change_password(principal, body.current_password, body.new_password, origin)

@@ -1,6 +1,7 @@
 """Account service: registration, profile and password."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from auth.accounts.login import LoginService
 from auth.accounts.model import NewUser, User
@@ -11,6 +12,7 @@ from auth.revocations.service import RevocationService
 from auth.security import identifiers
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
+from auth.security.reauthentication import require_recent_login
 from auth.security.scopes import PERSONAL
 from parley.errors import FieldError, TokenInvalid, ValidationFailed
 from parley.ids import new_id
@@ -29,10 +31,11 @@ class AccountService:
         login: LoginService,
         revocations: RevocationService,
         registration_open: bool,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._accounts, self._hasher, self._policy = accounts, hasher, policy
         self._login, self._revocations = login, revocations
-        self._registration_open = registration_open
+        self._registration_open, self._clock = registration_open, clock
 
     async def register(
         self, *, username: str, email: str | None, display_name: str | None, password: str, origin: RequestOrigin
@@ -88,16 +91,23 @@ class AccountService:
         return _require_active(await self._accounts.by_id(principal.user_id))
 
     async def change(self, principal: Principal, changes: Mapping[str, str | None], origin: RequestOrigin) -> User:
-        """Change the caller's user name, e-mail address or display name; raises AccountExists."""
-        await self.me(principal)
+        """Change the caller's user name, e-mail address or display name.
+
+        Raises AccountExists, and ReauthenticationRequired for another e-mail address without a recent login.
+        """
+        before = await self.me(principal)
+        if changes.get("email", before.email) != before.email:
+            require_recent_login(principal, self._clock())
         return _require_active(await self._accounts.change_profile(principal.user_id, changes, origin))
 
     async def change_password(self, principal: Principal, current: str, new: str, origin: RequestOrigin) -> None:
         """Set a new password and end the other sessions.
 
-        Raises PasswordTooWeak, ValidationFailed if ``current`` is wrong, LoginThrottled or Overloaded.
+        Raises ReauthenticationRequired without a recent login, PasswordTooWeak, ValidationFailed if ``current`` is
+        wrong, LoginThrottled or Overloaded.
         """
         user = await self.me(principal)
+        require_recent_login(principal, self._clock())
         self._policy.check(new, about=[user.username, *_email_parts(user.email)], pointer="/new_password")
         if not await self._login.confirm(user, current, origin):
             raise ValidationFailed([FieldError("/current_password", "incorrect", "The current password is wrong.")])

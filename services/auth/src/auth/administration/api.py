@@ -66,8 +66,12 @@ async def get_user(user_id: str, principal: Administrator, admin: Service) -> Us
 async def change_user(
     user_id: str, body: AdminUserBody, request: Request, principal: Administrator, admin: Service, origins: Origins
 ) -> UserView:
-    """Change the status, plan or scopes of an account."""
+    """Change the status, plan or scopes of an account.
+
+    Making an account an administrator requires a login within the last five minutes.
+    """
     changed = await admin.change(
+        principal,
         user_id,
         status=body.status,
         plan=body.plan,
@@ -112,8 +116,12 @@ async def issue_password_reset(
     resets: Annotated[PasswordResetService, Depends(provide(PasswordResetService))],
     origins: Origins,
 ) -> ResetView:
-    """Issue a password reset token that works once within an hour. Only this response contains it."""
+    """Issue a password reset token that works once within an hour. Only this response contains it.
+
+    Requires a login within the last five minutes. An API key may issue tokens for accounts that are no administrators.
+    """
     user = await admin.find(user_id)
+    admin.authorise_reset(principal, user)
     token, expires_at = await resets.issue(user.id, origins.resolve(request, principal))
     response.headers.update(NO_STORE)
     return ResetView(reset_token=token, expires_at=expires_at)

@@ -1,6 +1,7 @@
 """Administration service: accounts and the audit log."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,13 @@ from auth.accounts.store import AccountStore
 from auth.audit.model import AuditEntry, RequestOrigin
 from auth.audit.store import AuditLog
 from auth.revocations.service import RevocationService
+from auth.security.reauthentication import require_recent_login
+from auth.security.scopes import ADMIN
 from auth.sessions.store import SessionStore
+from auth.tokens.token_issuer import API_KEY_CLIENT
 from parley.errors import FieldError, NotFound, ValidationFailed
 from parley.ids import parse_id
+from parley.security.identity import Principal
 
 
 class AdminService:
@@ -25,9 +30,11 @@ class AdminService:
         audit: AuditLog,
         revocations: RevocationService,
         plans: Plans,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._accounts, self._sessions, self._audit = accounts, sessions, audit
-        self._revocations, self._plans = revocations, plans
+        self._revocations, self._plans, self._clock = revocations, plans, clock
 
     async def search(
         self, *, text: str | None, status: Status | None, plan: str | None, before: UUID | None, limit: int
@@ -44,12 +51,25 @@ class AdminService:
         return found
 
     async def change(
-        self, user_id: str, *, status: Status | None, plan: str | None, scopes: list[str] | None, origin: RequestOrigin
+        self,
+        principal: Principal,
+        user_id: str,
+        *,
+        status: Status | None,
+        plan: str | None,
+        scopes: list[str] | None,
+        origin: RequestOrigin,
     ) -> User:
-        """Change an account; raises NotFound, LastAdmin, or ValidationFailed for an unknown plan."""
+        """Change an account.
+
+        Raises NotFound, LastAdmin, ValidationFailed for an unknown plan, and ReauthenticationRequired if the account
+        becomes an administrator and the login of the caller is too old.
+        """
         if plan is not None and plan not in self._plans.by_name:
             raise ValidationFailed([FieldError("/plan", "unknown_plan", "The plan is not defined in the plans file.")])
         user = await self.find(user_id)
+        if ADMIN in (scopes or ()) and ADMIN not in user.scopes:
+            require_recent_login(principal, self._clock())
         changed = await self._accounts.administer(
             user.id, status=status, plan=plan, scopes=None if scopes is None else tuple(scopes), origin=origin
         )
@@ -57,6 +77,14 @@ class AdminService:
             raise NotFound
         await self._revocations.push()
         return changed
+
+    def authorise_reset(self, principal: Principal, user: User) -> None:
+        """Check that the caller may issue a reset token for an account; raises ReauthenticationRequired.
+
+        An API key may do so for accounts that are no administrators: it is permanent already and gains nothing.
+        """
+        if principal.client_id != API_KEY_CLIENT or ADMIN in user.scopes:
+            require_recent_login(principal, self._clock())
 
     async def end_sessions(self, user_id: str, origin: RequestOrigin) -> None:
         """End every session of an account; raises NotFound."""

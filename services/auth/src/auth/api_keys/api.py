@@ -50,7 +50,10 @@ async def create_api_key(
     origins: Origins,
     idempotency_key: IdempotencyKey = None,
 ) -> ApiKeyView:
-    """Create an API key. The response is the only one that contains the secret."""
+    """Create an API key. The response is the only one that contains the secret.
+
+    Scopes other than `chat:write`, and a lifetime of more than 90 days, require a login within the last five minutes.
+    """
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         reason = "Must be 1 to 255 visible ASCII characters."
         raise ValidationFailed([FieldError("/Idempotency-Key", "invalid_format", reason)])
@@ -58,7 +61,7 @@ async def create_api_key(
         principal,
         name=body.name,
         scopes=body.scopes,
-        expires_at=body.expires_at,
+        expiry=body.expiry(),
         idempotency_key=idempotency_key,
         origin=origins.resolve(request, principal),
     )

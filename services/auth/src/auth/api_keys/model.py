@@ -2,7 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
+from typing import Literal, TypeAlias
 from uuid import UUID
+
+
+class _Default(Enum):
+    DEFAULT = "default"
+
+
+DEFAULT_EXPIRY: Literal[_Default.DEFAULT] = _Default.DEFAULT
+Expiry: TypeAlias = datetime | Literal[_Default.DEFAULT] | None
+"""The requested expiry of a key: a time, None for never, or the default lifetime."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,22 @@ from uuid import UUID
 
 from pydantic import Field
 
-from auth.api_keys.model import ApiKey
+from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
 from auth.web.fields import KeyScopes, Moment, Name
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody
 
 
 class ApiKeyBody(RequestBody):
-    """A new API key."""
+    """A new API key. Without `expires_at` it expires after 90 days, with `null` never, if the plan allows it."""
 
     name: Name
     scopes: KeyScopes = Field(default_factory=lambda: ["chat:write"])
     expires_at: Moment | None = None
+
+    def expiry(self) -> Expiry:
+        """Return the expiry that was sent, or ``DEFAULT_EXPIRY`` for an absent one."""
+        return self.expires_at if "expires_at" in self.model_fields_set else DEFAULT_EXPIRY
 
 
 class ApiKeyView(ResponseBody):

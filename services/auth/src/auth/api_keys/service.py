@@ -1,26 +1,43 @@
 """API key service: creating, listing and deleting the caller's keys."""
 
 import hashlib
-from collections.abc import Sequence
-from datetime import datetime
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from auth.api_keys.model import ApiKey
+from auth.accounts.plans import Plans
+from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
 from auth.api_keys.store import ApiKeyStore
 from auth.audit.model import RequestOrigin
 from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
+from auth.security.reauthentication import require_recent_login
 from parley import times
 from parley.errors import FieldError, NotFound, ValidationFailed
 from parley.ids import new_id, parse_id
 from parley.security.identity import Principal
 
+DEFAULT_LIFETIME = timedelta(days=90)
+"""Lifetime of a key whose request names no expiry, unless the plan allows less."""
+NARROW_SCOPES = frozenset({"chat:write"})
+"""Scopes that a key may get without a recent login."""
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far a client's clock may be ahead when it asks for the longest lifetime."""
+
 
 class ApiKeyService:
     """Creates, lists and deletes the API keys of the caller."""
 
-    def __init__(self, api_keys: ApiKeyStore, revocations: RevocationService) -> None:
-        self._api_keys, self._revocations = api_keys, revocations
+    def __init__(
+        self,
+        api_keys: ApiKeyStore,
+        revocations: RevocationService,
+        plans: Plans,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._api_keys, self._revocations, self._plans, self._clock = api_keys, revocations, plans, clock
 
     async def create(
         self,
@@ -28,15 +45,21 @@ class ApiKeyService:
         *,
         name: str,
         scopes: Sequence[str],
-        expires_at: datetime | None,
+        expiry: Expiry,
         idempotency_key: str | None,
         origin: RequestOrigin,
     ) -> tuple[ApiKey, str | None]:
         """Return a new key and its secret; the secret is None for a replayed Idempotency-Key.
 
-        Raises ValidationFailed for scopes that the caller does not have, and IdempotencyKeyReused.
+        Raises ValidationFailed for scopes that the caller does not have or an expiry that the plan does not allow,
+        ReauthenticationRequired for wide scopes or a long lifetime without a recent login, and IdempotencyKeyReused.
         """
-        self._validate(principal, scopes, expires_at)
+        _check_scopes(principal, scopes)
+        now = times.now()
+        expires_at = self._expires_at(principal, expiry, now)
+        long_lived = expires_at is None or expires_at > now + DEFAULT_LIFETIME + CLOCK_TOLERANCE
+        if long_lived or not set(scopes) <= NARROW_SCOPES:
+            require_recent_login(principal, self._clock())
         secret = secret_tokens.new_api_key()
         key = ApiKey(
             new_id(),
@@ -44,16 +67,15 @@ class ApiKeyService:
             name,
             secret[: secret_tokens.DISPLAY_PREFIX_LENGTH],
             tuple(scopes),
-            times.now(),
+            now,
             expires_at,
             None,
         )
-        fingerprint = hashlib.sha256(repr((name, list(scopes), expires_at)).encode()).digest()
         stored, replayed = await self._api_keys.add(
             key,
             secret_tokens.digest(secret),
             idempotency_key=idempotency_key,
-            fingerprint=fingerprint,
+            fingerprint=_fingerprint(name, scopes, expiry),
             origin=origin,
         )
         return stored, None if replayed else secret
@@ -69,15 +91,30 @@ class ApiKeyService:
             raise NotFound
         await self._revocations.push()
 
-    @staticmethod
-    def _validate(principal: Principal, scopes: Sequence[str], expires_at: datetime | None) -> None:
-        if not set(scopes) <= principal.scopes:
-            raise ValidationFailed(
-                [
-                    FieldError(
-                        "/scopes", "not_granted", "An API key can only have scopes of the access token that creates it."
-                    )
-                ]
-            )
-        if expires_at is not None and expires_at <= times.now():
+    def _expires_at(self, principal: Principal, expiry: Expiry, now: datetime) -> datetime | None:
+        """Return when a key expires; raises ValidationFailed for a time in the past or beyond the plan's maximum."""
+        days = self._plans.find(principal.plan).api_key_max_days
+        longest = None if days is None else timedelta(days=days)
+        if expiry is DEFAULT_EXPIRY:
+            return now + min(DEFAULT_LIFETIME, longest or DEFAULT_LIFETIME)
+        if expiry is not None and expiry <= now:
             raise ValidationFailed([FieldError("/expires_at", "past", "Must be in the future.")])
+        if longest is not None and (expiry is None or expiry > now + longest + CLOCK_TOLERANCE):
+            reason = f"API keys of this plan expire after at most {days} days."
+            raise ValidationFailed([FieldError("/expires_at", "too_late", reason)])
+        return expiry
+
+
+def _check_scopes(principal: Principal, scopes: Sequence[str]) -> None:
+    if not set(scopes) <= principal.scopes:
+        reason = "An API key can only have scopes of the access token that creates it."
+        raise ValidationFailed([FieldError("/scopes", "not_granted", reason)])
+
+
+def _fingerprint(name: str, scopes: Sequence[str], expiry: Expiry) -> bytes:
+    """Return the digest of a request, which its repetition must match.
+
+    An absent expiry has the digest that earlier versions give it, so that a retry during an update finds its key.
+    """
+    told = None if expiry is DEFAULT_EXPIRY else expiry or "never"
+    return hashlib.sha256(repr((name, list(scopes), told)).encode()).digest()

@@ -9,7 +9,8 @@ from auth.erasure.model import Erasure
 from auth.erasure.store import AccountErasureStore
 from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
-from parley.errors import NotFound, ReauthenticationRequired
+from auth.security.reauthentication import require_recent_login
+from parley.errors import NotFound
 from parley.security.identity import Principal
 from parley_events.cloudevents import CloudEvent
 from parley_events.decoding import decode
@@ -17,9 +18,6 @@ from parley_events.models import UserErasureConfirmed
 from parley_events.subscription import Subscription
 
 QUEUE = "auth.erasures"
-MAX_LOGIN_AGE = 300
-"""Maximum seconds between a login and the erasure of the own account."""
-CLOCK_LEEWAY = 5
 
 
 class ErasureService:
@@ -32,8 +30,7 @@ class ErasureService:
 
     async def erase_self(self, principal: Principal, origin: RequestOrigin) -> Erasure:
         """Erase the account of the caller; raises ReauthenticationRequired if the login is too old, or LastAdmin."""
-        if principal.auth_time is None or self._clock() - principal.auth_time > MAX_LOGIN_AGE + CLOCK_LEEWAY:
-            raise ReauthenticationRequired
+        require_recent_login(principal, self._clock())
         return await self.erase(principal.user_id, origin)
 
     async def erase(self, user_id: UUID, origin: RequestOrigin) -> Erasure:

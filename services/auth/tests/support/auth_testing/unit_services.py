@@ -133,6 +133,6 @@ async def unit_auth_with(settings: AuthSettings, hasher: PasswordHasher) -> Unit
         hasher=hasher,
         failures=MemoryFailureCounter(),
         revocation_cache=cache,
-        plans=read_plans(None),
+        plans=read_plans(settings.plans_file),
     )
     return UnitAuth(services, database, cache, clock)

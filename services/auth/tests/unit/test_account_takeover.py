@@ -1,0 +1,128 @@
+"""What a stolen access token cannot do: it never becomes a permanent credential. Over in-memory stores."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from auth_testing.app import PASSWORD
+from auth_testing.unit_services import HERE, UnitAuth, unit_auth
+
+from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
+from auth.security.password_hashing import PasswordHasher
+from auth.security.reauthentication import MAX_LOGIN_AGE
+from auth.security.scopes import ADMIN, PERSONAL
+from parley import times
+from parley.errors import ReauthenticationRequired, ValidationFailed
+from parley.security.identity import Principal
+
+NEW_PASSWORD = "quite another long sentence"
+Attempt = Callable[[UnitAuth, Principal], Awaitable[object]]
+
+
+def old(principal: Principal, seconds: int = MAX_LOGIN_AGE + 6) -> Principal:
+    """Return the principal of a token that was refreshed ``seconds`` after the log-in."""
+    return replace(principal, auth_time=int(time.time()) - seconds)
+
+
+async def make_key(auth: UnitAuth, owner: Principal, *scopes: str, expiry: Expiry = DEFAULT_EXPIRY) -> ApiKey:
+    key, _ = await auth.services.api_keys.create(
+        owner, name="ci", scopes=scopes or ("chat:write",), expiry=expiry, idempotency_key=None, origin=HERE
+    )
+    return key
+
+
+async def promote(auth: UnitAuth, caller: Principal) -> object:
+    other = await auth.user("bea")
+    return await auth.services.administration.change(
+        caller, str(other.id), status=None, plan=None, scopes=[*PERSONAL, ADMIN], origin=HERE
+    )
+
+
+async def authorise_reset(auth: UnitAuth, caller: Principal) -> None:
+    auth.services.administration.authorise_reset(caller, await auth.user("bea"))
+
+
+ATTEMPTS: dict[str, Attempt] = {
+    "another e-mail address": lambda auth, caller: auth.services.accounts.change(
+        caller, {"email": "eve@example.org"}, HERE
+    ),
+    "no e-mail address": lambda auth, caller: auth.services.accounts.change(caller, {"email": None}, HERE),
+    "password": lambda auth, caller: auth.services.accounts.change_password(caller, PASSWORD, NEW_PASSWORD, HERE),
+    "key with wide scopes": lambda auth, caller: make_key(auth, caller, "chat:write", "history:read"),
+    "key without expiry": lambda auth, caller: make_key(auth, caller, expiry=None),
+    "key for a century": lambda auth, caller: make_key(auth, caller, expiry=times.now() + timedelta(days=36_500)),
+    "another administrator": promote,
+    "reset token of another account": authorise_reset,
+    "erasure": lambda auth, caller: auth.services.erasures.erase_self(caller, HERE),
+}
+
+
+@pytest.fixture
+async def caller(auth: UnitAuth) -> Principal:
+    await auth.user("root", scopes=(*PERSONAL, ADMIN))
+    await auth.user("ada", scopes=(*PERSONAL, ADMIN))
+    return await auth.principal(await auth.login())
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+async def test_a_permanent_change_requires_a_login_of_the_last_five_minutes(
+    auth: UnitAuth, caller: Principal, attempt: str
+) -> None:
+    for stolen in (old(caller), replace(caller, auth_time=None)):
+        with pytest.raises(ReauthenticationRequired):
+            await ATTEMPTS[attempt](auth, stolen)
+    await ATTEMPTS[attempt](auth, old(caller, MAX_LOGIN_AGE - 10))
+
+
+async def test_a_wrong_password_cannot_be_guessed_with_an_old_token(auth: UnitAuth, caller: Principal) -> None:
+    with pytest.raises(ReauthenticationRequired):
+        await auth.services.accounts.change_password(old(caller), "wrong", NEW_PASSWORD, HERE)
+
+
+async def test_changes_that_give_nothing_away_need_no_recent_login(auth: UnitAuth, caller: Principal) -> None:
+    changed = await auth.services.accounts.change(
+        old(caller), {"display_name": "Ada", "email": "ada@example.org"}, HERE
+    )
+    assert changed.display_name == "Ada"
+    key = await make_key(auth, old(caller))
+    assert key.expires_at is not None
+    await auth.services.api_keys.delete(old(caller), str(key.id), HERE)
+
+
+async def test_an_administrators_key_resets_other_accounts_but_makes_no_administrators(
+    auth: UnitAuth, caller: Principal
+) -> None:
+    key = replace(caller, auth_time=None, client_id="api-key")
+    person, admin = await auth.user("bea"), await auth.user("root")
+    auth.services.administration.authorise_reset(key, person)
+    with pytest.raises(ReauthenticationRequired):
+        auth.services.administration.authorise_reset(key, admin)
+    with pytest.raises(ReauthenticationRequired):
+        await promote(auth, key)
+
+
+async def test_a_key_expires_after_ninety_days_unless_told_otherwise(auth: UnitAuth, caller: Principal) -> None:
+    key = await make_key(auth, caller)
+    assert key.expires_at == key.created_at + timedelta(days=90)
+    assert (await make_key(auth, caller, expiry=None)).expires_at is None
+    chosen = times.now() + timedelta(days=400)
+    assert (await make_key(auth, caller, expiry=chosen)).expires_at == chosen
+
+
+async def test_a_plan_bounds_the_lifetime_of_keys(fast_hasher: PasswordHasher, tmp_path: Path) -> None:
+    file = tmp_path / "plans.yaml"
+    file.write_text("default: {api_key_max_days: 30, streams: 20}\nlong: {api_key_max_days: 365}\n")
+    auth = await unit_auth(fast_hasher, plans_file=file)
+    await auth.user("ada")
+    caller = await auth.principal(await auth.login())
+    key = await make_key(auth, caller)
+    assert key.expires_at == key.created_at + timedelta(days=30)
+    for expiry in (None, times.now() + timedelta(days=31)):
+        with pytest.raises(ValidationFailed) as refused:
+            await make_key(auth, caller, expiry=expiry)
+        assert (refused.value.errors[0].pointer, refused.value.errors[0].code) == ("/expires_at", "too_late")
+    longer = await make_key(auth, replace(caller, plan="long"))
+    assert longer.expires_at == longer.created_at + timedelta(days=90)
