@@ -114,6 +114,19 @@ async def test_an_error_is_a_problem_with_the_error_object_of_openai(client: Cli
     }
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"username":"ada","username":"eve","password":"correct horse"}',
+        b'{"username":"ada","password":"correct horse","tags":[NaN]}',
+        '{"username":"ada","password":"correct horse"}'.encode("utf-16"),
+    ],
+)
+async def test_a_body_that_another_parser_could_read_differently_is_invalid_json(client: Client, body: bytes) -> None:
+    response = await client.post("/api/v1/things", content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_json")
+
+
 async def test_an_error_keeps_its_headers(client: Client) -> None:
     response = await client.get("/api/v1/things/fail/busy")
     assert (response.status_code, response.headers["retry-after"]) == (503, "7")

@@ -30,8 +30,10 @@ def encode(kind: str, values: Sequence[str | float | None]) -> str:
 
 def decode(kind: str, cursor: str, types: Sequence[type]) -> list[Any]:
     """Return the values of a cursor as ``types``; raises InvalidCursor unless it is a cursor of this list."""
+    if len(cursor) > MAX_LENGTH:
+        raise InvalidCursor
     try:
-        raw = base64.b64decode(cursor[:MAX_LENGTH].encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
+        raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
         body = raw[_DIGEST_SIZE:]
         values = orjson.loads(body)
         if raw[:_DIGEST_SIZE] != _digest(kind, body):

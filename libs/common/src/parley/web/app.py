@@ -15,7 +15,7 @@ from parley.config.settings import ServiceSettings
 from parley.observability.metrics import Metrics
 from parley.observability.tracing import open_tracer
 from parley.process.tasks import background
-from parley.web import admin_port, problems
+from parley.web import admin_port, problems, strict_json
 from parley.web.loop_monitor import monitor_loop
 from parley.web.middleware import BodyLimit, RequestContext
 from parley.web.runtime import Runtime
@@ -97,8 +97,19 @@ async def run_service(runtime: Runtime, settings: S, wire: Wire[S, R]) -> AsyncI
             runtime.lifecycle.start_draining()
 
 
+class StrictJsonRequest(Request):
+    """A request whose body is read as strict JSON."""
+
+    async def json(self) -> Any:
+        """Return the body; raise InvalidJson."""
+        return strict_json.loads(await self.body())
+
+
 class JsonRoute(APIRoute):
-    """A route that responds 415 to bodies that are not JSON; use as ``APIRouter(route_class=JsonRoute)``."""
+    """A route that reads bodies as strict JSON, and responds 415 to other content types.
+
+    Use as ``APIRouter(route_class=JsonRoute)``.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler with the check in front."""
@@ -109,7 +120,7 @@ class JsonRoute(APIRoute):
         async def checked(request: Request) -> Response:
             if not is_json(request.headers.get("content-type", "")):
                 raise errors.UnsupportedMediaType
-            return await handle(request)
+            return await handle(StrictJsonRequest(request.scope, request.receive))
 
         return checked
 

@@ -21,7 +21,7 @@ UNMATCHED_ROUTE = "unmatched"
 """Route label of a request that matches no route; paths are never used as labels."""
 PROBE_ROUTES = frozenset({"/health", "/ready"})
 """Routes that are neither logged nor traced."""
-_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

@@ -33,7 +33,7 @@ Owner = Annotated[Principal, Depends(caller(ACCOUNT))]
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", description="1 to 255 visible ASCII characters.")
 ]
-_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 
 
 @router.post(

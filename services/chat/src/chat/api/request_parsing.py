@@ -16,8 +16,8 @@ from chat.service import OpenedTurn
 from parley.errors import InvalidCursor, InvalidRequest
 from parley.security.identity import Principal
 
-_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
-_CURSOR = re.compile(r"^[0-9]{1,9}$")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
+_CURSOR = re.compile(r"[0-9]{1,9}\Z")
 PING_INTERVAL = 10.0
 """Seconds of silence before a stream sends a ping. Proxies close idle connections."""
 
