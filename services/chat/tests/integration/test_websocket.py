@@ -118,15 +118,31 @@ async def test_more_than_twenty_concurrent_turns_are_refused(replica: ChatReplic
         assert (frame["ref"], frame["problem"]["code"]) == ("c20", "too_many_streams")
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[]", '{"type":"x"}', '{"type":"turn.create","ref":"a"}', '{"type":"turn.cancel"}']
-)
-async def test_a_bad_frame_closes_the_socket(replica: ChatReplica, text: str) -> None:
-    person = replica.user()
-    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
-        await hear(socket)
-        await socket.send(text)
+BAD_FRAMES = [
+    "{",
+    "[]",
+    '{"type":"x"}',
+    '{"type":"turn.create","ref":"a"}',
+    '{"type":"turn.cancel"}',
+    '{"type":"turn.create","ref":"a","ref":"b","body":{"message":"Hi"}}',
+    '{"type":"turn.create","ref":"a","body":{"message":"Hi","temperature":NaN}}',
+    b'{"type":"turn.create","ref":"a","body":{"message":"Hi"}}',
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("frame", BAD_FRAMES)
+async def test_a_bad_frame_closes_the_socket(
+    replica: ChatReplica, frame: str | bytes, known: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offered = [f"parley.bearer.{replica.user().token}"] if known else []
+    async with connected(replica, "parley.v1", *offered) as socket:
+        if known:
+            await hear(socket)
+        await socket.send(frame)
         assert await closed_with(socket) == 4400
+    assert "Traceback" not in "".join(capsys.readouterr())
 
 
 async def test_bad_tokens_and_missing_scopes_close_the_socket(replica: ChatReplica) -> None:

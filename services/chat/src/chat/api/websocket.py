@@ -18,12 +18,19 @@ from chat.model import Turn
 from chat.protocols.parley.projection import TurnProjection
 from chat.protocols.parley.schemas import ChatRequest
 from chat.protocols.websocket.projection import frame, turn_frames
-from chat.protocols.websocket.schemas import CLIENT_FRAME, AuthFrame, CancelFrame, CreateFrame, ResumeFrame
+from chat.protocols.websocket.schemas import (
+    CLIENT_FRAME,
+    AuthFrame,
+    CancelFrame,
+    ClientFrame,
+    CreateFrame,
+    ResumeFrame,
+)
 from chat.running.turn_updates import StreamInterrupted
-from parley.errors import CredentialsMissing, InsufficientScope, ParleyError, Unauthenticated
+from parley.errors import CredentialsMissing, InsufficientScope, InvalidJson, ParleyError, Unauthenticated
 from parley.security.identity import Principal, bearer_token
 from parley.times import iso
-from parley.web import problems
+from parley.web import problems, strict_json
 from parley.web.runtime import Runtime
 
 router = APIRouter()
@@ -39,6 +46,7 @@ MAX_TURNS = 20
 IDLE_INTERVAL = 3600.0
 """Seconds between idle updates, which this protocol ignores: WebSocket has its own pings."""
 GOING_AWAY, INVALID_FRAME, UNAUTHENTICATED, INSUFFICIENT_SCOPE, AUTH_TIMED_OUT = 1001, 4400, 4401, 4403, 4408
+NO_STATUS = 1005
 RETRY_AFTER_MS = 500
 
 
@@ -107,7 +115,7 @@ class WebSocketSession:
         try:
             async with asyncio.timeout(AUTH_TIMEOUT):
                 while token is None:
-                    message = self._parse(await self._socket.receive_text())
+                    message = await self._next_frame()
                     if not isinstance(message, AuthFrame):
                         raise CloseSocket(UNAUTHENTICATED)
                     token = message.token
@@ -134,7 +142,7 @@ class WebSocketSession:
 
     async def _receive(self) -> None:
         while True:
-            message = self._parse(await self._socket.receive_text())
+            message = await self._next_frame()
             if isinstance(message, AuthFrame):
                 await self._authenticate(message.token)
             else:
@@ -160,6 +168,8 @@ class WebSocketSession:
                 await self._follow(message.ref, await self._create(message), 0)
         except ParleyError as error:
             await self._refuse(message.ref, error)
+        except (TimeoutError, WebSocketDisconnect):
+            return  # the client reads nothing or has left; the turn goes on
 
     async def _create(self, message: CreateFrame) -> Turn:
         try:
@@ -212,11 +222,16 @@ class WebSocketSession:
                 async with asyncio.timeout(SEND_TIMEOUT):
                     await self._socket.send_text(text)
 
-    @staticmethod
-    def _parse(text: str) -> AuthFrame | CreateFrame | ResumeFrame | CancelFrame:
+    async def _next_frame(self) -> ClientFrame:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", NO_STATUS))
+        text = message.get("text")
+        if text is None:  # a binary frame
+            raise CloseSocket(INVALID_FRAME)
         try:
-            return CLIENT_FRAME.validate_json(text)
-        except ValidationError:
+            return CLIENT_FRAME.validate_python(strict_json.loads(text))
+        except (InvalidJson, ValidationError):
             raise CloseSocket(INVALID_FRAME) from None
 
 

@@ -1,6 +1,6 @@
 """Schemas of the frames that a client sends."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, TypeAdapter
@@ -44,5 +44,5 @@ class CancelFrame(RequestBody):
     turn_id: UUID
 
 
-ClientFrame = Annotated[AuthFrame | CreateFrame | ResumeFrame | CancelFrame, Field(discriminator="type")]
-CLIENT_FRAME: TypeAdapter[AuthFrame | CreateFrame | ResumeFrame | CancelFrame] = TypeAdapter(ClientFrame)
+ClientFrame: TypeAlias = AuthFrame | CreateFrame | ResumeFrame | CancelFrame
+CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="type")])
