@@ -158,6 +158,12 @@ async def test_a_service_gets_a_token_for_itself(auth: RunningAuth) -> None:
         assert "refresh_token" not in found.json()
 
 
+async def test_a_service_gets_no_token_through_the_gateway(auth: RunningAuth) -> None:
+    form = {"grant_type": "client_credentials", "client_id": "parley-gateway", "client_secret": GATEWAY_SECRET}
+    response = await auth.client.post(TOKEN, data=form, headers={"Via": "1.1 parley"})
+    assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
+
+
 async def test_people_cannot_get_the_scope_internal(auth: RunningAuth) -> None:
     admin = await auth.person(admin=True)
     assert (await admin.login(scope="internal")).json()["error"] == "invalid_scope"

@@ -13,7 +13,6 @@ from auth.database import AccountDatabase, Row
 from auth.errors import IdempotencyKeyReused
 from auth.revocations.postgres import Revoker
 from parley import times
-from parley.errors import TokenRevoked
 from parley.messaging import outbox
 from parley.storage.postgres import Connection
 from parley_events.models import ApiKeyRevoked
@@ -22,9 +21,6 @@ _INSERT = """
 INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at, expires_at, idempotency_key, fingerprint)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *"""
-# The lock waits for a change of the password that has begun, so that no key escapes it.
-_LOCK_OWNER = "SELECT FROM users WHERE id = $1 FOR SHARE"
-_SESSION_ENDED = "SELECT EXISTS (SELECT FROM revocations WHERE kind = 'session' AND subject = $1)"
 _BY_IDEMPOTENCY_KEY = "SELECT * FROM api_keys WHERE user_id = $1 AND idempotency_key = $2"
 _EXPIRE_IDEMPOTENCY_KEY = """
 UPDATE api_keys SET idempotency_key = NULL
@@ -45,19 +41,9 @@ class PostgresApiKeyStore:
         self._database, self._revoker = database, revoker
 
     async def add(
-        self,
-        key: ApiKey,
-        digest: bytes,
-        *,
-        idempotency_key: str | None,
-        fingerprint: bytes,
-        origin: RequestOrigin,
-        session_id: UUID | None = None,
+        self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: RequestOrigin
     ) -> tuple[ApiKey, bool]:
         async with self._database.transaction() as connection:
-            await connection.execute(_LOCK_OWNER, key.user_id)
-            if session_id is not None and await connection.fetchval(_SESSION_ENDED, session_id):
-                raise TokenRevoked
             if idempotency_key is not None:
                 await connection.execute(_EXPIRE_IDEMPOTENCY_KEY, key.user_id, idempotency_key)
             row = await connection.fetchrow(

@@ -12,7 +12,7 @@ from auth.tokens.oauth_forms import client_credentials, form_document, read_form
 from auth.tokens.revocation import TokenRevoker
 from auth.tokens.schemas import IntrospectionView, TokenErrorView, TokenView
 from auth.web.dependencies import provide
-from auth.web.origin import Origins
+from auth.web.origin import Origins, came_through_gateway
 from auth.web.problem_responses import ResponseDocs, authenticated_problems, problems
 from auth.web.response_headers import NO_STORE
 from parley.errors import BodyTooLarge, UnsupportedMediaType
@@ -46,7 +46,10 @@ async def token(
     """Issue tokens for a password, a refresh token, an API key, or the secret of a service."""
     form = await read_form(request)
     client_id, client_secret = client_credentials(request, form)
-    granted = await grants.grant(TokenRequest(form, client_id, client_secret, origins.resolve(request)))
+    token_request = TokenRequest(
+        form, client_id, client_secret, origins.resolve(request), external=came_through_gateway(request)
+    )
+    granted = await grants.grant(token_request)
     view = TokenView(
         access_token=granted.access.token,
         expires_in=granted.access.expires_in,

@@ -61,12 +61,16 @@ class TokenGrant:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A request to the token endpoint: form parameters, client credentials and origin."""
+    """A request to the token endpoint: form parameters, client credentials and origin.
+
+    ``external``: it came through the gateway, so it is not from one of our services.
+    """
 
     form: Mapping[str, str]
     client_id: str | None
     client_secret: str | None
     origin: RequestOrigin
+    external: bool = False
 
     def require(self, name: str) -> str:
         """Return a parameter; raises OAuthInvalidRequest if it is missing."""
@@ -175,6 +179,8 @@ class GrantService:
         return TokenGrant(access, scopes, issued_token_type=ACCESS_TOKEN_TYPE)
 
     async def _client_credentials(self, request: TokenRequest) -> TokenGrant:
+        if request.external:
+            raise UnauthorizedClient("Services request their tokens from auth directly, not through the gateway.")
         client_id = request.client_id or ""
         name = client_id.removeprefix(SERVICE_CLIENT_PREFIX)
         # An unknown client is compared with a random secret, so that response times do not reveal client names.

@@ -13,6 +13,8 @@ from parley.security.identity import Principal
 
 MAX_USER_AGENT = 256
 MAX_HOPS = 32
+_GATEWAY = "1.1 parley"
+"""The gateway's entry in ``Via``. It removes the header of clients, and adds its own to every request."""
 
 
 class OriginResolver:
@@ -35,6 +37,11 @@ class OriginResolver:
 
 
 Origins = Annotated[OriginResolver, Depends(provide(OriginResolver))]
+
+
+def came_through_gateway(request: Request) -> bool:
+    """Return whether the gateway forwarded the request of a client; services send their own directly."""
+    return _GATEWAY in request.headers.getlist("via")
 
 
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
