@@ -138,7 +138,12 @@ def create_history(config: StackConfig, bus: MemoryBus) -> HostedService:
 def create_gateway(config: StackConfig, _bus: MemoryBus) -> HostedService:
     """Return the gateway."""
     urls = {f"{name}_url": config.ports.url(name) for name in ("auth", "chat", "history")}
-    settings = load(gateway.settings.GatewaySettings, **config.common_settings("gateway"), **urls)
+    settings = load(
+        gateway.settings.GatewaySettings,
+        **config.common_settings("gateway"),
+        **urls,
+        internal_client_secret=internal_secrets(config.folder)["gateway"],
+    )
     return _hosted(gateway.main.create_app(settings), settings)
 
 
