@@ -1,6 +1,7 @@
 """The gateway's ASGI app, and its command."""
 
 import contextlib
+import functools
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -10,7 +11,9 @@ from typing import Any
 from starlette.routing import Router
 
 from gateway import wiring
+from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from gateway.server.connections import ClientConnections
+from gateway.server.websocket_protocol import WebSocketConnection
 from gateway.server.workers import WorkerProcesses
 from gateway.settings import GatewaySettings
 from gateway.wiring import GatewayParts
@@ -39,6 +42,8 @@ class Gateway:
         runtime = make_runtime(settings, service="gateway", version=VERSION)
         connections = ClientConnections(settings)
         self.http_protocol = connections.protocol
+        headers = (*security_headers(settings.issuer()), *DEFAULT_HEADERS)
+        self.websocket_protocol = functools.partial(WebSocketConnection, headers=headers)
         self.state = GatewayState(runtime)
 
         @contextlib.asynccontextmanager

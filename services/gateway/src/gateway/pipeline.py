@@ -16,7 +16,7 @@ from gateway.local.responses import LocalResponses
 from gateway.observability.access_log import AccessLog
 from gateway.observability.request_trace import RequestTrace
 from gateway.proxy.http_proxy import HttpProxy
-from gateway.proxy.websocket import WebSocketProxy, offered_token, reject
+from gateway.proxy.websocket import WebSocketProxy, offered_token
 from gateway.request import Request
 from gateway.routes import RouteTable
 from parley import errors
@@ -28,6 +28,8 @@ from parley.web.middleware import PROBE_ROUTES
 
 log = structlog.get_logger()
 
+SINGLE_HEADERS = frozenset({b"idempotency-key", b"origin"})
+"""Headers that the gateway and a service or a browser read. Of repeated ones, each could use another."""
 CLIENT_CLOSED_REQUEST = 499
 """The status, as in nginx, under which a request is logged when its client disconnects before the response."""
 
@@ -91,10 +93,10 @@ class Pipeline:
             try:
                 await self._handle_websocket(request, scope, receive, send)
             except ParleyError as error:
-                await reject(request, error, send)
+                await self._local.reject_websocket(request, error, send)
             except Exception:
                 log.exception("unhandled_error", request_id=request.request_id)
-                await reject(request, errors.InternalError(), send)
+                await self._local.reject_websocket(request, errors.InternalError(), send)
             finally:
                 self._record(request)
 
@@ -102,6 +104,7 @@ class Pipeline:
         if await self._local.respond(request, send):
             return
         self._check_draining()
+        _check_repeated_headers(request)
         route = request.route = self._routes.find(request.method, request.path)
         await self._policy.admit(request, route)
         if not route.stream:
@@ -112,6 +115,7 @@ class Pipeline:
 
     async def _handle_websocket(self, request: Request, scope: Any, receive: Receive, send: Send) -> None:
         self._check_draining()
+        _check_repeated_headers(request)
         route = self._routes.find("GET", request.path)
         if not route.websocket:
             raise errors.NotFound
@@ -119,7 +123,9 @@ class Pipeline:
         self._check_origin(request)
         token = offered_token(scope["subprotocols"])
         if token:
-            request.used_headers.setdefault(b"authorization", b"Bearer " + token.encode("latin-1"))
+            authorization = b"Bearer " + token.encode("latin-1")
+            if request.used_headers.setdefault(b"authorization", authorization) != authorization:
+                raise errors.AmbiguousCredentials
         if b"authorization" in request.used_headers or b"x-api-key" in request.used_headers:
             await self._policy.admit(request, route)
         else:
@@ -172,6 +178,11 @@ class Pipeline:
         if request.trace is not None:
             line |= log_ids(request.trace.span)
         self._access_log.add(line)
+
+
+def _check_repeated_headers(request: Request) -> None:
+    if request.repeated_headers and request.repeated_headers & SINGLE_HEADERS:
+        raise errors.InvalidRequest("Send Idempotency-Key and Origin at most once.")
 
 
 def _start_trace(tracer: Tracer, request: Request) -> RequestTrace:

@@ -140,7 +140,7 @@ def make_pipeline(
 ) -> Pipeline:
     """Return the request pipeline. Raise SettingsError for an invalid TRUSTED_PROXIES."""
     cors, health = Cors(settings.origins()), HealthPages(runtime)
-    common = ResponseHeaders(cors, runtime.lifecycle)
+    common = ResponseHeaders(cors, runtime.lifecycle, public_url=settings.issuer())
     pages = {"/health": health.health, "/ready": health.ready, **docs_pages()}
     return Pipeline(
         addresses=ClientAddresses(split_list(settings.trusted_proxies), per_minute=settings.anonymous_rate_limit),
@@ -149,7 +149,7 @@ def make_pipeline(
         policy=policy,
         streams=streams,
         proxy=HttpProxy(pools, streams, common, idle_timeout=settings.idle_timeout),
-        websockets=WebSocketProxy(pools, streams, policy.renew),
+        websockets=WebSocketProxy(pools, streams, policy),
         cors=cors,
         access_log=access_log if settings.log_level in {"debug", "info"} else None,
         metrics=runtime.metrics,

@@ -23,6 +23,10 @@ pytestmark = pytest.mark.integration
 USER = "01a200a6-d8e8-77ac-b25c-1d805c924a2b"
 
 
+def ping(ref: str) -> str:
+    return orjson.dumps({"type": "ping", "ref": ref}).decode()
+
+
 @contextlib.asynccontextmanager
 async def echo_server() -> AsyncIterator[tuple[int, list[ServerConnection]]]:
     seen: list[ServerConnection] = []
@@ -30,7 +34,7 @@ async def echo_server() -> AsyncIterator[tuple[int, list[ServerConnection]]]:
     async def echo(socket: ServerConnection) -> None:
         seen.append(socket)
         async for message in socket:
-            if message == "close":
+            if message == '{"type":"close"}':
                 await socket.close(4401, "expired")
                 return
             await socket.send(message)
@@ -46,10 +50,10 @@ async def test_a_websocket_relays_frames_identity_and_close_codes(run_gateway: R
         url = f"ws://127.0.0.1:{gateway.port}/api/v1/chat/ws"
         async with connect(url, subprotocols=protocols, proxy=None) as socket:
             assert socket.subprotocol == "parley.v1"
-            for message in ("hello", b"\x00\x01", "x" * 500_000):
-                await socket.send(message)
-                assert await socket.recv() == message
-            await socket.send("close")
+            for letter in ("h", "x" * 500_000):
+                await socket.send(ping(letter))
+                assert await socket.recv() == ping(letter)
+            await socket.send('{"type":"close"}')
             with pytest.raises(ConnectionClosed):
                 await socket.recv()
             assert (socket.close_code, socket.close_reason) == (4401, "expired")
@@ -131,15 +135,82 @@ async def test_an_unreachable_replica_does_not_fail_a_websocket(run_gateway: Run
         async with run_gateway(chat_url=f"http://127.0.0.1:{gone},http://127.0.0.1:{port}") as gateway:
             for _ in range(12):
                 async with opened(gateway, token_of(gateway)) as socket:
-                    await socket.send("there?")
-                    assert await socket.recv() == "there?"
+                    await socket.send(ping("there?"))
+                    assert await socket.recv() == ping("there?")
 
 
-async def test_auth_frames_and_all_others_are_relayed(run_gateway: RunGateway) -> None:
+async def test_frames_are_relayed_as_the_gateway_read_them(run_gateway: RunGateway) -> None:
     async with chatting(run_gateway) as (gateway, _), opened(gateway, token_of(gateway)) as socket:
-        for frame in (auth(token_of(gateway)), '{"type":"turn.cancel"}', "no JSON at all", "[1]"):
+        token = token_of(gateway)
+        for sent, received in (
+            (f' {{ "type" : "auth", "token" : "{token}" }} ', auth(token)),
+            ('{"type":"turn.cancel"}', '{"type":"turn.cancel"}'),
+            ('{"\\u0074ype":"x"}', '{"type":"x"}'),
+        ):
+            await socket.send(sent)
+            assert await socket.recv() == received
+
+
+INVALID_FRAMES = [
+    '{"type":"turn.cancel","type":"auth","token":"t"}',
+    '{"type":"auth","token":"t","x":NaN}',
+    '{"type":"auth","token":"t","token":"u"}',
+    '{"type":"turn.cancel","x":1e999}',
+    "no JSON at all",
+    "[1]",
+    b'{"type":"turn.cancel"}',
+]
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("frame", INVALID_FRAMES)
+async def test_a_frame_that_is_not_strict_json_closes_the_websocket_and_is_not_relayed(
+    run_gateway: RunGateway, frame: str | bytes, known: bool
+) -> None:
+    async with chatting(run_gateway) as (gateway, chat):
+        async with opened(gateway, token_of(gateway) if known else None) as socket:
             await socket.send(frame)
-            assert await socket.recv() == frame
+            assert (await closed(socket))[0] == 4400
+        await eventually(lambda: chat.open == 0)
+        assert chat.seen == []
+
+
+async def test_nothing_but_auth_is_relayed_before_the_caller_is_known(run_gateway: RunGateway) -> None:
+    async with chatting(run_gateway) as (gateway, chat), opened(gateway) as socket:
+        await socket.send(ping("hello"))
+        assert await closed(socket) == (4401, "credentials_missing")
+        assert chat.seen == []
+
+
+async def test_a_crafted_auth_frame_of_a_revoked_session_is_not_relayed(
+    run_gateway: RunGateway, backends: SharedBackends
+) -> None:
+    session = str(new_id())
+    await revoke(backends, session)
+    async with chatting(run_gateway) as (gateway, chat):
+        token = token_of(gateway, sid=session)
+        for crafted in (
+            f'{{"type":"auth","token":"{token}","x":NaN}}',
+            f'{{"type":"auth","token":"{token}","type":"x","type":"auth"}}',
+            f'{{"type":"x","type":"auth","token":"{token_of(gateway)}","token":"{token}"}}',
+        ):
+            async with opened(gateway) as socket:
+                await socket.send(crafted)
+                assert (await closed(socket))[0] == 4400
+        assert chat.seen == []
+
+
+@pytest.mark.parametrize("kind", ["turn.create", "turn.cancel", "auth"])
+async def test_frames_count_like_requests(run_gateway: RunGateway, kind: str) -> None:
+    async with chatting(run_gateway, rate_limit_requests=60, rate_limit_burst=20) as (gateway, chat):
+        token = token_of(gateway, sub=str(new_id()))
+        frame = auth(token) if kind == "auth" else orjson.dumps({"type": kind}).decode()
+        async with opened(gateway, token) as socket:
+            with contextlib.suppress(ConnectionClosed):
+                for _ in range(200):
+                    await socket.send(frame)
+            assert await closed(socket) == (4429, "rate_limited")
+        assert 15 <= len(chat.seen) <= 40
 
 
 @pytest.mark.parametrize(
@@ -202,8 +273,8 @@ async def test_a_renewed_websocket_outlives_its_first_session(
         await revoke(backends, before)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket.recv(), 2)
-        await socket.send("still there")
-        assert await socket.recv() == "still there"
+        await socket.send(ping("still there"))
+        assert await socket.recv() == ping("still there")
 
 
 async def test_a_websocket_authenticated_by_a_frame_counts_as_a_stream_of_the_user(run_gateway: RunGateway) -> None:

@@ -12,6 +12,7 @@ from parley_testing.http.scripted_server import RecordedRequest, respond
 
 MODELS = "/api/v1/models"
 STREAM = "/api/v1/chat/stream"
+SOCKET = "/api/v1/chat/ws"
 
 
 @pytest.fixture
@@ -162,22 +163,40 @@ async def test_a_disconnect_is_recorded_as_499(pipeline: TestPipeline) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "reason"),
+    ("path", "headers", "status", "code"),
     [
-        (MODELS, {}, "not_found"),
-        ("/api/v1/chat/ws", {"authorization": "Bearer rubbish"}, "token_invalid"),
-        ("/api/v1/chat/ws", {"origin": "https://evil.example"}, "insufficient_scope"),
+        (MODELS, {}, 404, "not_found"),
+        (SOCKET, {"authorization": "Bearer rubbish"}, 401, "token_invalid"),
+        (SOCKET, {"origin": "https://evil.example"}, 403, "insufficient_scope"),
     ],
 )
-async def test_a_rejected_websocket_is_closed_before_it_opens(
-    pipeline: TestPipeline, path: str, headers: dict[str, str], reason: str
+async def test_a_rejected_websocket_is_a_problem(
+    pipeline: TestPipeline, path: str, headers: dict[str, str], status: int, code: str
 ) -> None:
     client = await pipeline.websocket(path, headers=headers)
-    assert client.sent == [{"type": "websocket.close", "code": 1008, "reason": reason}]
+    assert [message["type"] for message in client.sent] == [
+        "websocket.http.response.start",
+        "websocket.http.response.body",
+    ]
+    assert (client.status, client.code) == (status, code)
+
+
+async def test_different_credentials_of_a_websocket_are_ambiguous(pipeline: TestPipeline) -> None:
+    offered = ["parley.v1", "parley.bearer.another"]
+    client = await pipeline.websocket(SOCKET, headers=pipeline.bearer(), subprotocols=offered)
+    assert (client.status, client.code) == (400, "ambiguous_credentials")
 
 
 async def test_a_websocket_to_an_unreachable_service_is_rejected(pipeline: TestPipeline) -> None:
     await pipeline.chat.stop()
-    client = await pipeline.websocket("/api/v1/chat/ws", headers={"origin": "http://localhost"})
-    assert client.sent == [{"type": "websocket.close", "code": 1008, "reason": "dependency_unavailable"}]
+    client = await pipeline.websocket(SOCKET, headers={"origin": "http://localhost"})
+    assert (client.status, client.code) == (503, "dependency_unavailable")
     assert [line["status"] for line in pipeline.log_lines()] == [503]
+
+
+@pytest.mark.parametrize("name", ["idempotency-key", "origin"])
+async def test_a_repeated_header_that_two_parties_read_is_refused(pipeline: TestPipeline, name: str) -> None:
+    headers = [*pipeline.bearer().items(), (name, "http://localhost"), (name, "http://localhost:1")]
+    response = await pipeline.request(MODELS, headers=headers)
+    assert (response.status, response.code) == (400, "invalid_request")
+    assert pipeline.chat.journal == []

@@ -60,7 +60,9 @@ def streams() -> OpenStreams:
 
 @pytest.fixture
 def relay(streams: OpenStreams) -> ResponseRelay:
-    return ResponseRelay(streams, ResponseHeaders(Cors([]), Lifecycle()), idle_timeout=5)
+    return ResponseRelay(
+        streams, ResponseHeaders(Cors([]), Lifecycle(), public_url="https://chat.example"), idle_timeout=5
+    )
 
 
 def response(data: bytes) -> UpstreamConnection:

@@ -38,14 +38,17 @@ class UvicornServer(uvicorn.Server):
 
 
 def make_server(app: ASGIApp, settings: ServiceSettings) -> UvicornServer:
-    """Return a server for ``app``, not started. An app can set its HTTP protocol class as ``http_protocol``."""
+    """Return a server for ``app``, not started.
+
+    An app can set its protocol classes as ``http_protocol`` and ``websocket_protocol``.
+    """
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="none",
         http=getattr(app, "http_protocol", "httptools"),
-        ws="websockets-sansio" if settings.speaks_websocket else "none",
+        ws=getattr(app, "websocket_protocol", "websockets-sansio") if settings.speaks_websocket else "none",
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -21,7 +21,7 @@ class LimitChecker(Protocol):
 
 
 class AccessPolicy:
-    """Admits requests, and tokens that renew the credential of an open WebSocket."""
+    """Admits requests, and the frames of open WebSockets."""
 
     def __init__(self, authenticator: Authenticator, limiter: LimitChecker, revocations: RevocationLookup) -> None:
         """``revocations`` is the fallback while Redis, and so the limiter, cannot look up revoked sessions."""
@@ -37,7 +37,7 @@ class AccessPolicy:
         except (errors.Unauthenticated, errors.AmbiguousCredentials):
             await self._count_failed_login(request)
             raise
-        await self._admit_caller(request, route, caller)
+        await self._admit_caller(request, caller, cost=route.cost, strict=route.strict)
         if route.scope:
             caller.principal.require(route.scope)
 
@@ -58,8 +58,17 @@ class AccessPolicy:
         except errors.Unauthenticated:
             await self._count_failed_login(request)
             raise
-        await self._admit_caller(request, route, caller)
+        await self._admit_caller(request, caller, cost=route.cost, strict=route.strict)
         return caller
+
+    async def admit_frame(self, request: Request, *, costly: bool) -> None:
+        """Count a frame of an open WebSocket like a request of its caller. ``costly`` frames start a turn.
+
+        Raise the error that ends the WebSocket, CredentialsMissing before the caller is known.
+        """
+        if request.caller is None:
+            raise errors.CredentialsMissing
+        await self._admit_caller(request, request.caller, cost=1, strict=costly)
 
     async def find_revoked(self, sessions: Sequence[TokenSession]) -> set[str]:
         """Return the ids of the revoked sessions: from Redis, or from auth while Redis is unavailable."""
@@ -68,10 +77,10 @@ class AccessPolicy:
         found = {s.session_id for s, d in zip(sessions, decisions, strict=True) if d.revoked}
         return found | await self._revocations.revoked_among(unknown)
 
-    async def _admit_caller(self, request: Request, route: Route, caller: Caller) -> None:
+    async def _admit_caller(self, request: Request, caller: Caller, *, cost: int, strict: bool) -> None:
         """Consume the caller's limits. Raise TokenRevoked, ApiKeyInvalid or RateLimited."""
-        limits = caller.strict_limits if route.strict else caller.limits
-        decision = await self._limiter.check(limits, cost=route.cost, session=caller.session)
+        limits = caller.strict_limits if strict else caller.limits
+        decision = await self._limiter.check(limits, cost=cost, session=caller.session)
         if not decision.revoked and not decision.revocations_known:
             decision.revoked = await self._revocations.is_revoked(caller.session)
         if decision.revoked:

@@ -10,6 +10,7 @@ from gateway.http import Header, Send, has_header
 from gateway.local.docs_pages import LocalPage, Render, decompressed
 from gateway.proxy.relaying import send_response
 from gateway.proxy.response_headers import ResponseHeaders
+from gateway.proxy.websocket import INTERNAL_ERROR
 from gateway.request import Request
 from gateway.routes import route
 from parley import errors
@@ -53,14 +54,29 @@ class LocalResponses:
             if request.cycle is not None:
                 request.cycle.abort()
             return
+        headers, body = self._problem(request, error)
+        if request.body_expected and not has_header(headers, b"connection"):
+            headers.append((b"connection", b"close"))  # the rest of the body is not read
+        await self._send(request, error.status, headers, body, send)
+
+    async def reject_websocket(self, request: Request, error: ParleyError, send: Send) -> None:
+        """Respond to the handshake of a WebSocket with a problem. If it is already open, close it."""
+        if request.status:
+            await send({"type": "websocket.close", "code": INTERNAL_ERROR, "reason": error.code})
+            return
+        headers, body = self._problem(request, error)
+        request.status, request.bytes_sent = error.status, len(body)
+        headers = self._common.add(request, headers)
+        await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})
+
+    def _problem(self, request: Request, error: ParleyError) -> tuple[list[Header], bytes]:
         body = orjson.dumps(
             problems.problem_body(error, instance=request.path, request_id=request.request_id, base_url=self._base_url)
         )
         headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
         headers += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
-        if request.body_expected and not has_header(headers, b"connection"):
-            headers.append((b"connection", b"close"))  # the rest of the body is not read
-        await self._send(request, error.status, headers, body, send)
+        return headers, body
 
     async def _send_preflight(self, request: Request, send: Send) -> None:
         origin, method = request.used_headers.get(b"origin"), request.used_headers.get(b"access-control-request-method")

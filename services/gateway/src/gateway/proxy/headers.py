@@ -21,7 +21,10 @@ IDENTITY_PREFIXES = (
 REPLACED_IN_RESPONSES = frozenset({
     b"x-request-id", b"x-process-time", b"server", b"via", b"ratelimit", b"ratelimit-policy",
     b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests",
-    b"x-content-type-options", b"x-frame-options", b"referrer-policy", b"alt-svc",
+    b"x-content-type-options", b"x-frame-options", b"referrer-policy", b"alt-svc", b"strict-transport-security",
+    b"content-security-policy", b"cross-origin-opener-policy", b"cross-origin-embedder-policy",
+    b"cross-origin-resource-policy", b"permissions-policy", b"x-permitted-cross-domain-policies",
+    b"x-dns-prefetch-control", b"x-powered-by", b"x-xss-protection",
 })  # fmt: skip
 """Response headers that the gateway sets itself."""
 MAX_CACHED_NAMES = 1000

@@ -1,28 +1,27 @@
-"""WebSocket proxy: frames relayed in both directions, and ``auth`` frames checked before they are relayed."""
+"""WebSocket proxy: frames relayed in both directions. Those of clients are parsed, checked and counted first."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from gateway.access.policy import AccessPolicy
 from gateway.access.streams import OpenStream, OpenStreams
 from gateway.errors import StreamTerminated
 from gateway.http import Receive, Send
+from gateway.proxy.websocket_frames import ClientFrame, read_frame
 from gateway.proxy.websocket_upstream import BEARER_PREFIX, SWITCHING_PROTOCOLS, open_upstream
-from gateway.request import Caller, Request
+from gateway.request import Request
 from gateway.routes import Route
 from gateway.upstream.pool import Pool
-from parley.errors import ParleyError, RateLimited, Unauthenticated
-
-Renew = Callable[[Request, Route, str], Awaitable[Caller]]
+from parley.errors import AmbiguousCredentials, InvalidRequest, ParleyError, RateLimited, Unauthenticated
 
 PROTOCOL = "parley.v1"
-NORMAL, GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR = 1000, 1001, 1008, 1011
-UNAUTHENTICATED, RATE_LIMITED = 4401, 4429
+NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
+INVALID_FRAME, UNAUTHENTICATED, RATE_LIMITED = 4400, 4401, 4429
 """Close codes of Parley's WebSocket protocol."""
 _NO_STATUS = 1005
 _RESERVED = frozenset({_NO_STATUS, 1006, 1015})
@@ -39,9 +38,8 @@ class Close(NamedTuple):
 class WebSocketProxy:
     """Connects the WebSocket of a client with a service."""
 
-    def __init__(self, pools: Mapping[str, Pool], streams: OpenStreams, renew: Renew) -> None:
-        """``renew`` checks a token received over an open WebSocket, and returns its caller."""
-        self._pools, self._streams, self._renew = pools, streams, renew
+    def __init__(self, pools: Mapping[str, Pool], streams: OpenStreams, policy: AccessPolicy) -> None:
+        self._pools, self._streams, self._policy = pools, streams, policy
 
     async def handle(
         self, request: Request, route: Route, offered: Sequence[str], receive: Receive, send: Send
@@ -78,16 +76,19 @@ class WebSocketProxy:
         async with contextlib.AsyncExitStack() as reservations:
             reservations.enter_context(self._streams.watch(stream))
 
-            async def authenticate(token: str) -> None:
+            async def admit(frame: ClientFrame) -> None:
+                if frame.token is None:
+                    await self._policy.admit_frame(request, costly=frame.costly)
+                    return
                 known = request.caller
-                caller = request.caller = await self._renew(request, route, token)
+                caller = request.caller = await self._policy.renew(request, route, frame.token)
                 stream.session = caller.session
                 if known is None:
                     await reservations.enter_async_context(self._streams.reserve_for(caller))
 
             await _run_until_closed(
                 closed,
-                _relay_to_service(upstream, receive, authenticate, closed),
+                _relay_to_service(upstream, receive, admit, closed),
                 _relay_to_client(request, upstream, send),
                 send=send,
             )
@@ -110,21 +111,19 @@ async def _run_until_closed(closed: "asyncio.Future[Close]", *relays: Awaitable[
 async def _relay_to_service(
     upstream: ClientConnection,
     receive: Receive,
-    authenticate: Callable[[str], Awaitable[None]],
+    admit: Callable[[ClientFrame], Awaitable[None]],
     closed: "asyncio.Future[Close]",
 ) -> None:
-    """Relay the client's frames. The token of an ``auth`` frame is checked first."""
+    """Relay the client's frames as they were parsed, each after it was admitted."""
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
             await upstream.close(_sendable(message.get("code")), message.get("reason") or "")
             return
-        data = message.get("text")
         try:
-            token = auth_token(data) if data is not None else None
-            if token is not None:
-                await authenticate(token)
-            await upstream.send(data if data is not None else message["bytes"])
+            frame = read_frame(message)
+            await admit(frame)
+            await upstream.send(frame.text)
         except ConnectionClosed:
             return
         except ParleyError as error:
@@ -146,36 +145,20 @@ async def _relay_to_client(request: Request, upstream: ClientConnection, send: S
     await send({"type": "websocket.close", "code": code or INTERNAL_ERROR, "reason": upstream.close_reason or ""})
 
 
-async def reject(request: Request, error: ParleyError, send: Send) -> None:
-    """Reject a WebSocket. If it is already open, close it with an internal error."""
-    if request.status == SWITCHING_PROTOCOLS:
-        await send({"type": "websocket.close", "code": INTERNAL_ERROR, "reason": error.code})
-    else:
-        request.status = error.status
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
-
-
 def offered_token(subprotocols: Sequence[str]) -> str:
-    """Return the token among the offered subprotocols, because browsers cannot set headers on a WebSocket."""
-    return next((name.removeprefix(BEARER_PREFIX) for name in subprotocols if name.startswith(BEARER_PREFIX)), "")
+    """Return the token among the offered subprotocols, because browsers cannot set headers on a WebSocket.
 
-
-def auth_token(text: str) -> str | None:
-    """Return the token of an ``auth`` frame, or None for any other frame; the service reports invalid ones."""
-    try:
-        frame = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(frame, dict) or frame.get("type") != "auth":
-        return None
-    token = frame.get("token")
-    return token if isinstance(token, str) else ""
+    Raise AmbiguousCredentials when there are several.
+    """
+    tokens = {name.removeprefix(BEARER_PREFIX) for name in subprotocols if name.startswith(BEARER_PREFIX)}
+    if len(tokens) > 1:
+        raise AmbiguousCredentials
+    return tokens.pop() if tokens else ""
 
 
 def _close_code(error: ParleyError) -> int:
-    if isinstance(error, Unauthenticated):
-        return UNAUTHENTICATED
-    return RATE_LIMITED if isinstance(error, RateLimited) else GOING_AWAY
+    codes = {InvalidRequest: INVALID_FRAME, Unauthenticated: UNAUTHENTICATED, RateLimited: RATE_LIMITED}
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), GOING_AWAY)
 
 
 def _close_for(reason: StreamTerminated) -> Close:

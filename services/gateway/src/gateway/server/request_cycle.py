@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.http import Header
+from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from gateway.server.uvicorn_internals import STATUS_LINE, RequestResponseCycle
 from parley.errors import ParleyError
 from parley.ids import new_id
@@ -117,6 +118,7 @@ def error_response(error: ParleyError, base_url: str) -> bytes:
     body = orjson.dumps(problems.problem_body(error, instance="", request_id=request_id, base_url=base_url))
     head = (
         b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
-        b"connection: close\r\n\r\n" % (len(body), request_id.encode())
+        b"connection: close\r\n" % (len(body), request_id.encode())
     )
+    head += b"".join(b"%b: %b\r\n" % pair for pair in (*security_headers(base_url), *DEFAULT_HEADERS)) + b"\r\n"
     return STATUS_LINE[error.status] + head + body

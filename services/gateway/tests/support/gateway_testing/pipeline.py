@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,18 +80,26 @@ class TestPipeline:
         return {"authorization": f"Bearer {self.issuer.sign({**self.issuer.claims(), **claims})}"}
 
     async def request(
-        self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+        body: bytes | None = None,
     ) -> AsgiClient:
         """Send one request and return its client."""
-        length = {} if body is None else {"content-length": str(len(body))}
+        length = [] if body is None else [("content-length", str(len(body)))]
+        given = headers.items() if isinstance(headers, Mapping) else headers or ()
         client = AsgiClient([] if body is None else [{"type": "http.request", "body": body, "more_body": False}])
-        await self.pipeline(_scope("http", path, method, {**length, **(headers or {})}), client.receive, client.send)
+        await self.pipeline(_scope("http", path, method, [*length, *given]), client.receive, client.send)
         return client
 
-    async def websocket(self, path: str, *, headers: Mapping[str, str] | None = None) -> AsgiClient:
+    async def websocket(
+        self, path: str, *, headers: Mapping[str, str] | None = None, subprotocols: Sequence[str] = ()
+    ) -> AsgiClient:
         """Open a WebSocket and return its client when it has been closed."""
         client = AsgiClient([{"type": "websocket.connect"}])
-        scope = {**_scope("websocket", path, "GET", headers or {}), "subprotocols": []}
+        scope = {**_scope("websocket", path, "GET", list((headers or {}).items())), "subprotocols": subprotocols}
         await self.pipeline.websocket(scope, client.receive, client.send)
         return client
 
@@ -121,7 +129,7 @@ async def open_pipeline(**overrides: object) -> AsyncIterator[TestPipeline]:
         await asyncio.sleep(0)
 
 
-def _scope(kind: str, path: str, method: str, headers: Mapping[str, str]) -> dict[str, Any]:
+def _scope(kind: str, path: str, method: str, headers: Sequence[tuple[str, str]]) -> dict[str, Any]:
     return {
         "type": kind,
         "method": method,
@@ -129,6 +137,7 @@ def _scope(kind: str, path: str, method: str, headers: Mapping[str, str]) -> dic
         "http_version": "1.1",
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"host", b"localhost"), *((name.encode(), value.encode()) for name, value in headers.items())],
+        "headers": [(b"host", b"localhost"), *((name.encode(), value.encode()) for name, value in headers)],
         "client": ("127.0.0.1", 1),
+        "extensions": {"websocket.http.response": {}} if kind == "websocket" else {},
     }

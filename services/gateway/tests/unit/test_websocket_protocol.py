@@ -1,0 +1,144 @@
+"""WebSocket server protocol: headers of handshakes, and the limit on small frames."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
+
+from gateway.http import Receive, Send
+from gateway.main import create_app
+from gateway.server.websocket_protocol import FRAME_BURST
+from gateway.settings import GatewaySettings
+from parley.config.settings import load
+from parley.web.server import free_socket, make_server
+from parley_testing import eventually
+
+HEAD = (
+    b"GET /api/v1/chat/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\n"
+)
+KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+
+
+class EchoApp:
+    """Echoes messages, with the server protocols of a gateway."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        gateway = create_app(settings)
+        self.http_protocol, self.websocket_protocol = gateway.http_protocol, gateway.websocket_protocol
+        self.received = 0
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "websocket"
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            self.received += 1
+            await send({"type": "websocket.send", "text": message["text"]})
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[tuple[EchoApp, int]]:
+    settings = load(GatewaySettings, redis_url="redis://localhost/0", public_url="https://chat.example")
+    app = EchoApp(settings)
+    server, bound = make_server(app, settings), free_socket()
+    running = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        await eventually(lambda: server.started)
+        yield app, bound.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await running
+        bound.close()
+
+
+async def exchange(port: int, head: bytes, flood: bytes = b"") -> bytes:
+    """Send a handshake, then ``flood`` when it is answered. Return all that was received until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(head)
+        async with asyncio.timeout(10):
+            received = await reader.readuntil(b"\r\n\r\n")
+            writer.write(flood)
+            with contextlib.suppress(ConnectionError):  # the server may close before it has read everything
+                while piece := await reader.read(65_536):
+                    received += piece
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    return received
+
+
+def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+async def test_a_handshake_has_the_security_headers() -> None:
+    async with serving() as (_, port), connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
+        assert socket.response is not None
+        assert socket.response.headers["strict-transport-security"].startswith("max-age=")
+        assert socket.response.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (HEAD + b"\r\n", b"400"),
+        (HEAD.replace(b"13", b"8") + KEY + b"\r\n", b"400"),
+        (HEAD + KEY + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n", b"431"),
+        (HEAD.replace(b"/ws ", b"/ws" + b"a" * 20_000 + b" ") + KEY + b"\r\n", b"414"),
+    ],
+)
+async def test_a_refused_handshake_has_the_security_headers_and_closes(head: bytes, status: bytes) -> None:
+    async with serving() as (_, port):
+        answer = await exchange(port, head)
+    assert answer.startswith(b"HTTP/1.1 " + status), answer
+    for name in (b"strict-transport-security", b"content-security-policy", b"x-frame-options"):
+        assert name in answer.lower()
+
+
+async def test_ordinary_frames_pass() -> None:
+    async with serving() as (app, port), connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
+        for _ in range(300):
+            await socket.send("x")
+            assert await socket.recv() == "x"
+        await socket.send(["y" * 4096] * 250)
+        assert len(await socket.recv()) == 250 * 4096
+        assert app.received == 301
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        frame(Opcode.PING, b"") * 50_000,
+        frame(Opcode.TEXT, b"{", fin=False) + frame(Opcode.CONT, b"", fin=False) * 50_000,
+        frame(Opcode.TEXT, b"x") * 50_000,
+    ],
+    ids=["pings", "fragments", "messages"],
+)
+async def test_a_flood_of_small_frames_closes_the_websocket(flood: bytes) -> None:
+    async with serving() as (app, port):
+        answer = await exchange(port, HEAD + KEY + b"\r\n", flood)
+        assert b" 101 " in answer
+        assert app.received <= FRAME_BURST
+
+
+async def test_the_client_learns_why_it_was_closed() -> None:
+    async with serving() as (_, port), connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(FRAME_BURST * 20):
+                await (await socket.ping())
+        assert (socket.close_code, socket.close_reason) == (4429, "rate_limited")
+
+
+async def test_the_status_of_a_rejected_handshake_is_that_of_the_error() -> None:
+    async with serving() as (_, port):
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"ws://127.0.0.1:{port}/", proxy=None, additional_headers={"X-Long": "a" * 9_000})
+        assert caught.value.response.status_code == 431
