@@ -182,3 +182,10 @@ async def test_a_wrong_password_is_an_invalid_grant(http: httpx2.AsyncClient, us
     response = await http.post("/api/v1/auth/token", data=form)
     assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
     assert CANARY not in response.text
+
+
+async def test_a_service_gets_no_token_through_the_gateway(http: httpx2.AsyncClient) -> None:
+    form = {"grant_type": "client_credentials", "client_id": "parley-gateway", "client_secret": "s" * 64}
+    for headers in ({}, {"Connection": "close, via", "Via": "1.1 another"}):
+        refused = await http.post("/api/v1/auth/token", data=form, headers=headers)
+        assert (refused.status_code, refused.json()["error"]) == (400, "unauthorized_client")

@@ -39,6 +39,9 @@ class EchoApp:
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
             self.received += 1
+            if message["text"] == "close":
+                await send({"type": "websocket.close", "code": 4401})
+                return
             await send({"type": "websocket.send", "text": message["text"]})
 
 
@@ -84,6 +87,7 @@ async def test_a_handshake_has_the_security_headers() -> None:
         assert socket.response is not None
         assert socket.response.headers["strict-transport-security"].startswith("max-age=")
         assert socket.response.headers["x-content-type-options"] == "nosniff"
+        assert "sec-websocket-extensions" not in socket.response.headers
 
 
 @pytest.mark.parametrize(
@@ -119,8 +123,9 @@ async def test_ordinary_frames_pass() -> None:
         frame(Opcode.PING, b"") * 50_000,
         frame(Opcode.TEXT, b"{", fin=False) + frame(Opcode.CONT, b"", fin=False) * 50_000,
         frame(Opcode.TEXT, b"x") * 50_000,
+        frame(Opcode.TEXT, b"close") + frame(Opcode.PING, b"") * 50_000,
     ],
-    ids=["pings", "fragments", "messages"],
+    ids=["pings", "fragments", "messages", "after the close"],
 )
 async def test_a_flood_of_small_frames_closes_the_websocket(flood: bytes) -> None:
     async with serving() as (app, port):

@@ -13,13 +13,12 @@ from gateway.access.streams import OpenStream, OpenStreams
 from gateway.errors import StreamTerminated
 from gateway.http import Receive, Send
 from gateway.proxy.websocket_frames import ClientFrame, read_frame
-from gateway.proxy.websocket_upstream import BEARER_PREFIX, SWITCHING_PROTOCOLS, open_upstream
+from gateway.proxy.websocket_upstream import BEARER_PREFIX, PROTOCOL, SWITCHING_PROTOCOLS, open_upstream
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.upstream.pool import Pool
 from parley.errors import AmbiguousCredentials, InvalidRequest, ParleyError, RateLimited, Unauthenticated
 
-PROTOCOL = "parley.v1"
 NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
 INVALID_FRAME, UNAUTHENTICATED, RATE_LIMITED = 4400, 4401, 4429
 """Close codes of Parley's WebSocket protocol."""

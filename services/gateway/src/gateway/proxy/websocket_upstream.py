@@ -12,7 +12,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.failures import ConnectFailed
 from gateway.upstream.pool import Pool
 
-BEARER_PREFIX = "parley.bearer."
+PROTOCOL, BEARER_PREFIX = "parley.v1", "parley.bearer."
 MAX_FRAME = 1_048_576
 MAX_QUEUED_FRAMES = 4
 """Received frames at which the service is paused."""
@@ -47,7 +47,7 @@ async def _connect(endpoint: Endpoint, request: Request, offered: Sequence[str])
     try:
         return await connect(
             f"ws://{endpoint.authority.decode()}{request.path}",
-            subprotocols=[Subprotocol(name) for name in offered if not name.startswith(BEARER_PREFIX)] or None,
+            subprotocols=[Subprotocol(PROTOCOL)] if PROTOCOL in offered else None,
             additional_headers=_headers(request),
             user_agent_header=None,
             compression=None,

@@ -42,10 +42,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._frames = min(FRAME_BURST, self._frames + (now - self._counted_at) * FRAMES_PER_SECOND)
         self._frames -= len(self.conn.events)
         self._counted_at = now
-        if self._frames >= 0 or self.close_sent:
+        if self._frames >= 0:
             super().handle_events()
             return
         self.conn.events_received()
+        if self.close_sent:
+            self.transport.abort()
+            return
         self.conn.send_close(RATE_LIMITED, RATE_LIMITED_REASON)
         self.handle_parser_exception()
 
@@ -58,11 +61,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
 
 class HandshakeProtocol(ServerProtocol):
-    """The WebSocket protocol of websockets. It adds headers to every response to a handshake."""
+    """The WebSocket protocol of websockets. It adds headers to every response to a handshake.
+
+    It has no compression: that would let a client send 1 MiB for the price of 1 KiB, and keep buffers for each socket.
+    """
 
     def __init__(self, headers: tuple[Header, ...], base: ServerProtocol) -> None:
-        """Take the extensions and the maximum message size of ``base``."""
-        super().__init__(extensions=base.available_extensions, max_size=base.max_message_size, logger=base.logger)
+        """Take the maximum message size of ``base``."""
+        super().__init__(max_size=base.max_message_size, logger=base.logger)
         self._headers = tuple((name.decode(), value.decode()) for name, value in headers)
 
     def send_response(self, response: Response) -> None:
