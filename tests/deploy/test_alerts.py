@@ -100,7 +100,7 @@ SCENARIOS = [
         {(BURN, PAGE): 2, (BURN, TICKET): 1},
     ),
     Scenario(
-        "errors that are over wake nobody",
+        "past errors do not page",
         "100m",
         {answers(200): "0+980x100", answers(500): "0+20x60 1200x40"},
         {(BURN, TICKET): 1},
@@ -146,7 +146,7 @@ SCENARIOS = [
         {PUBLISHED: "0+60x40", consumed("handled"): "60x40", LAGS: "1x40"},
         {("ParleyEventsNotConsumed", TICKET): 1},
     ),
-    Scenario("nobody writes", "40m", {PUBLISHED: "60x40", consumed("handled"): "60x40", LAGS: "900x40"}),
+    Scenario("no turns", "40m", {PUBLISHED: "60x40", consumed("handled"): "60x40", LAGS: "900x40"}),
     Scenario(
         "history's worker is too slow",
         "30m",

@@ -81,5 +81,5 @@ async def user(http: httpx2.AsyncClient) -> UserClient:
 
 
 @pytest.fixture
-async def stranger(http: httpx2.AsyncClient) -> UserClient:
+async def other_user(http: httpx2.AsyncClient) -> UserClient:
     return await register(http)

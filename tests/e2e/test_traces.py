@@ -83,7 +83,7 @@ async def test_one_turn_is_one_trace_over_all_services(traced: Traced, person: U
     assert turn.attributes["parley.turn.status"] == "completed"
 
 
-async def test_no_exported_byte_holds_what_people_write_or_who_they_are(traced: Traced, person: UserClient) -> None:
+async def test_exported_spans_contain_no_message_name_or_credential(traced: Traced, person: UserClient) -> None:
     _, spans = traced
     answer = await person.chat("canary-question [[fake text='canary-answer']]")
     conversation = answer["conversation_id"]
@@ -97,7 +97,7 @@ async def test_no_exported_byte_holds_what_people_write_or_who_they_are(traced: 
         assert secret.encode() not in spans.raw, f"{secret!r} was exported"
 
 
-async def test_each_service_has_its_own_name_also_in_one_process(traced: Traced, person: UserClient) -> None:
+async def test_each_service_has_its_own_name_even_in_one_process(traced: Traced, person: UserClient) -> None:
     _, spans = traced
     await person.request("GET", "/api/v1/auth/me")
     await person.request("GET", "/api/v1/models")

@@ -38,7 +38,7 @@ async def complete(private_stack: SeparateStack) -> AsyncIterator[None]:
     await asyncio.gather(*(r.start() for r in private_stack.everything if not r.child.running))
 
 
-async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_changes_nothing(
+async def test_an_event_committed_but_not_acknowledged_is_redelivered_without_effect(
     private_backends: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     worker, broker = private_stack.workers[0], private_backends.rabbitmq
@@ -64,7 +64,7 @@ async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_ch
     await stored_exactly_once(turns, within=TAKEOVER_TIMEOUT)
 
 
-async def test_another_replica_publishes_when_the_relays_leader_is_killed(
+async def test_another_replica_publishes_after_the_leader_is_killed(
     private_stack: SeparateStack, users: list[UserClient], event_recorder: EventRecorder
 ) -> None:
     loop, killed = asyncio.get_running_loop(), await leading_chat(private_stack, within=TAKEOVER_TIMEOUT)
@@ -79,7 +79,7 @@ async def test_another_replica_publishes_when_the_relays_leader_is_killed(
     await stored_exactly_once(turns, within=TAKEOVER_TIMEOUT)
 
 
-async def test_one_of_each_kind_ends_in_order_when_told_to_and_no_stream_is_lost(
+async def test_one_process_of_each_kind_stops_on_sigterm_and_no_stream_is_lost(
     private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     stack = private_stack

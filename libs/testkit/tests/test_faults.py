@@ -59,7 +59,7 @@ async def test_a_killed_process_is_gone_and_its_port_refuses(start: Start) -> No
     assert process.wait(5) == -9
 
 
-async def test_killing_what_is_gone_fails(start: Start) -> None:
+async def test_killing_an_ended_process_fails(start: Start) -> None:
     process, _ = start()
     await processes.kill(process)
     with pytest.raises(AssertionError, match="was gone before"):
