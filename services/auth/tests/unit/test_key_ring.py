@@ -60,7 +60,7 @@ async def test_the_first_start_creates_a_key_and_later_starts_keep_it(
     assert kids(first) == kids(second) == list(store.rows)
     assert signer(first) == signer(second)
     (stored,) = store.rows.values()
-    assert b"k" * 32 not in stored.sealed
+    assert b"k" * 32 not in stored.encrypted_key
     assert "d" not in first.jwks()["keys"][0]
 
 

@@ -96,4 +96,4 @@ async def test_a_check_finds_sessions_and_users_and_ignores_malformed_ids(
     sessions = [str(session_id), str(other), "malformed"]
     for issued_at, revoked in ((999, [str(user_id)]), (1000, [str(user_id)]), (1001, [])):
         users = {str(user_id): issued_at, str(other): 0, "malformed": 0}
-        assert await service.among(sessions, users) == ([str(session_id)], revoked)
+        assert await service.find_revoked(sessions, users) == ([str(session_id)], revoked)

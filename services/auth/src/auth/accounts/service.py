@@ -11,7 +11,7 @@ from auth.revocations.service import RevocationService
 from auth.security import identifiers
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
-from auth.security.scopes import PERSONAL
+from auth.security.scopes import DEFAULT_SCOPES
 from parley.errors import FieldError, TokenInvalid, ValidationFailed
 from parley.ids import new_id
 from parley.security.identity import Principal
@@ -52,15 +52,16 @@ class AccountService:
         password: str,
         origin: RequestOrigin,
         display_name: str | None = None,
-        scopes: tuple[str, ...] = PERSONAL,
+        scopes: tuple[str, ...] = DEFAULT_SCOPES,
     ) -> User:
         """Create an account; raises PasswordTooWeak or AccountExists."""
         self._policy.check(password, about=[username, *_email_parts(email)])
         hashed = await self._hasher.hash(password)
-        return await self._accounts.add(NewUser(new_id(), username, email, display_name, hashed, scopes), origin)
+        new = NewUser(new_id(), username, email, display_name, password_hash=hashed, scopes=scopes)
+        return await self._accounts.add(new, origin)
 
     async def ensure(
-        self, *, username: str, password: str, email: str | None = None, scopes: Sequence[str] = PERSONAL
+        self, *, username: str, password: str, email: str | None = None, scopes: Sequence[str] = DEFAULT_SCOPES
     ) -> User:
         """Return the account of that name; create it with password and scopes when there is none.
 

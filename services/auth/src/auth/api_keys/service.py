@@ -39,14 +39,14 @@ class ApiKeyService:
         self._validate(principal, scopes, expires_at)
         secret = secret_tokens.new_api_key()
         key = ApiKey(
-            new_id(),
-            principal.user_id,
-            name,
-            secret[: secret_tokens.DISPLAY_PREFIX_LENGTH],
-            tuple(scopes),
-            times.now(),
-            expires_at,
-            None,
+            id=new_id(),
+            user_id=principal.user_id,
+            name=name,
+            prefix=secret[: secret_tokens.DISPLAY_PREFIX_LENGTH],
+            scopes=tuple(scopes),
+            created_at=times.now(),
+            expires_at=expires_at,
+            last_used_at=None,
         )
         fingerprint = hashlib.sha256(repr((name, list(scopes), expires_at)).encode()).digest()
         stored, replayed = await self._api_keys.add(
@@ -72,12 +72,7 @@ class ApiKeyService:
     @staticmethod
     def _validate(principal: Principal, scopes: Sequence[str], expires_at: datetime | None) -> None:
         if not set(scopes) <= principal.scopes:
-            raise ValidationFailed(
-                [
-                    FieldError(
-                        "/scopes", "not_granted", "An API key can only have scopes of the access token that creates it."
-                    )
-                ]
-            )
+            reason = "An API key can only have scopes of the access token that creates it."
+            raise ValidationFailed([FieldError("/scopes", "not_granted", reason)])
         if expires_at is not None and expires_at <= times.now():
             raise ValidationFailed([FieldError("/expires_at", "past", "Must be in the future.")])

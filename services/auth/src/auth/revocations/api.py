@@ -26,5 +26,5 @@ async def check_revocations(
 ) -> RevocationCheckView:
     """Return which of the sessions are revoked, and which users with a token issued at that second."""
     del principal
-    sessions, users = await revocations.among(body.sessions, body.users)
+    sessions, users = await revocations.find_revoked(body.sessions, body.users)
     return RevocationCheckView(revoked_sessions=sessions, revoked_users=users)
