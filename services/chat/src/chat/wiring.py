@@ -30,7 +30,7 @@ from chat.running.supervisor import Supervisor
 from chat.service import ChatService
 from chat.settings import ChatSettings
 from chat.storage.budgets import PostgresBudgetStore
-from chat.storage.erasure import PostgresErasureStore
+from chat.storage.erasure import PostgresTurnErasureStore
 from chat.storage.history_client import HistoryClient
 from chat.storage.log_store import RedisLogStore
 from chat.storage.maintenance import PostgresMaintenanceStore
@@ -117,7 +117,7 @@ async def open_services(
     """Run the turn engine, the event consumer and the reconciler, and yield the services on top of them."""
     settings, catalogue = config.settings, config.catalogue
     turns = turn_store(infrastructure)
-    erasure = PostgresErasureStore(turns)
+    erasure = PostgresTurnErasureStore(turns)
     budgets = Budgets(config.plans, PostgresBudgetStore(turns))
     async with contextlib.AsyncExitStack() as stack:
         engine = await stack.enter_async_context(
@@ -177,7 +177,7 @@ async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> 
 def _reconciler(
     settings: ChatSettings,
     turns: PostgresTurnStore,
-    erasure: PostgresErasureStore,
+    erasure: PostgresTurnErasureStore,
     history: HistoryClient,
     metrics: ChatMetrics,
 ) -> Reconciler:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 
-from chat.events.erasure_store import ErasureStore
+from chat.events.erasure_store import TurnErasureStore
 from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.supervisor import Supervisor
 from parley_events.cloudevents import CloudEvent
@@ -22,7 +22,7 @@ BINDINGS = ("conversation.deleted", "user.erased", "user.disabled")
 class LifecycleEventHandler:
     """Applies lifecycle events idempotently. All changes are committed when ``handle`` returns."""
 
-    def __init__(self, store: ErasureStore, log_store: LogStore, supervisor: Supervisor) -> None:
+    def __init__(self, store: TurnErasureStore, log_store: LogStore, supervisor: Supervisor) -> None:
         self._store, self._log_store, self._supervisor = store, log_store, supervisor
 
     def subscription(self) -> Subscription:

@@ -58,7 +58,7 @@ SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.i
 WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND (t.content <> '' OR t.user_message <> '') LIMIT 1000"""
 
 
-class PostgresErasureStore:
+class PostgresTurnErasureStore:
     """Deletion of conversations and erasure of accounts."""
 
     def __init__(self, turns: PostgresTurnStore) -> None:
