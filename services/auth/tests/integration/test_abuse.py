@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 import structlog
+
 from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration

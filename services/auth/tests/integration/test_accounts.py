@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration

@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
-from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
+from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 from parley.messaging.memory_bus import MemoryBus
 from parley_events.subscription import Subscription
 from parley_testing import eventually

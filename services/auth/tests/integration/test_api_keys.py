@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import jwt
 import pytest
+
 from auth_testing.app import RunningAuth
 
 pytestmark = pytest.mark.integration

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from auth_testing.app import RunningAuth
 
 pytestmark = pytest.mark.integration

@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import jwt
 import pytest
+
 from auth_testing.app import MakeSettings, Person, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration

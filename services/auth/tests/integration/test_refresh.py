@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 import pytest
+
 from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration

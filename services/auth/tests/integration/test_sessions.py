@@ -6,9 +6,9 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from auth_testing.app import GATEWAY_SECRET, RunningAuth
 
 from auth.audit.model import SYSTEM
+from auth_testing.app import GATEWAY_SECRET, RunningAuth
 from parley.storage.redis import RedisClient, open_redis
 from parley_testing import eventually
 

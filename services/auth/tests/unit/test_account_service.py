@@ -1,12 +1,12 @@
 """Registration, profile and password, over in-memory stores."""
 
 import pytest
-from auth_testing.app import PASSWORD
-from auth_testing.unit_services import HERE, UnitAuth, unit_auth
 
 from auth.errors import AccountDisabled, AccountExists, PasswordTooWeak, RegistrationClosed
 from auth.security.password_hashing import PasswordHasher
 from auth.security.scopes import DEFAULT_SCOPES
+from auth_testing.app import PASSWORD
+from auth_testing.unit_services import HERE, UnitAuth, unit_auth
 from parley.errors import TokenInvalid, ValidationFailed
 
 NEW_PASSWORD = "quite another long sentence"

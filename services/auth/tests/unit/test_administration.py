@@ -1,12 +1,12 @@
 """Administrators and the operator, over in-memory stores."""
 
 import pytest
-from auth_testing.app import PASSWORD
-from auth_testing.unit_services import HERE, UnitAuth
 
 from auth.audit.model import RequestOrigin
 from auth.errors import LastAdmin, PasswordTooWeak
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
+from auth_testing.app import PASSWORD
+from auth_testing.unit_services import HERE, UnitAuth
 from parley.errors import NotFound, TokenRevoked, ValidationFailed
 from parley.ids import new_id
 

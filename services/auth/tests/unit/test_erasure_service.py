@@ -5,11 +5,11 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from auth_testing.unit_services import HERE, UnitAuth
 
 from auth.erasure.service import MAX_LOGIN_AGE, ErasureService
 from auth.errors import LastAdmin
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
+from auth_testing.unit_services import HERE, UnitAuth
 from parley import times
 from parley.errors import NotFound, ReauthenticationRequired, TokenRevoked
 from parley.ids import new_id

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
-from auth_testing.memory_credentials import MemoryRevocationCache, MemoryRevocationStore
-from auth_testing.memory_database import MemoryDatabase
 
 from auth.revocations.model import Revocation
 from auth.revocations.service import BATCH_SIZE, RevocationService
+from auth_testing.memory_credentials import MemoryRevocationCache, MemoryRevocationStore
+from auth_testing.memory_database import MemoryDatabase
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 

@@ -1,11 +1,11 @@
 """Sessions of the caller, token revocation and introspection, over in-memory stores."""
 
 import pytest
-from auth_testing.app import GATEWAY_SECRET
-from auth_testing.unit_services import HERE, UnitAuth
 
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
 from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
+from auth_testing.app import GATEWAY_SECRET
+from auth_testing.unit_services import HERE, UnitAuth
 from parley.errors import NotFound, TokenRevoked
 
 

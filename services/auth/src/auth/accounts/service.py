@@ -55,7 +55,7 @@ class AccountService:
         scopes: tuple[str, ...] = DEFAULT_SCOPES,
     ) -> User:
         """Create an account; raises PasswordTooWeak or AccountExists."""
-        self._policy.check(password, about=[username, *_email_parts(email)])
+        self._policy.check(password, names=[username, *_email_parts(email)])
         hashed = await self._hasher.hash(password)
         new = NewUser(new_id(), username, email, display_name, password_hash=hashed, scopes=scopes)
         return await self._accounts.add(new, origin)
@@ -99,7 +99,7 @@ class AccountService:
         Raises PasswordTooWeak, ValidationFailed if ``current`` is wrong, LoginThrottled or Overloaded.
         """
         user = await self.me(principal)
-        self._policy.check(new, about=[user.username, *_email_parts(user.email)], pointer="/new_password")
+        self._policy.check(new, names=[user.username, *_email_parts(user.email)], pointer="/new_password")
         if not await self._login.confirm(user, current, origin):
             raise ValidationFailed([FieldError("/current_password", "incorrect", "The current password is wrong.")])
         hashed = await self._hasher.hash(new)
