@@ -29,16 +29,16 @@ from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.service import ChatService
 from chat.settings import ChatSettings
-from chat.storage.budgets import PostgresBudgetStore
-from chat.storage.erasure import PostgresTurnErasureStore
 from chat.storage.history_client import HistoryClient
-from chat.storage.log_store import RedisLogStore
-from chat.storage.maintenance import PostgresMaintenanceStore
-from chat.storage.response_index import RedisResponseIndex
-from chat.storage.runners import PostgresRunnerStore
+from chat.storage.postgres_budgets import PostgresBudgetStore
+from chat.storage.postgres_erasure import PostgresTurnErasureStore
+from chat.storage.postgres_maintenance import PostgresMaintenanceStore
+from chat.storage.postgres_runners import PostgresRunnerStore
+from chat.storage.postgres_turns import PostgresTurnStore
+from chat.storage.postgres_verification import PostgresVerificationSource
+from chat.storage.redis_response_index import RedisResponseIndex
+from chat.storage.redis_turn_logs import RedisLogStore
 from chat.storage.stream_writer import StreamWriter
-from chat.storage.turns import PostgresTurnStore
-from chat.storage.verification import PostgresVerificationSource
 from parley import times
 from parley.infrastructure import Infrastructure, open_infrastructure
 from parley.messaging.bus import Bus

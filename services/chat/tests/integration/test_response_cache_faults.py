@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from chat.storage.response_index import RedisResponseIndex
+from chat.storage.redis_response_index import RedisResponseIndex
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
 from chat_testing.users import ChatUser
 from fake_provider.process import FakeProvider

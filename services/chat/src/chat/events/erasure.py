@@ -6,8 +6,8 @@ from uuid import UUID
 import structlog
 
 from chat.events.erasure_store import TurnErasureStore
-from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.supervisor import Supervisor
+from chat.running.turn_log_store import LogStore, LogStoreUnavailable
 from parley_events.cloudevents import CloudEvent
 from parley_events.decoding import decode
 from parley_events.models import ConversationDeleted, UserChanged, UserErased

@@ -8,8 +8,8 @@ import orjson
 
 from chat.events.turn_events import ended_event
 from chat.model import EMPTY_USAGE, Outcome, Turn
-from chat.storage.rows import to_turn
-from chat.storage.turns import PostgresTurnStore
+from chat.storage.postgres_turns import PostgresTurnStore
+from chat.storage.turn_rows import to_turn
 from parley import times
 from parley.ids import new_id
 from parley.messaging import outbox
