@@ -73,5 +73,5 @@ async def test_a_token_is_refused(gateway: httpx2.AsyncClient, issuer: TestIssue
 async def test_a_token_of_another_key_with_the_same_key_id_is_refused(
     gateway: httpx2.AsyncClient, issuer: TestIssuer
 ) -> None:
-    other_user = TestIssuer(issuer.issuer, issuer.kid)
-    assert await answer(gateway, other_user.token()) == (401, "token_invalid")
+    other = TestIssuer(issuer.issuer, issuer.kid)
+    assert await answer(gateway, other.token()) == (401, "token_invalid")
