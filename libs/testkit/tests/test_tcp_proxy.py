@@ -1,4 +1,4 @@
-"""The proxy that misbehaves: every toxic does what it says, and its counters prove it."""
+"""TCP proxy: effect and counters of each fault."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @pytest.fixture
 async def echo_port() -> AsyncIterator[int]:
-    """Serve a port that sends back what it gets and ends when the client has ended."""
+    """Run a server that echoes bytes and closes after the client."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -18,20 +18,6 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 CLIENTS = 200
 
 
-async def test_four_processes_share_the_rate_limit_of_a_user(run_process: RunGatewayProcess) -> None:
-    settings = {
-        "WORKERS": 4,
-        "RATE_LIMIT_REQUESTS": 1,
-        "RATE_LIMIT_WINDOW": 3600,
-        "RATE_LIMIT_BURST": 57,
-    }
-    async with run_process(respond(), **settings) as found, found.client() as client:
-        headers = found.bearer()
-        answers = await asyncio.gather(*(client.get("/api/v1/models", headers=headers) for _ in range(CLIENTS)))
-        assert [answer.status_code for answer in answers].count(200) == 57
-        assert [answer.status_code for answer in answers].count(429) == CLIENTS - 57
-
-
 async def test_four_processes_share_the_stream_limit_of_a_user(run_process: RunGatewayProcess) -> None:
     async def endless(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
