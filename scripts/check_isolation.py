@@ -80,7 +80,7 @@ MEMBERS = (
     Member("history", "services/history", "history"),
     Member("cli", "cli", "parley_cli", optional_rooms=("documents", "model", "stack")),
 )
-TEST_SOURCES = ("libs/testkit", "libs/embedded", "libs/common", "libs/events")
+TEST_SOURCES = ("libs/testkit", "libs/embedded", "libs/common", "libs/events", "libs/fake-provider")
 
 
 @dataclass(frozen=True)
