@@ -1,4 +1,4 @@
-"""The fault kit: each fault happens, and one that hits nothing fails the test."""
+"""Faults of processes: each takes effect, and one without a target fails the test."""
 
 import subprocess
 import sys
