@@ -25,7 +25,7 @@ from gateway_configurations import (  # type: ignore[import-not-found]
     upstream_configuration,
 )
 from processes import cpu_seconds, running  # type: ignore[import-not-found]
-from wrk import Load, run_wrk  # type: ignore[import-not-found]
+from wrk import WrkResult, run_wrk  # type: ignore[import-not-found]
 
 from parley.ids import new_id
 from parley.ratelimit.script import REVOCATIONS_MARKER
@@ -45,7 +45,7 @@ class Result:
     """One measurement of one proxy."""
 
     name: str
-    load: Load
+    load: WrkResult
     cpu: float
     redis: float
 
@@ -218,7 +218,7 @@ def environment(bench: Bench) -> dict[str, str]:
     }
 
 
-def load_port(bench: Bench, port: int, *, seconds: int | None = None) -> Load:
+def load_port(bench: Bench, port: int, *, seconds: int | None = None) -> WrkResult:
     """Run wrk against a port."""
     options = bench.options
     url = f"http://127.0.0.1:{port}{PATH}"

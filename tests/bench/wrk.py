@@ -15,7 +15,7 @@ _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1000.0}
 
 
 @dataclass
-class Load:
+class WrkResult:
     """Results of wrk, with times in milliseconds."""
 
     rate: float
@@ -25,8 +25,8 @@ class Load:
     errors: str
 
 
-def run_wrk(url: str, script: Path, *, connections: int, seconds: int) -> Load:
-    """Load a URL with the requests of a Lua script."""
+def run_wrk(url: str, script: Path, *, connections: int, seconds: int) -> WrkResult:
+    """WrkResult a URL with the requests of a Lua script."""
     program = shutil.which("wrk") or sys.exit("wrk is needed (Debian: apt-get install wrk)")
     arguments = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
     text = subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout
@@ -35,4 +35,6 @@ def run_wrk(url: str, script: Path, *, connections: int, seconds: int) -> Load:
         sys.exit(text)
     percentiles = {name: float(value) * _UNITS[unit] for name, value, unit in _PERCENTILE.findall(text)}
     errors = _ERRORS.search(text)
-    return Load(float(rate[1]), int(total[1]), percentiles["50"], percentiles["99"], errors[0] if errors else "none")
+    return WrkResult(
+        float(rate[1]), int(total[1]), percentiles["50"], percentiles["99"], errors[0] if errors else "none"
+    )

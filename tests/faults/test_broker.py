@@ -12,7 +12,13 @@ from parley_testing.http.client import UserClient
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import EventRecorder
-from parley_testing.workload.turns import AnsweredTurn, go_on, stored_exactly_once, take_turn, take_turns
+from parley_testing.workload.turns import (
+    AnsweredTurn,
+    continue_conversations,
+    stored_exactly_once,
+    take_turn,
+    take_turns,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -65,7 +71,7 @@ async def test_turns_running_while_rabbitmq_is_killed_end_normally_and_are_store
     await private_backends.kill_broker()
     turns = await answers
     assert {turn.status for turn in turns} == {"completed"}
-    turns += await go_on(turns[:10], SHORT)
+    turns += await continue_conversations(turns[:10], SHORT)
     assert processes.port_refuses(private_backends.rabbitmq.port)
     assert await bus_is(private_stack, "down")
     await eventually(lambda: pending_events(private_stack))

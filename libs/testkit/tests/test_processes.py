@@ -39,7 +39,7 @@ def start() -> Iterator[Start]:
         process.stdout.close()
 
 
-class Server:
+class StubServer:
     """A server that can be started again."""
 
     def __init__(self, start: Start) -> None:
@@ -85,7 +85,7 @@ async def test_a_frozen_process_goes_on_although_the_test_fails(start: Start) ->
 
 
 async def test_a_restart_is_another_process(start: Start) -> None:
-    server = Server(start)
+    server = StubServer(start)
     before = server.child.pid
     with pytest.raises(AssertionError, match="refuses after the restart"):
         await processes.restart(server, port=server.port)
@@ -93,7 +93,7 @@ async def test_a_restart_is_another_process(start: Start) -> None:
 
 
 async def test_a_server_that_did_not_start_again_fails_the_restart(start: Start) -> None:
-    class Lazy(Server):
+    class Lazy(StubServer):
         async def start(self) -> None:
             pass
 

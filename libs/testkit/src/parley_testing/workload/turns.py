@@ -64,7 +64,7 @@ async def take_turns(users: Sequence[UserClient], count: int, message: str) -> l
     return list(await asyncio.gather(*(take_turn(user, message) for user in authors)))
 
 
-async def go_on(turns: Iterable[AnsweredTurn], message: str) -> list[AnsweredTurn]:
+async def continue_conversations(turns: Iterable[AnsweredTurn], message: str) -> list[AnsweredTurn]:
     """Take one more turn in the conversation of each turn, concurrently."""
     return list(await asyncio.gather(*(take_turn(turn.user, message, turn.conversation) for turn in turns)))
 
