@@ -188,10 +188,13 @@ async def test_only_one_of_many_concurrent_turns_of_a_conversation_runs(replica:
     first = (await user.chat("One [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
     branches: list[dict[str, Any]] = [{}, {"parent_id": first["turn_id"]}, {"parent_id": first["conversation_id"]}]
-    message = "Two [[fake tokens=10 rate=20]]"
-    responses = await asyncio.gather(*(user.chat(message, **branches[i % 3], **where) for i in range(30)))
-    assert sorted({r.status_code for r in responses}) == [200, 409]
-    assert sum(r.status_code == 200 for r in responses) == 1
+    message = "Two [[fake tokens=1000 rate=20]]"
+    tasks = [asyncio.create_task(user.chat(message, **branches[i % 3], **where)) for i in range(30)]
+    await eventually(lambda: sum(task.done() for task in tasks) == 29, within=30)
+    refused = [task.result() for task in tasks if task.done()]
+    assert {response.status_code for response in refused} == {409}
+    await user.request("POST", f"/api/v1/chat/turns/{refused[0].json()['turn_id']}/cancel")
+    assert {response.status_code for response in await asyncio.gather(*tasks)} == {200, 409}
     rows = await replica.outbox(first["conversation_id"])
     assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
 

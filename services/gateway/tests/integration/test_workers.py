@@ -44,7 +44,7 @@ async def test_sigterm_under_load_fails_no_request_and_interrupts_no_stream(run_
             await asyncio.sleep(0.05)
         writer.write(b"0\r\n\r\n")
 
-    settings = {"DRAIN_DELAY": 1.5, "DRAIN_TIMEOUT": 10, "WORKERS": 2}
+    settings = {"DRAIN_DELAY": 5, "DRAIN_TIMEOUT": 10, "WORKERS": 2}
     async with run_process(answer, **settings) as found, found.client() as client:
         streams = [
             asyncio.create_task(client.post("/api/v1/chat/stream", json={}, headers=found.bearer())) for _ in range(20)
@@ -64,7 +64,7 @@ async def test_sigterm_under_load_fails_no_request_and_interrupts_no_stream(run_
         await asyncio.gather(*loads)
         assert set(statuses) == {200}
         assert {(await stream).content for stream in streams} == {b"data: 1\n\n" * 60}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await found.process.wait() == 0
 
 
