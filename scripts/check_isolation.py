@@ -84,7 +84,7 @@ TEST_SOURCES = ("libs/testkit", "libs/embedded", "libs/common", "libs/events", "
 
 
 @dataclass(frozen=True)
-class Outcome:
+class IsolationResult:
     member: Member
     import_seconds: float | None
     tests: str
@@ -167,7 +167,7 @@ def run_unit_tests(environment: Environment, member: Member) -> str:
     return output.strip().rpartition("\n")[2].strip("= ")
 
 
-def check(member: Member) -> Outcome:
+def check(member: Member) -> IsolationResult:
     """Check one member in a temporary environment."""
     seconds: float | None = None
     tests = "-"
@@ -179,22 +179,23 @@ def check(member: Member) -> Outcome:
             environment.install_sources(member.sources)
             seconds = import_seconds(environment, member)
             if seconds > IMPORT_LIMIT_SECONDS:
-                return Outcome(member, seconds, tests, f"import takes more than {IMPORT_LIMIT_SECONDS} CPU seconds")
+                failure = f"import takes more than {IMPORT_LIMIT_SECONDS} CPU seconds"
+                return IsolationResult(member, seconds, tests, failure)
             if member.folder.startswith("services/"):
                 environment.run("server", [environment.python, "-W", "error", "-c", CREATE_SERVER, member.module])
             if member.optional_rooms:
-                return Outcome(member, seconds, tests, None)
+                return IsolationResult(member, seconds, tests, None)
             environment.install_pins("testing")
             environment.install_sources([folder for folder in TEST_SOURCES if folder not in member.sources])
             tests = run_unit_tests(environment, member)
         except StepError as error:
-            return Outcome(member, seconds, tests, f"{error}")
+            return IsolationResult(member, seconds, tests, f"{error}")
         except subprocess.TimeoutExpired:
-            return Outcome(member, seconds, tests, f"a step took more than {STEP_TIMEOUT_SECONDS:.0f} s")
-    return Outcome(member, seconds, tests, None)
+            return IsolationResult(member, seconds, tests, f"a step took more than {STEP_TIMEOUT_SECONDS:.0f} s")
+    return IsolationResult(member, seconds, tests, None)
 
 
-def print_table(outcomes: list[Outcome]) -> None:
+def print_table(outcomes: list[IsolationResult]) -> None:
     print(f"\n{'package':<16}{'import':>8}  result")
     for outcome in outcomes:
         seconds = f"{outcome.import_seconds:.2f} s" if outcome.import_seconds is not None else "-"

@@ -39,6 +39,7 @@ from chat.storage.postgres_verification import PostgresVerificationSource
 from chat.storage.redis_response_index import RedisResponseIndex
 from chat.storage.redis_turn_logs import RedisLogStore
 from chat.storage.stream_writer import StreamWriter
+from chat.turn_store import TurnStore
 from parley import times
 from parley.infrastructure import Infrastructure, open_infrastructure
 from parley.messaging.bus import Bus
@@ -131,16 +132,8 @@ async def open_services(
         limiter = await stack.enter_async_context(
             open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
         )
-        admission = TurnAdmission(
-            store=adapters.turns,
-            catalogue=catalogue,
-            positions=PositionResolver(adapters.turns, history),
-            contexts=ContextLoader(adapters.turns, history),
-            budgets=budgets,
-            token_limits=TokenLimits(limiter),
-            turn_timeout=settings.turn_timeout,
-            cache=_response_cache(settings, infrastructure.redis, adapters, metrics),
-        )
+        cache = _response_cache(settings, infrastructure.redis, adapters, metrics)
+        admission = _admission(config, adapters.turns, history, budgets, TokenLimits(limiter), cache)
         service = ChatService(
             store=adapters.turns,
             admission=admission,
@@ -157,6 +150,26 @@ async def open_services(
             supervisor=engine.supervisor,
             reconciler=reconciler,
         )
+
+
+def _admission(
+    config: ChatConfig,
+    turns: TurnStore,
+    history: HistoryClient,
+    budgets: Budgets,
+    token_limits: TokenLimits,
+    cache: ResponseCache | None,
+) -> TurnAdmission:
+    return TurnAdmission(
+        store=turns,
+        catalogue=config.catalogue,
+        positions=PositionResolver(turns, history),
+        contexts=ContextLoader(turns, history),
+        budgets=budgets,
+        token_limits=token_limits,
+        turn_timeout=config.settings.turn_timeout,
+        cache=cache,
+    )
 
 
 def turn_store(infrastructure: Infrastructure) -> PostgresTurnStore:
