@@ -6,12 +6,12 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # Variables of another Python environment must not affect this one.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# Four workers on two cores: tests wait more than they compute.
-WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
+# Three workers on two cores: tests wait more than they compute.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 # Arguments for the command of a target, for example: make test ARGS='-k limits -x'
 ARGS ?=
 

@@ -1,13 +1,17 @@
-"""Fixtures that several folders of black-box tests share: the provider and the embedded profile."""
+"""The provider and the stacks of both profiles, started once for all folders of black-box tests."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from fake_provider.process import FakeProvider
+from parley_testing.backends.private import PrivateBackends, open_private_backends
+from parley_testing.backends.shared import SharedBackends
 from parley_testing.stacks.embedded import EmbeddedStack
+from parley_testing.stacks.separate import SeparateStack
 from parley_testing.telemetry.span_collector import SpanCollector, run_collector, traced_to
 
+REPLICAS = 2
 HIGH_LIMITS = {
     "RATE_LIMIT_REQUESTS": "100000",
     "RATE_LIMIT_BURST": "10000",
@@ -46,4 +50,36 @@ async def embedded(
     """The embedded profile with the response cache on; the other profile calls the provider each time."""
     settings = high_limits | traced_to(embedded_spans) | {"ENABLE_CACHE": "true"}
     async with EmbeddedStack(tmp_path_factory.mktemp("embedded"), provider.base_url, settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def private_backends(
+    backends: SharedBackends, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PrivateBackends]:
+    """The servers of the separate profile, which tests in `faults` break."""
+    async with open_private_backends(tmp_path_factory.mktemp("servers"), backends) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+async def spans() -> AsyncIterator[SpanCollector]:
+    """The collector of the separate processes' traces."""
+    async with run_collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def separate(
+    provider: FakeProvider,
+    private_backends: PrivateBackends,
+    spans: SpanCollector,
+    high_limits: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[SeparateStack]:
+    """The separate profile, with two replicas of gateway, chat and history."""
+    settings = high_limits | traced_to(spans) | {"DRAIN_TIMEOUT": "6"}
+    folder = tmp_path_factory.mktemp("separate")
+    stack = SeparateStack(folder, private_backends.urls, provider.base_url, replicas=REPLICAS, settings=settings)
+    async with stack as running:
         yield running

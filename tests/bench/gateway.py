@@ -9,8 +9,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -21,15 +19,17 @@ import orjson
 from gateway_configurations import (  # type: ignore[import-not-found]
     Ports,
     envoy_configuration,
+    find_envoy,
+    find_nginx,
     nginx_configuration,
     upstream_configuration,
 )
 from processes import cpu_seconds, running  # type: ignore[import-not-found]
+from wrk import WrkResult, run_wrk  # type: ignore[import-not-found]
 
 from parley.ids import new_id
 from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
-from parley_embedded.binaries.debian import unpack_debian
 from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
@@ -38,22 +38,6 @@ from parley_testing.security.token_issuer import TestIssuer
 USERS = 64
 PATH = "/api/v1/models"
 MIN_UPSTREAM_RATIO = 3
-_REQUESTS = re.compile(r"Requests/sec:\s+([\d.]+)")
-_TOTAL = re.compile(r"(\d+) requests in ([\d.]+)(\w+)")
-_PERCENTILE = re.compile(r"(50|99)%\s+([\d.]+)(us|ms|s)")
-_ERRORS = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
-_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1000.0}
-
-
-@dataclass
-class Load:
-    """Results of wrk, with times in milliseconds."""
-
-    rate: float
-    total: int
-    p50: float
-    p99: float
-    errors: str
 
 
 @dataclass
@@ -61,7 +45,7 @@ class Result:
     """One measurement of one proxy."""
 
     name: str
-    load: Load
+    load: WrkResult
     cpu: float
     redis: float
 
@@ -104,13 +88,13 @@ async def main() -> None:
 
 async def claim_revocations(redis: EmbeddedValkey) -> None:
     """Mark the revocations in Redis as complete, which auth does in production."""
-    async with open_redis(redis.url) as client:
+    async with open_redis(redis.url, timeout=5) as client:
         await client.set(REVOCATIONS_MARKER, 1)
 
 
 async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
     """Measure the upstream, then each proxy in turn."""
-    direct = wrk(bench, bench.ports.upstream)
+    direct = load_port(bench, bench.ports.upstream)
     print(
         f"\nupstream itself: {direct.rate:,.0f} req/s, p50 {direct.p50:.2f} ms, p99 {direct.p99:.2f} ms {direct.errors}"
     )
@@ -155,9 +139,9 @@ async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
 async def measure(bench: Bench, name: str, command: list[str], port: int, extra: dict[str, str]) -> Result:
     """Start a proxy, warm it up and measure it once."""
     async with running(command, port, extra) as process:
-        wrk(bench, port, seconds=2)
+        load_port(bench, port, seconds=2)
         before, redis_before = cpu_seconds(process.pid), cpu_seconds(redis_pid(bench))
-        load = wrk(bench, port)
+        load = load_port(bench, port)
         cpu = (cpu_seconds(process.pid) - before) / load.total * 1e6
         shared = (cpu_seconds(redis_pid(bench)) - redis_before) / load.total * 1e6
         return Result(name, load, cpu, shared if name.startswith("parley") else 0.0)
@@ -234,27 +218,11 @@ def environment(bench: Bench) -> dict[str, str]:
     }
 
 
-def wrk(bench: Bench, port: int, *, seconds: int | None = None) -> Load:
-    """Run wrk against a port and parse its output."""
-    program = shutil.which("wrk") or sys.exit("wrk is needed (Debian: apt-get install wrk)")
+def load_port(bench: Bench, port: int, *, seconds: int | None = None) -> WrkResult:
+    """Run wrk against a port."""
     options = bench.options
-    arguments = [
-        "-t1",
-        f"-c{options.connections}",
-        f"-d{seconds or options.seconds}s",
-        "--latency",
-        "-s",
-        str(bench.script),
-    ]
-    text = subprocess.run(
-        [program, *arguments, f"http://127.0.0.1:{port}{PATH}"], check=True, capture_output=True, text=True
-    ).stdout
-    rate, total = _REQUESTS.search(text), _TOTAL.search(text)
-    if rate is None or total is None:
-        sys.exit(text)
-    percentiles = {name: float(value) * _UNITS[unit] for name, value, unit in _PERCENTILE.findall(text)}
-    wrong = _ERRORS.search(text)
-    return Load(float(rate[1]), int(total[1]), percentiles["50"], percentiles["99"], wrong[0] if wrong else "none")
+    url = f"http://127.0.0.1:{port}{PATH}"
+    return run_wrk(url, bench.script, connections=options.connections, seconds=seconds or options.seconds)
 
 
 def redis_pid(bench: Bench) -> int:
@@ -262,23 +230,6 @@ def redis_pid(bench: Bench) -> int:
     child = bench.redis._child
     assert child is not None
     return child.pid
-
-
-async def find_nginx(tools: Path) -> Path:
-    """Return the system's nginx, or Debian's, unpacked into the tools folder."""
-    found = shutil.which("nginx")
-    if found:
-        return Path(found)
-    root = await unpack_debian("nginx", ["nginx"], tools, hint="Install nginx.")
-    return root / "usr/sbin/nginx"
-
-
-def find_envoy(tools: Path) -> Path | None:
-    """Return Envoy from the PATH or from an environment in the tools folder."""
-    for found in (shutil.which("envoy"), tools / "envoy/bin/envoy"):
-        if found and Path(found).exists():
-            return Path(found)
-    return None
 
 
 def _options() -> argparse.Namespace:

@@ -1,8 +1,11 @@
-"""Configuration files of the benchmark's upstream and of nginx and Envoy."""
+"""Programs and configuration files of nginx and Envoy, as proxies and as the upstream."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from parley_embedded.binaries.debian import unpack_debian
 
 BODY = '{"data":[{"id":"default","name":"bench","provider":"bench","available":true}],"next_cursor":null}'
 
@@ -151,3 +154,20 @@ def _typed(name: str) -> dict[str, Any]:
 
 def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+async def find_nginx(tools: Path) -> Path:
+    """Return the system's nginx, or Debian's, unpacked into the tools folder."""
+    found = shutil.which("nginx")
+    if found:
+        return Path(found)
+    root = await unpack_debian("nginx", ["nginx"], tools, hint="Install nginx.")
+    return root / "usr/sbin/nginx"
+
+
+def find_envoy(tools: Path) -> Path | None:
+    """Return Envoy from the PATH or from an environment in the tools folder."""
+    for found in (shutil.which("envoy"), tools / "envoy/bin/envoy"):
+        if found and Path(found).exists():
+            return Path(found)
+    return None

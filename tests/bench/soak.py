@@ -5,23 +5,19 @@
 
 import argparse
 import asyncio
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from stage import Stage, staged  # type: ignore[import-not-found]
+from wrk import run_wrk  # type: ignore[import-not-found]
 
 USERS, CONNECTIONS = 64, 64
 STEP = 100_000
 SLICE_SECONDS = 5
 MAX_GROWTH_MB = 3.0
 PATH = "/api/v1/models"
-_TOTAL = re.compile(r"(\d+) requests in")
-_WRONG = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
 
 
 async def main() -> int:
@@ -52,13 +48,10 @@ def soak(stage: Stage, script: Path, requests: int) -> list[float]:
 
 
 def _load(port: int, script: Path) -> int:
-    program = shutil.which("wrk") or sys.exit("wrk is needed (Debian: apt-get install wrk)")
-    words = [program, "-t1", f"-c{CONNECTIONS}", f"-d{SLICE_SECONDS}s", "-s", str(script)]
-    text = subprocess.run([*words, f"http://127.0.0.1:{port}{PATH}"], check=True, capture_output=True, text=True).stdout
-    total, wrong = _TOTAL.search(text), _WRONG.search(text)
-    if total is None or wrong is not None:
-        sys.exit(text)
-    return int(total[1])
+    found = run_wrk(f"http://127.0.0.1:{port}{PATH}", script, connections=CONNECTIONS, seconds=SLICE_SECONDS)
+    if found.errors != "none":
+        sys.exit(found.errors)
+    return int(found.total)
 
 
 def _script(stage: Stage) -> str:

@@ -61,16 +61,14 @@ class ResponseTimes:
         """Return a summary in one line."""
         points = statistics.quantiles(self.took, n=100)
         rate = len(self.took) / self.seconds
-        return (
-            f"{len(self.took):,} answers, {rate:.0f}/s, p50 {points[49] * 1000:.0f} ms, p99 {points[98] * 1000:.0f} ms"
-        )
+        times = f"p50 {points[49] * 1000:.0f} ms, p99 {points[98] * 1000:.0f} ms"
+        return f"{len(self.took):,} answers, {rate:.0f}/s, {times}"
 
 
 class Clients:
     """Sends requests to one port over persistent connections."""
 
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
-        """Take the requests, which are sent in turn."""
         self._port, self._requests = port, itertools.cycle(requests)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -242,10 +240,7 @@ def main() -> int:
     parser.add_argument("--steady", type=float, default=120, help="length of the open loop in seconds")
     parser.add_argument("--stream", action="store_true", help="stream the answers")
     options = parser.parse_args()
-    print(
-        f"turns: {QUESTION!r}, {options.clients} clients, then {options.rate:g}/s;"
-        f" Python {sys.version}; {os.cpu_count()} CPUs"
-    )
+    print(f"turns: {QUESTION!r}, {options.clients} clients, then {options.rate:g}/s; {os.cpu_count()} CPUs")
     return uvloop.run(run(options))
 
 

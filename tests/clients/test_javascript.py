@@ -71,7 +71,7 @@ async def account(embedded: EmbeddedStack) -> Account:
 
 
 @pytest.mark.parametrize("client", ["openai", "ai-sdk", "jose"])
-async def test_its_own_tests_pass(client: str, account: Account, packages: Path) -> None:
+async def test_the_clients_own_tests_pass(client: str, account: Account, packages: Path) -> None:
     script = packages / f"{client}.test.mjs"
     shutil.copy(FOLDER / script.name, script)
     status, output = await run_node(

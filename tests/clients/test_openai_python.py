@@ -42,7 +42,7 @@ def test_a_completion_is_whole_and_metered(client: openai.OpenAI) -> None:
     assert found.usage.completion_tokens == 3
 
 
-def test_a_stream_ends_with_the_usage_that_was_asked_for(client: openai.OpenAI) -> None:
+def test_a_stream_ends_with_the_requested_usage(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
         model="default", messages=said("Hi [[fake tokens=4]]"), stream=True, stream_options={"include_usage": True}
     )
@@ -78,7 +78,7 @@ async def test_the_asynchronous_client_streams(async_client: openai.AsyncOpenAI)
         ({"messages": said("Hi [[fake status=500]]"), "stream": True}, openai.InternalServerError, "provider_error"),
     ],
 )
-def test_what_is_refused_raises_the_clients_own_error(
+def test_a_refusal_raises_the_clients_own_error(
     client: openai.OpenAI, change: dict[str, Any], error: type[openai.APIStatusError], code: str
 ) -> None:
     request: dict[str, Any] = {"model": "default", "messages": said("Hi"), **change}
@@ -96,7 +96,7 @@ def test_a_wrong_key_is_an_authentication_error(account: Account) -> None:
         client.models.list()
 
 
-def test_a_provider_that_breaks_off_in_a_stream_raises(client: openai.OpenAI) -> None:
+def test_a_stream_that_the_provider_breaks_off_raises(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(model="default", messages=said("Hi [[fake cut_after=2]]"), stream=True)
     with pytest.raises(openai.APIError):
         list(stream)

@@ -88,7 +88,7 @@ def test_a_process_that_is_not_ready_is_reported_so(healthcheck: list[str], admi
     assert status_of([*healthcheck, "/ready"], admin_port) == 1
 
 
-def test_a_port_nobody_listens_on_is_unhealthy(healthcheck: list[str]) -> None:
+def test_a_closed_port_is_unhealthy(healthcheck: list[str]) -> None:
     assert status_of(healthcheck, 1) == 1
 
 

@@ -56,13 +56,13 @@ async def test_history_shows_both_turns_in_order(user: UserClient) -> None:
     assert listed[0]["message_count"] == 4
 
 
-async def test_a_conversation_is_invisible_to_a_stranger(user: UserClient, stranger: UserClient) -> None:
+async def test_a_conversation_is_invisible_to_another_user(user: UserClient, other_user: UserClient) -> None:
     answer = await user.chat("mine [[fake tokens=1]]")
     await stored(user, answer["conversation_id"], 2)
     paths = [f"/api/v1/conversations/{answer['conversation_id']}", f"/api/v1/chat/turns/{answer['turn_id']}"]
-    responses = [await stranger.request("GET", path) for path in paths]
+    responses = [await other_user.request("GET", path) for path in paths]
     assert [r.status_code for r in responses] == [404, 404]
-    taken = await stranger.request(
+    taken = await other_user.request(
         "POST", "/api/v1/chat", json={"message": "hi", "conversation_id": answer["conversation_id"]}
     )
     assert (taken.status_code, taken.json()["code"]) == (404, "conversation_not_found")

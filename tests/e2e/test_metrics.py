@@ -74,7 +74,7 @@ async def test_every_metric_of_an_alert_or_a_dashboard_is_measured(pages: list[s
     assert sorted(read - measured) == []
 
 
-async def test_they_are_chosen_by_labels_that_they_have(pages: list[str]) -> None:
+async def test_alerts_and_dashboards_select_by_existing_labels(pages: list[str]) -> None:
     known: dict[str, set[str]] = {}
     for page in pages:
         for name, found in labels(page).items():
@@ -85,7 +85,7 @@ async def test_they_are_chosen_by_labels_that_they_have(pages: list[str]) -> Non
     assert [(name, label) for name, label in sorted(chosen) if name in known and label not in known[name]] == []
 
 
-async def test_events_have_the_types_that_the_alert_looks_for(pages: list[str], separate: SeparateStack) -> None:
+async def test_published_events_have_the_type_of_the_alert(pages: list[str], separate: SeparateStack) -> None:
     published = [
         await each.metric("events_published_total", type="conversation.turn.completed") for each in separate.chat
     ]
@@ -93,7 +93,7 @@ async def test_events_have_the_types_that_the_alert_looks_for(pages: list[str], 
     assert sum(published) >= 1
 
 
-def test_a_metric_is_found_in_any_expression() -> None:
+def test_selectors_finds_metrics_and_labels_in_an_expression() -> None:
     text = 'sum by (a) (rate(one_total{b="c{d", e!~"f"}[5m])) / max(two) > 0.5 unless on (a) absent(three:rate1h)'
 
     assert dict(selectors(text)) == {"one_total": {"b", "e"}, "two": set(), "three:rate1h": set()}

@@ -87,7 +87,7 @@ async def test_a_turn_is_refused_and_nothing_is_stored_for(
     assert (await refused_user.request("GET", "/api/v1/conversations")).json()["data"] == []
 
 
-async def test_a_deleted_conversation_is_gone_and_soon_takes_no_turn(user: UserClient) -> None:
+async def test_a_deleted_conversation_is_not_found_and_takes_no_turn(user: UserClient) -> None:
     answer = await user.chat("soon gone [[fake tokens=1]]")
     path = f"/api/v1/conversations/{answer['conversation_id']}"
     await user.request("GET", f"{path}/messages?wait_for={answer['turn_id']}")
@@ -145,7 +145,7 @@ async def test_a_refresh_token_is_no_access_token(http: httpx2.AsyncClient, user
     assert_problem(await http.get("/api/v1/conversations", headers=headers), 401, "token_invalid")
 
 
-async def test_paths_nobody_listed_are_not_there(user: UserClient) -> None:
+async def test_unlisted_paths_are_not_found(user: UserClient) -> None:
     for path in (
         "/",
         "/metrics",
@@ -157,7 +157,7 @@ async def test_paths_nobody_listed_are_not_there(user: UserClient) -> None:
         assert_problem(await user.request("GET", path), 404, "not_found")
 
 
-async def test_a_path_with_a_malformed_id_is_as_unknown_as_any(user: UserClient) -> None:
+async def test_a_path_with_a_malformed_id_is_not_found(user: UserClient) -> None:
     assert_problem(await user.request("GET", "/api/v1/conversations/nonsense"), 404, "conversation_not_found")
     assert_problem(await user.request("GET", "/api/v1/chat/turns/nonsense"), 404, "turn_not_found")
 

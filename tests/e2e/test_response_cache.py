@@ -49,7 +49,7 @@ async def test_the_same_question_is_answered_and_stored_again_without_the_provid
     assert [m["content"] for m in stored] == [message, "t1 t2 t3"]
 
 
-async def test_the_gateway_passes_on_who_wants_a_new_answer(user: UserClient, provider: FakeProvider) -> None:
+async def test_no_cache_reaches_chat_through_the_gateway(user: UserClient, provider: FakeProvider) -> None:
     message = f"{new_id()} [[fake tokens=3]]"
     await user.chat(message)
     await answered_again(user, message)
@@ -61,8 +61,8 @@ async def test_the_gateway_passes_on_who_wants_a_new_answer(user: UserClient, pr
     assert len(await provider.journal(contains=message)) == asked + 1
 
 
-async def test_a_stranger_asks_the_provider(user: UserClient, stranger: UserClient) -> None:
+async def test_another_user_gets_a_new_answer(user: UserClient, other_user: UserClient) -> None:
     message = f"{new_id()} [[fake tokens=3]]"
     await user.chat(message)
     await answered_again(user, message)
-    assert (await stranger.chat(message))["cached"] is False
+    assert (await other_user.chat(message))["cached"] is False

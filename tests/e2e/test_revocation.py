@@ -69,14 +69,16 @@ async def log_out(client: UserClient) -> httpx2.Response:
     return await client.http.post("/api/v1/auth/revoke", data={"token": client.tokens["refresh_token"]})
 
 
-async def test_logging_out_here_ends_the_session_there(gateways: Gateways, person: UserClient) -> None:
+async def test_logging_out_at_one_gateway_ends_the_session_at_the_other(gateways: Gateways, person: UserClient) -> None:
     answer = await refused_there(gateways, person.tokens["access_token"], lambda: log_out(person))
     assert answer.status_code == httpx2.codes.OK
     refusal = await ask(gateways[1], person.tokens["access_token"])
     assert refusal.json()["code"] == "session_revoked"
 
 
-async def test_a_new_password_here_ends_the_other_sessions_there(gateways: Gateways, person: UserClient) -> None:
+async def test_a_new_password_at_one_gateway_ends_the_other_sessions_at_the_other(
+    gateways: Gateways, person: UserClient
+) -> None:
     other = replace(person, tokens={})
     await other.log_in()
     body = {"current_password": person.password, "new_password": f"{person.password}-new"}
@@ -90,7 +92,9 @@ async def test_a_new_password_here_ends_the_other_sessions_there(gateways: Gatew
     assert (await refresh(other, other.tokens["refresh_token"])).status_code == httpx2.codes.BAD_REQUEST
 
 
-async def test_an_api_key_deleted_here_is_refused_there(gateways: Gateways, person: UserClient) -> None:
+async def test_an_api_key_deleted_at_one_gateway_is_refused_at_the_other(
+    gateways: Gateways, person: UserClient
+) -> None:
     made = await person.request("POST", "/api/v1/auth/api-keys", json={"name": "ci"})
     assert made.status_code == httpx2.codes.CREATED, made.text
     key = made.json()
@@ -99,7 +103,7 @@ async def test_an_api_key_deleted_here_is_refused_there(gateways: Gateways, pers
     assert answer.status_code == httpx2.codes.NO_CONTENT, answer.text
 
 
-async def test_the_grandparent_of_a_refresh_token_used_here_ends_the_family_there(
+async def test_a_replayed_refresh_token_ends_its_family_at_the_other_gateway(
     gateways: Gateways, person: UserClient
 ) -> None:
     grandparent = person.tokens["refresh_token"]

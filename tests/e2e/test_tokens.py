@@ -53,7 +53,7 @@ async def answer(gateway: httpx2.AsyncClient, token: str) -> tuple[int, str | No
     return response.status_code, response.json().get("code")
 
 
-async def test_a_good_token_is_let_through(gateway: httpx2.AsyncClient, issuer: TestIssuer) -> None:
+async def test_a_valid_token_is_accepted(gateway: httpx2.AsyncClient, issuer: TestIssuer) -> None:
     assert await answer(gateway, issuer.token()) == (200, None)
 
 
@@ -70,8 +70,8 @@ async def test_a_token_is_refused(gateway: httpx2.AsyncClient, issuer: TestIssue
     assert await answer(gateway, issuer.sign({**issuer.claims(), **changes})) == (401, "token_invalid")
 
 
-async def test_a_token_of_a_stranger_with_our_key_id_is_refused(
+async def test_a_token_of_another_key_with_the_same_key_id_is_refused(
     gateway: httpx2.AsyncClient, issuer: TestIssuer
 ) -> None:
-    stranger = TestIssuer(issuer.issuer, issuer.kid)
-    assert await answer(gateway, stranger.token()) == (401, "token_invalid")
+    other = TestIssuer(issuer.issuer, issuer.kid)
+    assert await answer(gateway, other.token()) == (401, "token_invalid")

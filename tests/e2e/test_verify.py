@@ -23,7 +23,7 @@ async def verify(stack: SeparateStack, *arguments: str) -> tuple[int, str]:
     )
 
 
-async def test_what_was_deleted_doubled_and_altered_is_found_and_repaired(separate: SeparateStack) -> None:
+async def test_deleted_doubled_and_altered_turns_are_found_and_repaired(separate: SeparateStack) -> None:
     async with open_http(separate.url) as http:
         user = await register(http)
         turns = [(await user.chat(f"turn {i} [[fake tokens=3]]"))["turn_id"] for i in range(4)]

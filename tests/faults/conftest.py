@@ -1,48 +1,29 @@
-"""Separate profile on private servers that tests may break, with two replicas of gateway, chat and history."""
+"""Users and an external subscriber of the separate profile, whose servers and processes the tests break."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from fake_provider.process import FakeProvider
-from parley_testing.backends.private import PrivateBackends, open_private_backends
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.private import PrivateBackends
 from parley_testing.http.client import UserClient
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.workload.event_recorder import EventRecorder, record_events
 from parley_testing.workload.turns import open_users, stored_exactly_once, take_turns
 
-SETTINGS = {"RECONCILE_INTERVAL": "5", "DRAIN_TIMEOUT": "6"}
-REPLICAS = 2
+RECONCILE_INTERVAL = "5"
 USERS = 4
 FIRST_TURNS_TIMEOUT = 30.0
 """Seconds in which a stack that has just started stores its first turns."""
 
 
 @pytest.fixture(scope="session")
-async def private_backends(
-    backends: SharedBackends, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[PrivateBackends]:
-    async with open_private_backends(tmp_path_factory.mktemp("servers"), backends) as servers:
-        yield servers
-
-
-@pytest.fixture(scope="session")
-async def private_stack(
-    private_backends: PrivateBackends,
-    provider: FakeProvider,
-    high_limits: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[SeparateStack]:
-    stack = SeparateStack(
-        tmp_path_factory.mktemp("stack"),
-        private_backends.urls,
-        provider.base_url,
-        replicas=REPLICAS,
-        settings=high_limits | SETTINGS,
-    )
-    async with stack as running:
-        yield running
+async def private_stack(separate: SeparateStack) -> SeparateStack:
+    """The separate stack with chats that compare their turns with history every few seconds."""
+    for chat in separate.chat:
+        chat.settings = {**chat.settings, "RECONCILE_INTERVAL": RECONCILE_INTERVAL}
+    await asyncio.gather(*(chat.start() for chat in separate.chat))
+    return separate
 
 
 @pytest.fixture(scope="session")

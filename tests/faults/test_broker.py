@@ -12,7 +12,13 @@ from parley_testing.http.client import UserClient
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import EventRecorder
-from parley_testing.workload.turns import AnsweredTurn, go_on, stored_exactly_once, take_turn, take_turns
+from parley_testing.workload.turns import (
+    AnsweredTurn,
+    continue_conversations,
+    stored_exactly_once,
+    take_turn,
+    take_turns,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +60,7 @@ async def pending_events(stack: SeparateStack) -> float:
 
 
 @pytest.mark.chaos
-async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stored_once(
+async def test_turns_running_while_rabbitmq_is_killed_end_normally_and_are_stored_once(
     private_backends: PrivateBackends,
     private_stack: SeparateStack,
     users: list[UserClient],
@@ -65,7 +71,7 @@ async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stor
     await private_backends.kill_broker()
     turns = await answers
     assert {turn.status for turn in turns} == {"completed"}
-    turns += await go_on(turns[:10], SHORT)
+    turns += await continue_conversations(turns[:10], SHORT)
     assert processes.port_refuses(private_backends.rabbitmq.port)
     assert await bus_is(private_stack, "down")
     await eventually(lambda: pending_events(private_stack))
@@ -77,7 +83,7 @@ async def test_turns_that_run_while_rabbitmq_is_killed_end_normally_and_are_stor
     await event_recorder.expect([turn.id for turn in turns], within=DRAIN_TIMEOUT)
 
 
-async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_brokers_data(
+async def test_history_is_refilled_after_the_broker_lost_confirmed_events(
     private_backends: PrivateBackends,
     private_stack: SeparateStack,
     users: list[UserClient],
@@ -104,7 +110,7 @@ async def test_history_is_refilled_when_confirmed_events_are_lost_with_the_broke
 
 
 @pytest.mark.chaos
-async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
+async def test_a_frozen_broker_is_detected_and_blocks_no_turn(
     private_backends: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -122,7 +128,7 @@ async def test_a_frozen_broker_is_noticed_and_blocks_no_turn(
 
 
 @pytest.mark.chaos
-async def test_turns_go_on_and_consumers_drain_while_the_brokers_memory_alarm_is_on(
+async def test_turns_end_and_consumers_drain_during_a_memory_alarm(
     private_backends: PrivateBackends,
     private_stack: SeparateStack,
     users: list[UserClient],

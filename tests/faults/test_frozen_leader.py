@@ -64,7 +64,9 @@ async def test_a_leader_frozen_for_30_s_is_replaced_and_its_turns_end_once(
     async with processes.frozen(leader.child):
         began = loop.time()
         turns = await take_turns(at_survivor, 20, SHORT)
-        await eventually(lambda: leads(private_stack, survivor), within=TAKEOVER_TIMEOUT, message="nobody took over")
+        await eventually(
+            lambda: leads(private_stack, survivor), within=TAKEOVER_TIMEOUT, message="no process took over"
+        )
         print(f"taken over after {loop.time() - began:.1f} s")
         await event_recorder.expect([turn.id for turn in turns], within=TAKEOVER_TIMEOUT)
         while loop.time() < began + FREEZE_SECONDS:

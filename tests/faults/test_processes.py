@@ -19,7 +19,13 @@ from parley_testing.stacks.relay_leader import leading_chat
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import EventRecorder
-from parley_testing.workload.turns import AnsweredTurn, ResumingReader, go_on, stored_exactly_once, take_turns
+from parley_testing.workload.turns import (
+    AnsweredTurn,
+    ResumingReader,
+    continue_conversations,
+    stored_exactly_once,
+    take_turns,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +44,7 @@ async def complete(private_stack: SeparateStack) -> AsyncIterator[None]:
     await asyncio.gather(*(r.start() for r in private_stack.everything if not r.child.running))
 
 
-async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_changes_nothing(
+async def test_an_event_committed_but_not_acknowledged_is_redelivered_without_effect(
     private_backends: PrivateBackends, private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     worker, broker = private_stack.workers[0], private_backends.rabbitmq
@@ -64,7 +70,7 @@ async def test_what_a_worker_committed_but_never_acknowledged_comes_again_and_ch
     await stored_exactly_once(turns, within=TAKEOVER_TIMEOUT)
 
 
-async def test_another_replica_publishes_when_the_relays_leader_is_killed(
+async def test_another_replica_publishes_after_the_leader_is_killed(
     private_stack: SeparateStack, users: list[UserClient], event_recorder: EventRecorder
 ) -> None:
     loop, killed = asyncio.get_running_loop(), await leading_chat(private_stack, within=TAKEOVER_TIMEOUT)
@@ -72,21 +78,21 @@ async def test_another_replica_publishes_when_the_relays_leader_is_killed(
     turns = await take_turns(users, 10, SHORT)
     await processes.kill(killed.child, port=killed.port)
     killed_at = loop.time()
-    turns += await go_on(turns, SHORT)
+    turns += await continue_conversations(turns, SHORT)
     assert await leading_chat(private_stack, within=TAKEOVER_TIMEOUT) is survivor
     await event_recorder.expect([turn.id for turn in turns], within=killed_at + TAKEOVER_TIMEOUT - loop.time())
     print(f"everything heard {loop.time() - killed_at:.1f} s after the kill")
     await stored_exactly_once(turns, within=TAKEOVER_TIMEOUT)
 
 
-async def test_one_of_each_kind_ends_in_order_when_told_to_and_no_stream_is_lost(
+async def test_one_process_of_each_kind_stops_on_sigterm_and_no_stream_is_lost(
     private_stack: SeparateStack, users: list[UserClient]
 ) -> None:
     stack = private_stack
     ending = [group[0] for group in (stack.gateways, stack.chat, stack.history, stack.workers, stack.auth)]
     async with contextlib.AsyncExitStack() as opened:
         first, other = [await opened.enter_async_context(open_http(gateway.url)) for gateway in stack.gateways]
-        streams = OpenStreams(users)
+        streams = ReadStreams(users)
         # The gateway that ends must have a stream that only its end breaks: one whose chat stays.
         async with asyncio.timeout(TAKEOVER_TIMEOUT):
             while await stack.chat[1].metric("chat_turns_running") < 1:
@@ -108,7 +114,7 @@ async def test_one_of_each_kind_ends_in_order_when_told_to_and_no_stream_is_lost
     await stored_exactly_once(everything, within=TAKEOVER_TIMEOUT)
 
 
-class OpenStreams:
+class ReadStreams:
     """Streams read while processes end."""
 
     def __init__(self, users: list[UserClient]) -> None:

@@ -118,7 +118,7 @@ async def read(users: list[UserClient]) -> list[ResumingReader]:
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(2, marks=pytest.mark.chaos)])
-async def test_sigterm_of_one_replica_after_the_other_fails_no_request_and_cuts_no_stream(
+async def test_sigterm_of_replicas_in_turn_fails_no_request_and_breaks_no_stream(
     private_stack: SeparateStack, everywhere: list[UserClient], rounds: int
 ) -> None:
     turns = await take_turns(everywhere, len(everywhere), SHORT)
@@ -142,7 +142,7 @@ async def streams_at(chat: ServiceProcess) -> bool:
 
 
 @pytest.mark.chaos
-async def test_kill_9_of_one_replica_after_the_other_fails_no_request_that_may_be_repeated(
+async def test_sigkill_of_replicas_in_turn_fails_no_repeatable_request(
     private_stack: SeparateStack, everywhere: list[UserClient]
 ) -> None:
     load = RequestLoad()

@@ -108,7 +108,7 @@ def killing(replica: ServiceProcess) -> Fault:
 
 
 @pytest.mark.parametrize("victims", KILLS)
-async def test_what_was_accepted_is_kept_once(
+async def test_each_accepted_turn_is_stored_once(
     victims: str,
     all_faults: dict[str, list[Fault]],
     users: list[UserClient],

@@ -1,4 +1,4 @@
-"""The proxy that misbehaves: every toxic does what it says, and its counters prove it."""
+"""TCP proxy: effect and counters of each fault."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @pytest.fixture
 async def echo_port() -> AsyncIterator[int]:
-    """Serve a port that sends back what it gets and ends when the client has ended."""
+    """Run a server that echoes bytes and closes after the client."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -53,13 +53,15 @@ async def send(client: Streams, data: bytes) -> bytes:
         return await reader.readexactly(len(data))
 
 
-async def test_a_healthy_line_passes_everything_on_and_counts_it(proxy: TcpProxy, client: Streams) -> None:
+async def test_without_faults_all_bytes_are_forwarded_and_counted(proxy: TcpProxy, client: Streams) -> None:
     assert await send(client, BIG) == BIG
     assert (proxy.counters.accepted, proxy.open_connections) == (1, 1)
     await eventually(lambda: (proxy.counters.forward, proxy.counters.backward) == (len(BIG), len(BIG)))
 
 
-async def test_the_clients_end_reaches_the_target_and_the_answer_still_comes(proxy: TcpProxy, client: Streams) -> None:
+async def test_the_end_of_the_request_reaches_the_target_and_the_response_the_client(
+    proxy: TcpProxy, client: Streams
+) -> None:
     reader, writer = client
     writer.write(b"last words")
     writer.write_eof()
@@ -68,21 +70,21 @@ async def test_the_clients_end_reaches_the_target_and_the_answer_still_comes(pro
     await eventually(lambda: proxy.open_connections == 0)
 
 
-async def test_latency_makes_each_way_late(proxy: TcpProxy, client: Streams) -> None:
+async def test_latency_delays_both_directions(proxy: TcpProxy, client: Streams) -> None:
     proxy.toxics.latency = 0.1
     began = time.monotonic()
     assert await send(client, b"ping") == b"ping"
     assert time.monotonic() - began >= 0.2
 
 
-async def test_bandwidth_bounds_the_bytes_a_second(proxy: TcpProxy, client: Streams) -> None:
+async def test_bandwidth_limits_the_bytes_per_second(proxy: TcpProxy, client: Streams) -> None:
     proxy.toxics.bandwidth = 500_000
     began = time.monotonic()
     assert await send(client, BIG) == BIG
     assert time.monotonic() - began >= 0.35
 
 
-async def test_slices_arrive_in_pieces_and_complete(proxy: TcpProxy, client: Streams) -> None:
+async def test_slices_arrive_in_parts_and_complete(proxy: TcpProxy, client: Streams) -> None:
     proxy.toxics.slice = 3
     reader, writer = client
     writer.write(b"abcdefgh")
@@ -94,7 +96,7 @@ async def test_slices_arrive_in_pieces_and_complete(proxy: TcpProxy, client: Str
     assert all(len(piece) <= 8 for piece in pieces)
 
 
-async def test_a_black_hole_swallows_everything_and_keeps_the_connection(proxy: TcpProxy, client: Streams) -> None:
+async def test_a_black_hole_forwards_nothing_and_keeps_the_connection(proxy: TcpProxy, client: Streams) -> None:
     reader, writer = client
     async with proxy.with_toxics(Toxics(black_hole=True)):
         writer.write(b"lost")
@@ -105,7 +107,7 @@ async def test_a_black_hole_swallows_everything_and_keeps_the_connection(proxy: 
     assert await send(client, b"found") == b"found"
 
 
-async def test_muted_clients_still_hear_the_target() -> None:
+async def test_muted_clients_still_receive_from_the_target() -> None:
     heard: list[bytes] = []
     muted = asyncio.Event()
 
@@ -137,14 +139,14 @@ async def test_a_cut_resets_the_connection(proxy: TcpProxy, client: Streams) -> 
     await eventually(lambda: proxy.open_connections == 0)
 
 
-async def test_a_cut_that_hits_nothing_fails(proxy: TcpProxy) -> None:
+async def test_a_cut_without_a_connection_fails(proxy: TcpProxy) -> None:
     with pytest.raises(AssertionError, match="no connection"):
         proxy.cut()
     with pytest.raises(AssertionError, match="no connection"):
         proxy.half_close()
 
 
-async def test_half_closed_the_client_sees_the_end_and_may_still_send(proxy: TcpProxy, client: Streams) -> None:
+async def test_a_half_closed_client_reads_the_end_and_may_still_send(proxy: TcpProxy, client: Streams) -> None:
     await send(client, b"ping")
     proxy.half_close()
     reader, writer = client
@@ -168,7 +170,7 @@ async def test_refusing_resets_new_connections_only(proxy: TcpProxy, client: Str
     assert await send(client, b"pong") == b"pong"
 
 
-async def test_a_target_that_is_away_looks_like_a_reset(echo_port: int) -> None:
+async def test_an_unreachable_target_resets_the_client(echo_port: int) -> None:
     async with TcpProxy("127.0.0.1", 1) as proxy:
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         with pytest.raises(ConnectionResetError):

@@ -81,7 +81,7 @@ async def _lose_connection(server: FakeRedisServer, connection: RawConnection) -
 
 async def test_a_raw_connection_gives_up_on_a_frozen_server_and_reconnects() -> None:
     async with fake_redis_server(echo) as server, open_redis(server.url, timeout=None) as client:
-        connection = RawConnection(client, timeout=0.05)
+        connection = RawConnection(client, timeout=1)
         assert await connection.call([pack("ECHO", "a")]) == [b"a"]
         with server.frozen(), pytest.raises(TimeoutError):
             await connection.call([pack("ECHO", "lost")])

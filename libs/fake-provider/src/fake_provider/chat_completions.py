@@ -13,7 +13,7 @@ from fake_provider.journal import CallJournal, JournalEntry
 from fake_provider.knob_resolver import KnobResolver
 from fake_provider.knobs import MAX_WAIT_S, InvalidKnobError, Knobs
 from fake_provider.reply import CallReply
-from fake_provider.schemas import CompletionRequest, parse_request
+from fake_provider.schemas import ModelRequest, parse_request
 from fake_provider.wire_format import AnswerRenderer
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -69,7 +69,7 @@ class ChatEndpoint:
         return await running
 
     def _reply(
-        self, connection: ClientConnection, request: CompletionRequest, knobs: Knobs, entry: JournalEntry
+        self, connection: ClientConnection, request: ModelRequest, knobs: Knobs, entry: JournalEntry
     ) -> CallReply:
         answer = build_answer(knobs, question=request.last_user_text, limit=request.limit, tools=request.tools or ())
         renderer = AnswerRenderer(f"{self._prefix}{entry.seq:08x}", request, knobs, answer)
@@ -138,6 +138,6 @@ def _key(scope: Scope) -> str:
     return str(credential.decode("latin-1").partition(" ")[2])
 
 
-def _can_wait(request: CompletionRequest, knobs: Knobs) -> bool:
+def _can_wait(request: ModelRequest, knobs: Knobs) -> bool:
     faults = (knobs.stall_after, knobs.cut_after, knobs.byte_ms)
     return bool(request.stream or knobs.rate or knobs.latency_ms or knobs.hang) or faults != (None, None, None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from fake_provider.schemas import CompletionRequest
+from fake_provider.schemas import ModelRequest
 
 STORED_HEADERS = frozenset(
     (
@@ -63,7 +63,7 @@ class JournalEntry:
         self.max_tokens: int | None = None
         self.body = b""
 
-    def describe(self, request: CompletionRequest) -> None:
+    def describe(self, request: ModelRequest) -> None:
         self.model = request.model
         self.stream = bool(request.stream)
         self.max_tokens = request.limit

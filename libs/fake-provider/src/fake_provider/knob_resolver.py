@@ -16,7 +16,7 @@ from fake_provider.knobs import (
     parse_timed,
     with_changes,
 )
-from fake_provider.schemas import CompletionRequest
+from fake_provider.schemas import ModelRequest
 
 MAX_SCRIPT_STEPS = 10_000
 MAX_COUNTED_MESSAGES = 10_000
@@ -54,7 +54,7 @@ class KnobResolver:
     def clear_script(self) -> None:
         self._script.clear()
 
-    def resolve(self, request: CompletionRequest) -> Knobs:
+    def resolve(self, request: ModelRequest) -> Knobs:
         """Return the knobs of this call, and consume one step of the script."""
         changes: dict[str, Any] = {}
         if "?" in request.model:

@@ -24,7 +24,7 @@ class CompletionStreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class CompletionRequest(BaseModel):
+class ModelRequest(BaseModel):
     """Members of a chat completion request that change the answer. All other members are accepted and ignored."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -55,10 +55,10 @@ class CompletionRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-def parse_request(document: object) -> CompletionRequest:
+def parse_request(document: object) -> ModelRequest:
     """Validate a decoded request body; raise `RejectedRequestError` with the name of the invalid member."""
     try:
-        return CompletionRequest.model_validate(document)
+        return ModelRequest.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         param = ".".join(str(step) for step in first["loc"]) or None

@@ -7,7 +7,7 @@ import orjson
 
 from fake_provider.answers import ModelAnswer
 from fake_provider.knobs import Knobs
-from fake_provider.schemas import CompletionRequest
+from fake_provider.schemas import ModelRequest
 
 DONE = b"data: [DONE]\n\n"
 SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -17,7 +17,7 @@ LONG_LINE_BYTES = 8 * 1024 * 1024
 class AnswerRenderer:
     """Renderer of one answer. The parts that all chunks share are rendered once."""
 
-    def __init__(self, call_id: str, request: CompletionRequest, knobs: Knobs, answer: ModelAnswer) -> None:
+    def __init__(self, call_id: str, request: ModelRequest, knobs: Knobs, answer: ModelAnswer) -> None:
         self._request = request
         self._knobs = knobs
         self._answer = answer

@@ -36,11 +36,6 @@ class AccountDatabase:
         async with self._connection() as connection:
             return await connection.fetchrow(query, *arguments)
 
-    async def value(self, query: str, *arguments: Any) -> Any:
-        """Return the first value of a query."""
-        async with self._connection() as connection:
-            return await connection.fetchval(query, *arguments)
-
     async def execute(self, query: str, *arguments: Any) -> int:
         """Execute a statement; returns the number of affected rows."""
         async with self._connection() as connection:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from auth_testing.app import GATEWAY_SECRET, MakeSettings, RunningAuth, StartAuth, running_auth
-from auth_testing.replica import StartReplica, running_replica
 
 from auth.settings import AuthSettings
+from auth_testing.app import GATEWAY_SECRET, MakeSettings, RunningAuth, StartAuth, running_auth
+from auth_testing.replica import StartReplica, running_replica
 from parley.config.settings import load
 from parley.messaging import outbox
 from parley.storage import migrations

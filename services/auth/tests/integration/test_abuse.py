@@ -7,8 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
 import structlog
+
 from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration
@@ -26,7 +28,7 @@ async def auth(make_settings: MakeSettings, start: StartAuth) -> AsyncIterator[A
         yield found
 
 
-async def attempt(auth: RunningAuth, username: str, password: str, address: str) -> Any:
+async def attempt(auth: RunningAuth, username: str, password: str, address: str) -> httpx2.Response:
     form = {"grant_type": "password", "username": username, "password": password}
     return await auth.client.post(TOKEN, data=form, headers={"x-forwarded-for": address})
 

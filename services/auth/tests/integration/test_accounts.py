@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration
@@ -63,7 +64,9 @@ async def test_registration_returns_the_account_and_its_location(auth: RunningAu
         account(username="other", email="ADA@Example.ORG"),
     ],
 )
-async def test_a_name_or_address_is_taken_in_any_spelling(auth: RunningAuth, ada: Any, other: dict[str, Any]) -> None:
+async def test_a_name_or_address_is_taken_in_any_spelling(
+    auth: RunningAuth, ada: dict[str, Any], other: dict[str, Any]
+) -> None:
     refused = await auth.client.post(REGISTER, json=other)
     assert (refused.status_code, refused.json()["code"]) == (409, "account_exists")
 
@@ -149,8 +152,7 @@ async def test_a_profile_cannot_take_the_name_of_another_account(auth: RunningAu
 
 async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one(auth: RunningAuth) -> None:
     here = await auth.person()
-    there = type(here)(here.client, here.username)
-    await there.login()
+    there = await here.other_login()
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     assert (await here.call("POST", f"{ME}/password", json=body)).status_code == 204
     assert (await here.call("GET", ME)).status_code == 200

@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
-from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
+from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 from parley.messaging.memory_bus import MemoryBus
 from parley_events.subscription import Subscription
 from parley_testing import eventually
@@ -25,8 +25,8 @@ async def test_administrators_find_accounts(auth: RunningAuth) -> None:
     assert [user["id"] for user in by_name["data"]] == [person.id]
     by_address = (await admin.call("GET", USERS, params={"q": f"{person.username}@EXAMPLE.org"})).json()
     assert [user["id"] for user in by_address["data"]] == [person.id]
-    nobody = (await admin.call("GET", USERS, params={"q": person.username, "status": "disabled"})).json()
-    assert nobody == {"data": [], "next_cursor": None}
+    disabled = (await admin.call("GET", USERS, params={"q": person.username, "status": "disabled"})).json()
+    assert disabled == {"data": [], "next_cursor": None}
     first = (await admin.call("GET", USERS, params={"limit": 1})).json()
     second = (await admin.call("GET", USERS, params={"limit": 1, "cursor": first["next_cursor"]})).json()
     assert first["data"][0]["id"] > second["data"][0]["id"]
@@ -164,8 +164,7 @@ async def test_an_erasure_deletes_the_account_and_completes_when_every_service_c
         assert (await auth.client.post("/api/v1/auth/register", json=again)).status_code == 201
 
 
-async def _confirm(bus: Any, user_id: str, erasure_id: str, service: str) -> None:
-
+async def _confirm(bus: MemoryBus, user_id: str, erasure_id: str, service: str) -> None:
     data = {"user_id": user_id, "erasure_id": erasure_id, "service": service, "at": "2026-11-22T10:00:02.000Z"}
     event = replace(make_event("user.erasure_confirmed", key=user_id), data=orjson.dumps(data))
     await publish_until_confirmed(bus, event)

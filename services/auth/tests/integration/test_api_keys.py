@@ -2,10 +2,11 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+import httpx2
 import jwt
 import pytest
+
 from auth_testing.app import RunningAuth
 
 pytestmark = pytest.mark.integration
@@ -17,7 +18,7 @@ EXCHANGE = {
 }
 
 
-async def exchange(auth: RunningAuth, key: str, **form: str) -> Any:
+async def exchange(auth: RunningAuth, key: str, **form: str) -> httpx2.Response:
     return await auth.client.post(TOKEN, data={**EXCHANGE, "subject_token": key, **form})
 
 
@@ -140,7 +141,7 @@ async def test_a_replayed_request_creates_no_second_key(auth: RunningAuth) -> No
 @pytest.mark.parametrize(
     "moment", [0.5, 4102444800, "4102444800", "2030-01-01", "2030-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "soon"]
 )
-async def test_an_invalid_expiry_is_refused(auth: RunningAuth, moment: Any) -> None:
+async def test_an_invalid_expiry_is_refused(auth: RunningAuth, moment: object) -> None:
     person = await auth.person()
     refused = await person.call("POST", KEYS, json={"name": "ci", "expires_at": moment})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/expires_at")

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from auth_testing.app import RunningAuth
 
 pytestmark = pytest.mark.integration
@@ -27,7 +28,9 @@ def routes(auth: RunningAuth) -> list[tuple[str, str]]:
     return [(method.upper(), path) for path, item in found.items() if "{" in path for method in item]
 
 
-async def ask(client: httpx2.AsyncClient, method: str, path: str, ids: dict[str, str], token: str | None) -> Any:
+async def ask(
+    client: httpx2.AsyncClient, method: str, path: str, ids: dict[str, str], token: str | None
+) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     body: dict[str, Any] = {"json": BODIES.get(path, {})} if method in {"PATCH", "PUT"} else {}
     return await client.request(method, path.format(**ids), headers=headers, **body)
@@ -46,13 +49,13 @@ async def test_no_caller_reaches_resources_of_another_account(auth: RunningAuth,
     for method, path in routes(auth):
         if path in PUBLIC:
             continue
-        strangers = await ask(auth.client, method, path, victims, stranger.tokens["access_token"])
-        nobodys = await ask(auth.client, method, path, victims, None)
-        keys = await ask(auth.client, method, path, victims, by_key)
-        assert strangers.status_code in {403, 404}, (method, path)
-        assert (path.startswith("/api/v1/admin")) == (strangers.status_code == 403)
-        assert nobodys.status_code == 401, (method, path)
-        assert keys.status_code == 403, (method, path)
+        by_stranger = await ask(auth.client, method, path, victims, stranger.tokens["access_token"])
+        anonymous = await ask(auth.client, method, path, victims, None)
+        with_key = await ask(auth.client, method, path, victims, by_key)
+        assert by_stranger.status_code in {403, 404}, (method, path)
+        assert (path.startswith("/api/v1/admin")) == (by_stranger.status_code == 403)
+        assert anonymous.status_code == 401, (method, path)
+        assert with_key.status_code == 403, (method, path)
         asked += 1
     assert asked >= 6
     rows = await auth.rows("SELECT status FROM users WHERE id = $1", victims["user_id"])

@@ -1,12 +1,13 @@
 """The token endpoint: grants, and errors in the form of RFC 6749."""
 
 import base64
-from typing import Any
+from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 import jwt
 import pytest
-from auth_testing.app import MakeSettings, RunningAuth, StartAuth
+
+from auth_testing.app import MakeSettings, Person, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration
 
@@ -121,7 +122,7 @@ async def test_wrong_password_unknown_name_and_disabled_account_get_the_same_res
     person, disabled = await auth.person(), await auth.person()
     await auth.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", disabled.username)
     wrong = await person.login("not the password")
-    unknown = await type(person)(person.client, "nobody-at-all").login()
+    unknown = await Person(person.client, "unknown-user").login()
     locked = await disabled.login()
     assert {r.text for r in (wrong, unknown, locked)} == {
         '{"error":"invalid_grant","error_description":"Wrong username or password."}'
@@ -190,7 +191,7 @@ async def test_introspection_returns_only_the_own_tokens_of_a_person(auth: Runni
 
 
 async def test_the_plan_of_an_account_is_in_its_tokens_and_an_unknown_one_counts_as_default(
-    make_settings: MakeSettings, start: StartAuth, tmp_path: Any
+    make_settings: MakeSettings, start: StartAuth, tmp_path: Path
 ) -> None:
     plans = tmp_path / "plans.yaml"
     plans.write_text("default: {}\ngold: {}\n")

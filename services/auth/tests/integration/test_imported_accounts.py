@@ -2,6 +2,7 @@
 
 import bcrypt
 import pytest
+
 from auth_testing.app import RunningAuth
 
 pytestmark = pytest.mark.integration

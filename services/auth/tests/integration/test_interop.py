@@ -5,6 +5,7 @@ from typing import Any
 
 import jwt
 import pytest
+
 from auth_testing.app import MakeSettings
 from auth_testing.replica import StartReplica
 

@@ -6,9 +6,9 @@ import secrets
 from pathlib import Path
 
 import pytest
+
 from auth_testing.app import MakeSettings, StartAuth
 from auth_testing.replica import StartReplica
-
 from parley.config.settings import SettingsError
 
 pytestmark = pytest.mark.integration

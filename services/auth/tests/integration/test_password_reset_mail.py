@@ -12,12 +12,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from auth_testing.app import MakeSettings, Person, RunningAuth, StartAuth
 
 from auth.audit.model import RequestOrigin
 from auth.mail.mailer import MailDeliveryError
 from auth.mail.smtp import SmtpMailer
 from auth.password_resets.request_queue import ResetRequestQueue
+from auth_testing.app import MakeSettings, Person, RunningAuth, StartAuth
 from parley.errors import Overloaded
 
 pytestmark = pytest.mark.integration

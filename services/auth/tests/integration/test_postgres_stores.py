@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from auth_testing.store_contract import StoreContract
 
 from auth.container import AuthStores
 from auth.wiring import postgres_stores
+from auth_testing.store_contract import StoreContract
 from parley.messaging import outbox
 from parley.storage import migrations
 from parley.storage.postgres import open_pool

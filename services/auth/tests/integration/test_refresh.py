@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 import pytest
+
 from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 
 pytestmark = pytest.mark.integration
@@ -107,8 +108,7 @@ async def test_a_refresh_with_a_refused_scope_does_not_use_the_token(auth: Runni
 
 async def test_logging_out_ends_the_session_and_only_this_one(auth: RunningAuth) -> None:
     person = await auth.person()
-    other = type(person)(person.client, person.username)
-    await other.login()
+    other = await person.other_login()
     for _ in range(2):
         done = await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
         assert done.status_code == 200

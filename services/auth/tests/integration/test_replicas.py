@@ -12,9 +12,9 @@ import httpx2
 import jwt
 import pytest
 import structlog
+
 from auth_testing.app import MakeSettings, StartAuth
 from auth_testing.replica import StartReplica
-
 from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
 from parley_testing import eventually

@@ -1,32 +1,26 @@
 """Session routes, and revocations in Redis."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
-from auth_testing.app import Person, RunningAuth
 
 from auth.audit.model import SYSTEM
-from parley.storage.redis import open_redis
+from auth_testing.app import GATEWAY_SECRET, RunningAuth
+from parley.storage.redis import RedisClient, open_redis
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 
 SESSIONS, ME = "/api/v1/auth/sessions", "/api/v1/auth/me"
-GATEWAY_SECRET = "gateway-secret-" + "x" * 32
 
 
 @pytest.fixture(scope="module")
-async def redis(auth: RunningAuth) -> Any:
+async def redis(auth: RunningAuth) -> AsyncIterator[RedisClient]:
     async with open_redis(auth.settings.redis_url.get_secret_value(), timeout=5) as client:
         yield client
-
-
-async def twin(person: Person) -> Any:
-    other = type(person)(person.client, person.username)
-    await other.login()
-    return other
 
 
 async def test_sessions_are_listed_newest_first(auth: RunningAuth) -> None:
@@ -47,7 +41,7 @@ async def test_sessions_are_listed_newest_first(auth: RunningAuth) -> None:
 async def test_the_session_list_is_paged_with_cursors(auth: RunningAuth) -> None:
     person = await auth.person()
     for _ in range(4):
-        await twin(person)
+        await person.other_login()
     seen, cursor = [], None
     while True:
         query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
@@ -75,7 +69,7 @@ async def test_a_limit_out_of_range_is_refused(auth: RunningAuth, limit: str) ->
 
 async def test_a_session_ends_once_and_is_not_found_afterwards(auth: RunningAuth) -> None:
     person = await auth.person()
-    other = await twin(person)
+    other = await person.other_login()
     path = f"{SESSIONS}/{other.claims['sid']}"
     assert (await person.call("DELETE", path)).status_code == 204
     assert (await person.call("DELETE", path)).status_code == 404
@@ -86,7 +80,7 @@ async def test_a_session_ends_once_and_is_not_found_afterwards(auth: RunningAuth
 
 async def test_all_other_sessions_end(auth: RunningAuth) -> None:
     person = await auth.person()
-    others = [await twin(person) for _ in range(2)]
+    others = [await person.other_login() for _ in range(2)]
     assert (await person.call("DELETE", SESSIONS)).status_code == 204
     assert (await person.call("GET", ME)).status_code == 200
     assert {(await other.call("GET", ME)).status_code for other in others} == {401}
@@ -100,7 +94,7 @@ async def test_an_unknown_session_is_not_found(auth: RunningAuth, session: str) 
     assert (await person.call("DELETE", f"{SESSIONS}/{session}")).status_code == 404
 
 
-async def test_a_logout_returns_after_the_revocation_is_in_redis(auth: RunningAuth, redis: Any) -> None:
+async def test_a_logout_returns_after_the_revocation_is_in_redis(auth: RunningAuth, redis: RedisClient) -> None:
     person = await auth.person()
     await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
     key = f"parley:revoked:{person.claims['sid']}"
@@ -109,7 +103,7 @@ async def test_a_logout_returns_after_the_revocation_is_in_redis(auth: RunningAu
     assert await redis.exists("parley:revocations")
 
 
-async def test_revocations_that_redis_lost_are_written_again(auth: RunningAuth, redis: Any) -> None:
+async def test_revocations_that_redis_lost_are_written_again(auth: RunningAuth, redis: RedisClient) -> None:
     person = await auth.person()
     await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
     await redis.flushall()
@@ -117,7 +111,7 @@ async def test_revocations_that_redis_lost_are_written_again(auth: RunningAuth, 
     assert await redis.exists(f"parley:revoked:{person.claims['sid']}")
 
 
-async def test_unpushed_revocations_are_pushed_in_the_background(auth: RunningAuth, redis: Any) -> None:
+async def test_unpushed_revocations_are_pushed_in_the_background(auth: RunningAuth, redis: RedisClient) -> None:
     person = await auth.person()
     await auth.services.stores.sessions.end_all(UUID(person.id), "logout", SYSTEM)
     await eventually(lambda: redis.exists(f"parley:revoked:{person.claims['sid']}"), within=10)

@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from auth_testing.unit_services import FAST_HASH, UnitAuth, unit_auth
 
 from auth.security.password_hashing import PasswordHasher
+from auth_testing.unit_services import FAST_HASH, UnitAuth, unit_auth
 
 
 @pytest.fixture(scope="session")

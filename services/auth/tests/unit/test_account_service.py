@@ -1,12 +1,12 @@
 """Registration, profile and password, over in-memory stores."""
 
 import pytest
-from auth_testing.app import PASSWORD
-from auth_testing.unit_services import HERE, UnitAuth, unit_auth
 
 from auth.errors import AccountDisabled, AccountExists, PasswordTooWeak, RegistrationClosed
 from auth.security.password_hashing import PasswordHasher
-from auth.security.scopes import PERSONAL
+from auth.security.scopes import DEFAULT_SCOPES
+from auth_testing.app import PASSWORD
+from auth_testing.unit_services import HERE, UnitAuth, unit_auth
 from parley.errors import TokenInvalid, ValidationFailed
 
 NEW_PASSWORD = "quite another long sentence"
@@ -16,7 +16,7 @@ async def test_a_new_account_has_personal_scopes_and_a_hashed_password(auth: Uni
     user = await auth.services.accounts.register(
         username="ada", email="ada@example.org", display_name="Ada", password=PASSWORD, origin=HERE
     )
-    assert user.scopes == tuple(sorted(PERSONAL))
+    assert user.scopes == tuple(sorted(DEFAULT_SCOPES))
     assert PASSWORD not in user.password_hash
     assert auth.database.events == [("user.registered", user.id)]
 

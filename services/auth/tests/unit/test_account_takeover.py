@@ -7,13 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from auth_testing.app import PASSWORD
-from auth_testing.unit_services import HERE, UnitAuth, unit_auth
 
 from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
 from auth.security.password_hashing import PasswordHasher
 from auth.security.reauthentication import MAX_LOGIN_AGE
-from auth.security.scopes import ADMIN, PERSONAL
+from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
+from auth_testing.app import PASSWORD
+from auth_testing.unit_services import HERE, UnitAuth, unit_auth
 from parley import times
 from parley.errors import ReauthenticationRequired, ValidationFailed
 from parley.security.identity import Principal
@@ -37,7 +37,7 @@ async def make_key(auth: UnitAuth, owner: Principal, *scopes: str, expiry: Expir
 async def promote(auth: UnitAuth, caller: Principal) -> object:
     other = await auth.user("bea")
     return await auth.services.administration.change(
-        caller, str(other.id), status=None, plan=None, scopes=[*PERSONAL, ADMIN], origin=HERE
+        caller, str(other.id), status=None, plan=None, scopes=[*DEFAULT_SCOPES, ADMIN_SCOPE], origin=HERE
     )
 
 
@@ -62,8 +62,8 @@ ATTEMPTS: dict[str, Attempt] = {
 
 @pytest.fixture
 async def caller(auth: UnitAuth) -> Principal:
-    await auth.user("root", scopes=(*PERSONAL, ADMIN))
-    await auth.user("ada", scopes=(*PERSONAL, ADMIN))
+    await auth.user("root", scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
+    await auth.user("ada", scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
     return await auth.principal(await auth.login())
 
 

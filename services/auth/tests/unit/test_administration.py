@@ -1,12 +1,12 @@
 """Administrators and the operator, over in-memory stores."""
 
 import pytest
-from auth_testing.app import PASSWORD
-from auth_testing.unit_services import HERE, UnitAuth
 
 from auth.audit.model import RequestOrigin
 from auth.errors import LastAdmin, PasswordTooWeak
-from auth.security.scopes import ADMIN, PERSONAL
+from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
+from auth_testing.app import PASSWORD
+from auth_testing.unit_services import HERE, UnitAuth
 from parley.errors import NotFound, TokenRevoked, ValidationFailed
 from parley.ids import new_id
 
@@ -35,7 +35,7 @@ async def test_a_plan_that_is_not_defined_is_refused(auth: UnitAuth) -> None:
 
 
 async def test_the_last_administrator_cannot_be_demoted(auth: UnitAuth) -> None:
-    admin = await auth.user(scopes=(*PERSONAL, ADMIN))
+    admin = await auth.user(scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
     caller = await auth.principal(await auth.login())
     with pytest.raises(LastAdmin):
         await auth.services.administration.change(caller, str(admin.id), status=None, plan=None, scopes=[], origin=HERE)
@@ -64,14 +64,14 @@ async def test_the_operator_creates_an_administrator_with_a_generated_password(a
     assert grant.created
     assert grant.password is not None
     assert grant.password not in repr(grant)
-    assert ADMIN in (await auth.login("root", grant.password)).scopes
+    assert ADMIN_SCOPE in (await auth.login("root", grant.password)).scopes
 
 
 async def test_the_operator_promotes_an_account_and_keeps_its_password(auth: UnitAuth) -> None:
     await auth.user("ada")
     grant = await auth.services.operator.make_admin("ADA", password=NEW_PASSWORD)
     assert (grant.created, grant.password) == (False, None)
-    assert ADMIN in (await auth.login("ada", PASSWORD)).scopes
+    assert ADMIN_SCOPE in (await auth.login("ada", PASSWORD)).scopes
 
 
 async def test_a_password_chosen_by_the_operator_obeys_the_policy(auth: UnitAuth) -> None:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from auth_testing.unit_services import HERE, UnitAuth
 
 from auth.erasure.service import ErasureService
 from auth.errors import LastAdmin
 from auth.security.reauthentication import MAX_LOGIN_AGE
-from auth.security.scopes import ADMIN, PERSONAL
+from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
+from auth_testing.unit_services import HERE, UnitAuth
 from parley import times
 from parley.errors import NotFound, ReauthenticationRequired, TokenRevoked
 from parley.ids import new_id
@@ -50,10 +50,10 @@ async def test_an_old_login_cannot_erase_the_account(auth: UnitAuth) -> None:
 
 
 async def test_the_last_administrator_cannot_be_erased(auth: UnitAuth) -> None:
-    admin = await auth.user(scopes=(*PERSONAL, ADMIN))
+    admin = await auth.user(scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
     with pytest.raises(LastAdmin):
         await auth.services.erasures.erase(admin.id, HERE)
-    await auth.user("bea", scopes=(*PERSONAL, ADMIN))
+    await auth.user("bea", scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
     assert (await auth.services.erasures.erase(admin.id, HERE)).user_id == admin.id
 
 

@@ -1,8 +1,6 @@
 """Grants of the token endpoint, over in-memory stores."""
 
 import pytest
-from auth_testing.app import GATEWAY_SECRET
-from auth_testing.unit_services import HERE, UnitAuth
 
 from auth.errors import (
     InvalidClient,
@@ -14,6 +12,8 @@ from auth.errors import (
 )
 from auth.security import secret_tokens
 from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
+from auth_testing.app import GATEWAY_SECRET
+from auth_testing.unit_services import HERE, UnitAuth
 from parley.errors import TokenRevoked
 
 

@@ -9,8 +9,6 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
-from auth_testing.app import PASSWORD
-from auth_testing.unit_services import UnitAuth, unit_auth_with, unit_settings
 
 from auth.container import AuthServices
 from auth.errors import InvalidGrant, PasswordTooWeak
@@ -20,6 +18,8 @@ from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
 from auth.settings import AuthSettings
 from auth.tokens.oauth_forms import MAX_FIELD_LENGTHS, MAX_FORM_BYTES
+from auth_testing.app import PASSWORD
+from auth_testing.unit_services import UnitAuth, unit_auth_with, unit_settings
 from parley.web.problems import FieldValueError
 from parley.web.runtime import Runtime
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import jwt
 import pytest
-from auth_testing.memory_credentials import MemorySigningKeyStore
 
 from auth.security.encryption import SecretCipher
 from auth.signing_keys.key_ring import KeyRing, KeyRotationPolicy
 from auth.signing_keys.model import StoredSigningKey
+from auth_testing.memory_credentials import MemorySigningKeyStore
 from parley.config.settings import SettingsError
 
 RULES = KeyRotationPolicy(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)
@@ -60,7 +60,7 @@ async def test_the_first_start_creates_a_key_and_later_starts_keep_it(
     assert kids(first) == kids(second) == list(store.rows)
     assert signer(first) == signer(second)
     (stored,) = store.rows.values()
-    assert b"k" * 32 not in stored.sealed
+    assert b"k" * 32 not in stored.encrypted_key
     assert "d" not in first.jwks()["keys"][0]
 
 

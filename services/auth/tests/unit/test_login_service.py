@@ -1,14 +1,14 @@
 """Password login, over in-memory stores."""
 
 import pytest
-from auth_testing.app import PASSWORD
-from auth_testing.unit_services import ELSEWHERE, FAST_HASH, HERE, UnavailableCounter, UnitAuth
 
 from auth.accounts.login import LoginService
 from auth.errors import LoginThrottled
 from auth.security.login_failures import MemoryFailureCounter
 from auth.security.login_throttle import LoginThrottle
 from auth.security.password_hashing import HashCost, PasswordHasher
+from auth_testing.app import PASSWORD
+from auth_testing.unit_services import ELSEWHERE, FAST_HASH, HERE, UnavailableCounter, UnitAuth
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """Login throttle."""
 
 import pytest
-from auth_testing.unit_services import UnavailableCounter
 
 from auth.errors import LoginThrottled
 from auth.security.login_failures import MemoryFailureCounter
 from auth.security.login_throttle import LoginThrottle
+from auth_testing.unit_services import UnavailableCounter
 
 HERE, THERE = "203.0.113.7", "198.51.100.9"
 

@@ -1,11 +1,11 @@
 """The in-memory stores behave like the PostgreSQL ones."""
 
 import pytest
+
+from auth.container import AuthStores
 from auth_testing.memory_database import MemoryDatabase
 from auth_testing.memory_stores import memory_stores
 from auth_testing.store_contract import StoreContract
-
-from auth.container import AuthStores
 
 
 class TestMemoryStores(StoreContract):

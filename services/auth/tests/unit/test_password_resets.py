@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from auth_testing.unit_services import HERE, MemoryMailer, UnitAuth
 
 from auth.errors import PasswordTooWeak
 from auth.password_resets.request_queue import MAIL_INTERVAL, ResetRequestQueue
 from auth.password_resets.service import RESET_TOKEN_LIFETIME
+from auth_testing.unit_services import HERE, MemoryMailer, UnitAuth
 from parley.errors import NotFound, Overloaded, TokenRevoked, ValidationFailed
 from parley.ids import new_id
 

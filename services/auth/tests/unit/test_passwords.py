@@ -50,7 +50,7 @@ def test_a_long_password_is_accepted(policy: PasswordPolicy, password: str) -> N
 )
 def test_a_short_or_common_password_is_refused(policy: PasswordPolicy, password: str, code: str) -> None:
     with pytest.raises(PasswordTooWeak) as refused:
-        policy.check(password, about=["ada.lovelace@example.org"])
+        policy.check(password, names=["ada.lovelace@example.org"])
     assert refused.value.errors[0].code == code
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
-from auth_testing.memory_credentials import MemoryRevocationCache, MemoryRevocationStore
-from auth_testing.memory_database import MemoryDatabase
 
 from auth.revocations.model import Revocation
 from auth.revocations.service import BATCH_SIZE, RevocationService
+from auth_testing.memory_credentials import MemoryRevocationCache, MemoryRevocationStore
+from auth_testing.memory_database import MemoryDatabase
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 
@@ -96,4 +96,4 @@ async def test_a_check_finds_sessions_and_users_and_ignores_malformed_ids(
     sessions = [str(session_id), str(other), "malformed"]
     for issued_at, revoked in ((999, [str(user_id)]), (1000, [str(user_id)]), (1001, [])):
         users = {str(user_id): issued_at, str(other): 0, "malformed": 0}
-        assert await service.among(sessions, users) == ([str(session_id)], revoked)
+        assert await service.find_revoked(sessions, users) == ([str(session_id)], revoked)

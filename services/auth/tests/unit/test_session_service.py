@@ -1,11 +1,11 @@
 """Sessions of the caller, token revocation and introspection, over in-memory stores."""
 
 import pytest
+
+from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
+from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
 from auth_testing.app import GATEWAY_SECRET
 from auth_testing.unit_services import HERE, UnitAuth
-
-from auth.security.scopes import ADMIN, PERSONAL
-from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
 from parley.errors import NotFound, TokenRevoked
 
 
@@ -74,7 +74,7 @@ async def test_unknown_tokens_and_tokens_of_api_keys_are_not_revoked(auth: UnitA
 async def test_a_token_is_introspected_by_its_owner_an_administrator_and_a_service(auth: UnitAuth) -> None:
     await auth.user("ada")
     await auth.user("bea")
-    await auth.user("root", scopes=(*PERSONAL, ADMIN))
+    await auth.user("root", scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
     granted = await auth.login("ada")
     service = await auth.grant(
         grant_type="client_credentials", client_id="parley-gateway", client_secret=GATEWAY_SECRET

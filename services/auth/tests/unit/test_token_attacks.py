@@ -187,10 +187,10 @@ ATTACKS: dict[str, Forge] = {
         i, header(i), json.dumps(i.claims() | {"exp": 0}).replace('"exp": 0', '"exp": Infinity').encode()
     ),
     "exp negative": with_claims(exp=-1),
-    "audience of somebody else": with_claims(aud="other"),
+    "another audience": with_claims(aud="other"),
     "audience among others": with_claims(aud=["parley", "other"]),
     "audience empty": with_claims(aud=[]),
-    "issuer of somebody else": with_claims(iss="http://localhost:8001"),
+    "another issuer": with_claims(iss="http://localhost:8001"),
     "issuer with a slash": with_claims(iss=f"{ISSUER}/"),
     "issuer in a list": with_claims(iss=[ISSUER]),
     "subject that is no id": with_claims(sub="admin"),

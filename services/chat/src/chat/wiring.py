@@ -29,16 +29,17 @@ from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.service import ChatService
 from chat.settings import ChatSettings
-from chat.storage.budgets import PostgresBudgetStore
-from chat.storage.erasure import PostgresErasureStore
 from chat.storage.history_client import HistoryClient
-from chat.storage.log_store import RedisLogStore
-from chat.storage.maintenance import PostgresMaintenanceStore
-from chat.storage.response_index import RedisResponseIndex
-from chat.storage.runners import PostgresRunnerStore
+from chat.storage.postgres_budgets import PostgresBudgetStore
+from chat.storage.postgres_erasure import PostgresTurnErasureStore
+from chat.storage.postgres_maintenance import PostgresMaintenanceStore
+from chat.storage.postgres_runners import PostgresRunnerStore
+from chat.storage.postgres_turns import PostgresTurnStore
+from chat.storage.postgres_verification import PostgresVerificationSource
+from chat.storage.redis_response_index import RedisResponseIndex
+from chat.storage.redis_turn_logs import RedisLogStore
 from chat.storage.stream_writer import StreamWriter
-from chat.storage.turns import PostgresTurnStore
-from chat.storage.verification import PostgresVerificationSource
+from chat.turn_store import TurnStore
 from parley import times
 from parley.infrastructure import Infrastructure, open_infrastructure
 from parley.messaging.bus import Bus
@@ -117,7 +118,7 @@ async def open_services(
     """Run the turn engine, the event consumer and the reconciler, and yield the services on top of them."""
     settings, catalogue = config.settings, config.catalogue
     turns = turn_store(infrastructure)
-    erasure = PostgresErasureStore(turns)
+    erasure = PostgresTurnErasureStore(turns)
     budgets = Budgets(config.plans, PostgresBudgetStore(turns))
     async with contextlib.AsyncExitStack() as stack:
         engine = await stack.enter_async_context(
@@ -131,16 +132,8 @@ async def open_services(
         limiter = await stack.enter_async_context(
             open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
         )
-        admission = TurnAdmission(
-            store=adapters.turns,
-            catalogue=catalogue,
-            positions=PositionResolver(adapters.turns, history),
-            contexts=ContextLoader(adapters.turns, history),
-            budgets=budgets,
-            token_limits=TokenLimits(limiter),
-            turn_timeout=settings.turn_timeout,
-            cache=_response_cache(settings, infrastructure.redis, adapters, metrics),
-        )
+        cache = _response_cache(settings, infrastructure.redis, adapters, metrics)
+        admission = _admission(config, adapters.turns, history, budgets, TokenLimits(limiter), cache)
         service = ChatService(
             store=adapters.turns,
             admission=admission,
@@ -157,6 +150,26 @@ async def open_services(
             supervisor=engine.supervisor,
             reconciler=reconciler,
         )
+
+
+def _admission(
+    config: ChatConfig,
+    turns: TurnStore,
+    history: HistoryClient,
+    budgets: Budgets,
+    token_limits: TokenLimits,
+    cache: ResponseCache | None,
+) -> TurnAdmission:
+    return TurnAdmission(
+        store=turns,
+        catalogue=config.catalogue,
+        positions=PositionResolver(turns, history),
+        contexts=ContextLoader(turns, history),
+        budgets=budgets,
+        token_limits=token_limits,
+        turn_timeout=config.settings.turn_timeout,
+        cache=cache,
+    )
 
 
 def turn_store(infrastructure: Infrastructure) -> PostgresTurnStore:
@@ -177,7 +190,7 @@ async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> 
 def _reconciler(
     settings: ChatSettings,
     turns: PostgresTurnStore,
-    erasure: PostgresErasureStore,
+    erasure: PostgresTurnErasureStore,
     history: HistoryClient,
     metrics: ChatMetrics,
 ) -> Reconciler:

@@ -41,16 +41,16 @@ REFUSED: list[tuple[Any, int, str]] = [
 async def test_bad_bodies_are_refused_and_not_echoed(
     replica: ChatReplica, path: str, body: Any, status: int, code: str
 ) -> None:
-    person = replica.user()
-    response = await person.request("POST", path, json=body)
+    user = replica.user()
+    response = await user.request("POST", path, json=body)
     assert response.status_code == status, response.text
     if status == 200:
         return
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["code"] == code
     assert CANARY not in response.text
-    assert await replica.pool.fetchval("SELECT count(*) FROM turns WHERE user_id = $1", person.id) == 0
-    assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", person.id) == 0
+    assert await replica.pool.fetchval("SELECT count(*) FROM turns WHERE user_id = $1", user.id) == 0
+    assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", user.id) == 0
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ async def test_bad_bodies_are_refused_and_not_echoed(
 async def test_bad_bytes_are_refused(
     replica: ChatReplica, content: bytes, content_type: str, status: int, code: str
 ) -> None:
-    person = replica.user()
-    response = await person.request("POST", "/api/v1/chat", content=content, headers={"Content-Type": content_type})
+    user = replica.user()
+    response = await user.request("POST", "/api/v1/chat", content=content, headers={"Content-Type": content_type})
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
@@ -105,13 +105,13 @@ async def test_an_unknown_turn_is_not_found(replica: ChatReplica, turn_id: str) 
 
 
 async def test_lists_have_cursors(replica: ChatReplica) -> None:
-    person = replica.user()
-    made = [(await person.chat("Hi [[fake tokens=1]]")).json()["turn_id"] for _ in range(3)]
-    first = (await person.request("GET", "/api/v1/chat/turns", params={"limit": 2})).json()
+    user = replica.user()
+    made = [(await user.chat("Hi [[fake tokens=1]]")).json()["turn_id"] for _ in range(3)]
+    first = (await user.request("GET", "/api/v1/chat/turns", params={"limit": 2})).json()
     second = (
-        await person.request("GET", "/api/v1/chat/turns", params={"limit": 2, "cursor": first["next_cursor"]})
+        await user.request("GET", "/api/v1/chat/turns", params={"limit": 2, "cursor": first["next_cursor"]})
     ).json()
     assert [t["id"] for t in first["data"] + second["data"]] == made[::-1]
     assert second["next_cursor"] is None
-    bad = await person.request("GET", "/api/v1/chat/turns", params={"cursor": "zzz"})
+    bad = await user.request("GET", "/api/v1/chat/turns", params={"cursor": "zzz"})
     assert (bad.status_code, bad.json()["code"]) == (400, "invalid_cursor")

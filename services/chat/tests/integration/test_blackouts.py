@@ -25,7 +25,7 @@ WHOLE = " ".join(f"t{i}" for i in range(1, 81))
 
 
 async def watch_on_both(pair: ReplicaPair, fault: Callable[[], Awaitable[None]]) -> None:
-    """Stream on the runner and on the other replica while a fault happens; both must see the same, whole answer."""
+    """Stream on both replicas during a fault; both streams must have the same, complete answer."""
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     async with here.stream("/api/v1/chat/stream", json=TURN) as (response, found):
@@ -100,9 +100,9 @@ async def test_a_postgres_that_restarts_loses_no_turn(
         dsn = postgres.databases.url("chat")
         await migrations.migrate(dsn, outbox.MIGRATIONS, "chat")
         async with open_replica(dsn) as one, open_replica(dsn) as two:
-            people = [(one, two)[i % 2].user() for i in range(50)]
+            users = [(one, two)[i % 2].user() for i in range(50)]
             body = {"message": f"{mark} [[fake tokens=60 rate=20]]"}
-            running = [asyncio.create_task(p.streamed("/api/v1/chat/stream", json=body)) for p in people]
+            running = [asyncio.create_task(p.streamed("/api/v1/chat/stream", json=body)) for p in users]
             await eventually(lambda: _count(one, "running", 50), within=20)
             await kill(postgres.child)
             refused = await one.user().chat("Hi")

@@ -44,30 +44,30 @@ async def metered(
 
 
 def on_plan(replica: ChatReplica, plan: str) -> Any:
-    person = replica.user()
-    claims = {**replica.issuer.claims(person.id), "plan": plan}
-    person.headers = {"Authorization": f"Bearer {replica.issuer.sign(claims)}"}
-    return person
+    user = replica.user()
+    claims = {**replica.issuer.claims(user.id), "plan": plan}
+    user.headers = {"Authorization": f"Bearer {replica.issuer.sign(claims)}"}
+    return user
 
 
-async def spent(replica: ChatReplica, person: ChatUser) -> dict[str, Any]:
+async def spent(replica: ChatReplica, user: ChatUser) -> dict[str, Any]:
     return dict(
-        await replica.pool.fetchrow("SELECT * FROM budgets WHERE user_id = $1 AND length(period) = 10", person.id)
+        await replica.pool.fetchrow("SELECT * FROM budgets WHERE user_id = $1 AND length(period) = 10", user.id)
     )
 
 
 async def test_a_reservation_is_settled_with_the_usage(metered: ChatReplica) -> None:
-    person = metered.user()
-    body = (await person.chat("Hi [[fake tokens=10]]")).json()
-    row = await spent(metered, person)
+    user = metered.user()
+    body = (await user.chat("Hi [[fake tokens=10]]")).json()
+    row = await spent(metered, user)
     assert (row["reserved_tokens"], row["reserved_cost"]) == (0, 0)
     assert row["tokens"] == body["tokens_used"]
     assert row["cost"] == Decimal(body["cost"])
 
 
 async def test_fifty_turns_at_once_never_overspend(metered: ChatReplica, provider: FakeProvider) -> None:
-    person, mark = metered.user(), str(new_id())
-    responses = await asyncio.gather(*(person.chat(f"{mark} [[fake tokens=20 rate=100]]") for _ in range(50)))
+    user, mark = metered.user(), str(new_id())
+    responses = await asyncio.gather(*(user.chat(f"{mark} [[fake tokens=20 rate=100]]") for _ in range(50)))
     codes = {r.status_code for r in responses}
     assert codes <= {200, 429, 503}
     assert 429 in codes
@@ -75,28 +75,28 @@ async def test_fifty_turns_at_once_never_overspend(metered: ChatReplica, provide
     assert refused.json()["code"] == "quota_exceeded"
     assert refused.json()["error"]["type"] == "insufficient_quota"
     assert refused.headers["x-should-retry"] == "false"
-    row = await spent(metered, person)
+    row = await spent(metered, user)
     assert row["tokens"] <= 300 + 20
     assert row["reserved_tokens"] == 0
 
 
 async def test_the_remaining_budget_caps_the_answer(metered: ChatReplica) -> None:
-    person = on_plan(metered, "paying")
-    body = (await person.chat("Hi [[fake tokens=1000]]")).json()
+    user = on_plan(metered, "paying")
+    body = (await user.chat("Hi [[fake tokens=1000]]")).json()
     assert (body["status"], body["finish_reason"]) == ("incomplete", "budget")
     assert 0 < Decimal(body["cost"]) <= Decimal("0.001")
 
 
 async def test_tokens_per_minute_are_limited(metered: ChatReplica) -> None:
-    person = on_plan(metered, "minute")
-    assert (await person.chat("Hi [[fake tokens=90]]")).status_code == 200
-    response = await person.chat("Hi [[fake tokens=90]]")
+    user = on_plan(metered, "minute")
+    assert (await user.chat("Hi [[fake tokens=90]]")).status_code == 200
+    response = await user.chat("Hi [[fake tokens=90]]")
     assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
     assert int(response.headers["retry-after"]) >= 1
 
 
 async def test_a_plan_may_exclude_models(metered: ChatReplica) -> None:
-    person = on_plan(metered, "narrow")
-    response = await person.chat("Hi")
+    user = on_plan(metered, "narrow")
+    response = await user.chat("Hi")
     assert (response.status_code, response.json()["code"]) == (404, "model_not_found")
-    assert (await person.request("GET", "/api/v1/models")).json()["data"] == []
+    assert (await user.request("GET", "/api/v1/models")).json()["data"] == []

@@ -16,8 +16,8 @@ ASYNC = {"Prefer": "respond-async"}
 
 
 async def test_an_answer_carries_its_turn_usage_and_text(replica: ChatReplica) -> None:
-    person = replica.user()
-    response = await person.chat("Hello [[fake tokens=3]]", metadata={"a": "b"})
+    user = replica.user()
+    response = await user.chat("Hello [[fake tokens=3]]", metadata={"a": "b"})
     body = response.json()
     assert response.status_code == 200, body
     assert body["message"] == "t1 t2 t3"
@@ -31,9 +31,9 @@ async def test_an_answer_carries_its_turn_usage_and_text(replica: ChatReplica) -
 
 
 async def test_started_and_completed_are_in_the_outbox_with_gap_free_sequences(replica: ChatReplica) -> None:
-    person = replica.user()
-    body = (await person.chat("Hi [[fake tokens=2]]")).json()
-    again = await person.chat("And [[fake tokens=2]]", conversation_id=body["conversation_id"])
+    user = replica.user()
+    body = (await user.chat("Hi [[fake tokens=2]]")).json()
+    again = await user.chat("And [[fake tokens=2]]", conversation_id=body["conversation_id"])
     assert again.status_code == 200, again.text
     found = await replica.outbox(body["conversation_id"])
     assert [row["sequence"] for row in found] == [1, 2, 3, 4]
@@ -47,15 +47,15 @@ async def test_started_and_completed_are_in_the_outbox_with_gap_free_sequences(r
 
 
 async def test_a_stream_has_its_first_event_at_once_and_exactly_one_last(replica: ChatReplica) -> None:
-    person = replica.user()
+    user = replica.user()
     body = {"message": "Hello [[fake tokens=4 latency_ms=300]]"}
-    async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
+    async with user.stream("/api/v1/chat/stream", json=body) as (response, found):
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.headers["cache-control"] == "no-cache, no-transform"
         assert response.headers["x-accel-buffering"] == "no"
         turn_id = response.headers["x-turn-id"]
         seen = [await anext(found)]
-        assert (await person.turn(turn_id))["status"] == "running"
+        assert (await user.turn(turn_id))["status"] == "running"
         seen += [event async for event in found]
     assert [event.id for event in seen] == list(range(1, len(seen) + 1))
     assert all(event.name is None for event in seen)
@@ -64,14 +64,14 @@ async def test_a_stream_has_its_first_event_at_once_and_exactly_one_last(replica
     assert [event.data["finished"] for event in seen].count(True) == 1
     assert seen[-1].data["finished"] is True
     assert seen[-1].data["usage"]["completion_tokens"] == 4
-    turn = await person.turn(turn_id)
+    turn = await user.turn(turn_id)
     assert (turn["status"], turn["last_event_id"]) == ("completed", str(seen[-1].id))
 
 
 async def test_the_next_turn_sees_the_earlier_ones(replica: ChatReplica, provider: FakeProvider) -> None:
-    person, mark = replica.user(), str(new_id())
-    first = (await person.chat("My name is Ada [[fake text=Noted]]", system_prompt="Be brief")).json()
-    await person.chat(f"What is it? {mark}", conversation_id=first["conversation_id"])
+    user, mark = replica.user(), str(new_id())
+    first = (await user.chat("My name is Ada [[fake text=Noted]]", system_prompt="Be brief")).json()
+    await user.chat(f"What is it? {mark}", conversation_id=first["conversation_id"])
     call = await provider.ended_call(mark)
     roles = [(m["role"], m["content"]) for m in call["request"]["messages"]]
     assert roles[0] == ("system", "Be brief")
@@ -81,12 +81,12 @@ async def test_the_next_turn_sees_the_earlier_ones(replica: ChatReplica, provide
 
 
 async def test_a_disconnect_does_not_stop_the_turn(replica: ChatReplica) -> None:
-    person = replica.user()
+    user = replica.user()
     body = {"message": "Hello [[fake tokens=20 rate=40]]"}
-    async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
+    async with user.stream("/api/v1/chat/stream", json=body) as (response, found):
         turn_id = response.headers["x-turn-id"]
         await anext(found)
-    turn = await eventually(lambda: person.ended_turn(turn_id), within=10)
+    turn = await eventually(lambda: user.ended_turn(turn_id), within=10)
     assert turn["status"] == "completed"
     assert turn["usage"]["completion_tokens"] == 20
 
@@ -95,111 +95,114 @@ async def test_a_disconnect_does_not_stop_the_turn(replica: ChatReplica) -> None
 async def test_a_request_cancelled_before_the_first_token_leaves_a_turn_that_completes(
     replica: ChatReplica, provider: FakeProvider, path: str
 ) -> None:
-    person, mark = replica.user(), str(new_id())
+    user, mark = replica.user(), str(new_id())
     body = {"message": f"{mark} [[fake tokens=5 latency_ms=600]]"}
-    request = asyncio.create_task(person.request("POST", path, json=body))
+    request = asyncio.create_task(user.request("POST", path, json=body))
     await eventually(lambda: provider.journal(contains=mark))
     request.cancel()
     await asyncio.wait({request})
     assert request.cancelled()
-    found = await person.request("GET", "/api/v1/chat/turns")
+    found = await user.request("GET", "/api/v1/chat/turns")
     (turn,) = found.json()["data"]
     assert (turn["status"], turn["last_event_id"]) == ("running", "1")
-    turn = await eventually(lambda: person.ended_turn(turn["id"]), within=10)
+    turn = await eventually(lambda: user.ended_turn(turn["id"]), within=10)
     assert (turn["status"], turn["usage"]["completion_tokens"]) == ("completed", 5)
     assert len(await provider.journal(contains=mark)) == 1
 
 
 async def test_a_message_longer_than_the_context_window_is_refused_and_stores_nothing(replica: ChatReplica) -> None:
-    person = replica.user()
+    user = replica.user()
     # A token for each character: four times what the window takes.
-    response = await person.chat("\u8bed" * 32_000)
+    response = await user.chat("\u8bed" * 32_000)
     body = response.json()
     assert (response.status_code, body["code"]) == (400, "context_length_exceeded")
     assert body["error"]["type"] == "invalid_request_error"
-    assert (await person.request("GET", "/api/v1/chat/turns")).json()["data"] == []
+    assert (await user.request("GET", "/api/v1/chat/turns")).json()["data"] == []
     openai = {"messages": [{"role": "user", "content": "\u8bed" * 32_000}]}
-    refused = await person.request("POST", "/v1/chat/completions", json=openai)
+    refused = await user.request("POST", "/v1/chat/completions", json=openai)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
 async def test_readers_that_join_at_any_time_receive_the_same_events(replica: ChatReplica) -> None:
-    person = replica.user()
+    user = replica.user()
     body = {"message": "Hello [[fake tokens=30 rate=60]]"}
-    async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
+    async with user.stream("/api/v1/chat/stream", json=body) as (response, found):
         turn_id = response.headers["x-turn-id"]
         first = [await anext(found) for _ in range(10)]
-        resumed, whole = await asyncio.gather(person.resumed(turn_id, 10), person.resumed(turn_id))
+        resumed, whole = await asyncio.gather(user.resumed(turn_id, 10), user.resumed(turn_id))
         first += [event async for event in found]
     assert whole == first
     assert resumed == first[10:]
-    assert await person.resumed(turn_id) == first
-    assert await person.resumed(turn_id, 12) == first[12:]
-    assert await person.resumed(turn_id, first[-1].id) == first[-1:]
+    assert await user.resumed(turn_id) == first
+    assert await user.resumed(turn_id, 12) == first[12:]
+    assert await user.resumed(turn_id, first[-1].id) == first[-1:]
 
 
 @pytest.mark.parametrize("cursor", ["33", "-1", "x", "9" * 30])
 async def test_an_invalid_cursor_is_refused(replica: ChatReplica, cursor: str) -> None:
-    person = replica.user()
-    turn_id = (await person.chat("Hello [[fake tokens=4]]")).json()["turn_id"]
-    response = await person.request("GET", f"/api/v1/chat/turns/{turn_id}/stream", headers={"Last-Event-ID": cursor})
+    user = replica.user()
+    turn_id = (await user.chat("Hello [[fake tokens=4]]")).json()["turn_id"]
+    response = await user.request("GET", f"/api/v1/chat/turns/{turn_id}/stream", headers={"Last-Event-ID": cursor})
     assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
 
 
 async def test_a_second_turn_while_one_runs_is_refused_with_its_id(replica: ChatReplica) -> None:
-    person = replica.user()
+    user = replica.user()
     headers = {"Prefer": "respond-async"}
-    first = await person.chat("Hello [[fake tokens=100 rate=20]]", headers=headers)
+    first = await user.chat("Hello [[fake tokens=100 rate=20]]", headers=headers)
     assert first.status_code == 202, first.text
     turn = first.json()
-    second = await person.chat("Too soon", conversation_id=turn["conversation_id"])
+    second = await user.chat("Too soon", conversation_id=turn["conversation_id"])
     assert (second.status_code, second.json()["code"]) == (409, "turn_in_progress")
     assert second.json()["turn_id"] == turn["id"]
     assert second.headers["x-should-retry"] == "false"
-    page = await person.request(
+    page = await user.request(
         "GET", "/api/v1/chat/turns", params={"conversation_id": turn["conversation_id"], "status": "running"}
     )
     assert [t["id"] for t in page.json()["data"]] == [turn["id"]]
-    cancelled = await person.request("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
+    cancelled = await user.request("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
-    again = await person.request("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
+    again = await user.request("POST", f"/api/v1/chat/turns/{turn['id']}/cancel")
     assert (again.status_code, again.json()["status"]) == (200, "cancelled")
 
 
 async def test_one_turn_runs_in_a_conversation_whichever_branch_it_is_on(replica: ChatReplica) -> None:
-    person = replica.user()
-    first = (await person.chat("One [[fake tokens=2]]")).json()
+    user = replica.user()
+    first = (await user.chat("One [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
-    running = (await person.chat("Two [[fake tokens=200 rate=20]]", headers=ASYNC, **where)).json()
+    running = (await user.chat("Two [[fake tokens=200 rate=20]]", headers=ASYNC, **where)).json()
     elsewhere: list[dict[str, Any]] = [
         {"message": "Edited", "parent_id": first["turn_id"]},
         {"message": "From the root", "parent_id": first["conversation_id"]},
         {"message": None, "regenerate": first["turn_id"]},
     ]
     for members in elsewhere:
-        refused = await person.chat(**members, **where)
+        refused = await user.chat(**members, **where)
         assert (refused.status_code, refused.json()["code"]) == (409, "turn_in_progress"), members
         assert refused.json()["turn_id"] == running["id"]
-    await person.request("POST", f"/api/v1/chat/turns/{running['id']}/cancel")
+    await user.request("POST", f"/api/v1/chat/turns/{running['id']}/cancel")
 
 
 async def test_only_one_of_many_concurrent_turns_of_a_conversation_runs(replica: ChatReplica) -> None:
-    person = replica.user()
-    first = (await person.chat("One [[fake tokens=2]]")).json()
+    user = replica.user()
+    first = (await user.chat("One [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
     branches: list[dict[str, Any]] = [{}, {"parent_id": first["turn_id"]}, {"parent_id": first["conversation_id"]}]
-    message = "Two [[fake tokens=10 rate=20]]"
-    responses = await asyncio.gather(*(person.chat(message, **branches[i % 3], **where) for i in range(30)))
-    assert sorted({r.status_code for r in responses}) == [200, 409]
-    assert sum(r.status_code == 200 for r in responses) == 1
+    message = "Two [[fake tokens=1000 rate=20]]"
+    tasks = [asyncio.create_task(user.chat(message, **branches[i % 3], **where)) for i in range(30)]
+    await eventually(lambda: sum(task.done() for task in tasks) == 29, within=30)
+    refused = [task.result() for task in tasks if task.done()]
+    assert {response.status_code for response in refused} == {409}
+    await user.request("POST", f"/api/v1/chat/turns/{refused[0].json()['turn_id']}/cancel")
+    assert {response.status_code for response in await asyncio.gather(*tasks)} == {200, 409}
     rows = await replica.outbox(first["conversation_id"])
     assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
 
 
 async def test_a_regeneration_creates_a_sibling_with_the_same_user_message(replica: ChatReplica) -> None:
-    person = replica.user()
-    first = (await person.chat("One [[fake tokens=2]]")).json()
-    response = await person.chat(None, regenerate=first["turn_id"], conversation_id=first["conversation_id"])
+    user = replica.user()
+    first = (await user.chat("One [[fake tokens=2]]")).json()
+    response = await user.chat(None, regenerate=first["turn_id"], conversation_id=first["conversation_id"])
     body = response.json()
     assert response.status_code == 200, body
     assert body["user_message_id"] == first["user_message_id"]
@@ -208,51 +211,51 @@ async def test_a_regeneration_creates_a_sibling_with_the_same_user_message(repli
 
 
 async def test_an_edit_follows_the_parent_in_its_request(replica: ChatReplica, provider: FakeProvider) -> None:
-    person, mark = replica.user(), str(new_id())
-    first = (await person.chat("One [[fake text=first]]")).json()
+    user, mark = replica.user(), str(new_id())
+    first = (await user.chat("One [[fake text=first]]")).json()
     where = {"conversation_id": first["conversation_id"]}
-    await person.chat("Two [[fake text=second]]", **where)
-    await person.chat(f"Two again {mark}", parent_id=first["turn_id"], **where)
+    await user.chat("Two [[fake text=second]]", **where)
+    await user.chat(f"Two again {mark}", parent_id=first["turn_id"], **where)
     texts = [m["content"] for m in (await provider.ended_call(mark))["request"]["messages"]]
     assert texts[:2] == ["One [[fake text=first]]", "first"]
     assert len(texts) == 3
     mark = str(new_id())
-    await person.chat(f"One again {mark}", parent_id=first["conversation_id"], **where)
+    await user.chat(f"One again {mark}", parent_id=first["conversation_id"], **where)
     assert len((await provider.ended_call(mark))["request"]["messages"]) == 1
 
 
 async def test_fifty_requests_with_one_idempotency_key_make_one_provider_call(
     replica: ChatReplica, provider: FakeProvider
 ) -> None:
-    person, mark = replica.user(), str(new_id())
+    user, mark = replica.user(), str(new_id())
     headers = {"Idempotency-Key": mark}
     message = f"Hello {mark} [[fake tokens=5 latency_ms=100]]"
-    responses = await asyncio.gather(*(person.chat(message, headers=headers) for _ in range(50)))
+    responses = await asyncio.gather(*(user.chat(message, headers=headers) for _ in range(50)))
     assert {r.status_code for r in responses} == {200}
     assert len({r.content for r in responses}) == 1
     assert sum(r.headers.get("idempotency-replayed") == "true" for r in responses) == 49
     assert len(await provider.journal(contains=mark)) == 1
-    other = await person.chat("Another", headers=headers)
+    other = await user.chat("Another", headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
 async def test_a_failed_turn_frees_its_idempotency_key(replica: ChatReplica, provider: FakeProvider) -> None:
-    person, mark = replica.user(), str(new_id())
+    user, mark = replica.user(), str(new_id())
     headers = {"Idempotency-Key": mark}
     message = f"Hello {mark} [[fake status=400 times=1]]"
-    first = await person.chat(message, headers=headers)
+    first = await user.chat(message, headers=headers)
     assert (first.status_code, first.json()["code"]) == (502, "provider_error")
-    assert (await person.turn(first.json()["turn_id"]))["status"] == "failed"
-    second = await person.chat(message, headers=headers)
+    assert (await user.turn(first.json()["turn_id"]))["status"] == "failed"
+    second = await user.chat(message, headers=headers)
     assert second.status_code == 200, second.text
     assert "idempotency-replayed" not in second.headers
 
 
 async def test_models_are_listed(replica: ChatReplica) -> None:
-    person = replica.user()
-    body = (await person.request("GET", "/api/v1/models")).json()
+    user = replica.user()
+    body = (await user.request("GET", "/api/v1/models")).json()
     assert (body["default"], body["next_cursor"]) == ("default", None)
     assert body["data"][0]["id"] == "default"
     assert body["data"][0]["context_window"] == 8192
-    listed = (await person.request("GET", "/v1/models")).json()
+    listed = (await user.request("GET", "/v1/models")).json()
     assert [(m["id"], m["owned_by"]) for m in listed["data"]] == [("default", "parley")]

@@ -23,9 +23,9 @@ def body(text: str, **members: Any) -> dict[str, Any]:
     return {"model": "default", "messages": [{"role": "user", "content": text}], **members}
 
 
-async def lines_of(person: ChatUser, request: dict[str, Any]) -> list[str]:
+async def lines_of(user: ChatUser, request: dict[str, Any]) -> list[str]:
     """Return the data lines of a streamed completion."""
-    stream = person.client.stream("POST", PATH, json=request, headers=person.headers)
+    stream = user.client.stream("POST", PATH, json=request, headers=user.headers)
     async with stream as response:
         assert response.status_code == 200, await response.aread()
         lines = [line async for line in response.aiter_lines() if line]
@@ -34,8 +34,8 @@ async def lines_of(person: ChatUser, request: dict[str, Any]) -> list[str]:
 
 
 async def test_a_completion_has_openai_form(replica: ChatReplica) -> None:
-    person = replica.user()
-    response = await person.request("POST", PATH, json=body("Hi [[fake tokens=3]]"))
+    user = replica.user()
+    response = await user.request("POST", PATH, json=body("Hi [[fake tokens=3]]"))
     found = response.json()
     assert response.status_code == 200, found
     assert found["id"] == f"chatcmpl-{response.headers['x-turn-id'].replace('-', '')}"
@@ -45,8 +45,8 @@ async def test_a_completion_has_openai_form(replica: ChatReplica) -> None:
 
 
 async def test_a_stream_has_a_role_the_text_and_done(replica: ChatReplica) -> None:
-    person = replica.user()
-    lines = await lines_of(person, body("Hi [[fake tokens=3]]", stream=True))
+    user = replica.user()
+    lines = await lines_of(user, body("Hi [[fake tokens=3]]", stream=True))
     chunks = [orjson.loads(line) for line in lines[:-1]]
     assert lines[-1] == "[DONE]"
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
@@ -66,8 +66,8 @@ async def test_usage_is_streamed_if_requested(replica: ChatReplica) -> None:
 async def test_the_official_client_streams_and_raises(replica: ChatReplica) -> None:
     import openai
 
-    person = replica.user()
-    async with openai.AsyncOpenAI(base_url=f"{replica.url}/v1", api_key=person.token, max_retries=0) as client:
+    user = replica.user()
+    async with openai.AsyncOpenAI(base_url=f"{replica.url}/v1", api_key=user.token, max_retries=0) as client:
         stream = await client.chat.completions.create(
             model="default", messages=[{"role": "user", "content": "Hi [[fake tokens=4]]"}], stream=True
         )
@@ -89,10 +89,10 @@ async def test_the_official_client_streams_and_raises(replica: ChatReplica) -> N
 
 
 async def test_tools_pass_through(replica: ChatReplica, provider: FakeProvider) -> None:
-    person, mark = replica.user(), str(new_id())
+    user, mark = replica.user(), str(new_id())
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
     request = body(f"{mark} [[fake tool_calls=1]]", tools=tools)
-    found = (await person.request("POST", PATH, json=request)).json()
+    found = (await user.request("POST", PATH, json=request)).json()
     choice = found["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["tool_calls"][0]["type"] == "function"
@@ -101,8 +101,8 @@ async def test_tools_pass_through(replica: ChatReplica, provider: FakeProvider) 
 
 
 async def test_a_completion_is_metered_but_not_stored(replica: ChatReplica) -> None:
-    person = replica.user()
-    response = await person.request("POST", PATH, json=body("Secret [[fake tokens=3]]"))
+    user = replica.user()
+    response = await user.request("POST", PATH, json=body("Secret [[fake tokens=3]]"))
     turn_id = response.headers["x-turn-id"]
     found = await replica.outbox(turn_id)
     assert [row["name"] for row in found] == ["conversation.turn.completed"]
@@ -112,25 +112,25 @@ async def test_a_completion_is_metered_but_not_stored(replica: ChatReplica) -> N
 
 
 async def test_a_stored_completion_creates_a_conversation(replica: ChatReplica) -> None:
-    person = replica.user()
-    response = await person.request("POST", PATH, json=body("Keep [[fake tokens=1]]", store=True))
+    user = replica.user()
+    response = await user.request("POST", PATH, json=body("Keep [[fake tokens=1]]", store=True))
     conversation = response.headers["x-conversation-id"]
     assert len(await replica.outbox(conversation)) == 2
     request = body("More [[fake tokens=1]]", metadata={"conversation_id": conversation})
-    assert (await person.request("POST", PATH, json=request)).headers["x-conversation-id"] == conversation
+    assert (await user.request("POST", PATH, json=request)).headers["x-conversation-id"] == conversation
     assert len(await replica.outbox(conversation)) == 4
 
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_disconnect_cancels_the_turn(replica: ChatReplica, provider: FakeProvider, stream: bool) -> None:
-    person, mark = replica.user(), str(new_id())
+    user, mark = replica.user(), str(new_id())
     request = body(f"{mark} [[fake tokens=1000 rate=20]]", stream=stream)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1.5):
-            await person.request("POST", PATH, json=request)
+            await user.request("POST", PATH, json=request)
     call = await eventually(lambda: provider.ended_call(mark), within=10)
     assert call["ended"] == "client_disconnected"
-    row = await eventually(lambda: _ended_turn(replica, person.id))
+    row = await eventually(lambda: _ended_turn(replica, user.id))
     assert row["status"] == "cancelled"
     assert row["content"].startswith("t1 t2")
 
@@ -138,12 +138,12 @@ async def test_a_disconnect_cancels_the_turn(replica: ChatReplica, provider: Fak
 async def test_a_client_with_an_idempotency_key_may_disconnect_and_retry(
     replica: ChatReplica, provider: FakeProvider
 ) -> None:
-    person, mark = replica.user(), str(new_id())
+    user, mark = replica.user(), str(new_id())
     request, headers = body(f"{mark} [[fake tokens=20 rate=20]]"), {"Idempotency-Key": mark}
-    leaving = asyncio.create_task(person.request("POST", PATH, json=request, headers=headers))
+    leaving = asyncio.create_task(user.request("POST", PATH, json=request, headers=headers))
     await eventually(lambda: provider.journal(contains=mark))
     leaving.cancel()
-    again = await person.request("POST", PATH, json=request, headers=headers)
+    again = await user.request("POST", PATH, json=request, headers=headers)
     assert again.headers["idempotency-replayed"] == "true"
     assert again.json()["choices"][0]["message"]["content"].endswith("t20")
     assert len(await provider.journal(contains=mark)) == 1
@@ -174,9 +174,9 @@ async def test_bad_requests_are_refused(replica: ChatReplica, members: dict[str,
 async def test_unknown_members_are_accepted_and_not_sent_to_the_provider(
     replica: ChatReplica, provider: FakeProvider
 ) -> None:
-    person, mark = replica.user(), str(new_id())
+    user, mark = replica.user(), str(new_id())
     request = body(f"{mark} [[fake tokens=1]]", api_base="http://evil", api_key="evil", user="u")
-    assert (await person.request("POST", PATH, json=request)).status_code == 200
+    assert (await user.request("POST", PATH, json=request)).status_code == 200
     sent = (await provider.ended_call(mark))["request"]
     assert "api_base" not in sent
     assert "api_key" not in sent

@@ -21,20 +21,20 @@ WHOLE = " ".join(f"t{i}" for i in range(1, 61))
 
 
 @contextlib.asynccontextmanager
-async def completion(person: ChatUser, tokens: int = 60) -> AsyncIterator[str]:
+async def completion(user: ChatUser, tokens: int = 60) -> AsyncIterator[str]:
     """Stream a completion without a key; yields its turn, and leaves it when the context ends."""
     message = {"role": "user", "content": f"Hello [[fake tokens={tokens} rate=20]]"}
     request = {"stream": True, "messages": [message]}
-    async with person.client.stream("POST", PATH, json=request, headers=person.headers) as response:
+    async with user.client.stream("POST", PATH, json=request, headers=user.headers) as response:
         assert response.status_code == 200, await response.aread()
         lines = response.aiter_lines()
         await anext(lines)
         yield response.headers["x-turn-id"]
 
 
-async def end_of(person: ChatUser, turn_id: str) -> Any:
+async def end_of(user: ChatUser, turn_id: str) -> Any:
     async def ended() -> Any:
-        turn = await person.turn(turn_id)
+        turn = await user.turn(turn_id)
         return turn if turn["status"] != "running" else None
 
     return await eventually(ended, within=10)
@@ -55,9 +55,9 @@ async def test_a_turn_continues_for_a_reader_on_another_replica(pair: ReplicaPai
 
 
 async def test_a_turn_continues_for_another_reader_on_its_own_replica(pair: ReplicaPair) -> None:
-    person = pair[0].user()
-    async with completion(person) as turn_id:
-        reading = asyncio.create_task(person.resumed(turn_id))
+    user = pair[0].user()
+    async with completion(user) as turn_id:
+        reading = asyncio.create_task(user.resumed(turn_id))
         await eventually(lambda: _readers(pair[0], turn_id) == 2)
     assert (await reading)[-1].data["status"] == "completed"
 
@@ -78,11 +78,11 @@ async def test_a_turn_ends_if_the_reader_on_the_other_replica_has_left(
 async def test_without_redis_a_turn_continues_because_its_readers_are_unknown(
     pair: ReplicaPair, valkey: EmbeddedValkey
 ) -> None:
-    person = pair[0].user()
+    user = pair[0].user()
     try:
-        async with completion(person) as turn_id:
+        async with completion(user) as turn_id:
             await kill(valkey.child)
-        assert (await end_of(person, turn_id))["status"] == "completed"
+        assert (await end_of(user, turn_id))["status"] == "completed"
     finally:
         await valkey.start()
 
@@ -90,22 +90,22 @@ async def test_without_redis_a_turn_continues_because_its_readers_are_unknown(
 async def test_a_frozen_redis_delays_the_decision_for_at_most_its_timeout(
     pair: ReplicaPair, valkey: EmbeddedValkey
 ) -> None:
-    person = pair[0].user()
-    async with completion(person) as turn_id:
+    user = pair[0].user()
+    async with completion(user) as turn_id:
         await eventually(lambda: _readers(pair[0], turn_id) == 1)
         freezing = frozen(valkey.child)
         await freezing.__aenter__()
     try:
-        assert (await end_of(person, turn_id))["status"] == "completed"
+        assert (await end_of(user, turn_id))["status"] == "completed"
     finally:
         await freezing.__aexit__(None, None, None)
 
 
 async def test_without_any_other_reader_the_turn_ends(pair: ReplicaPair) -> None:
-    person = pair[0].user()
-    async with completion(person) as turn_id:
+    user = pair[0].user()
+    async with completion(user) as turn_id:
         await eventually(lambda: _readers(pair[0], turn_id) == 1)
-    turn = await end_of(person, turn_id)
+    turn = await end_of(user, turn_id)
     assert (turn["status"], turn["finish_reason"]) == ("cancelled", "cancelled")
     assert turn["usage"]["completion_tokens"] > 0
 

@@ -23,7 +23,7 @@ CANARY = "canary-of-forgetting"
 ENDED_IN = "SELECT conversation_id::text FROM turns WHERE user_id = $1 AND status = 'cancelled'"
 
 
-async def tell(replica: ChatReplica, name: str, data: EventData, subject: Any) -> None:
+async def publish(replica: ChatReplica, name: str, data: EventData, subject: Any) -> None:
     event = CloudEvent(
         id=new_id(),
         source=data.source,
@@ -44,35 +44,35 @@ async def everything_stored(replica: ChatReplica) -> str:
     return orjson.dumps(rows, default=str).decode()
 
 
-async def erase(replica: ChatReplica, person: ChatUser) -> None:
-    data = UserErased(user_id=person.id, erasure_id="erasure", at=times.now())
-    await tell(replica, "user.erased", data, person.id)
+async def erase(replica: ChatReplica, user: ChatUser) -> None:
+    data = UserErased(user_id=user.id, erasure_id="erasure", at=times.now())
+    await publish(replica, "user.erased", data, user.id)
 
 
 async def test_all_content_of_an_erased_user_is_removed(replica: ChatReplica) -> None:
-    person, mark = replica.user(), f"{CANARY}-{new_id()}"
-    done = (await person.chat(f"{mark} [[fake mode=echo]]", system_prompt=mark, metadata={"m": mark})).json()
-    await person.request("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": mark}]})
+    user, mark = replica.user(), f"{CANARY}-{new_id()}"
+    done = (await user.chat(f"{mark} [[fake mode=echo]]", system_prompt=mark, metadata={"m": mark})).json()
+    await user.request("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": mark}]})
     running = asyncio.create_task(
-        person.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]"})
+        user.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]"})
     )
-    await eventually(lambda: _running(replica, person))
-    await erase(replica, person)
+    await eventually(lambda: _running(replica, user))
+    await erase(replica, user)
     await asyncio.wait_for(running, 10)
-    await eventually(lambda: _settled(replica, person))
+    await eventually(lambda: _settled(replica, user))
     assert mark not in await everything_stored(replica)
-    rows = await replica.pool.fetch("SELECT status, number FROM turns WHERE user_id = $1", person.id)
+    rows = await replica.pool.fetch("SELECT status, number FROM turns WHERE user_id = $1", user.id)
     assert sorted(row["status"] for row in rows) == ["cancelled", "completed", "completed"]
     assert [row["sequence"] for row in await replica.outbox(done["conversation_id"])] == [1, 2]
-    ended = await replica.pool.fetchval(ENDED_IN, person.id)
+    ended = await replica.pool.fetchval(ENDED_IN, user.id)
     assert [row["sequence"] for row in await replica.outbox(ended)] == [1, 2]
-    confirmed = await replica.outbox(str(person.id))
+    confirmed = await replica.outbox(str(user.id))
     assert confirmed[0]["name"] == "user.erasure_confirmed"
     assert confirmed[0]["data"]["service"] == "chat"
-    refused = await person.chat("again")
+    refused = await user.chat("again")
     assert (refused.status_code, refused.json()["code"]) == (410, "erased")
-    assert (await person.request("GET", f"/api/v1/chat/turns/{done['turn_id']}")).status_code == 404
-    await erase(replica, person)
+    assert (await user.request("GET", f"/api/v1/chat/turns/{done['turn_id']}")).status_code == 404
+    await erase(replica, user)
 
 
 @pytest.mark.parametrize("how", ["erased", "deleted"])
@@ -80,48 +80,48 @@ async def test_content_of_a_turn_on_another_replica_is_removed_for_good(
     open_replica: OpenReplica, new_database: NewDatabase, backends: SharedBackends, how: str
 ) -> None:
     dsn, mark = await new_database(), f"{CANARY}-{new_id()}"
-    async with open_replica(dsn) as runner, open_replica(dsn) as told, open_redis(await backends.redis_url()) as redis:
-        person = runner.user()
+    async with open_replica(dsn) as runner, open_replica(dsn) as other, open_redis(await backends.redis_url()) as redis:
+        user = runner.user()
         request = {"json": {"message": f"{mark} [[fake tokens=500 rate=20]]"}}
-        running = asyncio.create_task(person.streamed("/api/v1/chat/stream", **request))
-        row = await eventually(lambda: runner.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id))
+        running = asyncio.create_task(user.streamed("/api/v1/chat/stream", **request))
+        row = await eventually(lambda: runner.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", user.id))
         await eventually(lambda: redis.xlen(f"parley:turn:{row['id']}"))
         conversation = str(row["conversation_id"])
         if how == "erased":
-            await erase(told, person)
+            await erase(other, user)
         else:
             data = ConversationDeleted(
-                conversation_id=conversation, user_id=person.id, deleted_at=times.now(), purge_after=times.now()
+                conversation_id=conversation, user_id=user.id, deleted_at=times.now(), purge_after=times.now()
             )
-            await tell(told, "conversation.deleted", data, conversation)
+            await publish(other, "conversation.deleted", data, conversation)
         events = await asyncio.wait_for(running, 10)
         assert not events[-1].data.get("finished") or events[-1].data["status"] == "cancelled"
-        await eventually(lambda: _settled(runner, person))
-        await told.wired.reconciler.reconcile()
-        assert mark not in await everything_stored(told)
-        assert [row["sequence"] for row in await told.outbox(conversation)] == [1, 2]
-        names = [row["name"] for row in await told.outbox(conversation)]
+        await eventually(lambda: _settled(runner, user))
+        await other.wired.reconciler.reconcile()
+        assert mark not in await everything_stored(other)
+        assert [row["sequence"] for row in await other.outbox(conversation)] == [1, 2]
+        names = [row["name"] for row in await other.outbox(conversation)]
         assert names == ["conversation.turn.started", "conversation.turn.cancelled"]
-        assert (await person.request("GET", f"/api/v1/chat/turns/{row['id']}")).status_code == 404
+        assert (await user.request("GET", f"/api/v1/chat/turns/{row['id']}")).status_code == 404
         if how == "erased":
             items: Any = await redis.xrange(f"parley:turn:{row['id']}")
             assert all(b"e" not in fields for _, fields in items)
 
 
 async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: ChatReplica) -> None:
-    person, mark = replica.user(), f"{CANARY}-{new_id()}"
-    first = (await person.chat(f"{mark} [[fake tokens=2]]")).json()
+    user, mark = replica.user(), f"{CANARY}-{new_id()}"
+    first = (await user.chat(f"{mark} [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
     running = asyncio.create_task(
-        person.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]", **where})
+        user.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]", **where})
     )
-    await eventually(lambda: _running(replica, person))
+    await eventually(lambda: _running(replica, user))
     data = ConversationDeleted(
-        conversation_id=first["conversation_id"], user_id=person.id, deleted_at=times.now(), purge_after=times.now()
+        conversation_id=first["conversation_id"], user_id=user.id, deleted_at=times.now(), purge_after=times.now()
     )
-    await tell(replica, "conversation.deleted", data, first["conversation_id"])
+    await publish(replica, "conversation.deleted", data, first["conversation_id"])
     assert (await asyncio.wait_for(running, 10))[-1].data["status"] == "cancelled"
-    refused = await person.chat("more", **where)
+    refused = await user.chat("more", **where)
     assert (refused.status_code, refused.json()["code"]) == (404, "conversation_not_found")
     await replica.wired.reconciler.reconcile()
     assert mark not in await everything_stored(replica)
@@ -133,17 +133,17 @@ async def test_the_answers_of_a_deleted_conversation_leave_the_response_cache(
 ) -> None:
     mark = f"{CANARY}-{new_id()}"
     async with open_replica(await new_database(), enable_cache=True) as replica:
-        person = replica.user()
+        user = replica.user()
 
         async def answered() -> Any:
-            response = await person.chat(f"{mark} [[fake mode=echo]]")
+            response = await user.chat(f"{mark} [[fake mode=echo]]")
             await eventually(lambda: not replica.wired.supervisor.running())
             return response.json()
 
         async def delete(conversation: str) -> None:
             now = times.now()
-            data = ConversationDeleted(conversation_id=conversation, user_id=person.id, deleted_at=now, purge_after=now)
-            await tell(replica, "conversation.deleted", data, conversation)
+            data = ConversationDeleted(conversation_id=conversation, user_id=user.id, deleted_at=now, purge_after=now)
+            await publish(replica, "conversation.deleted", data, conversation)
 
         first, again = await answered(), await answered()
         assert (first["cached"], again["cached"]) == (False, True)
@@ -153,35 +153,33 @@ async def test_the_answers_of_a_deleted_conversation_leave_the_response_cache(
         last = await answered()
         assert last["cached"] is False
         assert len(await provider.journal(contains=mark)) == 2
-        await erase(replica, person)
+        await erase(replica, user)
         assert mark not in await everything_stored(replica)
 
 
 async def test_a_conversation_deleted_before_its_first_turn_stays_deleted(replica: ChatReplica) -> None:
-    person, conversation = replica.user(), new_id()
+    user, conversation = replica.user(), new_id()
     data = ConversationDeleted(
-        conversation_id=conversation, user_id=person.id, deleted_at=times.now(), purge_after=times.now()
+        conversation_id=conversation, user_id=user.id, deleted_at=times.now(), purge_after=times.now()
     )
-    await tell(replica, "conversation.deleted", data, conversation)
-    assert (await person.chat("Hi", conversation_id=str(conversation))).status_code == 404
+    await publish(replica, "conversation.deleted", data, conversation)
+    assert (await user.chat("Hi", conversation_id=str(conversation))).status_code == 404
 
 
 async def test_a_disabled_user_has_no_running_turns(replica: ChatReplica) -> None:
-    person = replica.user()
-    opened = await person.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})
+    user = replica.user()
+    opened = await user.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})
     data = UserChanged(
-        user_id=person.id, status="disabled", plan="default", scopes=[], changed=["status"], at=times.now()
+        user_id=user.id, status="disabled", plan="default", scopes=[], changed=["status"], at=times.now()
     )
-    await tell(replica, "user.disabled", data, person.id)
-    turn = await eventually(lambda: person.ended_turn(opened.json()["id"]))
+    await publish(replica, "user.disabled", data, user.id)
+    turn = await eventually(lambda: user.ended_turn(opened.json()["id"]))
     assert turn["status"] == "cancelled"
 
 
-async def _running(replica: ChatReplica, person: ChatUser) -> Any:
-    return await replica.pool.fetchval(
-        "SELECT count(*) FROM turns WHERE user_id = $1 AND status = 'running'", person.id
-    )
+async def _running(replica: ChatReplica, user: ChatUser) -> Any:
+    return await replica.pool.fetchval("SELECT count(*) FROM turns WHERE user_id = $1 AND status = 'running'", user.id)
 
 
-async def _settled(replica: ChatReplica, person: ChatUser) -> bool:
-    return not await _running(replica, person) and not replica.wired.supervisor.running()
+async def _settled(replica: ChatReplica, user: ChatUser) -> bool:
+    return not await _running(replica, user) and not replica.wired.supervisor.running()

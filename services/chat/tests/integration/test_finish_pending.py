@@ -45,53 +45,53 @@ async def pair(open_replica: OpenReplica, postgres: EmbeddedPostgres) -> AsyncIt
         yield one, two
 
 
-async def completion_lines(person: ChatUser, message: str) -> tuple[str, list[Any]]:
+async def completion_lines(user: ChatUser, message: str) -> tuple[str, list[Any]]:
     request = {"stream": True, "store": True, "messages": [{"role": "user", "content": message}]}
-    stream = person.client.stream("POST", "/v1/chat/completions", json=request, headers=person.headers)
+    stream = user.client.stream("POST", "/v1/chat/completions", json=request, headers=user.headers)
     async with stream as response:
         lines = [line.removeprefix("data: ") async for line in response.aiter_lines() if line.startswith("data: ")]
     return response.headers["x-turn-id"], lines
 
 
-async def completion(person: ChatUser, message: str) -> Any:
+async def completion(user: ChatUser, message: str) -> Any:
     request = {"store": True, "messages": [{"role": "user", "content": message}]}
-    return await person.request("POST", "/v1/chat/completions", json=request)
+    return await user.request("POST", "/v1/chat/completions", json=request)
 
 
 async def test_clients_are_told_that_the_end_is_pending_and_can_read_it_later(
     pair: ReplicaPair, postgres: EmbeddedPostgres, provider: FakeProvider
 ) -> None:
     mark = str(new_id())
-    people = [pair[0].user() for _ in range(4)]
+    users = [pair[0].user() for _ in range(4)]
     message = f"{mark} [[fake tokens={TOKENS} rate=20]]"
-    streamed = asyncio.create_task(people[0].streamed("/api/v1/chat/stream", json={"message": message}))
-    whole = asyncio.create_task(people[1].chat(message))
-    chunked = asyncio.create_task(completion_lines(people[2], message))
-    completed = asyncio.create_task(completion(people[3], message))
+    streamed = asyncio.create_task(users[0].streamed("/api/v1/chat/stream", json={"message": message}))
+    whole = asyncio.create_task(users[1].chat(message))
+    chunked = asyncio.create_task(completion_lines(users[2], message))
+    completed = asyncio.create_task(completion(users[3], message))
     await eventually(lambda: _running(pair[0], 4))
     await kill(postgres.child)
 
-    *events, told = await streamed
+    *events, last = await streamed
     turn_id = events[0].data["turn_id"]
     assert "".join(event.data["delta"] for event in events) == WHOLE
-    assert (told.id, told.name, told.data) == (None, "interrupted", {"code": "finish_pending", "turn_id": turn_id})
+    assert (last.id, last.name, last.data) == (None, "interrupted", {"code": "finish_pending", "turn_id": turn_id})
     chunked_id, lines = await chunked
     error = orjson.loads(lines[-1])["error"]
     assert (error["code"], error["turn_id"]) == ("finish_pending", chunked_id)
     answers = [await whole, await completed]
     assert [(r.status_code, r.json()["code"]) for r in answers] == [(504, "upstream_timeout")] * 2
-    away = await people[0].request("GET", f"/api/v1/chat/turns/{turn_id}/stream")
-    assert (away.status_code, away.json()["code"]) == (503, "dependency_unavailable")
+    unavailable = await users[0].request("GET", f"/api/v1/chat/turns/{turn_id}/stream")
+    assert (unavailable.status_code, unavailable.json()["code"]) == (503, "dependency_unavailable")
 
     await postgres.start()
     whole_id, completed_id = (response.json()["turn_id"] for response in answers)
     turn_ids = [turn_id, whole_id, chunked_id, completed_id]
     assert len(set(turn_ids)) == 4
-    for person, found in zip(people, turn_ids, strict=True):
-        await _ends_once(pair, person, found)
-    rest = await pair[1].as_seen_by(people[0]).resumed(turn_id, events[-1].id)
+    for user, found in zip(users, turn_ids, strict=True):
+        await _ends_once(pair, user, found)
+    rest = await pair[1].as_seen_by(users[0]).resumed(turn_id, events[-1].id)
     assert [event.data["status"] for event in rest] == ["completed"]
-    assert await people[0].resumed(turn_id) == [*events, *rest]
+    assert await users[0].resumed(turn_id) == [*events, *rest]
     assert len(await provider.journal(contains=mark)) == 4
 
 
@@ -108,28 +108,28 @@ async def test_an_unresponsive_postgres_delays_clients_no_longer(
             dsn.replace(f":{postgres.port}/", f":{proxy.port}/"), finish_pending_after=PENDING_AFTER
         ) as replica,
     ):
-        person = replica.user()
-        streamed = asyncio.create_task(person.streamed("/api/v1/chat/stream", json=body))
+        user = replica.user()
+        streamed = asyncio.create_task(user.streamed("/api/v1/chat/stream", json=body))
         await eventually(lambda: _running(other, 1))
         async with proxy.with_toxics(Toxics(black_hole=True)):
             began = clock()
-            *events, told = await streamed
+            *events, last = await streamed
             took = clock() - began
             assert proxy.counters.swallowed > 0
         proxy.cut()
-        assert (told.name, told.data["code"]) == ("interrupted", "finish_pending")
+        assert (last.name, last.data["code"]) == ("interrupted", "finish_pending")
         assert took < COMMAND_TIMEOUT, "clients waited for the statement to time out"
-        await _ends_once((other, other), other.as_seen_by(person), events[0].data["turn_id"])
+        await _ends_once((other, other), other.as_seen_by(user), events[0].data["turn_id"])
 
 
-async def _ends_once(pair: ReplicaPair, person: ChatUser, turn_id: str) -> None:
+async def _ends_once(pair: ReplicaPair, user: ChatUser, turn_id: str) -> None:
     async def ended() -> Any:
-        turn = await person.turn(turn_id)
+        turn = await user.turn(turn_id)
         return turn if turn["status"] != "running" else None
 
     turn = await eventually(ended, within=20)
     assert (turn["status"], turn["finish_reason"]) == ("completed", "stop")
-    shown = await pair[1].as_seen_by(person).resumed(turn_id)
+    shown = await pair[1].as_seen_by(user).resumed(turn_id)
     assert "".join(event.data["delta"] for event in shown) == WHOLE
     names = [row["name"].rpartition(".")[2] for row in await pair[0].outbox(turn["conversation_id"])]
     assert names == ["started", "completed"]

@@ -47,10 +47,10 @@ async def test_every_turn_of_a_killed_process_ends_once_with_the_shown_entries(
     moments, mark = random.Random(seed), str(new_id())
     watched = [pair for _ in range(rounds) for pair in await _round(survivor, spawn, mark, moments.uniform(0.05, 2))]
     assert len(watched) == 10 * rounds
-    for person, (turn_id, shown) in watched:
+    for user, (turn_id, shown) in watched:
         if turn_id is None:
             continue
-        there = survivor.as_seen_by(person)
+        there = survivor.as_seen_by(user)
         turn = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN)
         whole = await there.resumed(turn_id)
         rest = await there.resumed(turn_id, shown[-1].id) if shown else whole
@@ -64,27 +64,27 @@ async def test_every_turn_of_a_killed_process_ends_once_with_the_shown_entries(
 
 
 async def _round(survivor: ChatReplica, spawn: SpawnChat, mark: str, moment: float) -> list[Any]:
-    """Kill a process with ten turns in flight; returns who watched and what they saw."""
+    """Kill a process with ten running turns; returns each user with the turn and the received events."""
     async with spawn(survivor.dsn, survivor.pool) as victim:
-        people = [victim.user() for _ in range(10)]
+        users = [victim.user() for _ in range(10)]
         watching = [
-            asyncio.create_task(_watch(person, f"{mark} {moment}", i, "tokens=30 rate=20"))
-            for i, person in enumerate(people)
+            asyncio.create_task(_watch(user, f"{mark} {moment}", i, "tokens=30 rate=20"))
+            for i, user in enumerate(users)
         ]
         await asyncio.sleep(moment)
         await kill(victim.child)
-        return list(zip(people, await asyncio.gather(*watching), strict=True))
+        return list(zip(users, await asyncio.gather(*watching), strict=True))
 
 
 async def test_an_interrupted_turn_is_regenerated_on_another_replica(survivor: ChatReplica, spawn: SpawnChat) -> None:
     async with spawn(survivor.dsn, survivor.pool) as victim:
-        person = victim.user()
+        user = victim.user()
         seen: list[StreamEvent] = []
-        watching = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=20 rate=10", seen))
+        watching = asyncio.create_task(_watch(user, str(new_id()), 0, "tokens=20 rate=10", seen))
         await eventually(lambda: _has_text(seen))
         await kill(victim.child)
         turn_id, _ = await watching
-    there = survivor.as_seen_by(person)
+    there = survivor.as_seen_by(user)
     turn = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN)
     assert (turn["status"], turn["finish_reason"]) == ("incomplete", "interrupted")
     again = await there.chat(None, regenerate=turn_id, conversation_id=turn["conversation_id"])
@@ -123,12 +123,12 @@ async def test_a_crash_between_two_steps_leaves_each_turn_ended_once(
 async def _die_and_check(survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider, failpoint: str) -> None:
     mark = str(new_id())
     async with spawn(survivor.dsn, survivor.pool, FAILPOINT=failpoint) as victim:
-        people = [victim.user() for _ in range(3)]
-        seen = await asyncio.gather(*(_watch(person, mark, i, "tokens=15 rate=30") for i, person in enumerate(people)))
+        users = [victim.user() for _ in range(3)]
+        seen = await asyncio.gather(*(_watch(user, mark, i, "tokens=15 rate=30") for i, user in enumerate(users)))
         await eventually(lambda: state_of(victim.child.pid) is None)
-    for person, (turn_id, shown) in zip(people, seen, strict=True):
-        there = survivor.as_seen_by(person)
-        rows = await eventually(partial(_all_ended, survivor, person.id), within=RECOVERED_WITHIN)
+    for user, (turn_id, shown) in zip(users, seen, strict=True):
+        there = survivor.as_seen_by(user)
+        rows = await eventually(partial(_all_ended, survivor, user.id), within=RECOVERED_WITHIN)
         if turn_id is None:
             assert len(rows) <= 1, failpoint
             continue
@@ -156,16 +156,16 @@ async def _die_recovering(
     mark = str(new_id())
     async with open_pool(dsn, size=2) as rows:
         async with spawn(dsn, rows) as first, spawn(dsn, rows, FAILPOINT=failpoint) as second:
-            people = [first.user() for _ in range(3)]
-            parts: list[list[Any]] = [[] for _ in people]
-            watching = [asyncio.create_task(_watch(person, mark, i, seen=parts[i])) for i, person in enumerate(people)]
+            users = [first.user() for _ in range(3)]
+            parts: list[list[Any]] = [[] for _ in users]
+            watching = [asyncio.create_task(_watch(user, mark, i, seen=parts[i])) for i, user in enumerate(users)]
             await eventually(lambda: all(map(_has_text, parts)), within=RECOVERED_WITHIN, message="no text was shown")
             await kill(first.child)
             seen = await asyncio.gather(*watching)
             await eventually(lambda: state_of(second.child.pid) is None, within=RECOVERED_WITHIN, message=failpoint)
         async with open_replica(dsn) as third:
-            for person, (turn_id, shown) in zip(people, seen, strict=True):
-                there = third.as_seen_by(person)
+            for user, (turn_id, shown) in zip(users, seen, strict=True):
+                there = third.as_seen_by(user)
                 turn = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN, message=failpoint)
                 assert turn["status"] == "incomplete", failpoint
                 whole = await there.resumed(turn_id)
@@ -181,23 +181,23 @@ async def test_a_runner_that_resumes_after_its_lease_writes_nothing(
         spawn(survivor.dsn, survivor.pool) as victim,
         open_redis(await backends.redis_url(), timeout=2) as redis,
     ):
-        person = victim.user()
-        there = survivor.as_seen_by(person)
+        user = victim.user()
+        there = survivor.as_seen_by(user)
         seen: list[StreamEvent] = []
-        watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=400 rate=20", seen))
+        watched = asyncio.create_task(_watch(user, str(new_id()), 0, "tokens=400 rate=20", seen))
         await eventually(lambda: _has_text(seen))
         await stop(victim.child)
-        turn_id = str(await survivor.pool.fetchval("SELECT id FROM turns WHERE user_id = $1", person.id))
+        turn_id = str(await survivor.pool.fetchval("SELECT id FROM turns WHERE user_id = $1", user.id))
         before = await eventually(partial(there.ended_turn, turn_id), within=RECOVERED_WITHIN)
         whole = await there.resumed(turn_id)
         sealed = await redis.xrange(f"parley:turn:{turn_id}")
         assert sealed, "there is nothing that the runner could have altered"
-        row = await survivor.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id)
+        row = await survivor.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", user.id)
         await resume(victim.child)
         _, shown = await asyncio.wait_for(watched, 10)
         assert shown == whole[: len(shown)]
         assert await redis.xrange(f"parley:turn:{turn_id}") == sealed
-        assert await survivor.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", person.id) == row
+        assert await survivor.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1", user.id) == row
         assert await there.turn(turn_id) == before
         assert await there.resumed(turn_id) == whole
         await _once(survivor, before["conversation_id"])
@@ -205,27 +205,27 @@ async def test_a_runner_that_resumes_after_its_lease_writes_nothing(
 
 async def test_a_drained_process_ends_its_turns_and_exits_cleanly(survivor: ChatReplica, spawn: SpawnChat) -> None:
     async with spawn(survivor.dsn, survivor.pool, DRAIN_TIMEOUT="4") as victim:
-        person = victim.user()
+        user = victim.user()
         seen: list[StreamEvent] = []
-        watched = asyncio.create_task(_watch(person, str(new_id()), 0, "tokens=2000 rate=20", seen))
+        watched = asyncio.create_task(_watch(user, str(new_id()), 0, "tokens=2000 rate=20", seen))
         await eventually(lambda: _has_text(seen))
         os.kill(victim.child.pid, signal.SIGTERM)
         turn_id, shown = await asyncio.wait_for(watched, 15)
         assert shown[-1].data["finished"] is True
         assert (shown[-1].data["status"], shown[-1].data["finish_reason"]) == ("incomplete", "interrupted")
         await eventually(lambda: victim.child.exit_status == 0, within=10)
-        assert await survivor.as_seen_by(person).resumed(turn_id) == shown
+        assert await survivor.as_seen_by(user).resumed(turn_id) == shown
 
 
 async def _watch(
-    person: ChatUser, mark: str, number: int, knobs: str = "tokens=80 rate=20", seen: list[Any] | None = None
+    user: ChatUser, mark: str, number: int, knobs: str = "tokens=80 rate=20", seen: list[Any] | None = None
 ) -> tuple[Any, list[Any]]:
-    """Stream a turn until its end, or the death of its server; returns what was seen, noted in ``seen`` at once."""
+    """Stream a turn until it ends or its process dies; returns the turn ID and the events, also in ``seen``."""
     seen = [] if seen is None else seen
     turn_id = None
     with contextlib.suppress(Exception):
         body = {"message": f"{mark} {number} [[fake {knobs}]]"}
-        async with person.stream("/api/v1/chat/stream", json=body) as (response, found):
+        async with user.stream("/api/v1/chat/stream", json=body) as (response, found):
             turn_id = response.headers["x-turn-id"]
             async for event in found:
                 seen += [event]

@@ -14,31 +14,31 @@ pytestmark = pytest.mark.integration
 
 
 async def test_a_conversation_is_created_under_the_clients_id(replica: ChatReplica) -> None:
-    person, chosen = replica.user(), str(uuid4())
-    body = (await person.chat("Hi [[fake tokens=1]]", conversation_id=chosen)).json()
+    user, chosen = replica.user(), str(uuid4())
+    body = (await user.chat("Hi [[fake tokens=1]]", conversation_id=chosen)).json()
     assert body["conversation_id"] == chosen
-    assert (await person.chat("More [[fake tokens=1]]", conversation_id=chosen)).status_code == 200
+    assert (await user.chat("More [[fake tokens=1]]", conversation_id=chosen)).status_code == 200
 
 
 async def test_a_conversation_of_history_is_adopted_with_its_context(
     replica: ChatReplica, history: StubHistory, provider: FakeProvider
 ) -> None:
-    person, conversation, mark = replica.user(), str(new_id()), str(new_id())
+    user, conversation, mark = replica.user(), str(new_id()), str(new_id())
     question, answer = str(new_id()), str(new_id())
-    history.owners[conversation] = {"user_id": str(person.id), "deleted": False, "last_number": 7}
+    history.owners[conversation] = {"user_id": str(user.id), "deleted": False, "last_number": 7}
     common = {"number": 7, "tool_calls": None, "created_at": "2026-11-22T10:00:00.123Z"}
     history.messages[conversation] = [
         {"id": answer, "parent_id": question, "role": "assistant", "content": "Blue.", **common},
         {"id": question, "parent_id": None, "role": "user", "content": "Which colour?", **common},
     ]
-    response = await person.chat(f"Why? {mark} [[fake tokens=1]]", conversation_id=conversation)
+    response = await user.chat(f"Why? {mark} [[fake tokens=1]]", conversation_id=conversation)
     assert response.status_code == 200, response.text
     assert response.json()["context"] == "complete"
     texts = [m["content"] for m in (await provider.ended_call(mark))["request"]["messages"]]
     assert texts[:2] == ["Which colour?", "Blue."]
     ended = (await replica.outbox(conversation))[-1]["data"]
     assert (ended["number"], ended["parent_id"]) == (8, answer)
-    again = await person.chat(None, regenerate=answer, conversation_id=conversation)
+    again = await user.chat(None, regenerate=answer, conversation_id=conversation)
     assert again.status_code == 200, again.text
     assert again.json()["user_message_id"] == question
 
@@ -47,23 +47,23 @@ async def test_a_conversation_of_history_is_adopted_with_its_context(
 async def test_a_foreign_or_deleted_conversation_is_not_found(
     replica: ChatReplica, history: StubHistory, deleted: bool
 ) -> None:
-    person, conversation = replica.user(), str(new_id())
-    owner = person.id if deleted else new_id()
+    user, conversation = replica.user(), str(new_id())
+    owner = user.id if deleted else new_id()
     history.owners[conversation] = {"user_id": str(owner), "deleted": deleted, "last_number": 1}
-    response = await person.chat("Hi", conversation_id=conversation)
+    response = await user.chat("Hi", conversation_id=conversation)
     assert (response.status_code, response.json()["code"]) == (404, "conversation_not_found")
-    assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", person.id) == 0
+    assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", user.id) == 0
 
 
 async def test_without_history_only_conversations_of_chat_continue(replica: ChatReplica, history: StubHistory) -> None:
-    person = replica.user()
-    known = (await person.chat("Hi [[fake tokens=1]]")).json()["conversation_id"]
+    user = replica.user()
+    known = (await user.chat("Hi [[fake tokens=1]]")).json()["conversation_id"]
     history.down = True
     try:
-        response = await person.chat("Hi", conversation_id=str(new_id()))
+        response = await user.chat("Hi", conversation_id=str(new_id()))
         assert (response.status_code, response.json()["code"]) == (503, "dependency_unavailable")
-        assert (await person.chat("More [[fake tokens=1]]", conversation_id=known)).status_code == 200
-        new = await person.chat("New [[fake tokens=1]]")
+        assert (await user.chat("More [[fake tokens=1]]", conversation_id=known)).status_code == 200
+        new = await user.chat("New [[fake tokens=1]]")
         assert new.status_code == 200
     finally:
         history.down = False
@@ -72,26 +72,26 @@ async def test_without_history_only_conversations_of_chat_continue(replica: Chat
 async def test_context_that_history_does_not_return_is_marked_as_partial(
     replica: ChatReplica, history: StubHistory
 ) -> None:
-    person = replica.user()
-    first = (await person.chat("Hi [[fake tokens=1]]")).json()
+    user = replica.user()
+    first = (await user.chat("Hi [[fake tokens=1]]")).json()
     await replica.pool.execute("UPDATE turns SET conversation_id = NULL WHERE id = $1", first["turn_id"])
     history.down = True
     try:
-        response = await person.chat("More [[fake tokens=1]]", conversation_id=first["conversation_id"])
+        response = await user.chat("More [[fake tokens=1]]", conversation_id=first["conversation_id"])
     finally:
         history.down = False
     assert (response.status_code, response.json()["context"]) == (200, "partial")
 
 
 async def test_a_hundred_turns_of_context_are_read_and_trimmed(replica: ChatReplica, provider: FakeProvider) -> None:
-    person, mark = replica.user(), str(new_id())
+    user, mark = replica.user(), str(new_id())
     where: dict[str, Any] = {}
     for number in range(120):
         text = f"Question {number} {'word ' * 40}[[fake tokens=2]]"
-        response = await person.chat(text, **where)
+        response = await user.chat(text, **where)
         assert response.status_code == 200, response.text
         where = {"conversation_id": response.json()["conversation_id"]}
-    last = await person.chat(f"{mark} [[fake tokens=2]]", system_prompt="Stay", **where)
+    last = await user.chat(f"{mark} [[fake tokens=2]]", system_prompt="Stay", **where)
     body = last.json()
     assert (body["context"], last.status_code) == ("trimmed", 200)
     messages = (await provider.ended_call(mark))["request"]["messages"]

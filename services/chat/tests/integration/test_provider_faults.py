@@ -38,14 +38,14 @@ async def impatient(open_replica: OpenReplica, new_database: NewDatabase) -> Asy
 async def test_a_turn_without_output_fails_cleanly(
     impatient: ChatReplica, provider: FakeProvider, knobs: str, status: int, code: str, calls: int
 ) -> None:
-    person, mark = impatient.user(), str(new_id())
-    response = await person.chat(f"{mark} [[fake {knobs} error_message=canary-raw]]")
+    user, mark = impatient.user(), str(new_id())
+    response = await user.chat(f"{mark} [[fake {knobs} error_message=canary-raw]]")
     body = response.json()
     assert (response.status_code, body["code"]) == (status, code)
     assert "canary" not in response.text
     if code in {"provider_rate_limited", "provider_unavailable"}:
         assert int(response.headers["retry-after"]) >= 1
-    turn = await person.turn(body["turn_id"])
+    turn = await user.turn(body["turn_id"])
     assert (turn["status"], turn["finish_reason"], turn["error"]["code"]) == ("failed", "error", code)
     assert turn["tokens_used"] == 0
     assert len(await provider.journal(contains=mark)) == calls
@@ -67,8 +67,8 @@ async def test_a_turn_without_output_fails_cleanly(
 async def test_a_turn_with_output_is_kept_and_billed(
     impatient: ChatReplica, provider: FakeProvider, knobs: str, reason: str, code: str | None
 ) -> None:
-    person, mark = impatient.user(), str(new_id())
-    response = await person.chat(f"{mark} [[fake tokens=50 {knobs}]]")
+    user, mark = impatient.user(), str(new_id())
+    response = await user.chat(f"{mark} [[fake tokens=50 {knobs}]]")
     body = response.json()
     assert response.status_code == 200, body
     assert (body["status"], body["finish_reason"]) == ("incomplete", reason)
@@ -82,8 +82,8 @@ async def test_a_turn_with_output_is_kept_and_billed(
 async def test_a_retry_before_the_first_token_is_invisible_to_the_client(
     impatient: ChatReplica, provider: FakeProvider
 ) -> None:
-    person, mark = impatient.user(), str(new_id())
-    body = (await person.chat(f"{mark} [[fake status=503 times=2]]")).json()
+    user, mark = impatient.user(), str(new_id())
+    body = (await user.chat(f"{mark} [[fake status=503 times=2]]")).json()
     assert (body["status"], body["message"][:8]) == ("completed", "t1 t2 t3")
     assert len(await provider.journal(contains=mark)) == 3
 
@@ -107,14 +107,14 @@ async def test_bytes_may_arrive_one_by_one(impatient: ChatReplica) -> None:
 async def test_a_cancelled_turn_ends_the_call_and_keeps_its_text(
     impatient: ChatReplica, provider: FakeProvider
 ) -> None:
-    person, mark = impatient.user(), str(new_id())
-    async with person.stream("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=50]]"}) as (
+    user, mark = impatient.user(), str(new_id())
+    async with user.stream("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=50]]"}) as (
         response,
         found,
     ):
         turn_id = response.headers["x-turn-id"]
         seen = [await anext(found) for _ in range(5)]
-        await person.request("POST", f"/api/v1/chat/turns/{turn_id}/cancel")
+        await user.request("POST", f"/api/v1/chat/turns/{turn_id}/cancel")
         seen += [event async for event in found]
     assert (seen[-1].data["status"], seen[-1].data["finish_reason"]) == ("cancelled", "cancelled")
     call = await eventually(lambda: provider.ended_call(mark))
@@ -126,8 +126,8 @@ async def test_without_a_provider_models_are_empty_and_turns_unavailable(
 ) -> None:
     options: dict[str, Any] = {"openai_base_url": None, "openai_api_key": None}
     async with open_replica(await new_database(), **options) as replica:
-        person = replica.user()
-        listed = (await person.request("GET", "/api/v1/models")).json()
+        user = replica.user()
+        listed = (await user.request("GET", "/api/v1/models")).json()
         assert (listed["data"], listed["default"]) == ([], None)
-        response = await person.chat("Hi")
+        response = await user.chat("Hi")
         assert (response.status_code, response.json()["code"]) == (503, "provider_unavailable")

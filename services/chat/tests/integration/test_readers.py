@@ -33,15 +33,15 @@ async def pair(
         yield one, two
 
 
-async def raw(person: ChatUser, turn_id: str) -> bytes:
-    """Return a whole stream as it came over the wire."""
-    response = await person.request("GET", f"/api/v1/chat/turns/{turn_id}/stream")
+async def raw(user: ChatUser, turn_id: str) -> bytes:
+    """Return the bytes of a stream, without pings."""
+    response = await user.request("GET", f"/api/v1/chat/turns/{turn_id}/stream")
     assert response.status_code == 200, response.text
     return bytes(response.content.replace(PING, b""))
 
 
-async def started(person: ChatUser, knobs: str) -> str:
-    response = await person.chat(f"Hello [[fake {knobs}]]", headers={"Prefer": "respond-async"})
+async def started(user: ChatUser, knobs: str) -> str:
+    response = await user.chat(f"Hello [[fake {knobs}]]", headers={"Prefer": "respond-async"})
     assert response.status_code == 202, response.text
     return str(response.json()["id"])
 
@@ -51,12 +51,12 @@ async def test_ten_readers_on_two_replicas_get_the_same_bytes(pair: ReplicaPair)
     turn_id = await started(here, "tokens=60 rate=60")
     at = asyncio.get_running_loop().time()
 
-    async def join(person: ChatUser, moment: float) -> bytes:
+    async def join(user: ChatUser, moment: float) -> bytes:
         await asyncio.sleep(at + moment - asyncio.get_running_loop().time())
-        return await raw(person, turn_id)
+        return await raw(user, turn_id)
 
-    people = [here, pair[1].as_seen_by(here)]
-    streams = await asyncio.gather(*(join(people[i % 2], i * 0.12) for i in range(10)))
+    users = [here, pair[1].as_seen_by(here)]
+    streams = await asyncio.gather(*(join(users[i % 2], i * 0.12) for i in range(10)))
     assert set(streams) == {await raw(here, turn_id)}
     assert streams[0].count(b"data: {") == 62
 
@@ -110,11 +110,11 @@ async def test_a_slow_reader_delays_no_other_reader_and_misses_no_event(pair: Re
 async def test_readers_of_many_turns_on_another_replica_share_one_connection(
     pair: ReplicaPair, valkey: EmbeddedValkey
 ) -> None:
-    people = [pair[0].user() for _ in range(5)]
-    turn_ids = [await started(person, "tokens=60 rate=20") for person in people]
+    users = [pair[0].user() for _ in range(5)]
+    turn_ids = [await started(user, "tokens=60 rate=20") for user in users]
     reading = [
-        asyncio.create_task(pair[1].as_seen_by(person).resumed(turn_id))
-        for person, turn_id in zip(people, turn_ids, strict=True)
+        asyncio.create_task(pair[1].as_seen_by(user).resumed(turn_id))
+        for user, turn_id in zip(users, turn_ids, strict=True)
         for _ in range(4)
     ]
     async with open_redis(valkey.url, timeout=2) as redis:

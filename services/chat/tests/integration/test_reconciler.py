@@ -24,24 +24,24 @@ async def hasty(open_replica: OpenReplica, new_database: NewDatabase) -> AsyncIt
 
 
 async def test_confirmed_turns_are_purged_and_missing_ones_are_kept(hasty: ChatReplica, history: StubHistory) -> None:
-    person = hasty.user()
-    stored = (await person.chat("Stored [[fake tokens=1]]")).json()
-    lost = (await person.chat("Lost [[fake tokens=1]]")).json()
+    user = hasty.user()
+    stored = (await user.chat("Stored [[fake tokens=1]]")).json()
+    lost = (await user.chat("Lost [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     history.known.add(stored["turn_id"])
     await hasty.wired.reconciler.reconcile()
-    assert (await person.request("GET", f"/api/v1/chat/turns/{stored['turn_id']}")).status_code == 404
-    assert (await person.turn(lost["turn_id"]))["status"] == "completed"
+    assert (await user.request("GET", f"/api/v1/chat/turns/{stored['turn_id']}")).status_code == 404
+    assert (await user.turn(lost["turn_id"]))["status"] == "completed"
     assert await hasty.outbox(stored["conversation_id"]) == []
     assert len(await hasty.outbox(lost["conversation_id"])) == 2
-    more = await person.chat("More [[fake tokens=1]]", conversation_id=lost["conversation_id"])
+    more = await user.chat("More [[fake tokens=1]]", conversation_id=lost["conversation_id"])
     assert more.json()["context"] == "complete"
 
 
 async def test_missing_turns_are_republished_in_order(hasty: ChatReplica) -> None:
     heard: list[str] = []
-    person = hasty.user()
-    lost = (await person.chat("Lost [[fake tokens=1]]")).json()
+    user = hasty.user()
+    lost = (await user.chat("Lost [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     await _listen(hasty, heard, lost["turn_id"])
     assert heard == ["conversation.turn.started", "conversation.turn.completed"]
@@ -69,15 +69,15 @@ async def test_events_that_may_wait_in_a_queue_are_republished_at_growing_interv
 
 
 async def test_without_history_nothing_is_confirmed_or_purged(hasty: ChatReplica, history: StubHistory) -> None:
-    person = hasty.user()
-    body = (await person.chat("Hi [[fake tokens=1]]")).json()
+    user = hasty.user()
+    body = (await user.chat("Hi [[fake tokens=1]]")).json()
     await eventually(lambda: _all_sent(hasty))
     history.down = True
     try:
         await hasty.wired.reconciler.reconcile()
     finally:
         history.down = False
-    assert (await person.turn(body["turn_id"]))["status"] == "completed"
+    assert (await user.turn(body["turn_id"]))["status"] == "completed"
     assert len(await hasty.outbox(body["conversation_id"])) == 2
 
 

@@ -28,9 +28,9 @@ async def test_ten_readers_on_two_replicas_receive_the_same_events(pair: Replica
     there = pair[1].as_seen_by(here)
     body = {"message": "Hello [[fake tokens=60 rate=60]]"}
 
-    async def join(person: ChatUser, delay: float) -> Any:
+    async def join(user: ChatUser, delay: float) -> Any:
         await asyncio.sleep(delay)
-        return await person.resumed(turn_id)
+        return await user.resumed(turn_id)
 
     async with here.stream("/api/v1/chat/stream", json=body) as (response, found):
         turn_id = response.headers["x-turn-id"]
@@ -55,26 +55,26 @@ async def test_a_reader_that_changes_replicas_misses_no_event(pair: ReplicaPair)
 
 
 async def test_an_idempotency_key_is_one_turn_on_all_replicas(pair: ReplicaPair, provider: FakeProvider) -> None:
-    person, mark = pair[0].user(), str(new_id())
-    people = [person, pair[1].as_seen_by(person)]
+    user, mark = pair[0].user(), str(new_id())
+    users = [user, pair[1].as_seen_by(user)]
     message = f"{mark} [[fake tokens=5 latency_ms=200]]"
     headers = {"Idempotency-Key": mark}
-    responses = await asyncio.gather(*(people[i % 2].chat(message, headers=headers) for i in range(50)))
+    responses = await asyncio.gather(*(users[i % 2].chat(message, headers=headers) for i in range(50)))
     assert {r.status_code for r in responses} == {200}
     assert len({r.content for r in responses}) == 1
     assert len(await provider.journal(contains=mark)) == 1
     assert sum(r.headers.get("idempotency-replayed") == "true" for r in responses) == 49
-    other = await people[1].chat("Another", headers=headers)
+    other = await users[1].chat("Another", headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
 async def test_streams_with_one_idempotency_key_show_one_turn_on_all_replicas(
     pair: ReplicaPair, provider: FakeProvider
 ) -> None:
-    person, mark = pair[0].user(), str(new_id())
-    people = [person, pair[1].as_seen_by(person)]
+    user, mark = pair[0].user(), str(new_id())
+    users = [user, pair[1].as_seen_by(user)]
     options = {"json": {"message": f"{mark} [[fake tokens=20 rate=40]]"}, "headers": {"Idempotency-Key": mark}}
-    streams = await asyncio.gather(*(people[i % 2].streamed("/api/v1/chat/stream", **options) for i in range(50)))
+    streams = await asyncio.gather(*(users[i % 2].streamed("/api/v1/chat/stream", **options) for i in range(50)))
     assert all(events == streams[0] for events in streams)
     assert len(await provider.journal(contains=mark)) == 1
 
@@ -85,10 +85,10 @@ async def test_an_idempotency_key_is_replayed_after_a_restart(
     dsn, mark = await new_database(), str(new_id())
     request: dict[str, Any] = {"message": f"{mark} [[fake tokens=5]]", "headers": {"Idempotency-Key": mark}}
     async with open_replica(dsn) as replica:
-        person = replica.user()
-        first = await person.chat(**request)
+        user = replica.user()
+        first = await user.chat(**request)
     async with open_replica(dsn) as replica:
-        again = await replica.as_seen_by(person).chat(**request)
+        again = await replica.as_seen_by(user).chat(**request)
     assert (again.status_code, again.content) == (200, first.content)
     assert again.headers["idempotency-replayed"] == "true"
     assert len(await provider.journal(contains=mark)) == 1
@@ -113,5 +113,5 @@ async def test_an_invalid_cursor_is_refused_on_another_replica(pair: ReplicaPair
     await here.request("POST", f"/api/v1/chat/turns/{opened['id']}/cancel")
 
 
-async def _has_events(person: ChatUser, turn_id: str) -> bool:
-    return int((await person.turn(turn_id))["last_event_id"]) > 2
+async def _has_events(user: ChatUser, turn_id: str) -> bool:
+    return int((await user.turn(turn_id))["last_event_id"]) > 2

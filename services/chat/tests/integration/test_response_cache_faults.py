@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from chat.storage.response_index import RedisResponseIndex
+from chat.storage.redis_response_index import RedisResponseIndex
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
 from chat_testing.users import ChatUser
 from fake_provider.process import FakeProvider
@@ -35,10 +35,10 @@ async def test_without_redis_the_provider_is_called(
     open_replica: OpenReplica, new_database: NewDatabase, valkey: EmbeddedValkey, provider: FakeProvider
 ) -> None:
     async with open_replica(await new_database(), enable_cache=True, redis_url=valkey.url) as replica:
-        person, message = replica.user(), f"{new_id()} [[fake tokens=3]]"
+        user, message = replica.user(), f"{new_id()} [[fake tokens=3]]"
 
         async def is_cached() -> bool:
-            response = await person.chat(message)
+            response = await user.chat(message)
             assert response.status_code == 200, response.text
             return bool(response.json()["cached"])
 
@@ -75,15 +75,15 @@ async def test_a_crash_at_the_end_of_a_cached_answer_leaves_it_complete_or_unsho
     failpoint |= {name.upper(): str(value) for name, value in output.items()}
     async with open_pool(dsn, size=2) as rows, open_replica(dsn, enable_cache=True, **output) as survivor:
         async with spawn(dsn, rows, **failpoint) as victim:
-            person = victim.user()
-            first = (await person.chat(message)).json()
+            user = victim.user()
+            first = (await user.chat(message)).json()
             await eventually(lambda: _noted(backends, first["turn_id"]))
             with contextlib.suppress(httpx2.HTTPError):
-                await person.chat(message, headers=key)
+                await user.chat(message, headers=key)
             await eventually(lambda: state_of(victim.child.pid) is None)
-        there = survivor.as_seen_by(person)
+        there = survivor.as_seen_by(user)
         turn = await eventually(lambda: _ended_after(there, first["turn_id"]), within=RECOVERED_WITHIN)
-        # What nobody was shown and nobody paid for fails, and frees its key for another try.
+        # An answer that was neither shown nor billed fails and frees its idempotency key.
         assert (turn["status"], turn["tokens_used"], turn["cached"]) == (status, 0, moment == "after")
         names = [row["name"].rpartition(".")[2] for row in await survivor.outbox(turn["conversation_id"])]
         assert names == ["started", status]
@@ -94,16 +94,16 @@ async def test_a_crash_at_the_end_of_a_cached_answer_leaves_it_complete_or_unsho
 
 
 async def _noted(backends: SharedBackends, turn_id: str) -> bool:
-    """Say whether the answer of a turn can be given again."""
+    """Tell whether the answer of a turn is cached."""
     async with open_redis(await backends.redis_url(), timeout=2) as redis:
         keys = [key async for key in redis.scan_iter("parley:answer:*", count=1000)]
         values: Any = await redis.mget(keys) if keys else []
     return any(value and value.endswith(UUID(turn_id).bytes) for value in values)
 
 
-async def _ended_after(person: ChatUser, first: str) -> Any:
-    """Return a person's other turn when it has ended."""
-    turns = (await person.request("GET", "/api/v1/chat/turns")).json()["data"]
+async def _ended_after(user: ChatUser, first: str) -> Any:
+    """Return a user's other turn when it has ended."""
+    turns = (await user.request("GET", "/api/v1/chat/turns")).json()["data"]
     return next((turn for turn in turns if turn["id"] != first and turn["status"] != "running"), None)
 
 
@@ -115,10 +115,10 @@ async def test_the_index_finds_an_entry_until_it_expires(backends: SharedBackend
         await index.save(one, turn_id)
         assert (await index.find(one), await index.find(other)) == (turn_id, None)
 
-        async def gone() -> bool:
+        async def is_expired() -> bool:
             return await index.find(one) is None
 
-        await eventually(gone)
+        await eventually(is_expired)
 
 
 @pytest.mark.parametrize("stored", [b"", b"1:", b"1:short", b"2:" + b"\x01" * 16, b"\xff" * 18, b"x" * 100_000])

@@ -46,20 +46,20 @@ def traced(open_replica: OpenReplica, new_database: NewDatabase, spans: SpanColl
 
 
 async def test_request_turn_call_and_events_are_one_trace(spans: SpanCollector, traced: OpenTraced) -> None:
-    heard: dict[str, str] = {}
+    traceparents: dict[str, str] = {}
 
-    async def hear(event: CloudEvent) -> None:
-        heard[event.name] = event.traceparent or ""
+    async def record(event: CloudEvent) -> None:
+        traceparents[event.name] = event.traceparent or ""
 
-    async with traced() as replica, replica.bus.consume(Subscription("ear", ("conversation.#",), hear)):
+    async with traced() as replica, replica.bus.consume(Subscription("test.recorder", ("conversation.#",), record)):
         answer = (await replica.user().chat("canary-prompt [[fake tokens=3]]", headers=SAMPLED)).json()
-        await eventually(lambda: "conversation.turn.completed" in heard)
+        await eventually(lambda: "conversation.turn.completed" in traceparents)
     request = await spans.find("POST /api/v1/chat")
     turn, call = await spans.find("turn"), await spans.find(CALL)
     assert (request.trace_id, request.parent_id) == (TRACE, CALLER)
     assert turn.under(request)
     assert call.under(turn)
-    started, ended = heard["conversation.turn.started"], heard["conversation.turn.completed"]
+    started, ended = traceparents["conversation.turn.started"], traceparents["conversation.turn.completed"]
     assert started.split("-")[1:3] == [TRACE, request.span_id]
     assert ended.split("-")[1:3] == [TRACE, turn.span_id]
     assert turn.attributes["parley.turn.status"] == "completed"
@@ -120,11 +120,11 @@ async def test_a_fallback_has_its_own_span_and_model(
 
 async def test_a_turn_that_is_cancelled_ends_both_spans(spans: SpanCollector, traced: OpenTraced) -> None:
     async with traced() as replica:
-        person = replica.user()
+        user = replica.user()
         body = {"message": "[[fake endless rate=20]]"}
-        async with person.stream("/api/v1/chat/stream", json=body, headers=SAMPLED) as (response, events):
+        async with user.stream("/api/v1/chat/stream", json=body, headers=SAMPLED) as (response, events):
             await anext(events)
-            await person.request("POST", f"/api/v1/chat/turns/{response.headers['x-turn-id']}/cancel")
+            await user.request("POST", f"/api/v1/chat/turns/{response.headers['x-turn-id']}/cancel")
     turn, call = await spans.find("turn"), await spans.find(CALL)
     assert turn.attributes["parley.turn.status"] == "cancelled"
     assert call.under(turn)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chat.storage.turns import PostgresTurnStore
+from chat.storage.postgres_turns import PostgresTurnStore
 from chat_testing.replica import NewDatabase
 from chat_testing.turn_store_contract import TurnStoreContract
 from parley.storage.postgres import open_pool

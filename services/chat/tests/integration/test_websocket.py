@@ -25,11 +25,11 @@ async def connected(replica: ChatReplica, *subprotocols: str) -> AsyncIterator[A
         yield socket
 
 
-async def say(socket: ClientConnection, **frame: Any) -> None:
+async def send(socket: ClientConnection, **frame: Any) -> None:
     await socket.send(orjson.dumps(frame).decode())
 
 
-async def hear(socket: ClientConnection) -> Any:
+async def receive(socket: ClientConnection) -> Any:
     async with asyncio.timeout(10):
         return orjson.loads(await socket.recv())
 
@@ -37,7 +37,7 @@ async def hear(socket: ClientConnection) -> Any:
 async def until_finished(socket: ClientConnection, ref: str) -> list[Any]:
     frames: list[Any] = []
     while not frames or not frames[-1]["data"]["finished"]:
-        frame = await hear(socket)
+        frame = await receive(socket)
         assert (frame["type"], frame["ref"]) == ("turn.event", ref), frame
         frames.append(frame)
     return frames
@@ -53,68 +53,68 @@ async def closed_with(socket: ClientConnection) -> int:
 
 
 async def test_a_turn_runs_over_the_socket_and_is_resumed(replica: ChatReplica) -> None:
-    person = replica.user()
-    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
+    user = replica.user()
+    async with connected(replica, "parley.v1", f"parley.bearer.{user.token}") as socket:
         assert socket.subprotocol == "parley.v1"
-        ready = await hear(socket)
-        assert (ready["type"], ready["user_id"]) == ("ready", str(person.id))
-        await say(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=3]]"})
+        ready = await receive(socket)
+        assert (ready["type"], ready["user_id"]) == ("ready", str(user.id))
+        await send(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=3]]"})
         frames = await until_finished(socket, "c1")
         assert [frame["id"] for frame in frames] == ["1", "2", "3", "4", "5"]
         assert "".join(frame["data"]["delta"] for frame in frames) == "t1 t2 t3"
         turn_id = frames[0]["data"]["turn_id"]
-        await say(socket, type="turn.resume", ref="c2", turn_id=turn_id, after="3")
+        await send(socket, type="turn.resume", ref="c2", turn_id=turn_id, after="3")
         again = await until_finished(socket, "c2")
         assert [frame["data"] for frame in again] == [frame["data"] for frame in frames[3:]]
-        assert [event.data for event in await person.resumed(turn_id)] == [frame["data"] for frame in frames]
+        assert [event.data for event in await user.resumed(turn_id)] == [frame["data"] for frame in frames]
 
 
 async def test_a_turn_is_cancelled_over_the_socket(replica: ChatReplica) -> None:
-    person = replica.user()
+    user = replica.user()
     async with connected(replica, "parley.v1") as socket:
-        await say(socket, type="auth", token=person.token)
-        await hear(socket)
-        await say(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=500 rate=20]]"})
-        turn_id = (await hear(socket))["data"]["turn_id"]
-        await say(socket, type="turn.cancel", ref="c2", turn_id=turn_id)
-        frames = [await hear(socket)]
+        await send(socket, type="auth", token=user.token)
+        await receive(socket)
+        await send(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=500 rate=20]]"})
+        turn_id = (await receive(socket))["data"]["turn_id"]
+        await send(socket, type="turn.cancel", ref="c2", turn_id=turn_id)
+        frames = [await receive(socket)]
         while frames[-1]["type"] != "ok":
-            frames.append(await hear(socket))
-    assert (await person.turn(turn_id))["status"] == "cancelled"
+            frames.append(await receive(socket))
+    assert (await user.turn(turn_id))["status"] == "cancelled"
 
 
 async def test_a_closed_socket_does_not_stop_its_turn(replica: ChatReplica) -> None:
-    person = replica.user()
-    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
-        await hear(socket)
-        await say(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=20 rate=40]]"})
-        turn_id = (await hear(socket))["data"]["turn_id"]
-    events = await person.resumed(turn_id)
+    user = replica.user()
+    async with connected(replica, "parley.v1", f"parley.bearer.{user.token}") as socket:
+        await receive(socket)
+        await send(socket, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=20 rate=40]]"})
+        turn_id = (await receive(socket))["data"]["turn_id"]
+    events = await user.resumed(turn_id)
     assert events[-1].data["status"] == "completed"
 
 
 async def test_refusals_are_problems_with_their_ref(replica: ChatReplica) -> None:
-    person = replica.user()
-    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
-        await hear(socket)
-        await say(socket, type="turn.create", ref="c1", body={"message": ""})
-        refused = await hear(socket)
+    user = replica.user()
+    async with connected(replica, "parley.v1", f"parley.bearer.{user.token}") as socket:
+        await receive(socket)
+        await send(socket, type="turn.create", ref="c1", body={"message": ""})
+        refused = await receive(socket)
         assert (refused["type"], refused["ref"]) == ("error", "c1")
         assert (refused["problem"]["status"], refused["problem"]["code"]) == (422, "validation_failed")
         assert refused["problem"]["errors"][0]["pointer"] == "/message"
-        await say(socket, type="turn.resume", ref="c2", turn_id=str(new_id()))
-        assert (await hear(socket))["problem"]["code"] == "turn_not_found"
+        await send(socket, type="turn.resume", ref="c2", turn_id=str(new_id()))
+        assert (await receive(socket))["problem"]["code"] == "turn_not_found"
 
 
 async def test_more_than_twenty_concurrent_turns_are_refused(replica: ChatReplica) -> None:
-    person = replica.user()
-    async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
-        await hear(socket)
+    user = replica.user()
+    async with connected(replica, "parley.v1", f"parley.bearer.{user.token}") as socket:
+        await receive(socket)
         for number in range(21):
-            await say(socket, type="turn.create", ref=f"c{number}", body={"message": "[[fake tokens=60 rate=20]]"})
-        frame = await hear(socket)
+            await send(socket, type="turn.create", ref=f"c{number}", body={"message": "[[fake tokens=60 rate=20]]"})
+        frame = await receive(socket)
         while frame["type"] != "error":
-            frame = await hear(socket)
+            frame = await receive(socket)
         assert (frame["ref"], frame["problem"]["code"]) == ("c20", "too_many_streams")
 
 
@@ -139,7 +139,7 @@ async def test_a_bad_frame_closes_the_socket(
     offered = [f"parley.bearer.{replica.user().token}"] if known else []
     async with connected(replica, "parley.v1", *offered) as socket:
         if known:
-            await hear(socket)
+            await receive(socket)
         await socket.send(frame)
         assert await closed_with(socket) == 4400
     assert "Traceback" not in "".join(capsys.readouterr())
@@ -151,21 +151,21 @@ async def test_bad_tokens_and_missing_scopes_close_the_socket(replica: ChatRepli
     async with connected(replica, "parley.v1", f"parley.bearer.{replica.user(scope='account').token}") as socket:
         assert await closed_with(socket) == 4403
     async with connected(replica, "parley.v1") as socket:
-        await say(socket, type="turn.cancel", ref="c", turn_id=str(new_id()))
+        await send(socket, type="turn.cancel", ref="c", turn_id=str(new_id()))
         assert await closed_with(socket) == 4401
 
 
 async def test_an_expired_token_closes_the_socket_unless_renewed(replica: ChatReplica) -> None:
-    person = replica.user()
-    short = replica.issuer.token(person.id, lifetime=2)
+    user = replica.user()
+    short = replica.issuer.token(user.id, lifetime=2)
     protocols = ("parley.v1", f"parley.bearer.{short}")
     async with connected(replica, *protocols) as one, connected(replica, *protocols) as two:
-        await hear(one)
-        await hear(two)
-        await say(two, type="auth", token=person.token)
-        await hear(two)
+        await receive(one)
+        await receive(two)
+        await send(two, type="auth", token=user.token)
+        await receive(two)
         assert await closed_with(one) == 4401
-        await say(two, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=1]]"})
+        await send(two, type="turn.create", ref="c1", body={"message": "Hi [[fake tokens=1]]"})
         assert (await until_finished(two, "c1"))[-1]["data"]["status"] == "completed"
 
 
@@ -176,13 +176,13 @@ async def test_a_socket_without_authentication_is_closed(replica: ChatReplica) -
 
 async def test_a_frame_has_a_cache_policy(open_replica: OpenReplica, new_database: NewDatabase) -> None:
     async with open_replica(await new_database(), enable_cache=True) as replica:
-        person = replica.user()
-        async with connected(replica, "parley.v1", f"parley.bearer.{person.token}") as socket:
-            await hear(socket)
+        user = replica.user()
+        async with connected(replica, "parley.v1", f"parley.bearer.{user.token}") as socket:
+            await receive(socket)
             cached = []
             for cache_control in (None, None, "no-cache", "no-store"):
                 create = {"type": "turn.create", "ref": "c1", "cache_control": cache_control}
-                await say(socket, **create, body={"message": "Hi [[fake tokens=3]]"})
+                await send(socket, **create, body={"message": "Hi [[fake tokens=3]]"})
                 frames = await until_finished(socket, "c1")
                 cached.append(frames[-1]["data"]["cached"])
                 await eventually(lambda: not replica.wired.supervisor.running())

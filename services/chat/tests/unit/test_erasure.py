@@ -10,7 +10,7 @@ from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator
-from chat_testing.stores import InMemoryErasureStore
+from chat_testing.stores import InMemoryTurnErasureStore
 from parley import times
 from parley.ids import new_id
 from parley_events.cloudevents import CloudEvent
@@ -40,7 +40,7 @@ class LifecycleBench:
     engine: EngineBench = field(
         default_factory=lambda: EngineBench(generator=ScriptedGenerator([AnswerChunk(LogEntry("Hel"))], endless=True))
     )
-    store: InMemoryErasureStore = field(default_factory=InMemoryErasureStore)
+    store: InMemoryTurnErasureStore = field(default_factory=InMemoryTurnErasureStore)
 
     def __post_init__(self) -> None:
         self.handler = LifecycleEventHandler(self.store, self.engine.logs, self.engine.supervisor)

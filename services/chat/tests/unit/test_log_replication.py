@@ -7,8 +7,8 @@ import pytest
 
 from chat.model import LogEntry
 from chat.running.lease import LEASE_LENGTH
-from chat.running.log_store import LogItem
 from chat.running.turn_log import TurnLog
+from chat.running.turn_log_store import LogItem
 from chat_testing.bench import EngineBench
 from chat_testing.turns import ended_turn, make_turn
 from parley_testing import eventually

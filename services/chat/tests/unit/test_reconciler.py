@@ -9,7 +9,7 @@ from chat.events.reconciler import PAGE_SIZE, Reconciler
 from chat.history import StoredTurn
 from chat.metrics import ChatMetrics
 from chat_testing.history import FakeHistory
-from chat_testing.stores import InMemoryErasureStore, InMemoryMaintenanceStore
+from chat_testing.stores import InMemoryMaintenanceStore, InMemoryTurnErasureStore
 from parley import times
 from parley.ids import new_id
 
@@ -17,7 +17,7 @@ from parley.ids import new_id
 @dataclass
 class ReconcilerBench:
     store: InMemoryMaintenanceStore = field(default_factory=InMemoryMaintenanceStore)
-    erasure: InMemoryErasureStore = field(default_factory=InMemoryErasureStore)
+    erasure: InMemoryTurnErasureStore = field(default_factory=InMemoryTurnErasureStore)
     history: FakeHistory = field(default_factory=FakeHistory)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from chat.model import LogEntry, Turn
 from chat.running.lease import LEASE_LENGTH
-from chat.running.log_store import LogAppend, LogItem
 from chat.running.recovery import contiguous
+from chat.running.turn_log_store import LogAppend, LogItem
 from chat_testing.bench import EngineBench
 from parley.ids import new_id
 

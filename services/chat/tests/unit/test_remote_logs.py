@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from chat.model import LogEntry, Turn
-from chat.running.log_store import LogAppend
 from chat.running.remote_logs import RemoteLogs
+from chat.running.turn_log_store import LogAppend
 from chat_testing.log_store import InMemoryLogStore
 from chat_testing.turn_store import InMemoryTurnStore
 from chat_testing.turns import ended_turn, make_turn

@@ -5,11 +5,17 @@ import asyncio
 import pytest
 
 from chat.generation import AnswerChunk
-from chat.model import LogEntry
+from chat.model import LogEntry, Outcome, Turn
 from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator, answer_of
+from chat_testing.turn_store import InMemoryTurnStore
 from parley.errors import Draining, Overloaded
 from parley_testing import eventually
+
+
+class BrokenTurnStore(InMemoryTurnStore):
+    async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
+        raise LookupError
 
 
 def endless() -> ScriptedGenerator:
@@ -29,15 +35,7 @@ async def test_a_started_turn_runs_until_its_end_and_is_then_forgotten() -> None
 
 
 async def test_a_turn_that_crashes_abandons_its_log() -> None:
-    class BrokenStoreError(Exception):
-        pass
-
-    bench = EngineBench(generator=ScriptedGenerator(answer_of("Hello")))
-
-    async def broken(*_: object) -> None:
-        raise BrokenStoreError
-
-    bench.turns.finish = broken  # type: ignore[method-assign,assignment]
+    bench = EngineBench(turns=BrokenTurnStore(), generator=ScriptedGenerator(answer_of("Hello")))
     log = bench.supervisor.start(await bench.job())
     await eventually(lambda: log.state == "abandoned")
 

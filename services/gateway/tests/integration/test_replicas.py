@@ -130,7 +130,8 @@ async def test_requests_refused_by_a_draining_replica_go_to_another_one(run_gate
         asked = len(drains.journal)
         for each in headers[:10]:
             assert (await gateway.client.post("/api/v1/chat", json={}, headers=each)).status_code == 200
-        assert len(drains.journal) == asked, "it announced its shutdown"
+        # It is asked again once per ejection time, which a busy machine may reach; without memory, every other time.
+        assert len(drains.journal) - asked <= 2
 
 
 async def test_the_refusal_is_relayed_when_all_replicas_drain(run_gateway: RunGateway) -> None:

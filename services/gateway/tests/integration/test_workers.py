@@ -18,20 +18,6 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 CLIENTS = 200
 
 
-async def test_four_processes_share_the_rate_limit_of_a_user(run_process: RunGatewayProcess) -> None:
-    settings = {
-        "WORKERS": 4,
-        "RATE_LIMIT_REQUESTS": 1,
-        "RATE_LIMIT_WINDOW": 3600,
-        "RATE_LIMIT_BURST": 57,
-    }
-    async with run_process(respond(), **settings) as found, found.client() as client:
-        headers = found.bearer()
-        answers = await asyncio.gather(*(client.get("/api/v1/models", headers=headers) for _ in range(CLIENTS)))
-        assert [answer.status_code for answer in answers].count(200) == 57
-        assert [answer.status_code for answer in answers].count(429) == CLIENTS - 57
-
-
 async def test_four_processes_share_the_stream_limit_of_a_user(run_process: RunGatewayProcess) -> None:
     async def endless(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
@@ -58,7 +44,7 @@ async def test_sigterm_under_load_fails_no_request_and_interrupts_no_stream(run_
             await asyncio.sleep(0.05)
         writer.write(b"0\r\n\r\n")
 
-    settings = {"DRAIN_DELAY": 1.5, "DRAIN_TIMEOUT": 10, "WORKERS": 2}
+    settings = {"DRAIN_DELAY": 5, "DRAIN_TIMEOUT": 10, "WORKERS": 2}
     async with run_process(answer, **settings) as found, found.client() as client:
         streams = [
             asyncio.create_task(client.post("/api/v1/chat/stream", json={}, headers=found.bearer())) for _ in range(20)
@@ -78,7 +64,7 @@ async def test_sigterm_under_load_fails_no_request_and_interrupts_no_stream(run_
         await asyncio.gather(*loads)
         assert set(statuses) == {200}
         assert {(await stream).content for stream in streams} == {b"data: 1\n\n" * 60}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await found.process.wait() == 0
 
 

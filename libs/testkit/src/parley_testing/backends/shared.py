@@ -79,8 +79,9 @@ class SharedBackends:
         return (await self._server("postgres", self._make_postgres)).url
 
     async def start_postgres(self) -> tuple[str, str] | None:
-        """Start PostgreSQL for other processes; return what they pass as `postgres`, or None if the environment names a
-        server.
+        """Start PostgreSQL for other processes, and return their argument `postgres`.
+
+        Returns None if the environment names a server.
         """
         if "DATABASE_URL" in self._environment:
             return None

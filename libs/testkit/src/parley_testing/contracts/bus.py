@@ -60,7 +60,7 @@ class BusContract:
             await eventually(lambda: arrived)
         assert arrived == [sent]
 
-    async def test_a_subscriber_sees_only_what_its_bindings_match(self, bus: Bus, queue: str) -> None:
+    async def test_a_subscriber_receives_only_events_that_match_its_bindings(self, bus: Bus, queue: str) -> None:
         arrived: list[str] = []
 
         async def handler(event: CloudEvent) -> None:
@@ -103,7 +103,7 @@ class BusContract:
             await eventually(lambda: len(done) == 20)
         assert done == list(range(1, 21))
 
-    async def test_an_event_whose_handler_failed_is_handed_out_again(self, bus: Bus, queue: str) -> None:
+    async def test_an_event_whose_handler_failed_is_redelivered(self, bus: Bus, queue: str) -> None:
         attempts: list[CloudEvent] = []
 
         async def handler(event: CloudEvent) -> None:

@@ -37,7 +37,7 @@ def free_ports(count: int = CONSECUTIVE) -> int:
 
 def environment(**settings: str) -> dict[str, str]:
     """Return a minimal environment with the given settings."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
     return {name: os.environ[name] for name in kept if name in os.environ} | settings
 
 

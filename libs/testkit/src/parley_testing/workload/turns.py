@@ -60,11 +60,11 @@ async def take_turn(user: UserClient, message: str, conversation: str | None = N
 
 async def take_turns(users: Sequence[UserClient], count: int, message: str) -> list[AnsweredTurn]:
     """Take turns concurrently, each in a new conversation, by the users in rotation."""
-    everybody = itertools.islice(itertools.cycle(users), count)
-    return list(await asyncio.gather(*(take_turn(user, message) for user in everybody)))
+    authors = itertools.islice(itertools.cycle(users), count)
+    return list(await asyncio.gather(*(take_turn(user, message) for user in authors)))
 
 
-async def go_on(turns: Iterable[AnsweredTurn], message: str) -> list[AnsweredTurn]:
+async def continue_conversations(turns: Iterable[AnsweredTurn], message: str) -> list[AnsweredTurn]:
     """Take one more turn in the conversation of each turn, concurrently."""
     return list(await asyncio.gather(*(take_turn(turn.user, message, turn.conversation) for turn in turns)))
 

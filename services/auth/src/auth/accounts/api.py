@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from auth.accounts.schemas import PasswordBody, ProfileBody, RegisterBody, UserView
 from auth.accounts.service import AccountService
 from auth.errors import AccountExists, LoginThrottled, PasswordTooWeak, RegistrationClosed
-from auth.security.scopes import ACCOUNT
+from auth.security.scopes import ACCOUNT_SCOPE
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
 from auth.web.problem_responses import authenticated_problems, problems
@@ -18,7 +18,7 @@ from parley.web.app import JsonRoute
 router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
 
 Service = Annotated[AccountService, Depends(provide(AccountService))]
-Owner = Annotated[Principal, Depends(caller(ACCOUNT))]
+Owner = Annotated[Principal, Depends(caller(ACCOUNT_SCOPE))]
 _BODY = (InvalidJson, UnsupportedMediaType, ValidationFailed)
 
 

@@ -2,7 +2,7 @@
 
 from auth.accounts.model import User
 from auth.errors import LastAdmin
-from auth.security.scopes import ADMIN
+from auth.security.scopes import ADMIN_SCOPE
 from parley.storage.postgres import Connection
 
 _LOCK_KEY = 0x61646D696E
@@ -15,8 +15,8 @@ async def keep_an_admin(connection: Connection, before: User) -> None:
 
     ``before`` is the account as it was before the change.
     """
-    if not before.active or ADMIN not in before.scopes:
+    if not before.active or ADMIN_SCOPE not in before.scopes:
         return
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
-    if not await connection.fetchval(_ADMIN_EXISTS, ADMIN):
+    if not await connection.fetchval(_ADMIN_EXISTS, ADMIN_SCOPE):
         raise LastAdmin

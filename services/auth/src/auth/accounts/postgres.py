@@ -18,12 +18,13 @@ from auth.security import identifiers
 from parley import times
 from parley.ids import parse_id
 from parley.messaging import outbox
+from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 from parley_events.models import UserChanged
 
-_INSERT = """
+_INSERT = NamedStatement("""
 INSERT INTO users (id, username, username_key, email, email_key, display_name, password_hash, scopes)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *"""
+VALUES (:id, :username, :username_key, :email, :email_key, :display_name, :password_hash, :scopes) RETURNING *""")
 _BY_LOGIN = "SELECT * FROM users WHERE username_key = $1 OR email_key = $1"
 _PROFILE = """
 UPDATE users SET username = $2, username_key = $3, email = $4, email_key = $5, display_name = $6, updated_at = now(),
@@ -48,19 +49,19 @@ class PostgresAccountStore:
         self._database, self._revoker = database, revoker
 
     async def add(self, new: NewUser, origin: RequestOrigin) -> User:
+        values = {
+            "id": new.id,
+            "username": new.username,
+            "username_key": identifiers.key(new.username),
+            "email": new.email,
+            "email_key": identifiers.key(new.email) if new.email else None,
+            "display_name": new.display_name,
+            "password_hash": new.password_hash,
+            "scopes": list(new.scopes),
+        }
         with _translate_conflict():
             async with self._database.transaction() as connection:
-                row = await connection.fetchrow(
-                    _INSERT,
-                    new.id,
-                    new.username,
-                    identifiers.key(new.username),
-                    new.email,
-                    identifiers.key(new.email) if new.email else None,
-                    new.display_name,
-                    new.password_hash,
-                    list(new.scopes),
-                )
+                row = await connection.fetchrow(_INSERT.sql, *_INSERT.arguments(values))
                 assert row is not None
                 user = to_user(row)
                 await _publish(connection, "user.registered", user, [])

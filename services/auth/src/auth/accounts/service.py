@@ -13,7 +13,7 @@ from auth.security import identifiers
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
 from auth.security.reauthentication import require_recent_login
-from auth.security.scopes import PERSONAL
+from auth.security.scopes import DEFAULT_SCOPES
 from parley.errors import FieldError, TokenInvalid, ValidationFailed
 from parley.ids import new_id
 from parley.security.identity import Principal
@@ -55,15 +55,16 @@ class AccountService:
         password: str,
         origin: RequestOrigin,
         display_name: str | None = None,
-        scopes: tuple[str, ...] = PERSONAL,
+        scopes: tuple[str, ...] = DEFAULT_SCOPES,
     ) -> User:
         """Create an account; raises PasswordTooWeak or AccountExists."""
-        self._policy.check(password, about=[username, *_email_parts(email)])
+        self._policy.check(password, names=[username, *_email_parts(email)])
         hashed = await self._hasher.hash(password)
-        return await self._accounts.add(NewUser(new_id(), username, email, display_name, hashed, scopes), origin)
+        new = NewUser(new_id(), username, email, display_name, password_hash=hashed, scopes=scopes)
+        return await self._accounts.add(new, origin)
 
     async def ensure(
-        self, *, username: str, password: str, email: str | None = None, scopes: Sequence[str] = PERSONAL
+        self, *, username: str, password: str, email: str | None = None, scopes: Sequence[str] = DEFAULT_SCOPES
     ) -> User:
         """Return the account of that name; create it with password and scopes when there is none.
 
@@ -108,7 +109,7 @@ class AccountService:
         """
         user = await self.me(principal)
         require_recent_login(principal, self._clock())
-        self._policy.check(new, about=[user.username, *_email_parts(user.email)], pointer="/new_password")
+        self._policy.check(new, names=[user.username, *_email_parts(user.email)], pointer="/new_password")
         if not await self._login.confirm(user, current, origin):
             raise ValidationFailed([FieldError("/current_password", "incorrect", "The current password is wrong.")])
         hashed = await self._hasher.hash(new)

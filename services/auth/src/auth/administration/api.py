@@ -15,7 +15,7 @@ from auth.erasure.service import ErasureService
 from auth.errors import LastAdmin
 from auth.password_resets.schemas import ResetView
 from auth.password_resets.service import PasswordResetService
-from auth.security.scopes import ADMIN
+from auth.security.scopes import ADMIN_SCOPE
 from auth.web.dependencies import provide
 from auth.web.fields import Moment
 from auth.web.origin import Origins
@@ -29,7 +29,7 @@ from parley.web.schemas import Page, Text
 
 router = APIRouter(prefix="/api/v1/admin", route_class=JsonRoute, tags=["admin"])
 
-Administrator = Annotated[Principal, Depends(caller(ADMIN))]
+Administrator = Annotated[Principal, Depends(caller(ADMIN_SCOPE))]
 Filter = Annotated[Text | None, Query(max_length=256)]
 Service = Annotated[AdminService, Depends(provide(AdminService))]
 

@@ -10,7 +10,7 @@ from auth.accounts.store import AccountStore
 from auth.audit.model import OPERATOR
 from auth.password_resets.service import PasswordResetService
 from auth.security import identifiers
-from auth.security.scopes import ADMIN, PERSONAL
+from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
 from auth.signing_keys.key_ring import KeyRing
 from parley.errors import NotFound
 
@@ -51,7 +51,7 @@ class OperatorService:
         name = identifiers.username(username)
         found = await self._store.by_login(identifiers.key(name))
         if found is not None:
-            scopes = tuple(sorted({*found.scopes, ADMIN}))
+            scopes = tuple(sorted({*found.scopes, ADMIN_SCOPE}))
             await self._store.administer(found.id, status=None, plan=None, scopes=scopes, origin=OPERATOR)
             return AdminGrant(found, created=False)
         generated = None if password else secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
@@ -60,7 +60,7 @@ class OperatorService:
             email=identifiers.email(email) if email else None,
             password=password or generated or "",
             origin=OPERATOR,
-            scopes=(*PERSONAL, ADMIN),
+            scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE),
         )
         return AdminGrant(user, created=True, password=generated)
 

@@ -12,7 +12,7 @@ from auth.audit.model import AuditEntry, RequestOrigin
 from auth.audit.store import AuditLog
 from auth.revocations.service import RevocationService
 from auth.security.reauthentication import require_recent_login
-from auth.security.scopes import ADMIN
+from auth.security.scopes import ADMIN_SCOPE
 from auth.sessions.store import SessionStore
 from auth.tokens.token_issuer import API_KEY_CLIENT
 from parley.errors import FieldError, NotFound, ValidationFailed
@@ -68,7 +68,7 @@ class AdminService:
         if plan is not None and plan not in self._plans.by_name:
             raise ValidationFailed([FieldError("/plan", "unknown_plan", "The plan is not defined in the plans file.")])
         user = await self.find(user_id)
-        if ADMIN in (scopes or ()) and ADMIN not in user.scopes:
+        if ADMIN_SCOPE in (scopes or ()) and ADMIN_SCOPE not in user.scopes:
             require_recent_login(principal, self._clock())
         changed = await self._accounts.administer(
             user.id, status=status, plan=plan, scopes=None if scopes is None else tuple(scopes), origin=origin
@@ -83,7 +83,7 @@ class AdminService:
 
         An API key may do so for accounts that are no administrators: it is permanent already and gains nothing.
         """
-        if principal.client_id != API_KEY_CLIENT or ADMIN in user.scopes:
+        if principal.client_id != API_KEY_CLIENT or ADMIN_SCOPE in user.scopes:
             require_recent_login(principal, self._clock())
 
     async def end_sessions(self, user_id: str, origin: RequestOrigin) -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from auth.api_keys.schemas import ApiKeyBody, ApiKeyView
 from auth.api_keys.service import ApiKeyService
 from auth.errors import IdempotencyKeyReused
-from auth.security.scopes import ACCOUNT
+from auth.security.scopes import ACCOUNT_SCOPE
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
 from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
@@ -29,7 +29,7 @@ from parley.web.schemas import Page
 router = APIRouter(prefix="/api/v1/auth/api-keys", route_class=JsonRoute, tags=["api keys"])
 
 Service = Annotated[ApiKeyService, Depends(provide(ApiKeyService))]
-Owner = Annotated[Principal, Depends(caller(ACCOUNT))]
+Owner = Annotated[Principal, Depends(caller(ACCOUNT_SCOPE))]
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", description="1 to 255 visible ASCII characters.")
 ]

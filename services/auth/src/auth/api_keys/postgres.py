@@ -14,13 +14,14 @@ from auth.errors import IdempotencyKeyReused
 from auth.revocations.postgres import Revoker
 from parley import times
 from parley.messaging import outbox
+from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 from parley_events.models import ApiKeyRevoked
 
-_INSERT = """
+_INSERT = NamedStatement("""
 INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at, expires_at, idempotency_key, fingerprint)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *"""
+VALUES (:id, :user_id, :name, :prefix, :digest, :scopes, :created_at, :expires_at, :idempotency_key, :fingerprint)
+ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *""")
 _BY_IDEMPOTENCY_KEY = "SELECT * FROM api_keys WHERE user_id = $1 AND idempotency_key = $2"
 _EXPIRE_IDEMPOTENCY_KEY = """
 UPDATE api_keys SET idempotency_key = NULL
@@ -43,22 +44,22 @@ class PostgresApiKeyStore:
     async def add(
         self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: RequestOrigin
     ) -> tuple[ApiKey, bool]:
+        values = {
+            "id": key.id,
+            "user_id": key.user_id,
+            "name": key.name,
+            "prefix": key.prefix,
+            "digest": digest,
+            "scopes": list(key.scopes),
+            "created_at": key.created_at,
+            "expires_at": key.expires_at,
+            "idempotency_key": idempotency_key,
+            "fingerprint": fingerprint,
+        }
         async with self._database.transaction() as connection:
             if idempotency_key is not None:
                 await connection.execute(_EXPIRE_IDEMPOTENCY_KEY, key.user_id, idempotency_key)
-            row = await connection.fetchrow(
-                _INSERT,
-                key.id,
-                key.user_id,
-                key.name,
-                key.prefix,
-                digest,
-                list(key.scopes),
-                key.created_at,
-                key.expires_at,
-                idempotency_key,
-                fingerprint,
-            )
+            row = await connection.fetchrow(_INSERT.sql, *_INSERT.arguments(values))
             if row is None:
                 return await self._replayed(connection, key.user_id, idempotency_key, fingerprint), True
             await audit.record(connection, "apikey.created", origin, key.id, target_type="api_key")

@@ -62,14 +62,14 @@ class ApiKeyService:
             require_recent_login(principal, self._clock())
         secret = secret_tokens.new_api_key()
         key = ApiKey(
-            new_id(),
-            principal.user_id,
-            name,
-            secret[: secret_tokens.DISPLAY_PREFIX_LENGTH],
-            tuple(scopes),
-            now,
-            expires_at,
-            None,
+            id=new_id(),
+            user_id=principal.user_id,
+            name=name,
+            prefix=secret[: secret_tokens.DISPLAY_PREFIX_LENGTH],
+            scopes=tuple(scopes),
+            created_at=now,
+            expires_at=expires_at,
+            last_used_at=None,
         )
         stored, replayed = await self._api_keys.add(
             key,

@@ -7,17 +7,20 @@ from uuid import UUID
 from auth.audit.model import AuditEntry, RequestOrigin
 from auth.database import AccountDatabase, Row
 from parley.ids import new_id
+from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
-_RECORD = """
+_RECORD = NamedStatement("""
 INSERT INTO audit_log (id, action, actor_type, actor_id, target_type, target_id, address, request_id, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
-_READ = """
+VALUES (:id, :action, :actor_type, :actor_id, :target_type, :target_id, :address, :request_id, :detail)""")
+_READ = NamedStatement("""
 SELECT * FROM audit_log
-WHERE ($1::uuid IS NULL OR actor_id = $1) AND ($2::text IS NULL OR action = $2)
-  AND ($3::text IS NULL OR target_id = $3) AND ($4::timestamptz IS NULL OR at >= $4)
-  AND ($5::timestamptz IS NULL OR at < $5) AND ($6::uuid IS NULL OR id < $6)
-ORDER BY id DESC LIMIT $7"""
+WHERE (:actor::uuid IS NULL OR actor_id = :actor) AND (:action::text IS NULL OR action = :action)
+  AND (:target::text IS NULL OR target_id = :target) AND (:from::timestamptz IS NULL OR at >= :from)
+  AND (:to::timestamptz IS NULL OR at < :to) AND (:before::uuid IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :limit""")
+
+_FILTERS = ("actor", "action", "target", "from", "to")
 
 
 async def record(
@@ -30,18 +33,18 @@ async def record(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Add an entry in the transaction of the caller."""
-    await connection.execute(
-        _RECORD,
-        new_id(),
-        action,
-        origin.actor_type,
-        origin.actor_id,
-        target_type,
-        str(target),
-        origin.address,
-        origin.request_id,
-        dict(detail or {}),
-    )
+    values = {
+        "id": new_id(),
+        "action": action,
+        "actor_type": origin.actor_type,
+        "actor_id": origin.actor_id,
+        "target_type": target_type,
+        "target_id": str(target),
+        "address": origin.address,
+        "request_id": origin.request_id,
+        "detail": dict(detail or {}),
+    }
+    await connection.execute(_RECORD.sql, *_RECORD.arguments(values))
 
 
 class PostgresAuditLog:
@@ -51,8 +54,8 @@ class PostgresAuditLog:
         self._database = database
 
     async def read(self, filters: Mapping[str, Any], *, before: UUID | None, limit: int) -> Sequence[AuditEntry]:
-        names = ("actor", "action", "target", "from", "to")
-        rows = await self._database.fetch(_READ, *(filters.get(name) for name in names), before, limit)
+        values = {**dict.fromkeys(_FILTERS), **filters, "before": before, "limit": limit}
+        rows = await self._database.fetch(_READ.sql, *_READ.arguments(values))
         return [_entry(row) for row in rows]
 
 

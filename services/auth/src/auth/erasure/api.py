@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from auth.erasure.schemas import ErasureView
 from auth.erasure.service import ErasureService
 from auth.errors import LastAdmin
-from auth.security.scopes import ACCOUNT
+from auth.security.scopes import ACCOUNT_SCOPE
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
 from auth.web.problem_responses import authenticated_problems, problems
@@ -24,7 +24,7 @@ Service = Annotated[ErasureService, Depends(provide(ErasureService))]
 async def erase_me(
     request: Request,
     response: Response,
-    principal: Annotated[Principal, Depends(caller(ACCOUNT))],
+    principal: Annotated[Principal, Depends(caller(ACCOUNT_SCOPE))],
     erasures: Service,
     origins: Origins,
 ) -> ErasureView:

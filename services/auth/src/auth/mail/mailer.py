@@ -11,5 +11,5 @@ class Mailer(Protocol):
     """Sends mail."""
 
     async def send(self, to: str, subject: str, text: str) -> None:
-        """Send a mail; raises MailNotSent."""
+        """Send a mail; raises MailDeliveryError."""
         ...

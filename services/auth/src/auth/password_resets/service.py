@@ -38,7 +38,7 @@ class PasswordResetService:
         user = await self._resets.find(digest)
         if user is None:
             raise _invalid()
-        self._policy.check(password, about=[user.username, user.email or ""], pointer="/new_password")
+        self._policy.check(password, names=[user.username, user.email or ""], pointer="/new_password")
         hashed = await self._hasher.hash(password)
         if not await self._resets.use(digest, hashed, origin):
             raise _invalid()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from auth.revocations.schemas import RevocationCheckBody, RevocationCheckView
+from auth.revocations.schemas import RevocationAnswer, RevocationQuestion
 from auth.revocations.service import RevocationService
 from auth.web.dependencies import provide
 from auth.web.problem_responses import authenticated_problems
@@ -20,11 +20,11 @@ router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"])
     responses=authenticated_problems(InvalidJson, UnsupportedMediaType, ValidationFailed),
 )
 async def check_revocations(
-    body: RevocationCheckBody,
+    body: RevocationQuestion,
     principal: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))],
     revocations: Annotated[RevocationService, Depends(provide(RevocationService))],
-) -> RevocationCheckView:
+) -> RevocationAnswer:
     """Return which of the sessions are revoked, and which users with a token issued at that second."""
     del principal
-    sessions, users = await revocations.among(body.sessions, body.users)
-    return RevocationCheckView(revoked_sessions=sessions, revoked_users=users)
+    sessions, users = await revocations.find_revoked(body.sessions, body.users)
+    return RevocationAnswer(revoked_sessions=sessions, revoked_users=users)

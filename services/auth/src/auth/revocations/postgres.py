@@ -94,7 +94,7 @@ class PostgresRevocationStore:
         columns = [r.kind for r in done], [r.subject for r in done], [r.not_before for r in done]
         await self._database.execute(_MARK, *columns)
 
-    async def among(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
+    async def find_revoked(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
         ended = await self._database.fetch(_SESSIONS, list(sessions)) if sessions else []
         void = await self._database.fetch(_USERS, list(users), list(users.values())) if users else []
         return [row["subject"] for row in ended], [row["subject"] for row in void]

@@ -7,14 +7,14 @@ from parley.web.schemas import RequestBody, ResponseBody, Text
 MAX_CHECKED = 1000
 
 
-class RevocationCheckBody(RequestBody):
+class RevocationQuestion(RequestBody):
     """Sessions to check, and users with the second in which their token was issued."""
 
     sessions: list[Text] = Field(default_factory=list, max_length=MAX_CHECKED)
     users: dict[Text, int] = Field(default_factory=dict, max_length=MAX_CHECKED)
 
 
-class RevocationCheckView(ResponseBody):
+class RevocationAnswer(ResponseBody):
     """The revoked sessions and users among those checked."""
 
     revoked_sessions: list[str]

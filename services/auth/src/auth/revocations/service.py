@@ -55,17 +55,19 @@ class RevocationService:
         else:
             await self._push_new()
 
-    async def among(self, sessions: Sequence[str], users: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    async def find_revoked(self, sessions: Sequence[str], users: Mapping[str, int]) -> tuple[list[str], list[str]]:
         """Return the revoked sessions, and the users whose token issued at that second is revoked."""
         ids = [found for found in map(parse_id, sessions) if found]
         issued_at = {found: issued for text, issued in users.items() if (found := parse_id(text))}
-        ended, void = await self._store.among(ids, issued_at)
+        ended, void = await self._store.find_revoked(ids, issued_at)
         return [str(i) for i in ended], [str(i) for i in void]
 
     async def is_revoked(self, principal: Principal) -> bool:
         """Return whether the token of a principal is revoked."""
         session = parse_id(principal.session_id)
-        ended, void = await self._store.among([session] if session else [], {principal.user_id: principal.issued_at})
+        ended, void = await self._store.find_revoked(
+            [session] if session else [], {principal.user_id: principal.issued_at}
+        )
         return bool(ended or void)
 
     async def _push_new(self) -> None:

@@ -22,7 +22,7 @@ class RevocationStore(Protocol):
         """Store that the cache has these revocations."""
         ...
 
-    async def among(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
+    async def find_revoked(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
         """Return the revoked ones among sessions, and among users with the second their token was issued."""
         ...
 

@@ -43,8 +43,8 @@ class PasswordPolicy:
     def __init__(self, min_length: int, common: frozenset[str]) -> None:
         self._min_length, self._common = min_length, common
 
-    def check(self, password: str, *, about: Iterable[str] = (), pointer: str = "/password") -> None:
-        """Raise PasswordTooWeak with the reason; ``about`` are the names of the account."""
+    def check(self, password: str, *, names: Iterable[str] = (), pointer: str = "/password") -> None:
+        """Raise PasswordTooWeak with the reason; ``names`` are the names of the account."""
         if len(password) > MAX_LENGTH:
             reason = f"The password must have at most {MAX_LENGTH} characters."
             raise PasswordTooWeak(reason, pointer=pointer, code="too_long")
@@ -57,7 +57,7 @@ class PasswordPolicy:
             raise PasswordTooWeak(
                 "The password is on the list of common passwords.", pointer=pointer, code="too_common"
             )
-        if folded in {normalise(name).casefold() for name in about if name}:
+        if folded in {normalise(name).casefold() for name in names if name}:
             reason = "The password is the name of the account."
             raise PasswordTooWeak(reason, pointer=pointer, code="too_common")
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 from auth.errors import InvalidScope
 
-ADMIN = "admin"
-ACCOUNT = "account"
-PERSONAL = (ACCOUNT, "chat:write", "events:read", "history:read", "history:write")
+ADMIN_SCOPE = "admin"
+ACCOUNT_SCOPE = "account"
+DEFAULT_SCOPES = (ACCOUNT_SCOPE, "chat:write", "events:read", "history:read", "history:write")
 """Scopes of a new account."""
-GRANTABLE = frozenset((*PERSONAL, ADMIN))
+GRANTABLE_SCOPES = frozenset((*DEFAULT_SCOPES, ADMIN_SCOPE))
 """Scopes that an account can have; ``internal`` is for services only."""
-API_KEY_SCOPES = GRANTABLE - {ACCOUNT}
+API_KEY_SCOPES = GRANTABLE_SCOPES - {ACCOUNT_SCOPE}
 """Scopes that an API key can have: all except managing the account."""
 
 
@@ -23,6 +23,6 @@ def narrow(granted: Iterable[str], requested: str | None) -> list[str]:
     missing = sorted(wanted - have)
     if missing:
         # Only known scope names are repeated; other input is not echoed.
-        known = [scope for scope in missing if scope in GRANTABLE]
+        known = [scope for scope in missing if scope in GRANTABLE_SCOPES]
         raise InvalidScope(f"A requested scope is not granted: {', '.join(known) or 'unknown'}.")
     return sorted(wanted)

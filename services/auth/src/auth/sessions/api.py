@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from auth.security.scopes import ACCOUNT
+from auth.security.scopes import ACCOUNT_SCOPE
 from auth.sessions.schemas import SessionView
 from auth.sessions.service import SessionService
 from auth.web.dependencies import provide
@@ -19,7 +19,7 @@ from parley.web.schemas import Page
 router = APIRouter(prefix="/api/v1/auth/sessions", route_class=JsonRoute, tags=["sessions"])
 
 Service = Annotated[SessionService, Depends(provide(SessionService))]
-Owner = Annotated[Principal, Depends(caller(ACCOUNT))]
+Owner = Annotated[Principal, Depends(caller(ACCOUNT_SCOPE))]
 
 
 @router.get("", responses=authenticated_problems(InvalidCursor, ValidationFailed))

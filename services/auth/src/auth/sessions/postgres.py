@@ -10,17 +10,19 @@ from auth.database import AccountDatabase, Row
 from auth.revocations.model import RevocationReason
 from auth.revocations.postgres import Revoker
 from auth.sessions.model import NewSession, RefreshRotation, Session
+from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
-_START = """
-WITH login AS (UPDATE users SET last_login_at = now() WHERE id = $2 AND status = 'active' RETURNING id),
+_START = NamedStatement("""
+WITH login AS (UPDATE users SET last_login_at = now() WHERE id = :user_id AND status = 'active' RETURNING id),
 started AS (
     INSERT INTO sessions (id, user_id, client_id, scopes, user_agent, address, current_digest, expires_at,
         idle_expires_at)
-    SELECT $1, id, $3, $4, $5, $6, $7, now() + make_interval(secs => $8), now() + make_interval(secs => $9)
+    SELECT :id, id, :client_id, :scopes, :user_agent, :address, :token_digest,
+        now() + make_interval(secs => :lifetime), now() + make_interval(secs => :idle_lifetime)
     FROM login RETURNING *
-), issued AS (INSERT INTO refresh_tokens (digest, session_id) SELECT $7, id FROM started)
-SELECT * FROM started"""
+), issued AS (INSERT INTO refresh_tokens (digest, session_id) SELECT :token_digest, id FROM started)
+SELECT * FROM started""")
 
 # One UPDATE decides under the lock of the row: of any number of concurrent uses, one rotates the token and the others
 # see the result. A successor is derived from its predecessor, so the successor is unused as long as it is the current
@@ -61,18 +63,18 @@ class PostgresSessionStore:
         self._database, self._revoker = database, revoker
 
     async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
-        row = await self._database.row(
-            _START,
-            new.id,
-            new.user_id,
-            new.client_id,
-            list(new.scopes),
-            origin.user_agent,
-            origin.address,
-            new.token_digest,
-            float(new.lifetime),
-            float(new.idle_lifetime),
-        )
+        values = {
+            "id": new.id,
+            "user_id": new.user_id,
+            "client_id": new.client_id,
+            "scopes": list(new.scopes),
+            "user_agent": origin.user_agent,
+            "address": origin.address,
+            "token_digest": new.token_digest,
+            "lifetime": float(new.lifetime),
+            "idle_lifetime": float(new.idle_lifetime),
+        }
+        row = await self._database.row(_START.sql, *_START.arguments(values))
         return _session(row) if row else None
 
     async def by_token(self, token_digest: bytes) -> Session | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
-from auth.security.scopes import GRANTABLE
+from auth.security.scopes import GRANTABLE_SCOPES
 from auth.signing_keys.key_ring import KeyRing
 from auth.signing_keys.schemas import JwksView, MetadataView
 from auth.web.dependencies import provide
@@ -39,6 +39,6 @@ async def metadata(request: Request) -> JSONResponse:
         grant_types_supported=["password", "refresh_token"],
         response_types_supported=[],
         token_endpoint_auth_methods_supported=["none"],
-        scopes_supported=sorted(GRANTABLE),
+        scopes_supported=sorted(GRANTABLE_SCOPES),
     )
     return JSONResponse(view.model_dump(), headers=CACHE_HEADERS)

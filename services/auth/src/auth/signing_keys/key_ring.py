@@ -123,16 +123,18 @@ class KeyRing:
         self._keys = tuple(known.get(stored.kid) or self._decrypt(stored) for stored in await self._store.all())
 
     def _decrypt(self, stored: StoredSigningKey) -> _LoadedKey:
-        return _LoadedKey(stored, Ed25519PrivateKey.from_private_bytes(self._cipher.decrypt(stored.sealed, stored.kid)))
+        return _LoadedKey(
+            stored, Ed25519PrivateKey.from_private_bytes(self._cipher.decrypt(stored.encrypted_key, stored.kid))
+        )
 
     async def _add(self, activates_at: datetime) -> None:
         private = Ed25519PrivateKey.generate()
         kid = f"{self._clock():%Y-%m}-{secrets.token_hex(4)}"
-        sealed = self._cipher.encrypt(private.private_bytes_raw(), kid)
+        encrypted_key = self._cipher.encrypt(private.private_bytes_raw(), kid)
         public_x = str(OKPAlgorithm.to_jwk(private.public_key(), as_dict=True)["x"])
         newest = self._newest().kid if self._keys else None
         if await self._store.add_if_newest_is(
-            newest, StoredSigningKey(kid, public_x, sealed, self._clock(), activates_at)
+            newest, StoredSigningKey(kid, public_x, encrypted_key, self._clock(), activates_at)
         ):
             log.info("signing_key_added", kid=kid, activates_at=times.iso(activates_at))
         await self._load()

@@ -10,6 +10,6 @@ class StoredSigningKey:
 
     kid: str
     public_x: str
-    sealed: bytes = field(repr=False)
+    encrypted_key: bytes = field(repr=False)
     created_at: datetime
     activates_at: datetime

@@ -30,7 +30,9 @@ class PostgresSigningKeyStore:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
             if await connection.fetchval(_NEWEST) != newest:
                 return False
-            await connection.execute(_INSERT, key.kid, key.public_x, key.sealed, key.created_at, key.activates_at)
+            await connection.execute(
+                _INSERT, key.kid, key.public_x, key.encrypted_key, key.created_at, key.activates_at
+            )
             await audit.record(connection, "signing_key.added", SYSTEM, key.kid, target_type="signing_key")
             return True
 

@@ -120,13 +120,13 @@ class GrantService:
         scopes = narrow(user.scopes, request.form.get("scope"))
         token = secret_tokens.new_refresh_token()
         new = NewSession(
-            new_id(),
-            user.id,
-            client_id,
-            tuple(scopes),
-            secret_tokens.digest(token),
-            self._lifetimes.lifetime,
-            self._lifetimes.idle_lifetime,
+            id=new_id(),
+            user_id=user.id,
+            client_id=client_id,
+            scopes=tuple(scopes),
+            token_digest=secret_tokens.digest(token),
+            lifetime=self._lifetimes.lifetime,
+            idle_lifetime=self._lifetimes.idle_lifetime,
         )
         session = await self._sessions.start(new, request.origin)
         if session is None:

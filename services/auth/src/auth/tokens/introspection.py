@@ -5,7 +5,7 @@ from typing import Any
 import jwt
 
 from auth.accounts.store import AccountStore
-from auth.security.scopes import ADMIN
+from auth.security.scopes import ADMIN_SCOPE
 from parley.errors import Unauthenticated
 from parley.security.identity import INTERNAL_SCOPE, Principal, Verifier
 from parley.security.tokens import AUDIENCE
@@ -25,7 +25,7 @@ class TokenInspector:
             found = await self._verifier.verify(token)
         except Unauthenticated:
             return INACTIVE
-        if found.user_id != inquirer.user_id and not inquirer.scopes & {ADMIN, INTERNAL_SCOPE}:
+        if found.user_id != inquirer.user_id and not inquirer.scopes & {ADMIN_SCOPE, INTERNAL_SCOPE}:
             return INACTIVE
         user = await self._accounts.by_id(found.user_id)
         claims = jwt.decode(token, options={"verify_signature": False})  # verified above; nosemgrep: unverified-token

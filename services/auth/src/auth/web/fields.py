@@ -7,7 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from auth.security import identifiers
 from auth.security.password_policy import MAX_LENGTH
-from auth.security.scopes import API_KEY_SCOPES, GRANTABLE
+from auth.security.scopes import API_KEY_SCOPES, GRANTABLE_SCOPES
 from parley.web.problems import FieldValueError
 from parley.web.schemas import Text
 
@@ -53,5 +53,5 @@ def _scopes_of(allowed: frozenset[str]) -> AfterValidator:
 
 
 Name = Annotated[Text, Field(min_length=1, max_length=MAX_DISPLAY_NAME), AfterValidator(_not_blank)]
-ScopeList = Annotated[list[Text], Field(max_length=len(GRANTABLE)), _scopes_of(GRANTABLE)]
+ScopeList = Annotated[list[Text], Field(max_length=len(GRANTABLE_SCOPES)), _scopes_of(GRANTABLE_SCOPES)]
 KeyScopes = Annotated[list[Text], Field(min_length=1, max_length=len(API_KEY_SCOPES)), _scopes_of(API_KEY_SCOPES)]

@@ -180,7 +180,7 @@ class MemoryRevocationStore:
             if stored is not None and stored.not_before == found.not_before:
                 self._database.unpushed.discard((found.kind, found.subject))
 
-    async def among(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
+    async def find_revoked(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
         live = {(found.kind, found.subject): found for found in await self.live()}
         ended = [session for session in sessions if ("session", session) in live]
         cutoffs = {user: live["user", user].not_before for user in users if ("user", user) in live}

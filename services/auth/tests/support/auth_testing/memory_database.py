@@ -11,7 +11,7 @@ from auth.audit.model import AuditEntry, RequestOrigin
 from auth.erasure.model import Erasure
 from auth.errors import LastAdmin
 from auth.revocations.model import Revocation, RevocationReason
-from auth.security.scopes import ADMIN
+from auth.security.scopes import ADMIN_SCOPE
 from auth.sessions.model import Session
 from parley import times
 from parley.ids import new_id
@@ -126,8 +126,8 @@ class MemoryDatabase:
         """Change or delete (None) an account; raises LastAdmin, without the change, if no administrator remains."""
         others = [user for user in self.users.values() if user.id != before.id]
         remaining = [*others, after] if after else others
-        was_admin = before.active and ADMIN in before.scopes
-        if was_admin and not any(user.active and ADMIN in user.scopes for user in remaining):
+        was_admin = before.active and ADMIN_SCOPE in before.scopes
+        if was_admin and not any(user.active and ADMIN_SCOPE in user.scopes for user in remaining):
             raise LastAdmin
         if after is None:
             del self.users[before.id]

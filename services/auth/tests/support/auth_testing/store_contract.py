@@ -11,7 +11,7 @@ from auth.audit.model import RequestOrigin
 from auth.container import AuthStores
 from auth.errors import AccountExists, IdempotencyKeyReused, LastAdmin
 from auth.security import identifiers
-from auth.security.scopes import ADMIN, PERSONAL
+from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
 from auth.sessions.model import NewSession, Session
 from parley import times
 from parley.ids import new_id
@@ -19,7 +19,7 @@ from parley.ids import new_id
 ORIGIN = RequestOrigin("anonymous", None, "203.0.113.7", "test", "request-1")
 
 
-async def add_user(stores: AuthStores, *, scopes: tuple[str, ...] = PERSONAL) -> User:
+async def add_user(stores: AuthStores, *, scopes: tuple[str, ...] = DEFAULT_SCOPES) -> User:
     """Store an account with a random name."""
     name = f"user-{secrets.token_hex(6)}"
     return await stores.accounts.add(NewUser(new_id(), name, f"{name}@example.org", None, "hash", scopes), ORIGIN)
@@ -47,7 +47,7 @@ class StoreContract:
         user = await add_user(stores)
         for username, email in ((user.username.upper(), None), ("other-name", str(user.email).upper())):
             with pytest.raises(AccountExists):
-                await stores.accounts.add(NewUser(new_id(), username, email, None, "hash", PERSONAL), ORIGIN)
+                await stores.accounts.add(NewUser(new_id(), username, email, None, "hash", DEFAULT_SCOPES), ORIGIN)
 
     async def test_an_account_is_found_by_name_and_address(self, stores: AuthStores) -> None:
         user = await add_user(stores)
@@ -76,7 +76,7 @@ class StoreContract:
         kept, ended = await start_session(stores, user), await start_session(stores, user)
         await stores.accounts.set_password(user.id, "new", keep_session=str(kept.id), origin=ORIGIN)
         assert await self._live(stores, user) == [kept.id]
-        assert await stores.revocations.among([kept.id, ended.id], {}) == ([ended.id], [])
+        assert await stores.revocations.find_revoked([kept.id, ended.id], {}) == ([ended.id], [])
 
     async def test_disabling_an_account_ends_its_sessions_and_revokes_its_tokens(self, stores: AuthStores) -> None:
         user = await add_user(stores)
@@ -84,12 +84,12 @@ class StoreContract:
         disabled = await stores.accounts.administer(user.id, status="disabled", plan=None, scopes=None, origin=ORIGIN)
         assert disabled is not None
         assert not disabled.active
-        revoked = await stores.revocations.among([session.id], {user.id: disabled.not_before})
+        revoked = await stores.revocations.find_revoked([session.id], {user.id: disabled.not_before})
         assert revoked == ([session.id], [user.id])
-        assert await stores.revocations.among([], {user.id: disabled.not_before + 1}) == ([], [])
+        assert await stores.revocations.find_revoked([], {user.id: disabled.not_before + 1}) == ([], [])
 
     async def test_the_last_administrator_stays(self, stores: AuthStores) -> None:
-        admin = await add_user(stores, scopes=(*PERSONAL, ADMIN))
+        admin = await add_user(stores, scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
         with pytest.raises(LastAdmin):
             await stores.accounts.administer(admin.id, status="disabled", plan=None, scopes=None, origin=ORIGIN)
         with pytest.raises(LastAdmin):
@@ -129,7 +129,7 @@ class StoreContract:
         assert rotation.reused
         assert await self._live(stores, user) == []
         assert await stores.sessions.by_token(third) is None
-        assert await stores.revocations.among([session.id], {}) == ([session.id], [])
+        assert await stores.revocations.find_revoked([session.id], {}) == ([session.id], [])
 
     async def test_a_session_ends_once_and_only_for_its_account(self, stores: AuthStores) -> None:
         user, stranger = await add_user(stores), await add_user(stores)
@@ -162,7 +162,7 @@ class StoreContract:
             assert (await stores.api_keys.use(digest) is not None) == usable
             assert await stores.api_keys.delete(user.id, key.id, ORIGIN)
             assert await stores.api_keys.use(digest) is None
-            assert await stores.revocations.among([key.id], {}) == ([key.id], [])
+            assert await stores.revocations.find_revoked([key.id], {}) == ([key.id], [])
 
     async def test_an_issued_reset_token_replaces_earlier_ones_and_works_once(self, stores: AuthStores) -> None:
         user, first, second = await add_user(stores), secrets.token_bytes(32), secrets.token_bytes(32)
@@ -191,7 +191,7 @@ class StoreContract:
         assert begun is not None
         assert begun.services == {"auth": "confirmed", "chat": "pending", "history": "pending"}
         assert await stores.accounts.by_id(user.id) is None
-        assert await stores.revocations.among([session.id], {}) == ([session.id], [])
+        assert await stores.revocations.find_revoked([session.id], {}) == ([session.id], [])
         assert await stores.erasures.republish_pending(after=60) == 0
         for service, completed in (("chat", False), ("chat", False), ("unknown", False), ("history", True)):
             await stores.erasures.confirm(erasure_id, service, times.now())

@@ -14,7 +14,7 @@ from auth.mail.mailer import MailDeliveryError
 from auth.security.encryption import SecretCipher
 from auth.security.login_failures import FailureCount, MemoryFailureCounter
 from auth.security.password_hashing import HashCost, PasswordHasher
-from auth.security.scopes import PERSONAL
+from auth.security.scopes import DEFAULT_SCOPES
 from auth.settings import AuthSettings
 from auth.signing_keys.key_ring import KeyRing, KeyRotationPolicy
 from auth.tokens.grants import TokenGrant, TokenRequest
@@ -81,7 +81,7 @@ class UnitAuth:
     cache: MemoryRevocationCache
     clock: Clock = field(default_factory=Clock)
 
-    async def user(self, name: str = "ada", *, scopes: tuple[str, ...] = PERSONAL) -> User:
+    async def user(self, name: str = "ada", *, scopes: tuple[str, ...] = DEFAULT_SCOPES) -> User:
         return await self.services.accounts.ensure(
             username=name, email=f"{name}@example.org", password=PASSWORD, scopes=scopes
         )

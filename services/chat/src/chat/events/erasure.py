@@ -5,9 +5,9 @@ from uuid import UUID
 
 import structlog
 
-from chat.events.erasure_store import ErasureStore
-from chat.running.log_store import LogStore, LogStoreUnavailable
+from chat.events.erasure_store import TurnErasureStore
 from chat.running.supervisor import Supervisor
+from chat.running.turn_log_store import LogStore, LogStoreUnavailable
 from parley_events.cloudevents import CloudEvent
 from parley_events.decoding import decode
 from parley_events.models import ConversationDeleted, UserChanged, UserErased
@@ -22,7 +22,7 @@ BINDINGS = ("conversation.deleted", "user.erased", "user.disabled")
 class LifecycleEventHandler:
     """Applies lifecycle events idempotently. All changes are committed when ``handle`` returns."""
 
-    def __init__(self, store: ErasureStore, log_store: LogStore, supervisor: Supervisor) -> None:
+    def __init__(self, store: TurnErasureStore, log_store: LogStore, supervisor: Supervisor) -> None:
         self._store, self._log_store, self._supervisor = store, log_store, supervisor
 
     def subscription(self) -> Subscription:

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 
-class ErasureStore(Protocol):
+class TurnErasureStore(Protocol):
     """Deletes conversations and users for good, also if their events arrive before the turns.
 
     Every method raises DependencyUnavailable.

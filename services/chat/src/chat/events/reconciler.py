@@ -6,7 +6,7 @@ import random
 import structlog
 
 from chat.errors import HistoryUnavailable
-from chat.events.erasure_store import ErasureStore
+from chat.events.erasure_store import TurnErasureStore
 from chat.events.maintenance_store import MaintenanceStore, UnconfirmedTurn
 from chat.history import History
 from chat.metrics import ChatMetrics
@@ -27,7 +27,7 @@ class Reconciler:
         self,
         *,
         store: MaintenanceStore,
-        erasure: ErasureStore,
+        erasure: TurnErasureStore,
         history: History,
         metrics: ChatMetrics,
         interval: float,

@@ -13,13 +13,13 @@ from chat.generation import AnswerGenerator
 from chat.metrics import ChatMetrics
 from chat.running.lease import LEASE_LENGTH, RunnerLease
 from chat.running.log_replication import LogReplicator
-from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.recovery import Recovery
 from chat.running.remote_logs import RemoteLogs
 from chat.running.runner import Runner
 from chat.running.runner_store import RunnerStore
 from chat.running.supervisor import Supervisor
 from chat.running.tracing import turn_span
+from chat.running.turn_log_store import LogStore, LogStoreUnavailable
 from chat.settings import ChatSettings
 from chat.turn_store import TurnStore
 from parley.errors import DependencyUnavailable

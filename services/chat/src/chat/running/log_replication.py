@@ -16,8 +16,8 @@ import structlog
 from chat.metrics import ChatMetrics
 from chat.model import FIRST_SEQ
 from chat.running.lease import RunnerLease
-from chat.running.log_store import AppendResult, LogAppend, LogStore, LogStoreUnavailable
 from chat.running.turn_log import TurnLog
+from chat.running.turn_log_store import AppendResult, LogAppend, LogStore, LogStoreUnavailable
 
 log = structlog.get_logger()
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 from uuid import UUID
 
 from chat.model import Turn
-from chat.running.log_store import LogStore, LogStoreUnavailable
 from chat.running.remote_logs import RemoteLogs
 from chat.running.supervisor import Supervisor
+from chat.running.turn_log_store import LogStore, LogStoreUnavailable
 from chat.running.turn_updates import TurnUpdate, from_log, from_row
 
 

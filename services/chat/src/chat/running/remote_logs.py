@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from chat.model import FIRST_SEQ, Turn
-from chat.running.log_store import LogItem, LogStore, LogStoreUnavailable
 from chat.running.runner_store import RunnerStore
 from chat.running.turn_log import TurnLog
+from chat.running.turn_log_store import LogItem, LogStore, LogStoreUnavailable
 from parley.errors import DependencyUnavailable
 
 TAIL_WAIT = 0.2

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from chat.model import LogEntry
-from chat.running.log_store import LogItem
+from chat.running.turn_log_store import LogItem
 
 LIFETIME = 86_400
 """Seconds until the log of a running turn expires."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chat.running.log_store import AppendResult, LogAppend, LogStoreUnavailable
+from chat.running.turn_log_store import AppendResult, LogAppend, LogStoreUnavailable
 from chat.storage.log_format import ENTRY, LIFETIME, encode_entry, key_of
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ResponseError
 from parley.storage.redis_internals import RawConnection, pack

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from chat.running.log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
+from chat.running.turn_log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
 
 
 @dataclass

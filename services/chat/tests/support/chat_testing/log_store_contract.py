@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chat.model import LogEntry
-from chat.running.log_store import LogAppend, LogItem, LogStore
+from chat.running.turn_log_store import LogAppend, LogItem, LogStore
 from parley.ids import new_id
 
 ENTRIES = [LogEntry("a"), LogEntry("", ({"index": 0, "function": {"name": "f"}},))]

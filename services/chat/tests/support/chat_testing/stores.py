@@ -30,8 +30,8 @@ class InMemoryResponseIndex:
 
 
 @dataclass
-class InMemoryErasureStore:
-    """An ErasureStore that records its calls and returns the running turns that the test sets."""
+class InMemoryTurnErasureStore:
+    """An TurnErasureStore that records its calls and returns the running turns that the test sets."""
 
     running: dict[UUID, int] = field(default_factory=dict)
     """Epochs of the running turns."""

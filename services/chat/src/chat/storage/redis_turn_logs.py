@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Seque
 from typing import Any
 from uuid import UUID
 
-from chat.running.log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
+from chat.running.turn_log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
 from chat.storage.log_format import END, LIFETIME, decode_item, key_of, position_of, turn_id_of
 from chat.storage.stream_writer import StreamWriter
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from uuid import UUID
 
-from chat.storage.turns import PostgresTurnStore
+from chat.storage.postgres_turns import PostgresTurnStore
 
 _SPENT = """
 SELECT period, tokens + reserved_tokens AS tokens, cost + reserved_cost AS cost FROM budgets

@@ -1,4 +1,4 @@
-"""The fault kit: each fault happens, and one that hits nothing fails the test."""
+"""Faults of processes: each takes effect, and one without a target fails the test."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def start() -> Iterator[Start]:
         process.stdout.close()
 
 
-class Server:
+class StubServer:
     """A server that can be started again."""
 
     def __init__(self, start: Start) -> None:
@@ -59,7 +59,7 @@ async def test_a_killed_process_is_gone_and_its_port_refuses(start: Start) -> No
     assert process.wait(5) == -9
 
 
-async def test_killing_what_is_gone_fails(start: Start) -> None:
+async def test_killing_an_ended_process_fails(start: Start) -> None:
     process, _ = start()
     await processes.kill(process)
     with pytest.raises(AssertionError, match="was gone before"):
@@ -85,7 +85,7 @@ async def test_a_frozen_process_goes_on_although_the_test_fails(start: Start) ->
 
 
 async def test_a_restart_is_another_process(start: Start) -> None:
-    server = Server(start)
+    server = StubServer(start)
     before = server.child.pid
     with pytest.raises(AssertionError, match="refuses after the restart"):
         await processes.restart(server, port=server.port)
@@ -93,7 +93,7 @@ async def test_a_restart_is_another_process(start: Start) -> None:
 
 
 async def test_a_server_that_did_not_start_again_fails_the_restart(start: Start) -> None:
-    class Lazy(Server):
+    class Lazy(StubServer):
         async def start(self) -> None:
             pass
 

@@ -8,8 +8,8 @@ import orjson
 
 from chat.events.turn_events import ended_event
 from chat.model import EMPTY_USAGE, Outcome, Turn
-from chat.storage.rows import to_turn
-from chat.storage.turns import PostgresTurnStore
+from chat.storage.postgres_turns import PostgresTurnStore
+from chat.storage.turn_rows import to_turn
 from parley import times
 from parley.ids import new_id
 from parley.messaging import outbox
@@ -58,7 +58,7 @@ SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.i
 WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND (t.content <> '' OR t.user_message <> '') LIMIT 1000"""
 
 
-class PostgresErasureStore:
+class PostgresTurnErasureStore:
     """Deletion of conversations and erasure of accounts."""
 
     def __init__(self, turns: PostgresTurnStore) -> None:

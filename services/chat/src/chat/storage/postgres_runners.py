@@ -4,8 +4,8 @@ from collections.abc import Collection
 from uuid import UUID
 
 from chat.model import Turn
-from chat.storage.rows import to_turn
-from chat.storage.turns import PostgresTurnStore
+from chat.storage.postgres_turns import PostgresTurnStore
+from chat.storage.turn_rows import to_turn
 
 _RENEW_LEASE = """
 WITH renewed AS (

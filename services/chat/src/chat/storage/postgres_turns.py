@@ -13,7 +13,7 @@ import orjson
 from chat.events.turn_events import ended_event, started_event
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Turn
 from chat.storage import turn_statements
-from chat.storage.rows import to_conversation, to_turn
+from chat.storage.turn_rows import to_conversation, to_turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id

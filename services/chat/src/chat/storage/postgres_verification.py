@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chat.events.verification import AcceptedTurn
-from chat.storage.turns import PostgresTurnStore
+from chat.storage.postgres_turns import PostgresTurnStore
 
 _ACCEPTED = """
 SELECT t.id, t.status, encode(sha256(convert_to(coalesce(t.content, ''), 'UTF8')), 'hex') AS sha256,

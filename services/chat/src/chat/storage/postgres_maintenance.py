@@ -4,7 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from chat.events.maintenance_store import UnconfirmedTurn
-from chat.storage.turns import PostgresTurnStore
+from chat.storage.postgres_turns import PostgresTurnStore
 from parley.messaging.outbox.store import purge
 
 _UNCONFIRMED = """
