@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 from prometheus_client import Counter, Gauge
 
 from gateway.access.auth_client import AuthClient
@@ -36,6 +37,8 @@ from parley.security.jwks import open_key_set
 from parley.security.tokens import TokenVerifier
 from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
+
+log = structlog.get_logger()
 
 REDIS_TIMEOUT = 1.0
 """Seconds. Rate limits and stream leases use the shorter RATE_LIMIT_PATIENCE."""
@@ -124,6 +127,8 @@ def make_policy(
     pools: Mapping[str, Pool],
 ) -> AccessPolicy:
     """Return the access policy. Raise SettingsError for an invalid plans file."""
+    if settings.internal_client_secret is None:
+        log.warning("revocation_lookup_disabled", reason="INTERNAL_CLIENT_SECRET is not set")
     auth = AuthClient(pools["auth"], settings.internal_client_secret)
     authenticator = Authenticator(verifier, load_plans(settings), auth.exchange_key)
     return AccessPolicy(authenticator, limiter, RevocationLookup(auth.look_up_revocations, runtime.metrics.registry))

@@ -141,8 +141,9 @@ async def test_a_websocket_is_one_span_while_it_is_open(run_gateway: RunGateway,
             url = f"ws://127.0.0.1:{gateway.port}/api/v1/chat/ws"
             protocols = [Subprotocol("parley.v1")]
             async with connect(url, subprotocols=protocols, additional_headers=gateway.bearer(), proxy=None) as socket:
-                await socket.send("canary")
-                assert await socket.recv() == "canary"
+                frame = '{"type":"canary"}'
+                await socket.send(frame)
+                assert await socket.recv() == frame
     own = await spans.find("GET /api/v1/chat/ws", kind="SERVER")
     asked = await spans.find("GET /api/v1/chat/ws", kind="CLIENT")
     assert asked.under(own)

@@ -40,7 +40,9 @@ class ServiceSettings(TraceSettings):
         "production", description="`development` permits settings that are unsafe on a network."
     )
     public_url: str = Field(
-        "http://localhost:8000", description="Base URL that clients use; also the issuer of access tokens."
+        "http://localhost:8000",
+        description="Base URL that clients use; also the issuer of access tokens. With `https://`, responses tell "
+        "browsers to use only HTTPS for a year, for this host and its subdomains.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on; use `0.0.0.0` in containers.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
