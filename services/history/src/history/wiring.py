@@ -119,6 +119,12 @@ def _services(
         search=SearchService(PostgresSearchStore(database), workers.search),
         usage=UsageService(PostgresUsageStore(database)),
         exports=ExportService(conversations, conversation_store, message_store),
-        imports=ImportService(PostgresImportStore(database), changes, wake_relay=wake_relay),
+        imports=ImportService(
+            PostgresImportStore(database, workers.imports),
+            changes,
+            workers.imports,
+            wake_relay=wake_relay,
+            drain_started=runtime.lifecycle.drain_started,
+        ),
         feed=FeedService(PostgresFeedStore(database), changes, drain_started=runtime.lifecycle.drain_started),
     )

@@ -3,10 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
-from history.transfer.drafts import MAX_CONTENT_LENGTH
-from history.transfer.parsing import MAX_TITLE_LENGTH, parse_entry
+from history.transfer import parsing
+from history.transfer.drafts import MAX_CONTENT_LENGTH, MAX_MESSAGES, ConversationDraft
+from history.transfer.entry_scanner import RawEntry
+from history.transfer.formats.chatgpt import Ancestors
+from history.transfer.formats.parley import MAX_INVALID
+from history.transfer.parsing import MAX_TITLE_LENGTH
+from history.transfer.schemas import MAX_SKIPPED, Skipped
 
 
 def _node(parent: str | None, role: str, *parts: Any, kind: str = "text", **metadata: Any) -> dict[str, Any]:
@@ -18,8 +24,14 @@ def _chatgpt(**mapping: dict[str, Any]) -> dict[str, Any]:
     return {"title": "Trip", "mapping": mapping}
 
 
-def _parley(*messages: dict[str, Any], **conversation: Any) -> dict[str, Any]:
+def _parley(*messages: Any, **conversation: Any) -> dict[str, Any]:
     return {"format": "parley.conversation/1", "conversation": conversation, "messages": list(messages)}
+
+
+def parse_entry(index: int, entry: object) -> tuple[ConversationDraft | None, list[Skipped]]:
+    parsed = parsing.parse_entry(RawEntry(index, orjson.dumps(entry)))
+    assert parsed.index == index
+    return parsed.draft, parsed.skipped
 
 
 def _contents(entry: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -57,6 +69,32 @@ def test_unsupported_chatgpt_content_is_reported_and_thoughts_are_ignored() -> N
         ("/3/mapping/c", "unsupported_content"),
         ("/3/mapping/e", "too_long"),
     ]
+
+
+def test_a_chain_of_nodes_without_a_message_is_followed_once() -> None:
+    length = 20_000
+    chain = {f"n{i}": {"parent": f"n{i - 1}" if i else None, "message": None} for i in range(length)}
+    leaves = {f"m{i}": _node(f"n{length - 1}", "user", "hi") for i in range(5_000)}
+    draft, _ = parse_entry(0, _chatgpt(**chain, **leaves))
+    assert draft
+    assert {message.parent for message in draft.messages} == {None}
+
+
+class _CountedMapping(dict[str, Any]):
+    reads = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.reads += 1
+        return super().get(key, default)
+
+
+def test_each_node_is_visited_once_also_in_a_cycle() -> None:
+    mapping = _CountedMapping({f"n{i}": {"parent": f"n{(i + 1) % 1_000}"} for i in range(1_000)})
+    ancestors = Ancestors(mapping, {"m"})
+    assert [ancestors.nearest(f"n{i}") for i in range(1_000)] == [None] * 1_000
+    mapping.update(n0={"parent": "m"}, m={"parent": None})
+    assert Ancestors(mapping, {"m"}).nearest("n5") == "m"
+    assert mapping.reads <= 2_000
 
 
 @pytest.mark.parametrize(
@@ -113,6 +151,12 @@ _HI = {"id": "1", "parent_id": None, "role": "user", "content": "hi"}
         (_parley({**_HI, "role": "system"}), "/0/messages/0/role", "literal_error"),
         (_parley({**_HI, "content": "a\x00"}), "/0/messages/0/content", "invalid_text"),
         (_parley(), "/0", "empty"),
+        (_parley({**_HI, "tool_calls": [{"name": "a\x00"}]}), "/0/messages/0/tool_calls", "invalid_text"),
+        (_parley(*({**_HI, "id": str(number)} for number in range(MAX_MESSAGES + 1))), "/0", "too_long"),
+        (_parley(_HI, metadata={str(number): 1 for number in range(17)}), "/0/conversation/metadata", "too_long"),
+        (_parley({**_HI, "tool_calls": [1] * (MAX_SKIPPED + 1)}), "/0/messages/0", "too_many_errors"),
+        (_chatgpt(**{str(n): _node(None, "user", "hi") for n in range(MAX_MESSAGES + 1)}), "/0", "too_long"),
+        ({"mapping": []}, "/0/mapping", "dict_type"),
         ({"format": "other/1"}, "/0/format", "literal_error"),
         ({"hello": 1}, "/0", "unknown_format"),
         (5, "/0", "unknown_format"),
@@ -123,6 +167,11 @@ def test_an_entry_that_cannot_be_imported_is_skipped_with_a_reason(entry: object
     draft, skipped = parse_entry(0, entry)
     assert draft is None
     assert (skipped[0].pointer, skipped[0].code) == (pointer, code)
+
+
+def test_the_number_of_reported_messages_is_bounded() -> None:
+    _, skipped = parse_entry(0, _parley(*[1] * (2 * MAX_INVALID)))
+    assert [one.pointer for one in skipped] == [f"/0/messages/{number}" for number in range(MAX_INVALID)]
 
 
 def test_a_message_whose_parent_is_missing_becomes_a_root() -> None:

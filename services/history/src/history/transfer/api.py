@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from history.dependencies import NOT_FOUND_RESPONSES, Reader, Writer, parse_conversation_id
 from history.transfer.content_disposition import content_disposition
 from history.transfer.export_service import FILE_SUFFIXES, MEDIA_TYPES, ExportFormat, ExportService
-from history.transfer.import_service import ImportService
+from history.transfer.import_service import ImportFile, ImportService
 from history.transfer.schemas import ImportReport
 from parley.errors import InvalidRequest, UnsupportedMediaType
 from parley.web.app import is_json
@@ -76,8 +77,11 @@ async def import_conversations(
         raise UnsupportedMediaType
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
-    body = await request.body()
-    report, replayed = await imports.run(user.user_id, body, lines=media_type == NDJSON, key=idempotency_key)
+    file = ImportFile(request.stream(), media_type == NDJSON, request.is_disconnected)
+    try:
+        report, replayed = await imports.run(user.user_id, file, idempotency_key)
+    except ClientDisconnect:
+        raise InvalidRequest("The client closed the connection before the file was complete.") from None
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
     only = f"/{report.imported[0].conversation_id}" if len(report.imported) == 1 else ""

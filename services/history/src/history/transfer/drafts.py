@@ -8,6 +8,8 @@ from history.messages.schemas import Role
 
 MAX_CONTENT_LENGTH = 1_000_000
 """Characters of an imported message."""
+MAX_MESSAGES = 10_000
+"""Messages of an imported conversation."""
 
 
 @dataclass(frozen=True, slots=True)

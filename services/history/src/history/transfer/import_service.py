@@ -1,91 +1,154 @@
 """Import service: stores the conversations of a Parley or ChatGPT export."""
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from uuid import UUID
+
+import structlog
 
 from history.change_notifier.notifier import ChangeNotifier
 from history.errors import IdempotencyKeyReused
 from history.transfer.drafts import ConversationDraft
-from history.transfer.parsing import parse_entry, split_file
-from history.transfer.schemas import Imported, ImportReport
+from history.transfer.parsing import ParsedEntry, check_syntax, parse_file, take
+from history.transfer.schemas import MAX_SKIPPED, Imported, ImportReport, Skipped
+from history.transfer.stop_signal import StopReason, StopSignal, refusal
 from history.transfer.store import ImportStore
+from history.transfer.upload import Upload, open_upload
 from parley.errors import Overloaded
 from parley.ids import new_id
+from parley.process.worker_thread import WorkerThread
+
+log = structlog.get_logger()
 
 MAX_CONCURRENT_IMPORTS = 2
-"""Concurrent imports per process. Each may hold its whole file in memory."""
+"""Concurrent imports per process, and one per user. An import takes its slot before its body is read."""
 SLOT_TIMEOUT = 10.0
 """Seconds that an import waits for another one to finish."""
-MAX_SKIPPED = 1000
-"""Entries of ``skipped`` in a report."""
+IMPORT_TIMEOUT = 100.0
+"""Seconds of an import. What is not stored by then is reported as skipped; the gateway waits for 120 s."""
+STOPPED_DETAIL = "The import was stopped before this conversation. It and the later ones of the file were not imported."
 
 IdFactory = Callable[[int], UUID]
 """Returns the conversation id for the entry at an index of the file."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """A file that arrives; with ``lines``, it has one JSON object per line.
+
+    ``client_left`` tells, once the body was read, whether the client has closed the connection.
+    """
+
+    body: AsyncIterator[bytes]
+    lines: bool
+    client_left: Callable[[], Awaitable[bool]]
+
+
 class ImportService:
     """Imports conversations for a user.
 
-    ``wake_relay`` tells the outbox relay that events were stored.
+    ``worker`` parses files. ``wake_relay`` tells the outbox relay that events were stored. ``drain_started`` is set
+    when the process is to stop.
     """
 
     def __init__(
         self,
         store: ImportStore,
         changes: ChangeNotifier,
+        worker: WorkerThread,
         *,
         wake_relay: Callable[[], None],
+        drain_started: asyncio.Event,
         slot_timeout: float = SLOT_TIMEOUT,
+        import_timeout: float = IMPORT_TIMEOUT,
     ) -> None:
-        self._store, self._changes, self._wake_relay = store, changes, wake_relay
-        self._slot_timeout = slot_timeout
+        self._store, self._changes, self._worker, self._wake_relay = store, changes, worker, wake_relay
+        self._drain_started = drain_started
+        self._slot_timeout, self._import_timeout = slot_timeout, import_timeout
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_IMPORTS)
+        # An entry exists while an import of the user waits or runs.
+        self._users: weakref.WeakValueDictionary[UUID, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    async def run(
-        self, user_id: UUID, body: bytes, *, lines: bool, key: str | None = None
-    ) -> tuple[ImportReport, bool]:
-        """Import a JSON file, or with ``lines`` a file with one JSON object per line.
+    async def run(self, user_id: UUID, file: ImportFile, key: str | None = None) -> tuple[ImportReport, bool]:
+        """Import a file.
 
         Returns the report, and whether an earlier request with the same ``key`` has already imported the whole file.
-        Raises InvalidJson, ValidationFailed, IdempotencyKeyReused or Overloaded.
+        Raises InvalidJson, ValidationFailed, IdempotencyKeyReused, Overloaded, Draining, or InvalidRequest when the
+        client leaves.
         """
-        try:
-            async with asyncio.timeout(self._slot_timeout):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Overloaded("Too many imports are running. Try again later.") from None
-        try:
-            entries = split_file(body, lines=lines)
-            make_id = await self._derive_ids(user_id, key, body) if key else _new_id
-            return await self._import(user_id, entries, make_id)
-        finally:
-            self._slots.release()
+        async with self._slot(user_id):
+            stop = StopSignal(self._drain_started, file.client_left, self._import_timeout)
+            with open_upload() as upload:
+                async with stop.deadline():
+                    await upload.receive(file.body, self._worker)
+                return await self._import(user_id, upload, file.lines, key, stop)
 
-    async def _derive_ids(self, user_id: UUID, key: str, body: bytes) -> IdFactory:
+    @contextlib.asynccontextmanager
+    async def _slot(self, user_id: UUID) -> AsyncIterator[None]:
+        mine = self._users.setdefault(user_id, asyncio.Lock())
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._slot_timeout):
+                    await stack.enter_async_context(mine)
+                    await stack.enter_async_context(self._slots)
+            except TimeoutError:
+                raise Overloaded("Too many imports are running. Try again later.") from None
+            yield
+
+    async def _import(
+        self, user_id: UUID, upload: Upload, lines: bool, key: str | None, stop: StopSignal
+    ) -> tuple[ImportReport, bool]:
+        await self._check(upload, lines, stop)
+        make_id = await self._derive_ids(user_id, key, upload.digest) if key else _new_id
+        report, new_count = ImportReport(imported=[], skipped=[]), 0
+        entries, next_index, more = parse_file(upload, lines=lines), 0, True
+        while more:
+            found, more = await self._worker.run(take, entries)
+            for entry in found:
+                new_count += await self._store_entry(user_id, entry, make_id, report)
+                next_index = entry.index + 1
+            if more and (reason := await stop.reason()):
+                more = False
+                _report_stop(report, reason, next_index)
+        self._wake_relay()
+        self._changes.feed_grew(user_id)
+        return report, bool(report.imported) and not new_count
+
+    async def _check(self, upload: Upload, lines: bool, stop: StopSignal) -> None:
+        checks, more = check_syntax(upload, lines=lines), True
+        while more:
+            _, more = await self._worker.run(take, checks)
+            if reason := await stop.reason():
+                raise refusal(reason)
+
+    async def _store_entry(self, user_id: UUID, entry: ParsedEntry, make_id: IdFactory, report: ImportReport) -> bool:
+        """Store one entry, if it can be imported; return whether its conversation is new."""
+        report.skipped.extend(entry.skipped[: MAX_SKIPPED - len(report.skipped)])
+        if entry.draft is None:
+            return False
+        conversation_id = make_id(entry.index)
+        title, new = await self._store.store(user_id, entry.draft, conversation_id)
+        report.imported.append(_imported(entry.index, conversation_id, title, entry.draft))
+        return new
+
+    async def _derive_ids(self, user_id: UUID, key: str, digest: bytes) -> IdFactory:
         """Derive conversation ids from user, key and file, so that a repeated import finds the stored conversations."""
-        digest = hashlib.sha256(body).digest()
         if not await self._store.claim_key(user_id, key, digest):
             raise IdempotencyKeyReused
         seed = hashlib.sha256(b"\0".join((user_id.bytes, key.encode(), digest))).digest()
         return lambda index: UUID(bytes=hashlib.sha256(seed + index.to_bytes(8)).digest()[:16], version=4)
 
-    async def _import(self, user_id: UUID, entries: Iterator[Any], make_id: IdFactory) -> tuple[ImportReport, bool]:
-        report, new_count = ImportReport(imported=[], skipped=[]), 0
-        for index, entry in enumerate(entries):
-            # Parsing is CPU work. A thread keeps the event loop free for other requests.
-            draft, skipped = await asyncio.to_thread(parse_entry, index, entry)
-            report.skipped.extend(skipped[: MAX_SKIPPED - len(report.skipped)])
-            if draft is not None:
-                conversation_id = make_id(index)
-                title, new = await self._store.store(user_id, draft, conversation_id)
-                new_count += new
-                report.imported.append(_imported(index, conversation_id, title, draft))
-        self._wake_relay()
-        self._changes.feed_grew(user_id)
-        return report, bool(report.imported) and not new_count
+
+def _report_stop(report: ImportReport, reason: StopReason, index: int) -> None:
+    """Report the first entry that is not imported; raises the error of the reason when nothing is."""
+    if not report.imported:
+        raise refusal(reason)
+    log.info("import_stopped", reason=reason, imported=len(report.imported))
+    report.skipped.append(Skipped(index=index, pointer=f"/{index}", code="not_imported", detail=STOPPED_DETAIL))
 
 
 def _new_id(_index: int) -> UUID:

@@ -1,8 +1,7 @@
 """Import storage in Postgres."""
 
-import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from history.conversations.titles import title_from
@@ -12,6 +11,7 @@ from history.transfer.drafts import ConversationDraft, MessageDraft
 from parley.errors import NotFound
 from parley.ids import new_id
 from parley.messaging import outbox
+from parley.process.worker_thread import WorkerThread
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 from parley.times import now
@@ -35,12 +35,17 @@ INSERT INTO messages (id, conversation_id, user_id, turn_id, number, parent_id, 
 VALUES (:id, :conversation_id, :user_id, :turn_id, :number, :parent_id, :role, :content, :tool_calls, :status,
     :created_at, search_terms(:user_id, :words, :bigrams), :model)""")
 
+MAX_BATCH_SIZE = 200
+"""Messages that are stored with one statement."""
+MAX_BATCH_LENGTH = 200_000
+"""Characters of their contents, after which no message is added."""
+
 
 class PostgresImportStore:
-    """Stores imported conversations in Postgres."""
+    """Stores imported conversations in Postgres. ``worker`` finds the search terms of their messages."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, worker: WorkerThread) -> None:
+        self._database, self._worker = database, worker
 
     async def claim_key(self, user_id: UUID, key: str, digest: bytes) -> bool:
         """Bind an idempotency key to the digest of a file; return False when it is bound to another digest."""
@@ -50,7 +55,6 @@ class PostgresImportStore:
         """Store a conversation whose messages are sorted parents first; return its title, and whether it is new."""
         ids = {message.key: new_id() for message in draft.messages}
         title = draft.title or _first_title(draft)
-        rows = await asyncio.to_thread(_message_arguments, user_id, conversation_id, draft, ids)
         async with self._database.transaction() as connection:
             await connection.execute("SELECT lock_person($1)", user_id)
             if await connection.fetchval(_ERASED, user_id):
@@ -64,7 +68,9 @@ class PostgresImportStore:
                 **_conversation_values(draft, ids),
             }
             await connection.execute(_INSERT_CONVERSATION.sql, *_INSERT_CONVERSATION.arguments(conversation))
-            await connection.executemany(_INSERT_MESSAGE.sql, rows)
+            for batch in _batches(user_id, conversation_id, draft):
+                rows = await self._worker.run(_message_arguments, batch, ids)
+                await connection.executemany(_INSERT_MESSAGE.sql, rows)
             await _store_event(connection, user_id, conversation_id, title, draft)
         return title, True
 
@@ -105,22 +111,28 @@ def _conversation_values(draft: ConversationDraft, ids: Mapping[str, UUID]) -> d
     }
 
 
-def _message_arguments(
-    user_id: UUID, conversation_id: UUID, draft: ConversationDraft, ids: Mapping[str, UUID]
-) -> list[tuple[Any, ...]]:
+_Batch: TypeAlias = list[tuple[MessageDraft, dict[str, Any]]]
+
+
+def _batches(user_id: UUID, conversation_id: UUID, draft: ConversationDraft) -> Iterator[_Batch]:
+    """Yield the messages with their positions, in batches whose search terms take a bounded amount of memory."""
     created_at = draft.created_at or now()
-    rows = []
+    batch: _Batch = []
+    length = 0
     for number, message in enumerate(draft.messages, 1):
         created_at = message.created_at or created_at
-        values = {
-            "user_id": user_id,
-            "conversation_id": conversation_id,
-            "number": number,
-            "created_at": created_at,
-            **_message_values(message, ids),
-        }
-        rows.append(_INSERT_MESSAGE.arguments(values))
-    return rows
+        position = {"user_id": user_id, "conversation_id": conversation_id, "number": number, "created_at": created_at}
+        batch.append((message, position))
+        length += len(message.content)
+        if length > MAX_BATCH_LENGTH or len(batch) == MAX_BATCH_SIZE:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
+
+
+def _message_arguments(batch: _Batch, ids: Mapping[str, UUID]) -> list[tuple[Any, ...]]:
+    return [_INSERT_MESSAGE.arguments({**position, **_message_values(message, ids)}) for message, position in batch]
 
 
 def _message_values(message: MessageDraft, ids: Mapping[str, UUID]) -> dict[str, Any]:

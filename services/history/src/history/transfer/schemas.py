@@ -4,6 +4,9 @@ from uuid import UUID
 
 from parley.web.schemas import ResponseBody
 
+MAX_SKIPPED = 1000
+"""Entries of ``skipped`` in a report."""
+
 
 class Imported(ResponseBody):
     """An imported conversation. ``index`` is its position in the file, ``messages`` the number of its messages."""

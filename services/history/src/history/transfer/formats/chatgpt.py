@@ -1,19 +1,31 @@
 """ChatGPT's export format: a ``mapping`` of nodes with a parent each."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from history.messages.schemas import Role
-from history.transfer.drafts import MAX_CONTENT_LENGTH, ConversationDraft, MessageDraft
-from history.transfer.formats.message_order import parents_first
+from history.transfer.drafts import MAX_CONTENT_LENGTH, MAX_MESSAGES, ConversationDraft, MessageDraft
+from history.transfer.formats.message_order import TooManyMessages, parents_first
+from parley.web.problems import FieldValueError
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "tool": "tool"}
 _TEXT_TYPES = frozenset({"text", "multimodal_text", "code", "execution_output"})
 _IGNORED_TYPES = frozenset({"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"})
 _MAX_TIMESTAMP = 253_402_300_799
+MAX_RAW_TITLE = 1_000
+"""Characters of a title that are read before it is shortened."""
+
+
+def _nodes(mapping: Any) -> Any:
+    if not isinstance(mapping, dict):
+        raise FieldValueError("dict_type", "Must be an object.")
+    if not mapping:
+        raise FieldValueError("too_short", "Must have at least 1 entry.")
+    return mapping
 
 
 class ChatGptConversation(BaseModel):
@@ -24,7 +36,7 @@ class ChatGptConversation(BaseModel):
     title: Any = None
     create_time: Any = None
     current_node: Any = None
-    mapping: dict[str, dict[str, Any]] = Field(min_length=1)
+    mapping: Annotated[Any, AfterValidator(_nodes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +49,53 @@ class UnsupportedPart:
 
 
 def read(conversation: ChatGptConversation) -> tuple[ConversationDraft, list[UnsupportedPart]]:
-    """Return the draft of a conversation and its unsupported parts; raises InvalidMessageTree."""
+    """Return the draft of a conversation and its unsupported parts; raises TooManyMessages or InvalidMessageTree."""
     unsupported: list[UnsupportedPart] = []
     imported: dict[str, MessageDraft] = {}
     for key, node in conversation.mapping.items():
         message = _message(key, node, unsupported)
         if message is not None:
             imported[key] = message
-    messages = [
-        replace(message, parent=_ancestor(conversation, imported, message.parent)) for message in imported.values()
-    ]
+        if len(imported) > MAX_MESSAGES:
+            raise TooManyMessages
+    ancestors = Ancestors(conversation.mapping, imported)
+    messages = [replace(message, parent=ancestors.nearest(message.parent)) for message in imported.values()]
     active = conversation.current_node if isinstance(conversation.current_node, str) else None
     draft = ConversationDraft(
         title=_title(conversation.title),
         messages=parents_first(messages),
         created_at=_time(conversation.create_time),
-        active=_ancestor(conversation, imported, active),
+        active=ancestors.nearest(active),
     )
     return draft, unsupported
 
 
-def _ancestor(conversation: ChatGptConversation, imported: dict[str, MessageDraft], key: str | None) -> str | None:
-    """Return the nearest imported node at or above ``key``."""
-    for _ in range(len(conversation.mapping)):
-        if key is None or key in imported:
-            return key
-        key = _parent(conversation.mapping.get(key, {}))
-    return None
+class Ancestors:
+    """Finds the nearest imported node at or above a node. Each node is visited once."""
+
+    def __init__(self, mapping: dict[str, Any], imported: Collection[str]) -> None:
+        self._mapping, self._imported = mapping, imported
+        self._nearest: dict[str, str | None] = {}
+
+    def nearest(self, key: str | None) -> str | None:
+        """Return the key of the node, or None when there is none up to the root."""
+        path: list[str] = []
+        while key is not None and key not in self._imported and key not in self._nearest:
+            path.append(key)
+            self._nearest[key] = None  # also ends a cycle
+            key = _parent(self._mapping.get(key))
+        found = self._nearest.get(key, key) if key is not None else None
+        self._nearest.update(dict.fromkeys(path, found))
+        return found
 
 
-def _parent(node: dict[str, Any]) -> str | None:
-    parent = node.get("parent")
+def _parent(node: Any) -> str | None:
+    parent = node.get("parent") if isinstance(node, dict) else None
     return parent if isinstance(parent, str) else None
 
 
-def _message(key: str, node: dict[str, Any], unsupported: list[UnsupportedPart]) -> MessageDraft | None:
-    message = node.get("message")
+def _message(key: str, node: Any, unsupported: list[UnsupportedPart]) -> MessageDraft | None:
+    message = node.get("message") if isinstance(node, dict) else None
     if not isinstance(message, dict):
         return None
     role = _ROLES.get(str(_member(message, "author").get("role")))
@@ -120,7 +143,7 @@ def _member(found: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _title(value: Any) -> str | None:
-    text = " ".join(value.replace("\x00", " ").split()) if isinstance(value, str) else ""
+    text = " ".join(value[:MAX_RAW_TITLE].replace("\x00", " ").split()) if isinstance(value, str) else ""
     return text or None
 
 

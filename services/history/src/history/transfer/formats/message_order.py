@@ -4,14 +4,30 @@ import heapq
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import ClassVar
 
-from history.transfer.drafts import MessageDraft
+from history.transfer.drafts import MAX_MESSAGES, MessageDraft
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
-class InvalidMessageTree(ValueError):
+class InvalidConversation(ValueError):
+    """The conversation cannot be imported: a code and the reason."""
+
+    code: ClassVar[str]
+    detail: ClassVar[str]
+
+
+class InvalidMessageTree(InvalidConversation):
     """Two messages share a key, or the parents form a cycle."""
+
+    code, detail = "broken_tree", "Two messages share an id, or their parents form a cycle."
+
+
+class TooManyMessages(InvalidConversation):
+    """The conversation has more than ``MAX_MESSAGES`` messages."""
+
+    code, detail = "too_long", f"Must have at most {MAX_MESSAGES:,} messages."
 
 
 def parents_first(messages: Sequence[MessageDraft]) -> list[MessageDraft]:
