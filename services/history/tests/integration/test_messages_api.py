@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from history.messages.postgres import FAMILIES
+from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS
 from history_testing.app import ApiUser, NewDatabase, OpenHistory, RunningHistory
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
@@ -160,3 +162,31 @@ async def test_waiting_for_a_turn_that_is_not_stored_ends_after_two_seconds(hist
         assert len((await ada.get(_path(one), wait_for=str(unknown)))["data"]) == 2
         assert 1.9 < time.monotonic() - began < 10
     assert (await ada.get(_path(one), 422, wait_for="abc"))["code"] == "validation_failed"
+
+
+async def test_the_work_for_a_page_of_the_tree_does_not_grow_with_the_siblings(history: RunningHistory) -> None:
+    ada, sizes = history.user(), (200, 4_000)
+    for size in sizes:
+        messages = [{"id": str(i), "parent_id": None, "role": "user", "content": "hi"} for i in range(size)]
+        file = {"format": "parley.conversation/1", "conversation": {}, "messages": messages}
+        answer = await ada.request("POST", "/api/v1/conversations/import", json=file)
+        assert answer.status_code == 201, answer.text
+    await history.pool.execute("ANALYZE messages")
+    pages = [await _tree_page(history, ada, size) for size in sizes]
+    assert [page["data"][0]["sibling_count"] for page, _ in pages] == [199, MAX_SIBLING_COUNT]
+    assert {len(message["sibling_ids"]) for page, _ in pages for message in page["data"]} == {MAX_SIBLING_IDS}
+    assert all(rows <= MAX_SIBLING_COUNT + 1 for _, rows in pages)
+
+
+async def _tree_page(history: RunningHistory, user: ApiUser, size: int) -> tuple[dict[str, Any], int]:
+    """Return the first page of the conversation with so many messages, and the rows that its siblings take to read."""
+    found = (await user.get("/api/v1/conversations"))["data"]
+    conversation_id = next(one["id"] for one in found if one["message_count"] == size)
+    page = await user.get(f"/api/v1/conversations/{conversation_id}/messages", tree="true", limit=100)
+    plan = await history.pool.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {FAMILIES}", conversation_id, [None], ["user"])
+    return page, _most_rows(plan[0]["Plan"])
+
+
+def _most_rows(node: dict[str, Any]) -> int:
+    rows: list[int] = [node["Actual Rows"] * node["Actual Loops"], *map(_most_rows, node.get("Plans", []))]
+    return max(rows)

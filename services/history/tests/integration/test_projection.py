@@ -77,6 +77,7 @@ async def test_an_ended_turn_is_listed_with_its_answer_and_usage(history: Runnin
         "number": 1,
         "parent_id": str(first.user_message_id),
         "sibling_ids": [],
+        "sibling_count": 0,
         "role": "assistant",
         "content": "I am a model.",
         "tool_calls": None,

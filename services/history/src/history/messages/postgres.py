@@ -1,12 +1,11 @@
 """Message storage in Postgres."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
 from history.database import Database, Row
 from history.messages.schemas import Message
-from history.messages.store import MessagePosition
+from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, MessagePosition
 from parley_events.models import Usage
 
 _MESSAGE = """
@@ -25,10 +24,20 @@ WITH RECURSIVE path (id, parent_id, step) AS (
 SELECT id FROM path LIMIT $4"""
 MAX_PATH_LENGTH = 100_000
 _FETCH = f"{_MESSAGE} WHERE m.conversation_id = $1 AND m.id = ANY($2::uuid[])"
-_SIBLINGS = """
-SELECT id, parent_id, role FROM messages
-WHERE conversation_id = $1 AND (parent_id = ANY($2::uuid[]) OR ($3 AND parent_id IS NULL))
-ORDER BY number, id"""
+# The siblings of a message have its parent and role. The index messages_families has them in this order.
+FAMILIES = f"""
+SELECT f.parent_id, f.role, s.ids, s.size
+FROM unnest($2::uuid[], $3::text[]) AS f (parent_id, role) CROSS JOIN LATERAL (
+    SELECT (array_agg(id ORDER BY number, id))[:{MAX_SIBLING_IDS + 1}] AS ids, count(*) AS size FROM (
+        (SELECT id, number FROM messages
+         WHERE conversation_id = $1 AND parent_id = f.parent_id AND role = f.role
+         ORDER BY number, id LIMIT {MAX_SIBLING_COUNT + 1})
+        UNION ALL
+        (SELECT id, number FROM messages
+         WHERE conversation_id = $1 AND parent_id IS NULL AND role = f.role AND f.parent_id IS NULL
+         ORDER BY number, id LIMIT {MAX_SIBLING_COUNT + 1})
+    ) AS family
+) AS s"""  # noqa: S608 - only constants are interpolated
 _TREE = f"""{_MESSAGE}
 WHERE m.conversation_id = $1 AND ($2::bigint IS NULL
     OR (m.number, CASE m.role WHEN 'user' THEN 0 ELSE 1 END, m.id) {{compare}} ($2, $3::integer, $4::uuid))
@@ -65,24 +74,24 @@ class PostgresMessageStore:
     async def _with_siblings(self, conversation_id: UUID, found: Sequence[Row]) -> list[Message]:
         if not found:
             return []
-        parents = {row["parent_id"] for row in found}
-        near = await self._database.fetch(_SIBLINGS, conversation_id, list(parents - {None}), None in parents)
-        families: dict[tuple[UUID | None, str], list[UUID]] = defaultdict(list)
-        for row in near:
-            families[row["parent_id"], row["role"]].append(row["id"])
-        return [
-            _message(row, [one for one in families[row["parent_id"], row["role"]] if one != row["id"]]) for row in found
-        ]
+        wanted = list({(row["parent_id"], row["role"]) for row in found})
+        parents, roles = zip(*wanted, strict=True)
+        families = {
+            (row["parent_id"], row["role"]): (row["ids"], row["size"])
+            for row in await self._database.fetch(FAMILIES, conversation_id, parents, roles)
+        }
+        return [_message(row, *families[row["parent_id"], row["role"]]) for row in found]
 
 
-def _message(row: Row, siblings: list[UUID]) -> Message:
+def _message(row: Row, family: Sequence[UUID], size: int) -> Message:
     return Message(
         id=row["id"],
         conversation_id=row["conversation_id"],
         turn_id=row["turn_id"],
         number=row["number"],
         parent_id=row["parent_id"],
-        sibling_ids=siblings,
+        sibling_ids=[one for one in family if one != row["id"]][:MAX_SIBLING_IDS],
+        sibling_count=size - 1,
         role=row["role"],
         content=row["content"],
         tool_calls=row["tool_calls"],

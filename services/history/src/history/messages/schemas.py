@@ -3,6 +3,8 @@
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from parley.times import Timestamp
 from parley.web.schemas import Money, ResponseBody
 from parley_events.models import Usage
@@ -19,7 +21,8 @@ class Message(ResponseBody):
     turn_id: UUID | None
     number: int
     parent_id: UUID | None
-    sibling_ids: list[UUID]
+    sibling_ids: list[UUID] = Field(description="The first 50 messages with the same parent and role.")
+    sibling_count: int = Field(description="Number of messages with the same parent and role, counted up to 1,000.")
     role: Role
     content: str
     tool_calls: list[dict[str, Any]] | None

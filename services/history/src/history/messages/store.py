@@ -7,6 +7,11 @@ from uuid import UUID
 
 from history.messages.schemas import Message
 
+MAX_SIBLING_IDS = 50
+"""Entries of ``sibling_ids``: the first ones in creation order."""
+MAX_SIBLING_COUNT = 1_000
+"""Siblings that ``sibling_count`` counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class MessagePosition:

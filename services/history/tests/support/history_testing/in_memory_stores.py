@@ -12,7 +12,7 @@ from uuid import UUID
 from history.conversations.schemas import Conversation, ConversationOwnerResponse
 from history.conversations.store import ConversationFilter
 from history.messages.schemas import Message
-from history.messages.store import MessagePosition
+from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, MessagePosition
 from history.turns.schemas import TurnDigest
 from history_testing.turn_events import SampleTurn
 from parley_events.models import ConversationDeleted, Usage
@@ -151,7 +151,8 @@ class InMemoryMessageStore:
                 for other in messages
                 if (other.parent_id, other.role) == (message.parent_id, message.role) and other.id != message.id
             ]
-            yield message.model_copy(update={"sibling_ids": siblings})
+            count = min(len(siblings), MAX_SIBLING_COUNT)
+            yield message.model_copy(update={"sibling_ids": siblings[:MAX_SIBLING_IDS], "sibling_count": count})
 
 
 class InMemoryTurnLookup:
@@ -210,6 +211,7 @@ def _user_message(turn: SampleTurn) -> Message:
         number=turn.number,
         parent_id=turn.parent_id,
         sibling_ids=[],
+        sibling_count=0,
         role="user",
         content=turn.question,
         tool_calls=None,
@@ -232,6 +234,7 @@ def _assistant_message(turn: SampleTurn) -> Message:
         number=turn.number,
         parent_id=turn.user_message_id,
         sibling_ids=[],
+        sibling_count=0,
         role="assistant",
         content=turn.answer,
         tool_calls=None,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from history.conversations.store import ConversationFilter, ConversationStore
-from history.messages.store import MessagePosition, MessageStore
+from history.messages.store import MAX_SIBLING_IDS, MessagePosition, MessageStore
 from history.turns.store import TurnLookup
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
@@ -123,10 +123,19 @@ class HistoryStoreContract:
         again = first.regenerated()
         await stores.add(first, again)
         found = await stores.messages.fetch(first.conversation_id, [again.turn_id, new_id(), first.user_message_id])
-        assert [(one.id, one.sibling_ids) for one in found] == [
-            (again.turn_id, [first.turn_id]),
-            (first.user_message_id, []),
+        assert [(one.id, one.sibling_ids, one.sibling_count) for one in found] == [
+            (again.turn_id, [first.turn_id], 1),
+            (first.user_message_id, [], 0),
         ]
+
+    async def test_the_siblings_of_a_message_are_bounded_and_counted(self, stores: Stores) -> None:
+        first = SampleTurn()
+        others = [first.regenerated(number=number) for number in range(2, MAX_SIBLING_IDS + 5)]
+        await stores.add(first, *others)
+        found = await stores.messages.fetch(first.conversation_id, [first.turn_id, others[-1].turn_id])
+        ids = [one.turn_id for one in (first, *others)]
+        assert [one.sibling_ids for one in found] == [ids[1 : MAX_SIBLING_IDS + 1], ids[:MAX_SIBLING_IDS]]
+        assert [one.sibling_count for one in found] == [len(others)] * 2
 
     async def test_the_tree_is_in_creation_order_in_both_directions(self, stores: Stores) -> None:
         first = SampleTurn()
