@@ -126,3 +126,23 @@ async def test_a_plan_bounds_the_lifetime_of_keys(fast_hasher: PasswordHasher, t
         assert (refused.value.errors[0].pointer, refused.value.errors[0].code) == ("/expires_at", "too_late")
     longer = await make_key(auth, replace(caller, plan="long"))
     assert longer.expires_at == longer.created_at + timedelta(days=90)
+
+
+@pytest.mark.parametrize("by_reset", [False, True])
+async def test_a_new_password_ends_the_keys_that_a_thief_may_have_made(
+    auth: UnitAuth, caller: Principal, by_reset: bool
+) -> None:
+    planted = await make_key(auth, caller)
+    if by_reset:
+        token, _ = await auth.services.password_resets.issue(caller.user_id, HERE)
+        await auth.services.password_resets.use(token, NEW_PASSWORD, HERE)
+    else:
+        await auth.services.accounts.change_password(caller, PASSWORD, NEW_PASSWORD, HERE)
+    assert auth.database.api_keys == {}
+    assert ("session", planted.id) in auth.cache.entries
+
+
+async def test_the_owner_may_keep_the_keys(auth: UnitAuth, caller: Principal) -> None:
+    key = await make_key(auth, caller)
+    await auth.services.accounts.change_password(caller, PASSWORD, NEW_PASSWORD, HERE, end_api_keys=False)
+    assert list(auth.database.api_keys) == [key.id]

@@ -63,9 +63,12 @@ async def change_me(
 async def change_password(
     body: PasswordBody, request: Request, principal: Owner, accounts: Service, origins: Origins
 ) -> None:
-    """Change the password of the caller and end all other sessions.
+    """Change the password of the caller.
 
+    All other sessions end, and unless `end_api_keys` is false, the API keys made since the password was last set.
     Requires a login within the last five minutes.
     """
     origin = origins.resolve(request, principal)
-    await accounts.change_password(principal, body.current_password, body.new_password, origin)
+    await accounts.change_password(
+        principal, body.current_password, body.new_password, origin, end_api_keys=body.end_api_keys
+    )

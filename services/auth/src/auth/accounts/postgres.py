@@ -101,14 +101,14 @@ class PostgresAccountStore:
                 return await self._changed(connection, before, row, "user.updated", origin)
 
     async def set_password(
-        self, user_id: UUID, password_hash: str, *, keep_session: str | None, origin: RequestOrigin
+        self, user_id: UUID, password_hash: str, *, keep_session: str | None, end_api_keys: bool, origin: RequestOrigin
     ) -> None:
         async with self._database.transaction() as connection:
             await connection.execute(_PASSWORD, user_id, password_hash)
             await connection.execute(_DELETE_RESETS, user_id)
             keep = parse_id(keep_session) if keep_session else None
-            await self._revoker.end_sessions(connection, user_id, "password_change", keep=keep)
-            await audit.record(connection, "password.changed", origin, user_id)
+            keys = await self._revoker.end_password(connection, user_id, keep_session=keep, api_keys=end_api_keys)
+            await audit.record(connection, "password.changed", origin, user_id, detail={"ended_api_keys": keys})
 
     async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
         await self._database.execute(_REHASH, user_id, old_hash, new_hash)

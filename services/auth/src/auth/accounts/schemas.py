@@ -4,7 +4,7 @@ from typing import Self
 from uuid import UUID
 
 from auth.accounts.model import Status, User
-from auth.web.fields import Email, Name, Password, Username
+from auth.web.fields import Email, EndApiKeys, Name, Password, Username
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody
 
@@ -38,6 +38,7 @@ class PasswordBody(RequestBody):
 
     current_password: Password
     new_password: Password
+    end_api_keys: EndApiKeys = True
 
 
 class UserView(ResponseBody):

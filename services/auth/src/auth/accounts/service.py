@@ -101,8 +101,10 @@ class AccountService:
             require_recent_login(principal, self._clock())
         return _require_active(await self._accounts.change_profile(principal.user_id, changes, origin))
 
-    async def change_password(self, principal: Principal, current: str, new: str, origin: RequestOrigin) -> None:
-        """Set a new password and end the other sessions.
+    async def change_password(
+        self, principal: Principal, current: str, new: str, origin: RequestOrigin, *, end_api_keys: bool = True
+    ) -> None:
+        """Set a new password, and end the other sessions and the API keys made since the last change.
 
         Raises ReauthenticationRequired without a recent login, PasswordTooWeak, ValidationFailed if ``current`` is
         wrong, LoginThrottled or Overloaded.
@@ -113,7 +115,9 @@ class AccountService:
         if not await self._login.confirm(user, current, origin):
             raise ValidationFailed([FieldError("/current_password", "incorrect", "The current password is wrong.")])
         hashed = await self._hasher.hash(new)
-        await self._accounts.set_password(user.id, hashed, keep_session=principal.session_id, origin=origin)
+        await self._accounts.set_password(
+            user.id, hashed, keep_session=principal.session_id, end_api_keys=end_api_keys, origin=origin
+        )
         await self._revocations.push()
 
 

@@ -30,9 +30,12 @@ class AccountStore(Protocol):
         ...
 
     async def set_password(
-        self, user_id: UUID, password_hash: str, *, keep_session: str | None, origin: RequestOrigin
+        self, user_id: UUID, password_hash: str, *, keep_session: str | None, end_api_keys: bool, origin: RequestOrigin
     ) -> None:
-        """Store a new password hash and end every session except ``keep_session``."""
+        """Store a new password hash and end every session except ``keep_session``.
+
+        With ``end_api_keys``, the API keys that were made since the password was last set end, too.
+        """
         ...
 
     async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:

@@ -13,6 +13,7 @@ from auth.database import AccountDatabase, Row
 from auth.errors import IdempotencyKeyReused
 from auth.revocations.postgres import Revoker
 from parley import times
+from parley.errors import TokenRevoked
 from parley.messaging import outbox
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
@@ -22,6 +23,9 @@ _INSERT = NamedStatement("""
 INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at, expires_at, idempotency_key, fingerprint)
 VALUES (:id, :user_id, :name, :prefix, :digest, :scopes, :created_at, :expires_at, :idempotency_key, :fingerprint)
 ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *""")
+# The lock waits for a change of the password that has begun, so that no key escapes it.
+_LOCK_OWNER = "SELECT FROM users WHERE id = $1 FOR SHARE"
+_SESSION_ENDED = "SELECT EXISTS (SELECT FROM revocations WHERE kind = 'session' AND subject = $1)"
 _BY_IDEMPOTENCY_KEY = "SELECT * FROM api_keys WHERE user_id = $1 AND idempotency_key = $2"
 _EXPIRE_IDEMPOTENCY_KEY = """
 UPDATE api_keys SET idempotency_key = NULL
@@ -42,7 +46,14 @@ class PostgresApiKeyStore:
         self._database, self._revoker = database, revoker
 
     async def add(
-        self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: RequestOrigin
+        self,
+        key: ApiKey,
+        digest: bytes,
+        *,
+        idempotency_key: str | None,
+        fingerprint: bytes,
+        origin: RequestOrigin,
+        session_id: UUID | None = None,
     ) -> tuple[ApiKey, bool]:
         values = {
             "id": key.id,
@@ -57,6 +68,9 @@ class PostgresApiKeyStore:
             "fingerprint": fingerprint,
         }
         async with self._database.transaction() as connection:
+            await connection.execute(_LOCK_OWNER, key.user_id)
+            if session_id is not None and await connection.fetchval(_SESSION_ENDED, session_id):
+                raise TokenRevoked
             if idempotency_key is not None:
                 await connection.execute(_EXPIRE_IDEMPOTENCY_KEY, key.user_id, idempotency_key)
             row = await connection.fetchrow(_INSERT.sql, *_INSERT.arguments(values))

@@ -77,6 +77,7 @@ class ApiKeyService:
             idempotency_key=idempotency_key,
             fingerprint=_fingerprint(name, scopes, expiry),
             origin=origin,
+            session_id=parse_id(principal.session_id),
         )
         return stored, None if replayed else secret
 

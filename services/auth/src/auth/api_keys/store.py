@@ -13,11 +13,19 @@ class ApiKeyStore(Protocol):
     """Stored API keys. Each method is one transaction, events and audit entry included."""
 
     async def add(
-        self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: RequestOrigin
+        self,
+        key: ApiKey,
+        digest: bytes,
+        *,
+        idempotency_key: str | None,
+        fingerprint: bytes,
+        origin: RequestOrigin,
+        session_id: UUID | None = None,
     ) -> tuple[ApiKey, bool]:
         """Store a key; returns the stored key and whether it is the replay of an earlier request.
 
-        Raises IdempotencyKeyReused if the Idempotency-Key belongs to a request with another fingerprint.
+        Raises IdempotencyKeyReused if the Idempotency-Key belongs to a request with another fingerprint, and
+        TokenRevoked if the session that makes the key has ended.
         """
         ...
 

@@ -30,8 +30,13 @@ async def reset_password(
     resets: Annotated[PasswordResetService, Depends(provide(PasswordResetService))],
     origins: Origins,
 ) -> None:
-    """Set a new password with a reset token. Every session of the account ends."""
-    await resets.use(body.reset_token, body.new_password, origins.resolve(request))
+    """Set a new password with a reset token.
+
+    Every session of the account ends, and unless `end_api_keys` is false, the API keys made since the password was
+    last set.
+    """
+    origin = origins.resolve(request)
+    await resets.use(body.reset_token, body.new_password, origin, end_api_keys=body.end_api_keys)
 
 
 @mail_router.post(

@@ -72,7 +72,7 @@ class PostgresPasswordResetStore:
         row = await self._database.row(_FIND, digest)
         return to_user(row) if row else None
 
-    async def use(self, digest: bytes, password_hash: str, origin: RequestOrigin) -> bool:
+    async def use(self, digest: bytes, password_hash: str, origin: RequestOrigin, *, end_api_keys: bool) -> bool:
         async with self._database.transaction() as connection:
             await connection.execute(_LOCK_OWNER, digest)
             user_id: UUID | None = await connection.fetchval(_USE, digest)
@@ -80,6 +80,6 @@ class PostgresPasswordResetStore:
                 return False
             await connection.execute(_PASSWORD, user_id, password_hash)
             await connection.execute(_DELETE_ALL, user_id)
-            await self._revoker.end_sessions(connection, user_id, "password_change")
-            await audit.record(connection, "password.reset", origin, user_id)
+            keys = await self._revoker.end_password(connection, user_id, keep_session=None, api_keys=end_api_keys)
+            await audit.record(connection, "password.reset", origin, user_id, detail={"ended_api_keys": keys})
             return True

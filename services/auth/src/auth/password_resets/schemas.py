@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from auth.web.fields import Email, Password
+from auth.web.fields import Email, EndApiKeys, Password
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody, Text
 
@@ -14,6 +14,7 @@ class ResetBody(RequestBody):
 
     reset_token: Annotated[Text, Field(max_length=256, repr=False)]
     new_password: Password
+    end_api_keys: EndApiKeys = True
 
 
 class ResetRequestBody(RequestBody):

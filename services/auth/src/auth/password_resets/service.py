@@ -32,15 +32,18 @@ class PasswordResetService:
             raise NotFound
         return token, expires_at
 
-    async def use(self, token: str, password: str, origin: RequestOrigin) -> None:
-        """Set a new password and end every session; raises ValidationFailed or PasswordTooWeak."""
+    async def use(self, token: str, password: str, origin: RequestOrigin, *, end_api_keys: bool = True) -> None:
+        """Set a new password, and end every session and the API keys made since the last change.
+
+        Raises ValidationFailed or PasswordTooWeak.
+        """
         digest = secret_tokens.digest(token)
         user = await self._resets.find(digest)
         if user is None:
             raise _invalid()
         self._policy.check(password, names=[user.username, user.email or ""], pointer="/new_password")
         hashed = await self._hasher.hash(password)
-        if not await self._resets.use(digest, hashed, origin):
+        if not await self._resets.use(digest, hashed, origin, end_api_keys=end_api_keys):
             raise _invalid()
         await self._revocations.push()
 

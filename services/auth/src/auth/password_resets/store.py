@@ -28,6 +28,9 @@ class PasswordResetStore(Protocol):
         """Return the account of an unused, unexpired token."""
         ...
 
-    async def use(self, digest: bytes, password_hash: str, origin: RequestOrigin) -> bool:
-        """Store the new password hash and end every session; False if the token is used, expired or unknown."""
+    async def use(self, digest: bytes, password_hash: str, origin: RequestOrigin, *, end_api_keys: bool) -> bool:
+        """Store the new password hash and end every session; False if the token is used, expired or unknown.
+
+        With ``end_api_keys``, the API keys that were made since the password was last set end, too.
+        """
         ...

@@ -9,7 +9,7 @@ from auth.revocations.model import Revocation, RevocationReason
 from parley import times
 from parley.messaging import outbox
 from parley.storage.postgres import Connection
-from parley_events.models import SessionRevoked
+from parley_events.models import ApiKeyRevoked, SessionRevoked
 
 CLOCK_TOLERANCE = 120
 """Seconds that a revocation outlives the longest token, because clocks differ."""
@@ -23,6 +23,12 @@ UPDATE sessions SET revoked_at = now(), revoked_reason = $2
 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
   AND ($3::uuid IS NULL OR id = $3) AND ($4::uuid IS NULL OR id <> $4)
 RETURNING id"""
+_END_API_KEYS = """
+DELETE FROM api_keys WHERE user_id = $1
+  AND created_at >= coalesce((SELECT set_at FROM password_times WHERE user_id = $1), '-infinity')
+RETURNING id"""
+_NOTE_CHANGE = """
+INSERT INTO password_times (user_id) VALUES ($1) ON CONFLICT (user_id) DO UPDATE SET set_at = now()"""
 _UNPUSHED = "SELECT * FROM revocations WHERE NOT pushed AND expires_at > now() ORDER BY expires_at LIMIT 5000"
 _LIVE = "SELECT * FROM revocations WHERE expires_at > now()"
 _MARK = """
@@ -67,6 +73,22 @@ class Revoker:
         for session_id in ended:
             data = SessionRevoked(user_id=user_id, session_id=session_id, reason=reason, not_before=moment, at=moment)
             await outbox.append(connection, "session.revoked", data, subject=user_id)
+
+    async def end_password(
+        self, connection: Connection, user_id: UUID, *, keep_session: UUID | None, api_keys: bool
+    ) -> int:
+        """End what the old password may have made: sessions, and ``api_keys`` made since it was set.
+
+        Returns the number of keys. The caller has locked the account.
+        """
+        await self.end_sessions(connection, user_id, "password_change", keep=keep_session)
+        ended = await connection.fetch(_END_API_KEYS, user_id) if api_keys else []
+        await connection.execute(_NOTE_CHANGE, user_id)
+        await self.revoke_sessions(connection, [row["id"] for row in ended])
+        for row in ended:
+            data = ApiKeyRevoked(user_id=user_id, api_key_id=row["id"], at=times.now())
+            await outbox.append(connection, "apikey.revoked", data, subject=user_id)
+        return len(ended)
 
     async def revoke_sessions(self, connection: Connection, ids: Sequence[UUID]) -> None:
         """Revoke the tokens of sessions or API keys."""

@@ -52,6 +52,9 @@ def _scopes_of(allowed: frozenset[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+EndApiKeys = Annotated[
+    bool, Field(description="Whether the API keys that were made since the password was last set end, too.")
+]
 Name = Annotated[Text, Field(min_length=1, max_length=MAX_DISPLAY_NAME), AfterValidator(_not_blank)]
 ScopeList = Annotated[list[Text], Field(max_length=len(GRANTABLE_SCOPES)), _scopes_of(GRANTABLE_SCOPES)]
 KeyScopes = Annotated[list[Text], Field(min_length=1, max_length=len(API_KEY_SCOPES)), _scopes_of(API_KEY_SCOPES)]

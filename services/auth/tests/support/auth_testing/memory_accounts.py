@@ -73,11 +73,11 @@ class MemoryAccountStore:
         return after
 
     async def set_password(
-        self, user_id: UUID, password_hash: str, *, keep_session: str | None, origin: RequestOrigin
+        self, user_id: UUID, password_hash: str, *, keep_session: str | None, end_api_keys: bool, origin: RequestOrigin
     ) -> None:
         keep = parse_id(keep_session) if keep_session else None
-        self._database.set_password(user_id, password_hash, keep=keep)
-        self._database.record("password.changed", origin, user_id)
+        keys = self._database.set_password(user_id, password_hash, keep=keep, end_api_keys=end_api_keys)
+        self._database.record("password.changed", origin, user_id, ended_api_keys=keys)
 
     async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
         user = self._database.users.get(user_id)
@@ -181,10 +181,10 @@ class MemoryPasswordResetStore:
             return None
         return self._database.users.get(reset.user_id)
 
-    async def use(self, digest: bytes, password_hash: str, origin: RequestOrigin) -> bool:
+    async def use(self, digest: bytes, password_hash: str, origin: RequestOrigin, *, end_api_keys: bool) -> bool:
         user = await self.find(digest)
         if user is None:
             return False
-        self._database.set_password(user.id, password_hash)
-        self._database.record("password.reset", origin, user.id)
+        keys = self._database.set_password(user.id, password_hash, end_api_keys=end_api_keys)
+        self._database.record("password.reset", origin, user.id, ended_api_keys=keys)
         return True

@@ -13,6 +13,7 @@ from auth.revocations.model import Revocation, RevocationReason
 from auth.sessions.model import NewSession, RefreshRotation, Session
 from auth.signing_keys.model import StoredSigningKey
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
+from parley.errors import TokenRevoked
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 PURGE_AFTER = timedelta(days=1)
@@ -122,8 +123,17 @@ class MemoryApiKeyStore:
         self._database = database
 
     async def add(
-        self, key: ApiKey, digest: bytes, *, idempotency_key: str | None, fingerprint: bytes, origin: RequestOrigin
+        self,
+        key: ApiKey,
+        digest: bytes,
+        *,
+        idempotency_key: str | None,
+        fingerprint: bytes,
+        origin: RequestOrigin,
+        session_id: UUID | None = None,
     ) -> tuple[ApiKey, bool]:
+        if session_id is not None and ("session", session_id) in self._database.revocations:
+            raise TokenRevoked
         since = self._database.clock() - IDEMPOTENCY_WINDOW
         for stored in self._database.api_keys.values():
             same_request = stored.key.user_id == key.user_id and stored.idempotency_key == idempotency_key

@@ -59,6 +59,7 @@ class MemoryDatabase:
     refresh_tokens: dict[bytes, UUID] = field(default_factory=dict)
     api_keys: dict[UUID, StoredApiKey] = field(default_factory=dict)
     resets: dict[bytes, StoredReset] = field(default_factory=dict)
+    password_times: dict[UUID, datetime] = field(default_factory=dict)
     revocations: dict[tuple[str, UUID], Revocation] = field(default_factory=dict)
     unpushed: set[tuple[str, UUID]] = field(default_factory=set)
     erasures: dict[str, Erasure] = field(default_factory=dict)
@@ -116,11 +117,25 @@ class MemoryDatabase:
         """Delete every reset token of an account."""
         self.resets = {digest: reset for digest, reset in self.resets.items() if reset.user_id != user_id}
 
-    def set_password(self, user_id: UUID, password_hash: str, *, keep: UUID | None = None) -> None:
-        """Replace a password hash, delete reset tokens, and end the sessions except ``keep``."""
+    def set_password(
+        self, user_id: UUID, password_hash: str, *, keep: UUID | None = None, end_api_keys: bool = True
+    ) -> int:
+        """Replace a password hash, delete reset tokens, and end the sessions except ``keep``.
+
+        With ``end_api_keys``, end the keys made since the password was last set. Returns their number.
+        """
         self.users[user_id] = replace(self.users[user_id], password_hash=password_hash, updated_at=self.clock())
         self.delete_resets(user_id)
         self.end_sessions([s for s in self.live_sessions(user_id) if s.session.id != keep], "password_change")
+        since = self.password_times.get(user_id)
+        self.password_times[user_id] = self.clock()
+        keys = [stored.key for stored in self.api_keys.values() if stored.key.user_id == user_id and end_api_keys]
+        ended = [key.id for key in keys if since is None or key.created_at >= since]
+        for key_id in ended:
+            del self.api_keys[key_id]
+            self.revoke("session", key_id)
+            self.events.append(("apikey.revoked", user_id))
+        return len(ended)
 
     def replace_user(self, before: User, after: User | None) -> None:
         """Change or delete (None) an account; raises LastAdmin, without the change, if no administrator remains."""

@@ -1,46 +1,22 @@
 """Behaviour that every implementation of the stores has. Subclasses provide the fixture ``stores``."""
 
 import secrets
-from datetime import timedelta
 
 import pytest
 
 from auth.accounts.model import NewUser, User
-from auth.api_keys.model import ApiKey
-from auth.audit.model import RequestOrigin
 from auth.container import AuthStores
 from auth.errors import AccountExists, IdempotencyKeyReused, LastAdmin
 from auth.security import identifiers
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
-from auth.sessions.model import NewSession, Session
+from auth.sessions.model import NewSession
+from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session
+from auth_testing.takeover_contract import TakeoverContract
 from parley import times
 from parley.ids import new_id
 
-ORIGIN = RequestOrigin("anonymous", None, "203.0.113.7", "test", "request-1")
 
-
-async def add_user(stores: AuthStores, *, scopes: tuple[str, ...] = DEFAULT_SCOPES) -> User:
-    """Store an account with a random name."""
-    name = f"user-{secrets.token_hex(6)}"
-    return await stores.accounts.add(NewUser(new_id(), name, f"{name}@example.org", None, "hash", scopes), ORIGIN)
-
-
-async def start_session(stores: AuthStores, user: User, token: bytes | None = None) -> Session:
-    """Store a session whose first refresh token has the digest ``token``."""
-    digest = token or secrets.token_bytes(32)
-    new = NewSession(new_id(), user.id, "parley-web", user.scopes, digest, lifetime=3600, idle_lifetime=600)
-    session = await stores.sessions.start(new, ORIGIN)
-    assert session is not None
-    return session
-
-
-def new_key(user: User, *, seconds: float | None = None) -> ApiKey:
-    """Return a key that expires in ``seconds``."""
-    expires_at = None if seconds is None else times.now() + timedelta(seconds=seconds)
-    return ApiKey(new_id(), user.id, "ci", "parley_abcdefg", ("chat:write",), times.now(), expires_at, None)
-
-
-class StoreContract:
+class StoreContract(TakeoverContract):
     """Tests of accounts, sessions, API keys, password resets, erasures, revocations and the audit log."""
 
     async def test_a_user_name_or_address_is_taken_in_any_spelling(self, stores: AuthStores) -> None:
@@ -74,7 +50,7 @@ class StoreContract:
     async def test_a_new_password_ends_the_other_sessions(self, stores: AuthStores) -> None:
         user = await add_user(stores)
         kept, ended = await start_session(stores, user), await start_session(stores, user)
-        await stores.accounts.set_password(user.id, "new", keep_session=str(kept.id), origin=ORIGIN)
+        await stores.accounts.set_password(user.id, "new", keep_session=str(kept.id), end_api_keys=True, origin=ORIGIN)
         assert await self._live(stores, user) == [kept.id]
         assert await stores.revocations.find_revoked([kept.id, ended.id], {}) == ([ended.id], [])
 
@@ -170,8 +146,8 @@ class StoreContract:
         assert await stores.password_resets.issue(user.id, first, 3600, ORIGIN) is not None
         assert await stores.password_resets.issue(user.id, second, 3600, ORIGIN) is not None
         assert await stores.password_resets.find(first) is None
-        assert await stores.password_resets.use(second, "new", ORIGIN)
-        assert not await stores.password_resets.use(second, "newer", ORIGIN)
+        assert await stores.password_resets.use(second, "new", ORIGIN, end_api_keys=True)
+        assert not await stores.password_resets.use(second, "newer", ORIGIN, end_api_keys=True)
         assert (await self._reload(stores, user)).password_hash == "new"
         assert await self._live(stores, user) == []
 
