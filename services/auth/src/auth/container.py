@@ -13,8 +13,12 @@ from auth.administration.service import AdminService
 from auth.api_keys.service import ApiKeyService
 from auth.api_keys.store import ApiKeyStore
 from auth.audit.store import AuditLog
+from auth.email_verification.service import EmailVerificationService
+from auth.email_verification.store import EmailVerificationStore
 from auth.erasure.service import ErasureService
 from auth.erasure.store import AccountErasureStore
+from auth.mail.mail_queue import MailQueue
+from auth.mail.notices import SecurityNotices
 from auth.password_resets.request_queue import ResetRequestQueue
 from auth.password_resets.service import PasswordResetService
 from auth.password_resets.store import PasswordResetStore
@@ -51,6 +55,7 @@ class AuthStores:
     api_keys: ApiKeyStore
     erasures: AccountErasureStore
     password_resets: PasswordResetStore
+    email_verifications: EmailVerificationStore
     audit: AuditLog
     revocations: RevocationStore
 
@@ -74,6 +79,7 @@ class AuthServices:
     administration: AdminService
     operator: OperatorService
     password_resets: PasswordResetService
+    email_verification: EmailVerificationService
     erasures: ErasureService
     reset_queue: ResetRequestQueue | None = None
     """None unless `SMTP_URL` is set."""
@@ -88,22 +94,27 @@ def build_services(
     failures: FailureCounter,
     revocation_cache: RevocationCache,
     plans: Plans,
+    mail: MailQueue | None = None,
 ) -> AuthServices:
-    """Return the services over stores that are open."""
+    """Return the services over stores that are open; without ``mail``, no notices and no verification links."""
     revocations = RevocationService(stores.revocations, revocation_cache)
     verifier = RevocationCheckingVerifier(_own_verifier(settings, keys), revocations)
     login = LoginService(stores.accounts, hasher, LoginThrottle(failures, MemoryFailureCounter()))
     policy = PasswordPolicy(settings.password_min_length, common_passwords())
+    notices = SecurityNotices(mail)
+    verification = EmailVerificationService(stores.email_verifications, mail, url=settings.verification_page())
     accounts = AccountService(
         accounts=stores.accounts,
         hasher=hasher,
         policy=policy,
         login=login,
         revocations=revocations,
+        notices=notices,
+        verification=verification,
         registration_open=settings.registration == "open",
     )
     issuer = TokenIssuer(keys, plans, issuer=settings.issuer(), lifetime=settings.access_token_lifetime)
-    resets = PasswordResetService(stores.password_resets, hasher, policy, revocations)
+    resets = PasswordResetService(stores.password_resets, hasher, policy, revocations, notices)
     return AuthServices(
         verifier=verifier,
         keys=keys,
@@ -111,21 +122,27 @@ def build_services(
         cursors=CursorCodec(derive_key(settings.secret_key(), "cursors")),
         stores=stores,
         accounts=accounts,
-        grants=_grants(settings, stores, login, issuer, revocations),
+        grants=_grants(settings, stores, login, issuer, revocations, notices),
         inspector=TokenInspector(verifier, stores.accounts, issuer=settings.issuer()),
         revoker=TokenRevoker(verifier, stores.sessions, revocations),
         revocations=revocations,
         sessions=SessionService(stores.sessions, revocations),
-        api_keys=ApiKeyService(stores.api_keys, revocations, plans),
+        api_keys=ApiKeyService(stores.api_keys, stores.accounts, revocations, plans, notices),
         administration=AdminService(stores.accounts, stores.sessions, stores.audit, revocations, plans),
         operator=OperatorService(stores.accounts, accounts, resets, keys),
         password_resets=resets,
+        email_verification=verification,
         erasures=ErasureService(stores.erasures, revocations),
     )
 
 
 def _grants(
-    settings: AuthSettings, stores: AuthStores, login: LoginService, issuer: TokenIssuer, revocations: RevocationService
+    settings: AuthSettings,
+    stores: AuthStores,
+    login: LoginService,
+    issuer: TokenIssuer,
+    revocations: RevocationService,
+    notices: SecurityNotices,
 ) -> GrantService:
     lifetimes = SessionLifetimes(
         lifetime=settings.refresh_token_lifetime,
@@ -141,6 +158,7 @@ def _grants(
         revocations=revocations,
         lifetimes=lifetimes,
         clients=settings.clients(),
+        notices=notices,
     )
 
 

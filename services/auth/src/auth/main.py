@@ -14,6 +14,7 @@ from auth.accounts.api import router as accounts
 from auth.administration.api import router as administration
 from auth.api_keys.api import router as api_keys
 from auth.container import AuthServices
+from auth.email_verification.api import router as email_verification
 from auth.erasure.api import router as erasure
 from auth.password_resets.api import mail_router as password_reset_mail
 from auth.password_resets.api import router as password_resets
@@ -51,7 +52,7 @@ def create_app(
             administration,
             revocations,
             signing_keys,
-            *([password_reset_mail] if settings.smtp_url else []),
+            *([password_reset_mail, email_verification] if settings.smtp_url else []),
         ],
     )
     oauth_forms.install_oauth_errors(app)

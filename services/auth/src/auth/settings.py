@@ -73,13 +73,19 @@ class AuthSettings(DataSettings):
     )
     smtp_url: SecretStr | None = Field(
         None,
-        description="Mail server as `smtp://` or `smtps://user:password@host:port`. Enables password reset by mail. "
+        description="Mail server as `smtp://` or `smtps://user:password@host:port`. Enables password reset by mail, "
+        "e-mail verification and security notices. "
         "Credentials are sent only over TLS.",
     )
     smtp_from: str | None = Field(None, description="Sender address of mails; required with `SMTP_URL`.")
     password_reset_url: str | None = Field(
         None,
         description="URL of the page for a new password, called with `#token=…`. Default: `/reset` of `PUBLIC_URL`.",
+    )
+    email_verification_url: str | None = Field(
+        None,
+        description="URL of the page that verifies an e-mail address, called with `#token=…`. "
+        "Default: `/verify-email` of `PUBLIC_URL`.",
     )
     internal_clients: SecretStr = Field(
         SecretStr("{}"),
@@ -107,9 +113,9 @@ class AuthSettings(DataSettings):
     def _normalise_sender(cls, value: str | None) -> str | None:
         return None if value is None else identifiers.email(value)
 
-    @field_validator("password_reset_url")
+    @field_validator("password_reset_url", "email_verification_url")
     @classmethod
-    def _check_reset_url(cls, value: str | None) -> str | None:
+    def _check_page_url(cls, value: str | None) -> str | None:
         if value is not None and (not _is_url(value, "http", "https") or "#" in value):
             raise ValueError("must be an http:// or https:// URL without a fragment")
         return value
@@ -125,6 +131,10 @@ class AuthSettings(DataSettings):
     def reset_page(self) -> str:
         """Return the URL of the page that gets the reset token as a fragment."""
         return self.password_reset_url or f"{self.issuer()}/reset"
+
+    def verification_page(self) -> str:
+        """Return the URL of the page that gets the e-mail verification token as a fragment."""
+        return self.email_verification_url or f"{self.issuer()}/verify-email"
 
     def secret_key(self) -> bytes:
         """Return the bytes of ``AUTH_SECRET_KEY``."""

@@ -11,11 +11,13 @@ from auth.api_keys.postgres import PostgresApiKeyStore
 from auth.audit.postgres import PostgresAuditLog
 from auth.container import AuthServices, AuthStores, build_services
 from auth.database import AccountDatabase
+from auth.email_verification.postgres import PostgresEmailVerificationStore
 from auth.erasure.postgres import PostgresErasureStore
+from auth.mail.mail_queue import MailQueue
+from auth.mail.mailer import Mailer
 from auth.mail.smtp import SmtpMailer
 from auth.password_resets.postgres import PostgresPasswordResetStore
 from auth.password_resets.request_queue import ResetRequestQueue
-from auth.password_resets.store import PasswordResetStore
 from auth.revocations.postgres import PostgresRevocationStore, Revoker
 from auth.revocations.redis_cache import RedisRevocationCache
 from auth.security.encryption import SecretCipher, derive_key
@@ -61,9 +63,13 @@ async def open_services(
     plans = read_plans(settings.plans_file)
     async with contextlib.AsyncExitStack() as stack:
         infrastructure = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
-        services = await _build(settings, infrastructure.pool, infrastructure.redis, hasher, plans)
-        queue = stack.enter_context(_open_reset_queue(settings, services.stores.password_resets))
-        services = replace(services, reset_queue=queue)
+        mailer = stack.enter_context(_open_mailer(settings))
+        mail = MailQueue(mailer) if mailer else None
+        services = await _build(settings, infrastructure.pool, infrastructure.redis, hasher, plans, mail)
+        if mailer and mail:
+            await stack.enter_async_context(background("mail", mail.deliver, service=runtime.service))
+            resets = ResetRequestQueue(services.stores.password_resets, mailer, url=settings.reset_page())
+            services = replace(services, reset_queue=resets)
         await stack.enter_async_context(infrastructure.bus.consume(services.erasures.subscription()))
         for name, loop in _loops(settings, services).items():
             await stack.enter_async_context(background(name, loop, service=runtime.service))
@@ -71,12 +77,12 @@ async def open_services(
 
 
 @contextlib.contextmanager
-def _open_reset_queue(settings: AuthSettings, resets: PasswordResetStore) -> Iterator[ResetRequestQueue | None]:
+def _open_mailer(settings: AuthSettings) -> Iterator[Mailer | None]:
     if settings.smtp_url is None or settings.smtp_from is None:
         yield None
         return
     with contextlib.closing(SmtpMailer(settings.smtp_url.get_secret_value(), settings.smtp_from)) as mailer:
-        yield ResetRequestQueue(resets, mailer, url=settings.reset_page())
+        yield mailer
 
 
 @contextlib.asynccontextmanager
@@ -111,13 +117,19 @@ def postgres_stores(pool: Pool, token_lifetime: int) -> AuthStores:
         api_keys=PostgresApiKeyStore(database, revoker),
         erasures=PostgresErasureStore(database, revoker),
         password_resets=PostgresPasswordResetStore(database, revoker),
+        email_verifications=PostgresEmailVerificationStore(database),
         audit=PostgresAuditLog(database),
         revocations=PostgresRevocationStore(database),
     )
 
 
 async def _build(
-    settings: AuthSettings, pool: Pool, redis: RedisClient, hasher: PasswordHasher, plans: Plans
+    settings: AuthSettings,
+    pool: Pool,
+    redis: RedisClient,
+    hasher: PasswordHasher,
+    plans: Plans,
+    mail: MailQueue | None = None,
 ) -> AuthServices:
     await hasher.dummy()
     return build_services(
@@ -128,6 +140,7 @@ async def _build(
         failures=RedisFailureCounter(redis),
         revocation_cache=RedisRevocationCache(redis),
         plans=plans,
+        mail=mail,
     )
 
 

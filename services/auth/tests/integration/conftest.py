@@ -1,5 +1,6 @@
 """Fixtures: auth apps and processes over fresh databases."""
 
+import asyncio
 import base64
 import secrets
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import pytest
 
 from auth.settings import AuthSettings
 from auth_testing.app import GATEWAY_SECRET, MakeSettings, RunningAuth, StartAuth, running_auth
+from auth_testing.mail_sink import PAGE, VERIFICATION_PAGE, Sink
 from auth_testing.replica import StartReplica, running_replica
 from parley.config.settings import load
 from parley.messaging import outbox
@@ -60,3 +62,23 @@ async def auth(make_settings: MakeSettings) -> AsyncIterator[RunningAuth]:
 @pytest.fixture
 def replica(tmp_path: Path) -> StartReplica:
     return partial(running_replica, folder=tmp_path)
+
+
+@pytest.fixture(scope="module")
+async def sink() -> AsyncIterator[Sink]:
+    found = Sink()
+    async with await asyncio.start_server(found.serve, "127.0.0.1", 0) as server:
+        found.port = server.sockets[0].getsockname()[1]
+        yield found
+
+
+@pytest.fixture(scope="module")
+async def mailing(make_settings: MakeSettings, start: StartAuth, sink: Sink) -> AsyncIterator[Any]:
+    settings = await make_settings(
+        smtp_url=f"smtp://127.0.0.1:{sink.port}",
+        smtp_from="parley@example.org",
+        password_reset_url=PAGE,
+        email_verification_url=VERIFICATION_PAGE,
+    )
+    async with start(settings) as found:
+        yield found

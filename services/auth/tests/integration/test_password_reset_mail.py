@@ -2,102 +2,33 @@
 
 import asyncio
 import contextlib
-import email
-import email.policy
 import secrets
 import socket
-from collections.abc import AsyncIterator
-from email.message import EmailMessage
-from typing import Any
 
 import httpx2
 import pytest
 
 from auth.audit.model import RequestOrigin
 from auth.mail.mailer import MailDeliveryError
+from auth.mail.notices import SecurityEvent
 from auth.mail.smtp import SmtpMailer
 from auth.password_resets.request_queue import ResetRequestQueue
-from auth_testing.app import MakeSettings, Person, RunningAuth, StartAuth
+from auth_testing.app import RunningAuth
+from auth_testing.mail_sink import PAGE, VERIFY, Sink, address, token_in, verified_person
 from parley.errors import Overloaded
 
 pytestmark = pytest.mark.integration
 
 ASK = "/api/v1/auth/password-reset/request"
 RESET = "/api/v1/auth/password-reset"
-PAGE = "https://chat.example.org/new-password"
 NEW_PASSWORD = "a completely different phrase"
 WITHIN = 15.0
-
-
-class Sink:
-    """An SMTP server that keeps the mails it receives."""
-
-    def __init__(self) -> None:
-        self.mails: asyncio.Queue[EmailMessage] = asyncio.Queue()
-        self.refuses = False
-        self.port = 0
-
-    async def next(self) -> EmailMessage:
-        return await asyncio.wait_for(self.mails.get(), WITHIN)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 sink\r\n")
-        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
-            while command := (await reader.readline()).strip().upper():
-                writer.write(await self._reply(command, reader, writer))
-                await writer.drain()
-
-    async def _reply(self, command: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-        if command.startswith(b"RCPT") and self.refuses:
-            self.refuses = False
-            return b"550 no such mailbox\r\n"
-        if command != b"DATA":
-            return b"250 ok\r\n"
-        writer.write(b"354 go on\r\n")
-        data = await self._data(reader)
-        self.mails.put_nowait(email.message_from_bytes(data, _class=EmailMessage, policy=email.policy.default))
-        return b"250 kept\r\n"
-
-    @staticmethod
-    async def _data(reader: asyncio.StreamReader) -> bytes:
-        lines: list[bytes] = []
-        while (line := await reader.readline()) != b".\r\n":
-            lines.append(line)
-        return b"".join(lines)
-
-
-@pytest.fixture(scope="module")
-async def sink() -> AsyncIterator[Sink]:
-    found = Sink()
-    async with await asyncio.start_server(found.serve, "127.0.0.1", 0) as server:
-        found.port = server.sockets[0].getsockname()[1]
-        yield found
-
-
-@pytest.fixture(scope="module")
-async def mailing(make_settings: MakeSettings, start: StartAuth, sink: Sink) -> AsyncIterator[Any]:
-    settings = await make_settings(
-        smtp_url=f"smtp://127.0.0.1:{sink.port}", smtp_from="parley@example.org", password_reset_url=PAGE
-    )
-    async with start(settings) as found:
-        yield found
-
-
-def address(person: Person) -> str:
-    return f"{person.username}@example.org"
 
 
 async def ask(auth: RunningAuth, written: str) -> httpx2.Response:
     answer: httpx2.Response = await auth.client.post(ASK, json={"email": written})
     assert (answer.status_code, answer.json()) == (202, {})
     return answer
-
-
-def token_in(mail: EmailMessage) -> str:
-    (link,) = [line for line in mail.get_content().splitlines() if line.startswith("https://")]
-    page, _, token = link.partition("#token=")
-    assert page == PAGE
-    return str(token)
 
 
 async def use(auth: RunningAuth, token: str) -> int:
@@ -108,7 +39,7 @@ async def use(auth: RunningAuth, token: str) -> int:
 async def test_the_mailed_link_sets_a_new_password_once_and_ends_every_session(
     mailing: RunningAuth, sink: Sink
 ) -> None:
-    person = await mailing.person()
+    person = await verified_person(mailing, sink)
     await ask(mailing, address(person).upper())
     mail = await sink.next()
     assert (mail["to"], mail["from"]) == (address(person), "parley@example.org")
@@ -118,13 +49,17 @@ async def test_the_mailed_link_sets_a_new_password_once_and_ends_every_session(
     assert (await person.login(NEW_PASSWORD)).status_code == 200
     assert await use(mailing, token) == 422
     stored = await mailing.rows("SELECT action FROM audit_log WHERE target_id = $1 ORDER BY id", person.id)
-    assert [row["action"] for row in stored][1:] == ["password_reset.requested", "password.reset"]
+    assert [row["action"] for row in stored] == [
+        *("user.registered", "email_verification.requested", "email.verified"),
+        *("password_reset.requested", "password.reset"),
+    ]
+    assert (await sink.next(SecurityEvent.PASSWORD_CHANGED.value))["to"] == address(person)
 
 
 async def test_an_unknown_and_a_disabled_address_get_the_same_answer_and_no_mail(
     mailing: RunningAuth, sink: Sink
 ) -> None:
-    disabled, known = await mailing.person(), await mailing.person()
+    disabled, known = await verified_person(mailing, sink), await verified_person(mailing, sink)
     await mailing.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", disabled.username)
     answers = [
         await ask(mailing, f"nobody-{secrets.token_hex(4)}@example.org"),
@@ -133,11 +68,11 @@ async def test_an_unknown_and_a_disabled_address_get_the_same_answer_and_no_mail
     ]
     assert len({(answer.text, tuple(sorted(answer.headers.keys()))) for answer in answers}) == 1
     assert (await sink.next())["to"] == address(known)
-    assert sink.mails.empty()
+    assert sink.has_none()
 
 
 async def test_an_account_gets_one_mail_a_minute(mailing: RunningAuth, sink: Sink) -> None:
-    eager, other = await mailing.person(), await mailing.person()
+    eager, other = await verified_person(mailing, sink), await verified_person(mailing, sink)
     for _ in range(5):
         await ask(mailing, address(eager))
     await ask(mailing, address(other))
@@ -152,7 +87,7 @@ async def test_an_account_gets_one_mail_a_minute(mailing: RunningAuth, sink: Sin
 
 
 async def test_a_second_request_does_not_invalidate_the_first_link(mailing: RunningAuth, sink: Sink) -> None:
-    person = await mailing.person()
+    person = await verified_person(mailing, sink)
     await ask(mailing, address(person))
     first = token_in(await sink.next())
     await mailing.rows(
@@ -168,7 +103,7 @@ async def test_a_second_request_does_not_invalidate_the_first_link(mailing: Runn
 
 @pytest.mark.parametrize("change", ["address", "password"])
 async def test_a_link_is_invalid_after_the_owner_changes_the(change: str, mailing: RunningAuth, sink: Sink) -> None:
-    person = await mailing.person()
+    person = await verified_person(mailing, sink)
     await ask(mailing, address(person))
     token = token_in(await sink.next())
     if change == "address":
@@ -183,7 +118,7 @@ async def test_a_link_is_invalid_after_the_owner_changes_the(change: str, mailin
 async def test_a_refused_mail_is_logged_without_address_or_token_and_the_next_is_sent(
     mailing: RunningAuth, sink: Sink, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refused, known = await mailing.person(), await mailing.person()
+    refused, known = await verified_person(mailing, sink), await verified_person(mailing, sink)
     sink.refuses = True
     await ask(mailing, address(refused))
     await ask(mailing, address(known))
@@ -195,8 +130,8 @@ async def test_a_refused_mail_is_logged_without_address_or_token_and_the_next_is
 
 
 async def test_the_request_route_is_missing_without_a_mail_server(auth: RunningAuth) -> None:
-    for body in ({"email": "ada@example.org"}, {"nonsense": True}):
-        answer = await auth.client.post(ASK, json=body)
+    for path, body in ((ASK, {"email": "ada@example.org"}), (ASK, {"nonsense": True}), (VERIFY, {})):
+        answer = await auth.client.post(path, json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 

@@ -77,20 +77,21 @@ async def test_a_token_for_an_unknown_account_is_not_issued(auth: UnitAuth) -> N
 async def test_a_link_is_mailed_to_the_stored_address(
     auth: UnitAuth, queue: ResetRequestQueue, mailer: MemoryMailer
 ) -> None:
-    await auth.user()
+    await auth.verified_user()
     queue.add("ADA@Example.ORG", HERE)
     to, token = await next_mail(mailer)
     assert to == "ada@example.org"
     await auth.services.password_resets.use(token, NEW_PASSWORD, HERE)
 
 
-async def test_unknown_and_disabled_accounts_get_no_mail(
+async def test_unknown_disabled_and_unverified_addresses_get_no_mail(
     auth: UnitAuth, queue: ResetRequestQueue, mailer: MemoryMailer
 ) -> None:
-    disabled = await auth.user("bea")
+    disabled = await auth.verified_user("bea")
     auth.change(disabled.id, status="disabled")
-    await auth.user("ada")
-    for address in ("nobody@example.org", "bea@example.org", "ada@example.org"):
+    await auth.user("unverified")
+    await auth.verified_user("ada")
+    for address in ("nobody@example.org", "bea@example.org", "unverified@example.org", "ada@example.org"):
         queue.add(address, HERE)
     assert (await next_mail(mailer))[0] == "ada@example.org"
     assert mailer.sent.empty()
@@ -100,7 +101,7 @@ async def test_an_account_gets_one_mail_an_interval(
     auth: UnitAuth, queue: ResetRequestQueue, mailer: MemoryMailer
 ) -> None:
     for name in ("ada", "bea"):
-        await auth.user(name)
+        await auth.verified_user(name)
     for address in ("ada@example.org", "ada@example.org", "bea@example.org"):
         queue.add(address, HERE)
     assert [(await next_mail(mailer))[0] for _ in range(2)] == ["ada@example.org", "bea@example.org"]
@@ -113,7 +114,7 @@ async def test_a_failed_mail_does_not_stop_the_next(
     auth: UnitAuth, queue: ResetRequestQueue, mailer: MemoryMailer
 ) -> None:
     for name in ("ada", "bea"):
-        await auth.user(name)
+        await auth.verified_user(name)
     mailer.failures = 1
     queue.add("ada@example.org", HERE)
     queue.add("bea@example.org", HERE)

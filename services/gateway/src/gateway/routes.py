@@ -83,6 +83,8 @@ def auth_routes() -> list[Route]:
         route("POST", f"{base}/revoke", "auth", PUBLIC),
         route("POST", f"{base}/password-reset", "auth", PUBLIC, strict=True),
         route("POST", f"{base}/password-reset/request", "auth", PUBLIC, strict=True),
+        route("POST", f"{base}/email-verification", "auth", PUBLIC, strict=True),
+        route("POST", f"{base}/email-verification/request", "auth", "account", strict=True),
         route("GET", f"{base}/erasures/{{id}}", "auth", PUBLIC),
         route("POST", f"{base}/introspect", "auth", ANY),
         route("GET", f"{base}/me", "auth", ANY),

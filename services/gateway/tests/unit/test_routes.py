@@ -21,6 +21,7 @@ def test_only_these_routes_are_public() -> None:
         "/api/v1/auth/revoke",
         "/api/v1/auth/password-reset",
         "/api/v1/auth/password-reset/request",
+        "/api/v1/auth/email-verification",
         "/api/v1/auth/erasures/{id}",
     }
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from auth.mail.notices import Recipient
+
 Status = Literal["active", "disabled"]
 
 
@@ -30,6 +32,10 @@ class User:
     def active(self) -> bool:
         """Return whether the account may log in."""
         return self.status == "active"
+
+    def recipient(self) -> Recipient:
+        """Return whom security notices about this account go to."""
+        return Recipient(self.id, self.username, self.email)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,26 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import structlog
+
 from auth.accounts.login import LoginService
 from auth.accounts.model import NewUser, User
 from auth.accounts.store import AccountStore
 from auth.audit.model import OPERATOR, RequestOrigin
+from auth.email_verification.service import EmailVerificationService
 from auth.errors import AccountDisabled, AccountExists, RegistrationClosed
+from auth.mail.notices import SecurityEvent, SecurityNotices
 from auth.revocations.service import RevocationService
 from auth.security import identifiers
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
 from auth.security.reauthentication import require_recent_login
 from auth.security.scopes import DEFAULT_SCOPES
-from parley.errors import FieldError, TokenInvalid, ValidationFailed
+from parley.errors import DependencyUnavailable, FieldError, TokenInvalid, ValidationFailed
 from parley.ids import new_id
 from parley.security.identity import Principal
+
+log = structlog.get_logger()
 
 
 class AccountService:
@@ -30,11 +36,14 @@ class AccountService:
         policy: PasswordPolicy,
         login: LoginService,
         revocations: RevocationService,
+        notices: SecurityNotices,
+        verification: EmailVerificationService,
         registration_open: bool,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._accounts, self._hasher, self._policy = accounts, hasher, policy
         self._login, self._revocations = login, revocations
+        self._notices, self._verification = notices, verification
         self._registration_open, self._clock = registration_open, clock
 
     async def register(
@@ -61,7 +70,9 @@ class AccountService:
         self._policy.check(password, names=[username, *_email_parts(email)])
         hashed = await self._hasher.hash(password)
         new = NewUser(new_id(), username, email, display_name, password_hash=hashed, scopes=scopes)
-        return await self._accounts.add(new, origin)
+        user = await self._accounts.add(new, origin)
+        await self._send_link(user, origin)
+        return user
 
     async def ensure(
         self, *, username: str, password: str, email: str | None = None, scopes: Sequence[str] = DEFAULT_SCOPES
@@ -94,12 +105,24 @@ class AccountService:
     async def change(self, principal: Principal, changes: Mapping[str, str | None], origin: RequestOrigin) -> User:
         """Change the caller's user name, e-mail address or display name.
 
-        Raises AccountExists, and ReauthenticationRequired for another e-mail address without a recent login.
+        The old e-mail address is told of another one, and the new one gets a link to verify it. Raises AccountExists,
+        and ReauthenticationRequired for another e-mail address without a recent login.
         """
         before = await self.me(principal)
         if changes.get("email", before.email) != before.email:
             require_recent_login(principal, self._clock())
-        return _require_active(await self._accounts.change_profile(principal.user_id, changes, origin))
+        after = _require_active(await self._accounts.change_profile(principal.user_id, changes, origin))
+        if after.email != before.email:
+            self._notices.send(SecurityEvent.EMAIL_CHANGED, before.recipient(), origin)
+            await self._send_link(after, origin)
+        return after
+
+    async def _send_link(self, user: User, origin: RequestOrigin) -> None:
+        # The account is stored by now, so a failure here must not look like a failed request.
+        try:
+            await self._verification.send_link(user.id, origin)
+        except DependencyUnavailable:
+            log.warning("email_verification_not_sent", user=str(user.id))
 
     async def change_password(
         self, principal: Principal, current: str, new: str, origin: RequestOrigin, *, end_api_keys: bool = True
@@ -119,6 +142,7 @@ class AccountService:
             user.id, hashed, keep_session=principal.session_id, end_api_keys=end_api_keys, origin=origin
         )
         await self._revocations.push()
+        self._notices.send(SecurityEvent.PASSWORD_CHANGED, user.recipient(), origin)
 
 
 def _require_active(user: User | None) -> User:

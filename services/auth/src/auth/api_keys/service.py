@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from auth.accounts.plans import Plans
+from auth.accounts.store import AccountStore
 from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
 from auth.api_keys.store import ApiKeyStore
 from auth.audit.model import RequestOrigin
+from auth.mail.notices import SecurityEvent, SecurityNotices
 from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
 from auth.security.reauthentication import require_recent_login
@@ -32,12 +34,15 @@ class ApiKeyService:
     def __init__(
         self,
         api_keys: ApiKeyStore,
+        accounts: AccountStore,
         revocations: RevocationService,
         plans: Plans,
+        notices: SecurityNotices,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._api_keys, self._revocations, self._plans, self._clock = api_keys, revocations, plans, clock
+        self._api_keys, self._accounts, self._revocations = api_keys, accounts, revocations
+        self._plans, self._notices, self._clock = plans, notices, clock
 
     async def create(
         self,
@@ -60,6 +65,7 @@ class ApiKeyService:
         long_lived = expires_at is None or expires_at > now + DEFAULT_LIFETIME + CLOCK_TOLERANCE
         if long_lived or not set(scopes) <= NARROW_SCOPES:
             require_recent_login(principal, self._clock())
+        owner = await self._accounts.by_id(principal.user_id)
         secret = secret_tokens.new_api_key()
         key = ApiKey(
             id=new_id(),
@@ -79,7 +85,11 @@ class ApiKeyService:
             origin=origin,
             session_id=parse_id(principal.session_id),
         )
-        return stored, None if replayed else secret
+        if replayed:
+            return stored, None
+        if owner is not None:
+            self._notices.send(SecurityEvent.NEW_API_KEY, owner.recipient(), origin, detail=stored.prefix)
+        return stored, secret
 
     async def list(self, principal: Principal, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
         """Return the caller's keys, newest first."""

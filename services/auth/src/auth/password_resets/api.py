@@ -50,6 +50,6 @@ async def request_reset(
     queue: Annotated[ResetRequestQueue, Depends(provide(ResetRequestQueue))],
     origins: Origins,
 ) -> ResetRequestView:
-    """Mail a password reset link to the account with this address, if there is one; 404 unless `SMTP_URL` is set."""
+    """Mail a password reset link to this address, if an account has verified it; 404 unless `SMTP_URL` is set."""
     queue.add(body.email, origins.resolve(request))
     return ResetRequestView()

@@ -19,7 +19,7 @@ SELECT FROM users AS u JOIN password_resets AS r ON r.user_id = u.id WHERE r.dig
 _ISSUE = """
 INSERT INTO password_resets (digest, user_id, expires_at)
 SELECT $1, id, now() + make_interval(secs => $3) FROM users WHERE id = $2 RETURNING expires_at"""
-_ACCOUNT = "SELECT * FROM users WHERE email_key = $1 AND status = 'active' FOR UPDATE"
+_ACCOUNT = "SELECT * FROM users WHERE email_key = $1 AND email_verified AND status = 'active' FOR UPDATE"
 _REQUEST = """
 INSERT INTO password_resets (digest, user_id, expires_at)
 SELECT $1, $2, now() + make_interval(secs => $3) WHERE NOT EXISTS (

@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from auth.audit.model import RequestOrigin
+from auth.mail.notices import SecurityEvent, SecurityNotices
 from auth.password_resets.store import PasswordResetStore
 from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
@@ -19,10 +20,15 @@ class PasswordResetService:
     """Issues password reset tokens and sets new passwords with them."""
 
     def __init__(
-        self, resets: PasswordResetStore, hasher: PasswordHasher, policy: PasswordPolicy, revocations: RevocationService
+        self,
+        resets: PasswordResetStore,
+        hasher: PasswordHasher,
+        policy: PasswordPolicy,
+        revocations: RevocationService,
+        notices: SecurityNotices,
     ) -> None:
         self._resets, self._hasher = resets, hasher
-        self._policy, self._revocations = policy, revocations
+        self._policy, self._revocations, self._notices = policy, revocations, notices
 
     async def issue(self, user_id: UUID, origin: RequestOrigin) -> tuple[str, datetime]:
         """Return a new token and its expiry; earlier tokens of the account stop working. Raises NotFound."""
@@ -46,6 +52,7 @@ class PasswordResetService:
         if not await self._resets.use(digest, hashed, origin, end_api_keys=end_api_keys):
             raise _invalid()
         await self._revocations.push()
+        self._notices.send(SecurityEvent.PASSWORD_CHANGED, user.recipient(), origin)
 
 
 def _invalid() -> ValidationFailed:

@@ -20,7 +20,7 @@ class PasswordResetStore(Protocol):
     ) -> User | None:
         """Store a token beside earlier ones.
 
-        None if no active account has the address, or if its last token is younger than ``interval`` seconds.
+        None if no active account has verified the address, or if its last token is younger than ``interval`` seconds.
         """
         ...
 

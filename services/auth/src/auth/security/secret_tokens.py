@@ -8,7 +8,7 @@ import secrets
 import string
 import zlib
 
-REFRESH_PREFIX, RESET_PREFIX, API_KEY_PREFIX = "prt_", "prs_", "parley_"
+REFRESH_PREFIX, RESET_PREFIX, VERIFICATION_PREFIX, API_KEY_PREFIX = "prt_", "prs_", "pev_", "parley_"
 RANDOM_BYTES = 32
 API_KEY_RANDOM_LENGTH, API_KEY_CHECKSUM_LENGTH = 32, 6
 DISPLAY_PREFIX_LENGTH = 14
@@ -43,6 +43,11 @@ def looks_like_refresh_token(text: str) -> bool:
 def new_reset_token() -> str:
     """Return a new password reset token."""
     return RESET_PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+
+
+def new_verification_token() -> str:
+    """Return a new e-mail verification token."""
+    return VERIFICATION_PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
 
 
 def new_erasure_id() -> str:

@@ -1,10 +1,14 @@
 """Login sessions and refresh token rotation."""
 
+import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from auth.accounts.model import User
+
+_VERSION = re.compile(r"[0-9._]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Session:
     last_used_at: datetime
     expires_at: datetime
     idle_expires_at: datetime
+    new_device: bool = False
+    """True only for a session that has just started on a device that the account has not used before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +50,8 @@ class RefreshRotation:
     session: Session
     user: User
     reused: bool
+
+
+def device_digest(client_id: str, user_agent: str | None) -> bytes:
+    """Return what identifies a device: client and user agent, without versions, so that an update makes no new one."""
+    return hashlib.sha256(f"{client_id}\n{_VERSION.sub('', user_agent or '')}".encode()).digest()

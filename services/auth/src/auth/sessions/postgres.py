@@ -9,7 +9,7 @@ from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
 from auth.revocations.model import RevocationReason
 from auth.revocations.postgres import Revoker
-from auth.sessions.model import NewSession, RefreshRotation, Session
+from auth.sessions.model import NewSession, RefreshRotation, Session, device_digest
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
@@ -21,8 +21,14 @@ started AS (
     SELECT :id, id, :client_id, :scopes, :user_agent, :address, :token_digest,
         now() + make_interval(secs => :lifetime), now() + make_interval(secs => :idle_lifetime)
     FROM login RETURNING *
-), issued AS (INSERT INTO refresh_tokens (digest, session_id) SELECT :token_digest, id FROM started)
-SELECT * FROM started""")
+), issued AS (INSERT INTO refresh_tokens (digest, session_id) SELECT :token_digest, id FROM started),
+device AS (
+    INSERT INTO known_devices (user_id, digest) SELECT id, :device FROM login
+    ON CONFLICT (user_id, digest) DO UPDATE SET last_seen_at = now() RETURNING xmax = 0 AS added
+)
+SELECT started.*, device.added AND EXISTS (SELECT FROM known_devices WHERE user_id = :user_id) AS new_device
+FROM started, device""")
+# The last EXISTS sees the devices before this statement: the first device of an account is not new.
 
 # One UPDATE decides under the lock of the row: of any number of concurrent uses, one rotates the token and the others
 # see the result. A successor is derived from its predecessor, so the successor is unused as long as it is the current
@@ -55,6 +61,11 @@ DELETE FROM sessions WHERE id IN (
     SELECT id FROM sessions WHERE least(expires_at, idle_expires_at, revoked_at) < now() - interval '1 day' LIMIT 1000
 )"""
 
+_PURGE_DEVICES = """
+DELETE FROM known_devices WHERE ctid IN (
+    SELECT ctid FROM known_devices WHERE last_seen_at < now() - interval '400 days' LIMIT 1000 FOR UPDATE SKIP LOCKED
+)"""
+
 
 class PostgresSessionStore:
     """Sessions and refresh tokens in PostgreSQL."""
@@ -73,9 +84,17 @@ class PostgresSessionStore:
             "token_digest": new.token_digest,
             "lifetime": float(new.lifetime),
             "idle_lifetime": float(new.idle_lifetime),
+            "device": device_digest(new.client_id, origin.user_agent),
         }
-        row = await self._database.row(_START.sql, *_START.arguments(values))
-        return _session(row) if row else None
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_START.sql, *_START.arguments(values))
+            if row is None:
+                return None
+            session = _session(row)
+            if session.new_device:
+                detail = {"session": str(session.id)}
+                await audit.record(connection, "session.new_device", origin, new.user_id, detail=detail)
+            return session
 
     async def by_token(self, token_digest: bytes) -> Session | None:
         row = await self._database.row(_BY_DIGEST, token_digest)
@@ -115,6 +134,7 @@ class PostgresSessionStore:
             return len(ended)
 
     async def purge(self) -> int:
+        await self._database.execute(_PURGE_DEVICES)
         return await self._database.execute(_PURGE)
 
     async def _end_reused(self, connection: Connection, row: Row, origin: RequestOrigin) -> None:
@@ -142,4 +162,5 @@ def _session(row: Row) -> Session:
         last_used_at=row["last_used_at"],
         expires_at=row["expires_at"],
         idle_expires_at=row["idle_expires_at"],
+        new_device=bool(row.get("new_device")),
     )

@@ -13,7 +13,7 @@ class SessionStore(Protocol):
     """Stored sessions and refresh tokens. Each method is one transaction, events and audit entry included."""
 
     async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
-        """Store a session and the time of the login; None if the account is missing or disabled."""
+        """Store a session, the time of the login and the device; None if the account is missing or disabled."""
         ...
 
     async def by_token(self, token_digest: bytes) -> Session | None:
@@ -44,5 +44,5 @@ class SessionStore(Protocol):
         ...
 
     async def purge(self) -> int:
-        """Delete sessions that ended at least a day ago; returns how many."""
+        """Delete sessions that ended at least a day ago; returns how many. Devices not seen for 400 days go, too."""
         ...

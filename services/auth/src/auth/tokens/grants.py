@@ -18,6 +18,7 @@ from auth.errors import (
     UnauthorizedClient,
     UnsupportedGrantType,
 )
+from auth.mail.notices import SecurityEvent, SecurityNotices
 from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
 from auth.security.scopes import narrow
@@ -93,10 +94,11 @@ class GrantService:
         revocations: RevocationService,
         lifetimes: SessionLifetimes,
         clients: Mapping[str, str],
+        notices: SecurityNotices,
     ) -> None:
         self._login, self._sessions, self._api_keys = login, sessions, api_keys
         self._issuer, self._revocations, self._lifetimes = issuer, revocations, lifetimes
-        self._clients = dict(clients)
+        self._clients, self._notices = dict(clients), notices
         self._by_type: dict[str, Callable[[TokenRequest], Awaitable[TokenGrant]]] = {
             "password": self._password,
             "refresh_token": self._refresh_token,
@@ -131,6 +133,8 @@ class GrantService:
         session = await self._sessions.start(new, request.origin)
         if session is None:
             raise InvalidGrant(WRONG_LOGIN)
+        if session.new_device:
+            self._notices.send(SecurityEvent.NEW_DEVICE, user.recipient(), request.origin)
         return self._granted(user, session, scopes, token)
 
     async def _refresh_token(self, request: TokenRequest) -> TokenGrant:

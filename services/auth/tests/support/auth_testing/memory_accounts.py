@@ -62,6 +62,7 @@ class MemoryAccountStore:
             before,
             username=changes.get("username") or before.username,
             email=changes.get("email", before.email),
+            email_verified=before.email_verified and changes.get("email", before.email) == before.email,
             display_name=changes.get("display_name", before.display_name),
             updated_at=self._database.clock(),
         )
@@ -164,7 +165,7 @@ class MemoryPasswordResetStore:
         owners = [
             user
             for user in self._database.users.values()
-            if user.active and user.email and identifiers.key(user.email) == email_key
+            if user.active and user.email_verified and user.email and identifiers.key(user.email) == email_key
         ]
         recent = now + timedelta(seconds=lifetime - interval)
         if not owners or any(

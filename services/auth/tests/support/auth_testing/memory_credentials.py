@@ -10,7 +10,7 @@ from auth.api_keys.model import ApiKey
 from auth.audit.model import RequestOrigin
 from auth.errors import IdempotencyKeyReused
 from auth.revocations.model import Revocation, RevocationReason
-from auth.sessions.model import NewSession, RefreshRotation, Session
+from auth.sessions.model import NewSession, RefreshRotation, Session, device_digest
 from auth.signing_keys.model import StoredSigningKey
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
 from parley.errors import TokenRevoked
@@ -43,8 +43,11 @@ class MemorySessionStore:
             last_used_at=now,
             expires_at=now + timedelta(seconds=new.lifetime),
             idle_expires_at=now + timedelta(seconds=new.idle_lifetime),
+            new_device=self._note_device(new, origin),
         )
-        self._database.sessions[new.id] = StoredSession(session, new.token_digest)
+        if session.new_device:
+            self._database.record("session.new_device", origin, new.user_id, session=str(session.id))
+        self._database.sessions[new.id] = StoredSession(replace(session, new_device=False), new.token_digest)
         self._database.refresh_tokens[new.token_digest] = new.id
         return session
 
@@ -101,6 +104,13 @@ class MemorySessionStore:
         for session_id in old:
             del self._database.sessions[session_id]
         return len(old)
+
+    def _note_device(self, new: NewSession, origin: RequestOrigin) -> bool:
+        """Store the device, and return whether the account has others but not this one."""
+        device = (new.user_id, device_digest(new.client_id, origin.user_agent))
+        known = [found for found in self._database.devices if found[0] == new.user_id]
+        self._database.devices.add(device)
+        return bool(known) and device not in known
 
     def _find(self, digest: bytes) -> StoredSession | None:
         session_id = self._database.refresh_tokens.get(digest)

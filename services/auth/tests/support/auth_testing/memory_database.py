@@ -50,6 +50,15 @@ class StoredReset:
 
 
 @dataclass
+class StoredVerification:
+    """An e-mail verification token."""
+
+    user_id: UUID
+    email: str
+    created_at: datetime
+
+
+@dataclass
 class MemoryDatabase:
     """Tables as dictionaries. ``events`` and ``audit`` record what PostgreSQL would hold in outbox and audit log."""
 
@@ -59,6 +68,8 @@ class MemoryDatabase:
     refresh_tokens: dict[bytes, UUID] = field(default_factory=dict)
     api_keys: dict[UUID, StoredApiKey] = field(default_factory=dict)
     resets: dict[bytes, StoredReset] = field(default_factory=dict)
+    verifications: dict[bytes, StoredVerification] = field(default_factory=dict)
+    devices: set[tuple[UUID, bytes]] = field(default_factory=set)
     password_times: dict[UUID, datetime] = field(default_factory=dict)
     revocations: dict[tuple[str, UUID], Revocation] = field(default_factory=dict)
     unpushed: set[tuple[str, UUID]] = field(default_factory=set)

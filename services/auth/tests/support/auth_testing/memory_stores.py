@@ -5,6 +5,7 @@ from auth_testing.memory_accounts import MemoryAccountStore, MemoryPasswordReset
 from auth_testing.memory_credentials import MemoryApiKeyStore, MemoryRevocationStore, MemorySessionStore
 from auth_testing.memory_database import MemoryDatabase
 from auth_testing.memory_erasure import MemoryAuditLog, MemoryErasureStore
+from auth_testing.memory_verifications import MemoryEmailVerificationStore
 
 
 def memory_stores(database: MemoryDatabase) -> AuthStores:
@@ -15,6 +16,7 @@ def memory_stores(database: MemoryDatabase) -> AuthStores:
         api_keys=MemoryApiKeyStore(database),
         erasures=MemoryErasureStore(database),
         password_resets=MemoryPasswordResetStore(database),
+        email_verifications=MemoryEmailVerificationStore(database),
         audit=MemoryAuditLog(database),
         revocations=MemoryRevocationStore(database),
     )

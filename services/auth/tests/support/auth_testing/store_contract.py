@@ -10,7 +10,7 @@ from auth.errors import AccountExists, IdempotencyKeyReused, LastAdmin
 from auth.security import identifiers
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
 from auth.sessions.model import NewSession
-from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session
+from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session, verify_address
 from auth_testing.takeover_contract import TakeoverContract
 from parley import times
 from parley.ids import new_id
@@ -154,6 +154,9 @@ class StoreContract(TakeoverContract):
     async def test_reset_requests_of_one_account_keep_an_interval(self, stores: AuthStores) -> None:
         user, first = await add_user(stores), secrets.token_bytes(32)
         key = identifiers.key(str(user.email))
+        refused = await stores.password_resets.request(key, b"z" * 32, lifetime=3600, interval=0, origin=ORIGIN)
+        assert refused is None, "the address is not verified"
+        await verify_address(stores, user)
         for digest, accepted in ((first, True), (secrets.token_bytes(32), False)):
             found = await stores.password_resets.request(key, digest, lifetime=3600, interval=60, origin=ORIGIN)
             assert (found is not None) == accepted

@@ -7,6 +7,7 @@ from auth.accounts.model import NewUser, User
 from auth.api_keys.model import ApiKey
 from auth.audit.model import RequestOrigin
 from auth.container import AuthStores
+from auth.email_verification.service import TOKEN_LIFETIME
 from auth.security.scopes import DEFAULT_SCOPES
 from auth.sessions.model import NewSession, Session
 from parley import times
@@ -19,6 +20,13 @@ async def add_user(stores: AuthStores, *, scopes: tuple[str, ...] = DEFAULT_SCOP
     """Store an account with a random name."""
     name = f"user-{secrets.token_hex(6)}"
     return await stores.accounts.add(NewUser(new_id(), name, f"{name}@example.org", None, "hash", scopes), ORIGIN)
+
+
+async def verify_address(stores: AuthStores, user: User) -> None:
+    """Verify the address of an account."""
+    digest = secrets.token_bytes(32)
+    await stores.email_verifications.issue(user.id, digest, lifetime=TOKEN_LIFETIME, interval=0, origin=ORIGIN)
+    assert await stores.email_verifications.use(digest, ORIGIN)
 
 
 async def start_session(stores: AuthStores, user: User, token: bytes | None = None) -> Session:

@@ -1,13 +1,19 @@
 """Behaviour of every implementation of the stores when a credential changes."""
 
 import secrets
+from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import pytest
 
 from auth.container import AuthStores
+from auth.email_verification.service import TOKEN_LIFETIME
+from auth.email_verification.store import UnverifiedAddress
+from auth.sessions.model import NewSession
 from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session
 from parley.errors import TokenRevoked
+from parley.ids import new_id
 
 
 class TakeoverContract:
@@ -40,6 +46,41 @@ class TakeoverContract:
         assert [key.id for key in await stores.api_keys.live(user.id, before=None, limit=10)] == [kept]
         changed, *_ = await stores.audit.read({"target": str(user.id)}, before=None, limit=1)
         assert (changed.action, changed.detail) == ("password.reset", {"ended_api_keys": 1})
+
+    async def test_only_a_second_device_is_new(self, stores: AuthStores) -> None:
+        user = await add_user(stores)
+
+        async def log_in(agent: str | None, client: str = "parley-web") -> bool:
+            new = NewSession(new_id(), user.id, client, (), secrets.token_bytes(32), lifetime=60, idle_lifetime=60)
+            session = await stores.sessions.start(new, replace(ORIGIN, user_agent=agent))
+            assert session is not None
+            return session.new_device
+
+        agents = ("Mozilla/5.0 (X11) Chrome/130.0.1", "Mozilla/5.0 (X11) Chrome/131.2", "curl/8.1", None, "curl/8.1")
+        assert [await log_in(agent) for agent in agents] == [False, False, True, True, False]
+        assert await log_in("curl/8.1", client="another-app")
+        found = await stores.audit.read({"action": "session.new_device", "target": str(user.id)}, before=None, limit=9)
+        assert len(found) == 3
+        assert not any(session.new_device for session in await stores.sessions.live(user.id, before=None, limit=9))
+
+    async def test_a_verification_token_verifies_the_address_it_was_made_for(self, stores: AuthStores) -> None:
+        user, first, second, third = await add_user(stores), *(secrets.token_bytes(32) for _ in range(3))
+        issue = partial(stores.email_verifications.issue, user.id, lifetime=TOKEN_LIFETIME, origin=ORIGIN)
+        assert await issue(first, interval=60) == UnverifiedAddress(user.username, str(user.email))
+        assert await issue(second, interval=60) is None
+        await stores.accounts.change_profile(user.id, {"email": f"other-{user.email}"}, ORIGIN)
+        assert not await stores.email_verifications.use(first, ORIGIN)
+        assert await issue(third, interval=0) == UnverifiedAddress(user.username, f"other-{user.email}")
+        assert not await stores.email_verifications.use(b"unknown", ORIGIN)
+        assert await stores.email_verifications.use(third, ORIGIN)
+        assert not await stores.email_verifications.use(third, ORIGIN)
+        verified = await stores.accounts.by_id(user.id)
+        assert verified is not None
+        assert verified.email_verified
+        assert await issue(second, interval=0) is None
+        changed = await stores.accounts.change_profile(user.id, {"email": user.email}, ORIGIN)
+        assert changed is not None
+        assert not changed.email_verified
 
     async def test_an_ended_session_makes_no_key(self, stores: AuthStores) -> None:
         user = await add_user(stores)

@@ -10,6 +10,7 @@ from auth.accounts.model import User
 from auth.accounts.plans import read_plans
 from auth.audit.model import RequestOrigin
 from auth.container import AuthServices, build_services
+from auth.mail.mail_queue import MailQueue
 from auth.mail.mailer import MailDeliveryError
 from auth.security.encryption import SecretCipher
 from auth.security.login_failures import FailureCount, MemoryFailureCounter
@@ -99,6 +100,11 @@ class UnitAuth:
     async def principal(self, granted: TokenGrant) -> Principal:
         return await self.services.verifier.verify(granted.access.token)
 
+    async def verified_user(self, name: str = "ada") -> User:
+        user = await self.user(name)
+        self.change(user.id, email_verified=True)
+        return self.database.users[user.id]
+
     def change(self, user_id: UUID, **members: object) -> None:
         self.database.users[user_id] = replace(self.database.users[user_id], **members)  # type: ignore[arg-type]
 
@@ -120,8 +126,8 @@ async def unit_auth(hasher: PasswordHasher, **overrides: object) -> UnitAuth:
     return await unit_auth_with(unit_settings(**overrides), hasher)
 
 
-async def unit_auth_with(settings: AuthSettings, hasher: PasswordHasher) -> UnitAuth:
-    """Return services over new in-memory stores."""
+async def unit_auth_with(settings: AuthSettings, hasher: PasswordHasher, mail: MailQueue | None = None) -> UnitAuth:
+    """Return services over new in-memory stores; without ``mail`` they send none."""
     clock = Clock()
     database, cache = MemoryDatabase(clock), MemoryRevocationCache()
     keys = KeyRing(MemorySigningKeyStore(), SecretCipher(secrets.token_bytes(32)), POLICY)
@@ -134,5 +140,6 @@ async def unit_auth_with(settings: AuthSettings, hasher: PasswordHasher) -> Unit
         failures=MemoryFailureCounter(),
         revocation_cache=cache,
         plans=read_plans(settings.plans_file),
+        mail=mail,
     )
     return UnitAuth(services, database, cache, clock)
