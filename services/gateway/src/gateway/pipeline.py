@@ -131,7 +131,7 @@ class Pipeline:
         else:
             await self._policy.admit_anonymous(request, route)
         async with self._streams.reserve(request.caller):
-            await self._websockets.handle(request, route, scope["subprotocols"], receive, send)
+            await self._websockets.handle(request, route, scope, receive, send)
 
     def _check_origin(self, request: Request) -> None:
         """Require an allowed origin or the gateway's own, because browsers let any page open a WebSocket."""

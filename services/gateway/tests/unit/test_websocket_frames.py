@@ -65,6 +65,13 @@ def test_a_binary_frame_is_refused() -> None:
         read_frame({"type": "websocket.receive", "bytes": b'{"type":"auth","token":"t"}'})
 
 
+def test_a_long_frame_is_refused_before_the_caller_is_known() -> None:
+    text = orjson.dumps({"type": "auth", "token": "x" * 16_400}).decode()
+    assert read(text).token == "x" * 16_400
+    with pytest.raises(InvalidRequest):
+        read_frame({"type": "websocket.receive", "text": text}, anonymous=True)
+
+
 @pytest.mark.parametrize("letter", [",", "{", '"', "😀"])
 def test_the_longest_message_and_system_prompt_fit_into_a_frame(letter: str) -> None:
     body = {"message": letter * 32_000, "system_prompt": letter * 32_000}

@@ -12,7 +12,7 @@ from websockets.frames import Frame, Opcode
 
 from gateway.http import Receive, Send
 from gateway.main import create_app
-from gateway.server.websocket_protocol import FRAME_BURST
+from gateway.server.websocket_protocol import EXTENSION, FRAME_BURST, MAX_ANONYMOUS_BYTES
 from gateway.settings import GatewaySettings
 from parley.config.settings import load
 from parley.web.server import free_socket, make_server
@@ -32,9 +32,12 @@ class EchoApp:
         gateway = create_app(settings)
         self.http_protocol, self.websocket_protocol = gateway.http_protocol, gateway.websocket_protocol
         self.received = 0
+        self.knows_caller = True
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         assert scope["type"] == "websocket"
+        if self.knows_caller:
+            scope["extensions"][EXTENSION]()
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
@@ -140,6 +143,19 @@ async def test_the_client_learns_why_it_was_closed() -> None:
             for _ in range(FRAME_BURST * 20):
                 await (await socket.ping())
         assert (socket.close_code, socket.close_reason) == (4429, "rate_limited")
+
+
+async def test_a_client_sends_little_before_its_caller_is_known() -> None:
+    async with serving() as (app, port):
+        app.knows_caller = False
+        async with connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
+            await socket.send("x" * 16_000)
+            assert await socket.recv() == "x" * 16_000
+            with contextlib.suppress(ConnectionClosed):
+                await socket.send("x" * (MAX_ANONYMOUS_BYTES + 1))
+                await socket.recv()
+        assert socket.close_code == 1009
+        assert app.received == 1
 
 
 async def test_the_status_of_a_rejected_handshake_is_that_of_the_error() -> None:

@@ -16,6 +16,7 @@ from gateway.proxy.websocket_frames import ClientFrame, read_frame
 from gateway.proxy.websocket_upstream import BEARER_PREFIX, PROTOCOL, SWITCHING_PROTOCOLS, open_upstream
 from gateway.request import Request
 from gateway.routes import Route
+from gateway.server.websocket_protocol import EXTENSION
 from gateway.upstream.pool import Pool
 from parley.errors import AmbiguousCredentials, InvalidRequest, ParleyError, RateLimited, Unauthenticated
 
@@ -40,14 +41,12 @@ class WebSocketProxy:
     def __init__(self, pools: Mapping[str, Pool], streams: OpenStreams, policy: AccessPolicy) -> None:
         self._pools, self._streams, self._policy = pools, streams, policy
 
-    async def handle(
-        self, request: Request, route: Route, offered: Sequence[str], receive: Receive, send: Send
-    ) -> None:
+    async def handle(self, request: Request, route: Route, scope: Any, receive: Receive, send: Send) -> None:
         """Relay frames until one side closes. Raise ParleyError when the service rejects the WebSocket."""
         pool = self._pools[route.service]
-        endpoint, upstream = await open_upstream(pool, request, offered)
+        endpoint, upstream = await open_upstream(pool, request, scope["subprotocols"])
         try:
-            await self._relay(request, route, upstream, offered, receive, send)
+            await self._relay(request, route, upstream, scope, receive, send)
         finally:
             pool.finish_request(endpoint)
             await upstream.close()
@@ -57,7 +56,7 @@ class WebSocketProxy:
         request: Request,
         route: Route,
         upstream: ClientConnection,
-        offered: Sequence[str],
+        scope: Any,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -66,11 +65,14 @@ class WebSocketProxy:
         request.status = SWITCHING_PROTOCOLS
         await send({
             "type": "websocket.accept",
-            "subprotocol": PROTOCOL if PROTOCOL in offered else None,
+            "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None,
             "headers": [(b"x-request-id", request.request_id.encode())],
         })  # fmt: skip
         closed: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         session = request.caller.session if request.caller else None
+        caller_known: Callable[[], None] = scope["extensions"].get(EXTENSION, lambda: None)
+        if request.caller:
+            caller_known()
         stream = OpenStream(session, endless=True, end=lambda reason: _resolve(closed, _close_for(reason)))
         async with contextlib.AsyncExitStack() as reservations:
             reservations.enter_context(self._streams.watch(stream))
@@ -82,12 +84,13 @@ class WebSocketProxy:
                 known = request.caller
                 caller = request.caller = await self._policy.renew(request, route, frame.token)
                 stream.session = caller.session
+                caller_known()
                 if known is None:
                     await reservations.enter_async_context(self._streams.reserve_for(caller))
 
             await _run_until_closed(
                 closed,
-                _relay_to_service(upstream, receive, admit, closed),
+                _relay_to_service(request, upstream, receive, admit, closed),
                 _relay_to_client(request, upstream, send),
                 send=send,
             )
@@ -108,6 +111,7 @@ async def _run_until_closed(closed: "asyncio.Future[Close]", *relays: Awaitable[
 
 
 async def _relay_to_service(
+    request: Request,
     upstream: ClientConnection,
     receive: Receive,
     admit: Callable[[ClientFrame], Awaitable[None]],
@@ -120,7 +124,7 @@ async def _relay_to_service(
             await upstream.close(_sendable(message.get("code")), message.get("reason") or "")
             return
         try:
-            frame = read_frame(message)
+            frame = read_frame(message, anonymous=request.caller is None)
             await admit(frame)
             await upstream.send(frame.text)
         except ConnectionClosed:

@@ -12,6 +12,8 @@ MAX_STRUCTURE = 80_000
 
 The longest message and system prompt may consist of them. The number bounds the time to parse a frame.
 """
+MAX_AUTH_FRAME = 16_384
+"""Characters of a frame before the caller is known: a token and its wrapping."""
 _SEPARATORS = "[{,:"
 _AUTH_MEMBERS = {"type", "token"}
 _COSTLY_TYPES = frozenset({"turn.create"})
@@ -25,11 +27,16 @@ class ClientFrame(NamedTuple):
     text: str
 
 
-def read_frame(message: Any) -> ClientFrame:
-    """Return the frame of an ASGI message. Raise InvalidRequest or InvalidJson."""
+def read_frame(message: Any, *, anonymous: bool = False) -> ClientFrame:
+    """Return the frame of an ASGI message. Raise InvalidRequest or InvalidJson.
+
+    ``anonymous``: the caller is not known yet, so only a short frame is parsed.
+    """
     text = message.get("text")
     if text is None:
         raise InvalidRequest("Frames must be text.")
+    if anonymous and len(text) > MAX_AUTH_FRAME:
+        raise InvalidRequest("The first frame must be an `auth` frame.")
     if len(text) > MAX_STRUCTURE and sum(map(text.count, _SEPARATORS)) > MAX_STRUCTURE:
         raise InvalidRequest("The frame has too many values.")
     frame = _parse(text)

@@ -1,8 +1,8 @@
 """WebSocket server protocol: uvicorn's, with the gateway's headers on the handshake and a limit on small frames."""
 
-from typing import Any
+from typing import Any, cast
 
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from gateway.http import Header
@@ -13,7 +13,12 @@ FRAME_BURST, FRAMES_PER_SECOND = 2_000, 200
 the rate limits of users."""
 PIECE_SIZE = 4_096
 """Bytes that are parsed before the frames are counted: at most 700 frames."""
+MAX_ANONYMOUS_BYTES = 327_680
+"""Bytes that a client may send before its caller is known: a read of the event loop (256 KiB) and the handshake."""
+EXTENSION = "parley.websocket_caller_known"
+"""Key in the ASGI scope's ``extensions``: a function to call when the caller is known."""
 RATE_LIMITED, RATE_LIMITED_REASON = 4429, "rate_limited"
+TOO_BIG, TOO_BIG_REASON = 1009, "frame too big"
 BAD_REQUEST = 400
 
 
@@ -27,8 +32,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self.conn = HandshakeProtocol(headers, self.conn)
         self._frames, self._counted_at = float(FRAME_BURST), self.loop.time()
+        self._anonymous_bytes, self._caller_known = 0, False
 
     def data_received(self, data: bytes) -> None:
+        if not self._caller_known:
+            self._anonymous_bytes += len(data)
+            if self._anonymous_bytes > MAX_ANONYMOUS_BYTES:
+                self._close(TOO_BIG, TOO_BIG_REASON)
         for start in range(0, len(data), PIECE_SIZE):
             if self.transport.is_closing():
                 return
@@ -46,10 +56,23 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             super().handle_events()
             return
         self.conn.events_received()
-        if self.close_sent:
+        self._close(RATE_LIMITED, RATE_LIMITED_REASON)
+
+    def handle_connect(self, event: Request) -> None:
+        """Start the app, unless the handshake is invalid."""
+        super().handle_connect(event)
+        if not self.handshake_complete:
+            cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self._set_caller_known
+
+    def _set_caller_known(self) -> None:
+        self._caller_known = True
+
+    def _close(self, code: int, reason: str) -> None:
+        """Close the WebSocket, at once if it is closing already."""
+        if self.close_sent or not self.handshake_complete:
             self.transport.abort()
             return
-        self.conn.send_close(RATE_LIMITED, RATE_LIMITED_REASON)
+        self.conn.send_close(code, reason)
         self.handle_parser_exception()
 
     def _reject_handshake(self) -> None:
