@@ -25,7 +25,7 @@ SELECT id FROM path LIMIT $4"""
 MAX_PATH_LENGTH = 100_000
 _FETCH = f"{_MESSAGE} WHERE m.conversation_id = $1 AND m.id = ANY($2::uuid[])"
 # The siblings of a message have its parent and role. The index messages_families has them in this order.
-FAMILIES = f"""
+_FAMILIES = f"""
 SELECT f.parent_id, f.role, s.ids, s.size
 FROM unnest($2::uuid[], $3::text[]) AS f (parent_id, role) CROSS JOIN LATERAL (
     SELECT (array_agg(id ORDER BY number, id))[:{MAX_SIBLING_IDS + 1}] AS ids, count(*) AS size FROM (
@@ -78,7 +78,7 @@ class PostgresMessageStore:
         parents, roles = zip(*wanted, strict=True)
         families = {
             (row["parent_id"], row["role"]): (row["ids"], row["size"])
-            for row in await self._database.fetch(FAMILIES, conversation_id, parents, roles)
+            for row in await self._database.fetch(_FAMILIES, conversation_id, parents, roles)
         }
         return [_message(row, *families[row["parent_id"], row["role"]]) for row in found]
 
