@@ -11,6 +11,7 @@ from typing import Any
 from starlette.routing import Router
 
 from gateway import wiring
+from gateway.access.client_addresses import client_addresses
 from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from gateway.server.connections import ClientConnections
 from gateway.server.websocket_protocol import WebSocketConnection
@@ -40,7 +41,7 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings, GatewayParts]) -> None:
         runtime = make_runtime(settings, service="gateway", version=VERSION)
-        connections = ClientConnections(settings)
+        connections = ClientConnections(settings, client_addresses(settings).connection_subject)
         self.http_protocol = connections.protocol
         headers = (*security_headers(settings.issuer()), *DEFAULT_HEADERS)
         self.websocket_protocol = functools.partial(WebSocketConnection, headers=headers)

@@ -71,7 +71,18 @@ class GatewaySettings(ServiceSettings):
     )
     upstream_queue: int = Field(512, ge=0, description="Maximum requests that wait for a free upstream connection.")
     max_streams: int = Field(10_000, ge=1, description="Maximum open streams of this process.")
-    max_connections: int = Field(20_000, ge=1, description="Maximum client connections of this process.")
+    max_connections: int = Field(
+        20_000,
+        ge=1,
+        description="Maximum client connections of this process. The default is lower where the limit on open files "
+        "requires it.",
+    )
+    max_connections_per_address: int = Field(
+        256,
+        ge=1,
+        description="Maximum connections of one client address (IPv6: /64 network) to this process. Proxies in "
+        "TRUSTED_PROXIES are exempt.",
+    )
 
     def origins(self) -> list[str]:
         """Return the allowed origins. In development, the default is localhost with any port."""

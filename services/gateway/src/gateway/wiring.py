@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from gateway.access.auth_client import AuthClient
-from gateway.access.client_addresses import ClientAddresses
+from gateway.access.client_addresses import client_addresses
 from gateway.access.cors import Cors
 from gateway.access.credentials import Authenticator
 from gateway.access.plans import load_plans
@@ -148,7 +148,7 @@ def make_pipeline(
     common = ResponseHeaders(cors, runtime.lifecycle, public_url=settings.issuer())
     pages = {"/health": health.health, "/ready": health.ready, **docs_pages()}
     return Pipeline(
-        addresses=ClientAddresses(split_list(settings.trusted_proxies), per_minute=settings.anonymous_rate_limit),
+        addresses=client_addresses(settings),
         local=LocalResponses(pages, cors, policy, common, base_url=settings.issuer()),
         routes=routes,
         policy=policy,

@@ -14,6 +14,7 @@ from parley.config.settings import ServiceSettings, SettingsError
 from parley.errors import ParleyError
 from parley.observability import logs
 from parley.process import memory_tuning
+from parley.web.http_protocol import BoundedHttpProtocol
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
 
@@ -47,7 +48,7 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> UvicornServer:
         host=settings.host,
         port=settings.port,
         loop="none",
-        http=getattr(app, "http_protocol", "httptools"),
+        http=getattr(app, "http_protocol", BoundedHttpProtocol),
         ws=getattr(app, "websocket_protocol", "websockets-sansio") if settings.speaks_websocket else "none",
         lifespan="off",
         log_config=None,

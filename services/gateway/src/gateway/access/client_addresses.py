@@ -5,6 +5,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from gateway.request import ClientAddress, Request
+from gateway.settings import GatewaySettings, split_list
 from parley.config.settings import SettingsError
 from parley.ratelimit.limiter import Limit
 
@@ -39,6 +40,10 @@ class ClientAddresses:
         """Return whether the ``X-Forwarded-*`` headers of this peer are used."""
         return bool(self._trusted) and self._is_trusted(peer)
 
+    def connection_subject(self, peer: str) -> str | None:
+        """Return the subject that the connections of a peer count on. None for a trusted proxy or a Unix socket."""
+        return None if not peer or self.trusts(peer) else limit_subject(peer)
+
     def client(self, peer: str, forwarded_for: str = "") -> ClientAddress:
         """Return the right-most address that is not a trusted proxy."""
         found = peer
@@ -61,6 +66,11 @@ class ClientAddresses:
         limits = [Limit("address", subject, self._per_minute, MINUTE, burst, strict) for strict in (False, True)]
         node = f'"[{text}]"' if ":" in text else text
         return ClientAddress(text, (limits[0],), (limits[1],), node.encode("ascii", "replace"))
+
+
+def client_addresses(settings: GatewaySettings) -> ClientAddresses:
+    """Return the client addresses of a gateway. Raise SettingsError for an invalid TRUSTED_PROXIES."""
+    return ClientAddresses(split_list(settings.trusted_proxies), per_minute=settings.anonymous_rate_limit)
 
 
 def limit_subject(text: str) -> str:

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from gateway.batches import spread_over
+from gateway.server.connection_limits import ConnectionLimits, SubjectOf
 from gateway.server.protocol import ServerProtocol
 from gateway.server.uvicorn_internals import Config, ServerState
 from gateway.settings import GatewaySettings
@@ -16,9 +17,14 @@ CHECK_INTERVAL = 0.5
 class ClientConnections:
     """The open client connections of one server."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, subject_of: SubjectOf) -> None:
         self.settings = settings
         self.open: set[ServerProtocol] = set()
+        self.limits = ConnectionLimits(
+            total=settings.max_connections,
+            per_address=settings.max_connections_per_address,
+            subject_of=subject_of,
+        )
 
     def protocol(
         self,
@@ -28,11 +34,14 @@ class ClientConnections:
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> ServerProtocol:
         """Create the protocol of one connection. This is the factory that ``uvicorn.Config(http=…)`` expects."""
-        return ServerProtocol(config, server_state, app_state, _loop, settings=self.settings, connections=self.open)
+        return ServerProtocol(
+            config, server_state, app_state, _loop, settings=self.settings, connections=self.open, limits=self.limits
+        )
 
     async def enforce_deadlines(self) -> None:
         """Close connections that are over their deadline or below the minimum data rate. Runs forever."""
         while True:
+            self.limits.release_closed()
             async for batch in spread_over(CHECK_INTERVAL, list(self.open)):
                 now = time.monotonic()
                 for connection in self.open.intersection(batch):

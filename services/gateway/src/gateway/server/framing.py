@@ -4,6 +4,7 @@ import re
 
 from gateway.http import Header
 from parley import errors
+from parley.web.http_protocol import CHUNKED, VERSIONS
 
 MIN_BODY_PREFIX = 32_768
 """Body bytes to receive (or the whole body) before the request is forwarded, so that slow clients hold no upstream
@@ -15,8 +16,13 @@ class RequestRejected(Exception):
     """Stops the parser: the protocol sends the error response."""
 
 
-def has_body(headers: list[Header], version: str) -> bool:
-    """Return whether a body follows the head. Raise InvalidRequest unless Host and body length are unambiguous."""
+def body_length(headers: list[Header], version: str) -> int | None:
+    """Return the length of the body after the head, or CHUNKED.
+
+    Raise InvalidRequest unless version, Host and body length are unambiguous.
+    """
+    if version not in VERSIONS:
+        raise errors.InvalidRequest("The only supported versions of HTTP are 1.1 and 1.0.")
     hosts = codings = 0
     length = b"0"
     for name, value in headers:
@@ -32,4 +38,4 @@ def has_body(headers: list[Header], version: str) -> bool:
             length = value
     if hosts > 1 or (hosts == 0 and version != "1.0"):
         raise errors.InvalidRequest("Send exactly one Host header.")
-    return codings > 0 or length.strip(b"0") != b""
+    return CHUNKED if codings else int(length)

@@ -1,7 +1,7 @@
-"""HTTP server protocol: uvicorn's httptools protocol, hardened for connections from the internet.
+"""HTTP server protocol: Parley's bounded protocol, hardened for connections from the internet.
 
-It adds strict framing rules, limits on request heads, deadlines for heads, a minimum data rate for request bodies and
-response readers, and a callback when the client disconnects. It ignores trailers.
+It adds strict framing rules, limits on request heads and connections, deadlines for heads, a minimum data rate for
+request bodies and response readers, and a callback when the client disconnects. It ignores trailers.
 """
 
 import asyncio
@@ -9,17 +9,16 @@ import socket
 import time
 from typing import Any, NoReturn, cast
 
-import httptools
-
 from gateway.server import framing
-from gateway.server.min_rate import AckedBytes, MinDataRate
-from gateway.server.request_cycle import EXTENSION, RequestCycle, error_response, is_done
-from gateway.server.uvicorn_internals import Config, HttpToolsProtocol, ServerState
+from gateway.server.client_deadlines import NEVER, ClientDeadlines
+from gateway.server.connection_limits import ConnectionLimits
+from gateway.server.request_cycle import EXTENSION, RequestCycle, complete_scope, error_response, is_done
+from gateway.server.uvicorn_internals import Config, ServerState
 from gateway.settings import GatewaySettings
 from parley import errors
 from parley.errors import ParleyError
+from parley.web.http_protocol import BoundedHttpProtocol
 
-KEEP_ALIVE_TIMEOUT, NEVER = 75.0, float("inf")
 SEND_BUFFER, HIGH_WATER = 65_536, 16_384
 """Bytes buffered for a slow reader: in the kernel, and in this process before writers have to wait."""
 MAX_BUFFERED_BODY = 65_536
@@ -28,7 +27,7 @@ CLOSE_TIMEOUT = 2.0
 """Seconds a rejected client has to read the error response."""
 
 
-class ServerProtocol(HttpToolsProtocol):
+class ServerProtocol(BoundedHttpProtocol):
     """One client connection."""
 
     def __init__(
@@ -40,33 +39,33 @@ class ServerProtocol(HttpToolsProtocol):
         *,
         settings: GatewaySettings,
         connections: "set[ServerProtocol]",
+        limits: ConnectionLimits,
     ) -> None:
-        """Take uvicorn's arguments, and the set of open connections to join."""
+        """Take uvicorn's arguments, the set of open connections to join, and the limits on them."""
         super().__init__(config, server_state, app_state, _loop)
-        self.settings, self.open_connections = settings, connections
+        self.settings, self.open_connections, self.limits = settings, connections, limits
         self.head_bytes = self.head_fields = self.heads = 0
         self.in_head, self.in_body, self.closing = True, False, False
         self.rejection: ParleyError | None = None
-        self.deadline = time.monotonic() + settings.header_timeout
+        self.idle_since = NEVER
         self.body_bytes = self.body_start = 0
-        self.send_rate = MinDataRate(settings.body_timeout)
-        self.read_rate = MinDataRate(settings.write_timeout)
-        self.acked: AckedBytes
+        self.deadlines: ClientDeadlines
         self.receiving: RequestCycle | None = None
         """The request whose body is being parsed. With pipelining, ``cycle`` may still be an earlier one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast("asyncio.Transport", transport))
+        super().connection_made(transport)
         self.open_connections.add(self)
-        client = transport.get_extra_info("socket")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.transport.set_write_buffer_limits(HIGH_WATER)
-        self.acked = AckedBytes(client)
-        if len(self.open_connections) > self.settings.max_connections:
-            self._reject(errors.Overloaded())
+        self.deadlines = ClientDeadlines(self.settings, self.transport)
+        refusal = self.limits.admit(self, self.client[0] if self.client else "")
+        if refusal is not None:
+            self._reject(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open_connections.discard(self)
+        self.limits.release(self)
         cycle = cast("RequestCycle | None", self.cycle)
         super().connection_lost(exc)
         if cycle is not None and cycle.on_disconnect is not None:
@@ -76,17 +75,23 @@ class ServerProtocol(HttpToolsProtocol):
         self.cycle = self.receiving = None  # type: ignore[assignment]
         del self.parser
 
+    def can_parse(self) -> bool:
+        return self.rejection is None and not self.closing and super().can_parse()
+
     def data_received(self, data: bytes) -> None:
-        if self.rejection is not None or self.closing or self.transport.is_closing():
-            return
+        if self.can_parse():
+            super().data_received(data)
+
+    def parse_piece(self, piece: bytes) -> None:
         if self.in_head and not self.head_bytes:
-            self.deadline = time.monotonic() + self.settings.header_timeout
+            self.deadlines.expect_head()
+            self.idle_since = NEVER
         was_in_head, heads = self.in_head, self.heads
-        super().data_received(data)
+        super().parse_piece(piece)
         if self.in_head and self.rejection is None:
             # Data that ended a head or a body belongs mostly to it. The fields of a following head are counted one by
             # one in on_header.
-            self.head_bytes += len(data) if was_in_head and self.heads == heads else 1
+            self.head_bytes += len(piece) if was_in_head and self.heads == heads else 1
             if self.head_bytes > self.settings.header_limit:
                 self._reject(errors.HeadersTooLarge())
 
@@ -117,11 +122,11 @@ class ServerProtocol(HttpToolsProtocol):
         self.in_head, self.head_bytes = False, 0
         self.heads += 1
         try:
-            self.in_body = framing.has_body(self.headers, self.parser.get_http_version())
+            self.body_left = framing.body_length(self.headers, self.parser.get_http_version())
         except ParleyError as error:
             self._stop_parsing(error)
-        self.deadline = NEVER
-        self.send_rate.pause()
+        self.in_body = self.body_left != 0
+        self.deadlines.head_received()
         self.body_start = self.body_bytes
         if self.parser.should_upgrade():
             if self._should_upgrade() and not self.in_body:
@@ -132,12 +137,10 @@ class ServerProtocol(HttpToolsProtocol):
         self._start_cycle()
 
     def _start_cycle(self) -> None:
+        self.limits.mark_busy(self)
         version = self.parser.get_http_version()
         scope = cast("dict[str, Any]", self.scope)
-        target = httptools.parse_url(self.url)
-        scope["method"], scope["http_version"] = self.parser.get_method().decode("ascii"), version
-        scope["path"], scope["raw_path"] = target.path.decode("ascii"), target.path
-        scope["query_string"] = target.query or b""
+        complete_scope(scope, self.url, self.parser.get_method(), version)
         previous = self.cycle
         cycle = RequestCycle(
             scope=self.scope,
@@ -165,6 +168,7 @@ class ServerProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Switch to the WebSocket protocol, which has its own deadlines."""
         self.open_connections.discard(self)
+        self.limits.mark_upgraded(self)
         super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
@@ -184,22 +188,25 @@ class ServerProtocol(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.more_body = False
             cycle.message_event.set()
-        self.in_head, self.in_body = True, False
-        self.head_bytes, self.deadline = 0, NEVER
+        self.in_head, self.in_body, self.body_left = True, False, 0
+        self.head_bytes, self.deadlines.at = 0, NEVER
 
     def on_response_complete(self) -> None:
-        """Wait for the next request. The keep-alive timeout is a deadline, because a timer per request costs more."""
+        """Start the next request, or wait for it. The idle timeout is a deadline: a timer per request costs more."""
         self.server_state.total_requests += 1
         self._break_reference_cycle()
         if self.closing or self.transport.is_closing():
             return
         self.flow.resume_reading()
-        self.deadline = time.monotonic() + KEEP_ALIVE_TIMEOUT
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self.cycle = cycle
-            self.deadline = NEVER
+            self.deadlines.at = NEVER
             self._start_asgi_task(cycle, app)
+        elif not self._unparsed:
+            self.idle_since = time.monotonic()
+            self.limits.mark_idle(self)
+        self.parse_waiting()
 
     def _break_reference_cycle(self) -> None:
         """Drop the scope's reference to the request cycle, so that both are freed without the garbage collector."""
@@ -207,22 +214,12 @@ class ServerProtocol(HttpToolsProtocol):
             cast("dict[str, Any]", self.cycle.scope).pop("extensions", None)
 
     def check_deadlines(self, now: float) -> None:
-        """Close the connection if it is over its deadline or below the minimum data rate."""
-        if now > self.deadline or self._reads_too_slowly(now) or self._sends_too_slowly(now):
-            self.transport.abort()
-
-    def _reads_too_slowly(self, now: float) -> bool:
+        """Close the connection if it is over its deadline, idle for too long, or below the minimum data rate."""
         pending = self.transport.get_write_buffer_size()
-        if not pending:
-            self.read_rate.pause()
-            return False
-        return self.read_rate.is_too_slow(now, self.acked.count(pending))
-
-    def _sends_too_slowly(self, now: float) -> bool:
-        if not self.in_body or self.flow.read_paused:
-            self.send_rate.pause()
-            return False
-        return self.send_rate.is_too_slow(now, self.body_bytes)
+        received = self.body_bytes if self.in_body and not self.flow.read_paused else None
+        idle = now - self.idle_since > self.limits.idle_timeout(self)
+        if idle or self.deadlines.exceeded(now, pending=pending, received=received):
+            self.transport.abort()
 
     def _stop_parsing(self, error: ParleyError) -> NoReturn:
         self.rejection = error
@@ -242,9 +239,9 @@ class ServerProtocol(HttpToolsProtocol):
 
         A socket that is closed with unread data resets the connection, and the client may lose the response.
         """
-        if not unread or not self.transport.can_write_eof():
+        if not unread or not self.transport.can_write_eof() or self.limits.too_many_refused(self):
             self.transport.close()
             return
         self.closing = True
         self.transport.write_eof()
-        self.in_body, self.deadline = False, time.monotonic() + CLOSE_TIMEOUT
+        self.in_body, self.deadlines.at = False, time.monotonic() + CLOSE_TIMEOUT

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import httptools
 import orjson
 
 from gateway.http import Header
@@ -91,6 +92,14 @@ class RequestCycle(RequestResponseCycle):
         self.transport.abort()
 
 
+def complete_scope(scope: dict[str, Any], url: bytes, method: bytes, version: str) -> None:
+    """Add the request line to an ASGI scope. The path is not decoded."""
+    target = httptools.parse_url(url)
+    scope["method"], scope["http_version"] = method.decode("ascii"), version
+    scope["path"], scope["raw_path"] = target.path.decode("ascii"), target.path
+    scope["query_string"] = target.query or b""
+
+
 class _AnyLength(int):
     """A content-length that uvicorn's check accepts for every body."""
 
@@ -120,5 +129,6 @@ def error_response(error: ParleyError, base_url: str) -> bytes:
         b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
         b"connection: close\r\n" % (len(body), request_id.encode())
     )
-    head += b"".join(b"%b: %b\r\n" % pair for pair in (*security_headers(base_url), *DEFAULT_HEADERS)) + b"\r\n"
+    own = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    head += b"".join(b"%b: %b\r\n" % pair for pair in (*own, *security_headers(base_url), *DEFAULT_HEADERS)) + b"\r\n"
     return STATUS_LINE[error.status] + head + body

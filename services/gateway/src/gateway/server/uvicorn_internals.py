@@ -6,10 +6,10 @@ digest are raised.
 """
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 __all__ = [
-    "STATUS_LINE", "Config", "HttpToolsProtocol", "RequestResponseCycle", "ServerState", "WebSocketsSansIOProtocol",
+    "STATUS_LINE", "Config", "RequestResponseCycle", "ServerState", "WebSocketsSansIOProtocol",
 ]  # fmt: skip

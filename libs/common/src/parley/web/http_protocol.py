@@ -1,0 +1,177 @@
+"""HTTP protocol of every server: uvicorn's httptools protocol with bounded pipelining.
+
+A client may send requests without waiting for responses. uvicorn parses all that has arrived, so that one small packet
+becomes thousands of objects. This protocol gives the parser at most one request head at a time, and nothing while
+``MAX_WAITING_REQUESTS`` requests wait.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+MAX_WAITING_REQUESTS = 16
+"""Parsed requests of one connection that wait for the response before them."""
+MAX_PIECES = 64
+"""Pieces of received data that one connection parses before other connections have their turn."""
+VERSIONS = frozenset({"1.0", "1.1"})
+"""Versions of HTTP in a request line. The parser would also accept 0.9 and 2.0."""
+HEAD_END = b"\r\n\r\n"
+"""The end of every request head, and of every chunked body."""
+CHUNKED = None
+"""The length of a body in chunks."""
+
+
+class ReadFlow(FlowControl):
+    """Flow control in which reading stops while the app or the parser does not want more data."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self.held = self._paused_by_app = False
+
+    def pause_reading(self) -> None:
+        """Stop reading for the app, whose request has enough data."""
+        self._paused_by_app = True
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again for the app, unless the parser holds."""
+        self._paused_by_app = False
+        if not self.held:
+            super().resume_reading()
+
+    def hold(self) -> None:
+        """Stop reading for the parser, which has unparsed data."""
+        self.held = True
+        super().pause_reading()
+
+    def release(self) -> None:
+        """Read again for the parser, unless the app has paused."""
+        self.held = False
+        if not self._paused_by_app:
+            super().resume_reading()
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """One connection, with at most ``MAX_WAITING_REQUESTS`` parsed requests that wait."""
+
+    flow: ReadFlow
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.body_left: int | None = 0
+        """Bytes of the current body that are not parsed yet, or CHUNKED."""
+        self._unparsed, self._position = b"", 0
+        self._tail = b""
+        self._upgraded = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start a connection."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self.flow = ReadFlow(self.transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection, and free the requests that wait without the garbage collector."""
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        self._unparsed = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse received data as far as requests may wait."""
+        if self._unparsed:  # read by the transport before reading was paused
+            self._unparsed += data
+        else:
+            self._parse(data, 0)
+
+    def parse_piece(self, piece: bytes) -> None:
+        """Parse data with the end of at most one request head."""
+        super().data_received(piece)
+
+    def can_parse(self) -> bool:
+        """Return whether the connection still expects requests."""
+        return not self._upgraded and not self.transport.is_closing()
+
+    def parse_waiting(self) -> None:
+        """Parse data that was held back, as far as requests may wait now."""
+        if self._unparsed:
+            data, self._unparsed = self._unparsed, b""
+            self._parse(data, self._position)
+
+    def on_headers_complete(self) -> None:
+        """Note the length of the body, and queue or start the request. Raise ValueError to stop the parser."""
+        if self.parser.get_http_version() not in VERSIONS:
+            raise ValueError("unsupported version")
+        self.body_left = body_length(self.headers)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End the body."""
+        self.body_left = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Start the next request, and parse what was held back."""
+        super().on_response_complete()
+        self.parse_waiting()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Switch to the WebSocket protocol, and parse nothing more."""
+        self._upgraded = True
+        super().handle_websocket_upgrade()
+
+    def _parse(self, data: bytes, start: int) -> None:
+        pieces = 0
+        while start < len(data) and self.can_parse():
+            if pieces == MAX_PIECES or len(self.pipeline) >= MAX_WAITING_REQUESTS:
+                self._hold(data, start)
+                return
+            end = self._piece_end(data, start)
+            self.parse_piece(data if end - start == len(data) else data[start:end])
+            start = end
+            pieces += 1
+        if self.flow.held and self.can_parse():
+            self.flow.release()
+
+    def _hold(self, data: bytes, start: int) -> None:
+        """Keep the rest, and read no more until it is parsed."""
+        self._unparsed, self._position = data, start
+        self.flow.hold()
+        if len(self.pipeline) < MAX_WAITING_REQUESTS:
+            self.loop.call_soon(self.parse_waiting)
+
+    def _piece_end(self, data: bytes, start: int) -> int:
+        """Return the end of the known body, else of the head, else of the data."""
+        tail, self._tail = self._tail, b""
+        if self.body_left:
+            end = min(len(data), start + self.body_left)
+            self.body_left -= end - start
+            return end
+        if tail:
+            found = (tail + data[start : start + len(HEAD_END) - 1]).find(HEAD_END)
+            if found >= 0:
+                return start + found + len(HEAD_END) - len(tail)
+        found = data.find(HEAD_END, start)
+        if found >= 0:
+            return found + len(HEAD_END)
+        self._tail = (tail + data[max(start, len(data) - len(HEAD_END) + 1) :])[1 - len(HEAD_END) :]
+        return len(data)
+
+
+def body_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """Return the length of the body after a head that the parser has accepted, or CHUNKED."""
+    length = 0
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            return CHUNKED
+        if name == b"content-length":
+            length = int(value)
+    return length

@@ -1,0 +1,115 @@
+"""Limits on client connections, in total and per address, and the choice of the connection that makes room."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from parley import errors
+from parley.errors import ParleyError
+
+IDLE_TIMEOUT, SHORT_IDLE_TIMEOUT = 75.0, 5.0
+"""Seconds that a connection stays open without a request, and when more than half of the allowed ones are open."""
+MAX_REFUSED = 128
+"""Refused connections that may stay open until their client has read the error response."""
+SubjectOf = Callable[[str], str | None]
+"""Returns the subject that a peer's connections count on, or None for a trusted proxy."""
+
+
+class Connection(Protocol):
+    """A client connection, as far as the limits know it."""
+
+    transport: asyncio.Transport
+
+
+class ConnectionLimits:
+    """The counted connections of one server. A connection without a request is idle and makes room for a new one."""
+
+    def __init__(self, *, total: int, per_address: int, subject_of: SubjectOf) -> None:
+        self._total, self._per_address, self._subject_of = total, per_address, subject_of
+        self._subjects: dict[Connection, str | None] = {}
+        self._by_subject: dict[str, OrderedDict[Connection, None]] = {}
+        self._idle: OrderedDict[Connection, None] = OrderedDict()
+        self._upgraded: set[Connection] = set()
+        self._refused: set[Connection] = set()
+
+    def __len__(self) -> int:
+        return len(self._subjects)
+
+    def admit(self, connection: Connection, peer: str) -> ParleyError | None:
+        """Count a new connection as idle, or return the error that refuses it. Close the longest idle one for it."""
+        subject = self._subject_of(peer)
+        own: Iterable[Connection] = self._by_subject.get(subject, ()) if subject else ()
+        if self._count(subject) >= self._per_address and not self._make_room(own):
+            self._refused.add(connection)
+            return errors.RateLimited(
+                f"At most {self._per_address} connections per address are allowed. Close some first.",
+                headers={"Retry-After": "1"},
+            )
+        if len(self._subjects) >= self._total and not self._make_room(self._idle):
+            self._refused.add(connection)
+            return errors.Overloaded()
+        self._subjects[connection] = subject
+        if subject is not None:
+            self._by_subject.setdefault(subject, OrderedDict())[connection] = None
+        self._idle[connection] = None
+        return None
+
+    def too_many_refused(self, connection: Connection) -> bool:
+        """Return whether a refused connection must be closed at once."""
+        return connection in self._refused and len(self._refused) > MAX_REFUSED
+
+    def release(self, connection: Connection) -> None:
+        """Stop counting a connection."""
+        self._refused.discard(connection)
+        self._upgraded.discard(connection)
+        self._idle.pop(connection, None)
+        subject = self._subjects.pop(connection, None)
+        if subject is None:
+            return
+        own = self._by_subject[subject]
+        del own[connection]
+        if not own:
+            del self._by_subject[subject]
+
+    def mark_busy(self, connection: Connection) -> None:
+        """Keep a connection open, because it has a request."""
+        self._idle.pop(connection, None)
+
+    def mark_idle(self, connection: Connection) -> None:
+        """Let a connection make room for others, because its requests are complete."""
+        subject = self._subjects.get(connection, "")
+        if subject == "":
+            return
+        self._idle[connection] = None
+        if subject is not None:
+            self._by_subject[subject].move_to_end(connection)
+
+    def mark_upgraded(self, connection: Connection) -> None:
+        """Count a connection until it is closed, although another protocol serves it from now on."""
+        self.mark_busy(connection)
+        self._upgraded.add(connection)
+
+    def release_closed(self) -> None:
+        """Stop counting upgraded connections that are closed."""
+        for connection in [each for each in self._upgraded if each.transport.is_closing()]:
+            self.release(connection)
+
+    def idle_timeout(self, connection: Connection) -> float:
+        """Return the seconds that a connection may be idle: fewer while many are open."""
+        crowded = len(self._subjects) * 2 > self._total
+        if crowded or self._count(self._subjects.get(connection)) * 2 > self._per_address:
+            return SHORT_IDLE_TIMEOUT
+        return IDLE_TIMEOUT
+
+    def _count(self, subject: str | None) -> int:
+        return len(self._by_subject.get(subject, ())) if subject else 0
+
+    def _make_room(self, candidates: Iterable[Connection]) -> bool:
+        """Close the longest idle of the candidates, which are in the order of their last use."""
+        for connection in candidates:
+            if connection in self._idle:
+                self.release(connection)
+                connection.transport.close()
+                return True
+        return False
