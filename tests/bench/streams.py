@@ -74,7 +74,9 @@ async def watch(port: int, requests: list[bytes], seconds: float) -> tuple[list[
 async def main(options: argparse.Namespace) -> int:
     """Print the measurements; return the exit status."""
     raise_descriptors()
-    limits = {"MAX_STREAMS": str(options.streams), "MAX_CONNECTIONS": str(options.streams + 100)}
+    connections = str(options.streams + 100)
+    limits = {"MAX_STREAMS": str(options.streams), "MAX_CONNECTIONS": connections}
+    limits["MAX_CONNECTIONS_PER_ADDRESS"] = connections
     async with staged(**limits, CONNECT_TIMEOUT="30") as stage:
         tokens = [stage.token() for _ in range(-(-options.streams // options.each))]
         requests = [_request(tokens[number // options.each]) for number in range(options.streams)]
