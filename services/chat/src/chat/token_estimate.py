@@ -12,7 +12,7 @@ def estimate(text: str) -> int:
     """Return the estimated tokens of a text: one per four ASCII characters, one per other character."""
     if text.isascii():
         return -(-len(text) // CHARACTERS_PER_TOKEN)
-    ascii_count = sum(character < "\x80" for character in text)
+    ascii_count = len(text.encode("ascii", "ignore"))
     return len(text) - ascii_count + -(-ascii_count // CHARACTERS_PER_TOKEN)
 
 

@@ -16,6 +16,8 @@ from parley.errors import FieldError, ParleyError
 
 MEDIA_TYPE = "application/problem+json"
 DOCS_PATH = "/docs/errors"
+MAX_ERRORS = 100
+"""Maximum number of field errors in a response; further ones are left out."""
 MAX_POINTER_SEGMENT = 64
 """Maximum length of a client's field name in a JSON pointer; longer names are truncated."""
 
@@ -130,7 +132,7 @@ def from_validation(found: Sequence[Any]) -> ParleyError:
     """Convert pydantic's error list; submitted values are left out."""
     if any(e["type"] == "json_invalid" for e in found):
         return errors.InvalidJson()
-    return errors.ValidationFailed(_field_error(e) for e in found)
+    return errors.ValidationFailed(_field_error(e) for e in found[:MAX_ERRORS])
 
 
 def from_http(error: HTTPException) -> ParleyError:

@@ -3,7 +3,15 @@
 from decimal import Decimal
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from parley.web.problems import FieldValueError
 
@@ -26,6 +34,17 @@ class RequestBody(BaseModel):
         if isinstance(data, dict) and len(data) > MAX_MEMBERS:
             raise FieldValueError("too_long", f"Must have at most {MAX_MEMBERS} members.")
         return data
+
+
+def at_most(count: int) -> BeforeValidator:
+    """Return a validator that checks the number of members or elements before it looks at any of them."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict | list) and len(value) > count:
+            raise FieldValueError("too_long", f"Must have at most {count} entries.")
+        return value
+
+    return BeforeValidator(check)
 
 
 class ResponseBody(BaseModel):

@@ -1,12 +1,14 @@
 """Strict JSON (RFC 8259, I-JSON): text that every parser reads alike."""
 
 import json
+import re
 from typing import Any, NoReturn
 
 from parley.errors import InvalidJson
 
-MAX_OBJECTS = 20_000
-"""Objects in one text."""
+MAX_VALUES, MAX_STRINGS = 20_000, 40_000
+"""Objects, arrays and what they contain in one text; strings, with the names of members."""
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 
 
 def loads(data: str | bytes) -> Any:
@@ -15,23 +17,32 @@ def loads(data: str | bytes) -> Any:
     The standard parser also accepts NaN, Infinity, repeated names and UTF-16. Other parsers read these differently or
     refuse them, so they are refused here.
     """
-    objects = 0
-
-    def read_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal objects
-        objects += 1
-        if objects > MAX_OBJECTS:
-            raise InvalidJson(f"JSON may have at most {MAX_OBJECTS} objects.")
-        found = dict(members)
-        if len(found) != len(members):
-            raise InvalidJson("A JSON object has two members of the same name.")
-        return found
-
     try:
         text = data if isinstance(data, str) else data.decode()
-        return json.JSONDecoder(object_pairs_hook=read_object, parse_constant=_refuse).decode(text)
+        _check_size(text)
+        return json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse).decode(text)
     except (ValueError, RecursionError):
         raise InvalidJson from None
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise InvalidJson("A JSON object has two members of the same name.")
+    return found
+
+
+def _check_size(text: str) -> None:
+    """Raise InvalidJson if a text has too many values or strings, before any of them is created."""
+    # A string that ends with an escaped backslash hides its end from the second count, but not its beginning.
+    if text.count('"') - text.count('\\"') > 2 * MAX_STRINGS:
+        raise InvalidJson(f"JSON may have at most {MAX_STRINGS} strings.")
+    if _structure(text) > MAX_VALUES and _structure(_STRING.sub("", text)) > MAX_VALUES:
+        raise InvalidJson(f"JSON may have at most {MAX_VALUES} values.")
+
+
+def _structure(text: str) -> int:
+    return text.count(",") + text.count("[") + text.count("{")
 
 
 def _refuse(_: str) -> NoReturn:

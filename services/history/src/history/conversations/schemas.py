@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field
 from history.dependencies import not_blank
 from parley.times import Timestamp
 from parley.web.problems import FieldValueError
-from parley.web.schemas import Money, RequestBody, ResponseBody, Text
+from parley.web.schemas import Money, RequestBody, ResponseBody, Text, at_most
 
 Archived = Literal["false", "true", "all"]
 MAX_METADATA = 16
@@ -16,6 +16,7 @@ MAX_METADATA = 16
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200), AfterValidator(not_blank)]
 MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA), at_most(MAX_METADATA)]
 
 
 class Conversation(ResponseBody):
@@ -45,7 +46,7 @@ class ConversationPatch(RequestBody):
     title: Title | None = None
     archived: StrictBool | None = None
     active_message_id: UUID | None = None
-    metadata: dict[MetadataKey, MetadataValue] | None = Field(None, max_length=MAX_METADATA)
+    metadata: Metadata | None = None
 
     @field_validator("title", "archived", "metadata", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chat.protocols.parley.schemas import MAX_METADATA, MetadataKey, MetadataValue
+from chat.protocols.parley.schemas import Metadata
 from parley.web.problems import FieldValueError
 from parley.web.schemas import Text
 
@@ -85,9 +85,9 @@ class CompletionMessage(LenientModel):
     """One message of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Text | list[ContentPart] | None = None
+    content: Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
     name: Text | None = None
-    tool_calls: list[Json] | None = None
+    tool_calls: Annotated[list[Json], Field(fail_fast=True)] | None = None
     tool_call_id: Text | None = None
 
     def text(self) -> str:
@@ -112,7 +112,7 @@ class CompletionRequest(LenientModel):
     """``POST /v1/chat/completions``."""
 
     model: Text | None = Field(None, max_length=200)
-    messages: list[CompletionMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[CompletionMessage] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2)
@@ -120,7 +120,7 @@ class CompletionRequest(LenientModel):
     max_completion_tokens: int | None = Field(None, ge=1, le=10_000_000)
     n: int | None = Field(None, ge=1)
     store: bool | None = None
-    metadata: dict[MetadataKey, MetadataValue] | None = Field(None, max_length=MAX_METADATA)
+    metadata: Metadata | None = None
     frequency_penalty: Json = None
     logit_bias: Json = None
     parallel_tool_calls: Json = None

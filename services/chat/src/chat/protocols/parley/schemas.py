@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from parley.times import Timestamp
 from parley.web.problems import FieldValueError
-from parley.web.schemas import Page, RequestBody, ResponseBody, Text
+from parley.web.schemas import Page, RequestBody, ResponseBody, Text, at_most
 from parley_events.models import ErrorInfo, Usage
 
 MAX_TEXT = 32_000
@@ -31,6 +31,7 @@ SystemPrompt = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
 ClientId = Annotated[UUID, AfterValidator(_client_id)]
 MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA), at_most(MAX_METADATA)]
 
 
 class ChatRequest(RequestBody):
@@ -49,7 +50,7 @@ class ChatRequest(RequestBody):
     temperature: float | None = Field(None, ge=0, le=2, strict=True)
     max_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
     stream: bool = Field(False, strict=True)
-    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=MAX_METADATA)
+    metadata: Metadata = Field(default_factory=dict)
 
     @field_validator("temperature", mode="before")
     @classmethod
