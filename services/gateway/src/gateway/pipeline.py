@@ -72,7 +72,7 @@ class Pipeline:
         try:
             await self._handle(request, receive, send)
         except ParleyError as error:
-            await self._local.send_error(request, error, send)
+            await self._local.send_error(request, await self._policy.count_refused(request, error), send)
         except ClientDisconnected:
             request.status = request.status or CLIENT_CLOSED_REQUEST
         except Exception:
@@ -93,7 +93,7 @@ class Pipeline:
             try:
                 await self._handle_websocket(request, scope, receive, send)
             except ParleyError as error:
-                await self._local.reject_websocket(request, error, send)
+                await self._local.reject_websocket(request, await self._policy.count_refused(request, error), send)
             except Exception:
                 log.exception("unhandled_error", request_id=request.request_id)
                 await self._local.reject_websocket(request, errors.InternalError(), send)

@@ -35,7 +35,9 @@ class GatewaySettings(ServiceSettings):
     rate_limit_window: int = Field(60, ge=1, le=86_400, description="Window of the rate limit in seconds.")
     rate_limit_burst: int = Field(100, ge=1, description="Requests a user may send at once.")
     anonymous_rate_limit: int = Field(
-        120, ge=1, description="Requests per minute and client address, without credentials or with invalid ones."
+        120,
+        ge=1,
+        description="Requests per minute and client address: without valid credentials, refused, preflights, probes.",
     )
     rate_limit_patience: float = Field(
         0.05,

@@ -93,7 +93,7 @@ async def test_too_many_invalid_credentials_are_rate_limited(setup: Setup) -> No
 
 
 async def test_an_exceeded_limit_says_when_to_retry(setup: Setup) -> None:
-    setup.limiter.refuses = True
+    setup.limiter.refused_policies.add("user")
     with pytest.raises(RateLimited) as caught:
         await setup.policy.admit(make_request(setup.bearer()), MODELS)
     assert caught.value.detail == "At most 600 requests per minute are allowed. Retry in 2 s."

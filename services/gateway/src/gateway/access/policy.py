@@ -10,6 +10,7 @@ from gateway.access.revocations import RevocationLookup
 from gateway.request import Caller, Request
 from gateway.routes import Route
 from parley import errors
+from parley.errors import ParleyError
 from parley.ratelimit.limiter import Decision, Limit, TokenSession
 
 
@@ -45,6 +46,15 @@ class AccessPolicy:
         """Consume the limit of the client's address. Raise RateLimited."""
         limits = request.client.strict_limits if route.strict else request.client.limits
         self._apply(request, await self._limiter.check(limits, cost=route.cost))
+
+    async def count_refused(self, request: Request, error: ParleyError) -> ParleyError:
+        """Count a refused request on the client's address if no limit has counted it. Return the error to send."""
+        if not request.rate_limit_headers:
+            try:
+                self._apply(request, await self._limiter.check(request.client.limits))
+            except errors.RateLimited as limited:
+                return limited
+        return error
 
     async def renew(self, request: Request, route: Route, token: str) -> Caller:
         """Check a token received over an open WebSocket, like the credential of a request.
@@ -87,13 +97,16 @@ class AccessPolicy:
             self._authenticator.forget(request)
             await self._count_failed_login(request)
             raise errors.ApiKeyInvalid if caller.from_key else errors.TokenRevoked
-        self._apply(request, decision)
+        try:
+            self._apply(request, decision)
+        except errors.RateLimited as error:
+            if not (await self._limiter.check(request.client.limits)).allowed:
+                error.headers["Connection"] = "close"
+            raise
 
     async def _count_failed_login(self, request: Request) -> None:
         """Count a rejected credential on the client's address. Raise RateLimited after too many."""
-        decision = await self._limiter.check(request.client.strict_limits)
-        if not decision.allowed:
-            self._apply(request, decision)
+        self._apply(request, await self._limiter.check(request.client.strict_limits))
 
     @staticmethod
     def _apply(request: Request, decision: Decision) -> None:
@@ -102,4 +115,7 @@ class AccessPolicy:
             request.rate_limit_headers = quota_headers(*shown)
         if not decision.allowed:
             assert shown is not None
-            raise rate_limited(shown[0], decision.retry_after)
+            error = rate_limited(shown[0], decision.retry_after)
+            if shown[0] in request.client.limits + request.client.strict_limits:
+                error.headers["Connection"] = "close"  # so that refusals cost a connection each
+            raise error

@@ -16,10 +16,9 @@ from gateway.routes import route
 from parley import errors
 from parley.errors import ParleyError
 from parley.web import problems
-from parley.web.middleware import PROBE_ROUTES
 
 PAGE_ROUTE = route("GET", "/docs", "auth", None)
-"""The route under which requests for pages count on the limit of the client's address."""
+"""The route under which preflights and requests for pages and probes count on the limit of the client's address."""
 READ_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -36,6 +35,7 @@ class LocalResponses:
     async def respond(self, request: Request, send: Send) -> bool:
         """Respond to a preflight or to a request for a page. Return False for any other request."""
         if request.method == "OPTIONS":
+            await self._policy.admit_anonymous(request, PAGE_ROUTE)
             await self._send_preflight(request, send)
             return True
         render = self._pages.get(request.path)
@@ -43,8 +43,7 @@ class LocalResponses:
             return False
         if request.method not in READ_METHODS:
             raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD"})
-        if request.path not in PROBE_ROUTES:
-            await self._policy.admit_anonymous(request, PAGE_ROUTE)
+        await self._policy.admit_anonymous(request, PAGE_ROUTE)
         await self._send_page(request, render(), send)
         return True
 

@@ -20,6 +20,7 @@ class FakeLimitChecker:
     """Returns configured decisions, and records the checks."""
 
     refuses: bool = False
+    refused_policies: set[str] = field(default_factory=set)
     error: Exception | None = None
     revoked: set[str] = field(default_factory=set)
     revocations_known: bool = True
@@ -29,7 +30,8 @@ class FakeLimitChecker:
         if self.error is not None:
             raise self.error
         self.checks.append((tuple(limits), cost))
-        refused = limits[0] if self.refuses and limits else None
+        refusing = self.refuses or (limits and limits[0].policy in self.refused_policies)
+        refused = limits[0] if refusing and limits else None
         return Decision(
             allowed=refused is None,
             revoked=session is not None and session.session_id in self.revoked,
