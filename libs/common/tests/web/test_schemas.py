@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from parley.web import problems
-from parley.web.schemas import Money, Page, RequestBody, ResponseBody, Text, at_most
+from parley.web.schemas import MAX_MEMBERS, Money, Page, RequestBody, ResponseBody, Text, at_most
 
 
 class Note(RequestBody):
@@ -44,3 +44,20 @@ def test_entries_are_counted_before_they_are_validated() -> None:
     problem = problems.from_validation(refused.value.errors())
     assert [(error.pointer, error.code) for error in problem.errors] == [("/labels", "too_long")]
     assert Labelled.model_validate({"labels": {"a": "b"}}).labels == {"a": "b"}
+
+
+class _Lines(RequestBody):
+    lines: list[int]
+
+
+def test_a_response_names_at_most_a_hundred_invalid_fields() -> None:
+    with pytest.raises(ValidationError) as refused:
+        _Lines.model_validate({"lines": ["x"] * 5_000})
+    assert len(problems.from_validation(refused.value.errors()).errors) == problems.MAX_ERRORS
+
+
+def test_an_object_of_many_members_is_refused_with_one_error() -> None:
+    with pytest.raises(ValidationError) as refused:
+        _Lines.model_validate({f"member-{number}": 1 for number in range(MAX_MEMBERS + 1)})
+    (found,) = problems.from_validation(refused.value.errors()).errors
+    assert found.code == "too_long"

@@ -1,5 +1,7 @@
 """Password login, over in-memory stores."""
 
+import asyncio
+
 import pytest
 
 from auth.accounts.login import LoginService
@@ -74,3 +76,12 @@ async def test_confirming_a_password_counts_failures_too(auth: UnitAuth, login: 
         assert not await login.confirm(user, "wrong", HERE)
     with pytest.raises(LoginThrottled):
         await login.confirm(user, PASSWORD, HERE)
+
+
+async def test_two_logins_at_once_with_an_outdated_hash_both_succeed(auth: UnitAuth, login: LoginService) -> None:
+    user = await auth.user("ada")
+    older = PasswordHasher(workers=1, queue=1, cost=HashCost(memory_kib=16, iterations=2))
+    auth.change(user.id, password_hash=await older.hash(PASSWORD))
+    older.close()
+    found = await asyncio.gather(*(login.authenticate("ada", PASSWORD, HERE) for _ in range(4)))
+    assert {user and user.password_hash for user in found} == {auth.database.users[user.id].password_hash}

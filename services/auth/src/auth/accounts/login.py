@@ -1,5 +1,7 @@
 """Password login: throttled, hashed off the event loop, and equally slow for unknown accounts."""
 
+from dataclasses import replace
+
 from auth.accounts.model import User
 from auth.accounts.store import AccountStore
 from auth.audit.model import RequestOrigin
@@ -23,14 +25,13 @@ class LoginService:
             return None
         user = await self._accounts.by_login(identifiers.key(login))
         subject = str(user.id) if user else identifiers.key(login)
-        correct = await self._check(subject, user, password, origin)
-        return user if correct else None
+        return await self._check(subject, user, password, origin)
 
     async def confirm(self, user: User, password: str, origin: RequestOrigin) -> bool:
         """Return whether this is the password of an account; raises LoginThrottled or Overloaded."""
-        return await self._check(str(user.id), user, password, origin)
+        return await self._check(str(user.id), user, password, origin) is not None
 
-    async def _check(self, subject: str, user: User | None, password: str, origin: RequestOrigin) -> bool:
+    async def _check(self, subject: str, user: User | None, password: str, origin: RequestOrigin) -> User | None:
         address = origin.address or UNKNOWN_ADDRESS
         await self._throttle.check(subject, address)
         stored = user.password_hash if user else await self._hasher.dummy()
@@ -40,11 +41,16 @@ class LoginService:
             matches = await slot.verify(password, stored)
             if not (matches and user and user.active):
                 await self._throttle.record_failure(subject, address)
-                return False
+                return None
             await self._throttle.record_success(subject, address)
-            await self._rehash_if_outdated(slot, user, password)
-        return True
+            return await self._rehash_if_outdated(slot, user, password)
 
-    async def _rehash_if_outdated(self, slot: HashSlot, user: User, password: str) -> None:
-        if self._hasher.is_outdated(user.password_hash):
-            await self._accounts.rehash(user.id, user.password_hash, await slot.hash(password))
+    async def _rehash_if_outdated(self, slot: HashSlot, user: User, password: str) -> User | None:
+        if not self._hasher.is_outdated(user.password_hash):
+            return user
+        renewed = await slot.hash(password)
+        if await self._accounts.rehash(user.id, user.password_hash, renewed):
+            return replace(user, password_hash=renewed)
+        # Another login has replaced the hash, or somebody has changed the password.
+        found = await self._accounts.by_id(user.id)
+        return found if found and await slot.verify(password, found.password_hash) else None

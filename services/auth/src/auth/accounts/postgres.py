@@ -110,8 +110,8 @@ class PostgresAccountStore:
             keys = await self._revoker.end_password(connection, user_id, keep_session=keep, api_keys=end_api_keys)
             await audit.record(connection, "password.changed", origin, user_id, detail={"ended_api_keys": keys})
 
-    async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
-        await self._database.execute(_REHASH, user_id, old_hash, new_hash)
+    async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> bool:
+        return bool(await self._database.execute(_REHASH, user_id, old_hash, new_hash))
 
     async def administer(
         self,

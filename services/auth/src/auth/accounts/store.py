@@ -38,8 +38,8 @@ class AccountStore(Protocol):
         """
         ...
 
-    async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
-        """Replace the hash of an unchanged password, if it is still ``old_hash``."""
+    async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> bool:
+        """Replace the hash of an unchanged password; False if it is no longer ``old_hash``."""
         ...
 
     async def administer(

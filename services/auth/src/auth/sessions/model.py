@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -41,6 +41,8 @@ class NewSession:
     token_digest: bytes
     lifetime: int
     idle_lifetime: int
+    password_hash: str | None = field(default=None, repr=False)
+    """The hash that the password matched: no session starts if the password was changed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
 _START = NamedStatement("""
-WITH login AS (UPDATE users SET last_login_at = now() WHERE id = :user_id AND status = 'active' RETURNING id),
+WITH login AS (
+    UPDATE users SET last_login_at = now() WHERE id = :user_id AND status = 'active'
+      AND (:password_hash::text IS NULL OR password_hash = :password_hash) RETURNING id
+),
 started AS (
     INSERT INTO sessions (id, user_id, client_id, scopes, user_agent, address, current_digest, expires_at,
         idle_expires_at)
@@ -84,6 +87,7 @@ class PostgresSessionStore:
             "token_digest": new.token_digest,
             "lifetime": float(new.lifetime),
             "idle_lifetime": float(new.idle_lifetime),
+            "password_hash": new.password_hash,
             "device": device_digest(new.client_id, origin.user_agent),
         }
         async with self._database.transaction() as connection:

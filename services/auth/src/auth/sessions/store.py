@@ -13,7 +13,10 @@ class SessionStore(Protocol):
     """Stored sessions and refresh tokens. Each method is one transaction, events and audit entry included."""
 
     async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
-        """Store a session, the time of the login and the device; None if the account is missing or disabled."""
+        """Store a session, the time of the login and the device; None if the account is missing or disabled.
+
+        Also None if the password is no longer the one that was checked.
+        """
         ...
 
     async def by_token(self, token_digest: bytes) -> Session | None:

@@ -129,6 +129,7 @@ class GrantService:
             token_digest=secret_tokens.digest(token),
             lifetime=self._lifetimes.lifetime,
             idle_lifetime=self._lifetimes.idle_lifetime,
+            password_hash=user.password_hash,
         )
         session = await self._sessions.start(new, request.origin)
         if session is None:

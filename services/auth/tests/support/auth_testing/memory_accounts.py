@@ -80,10 +80,12 @@ class MemoryAccountStore:
         keys = self._database.set_password(user_id, password_hash, keep=keep, end_api_keys=end_api_keys)
         self._database.record("password.changed", origin, user_id, ended_api_keys=keys)
 
-    async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
+    async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> bool:
         user = self._database.users.get(user_id)
-        if user is not None and user.password_hash == old_hash:
-            self._database.users[user_id] = replace(user, password_hash=new_hash)
+        if user is None or user.password_hash != old_hash:
+            return False
+        self._database.users[user_id] = replace(user, password_hash=new_hash)
+        return True
 
     async def administer(
         self,

@@ -27,7 +27,7 @@ class MemorySessionStore:
 
     async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
         user = self._database.users.get(new.user_id)
-        if user is None or not user.active:
+        if user is None or not user.active or new.password_hash not in {None, user.password_hash}:
             return None
         now = self._database.clock()
         self._database.users[user.id] = replace(user, last_login_at=now)

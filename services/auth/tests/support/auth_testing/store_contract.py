@@ -42,9 +42,9 @@ class StoreContract(TakeoverContract):
 
     async def test_a_rehash_replaces_only_the_hash_it_has_read(self, stores: AuthStores) -> None:
         user = await add_user(stores)
-        await stores.accounts.rehash(user.id, "another hash", "new")
+        assert not await stores.accounts.rehash(user.id, "another hash", "new")
         assert (await self._reload(stores, user)).password_hash == "hash"
-        await stores.accounts.rehash(user.id, "hash", "new")
+        assert await stores.accounts.rehash(user.id, "hash", "new")
         assert (await self._reload(stores, user)).password_hash == "new"
 
     async def test_a_new_password_ends_the_other_sessions(self, stores: AuthStores) -> None:

@@ -47,6 +47,13 @@ class TakeoverContract:
         changed, *_ = await stores.audit.read({"target": str(user.id)}, before=None, limit=1)
         assert (changed.action, changed.detail) == ("password.reset", {"ended_api_keys": 1})
 
+    async def test_a_login_with_the_old_password_starts_no_session_after_the_change(self, stores: AuthStores) -> None:
+        user = await add_user(stores)
+        new = NewSession(new_id(), user.id, "parley-web", (), b"o" * 32, 60, 60, password_hash=user.password_hash)
+        await stores.accounts.set_password(user.id, "new", keep_session=None, end_api_keys=True, origin=ORIGIN)
+        assert await stores.sessions.start(new, ORIGIN) is None
+        assert await stores.sessions.start(replace(new, password_hash="new"), ORIGIN) is not None
+
     async def test_only_a_second_device_is_new(self, stores: AuthStores) -> None:
         user = await add_user(stores)
 
