@@ -20,6 +20,10 @@ MANY = 10_000
         (CompletionRequest, {"messages": [{"role": "nobody"}] * 1_999}),
         (CompletionRequest, {"messages": [{**SAID, "content": [1] * MANY}]}),
         (CompletionRequest, {"messages": [{**SAID, "content": [{"type": 1, "text": 1}] * MANY}]}),
+        (
+            CompletionRequest,
+            {"messages": [{**SAID, "content": [{"type": "a", **{str(n): 2**70 for n in range(MANY)}}]}]},
+        ),
         (CompletionRequest, {"messages": [{**SAID, "tool_calls": [float("inf")] * MANY}]}),
     ],
 )

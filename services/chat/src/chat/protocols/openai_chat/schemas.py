@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chat.protocols.parley.schemas import Metadata
 from parley.web.problems import FieldValueError
-from parley.web.schemas import Text
+from parley.web.schemas import MAX_MEMBERS, Text, at_most
 
 MAX_MESSAGES = 2000
 MAX_DEPTH = 32
@@ -81,11 +81,14 @@ class ContentPart(BaseModel):
     text: Text | None = None
 
 
+BoundedPart = Annotated[ContentPart, at_most(MAX_MEMBERS)]
+
+
 class CompletionMessage(LenientModel):
     """One message of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
+    content: Text | Annotated[list[BoundedPart], Field(fail_fast=True)] | None = None
     name: Text | None = None
     tool_calls: Annotated[list[Json], Field(fail_fast=True)] | None = None
     tool_call_id: Text | None = None

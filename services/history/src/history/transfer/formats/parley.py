@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from history.conversations.schemas import MAX_METADATA, MetadataKey, MetadataValue
+from history.conversations.schemas import Metadata
 from history.messages.schemas import Role
 from history.transfer.drafts import MAX_CONTENT_LENGTH, MAX_MESSAGES, ConversationDraft, MessageDraft
 from history.transfer.formats.message_order import TooManyMessages, parents_first
@@ -35,13 +35,6 @@ def _storable(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return calls
 
 
-def _bounded(metadata: Any) -> Any:
-    # Pydantic checks the length of a dictionary after its entries.
-    if isinstance(metadata, dict) and len(metadata) > MAX_METADATA:
-        raise FieldValueError("too_long", f"Must have at most {MAX_METADATA} entries.")
-    return metadata
-
-
 class ParleyMessage(_ExportModel):
     """A message in an export."""
 
@@ -61,7 +54,7 @@ class ParleyConversation(_ExportModel):
     title: Text | None = None
     archived: bool = False
     active_message_id: str | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue], BeforeValidator(_bounded)] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
     created_at: AwareDatetime | None = None
 
 
