@@ -8,6 +8,7 @@ from pathlib import Path
 from parley.config.settings import SettingsError
 from parley.errors import ParleyError
 from parley.observability import logs
+from parley.process.descriptors import raise_descriptor_limit
 from parley_cli.model.process import DISPLAY_NAME
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import connections, folder_lock, preflight
@@ -27,6 +28,7 @@ def run(settings: LocalSettings, ports: StackPorts) -> int:
     import uvloop
 
     status = 0
+    raise_descriptor_limit()
     try:
         folder = prepare_folder(settings.data_dir)
         with folder_lock.hold(folder), _logging(folder, settings):

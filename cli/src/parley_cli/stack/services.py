@@ -26,8 +26,10 @@ import history.main
 import history.projection.consumer
 import history.settings
 import history.wiring
+from gateway.server.descriptors import fit_descriptors
 from parley.config.settings import ServiceSettings, load
 from parley.messaging.memory_bus import MemoryBus
+from parley.process.descriptors import descriptor_limit
 from parley.web import server
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
@@ -144,6 +146,7 @@ def create_gateway(config: StackConfig, _bus: MemoryBus) -> HostedService:
         **urls,
         internal_client_secret=internal_secrets(config.folder)["gateway"],
     )
+    settings = fit_descriptors(settings, descriptor_limit(), sockets_per_upstream=2)
     return _hosted(gateway.main.create_app(settings), settings)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
@@ -11,9 +13,10 @@ from typing import NamedTuple
 import pytest
 
 from parley.config.settings import ServiceSettings, load
-from parley.web.admin_port import serve_admin
+from parley.web.admin_port import MAX_CONNECTIONS, serve_admin
 from parley.web.app import make_runtime
 from parley.web.runtime import Runtime
+from parley_testing import eventually
 
 
 class AdminAnswer(NamedTuple):
@@ -112,3 +115,14 @@ async def test_an_unknown_path_is_404_and_the_port_closes_on_exit(runtime: Runti
         assert (await asyncio.to_thread(get, port, "/docs")).status == 404
     with pytest.raises(urllib.error.URLError):
         await asyncio.to_thread(get, port, "/health")
+
+
+async def test_silent_connections_do_not_keep_probes_out(port: int) -> None:
+    before = threading.active_count()
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(MAX_CONNECTIONS * 3)]
+    try:
+        assert (await asyncio.to_thread(get, port, "/health")).status == 200
+        await eventually(lambda: threading.active_count() <= before + MAX_CONNECTIONS + 5)
+    finally:
+        for each in silent:
+            each.close()

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from parley.config.settings import ServiceSettings, load
-from parley.web.http_protocol import BoundedHttpProtocol
+from parley.web.http_protocol import ServiceHttpProtocol
 from parley.web.lifecycle import Lifecycle
 from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server, serve
 from parley_testing import eventually
@@ -151,6 +151,6 @@ async def test_uvicorn_still_lets_a_server_run_without_signal_handlers() -> None
 def test_uvicorn_still_has_the_protocols_that_are_named_in_its_configuration() -> None:
     config = make_server(app, load(WebSocketSettings, admin_port=0)).config
     config.load()
-    assert config.http_protocol_class is BoundedHttpProtocol
+    assert config.http_protocol_class is ServiceHttpProtocol
     assert config.ws_protocol_class is not None
     assert "SansIO" in config.ws_protocol_class.__name__

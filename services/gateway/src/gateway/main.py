@@ -14,12 +14,14 @@ from gateway import wiring
 from gateway.access.client_addresses import client_addresses
 from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from gateway.server.connections import ClientConnections
+from gateway.server.descriptors import fit_descriptors
 from gateway.server.websocket_protocol import WebSocketConnection
 from gateway.server.workers import WorkerProcesses
 from gateway.settings import GatewaySettings
 from gateway.wiring import GatewayParts
-from parley.config.settings import load_or_exit
+from parley.config.settings import SettingsError, load_or_exit
 from parley.observability import logs
+from parley.process.descriptors import raise_descriptor_limit
 from parley.process.tasks import background
 from parley.web import server
 from parley.web.app import Wire, make_runtime, run_service
@@ -78,9 +80,15 @@ def create_app(
 def main() -> None:
     """Run the gateway until a signal stops it."""
     settings = load_or_exit(GatewaySettings)
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        settings = fit_descriptors(settings, raise_descriptor_limit())
+        client_addresses(settings)
+    except SettingsError as error:
+        sys.stderr.write(f"gateway: {error}\n")
+        sys.exit(2)
     if settings.workers == 1:
         sys.exit(run_worker(settings))
-    logs.configure(settings.log_level, settings.log_format)
     try:
         workers = WorkerProcesses(settings, run_worker)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from socketserver import ThreadingMixIn
@@ -19,6 +20,8 @@ from parley.web.runtime import Runtime
 log = structlog.get_logger()
 
 STATUS_TIMEOUT = 5.0
+MAX_CONNECTIONS = 32
+"""Open connections to the admin port, each of which has a thread."""
 AdminResponse = tuple[str, str, bytes]
 """Status line, media type, body."""
 
@@ -90,7 +93,29 @@ def _json(status: str, body: object) -> AdminResponse:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
+    """A thread for each of at most ``MAX_CONNECTIONS`` connections. The oldest one makes room for a new one."""
+
     daemon_threads = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._open: dict[Any, None] = {}
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            if len(self._open) >= MAX_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # ends its thread
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -13,12 +13,16 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from parley.process.descriptors import descriptor_limit
+
 MAX_WAITING_REQUESTS = 16
 """Parsed requests of one connection that wait for the response before them."""
 MAX_PIECES = 64
 """Pieces of received data that one connection parses before other connections have their turn."""
 VERSIONS = frozenset({"1.0", "1.1"})
 """Versions of HTTP in a request line. The parser would also accept 0.9 and 2.0."""
+CONNECTION_SHARE = 2
+"""Connections to a service may need one descriptor in two."""
 HEAD_END = b"\r\n\r\n"
 """The end of every request head, and of every chunked body."""
 CHUNKED = None
@@ -164,6 +168,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return found + len(HEAD_END)
         self._tail = (tail + data[max(start, len(data) - len(HEAD_END) + 1) :])[1 - len(HEAD_END) :]
         return len(data)
+
+
+class ServiceHttpProtocol(BoundedHttpProtocol):
+    """One connection to a service behind the gateway. Connections leave descriptors for the service's own sockets."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start a connection, or close it if the connections of this server need too many descriptors."""
+        super().connection_made(transport)
+        if len(self.connections) > descriptor_limit() // CONNECTION_SHARE:
+            self.transport.abort()
 
 
 def body_length(headers: list[tuple[bytes, bytes]]) -> int | None:

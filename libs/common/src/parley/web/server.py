@@ -14,7 +14,8 @@ from parley.config.settings import ServiceSettings, SettingsError
 from parley.errors import ParleyError
 from parley.observability import logs
 from parley.process import memory_tuning
-from parley.web.http_protocol import BoundedHttpProtocol
+from parley.process.descriptors import accept_backlog, raise_descriptor_limit
+from parley.web.http_protocol import ServiceHttpProtocol
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
 
@@ -47,8 +48,9 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> UvicornServer:
         app,
         host=settings.host,
         port=settings.port,
+        backlog=accept_backlog(),
         loop="none",
-        http=getattr(app, "http_protocol", BoundedHttpProtocol),
+        http=getattr(app, "http_protocol", ServiceHttpProtocol),
         ws=getattr(app, "websocket_protocol", "websockets-sansio") if settings.speaks_websocket else "none",
         lifespan="off",
         log_config=None,
@@ -119,6 +121,7 @@ def main(
     """Run one service in this process and return the exit status."""
     import uvloop
 
+    raise_descriptor_limit()
     memory_tuning.limit_malloc_arenas()
     memory_tuning.tune_garbage_collector()
     logs.configure(settings.log_level, settings.log_format)

@@ -11,10 +11,10 @@ from types import FrameType
 import structlog
 
 from gateway.settings import GatewaySettings
+from parley.process.descriptors import accept_backlog
 
 log = structlog.get_logger()
 
-BACKLOG = 2048
 MIN_LIFETIME, RESTART_DELAY = 5.0, 1.0
 """A worker that lived for less than MIN_LIFETIME seconds is restarted after RESTART_DELAY seconds."""
 Work = Callable[[GatewaySettings, list[socket.socket]], int]
@@ -27,7 +27,7 @@ def listen(settings: GatewaySettings) -> socket.socket:
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((settings.host, settings.port))
-    listening.listen(BACKLOG)
+    listening.listen(accept_backlog())
     listening.set_inheritable(True)
     return listening
 
