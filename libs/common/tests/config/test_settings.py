@@ -87,7 +87,16 @@ def test_a_misspelt_setting_is_rejected_with_a_hint(name: str, hint: str) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["PATH", "HOME", "CHAT_SERVICE_HOST", "CHAT_PORT_8002_TCP", "HISTORY_DATABASE_URL", "LANG", "KUBERNETES_PORT"],
+    [
+        "PATH",
+        "HOME",
+        "CHAT_SERVICE_HOST",
+        "CHAT_PORT_8002_TCP",
+        "HISTORY_DATABASE_URL",
+        "LANG",
+        "KUBERNETES_PORT",
+        "CHAT_URL",
+    ],
 )
 def test_variables_of_other_programs_are_ignored(name: str) -> None:
     assert not unknown_settings(ExampleSettings, {name: "x"})

@@ -18,6 +18,8 @@ DEFAULT_SECRETS_DIR = "/run/secrets"
 _MIN_SIMILARITY = 0.9
 """Similarity (0 to 1) from which an unknown variable is reported as a misspelt setting."""
 _FOREIGN_PREFIXES = ("GATEWAY_", "AUTH_", "CHAT_", "HISTORY_")
+_ADDRESSES = frozenset(f"{prefix}URL" for prefix in _FOREIGN_PREFIXES)
+"""Addresses of the services: settings of other services, even with this service's prefix."""
 _SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT\w*)|PORT(_\w+)?)$")
 _OTHER_SIGNALS = ("OTEL_EXPORTER_OTLP_METRICS_", "OTEL_EXPORTER_OTLP_LOGS_")
 _TRACES_ONLY = "OTEL_EXPORTER_OTLP_TRACES_"
@@ -129,7 +131,13 @@ def unknown_settings(kind: type[ServiceSettings], environ: Mapping[str, str]) ->
     known = {name.upper() for name in _all_names(kind)} | {"SECRETS_DIR"}
     lines = []
     for name in sorted(environ):
-        if name in known or _SERVICE_LINK.search(name) or not name.isupper() or name.startswith(_OTHER_SIGNALS):
+        if (
+            name in known
+            or name in _ADDRESSES
+            or _SERVICE_LINK.search(name)
+            or not name.isupper()
+            or name.startswith(_OTHER_SIGNALS)
+        ):
             continue
         own = name.startswith((f"{kind.service.upper()}_", _TRACES_ONLY))
         foreign = name.startswith(_FOREIGN_PREFIXES) and not own

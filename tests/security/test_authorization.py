@@ -1,0 +1,298 @@
+"""Object-level authorization: every operation of the OpenAPI document, for its owner and for those who may not."""
+
+import json
+import re
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from gateway.routes import ANY, PUBLIC, all_routes
+from parley_embedded.process.tool import run_tool
+from parley_testing.http.client import UserClient, open_http, register
+from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.embedded import EmbeddedStack
+
+pytestmark = pytest.mark.e2e
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "services/gateway/src/gateway/local/openapi.json"
+SOCKETS = {"/api/v1/chat/ws"}
+"""Routes that OpenAPI cannot describe."""
+MESSAGE = {"message": "hi [[fake tokens=1]]"}
+COMPLETION = {"model": "default", "messages": [{"role": "user", "content": "hi [[fake tokens=1]]"}]}
+PASSWORDS = {"current_password": "wrong-password-of-mine", "new_password": "another-password-of-mine"}
+BODIES: dict[str, Any] = {
+    "POST /api/v1/auth/api-keys": {"name": "made by the test"},
+    "PATCH /api/v1/auth/me": {"display_name": "Changed"},
+    "POST /api/v1/auth/me/password": PASSWORDS,
+    "PATCH /api/v1/admin/users/{}": {"plan": "default"},
+    "PATCH /api/v1/conversations/{}": {"title": "Changed"},
+    "POST /api/v1/chat": MESSAGE,
+    "POST /api/v1/chat/stream": MESSAGE,
+    "POST /v1/chat/completions": COMPLETION,
+    "POST /api/v1/conversations/import": [],
+    "POST /api/v1/auth/register": {},
+    "POST /api/v1/auth/password-reset": {},
+    "POST /api/v1/auth/password-reset/request": {},
+}
+FORMS = {"POST /api/v1/auth/introspect", "POST /api/v1/auth/revoke", "POST /api/v1/auth/token"}
+ENDS_THE_CALLER = {"DELETE /api/v1/auth/me", "DELETE /api/v1/auth/sessions", "POST /api/v1/auth/me/password"}
+QUERIES = {"GET /api/v1/search": {"q": "canary"}}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the document. ``scope`` is that of the route table; ``object_of`` names the id in its path."""
+
+    method: str
+    path: str
+    public: bool
+    scope: str | None = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {re.sub(r'{[^}]*}', '{}', self.path)}"
+
+    @property
+    def object_of(self) -> str | None:
+        found = re.search(r"{(\w+)}", self.path)
+        return found[1] if found else None
+
+    @property
+    def for_administrators(self) -> bool:
+        return self.scope == "admin"
+
+
+@dataclass
+class Objects:
+    """The owner's objects, and the texts that only the owner may read."""
+
+    ids: dict[str, str]
+    canaries: list[str]
+    refresh_token: str
+    access_token: str
+    message_id: str = ""
+
+
+@dataclass
+class Findings:
+    """What a caller got, and what was wrong with it."""
+
+    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+def operations() -> list[Operation]:
+    """Return the operations with the scope of their route; those that delete come last, the account at the end."""
+    scopes = {
+        f"{method} {each.template.replace('{id}', '{}')}": each.scope
+        for each in all_routes()
+        for method in each.methods
+    }
+    found = []
+    for path, methods in json.loads(DOCUMENT.read_text(encoding="utf-8"))["paths"].items():
+        for method, described in methods.items():
+            operation = Operation(method.upper(), path, described.get("security") == [])
+            found.append(Operation(operation.method, path, operation.public, scopes[operation.name]))
+    return sorted(found, key=lambda each: (each.method == "DELETE", each.for_administrators, -len(each.path)))
+
+
+OPERATIONS = operations()
+
+
+@pytest.fixture(scope="module")
+async def gateway(embedded: EmbeddedStack) -> AsyncIterator[httpx2.AsyncClient]:
+    async with open_http(embedded.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def owner(gateway: httpx2.AsyncClient) -> UserClient:
+    return await register(gateway)
+
+
+@pytest.fixture(scope="module")
+async def objects(owner: UserClient) -> Objects:
+    """One object of each kind of the owner, stored before any request of the tests."""
+    canary = f"canary{secrets.token_hex(8)}"
+    turn = await owner.chat(f"{canary} [[fake tokens=1]]")
+    path = f"/api/v1/conversations/{turn['conversation_id']}"
+    stored = await owner.request("GET", f"{path}/messages", params={"wait_for": turn["turn_id"]})
+    assert canary in stored.text
+    me = (await owner.request("GET", "/api/v1/auth/me")).json()
+    key = (await owner.request("POST", "/api/v1/auth/api-keys", json={"name": canary})).json()
+    sessions = (await owner.request("GET", "/api/v1/auth/sessions")).json()["data"]
+    tokens = dict(owner.tokens)
+    await owner.log_in()  # the session among the objects is not the one that the tests use
+    ids = {
+        "conversation_id": turn["conversation_id"],
+        "turn_id": turn["turn_id"],
+        "key_id": key["id"],
+        "session_id": sessions[0]["id"],
+        "user_id": me["id"],
+        "erasure_id": secrets.token_urlsafe(32),
+    }
+    private = [canary, owner.username, *(value for name, value in ids.items() if name != "erasure_id")]
+    return Objects(ids, private, tokens["refresh_token"], tokens["access_token"], turn["message_id"])
+
+
+def key_scopes(missing: str | None) -> list[str]:
+    return sorted({"chat:write", "events:read", "history:read", "history:write"} - {missing})
+
+
+async def call(
+    http: httpx2.AsyncClient, operation: Operation, ids: dict[str, str], headers: dict[str, str]
+) -> tuple[int, str]:
+    """Send the operation with these ids in its path. The body of an endless stream is not read."""
+    path = operation.path.format_map(ids)
+    options: dict[str, Any] = {"headers": headers, "params": QUERIES.get(operation.name)}
+    if operation.name in FORMS:
+        options["data"] = {"token": "nothing"}
+    elif operation.name in BODIES:
+        options["json"] = BODIES[operation.name]
+    async with http.stream(operation.method, path, **options) as response:
+        if operation.path == "/api/v1/events" and response.status_code == httpx2.codes.OK:
+            return response.status_code, ""
+        return response.status_code, (await response.aread()).decode()
+
+
+def leaks(objects: Objects, operation: Operation, text: str) -> list[str]:
+    """Return what the owner alone may read, without the id in the path: a problem repeats its path."""
+    sent = objects.ids[operation.object_of] if operation.object_of else ""
+    return [private for private in objects.canaries if private in text and private != sent]
+
+
+def test_the_document_and_the_route_table_name_the_same_operations() -> None:
+    documented = {each.name for each in OPERATIONS}
+    routed = {
+        f"{method} {each.template.replace('{id}', '{}')}"
+        for each in all_routes()
+        for method in each.methods - {"HEAD"}
+        if each.template not in SOCKETS
+    }
+    assert documented == routed
+    assert {each.name for each in OPERATIONS if each.public} == {
+        each.name for each in OPERATIONS if each.scope is PUBLIC
+    }
+
+
+async def test_nobody_and_keys_without_the_scope_get_nothing(
+    gateway: httpx2.AsyncClient, owner: UserClient, objects: Objects
+) -> None:
+    findings = Findings()
+    keys: dict[str | None, dict[str, str]] = {}
+    for missing in {each.scope for each in OPERATIONS} - {PUBLIC, ANY}:
+        body = {"name": f"without {missing}", "scopes": key_scopes(missing)}
+        made = await owner.request("POST", "/api/v1/auth/api-keys", json=body)
+        keys[missing] = {"X-API-Key": made.json()["key"]}
+    for operation in OPERATIONS:
+        expected = {"nobody": 401} if not operation.public else {}
+        if operation.scope not in (PUBLIC, ANY):
+            expected["a key without the scope"] = 403
+        for caller, wanted in expected.items():
+            headers = keys[operation.scope] if wanted == httpx2.codes.FORBIDDEN else {}
+            status, text = await call(gateway, operation, objects.ids, headers)
+            findings.statuses[caller, status] += 1
+            if status != wanted or leaks(objects, operation, text):
+                findings.wrong.append(f"{caller}: {operation.name}: {status} instead of {wanted}")
+    print(f"\nauthorization: {sum(findings.statuses.values())} requests, {dict(findings.statuses)}")
+    assert findings.wrong == []
+
+
+def expected_of_a_stranger(operation: Operation) -> int | None:
+    """Return the only right status, or None where the stranger acts on objects of its own."""
+    if operation.for_administrators:
+        return 403
+    if operation.object_of:
+        return 404
+    return None
+
+
+async def test_another_user_neither_reads_nor_changes_anything(
+    gateway: httpx2.AsyncClient, owner: UserClient, objects: Objects
+) -> None:
+    findings = Findings()
+    stranger = await register(gateway)
+    for operation in OPERATIONS:
+        caller = await register(gateway) if operation.name in ENDS_THE_CALLER else stranger
+        status, text = await call(gateway, operation, objects.ids, caller.headers)
+        findings.statuses["another user", status] += 1
+        wanted = expected_of_a_stranger(operation)
+        seen = leaks(objects, operation, text)
+        if seen or status >= httpx2.codes.INTERNAL_SERVER_ERROR or (wanted is not None and status != wanted):
+            findings.wrong.append(f"{operation.name}: {status} instead of {wanted}, shows {seen}")
+    print(f"\nauthorization: {sum(findings.statuses.values())} requests, {dict(findings.statuses)}")
+    assert findings.wrong == []
+    title = (await owner.request("GET", f"/api/v1/conversations/{objects.ids['conversation_id']}")).json()["title"]
+    assert title != "Changed"
+
+
+async def test_an_object_of_another_user_in_a_body_or_a_query_is_not_found(
+    gateway: httpx2.AsyncClient, objects: Objects
+) -> None:
+    stranger = await register(gateway)
+    own = await stranger.chat("mine [[fake tokens=1]]")
+    conversation, turn = objects.ids["conversation_id"], objects.ids["turn_id"]
+    bodies = [
+        {**MESSAGE, "conversation_id": conversation},
+        {**MESSAGE, "conversation_id": conversation, "parent_id": turn},
+        {**MESSAGE, "conversation_id": own["conversation_id"], "parent_id": turn},
+        {"regenerate": turn, "conversation_id": conversation},
+        {"regenerate": turn, "conversation_id": own["conversation_id"]},
+        {"regenerate": objects.message_id, "conversation_id": own["conversation_id"]},
+    ]
+    wrong = []
+    for path in ("/api/v1/chat", "/api/v1/chat/stream"):
+        for body in bodies:
+            response = await stranger.request("POST", path, json=body)
+            if response.status_code != httpx2.codes.NOT_FOUND:
+                wrong.append(f"{path} {body}: {response.status_code} {response.text[:200]}")
+    queries = [
+        f"/api/v1/search?q=canary&conversation_id={conversation}",
+        f"/api/v1/chat/turns?conversation_id={conversation}",
+        f"/api/v1/conversations/{own['conversation_id']}/messages?wait_for={turn}",
+        f"/api/v1/usage?user_id={objects.ids['user_id']}",
+        f"/api/v1/conversations?user_id={objects.ids['user_id']}",
+    ]
+    for path in queries:
+        response = await stranger.request("GET", path)
+        if any(private in response.text for private in objects.canaries if private not in path):
+            wrong.append(f"{path}: {response.text[:200]}")
+    introspected = await stranger.request("POST", "/api/v1/auth/introspect", data={"token": objects.access_token})
+    assert introspected.json() == {"active": False}
+    print(f"\nauthorization: {2 * len(bodies) + len(queries) + 1} references to objects of another user")
+    assert wrong == []
+
+
+async def test_the_owner_and_an_administrator_are_let_through(
+    embedded: EmbeddedStack, gateway: httpx2.AsyncClient, owner: UserClient, objects: Objects
+) -> None:
+    """Prove that the ids of the other tests were right. This test comes last: it deletes them."""
+    await owner.log_in()
+    admin = await register(gateway)
+    status, output = await run_tool(
+        command_path("parley"),
+        *("auth", "create-admin", admin.username),
+        seconds=60,
+        environment=environment(DATA_DIR=str(embedded.folder / "data")),
+    )
+    assert status == 0, output
+    await admin.log_in()
+    wrong, counts = [], Counter[str]()
+    for operation in OPERATIONS:
+        if operation.object_of in (None, "erasure_id"):
+            continue
+        name, caller = ("administrator", admin) if operation.for_administrators else ("owner", owner)
+        counts[name] += 1
+        got, text = await call(gateway, operation, objects.ids, caller.headers)
+        if got >= httpx2.codes.BAD_REQUEST and not (
+            operation.path.endswith("/cancel") and got == httpx2.codes.CONFLICT
+        ):
+            wrong.append(f"{name}: {operation.name}: {got} {text[:200]}")
+    print(f"\nauthorization: let through: {dict(counts)}")
+    assert wrong == []
