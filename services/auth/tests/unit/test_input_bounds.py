@@ -92,7 +92,7 @@ async def test_a_member_of_combining_marks_is_refused_without_a_stall(client: ht
 
 @pytest.mark.parametrize("path", [REGISTER, RESET])
 async def test_a_body_of_unknown_members_is_refused_with_one_error(client: httpx2.AsyncClient, path: str) -> None:
-    refused = await client.post(path, json={f"m{number}": 1 for number in range(60_000)})
+    refused = await client.post(path, json={f"m{number}": 1 for number in range(9_000)})
     assert (refused.status_code, len(refused.json()["errors"])) == (422, 1)
     assert len(refused.content) < 2_000
 
