@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 from uuid import uuid4
 
@@ -130,22 +130,23 @@ async def branches(user: UserClient) -> list[int]:
     return [response.status_code, *[(await user.request("GET", path)).status_code for _ in range(5)]]
 
 
-def files() -> Iterator[tuple[bytes, dict[str, str]]]:
-    """Yield the import files that cost most for their size, of at most 31 MiB."""
-    yield b"[" + b"{}," * 10_800_000 + b"{}]", JSON
-    yield b"{}\n" * 10_800_000, NDJSON
-    yield b"[" * 32_000_000, JSON
-    chain = {str(n): {"parent": str(n - 1), "message": None} for n in range(300_000)}
-    yield json.dumps([{"title": "x", "mapping": chain, "current_node": "299999"}]).encode(), JSON
-    yield json.dumps(conversation([message("x") for _ in range(200_000)])).encode(), JSON
-    yield json.dumps(conversation([message("\u0301" * 900_000) for _ in range(5)])).encode(), JSON
+def chain_of_nodes() -> bytes:
+    nodes = {str(n): {"parent": str(n - 1), "message": None} for n in range(300_000)}
+    return json.dumps([{"title": "x", "mapping": nodes, "current_node": "299999"}]).encode()
 
 
-async def import_files(user: UserClient) -> list[int]:
-    return [
-        (await user.request("POST", "/api/v1/conversations/import", content=body, headers=kind)).status_code
-        for body, kind in files()
-    ]
+FILES: dict[str, tuple[Callable[[], bytes], dict[str, str]]] = {
+    "empty entries": (lambda: b"[" + b"{}," * 10_800_000 + b"{}]", JSON),
+    "empty lines": (lambda: b"{}\n" * 10_800_000, NDJSON),
+    "brackets": (lambda: b"[" * 32_000_000, JSON),
+    "a chain of nodes": (chain_of_nodes, JSON),
+    "200,000 messages": (lambda: json.dumps(conversation([message("x") for _ in range(200_000)])).encode(), JSON),
+    "messages of marks": (
+        lambda: json.dumps(conversation([message("\u0301" * 900_000) for _ in range(5)])).encode(),
+        JSON,
+    ),
+}
+"""The import files that cost most for their size, of at most 31 MiB."""
 
 
 QUICK: dict[str, Attack] = {
@@ -158,7 +159,6 @@ QUICK: dict[str, Attack] = {
     "marks to import": marks_to_import,
     "branches": branches,
 }
-SLOW: dict[str, Attack] = {"files to import": import_files}
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +209,15 @@ async def test_a_bystander_is_not_delayed_by(name: str, attacker: UserClient, by
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("name", SLOW)
-async def test_a_bystander_is_not_delayed_by_long(name: str, attacker: UserClient, bystander: Bystander) -> None:
-    await assert_undisturbed(name, SLOW[name], attacker, bystander)
+@pytest.mark.parametrize("name", FILES)
+async def test_a_bystander_is_not_delayed_by_an_import_of(
+    name: str, attacker: UserClient, bystander: Bystander
+) -> None:
+    make, kind = FILES[name]
+    body = make()
+
+    async def import_file(user: UserClient) -> list[int]:
+        response = await user.request("POST", "/api/v1/conversations/import", content=body, headers=kind)
+        return [response.status_code]
+
+    await assert_undisturbed(name, import_file, attacker, bystander)
