@@ -11,7 +11,7 @@ import pytest
 from auth.security.encryption import SecretCipher
 from auth.signing_keys.key_ring import KeyRing, KeyRotationPolicy
 from auth.signing_keys.model import StoredSigningKey
-from auth_testing.memory_credentials import MemorySigningKeyStore
+from auth_testing.memory_signing_keys import MemorySigningKeyStore
 from parley.config.settings import SettingsError
 
 RULES = KeyRotationPolicy(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)

@@ -28,9 +28,11 @@ VALUES (:id, :username, :username_key, :email, :email_key, :display_name, :passw
 _BY_LOGIN = "SELECT * FROM users WHERE username_key = $1 OR email_key = $1"
 _PROFILE = """
 UPDATE users SET username = $2, username_key = $3, email = $4, email_key = $5, display_name = $6, updated_at = now(),
-    email_verified = email_verified AND email_key IS NOT DISTINCT FROM $5
+    email_verified = email_verified AND email IS NOT DISTINCT FROM $4
 WHERE id = $1 RETURNING *"""
 _DELETE_RESETS = "DELETE FROM password_resets WHERE user_id = $1"
+# Two spellings with one key can be two mailboxes. The rows stay, because they limit how many links are mailed.
+_EXPIRE_VERIFICATIONS = "UPDATE email_verifications SET expires_at = now() WHERE user_id = $1"
 _ADMINISTER = """
 UPDATE users SET status = $2, plan = $3, scopes = $4, not_before = $5, updated_at = now() WHERE id = $1 RETURNING *"""
 _PASSWORD = "UPDATE users SET password_hash = $2, updated_at = now() WHERE id = $1"  # noqa: S105 - a statement
@@ -98,6 +100,7 @@ class PostgresAccountStore:
                 )
                 if email != before.email:
                     await connection.execute(_DELETE_RESETS, user_id)
+                    await connection.execute(_EXPIRE_VERIFICATIONS, user_id)
                 return await self._changed(connection, before, row, "user.updated", origin)
 
     async def set_password(

@@ -25,7 +25,8 @@ _VERIFIED = """
 UPDATE users SET email_verified = true, updated_at = now() WHERE id = $1 AND email_key = $2 RETURNING id"""
 _PURGE = """
 DELETE FROM email_verifications WHERE digest IN (
-    SELECT digest FROM email_verifications WHERE expires_at < now() LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
+    SELECT digest FROM email_verifications
+    WHERE expires_at < now() AND created_at < now() - interval '1 hour' LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
 
 
 class PostgresEmailVerificationStore:

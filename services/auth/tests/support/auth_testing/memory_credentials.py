@@ -1,4 +1,4 @@
-"""In-memory stores of sessions, API keys, revocations and signing keys."""
+"""In-memory stores of sessions, API keys and revocations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,6 @@ from auth.audit.model import RequestOrigin
 from auth.errors import IdempotencyKeyReused
 from auth.revocations.model import Revocation, RevocationReason
 from auth.sessions.model import NewSession, RefreshRotation, Session, device_digest
-from auth.signing_keys.model import StoredSigningKey
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
 from parley.errors import TokenRevoked
 
@@ -232,23 +231,3 @@ class MemoryRevocationCache:
 
     async def complete(self) -> None:
         self._complete = True
-
-
-class MemorySigningKeyStore:
-    """Signing keys in memory."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, StoredSigningKey] = {}
-        self.retired: list[str] = []
-
-    async def all(self) -> Sequence[StoredSigningKey]:
-        return [row for kid, row in self.rows.items() if kid not in self.retired]
-
-    async def add_if_newest_is(self, newest: str | None, key: StoredSigningKey) -> bool:
-        if (list(self.rows)[-1] if self.rows else None) != newest:
-            return False
-        self.rows[key.kid] = key
-        return True
-
-    async def retire(self, kid: str) -> None:
-        self.retired.append(kid)

@@ -10,8 +10,9 @@ import pytest
 from auth.container import AuthStores
 from auth.email_verification.service import TOKEN_LIFETIME
 from auth.email_verification.store import UnverifiedAddress
+from auth.security import identifiers
 from auth.sessions.model import NewSession
-from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session
+from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session, verify_address
 from parley.errors import TokenRevoked
 from parley.ids import new_id
 
@@ -46,6 +47,20 @@ class TakeoverContract:
         assert [key.id for key in await stores.api_keys.live(user.id, before=None, limit=10)] == [kept]
         changed, *_ = await stores.audit.read({"target": str(user.id)}, before=None, limit=1)
         assert (changed.action, changed.detail) == ("password.reset", {"ended_api_keys": 1})
+
+    async def test_another_spelling_of_an_address_is_not_verified(self, stores: AuthStores) -> None:
+        user, token = await add_user(stores), secrets.token_bytes(32)
+        sharp, double = f"stra\u00dfe-{user.email}", f"strasse-{user.email}"
+        assert identifiers.key(sharp) == identifiers.key(double)
+        await stores.accounts.change_profile(user.id, {"email": sharp}, ORIGIN)
+        await stores.email_verifications.issue(user.id, token, lifetime=TOKEN_LIFETIME, interval=0, origin=ORIGIN)
+        await stores.accounts.change_profile(user.id, {"email": double}, ORIGIN)
+        assert not await stores.email_verifications.use(token, ORIGIN)
+        await verify_address(stores, user)
+        for email, verified in ((double, True), (sharp, False)):
+            changed = await stores.accounts.change_profile(user.id, {"email": email}, ORIGIN)
+            assert changed is not None
+            assert changed.email_verified == verified
 
     async def test_a_login_with_the_old_password_starts_no_session_after_the_change(self, stores: AuthStores) -> None:
         user = await add_user(stores)
