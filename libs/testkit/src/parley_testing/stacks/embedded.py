@@ -12,8 +12,17 @@ from parley_testing.stacks.service_process import START_SECONDS
 class EmbeddedStack:
     """`parley run` in a folder of its own, with the provider at ``provider_url`` or the local model."""
 
-    def __init__(self, folder: Path, provider_url: str | None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        provider_url: str | None,
+        settings: Mapping[str, str] | None = None,
+        *,
+        descriptors: int | None = None,
+    ) -> None:
+        """``descriptors``: limit on open files, soft and hard. Default: that of the tests."""
         self.folder = folder
+        self._wrapper = [] if descriptors is None else ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
         self.port, self.admin_port = free_ports(), free_ports()
         given = {"OPENAI_BASE_URL": provider_url} if provider_url else {}
         self._environment = environment(**given, **(settings or {}))
@@ -41,7 +50,7 @@ class EmbeddedStack:
         self._child = ChildProcess(
             ServerCommand(
                 name="parley",
-                arguments=[command_path("parley"), *arguments, "--data-dir", str(self.folder / "data")],
+                arguments=[*self._wrapper, command_path("parley"), *arguments, "--data-dir", str(self.folder / "data")],
                 folder=self.folder,
                 environment=self._environment,
             )

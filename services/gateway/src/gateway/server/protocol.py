@@ -41,7 +41,6 @@ class ServerProtocol(BoundedHttpProtocol):
         connections: "set[ServerProtocol]",
         limits: ConnectionLimits,
     ) -> None:
-        """Take uvicorn's arguments, the set of open connections to join, and the limits on them."""
         super().__init__(config, server_state, app_state, _loop)
         self.settings, self.open_connections, self.limits = settings, connections, limits
         self.head_bytes = self.head_fields = self.heads = 0
@@ -71,7 +70,7 @@ class ServerProtocol(BoundedHttpProtocol):
         if cycle is not None and cycle.on_disconnect is not None:
             cycle.on_disconnect()
         self._break_reference_cycle()
-        # Without reference cycles, the connection is freed at once instead of by the garbage collector.
+        # Without reference cycles, the connection is freed at once, not by the garbage collector.
         self.cycle = self.receiving = None  # type: ignore[assignment]
         del self.parser
 
@@ -239,9 +238,13 @@ class ServerProtocol(BoundedHttpProtocol):
 
         A socket that is closed with unread data resets the connection, and the client may lose the response.
         """
-        if not unread or not self.transport.can_write_eof() or self.limits.too_many_refused(self):
+        more = unread or self.pipeline or self._unparsed
+        if not more or not self.transport.can_write_eof() or self.limits.too_many_refused(self):
             self.transport.close()
             return
-        self.closing = True
+        self.closing, self._unparsed = True, b""
+        self.pipeline.clear()
+        self.flow.release()
+        self.flow.resume_reading()
         self.transport.write_eof()
         self.in_body, self.deadlines.at = False, time.monotonic() + CLOSE_TIMEOUT
