@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from parley_embedded.postgres.databases import Databases
-from parley_embedded.postgres.server import EmbeddedPostgres, postgres_program
+from parley_embedded.postgres.programs import postgres_program
+from parley_embedded.postgres.server import EmbeddedPostgres
 
 pytestmark = pytest.mark.integration
 

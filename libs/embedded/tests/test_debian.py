@@ -11,6 +11,7 @@ from parley_embedded.rabbitmq.install import make_relocatable
 
 HINT = "Set AMQP_URL."
 APT = """#!/bin/sh
+CALLS="${0%/*}/../calls"
 case "$*" in
   *' update') echo update >> "$CALLS";;
   *--simulate*) echo 'Inst libmissing (1.0 Debian)';;
@@ -32,7 +33,6 @@ def fake_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_program(programs / "apt-get", APT)
     write_program(programs / "dpkg-deb", DPKG)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     return programs
 
 

@@ -45,6 +45,20 @@ def test_the_short_folder_of_a_crashed_run_is_reused(tmp_path: Path) -> None:
     assert not crashed.exists()
 
 
+@pytest.mark.parametrize("content", [b"", bytes(range(128, 256)), b"/tmp/\0", b"PRECIOUS", b"PRECIOUS/../parley-x"])
+def test_a_damaged_name_of_a_socket_folder_is_ignored_and_nothing_else_is_deleted(
+    tmp_path: Path, content: bytes
+) -> None:
+    precious = tmp_path / "parley-0123456789ab"
+    precious.mkdir()
+    home = deep(tmp_path)
+    (home / "socket-folder").write_bytes(content.replace(b"PRECIOUS", bytes(precious)))
+    folder = SocketFolder(home, "server.sock")
+    assert folder.open() != precious
+    folder.close()
+    assert precious.exists()
+
+
 def test_a_socket_folder_that_others_can_enter_is_rejected(tmp_path: Path) -> None:
     folder = SocketFolder(deep(tmp_path), "server.sock")
     folder.open().chmod(0o755)
@@ -91,7 +105,7 @@ def test_finding_the_tools_folder_creates_no_folder(tmp_path: Path) -> None:
 def test_an_unusable_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
-        EmbeddedError, match=r"Cannot use the folder .*file/data \(Not a directory\)\. Change its owner"
+        EmbeddedError, match=r"Cannot use .*file/data: Not a directory\. Another kind of file has that name"
     ):
         make_private(tmp_path / "file" / "data")
 

@@ -104,6 +104,18 @@ async def test_a_child_gets_its_limit_of_open_files(tmp_path: Path) -> None:
     await child.stop()
 
 
+async def test_an_interrupt_stops_the_child_of_a_background_process(tmp_path: Path) -> None:
+    ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = shell(tmp_path, f"{READY} exec sleep 600", stop_sequence=((signal.SIGINT, 10.0),))
+        await child.start()
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+    await wait_ready(child)
+    await child.stop()
+    assert child.describe_exit() == "SIGINT"
+
+
 async def test_a_start_stops_the_process_of_an_earlier_run(tmp_path: Path) -> None:
     lost = shell(tmp_path, "exec sleep 600")
     await lost.start()

@@ -1,11 +1,13 @@
 """Embedded RabbitMQ: durability, suspension, control and shutdown."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from aio_pika import DeliveryMode, Message, connect
 from aio_pika.abc import AbstractChannel
 
+from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.pid_file import processes_in
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_embedded.sockets import accepts_connections
@@ -70,3 +72,32 @@ async def test_stop_ends_node_and_name_server_and_wipe_deletes_the_data(node: Em
     await node.start()
     assert node.port == port
     assert await take(node, "lost") is None
+
+
+@pytest.mark.parametrize("content", [b"", bytes(range(128, 256))])
+async def test_a_damaged_cookie_and_configuration_are_replaced(node: EmbeddedRabbitMQ, content: bytes) -> None:
+    await node.stop()
+    for name in (".erlang.cookie", "rabbitmq.conf", "plugins"):
+        (node.data_dir / name).unlink()
+        (node.data_dir / name).write_bytes(content)
+    await node.start()
+    assert "parley" in await node.ctl("list_users")
+
+
+async def test_a_lost_password_is_reported_with_a_way_on(node: EmbeddedRabbitMQ) -> None:
+    await node.stop()
+    stored = (node.data_dir / "password").read_text()
+    (node.data_dir / "password").unlink()
+    with pytest.raises(
+        EmbeddedError, match=r"refuses the password in .*password.* Restore that file, or remove .*mnesia"
+    ):
+        await node.start()
+    (node.data_dir / "password").write_text(stored)
+    await node.start()
+
+
+async def test_a_node_gets_no_secrets(node: EmbeddedRabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
+    await node.stop()
+    monkeypatch.setenv("OPENAI_API_KEY", "canary-7c1f")
+    await node.start()
+    assert "canary-7c1f" not in Path(f"/proc/{node.child.pid}/environ").read_text()

@@ -74,8 +74,9 @@ async def rotate_signing_key(operator: "OperatorService") -> str:
 
 def _run(operation: "Callable[[OperatorService], Awaitable[str]]") -> None:
     require_package("auth", "parley-auth", "parley auth")
-    connections.use(load_settings().data_dir)
+    settings = load_settings()
     try:
+        connections.use(settings.data_dir)
         message = asyncio.run(_run_offline(operation))
     except (SettingsError, ParleyError, FieldValueError) as error:
         fail("parley auth", str(error), status=1)

@@ -30,9 +30,10 @@ def verify(settle: SettleOption = DEFAULT_SETTLE, repair: RepairOption = False) 
     from chat.settings import ChatSettings
     from chat.wiring import verify_once
 
-    connections.use(load_settings().data_dir)
+    local = load_settings()
     logs.configure("error")
     try:
+        connections.use(local.data_dir)
         settings = load(ChatSettings)
         report = asyncio.run(verify_once(settings, settle=settle, repair=repair))
     except (SettingsError, ParleyError, OSError) as error:

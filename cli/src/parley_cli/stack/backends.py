@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from parley_cli.stack.console import Console
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.postgres.databases import Databases
 from parley_embedded.postgres.server import EmbeddedPostgres
-from parley_embedded.secret_files import read_or_create_secret, write_private
+from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.valkey.server import EmbeddedValkey
 
 LOG_CHECK_INTERVAL = 60.0
@@ -64,14 +63,6 @@ def has_provider(settings: LocalSettings) -> bool:
 def internal_secrets(folder: Path) -> dict[str, str]:
     """Return the client secret of each service that calls auth, by service."""
     return {service: read_or_create_secret(folder / f"internal-{service}-secret") for service in SERVICES_WITH_CLIENT}
-
-
-def encryption_key(folder: Path) -> str:
-    """Return the key that encrypts auth's signing keys at rest: 32 random bytes in hex."""
-    path = folder / "auth-secret-key"
-    if not path.exists():
-        write_private(path, secrets.token_hex(32))
-    return path.read_text().strip()
 
 
 async def _start(name: str, server: EmbeddedServer, console: Console) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from parley.config.settings import SettingsError
 from parley_cli.stack import folder_lock
 
 FILE_NAME = "connections.json"
@@ -12,14 +13,32 @@ FILE_NAME = "connections.json"
 
 def save(folder: Path, environment: Mapping[str, str]) -> None:
     """Store the settings of the stack that is about to run."""
-    from parley_embedded.secret_files import write_private  # not installed where the subcommands only read
+    from parley_embedded.private_files import write_private  # not installed where the subcommands only read
 
     write_private(folder / FILE_NAME, json.dumps(dict(environment)))
 
 
 def use(folder: Path, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Add the settings of a running stack to the environment. Variables that are already set win."""
-    if not folder_lock.is_held(folder):
-        return
-    for name, value in json.loads((folder / FILE_NAME).read_text()).items():
+    """Add the settings of a running stack to the environment. Variables that are already set win.
+
+    Raises SettingsError when the file is missing or damaged.
+    """
+    for name, value in _read(folder).items():
         environment.setdefault(name, value)
+
+
+def _read(folder: Path) -> dict[str, str]:
+    path = folder / FILE_NAME
+    try:
+        if not folder_lock.is_held(folder):
+            return {}
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot read {error.filename} ({error.strerror}). Run this as the owner of {folder}."
+        ) from error
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise SettingsError(f"{path} is damaged. Restart `parley run`, which writes it anew.")
+    return found

@@ -22,8 +22,10 @@ def hold(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FolderInUseError(f"{in_use_message(folder)} Stop it first.") from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        # On a full disk the lock holds without the process ID.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
         yield
     finally:
         os.close(descriptor)
@@ -36,13 +38,15 @@ def in_use_message(folder: Path) -> str:
 
 def holder(folder: Path) -> str:
     """Return the process ID in the lock file."""
-    with contextlib.suppress(OSError):
-        return (folder / FILE_NAME).read_text().strip() or "unknown"
-    return "unknown"
+    try:
+        text = (folder / FILE_NAME).read_text(errors="replace").strip()
+    except OSError:
+        return "unknown"
+    return text if text.isdecimal() else "unknown"
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether a running process holds the folder's lock."""
+    """Return whether a running process holds the folder's lock; OSError when the lock cannot be opened."""
     path = folder / FILE_NAME
     if not path.exists():
         return False

@@ -15,16 +15,20 @@ from parley_cli.stack import connections, folder_lock, preflight
 from parley_cli.stack.backends import has_provider, open_backends
 from parley_cli.stack.console import Console
 from parley_cli.stack.demo_account import demo_login
+from parley_cli.stack.encryption_key import ensure_key, replace_key
 from parley_cli.stack.folder_lock import FolderInUseError
 from parley_cli.stack.log_file import RotatingLogFile
 from parley_cli.stack.ports import StackPorts, require_free
 from parley_cli.stack.services import StackConfig, open_services, wait_for_signal
 from parley_embedded.base_server import make_private
-from parley_embedded.errors import EmbeddedError
+from parley_embedded.errors import EmbeddedError, explain
+
+LOG_FILE = "parley.log"
+MAX_REASON_LENGTH = 300
 
 
-def run(settings: LocalSettings, ports: StackPorts) -> int:
-    """Run until Ctrl-C and return the exit status. A failure to start prints one line and returns 1."""
+def run(settings: LocalSettings, ports: StackPorts, *, new_signing_keys: bool = False) -> int:
+    """Run until Ctrl-C and return the exit status. A failure prints one line and returns 1."""
     import uvloop
 
     status = 0
@@ -32,12 +36,25 @@ def run(settings: LocalSettings, ports: StackPorts) -> int:
     try:
         folder = prepare_folder(settings.data_dir)
         with folder_lock.hold(folder), _logging(folder, settings):
-            uvloop.run(_run(settings, folder, ports))
-    except* (EmbeddedError, FolderInUseError, SettingsError, ParleyError, OSError) as group:
+            uvloop.run(_run(settings, folder, ports, new_signing_keys))
+    except* Exception as group:  # noqa: BLE001 - the traceback is in the log
         status = 1
-        for error in _flatten(group):
-            sys.stderr.write(f"parley: {error}\n")
+        for line in dict.fromkeys(describe(error, settings) for error in _flatten(group)):
+            sys.stderr.write(f"parley: {line}\n")
     return status
+
+
+def describe(error: BaseException, settings: LocalSettings) -> str:
+    """Return one line for a person: what happened and what to do."""
+    if isinstance(error, OSError):
+        return explain(error)
+    if isinstance(error, (EmbeddedError, FolderInUseError, SettingsError, ParleyError)):
+        return str(error)
+    reason = " ".join(str(error).split())[:MAX_REASON_LENGTH]
+    return (
+        f"Unexpected {type(error).__name__}: {reason}. Details are in {settings.data_dir.absolute() / LOG_FILE}. "
+        "Restore the data folder from a backup, or set PARLEY_DATA_DIR to another folder."
+    )
 
 
 def prepare_folder(data_dir: Path) -> Path:
@@ -49,11 +66,15 @@ def prepare_folder(data_dir: Path) -> Path:
     return folder
 
 
-async def _run(settings: LocalSettings, folder: Path, ports: StackPorts) -> None:
+async def _run(settings: LocalSettings, folder: Path, ports: StackPorts, new_signing_keys: bool) -> None:
     console = Console()
     require_free(ports)
+    if not new_signing_keys:
+        ensure_key(folder)
     console.print("Starting Parley …")
     async with open_backends(settings, folder, console) as backends:
+        if new_signing_keys:
+            await replace_key(folder, backends.database_urls["auth"])
         config = StackConfig(folder, ports, backends, _public_url(settings, ports))
         connections.save(folder, config.environment())
         login = demo_login(folder)
@@ -72,9 +93,13 @@ def _public_url(settings: LocalSettings, ports: StackPorts) -> str:
 
 @contextlib.contextmanager
 def _logging(folder: Path, settings: LocalSettings) -> Iterator[None]:
-    with RotatingLogFile(folder / "parley.log") as file:
+    with RotatingLogFile(folder / LOG_FILE) as file:
         logs.configure(settings.log_level, settings.log_format, file)
-        yield
+        try:
+            yield
+        except Exception:
+            logs.log_exception("stack_failed")
+            raise
 
 
 def _flatten(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

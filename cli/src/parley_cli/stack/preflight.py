@@ -11,9 +11,10 @@ from parley_cli.model.process import require_installed
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import folder_lock
 from parley_cli.stack.backends import has_provider
+from parley_cli.stack.encryption_key import require_key
 from parley_cli.stack.ports import StackPorts, require_free
-from parley_embedded.errors import EmbeddedError
-from parley_embedded.postgres.server import postgres_program
+from parley_embedded.errors import EmbeddedError, explain
+from parley_embedded.postgres.programs import postgres_program
 
 REQUIRED_BYTES = 300_000_000
 """Space for a new database, its write-ahead log and a day of data."""
@@ -50,13 +51,17 @@ def require_space(folder: Path, free: FreeBytes = free_bytes) -> None:
 
 
 def require_own(folder: Path, uid: int | None = None) -> None:
-    """Raise EmbeddedError when the data folder belongs to another user."""
-    owner, me = folder.stat().st_uid, os.getuid() if uid is None else uid
-    if owner != me:
-        raise EmbeddedError(
-            f"{folder} belongs to user ID {owner}; the current user ID is {me}. "
-            f"Run as that user, or change the owner: chown -R {me} {folder}"
-        )
+    """Raise EmbeddedError when the data folder, or what `sudo` left in it, belongs to another user."""
+    me = os.getuid() if uid is None else uid
+    # Root can read every file, and runs PostgreSQL as another user where it must.
+    contents = () if me == 0 else (*folder.glob("*"), *folder.glob("*/*"))
+    for path in (folder, *contents):
+        owner = path.lstat().st_uid
+        if owner != me:
+            raise EmbeddedError(
+                f"{path} belongs to user ID {owner}; the current user ID is {me}. "
+                f"Run as that user, or change the owner: chown -R {me} {folder}"
+            )
 
 
 def require_platform(system: str = platform.system(), machine: str = platform.machine()) -> None:
@@ -93,15 +98,24 @@ def check_all(settings: LocalSettings, ports: StackPorts) -> Iterator[CheckResul
     yield _check("disk", lambda: require_space(folder))
     if folder.exists():
         yield _check("data folder", lambda: require_own(folder))
-    if folder_lock.is_held(folder):
-        yield CheckResult("lock", folder_lock.in_use_message(folder))
+        yield _check("secret key", lambda: require_key(folder))
+    lock = _check("lock", lambda: _require_stopped(folder))
+    if lock.problem is not None:
+        yield lock
     else:
         yield _check("ports", lambda: require_free(ports))
+
+
+def _require_stopped(folder: Path) -> None:
+    if folder_lock.is_held(folder):
+        raise EmbeddedError(folder_lock.in_use_message(folder))
 
 
 def _check(name: str, require: Callable[[], object]) -> CheckResult:
     try:
         require()
-    except (EmbeddedError, OSError) as error:
+    except EmbeddedError as error:
         return CheckResult(name, str(error))
+    except OSError as error:
+        return CheckResult(name, explain(error))
     return CheckResult(name, None)

@@ -26,6 +26,7 @@ import history.main
 import history.projection.consumer
 import history.settings
 import history.wiring
+from auth.signing_keys.key_ring import UndecryptableKeysError
 from gateway.server.descriptors import fit_descriptors
 from parley.config.settings import ServiceSettings, load
 from parley.messaging.memory_bus import MemoryBus
@@ -34,8 +35,9 @@ from parley.web import server
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
 from parley_cli.model.process import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
-from parley_cli.stack.backends import StackBackends, encryption_key, internal_secrets
+from parley_cli.stack.backends import StackBackends, internal_secrets
 from parley_cli.stack.demo_account import DemoLogin, ensure_demo_account
+from parley_cli.stack.encryption_key import encryption_key, wrong_key
 from parley_cli.stack.ports import HOST, StackPorts
 
 DATABASE_POOL_SIZE = 8
@@ -167,11 +169,21 @@ async def open_services(config: StackConfig, login: DemoLogin) -> AsyncIterator[
         for create in START_ORDER:
             service = create(config, bus)
             service.lifecycle.expect_server()
-            await stack.enter_async_context(lifespan(service.app))
+            await stack.enter_async_context(_running(service, config.folder))
             if create is create_auth:
                 assert isinstance(service.app, FastAPI)
-                await ensure_demo_account(service.app.state.wired, login)
+                await ensure_demo_account(service.app.state.wired, login, config.folder)
             await stack.enter_async_context(_serving(service))
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _running(service: HostedService, folder: Path) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(lifespan(service.app))
+        except UndecryptableKeysError as error:
+            raise wrong_key(folder) from error
         yield
 
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
-from parley_embedded.errors import EmbeddedError
+from parley_embedded.errors import EmbeddedError, explain
 from parley_embedded.process.child import ChildProcess, ServerCommand
 
 
@@ -47,13 +47,15 @@ class EmbeddedServer(ABC):
         if self.running:
             return
         make_private(self.data_dir)
-        self._child = ChildProcess(await self.prepare())
         try:
+            self._child = ChildProcess(await self.prepare())
             await self._child.start()
             await self._child.wait_until(self.is_ready, self.start_timeout)
             await self.after_start()
-        except BaseException:
+        except BaseException as error:
             await self.stop()
+            if isinstance(error, OSError):
+                raise EmbeddedError(explain(error, self.data_dir)) from error
             raise
 
     async def after_start(self) -> None:  # noqa: B027 - most servers have nothing to do
@@ -95,14 +97,11 @@ def make_private(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
     except OSError as error:
-        raise EmbeddedError(
-            f"Cannot use the folder {folder}{_describe_owner(folder)} ({error.strerror}). "
-            "Change its owner or remove it."
-        ) from error
+        raise EmbeddedError(f"{explain(error, folder)}{_describe_owner(folder)}") from error
 
 
 def _describe_owner(folder: Path) -> str:
     try:
-        return f", which belongs to user ID {folder.stat().st_uid}"
+        return f" It belongs to user ID {folder.stat().st_uid}."
     except OSError:
         return ""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -11,9 +12,11 @@ import tempfile
 from pathlib import Path
 
 from parley_embedded.errors import EmbeddedError
+from parley_embedded.private_files import read_private, write_private
 
 MAX_SOCKET_PATH_BYTES = 107
 PREFIX = "parley-"
+SHORT_NAME = re.compile(PREFIX + "[0-9a-f]{12}")
 # Below the range that kernels use for outgoing connections, so that no connection takes the port between two starts.
 FIRST_PORT, LAST_PORT = 15_000, 32_000
 MAX_ATTEMPTS = 100
@@ -63,16 +66,15 @@ class SocketFolder:
         self.path = self._stored_path() or _short_folder(socket_name) if self._outside else inside
 
     def _stored_path(self) -> Path | None:
-        try:
-            path = Path(self._path_file.read_text())
-        except OSError:
-            return None
-        return path if path.name.startswith(PREFIX) else None
+        # `close` deletes the folder, so a damaged file must not name any other one.
+        path = Path(read_private(self._path_file) or "")
+        is_ours = SHORT_NAME.fullmatch(path.name) and path.parent in _temporary_folders()
+        return path if is_ours else None
 
     def open(self, owner: int | None = None) -> Path:
         """Create the folder for this user or `owner` alone; raise EmbeddedError when it belongs to another user."""
         if self._outside:
-            self._path_file.write_text(str(self.path))
+            write_private(self._path_file, str(self.path))
         self.path.mkdir(mode=0o700, exist_ok=True)
         found = self.path.lstat()
         is_owned = found.st_uid in {os.geteuid(), owner}
@@ -88,6 +90,10 @@ class SocketFolder:
 
 def _short_folder(socket_name: str) -> Path:
     name = PREFIX + secrets.token_hex(6)
-    preferred = Path(tempfile.gettempdir()) / name
+    preferred, fallback = (folder / name for folder in _temporary_folders())
     fits = len(os.fsencode(preferred / socket_name)) <= MAX_SOCKET_PATH_BYTES
-    return preferred if fits else Path("/tmp") / name  # noqa: S108 - created with mode 0700 and a random name
+    return preferred if fits else fallback
+
+
+def _temporary_folders() -> tuple[Path, Path]:
+    return Path(tempfile.gettempdir()), Path("/tmp")  # noqa: S108 - folders have mode 0700 and a random name

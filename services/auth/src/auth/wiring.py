@@ -98,6 +98,16 @@ async def open_offline(settings: AuthSettings) -> AsyncIterator[AuthServices]:
             yield await _build(settings, pool, redis, hasher, read_plans(settings.plans_file))
 
 
+async def delete_signing_keys(dsn: str) -> None:
+    """Delete every stored signing key, for when the key that encrypts them is lost.
+
+    Every access token becomes invalid, and the next start creates a signing key.
+    """
+    await migrations.migrate(dsn, outbox.MIGRATIONS, "auth")
+    async with open_pool(dsn, size=1, application="parley-auth-cli") as pool:
+        await PostgresSigningKeyStore(AccountDatabase(pool)).delete_all()
+
+
 async def _start_keys(settings: AuthSettings, pool: Pool) -> KeyRing:
     policy = KeyRotationPolicy(
         settings.signing_key_publish_ahead, settings.signing_key_max_age, settings.access_token_lifetime

@@ -44,6 +44,11 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json", f
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
+def log_exception(event: str) -> None:
+    """Log the exception that is being handled, with its traceback and without local variables."""
+    structlog.get_logger().exception(event)
+
+
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace values whose names mark them as secrets, also in nested objects."""
     for name, value in event.items():

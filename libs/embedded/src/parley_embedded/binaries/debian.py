@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from parley_embedded.errors import EmbeddedError
+from parley_embedded.process.environment import DOWNLOAD, child_environment
 from parley_embedded.process.tool import run_tool
 
 UPDATE_TIMEOUT = 180.0
@@ -84,7 +85,7 @@ class _Download:
 
     def __init__(self, work: Path, packages: Sequence[str], hint: str) -> None:
         self._work, self._packages, self._hint = work.absolute(), packages, hint
-        self._environment = dict(os.environ) | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+        self._environment = child_environment({"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}, also=DOWNLOAD)
 
     async def run(self, root: Path, finish: Callable[[Path], None]) -> None:
         shutil.rmtree(self._work, ignore_errors=True)

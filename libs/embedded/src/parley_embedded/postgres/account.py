@@ -40,9 +40,16 @@ async def choose_account(cluster: Path, program: Path) -> ServerAccount:
                 f"{cluster} belongs to user ID {owner}; the current user ID is {me}. Change its owner or remove it."
             )
         return ServerAccount()
-    if owner in {None, 0} and await _succeeds(*NAMESPACE, str(program), "--version"):
-        return ServerAccount(NAMESPACE)
-    return await account_of_user(cluster, program, owner or UNPRIVILEGED_UID)
+    if owner in {None, 0}:
+        in_namespace = await _succeeds(*NAMESPACE, str(program), "--version")
+        return ServerAccount(NAMESPACE) if in_namespace else await account_of_user(cluster, program)
+    try:
+        return await account_of_user(cluster, program, owner or UNPRIVILEGED_UID)
+    except EmbeddedError as error:
+        raise EmbeddedError(
+            f"{cluster} belongs to user ID {owner}, which cannot enter {cluster.parent.parent} or run {program}. "
+            f"Change its owner: chown -R 0 {cluster}"
+        ) from error
 
 
 async def account_of_user(cluster: Path, program: Path, uid: int = UNPRIVILEGED_UID) -> ServerAccount:

@@ -1,14 +1,21 @@
 """Roles and databases of a PostgreSQL server."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
-from parley_embedded.errors import EmbeddedError
+from parley_embedded.errors import EmbeddedError, explain
 
 PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 TIMEOUT = 30.0
+_STARTING = (asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError, asyncpg.TooManyConnectionsError)
+
+
+class LoginRefusedError(EmbeddedError):
+    """The server refused the administrator's name or password."""
 
 
 class Databases:
@@ -27,16 +34,13 @@ class Databases:
 
     async def create_role(self, name: str, password: str) -> None:
         """Create the role or reset it: it can log in with this password and has no other privilege."""
-        connection = await self._connect()
-        try:
+        async with self._connection() as connection:
             exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name)
             literal = await connection.fetchval("SELECT quote_literal($1::text)", password)
             verb = "ALTER" if exists else "CREATE"
             await connection.execute(
                 f"{verb} ROLE {quoted(name)} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {literal}"
             )
-        finally:
-            await connection.close(timeout=TIMEOUT)
 
     async def create_role_and_database(self, name: str, password: str) -> None:
         """Create a role and a database with this name. Only the role can connect to the database."""
@@ -47,11 +51,8 @@ class Databases:
 
     async def exists(self, database: str) -> bool:
         """Return whether the database exists."""
-        connection = await self._connect()
-        try:
+        async with self._connection() as connection:
             return bool(await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database))
-        finally:
-            await connection.close(timeout=TIMEOUT)
 
     async def revoke_public_access(self, *databases: str) -> None:
         """Allow only owners and superusers to connect to the databases."""
@@ -68,24 +69,46 @@ class Databases:
         await self._execute(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
 
     async def ping(self) -> bool:
-        """Return whether the administrator can connect."""
+        """Return whether the administrator can connect; raise EmbeddedError when the server refuses it."""
         try:
             connection = await self._connect()
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
+        except (OSError, *_STARTING):
             return False
         await connection.close(timeout=TIMEOUT)
         return True
 
     async def _execute(self, *statements: str) -> None:
-        connection = await self._connect()
-        try:
+        async with self._connection() as connection:
             for statement in statements:
                 await connection.execute(statement, timeout=TIMEOUT)
-        finally:
-            await connection.close(timeout=TIMEOUT)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """Connect, and raise EmbeddedError in place of the errors of the server, the driver and the network."""
+        try:
+            connection = await self._connect()
+            try:
+                yield connection
+            finally:
+                await connection.close(timeout=TIMEOUT)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise EmbeddedError(f"PostgreSQL reports an error: {_first_line(error)}.") from error
+        except OSError as error:
+            raise EmbeddedError(f"Cannot reach PostgreSQL: {explain(error)} Check the server and its URL.") from error
 
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(self._dsn, timeout=TIMEOUT, command_timeout=TIMEOUT)
+        try:
+            return await asyncpg.connect(self._dsn, timeout=TIMEOUT, command_timeout=TIMEOUT)
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            raise LoginRefusedError(f"PostgreSQL refused the login: {_first_line(error)}.") from error
+        except asyncpg.PostgresError as error:
+            if isinstance(error, _STARTING):
+                raise
+            raise EmbeddedError(f"PostgreSQL refused the connection: {_first_line(error)}.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
 
 
 def quoted(name: str) -> str:

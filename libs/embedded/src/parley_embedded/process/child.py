@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from parley_embedded.errors import EmbeddedError
+from parley_embedded.errors import EmbeddedError, remedy_for
+from parley_embedded.process.environment import child_environment
 from parley_embedded.process.pid_file import (
     KILL_TIMEOUT,
     POLL_INTERVAL,
@@ -31,7 +32,10 @@ Probe = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, kw_only=True)
 class ServerCommand:
-    """Program of a server and how to stop it. `hint` tells a person what to do when the server does not run."""
+    """Program of a server and how to stop it. `hint` tells a person what to do when the server does not run.
+
+    Without an `environment`, the child gets the allowed variables of its parent.
+    """
 
     name: str
     arguments: Sequence[str]
@@ -88,7 +92,7 @@ class ChildProcess:
             return subprocess.Popen(
                 self._launch_arguments(),
                 cwd=self.command.folder,
-                env=self.command.environment,
+                env=_environment(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=subprocess.STDOUT,
@@ -135,7 +139,7 @@ class ChildProcess:
     def failure(self, event: str) -> str:
         """Return one line: what happened, the end of the log, what to do."""
         tail = self.log_tail() or "no output"
-        return f"{self.command.name} {event}: {tail} (log: {self.log}). {self.command.hint}".strip()
+        return f"{self.command.name} {event}: {tail} (log: {self.log}). {remedy_for(tail, self.command.hint)}".strip()
 
     def describe_exit(self) -> str:
         """Return the exit status, or the name of the signal that ended the child."""
@@ -192,6 +196,10 @@ class ChildProcess:
                 return False
             await asyncio.sleep(POLL_INTERVAL)
         return True
+
+
+def _environment(command: ServerCommand) -> Mapping[str, str]:
+    return child_environment() if command.environment is None else command.environment
 
 
 async def _run_probe(probe: Probe, seconds: float) -> bool:

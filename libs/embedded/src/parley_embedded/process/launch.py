@@ -10,6 +10,7 @@ Arguments: process ID of the parent, signal to receive when the parent ends (0: 
 import ctypes
 import os
 import resource
+import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
@@ -20,6 +21,8 @@ def main(arguments: list[str]) -> int:
     """Replace this process with the command. Returns an exit status only when that fails."""
     parent, death_signal, open_files = (int(argument) for argument in arguments[:3])
     command = arguments[3:]
+    # A shell starts a background process with SIGINT ignored, and a program inherits that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if open_files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     if death_signal and sys.platform == "linux":

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from parley_embedded.private_files import read_private, write_private
+
 PROC = Path("/proc")
 POLL_INTERVAL = 0.02
 KILL_TIMEOUT = 10.0
@@ -57,20 +59,21 @@ class PidFile:
         """Store the identity of a running process."""
         identity = ProcessIdentity.of(pid)
         if identity is not None:
-            self.path.write_text(f"{identity.pid} {identity.started} {identity.boot}\n")
+            write_private(self.path, f"{identity.pid} {identity.started} {identity.boot}\n")
 
     def read_running(self) -> ProcessIdentity | None:
-        """Return the stored process if it still runs."""
+        """Return the stored process if it still runs; None when the file is missing or damaged."""
         try:
-            pid, started, boot = self.path.read_text().split()
+            pid, started, boot = (read_private(self.path) or "").split()
             identity = ProcessIdentity(int(pid), int(started), boot)
-        except (OSError, ValueError):
+        except ValueError:
             return None
         return identity if identity.is_alive() else None
 
     def remove(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file. A file that remains does no harm: it names a process that has ended."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 async def stop_process(identity: ProcessIdentity, sequence: StopSequence) -> bool:

@@ -7,15 +7,17 @@ import signal
 from pathlib import Path
 
 from aio_pika import connect
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
 
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.binaries.debian import library_folders
 from parley_embedded.errors import EmbeddedError
+from parley_embedded.private_files import write_private
 from parley_embedded.process.child import ChildProcess, ServerCommand
+from parley_embedded.process.environment import child_environment
 from parley_embedded.process.tool import run_tool
 from parley_embedded.rabbitmq.install import ERL_ROOT_VARIABLE, HINT, SYSTEM_ROOT, server_scripts
-from parley_embedded.secret_files import read_or_create_secret, write_private
+from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.sockets import accepts_connections, free_port
 
 USER = "parley"
@@ -96,7 +98,7 @@ class EmbeddedRabbitMQ(EmbeddedServer):
 
     def _environment(self) -> dict[str, str]:
         folder, libraries = self.data_dir, library_folders(self._root)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
+        kept = child_environment()
         if self._root != SYSTEM_ROOT:
             kept["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))
         return kept | {
@@ -123,12 +125,17 @@ class EmbeddedRabbitMQ(EmbeddedServer):
         }
 
     async def is_ready(self) -> bool:
-        """Return whether a client can log in."""
+        """Return whether a client can log in; raise EmbeddedError when the node refuses the password."""
         # aio-pika logs an error for each refused connection, and a starting node refuses connections for seconds.
         if not await accepts_connections(self.port):
             return False
         try:
             connection = await connect(self.url, timeout=PROBE_TIMEOUT)
+        except (AuthenticationError, ProbableAuthenticationError) as error:
+            raise EmbeddedError(
+                f"RabbitMQ refuses the password in {self.data_dir / 'password'}, because the node was created with "
+                f"another one. Restore that file, or remove {self.data_dir / 'mnesia'}: its messages are lost. {HINT}"
+            ) from error
         except (OSError, AMQPError):
             return False
         await connection.close()

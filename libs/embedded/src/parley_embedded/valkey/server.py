@@ -8,12 +8,17 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from parley_embedded.base_server import EmbeddedServer
+from parley_embedded.private_files import write_private
 from parley_embedded.process.child import ServerCommand
-from parley_embedded.secret_files import read_or_create_secret, write_private
+from parley_embedded.process.environment import child_environment
+from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.sockets import SocketFolder, free_port
 from parley_embedded.valkey.program import ValkeyProgram, find_valkey
 
-HINT = "Set REDIS_URL to use another server."
+HINT = (
+    "If its data is damaged, move {folder} away: limits and running answers start anew, and nothing else is lost. "
+    "Or set REDIS_URL to use another server."
+)
 SOCKET_NAME = "valkey.sock"
 PROBE_TIMEOUT = 2.0
 
@@ -70,7 +75,7 @@ class EmbeddedValkey(EmbeddedServer):
             arguments=[str(program.path), str(configuration)],
             folder=self.data_dir,
             environment=_environment(program),
-            hint=HINT,
+            hint=HINT.format(folder=self.data_dir),
         )
 
     def _configuration(self) -> str:
@@ -107,7 +112,7 @@ class EmbeddedValkey(EmbeddedServer):
             self._socket.close()
 
 
-def _environment(program: ValkeyProgram) -> dict[str, str] | None:
+def _environment(program: ValkeyProgram) -> dict[str, str]:
     if not program.libraries:
-        return None
-    return dict(os.environ) | {"LD_LIBRARY_PATH": os.pathsep.join(map(str, program.libraries))}
+        return child_environment()
+    return child_environment({"LD_LIBRARY_PATH": os.pathsep.join(map(str, program.libraries))})

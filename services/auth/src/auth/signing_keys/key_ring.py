@@ -48,6 +48,10 @@ class _LoadedKey:
     private: Ed25519PrivateKey
 
 
+class UndecryptableKeysError(SettingsError):
+    """The secret key is not the one that encrypted the stored signing keys."""
+
+
 class KeyRing:
     """Signs tokens with the active key and publishes the keys of all tokens that can be valid."""
 
@@ -58,11 +62,11 @@ class KeyRing:
         self._keys: tuple[_LoadedKey, ...] = ()
 
     async def start(self) -> None:
-        """Load the keys and create the first one; raises SettingsError if the secret key cannot decrypt them."""
+        """Load the keys and create the first one; raises UndecryptableKeysError with a wrong secret key."""
         try:
             await self.refresh()
         except DecryptionError as error:
-            raise SettingsError(f"AUTH_SECRET_KEY: cannot decrypt the stored signing keys ({error})") from None
+            raise UndecryptableKeysError(f"AUTH_SECRET_KEY: cannot decrypt the stored signing keys ({error})") from None
 
     async def refresh(self) -> None:
         """Load changes of other replicas; create a key if there is none or the newest is too old."""

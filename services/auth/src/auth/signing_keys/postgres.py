@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from auth.audit import postgres as audit
-from auth.audit.model import SYSTEM
+from auth.audit.model import OPERATOR, SYSTEM
 from auth.database import AccountDatabase, Row
 from auth.signing_keys.model import StoredSigningKey
 
@@ -38,6 +38,12 @@ class PostgresSigningKeyStore:
 
     async def retire(self, kid: str) -> None:
         await self._database.execute(_RETIRE, kid)
+
+    async def delete_all(self) -> None:
+        """Delete every key. The next start then adds a first one."""
+        async with self._database.transaction() as connection:
+            await connection.execute("DELETE FROM signing_keys")
+            await audit.record(connection, "signing_key.deleted", OPERATOR, "all", target_type="signing_key")
 
 
 def _key(row: Row) -> StoredSigningKey:
