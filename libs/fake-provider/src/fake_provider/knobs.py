@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 MAX_TOKENS = 1_000_000
 MAX_WAIT_S = 600.0
-MARKER = re.compile(r"\[\[fake\b([^\]]*)\]\]")
+# Without "[" in the parameters, a text of many beginnings takes linear time.
+MARKER = re.compile(r"\[\[fake\b([^\[\]]*)\]\]")
 
 Milliseconds = Annotated[float, Field(ge=0, le=MAX_WAIT_S * 1000, allow_inf_nan=False)]
 Position = Annotated[int, Field(ge=0, le=MAX_TOKENS)]

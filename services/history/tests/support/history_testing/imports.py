@@ -1,0 +1,83 @@
+"""An import service without a database, for tests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from history.change_notifier.notifier import ChangeNotifier
+from history.transfer.drafts import ConversationDraft
+from history.transfer.import_service import ImportFile, ImportService
+from history.transfer.schemas import ImportReport
+from history_testing.fakes import InMemoryImportStore
+from parley.ids import new_id
+from parley.process.worker_thread import WorkerThread
+
+
+class BlockingImportStore(InMemoryImportStore):
+    """Stores nothing until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.release = 0, asyncio.Event()
+
+    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+        self.entered += 1
+        await self.release.wait()
+        return await super().store(user_id, draft, conversation_id)
+
+
+class ForgetfulImportStore(InMemoryImportStore):
+    """Keeps nothing."""
+
+    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+        return draft.title, True
+
+
+class ImportFixture:
+    """An import service, and what a test changes of its surroundings."""
+
+    def __init__(
+        self, store: InMemoryImportStore | None = None, slot_timeout: float = 30, import_timeout: float = 60
+    ) -> None:
+        self.drain_started, self.client_left = asyncio.Event(), False
+        self.store, self.changes, self.user_id = store or InMemoryImportStore(), ChangeNotifier(), new_id()
+        self.relay_wakes = 0
+        self.service = ImportService(
+            self.store,
+            self.changes,
+            WorkerThread("import"),
+            wake_relay=self._wake_relay,
+            drain_started=self.drain_started,
+            slot_timeout=slot_timeout,
+            import_timeout=import_timeout,
+        )
+
+    def _wake_relay(self) -> None:
+        self.relay_wakes += 1
+
+    async def run(
+        self,
+        body: bytes | AsyncIterator[bytes],
+        *,
+        lines: bool = False,
+        key: str | None = None,
+        user: UUID | None = None,
+    ) -> tuple[ImportReport, bool]:
+        """Import a body."""
+        parts = _parts(body) if isinstance(body, bytes) else body
+        return await self.service.run(user or self.user_id, ImportFile(parts, lines, self._client_left), key)
+
+    async def _client_left(self) -> bool:
+        return self.client_left
+
+
+async def _parts(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 1_000):
+        yield body[start : start + 1_000]
+
+
+def conversation(title: str = "T") -> dict[str, Any]:
+    """Return an export with one message."""
+    message = {"id": "1", "role": "user", "content": "hi"}
+    return {"format": "parley.conversation/1", "conversation": {"title": title}, "messages": [message]}

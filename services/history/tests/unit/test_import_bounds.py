@@ -1,0 +1,136 @@
+"""Imports: slots, bounds, and what stops one."""
+
+import asyncio
+import time
+import tracemalloc
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+
+from history.transfer import entry_scanner
+from history.transfer.import_service import MAX_CONCURRENT_IMPORTS
+from history_testing.imports import BlockingImportStore, ForgetfulImportStore, ImportFixture, conversation
+from parley.errors import Draining, InvalidRequest, Overloaded, ValidationFailed
+from parley.ids import new_id
+from parley_testing import eventually
+
+
+async def _endless_body(reads: list[int]) -> AsyncIterator[bytes]:
+    while True:
+        reads.append(1)
+        yield b"["
+        await asyncio.sleep(0)
+
+
+async def test_imports_beyond_the_limit_are_refused_after_the_slot_timeout_and_their_bodies_not_read() -> None:
+    store = BlockingImportStore()
+    fixture = ImportFixture(store, slot_timeout=0.01)
+    body, reads = orjson.dumps(conversation()), list[int]()
+    running = [asyncio.create_task(fixture.run(body, user=new_id())) for _ in range(MAX_CONCURRENT_IMPORTS)]
+    await eventually(lambda: store.entered == MAX_CONCURRENT_IMPORTS)
+    with pytest.raises(Overloaded):
+        await fixture.run(_endless_body(reads))
+    assert not reads
+    store.release.set()
+    await asyncio.gather(*running)
+    await fixture.run(body)
+
+
+async def test_a_user_has_one_slot() -> None:
+    store = BlockingImportStore()
+    fixture = ImportFixture(store, slot_timeout=0.01)
+    running = asyncio.create_task(fixture.run(orjson.dumps(conversation())))
+    await eventually(lambda: store.entered == 1)
+    with pytest.raises(Overloaded):
+        await fixture.run(orjson.dumps(conversation()))
+    store.release.set()
+    await fixture.run(orjson.dumps(conversation()), user=new_id())
+    await running
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        (b"[" + b"{}," * entry_scanner.MAX_ENTRIES + b"{}]", False),
+        (b"{}\n" * (entry_scanner.MAX_ENTRIES + 1), True),
+        (b'{"mapping":[' + b"{}," * entry_scanner.MAX_FILE_TOKENS + b"{}]}", False),
+    ],
+)
+async def test_a_file_with_too_many_parts_is_refused_before_anything_is_stored(body: bytes, lines: bool) -> None:
+    fixture = ImportFixture()
+    with pytest.raises(ValidationFailed) as error:
+        await fixture.run(body, lines=lines)
+    assert error.value.errors[0].code == "too_long"
+    assert not fixture.store.drafts
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        (b'{"format":"' + b"x" * entry_scanner.MAX_ENTRY_BYTES + b'"}', "too_long"),
+        (b"[" + b"0," * entry_scanner.MAX_ENTRY_TOKENS + b"0]", "too_long"),
+        (b"[" * 100 + b"]" * 100, "too_deep"),
+    ],
+)
+async def test_an_entry_beyond_a_bound_is_skipped_and_the_others_are_imported(entry: bytes, code: str) -> None:
+    fixture = ImportFixture()
+    report, _ = await fixture.run(b"[" + entry + b"," + orjson.dumps(conversation()) + b"]")
+    assert [(one.pointer, one.code) for one in report.skipped] == [("/0", code)]
+    assert [one.index for one in report.imported] == [1]
+
+
+@pytest.mark.alone
+async def test_a_large_file_takes_little_memory() -> None:
+    fixture = ImportFixture(ForgetfulImportStore())
+    large = conversation() | {"messages": [{"id": str(i), "role": "user", "content": "x" * 10_000} for i in range(100)]}
+    body = orjson.dumps([large] * 30)
+    tracemalloc.start()
+    try:
+        report, _ = await fixture.run(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(report.imported) == 30
+    assert peak < len(body)
+
+
+@pytest.mark.alone
+async def test_the_event_loop_runs_while_a_hostile_file_is_scanned() -> None:
+    fixture, began, longest = ImportFixture(), time.perf_counter(), 0.0
+    importing = asyncio.create_task(fixture.run(b'{"a":[' + b"{}," * 2_000_000 + b"{}]}"))
+    while not importing.done():
+        before = time.perf_counter()
+        await asyncio.sleep(0)
+        longest = max(longest, time.perf_counter() - before)
+    with pytest.raises(ValidationFailed):
+        await importing
+    assert longest < (time.perf_counter() - began) / 5
+
+
+async def test_a_client_that_leaves_ends_its_import() -> None:
+    fixture = ImportFixture()
+    fixture.client_left = True
+    with pytest.raises(InvalidRequest):
+        await fixture.run(orjson.dumps([conversation()]))
+    assert not fixture.store.drafts
+
+
+async def test_a_drain_ends_an_import_and_the_report_says_where() -> None:
+    store = BlockingImportStore()
+    fixture = ImportFixture(store)
+    running = asyncio.create_task(fixture.run(orjson.dumps([conversation(str(i)) for i in range(5)]), key="a"))
+    await eventually(lambda: store.entered == 1)
+    fixture.drain_started.set()
+    store.release.set()
+    report, replayed = await running
+    assert ([one.index for one in report.imported], replayed) == ([0], False)
+    assert [(one.index, one.pointer, one.code) for one in report.skipped] == [(1, "/1", "not_imported")]
+    with pytest.raises(Draining):
+        await fixture.run(orjson.dumps([conversation()]))
+
+
+async def test_an_upload_that_takes_too_long_is_refused() -> None:
+    fixture = ImportFixture(import_timeout=0.05)
+    with pytest.raises(Overloaded):
+        await fixture.run(_endless_body([]))
