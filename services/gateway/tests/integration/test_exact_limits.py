@@ -76,6 +76,9 @@ async def _ask(found: GatewayProcess, user: UUID) -> list[int]:
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             await reader.readexactly(int(length.partition(b":")[2]))
         statuses.append(int(head.split()[1]))
+        if b"connection: close" in head.lower():  # a refusal
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
         await asyncio.sleep(0.05 * (number % 4))
     writer.close()
     return statuses

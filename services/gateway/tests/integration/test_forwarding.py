@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway_testing.running import RunningGateway
+from gateway_testing.running import RunGateway, RunningGateway
 from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, respond
 
@@ -107,20 +107,21 @@ async def test_a_disconnect_cancels_the_upstream_request(gateway: RunningGateway
         await gateway.chat.journal[-1].gone.wait()
 
 
-async def test_pages_and_probes_need_no_service(gateway: RunningGateway) -> None:
-    for path in (
-        "/health",
-        "/ready",
-        "/docs",
-        "/redoc",
-        "/docs/errors",
-        "/openapi.json",
-        "/docs/static/swagger-ui-bundle.js",
-    ):
-        response = await gateway.client.get(path)
-        assert response.status_code == 200, path
-        assert response.headers["x-content-type-options"] == "nosniff"
-    assert (await gateway.client.get("/health")).json()["service"] == "gateway"
+async def test_pages_and_probes_need_no_service(run_gateway: RunGateway) -> None:
+    async with run_gateway(anonymous_rate_limit=100_000) as gateway:
+        for path in (
+            "/health",
+            "/ready",
+            "/docs",
+            "/redoc",
+            "/docs/errors",
+            "/openapi.json",
+            "/docs/static/swagger-ui-bundle.js",
+        ):
+            response = await gateway.client.get(path)
+            assert response.status_code == 200, path
+            assert response.headers["x-content-type-options"] == "nosniff"
+        assert (await gateway.client.get("/health")).json()["service"] == "gateway"
 
 
 def _chunk(data: bytes) -> bytes:
