@@ -121,8 +121,12 @@ def _message(message: Any) -> dict[str, Any]:
     content = message.text() if message.text_only and message.content is not None else message.content
     if isinstance(content, list):
         content = [part.model_dump(exclude_none=True) for part in content]
-    rest = message.model_dump(include={"name", "tool_calls", "tool_call_id"}, exclude_none=True)
-    return {"role": message.role, "content": content, **rest}
+    rest = {"name": message.name, "tool_calls": message.tool_calls, "tool_call_id": message.tool_call_id}
+    return {
+        "role": message.role,
+        "content": content,
+        **{name: value for name, value in rest.items() if value is not None},
+    }
 
 
 async def _whole(turn: Turn, updates: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
