@@ -21,8 +21,11 @@ WITH RECURSIVE path (id, parent_id, step) AS (
     SELECT m.id, m.parent_id, p.step + 1 FROM path AS p JOIN messages AS m
         ON m.id = p.parent_id AND m.conversation_id = $1 AND m.id IS DISTINCT FROM $3
 )
-SELECT id FROM path LIMIT $4"""
+"""
 MAX_PATH_LENGTH = 100_000
+_PATH_UP = f"{_PATH} SELECT id FROM path LIMIT $4"  # noqa: S608 - only a constant is interpolated
+_PATH_DOWN = f"""{_PATH}
+SELECT id FROM (SELECT id, step FROM path LIMIT {MAX_PATH_LENGTH}) AS bounded ORDER BY step DESC LIMIT $4"""  # noqa: S608 - only constants are interpolated
 _FETCH = f"{_MESSAGE} WHERE m.conversation_id = $1 AND m.id = ANY($2::uuid[])"
 # The siblings of a message have its parent and role. The index messages_families has them in this order.
 _FAMILIES = f"""
@@ -54,7 +57,12 @@ class PostgresMessageStore:
 
     async def path(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int | None) -> list[UUID]:
         """Return the ids from ``leaf`` up to the root, or up to (without) ``stop``, at most ``limit``."""
-        found = await self._database.fetch(_PATH, conversation_id, leaf, stop, limit or MAX_PATH_LENGTH)
+        found = await self._database.fetch(_PATH_UP, conversation_id, leaf, stop, limit or MAX_PATH_LENGTH)
+        return [row["id"] for row in found]
+
+    async def path_down(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int) -> list[UUID]:
+        """Return the first ``limit`` ids of the path from the root, or from below ``stop``, down to ``leaf``."""
+        found = await self._database.fetch(_PATH_DOWN, conversation_id, leaf, stop, limit)
         return [row["id"] for row in found]
 
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:

@@ -93,8 +93,7 @@ class MessageService:
         self, conversation_id: UUID, leaf: UUID, last: UUID | None, query: MessageQuery
     ) -> list[UUID]:
         if query.order == "asc":
-            upwards = await self._store.path(conversation_id, leaf, last, None)
-            return upwards[::-1][: query.limit + 1]
+            return await self._store.path_down(conversation_id, leaf, last, query.limit + 1)
         if last is None:
             return await self._store.path(conversation_id, leaf, None, query.limit + 1)
         return (await self._store.path(conversation_id, last, None, query.limit + 2))[1:]

@@ -29,6 +29,10 @@ class MessageStore(Protocol):
         """Return the ids from ``leaf`` up to the root, at most ``limit``; ends before ``stop`` when it is given."""
         ...
 
+    async def path_down(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int) -> list[UUID]:
+        """Return the first ``limit`` ids of the path from the root, or from below ``stop``, down to ``leaf``."""
+        ...
+
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
         """Return the messages with these ids, in the order of the ids."""
         ...

@@ -129,6 +129,9 @@ class InMemoryMessageStore:
             current = parents[current]
         return path[:limit]
 
+    async def path_down(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int) -> list[UUID]:
+        return (await self.path(conversation_id, leaf, stop, None))[::-1][:limit]
+
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
         found = {message.id: message for message in self._with_siblings(conversation_id)}
         return [found[one] for one in ids if one in found]

@@ -117,6 +117,9 @@ class HistoryStoreContract:
         assert await stores.messages.path(conversation, second.turn_id, first.turn_id, None) == path[:2]
         assert await stores.messages.path(conversation, second.turn_id, None, 3) == path[:3]
         assert await stores.messages.path(conversation, new_id(), None, None) == []
+        assert await stores.messages.path_down(conversation, second.turn_id, None, 3) == path[:0:-1]
+        assert await stores.messages.path_down(conversation, second.turn_id, first.turn_id, 3) == path[1::-1]
+        assert await stores.messages.path_down(conversation, second.turn_id, first.turn_id, 1) == path[1:2]
 
     async def test_messages_are_returned_in_the_order_of_their_ids_with_siblings(self, stores: Stores) -> None:
         first = SampleTurn()
