@@ -93,6 +93,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Parse received data as far as requests may wait."""
         if self._unparsed:  # read by the transport before reading was paused
             self._unparsed += data
+        elif not (self.pipeline or self._tail or self.body_left) and data.find(HEAD_END) == len(data) - len(HEAD_END):
+            self.parse_piece(data)  # exactly one head, which is the usual case
         else:
             self._parse(data, 0)
 
@@ -106,8 +108,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def parse_waiting(self) -> None:
         """Parse data that was held back, as far as requests may wait now."""
-        if self._unparsed:
-            data, self._unparsed = self._unparsed, b""
+        data, self._unparsed = self._unparsed, b""
+        if data:
             self._parse(data, self._position)
 
     def on_headers_complete(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from parley import errors
@@ -28,8 +28,9 @@ class ConnectionLimits:
     def __init__(self, *, total: int, per_address: int, subject_of: SubjectOf) -> None:
         self._total, self._per_address, self._subject_of = total, per_address, subject_of
         self._subjects: dict[Connection, str | None] = {}
-        self._by_subject: dict[str, OrderedDict[Connection, None]] = {}
-        self._idle: OrderedDict[Connection, None] = OrderedDict()
+        self._by_subject: dict[str, set[Connection]] = {}
+        self._idle: OrderedDict[Connection, int] = OrderedDict()
+        self._turns = 0
         self._upgraded: set[Connection] = set()
         self._refused: set[Connection] = set()
 
@@ -39,20 +40,19 @@ class ConnectionLimits:
     def admit(self, connection: Connection, peer: str) -> ParleyError | None:
         """Count a new connection as idle, or return the error that refuses it. Close the longest idle one for it."""
         subject = self._subject_of(peer)
-        own: Iterable[Connection] = self._by_subject.get(subject, ()) if subject else ()
-        if self._count(subject) >= self._per_address and not self._make_room(own):
+        if self._count(subject) >= self._per_address and not self._make_room(self._longest_idle(subject)):
             self._refused.add(connection)
             return errors.RateLimited(
                 f"At most {self._per_address} connections per address are allowed. Close some first.",
                 headers={"Retry-After": "1"},
             )
-        if len(self._subjects) >= self._total and not self._make_room(self._idle):
+        if len(self._subjects) >= self._total and not self._make_room(next(iter(self._idle), None)):
             self._refused.add(connection)
             return errors.Overloaded()
         self._subjects[connection] = subject
         if subject is not None:
-            self._by_subject.setdefault(subject, OrderedDict())[connection] = None
-        self._idle[connection] = None
+            self._by_subject.setdefault(subject, set()).add(connection)
+        self.mark_idle(connection)
         return None
 
     def too_many_refused(self, connection: Connection) -> bool:
@@ -68,7 +68,7 @@ class ConnectionLimits:
         if subject is None:
             return
         own = self._by_subject[subject]
-        del own[connection]
+        own.remove(connection)
         if not own:
             del self._by_subject[subject]
 
@@ -78,12 +78,9 @@ class ConnectionLimits:
 
     def mark_idle(self, connection: Connection) -> None:
         """Let a connection make room for others, because its requests are complete."""
-        subject = self._subjects.get(connection, "")
-        if subject == "":
-            return
-        self._idle[connection] = None
-        if subject is not None:
-            self._by_subject[subject].move_to_end(connection)
+        if connection in self._subjects:
+            self._turns += 1
+            self._idle[connection] = self._turns
 
     def mark_upgraded(self, connection: Connection) -> None:
         """Count a connection until it is closed, although another protocol serves it from now on."""
@@ -105,11 +102,14 @@ class ConnectionLimits:
     def _count(self, subject: str | None) -> int:
         return len(self._by_subject.get(subject, ())) if subject else 0
 
-    def _make_room(self, candidates: Iterable[Connection]) -> bool:
-        """Close the longest idle of the candidates, which are in the order of their last use."""
-        for connection in candidates:
-            if connection in self._idle:
-                self.release(connection)
-                connection.transport.close()
-                return True
-        return False
+    def _longest_idle(self, subject: str | None) -> Connection | None:
+        own = self._by_subject.get(subject, ()) if subject else ()
+        return min((each for each in own if each in self._idle), key=self._idle.__getitem__, default=None)
+
+    def _make_room(self, idle: Connection | None) -> bool:
+        """Close an idle connection. Return False if there is none."""
+        if idle is None:
+            return False
+        self.release(idle)
+        idle.transport.close()
+        return True

@@ -70,15 +70,14 @@ class ServerProtocol(BoundedHttpProtocol):
         if cycle is not None and cycle.on_disconnect is not None:
             cycle.on_disconnect()
         self._break_reference_cycle()
-        # Without reference cycles, the connection is freed at once, not by the garbage collector.
-        self.cycle = self.receiving = None  # type: ignore[assignment]
+        self.cycle = self.receiving = None  # type: ignore[assignment]  # frees the connection without a collection
         del self.parser
 
     def can_parse(self) -> bool:
         return self.rejection is None and not self.closing and super().can_parse()
 
     def data_received(self, data: bytes) -> None:
-        if self.can_parse():
+        if self.rejection is None and not self.closing and not self.transport.is_closing():
             super().data_received(data)
 
     def parse_piece(self, piece: bytes) -> None:
@@ -205,7 +204,8 @@ class ServerProtocol(BoundedHttpProtocol):
         elif not self._unparsed:
             self.idle_since = time.monotonic()
             self.limits.mark_idle(self)
-        self.parse_waiting()
+        if self._unparsed:
+            self.parse_waiting()
 
     def _break_reference_cycle(self) -> None:
         """Drop the scope's reference to the request cycle, so that both are freed without the garbage collector."""
