@@ -117,9 +117,22 @@ def test_errors_are_one_line_each(tmp_path: Path) -> None:
     assert "No space left on device. Free some space" in launcher.describe(full, settings)
     unexpected = launcher.describe(ValueError("first\n" + "second " * 1000), settings)
     assert unexpected.startswith("Unexpected ValueError: first second ")
-    assert f"Details are in {tmp_path / 'parley.log'}" in unexpected
+    assert f"The traceback is in {tmp_path / 'parley.log'}" in unexpected
     assert "\n" not in unexpected
     assert len(unexpected) < 1000
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [("postgresql://a:b@127.0.0.1:1/x", "Cannot reach PostgreSQL: "), ("nonsense", "invalid DSN")],
+)
+@pytest.mark.integration
+def test_a_wrong_database_url_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, expected: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert expected in start(tmp_path)
 
 
 def test_the_demo_password_does_not_appear_in_a_representation(tmp_path: Path) -> None:

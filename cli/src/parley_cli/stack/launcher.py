@@ -52,8 +52,8 @@ def describe(error: BaseException, settings: LocalSettings) -> str:
         return str(error)
     reason = " ".join(str(error).split())[:MAX_REASON_LENGTH]
     return (
-        f"Unexpected {type(error).__name__}: {reason}. Details are in {settings.data_dir.absolute() / LOG_FILE}. "
-        "Restore the data folder from a backup, or set PARLEY_DATA_DIR to another folder."
+        f"Unexpected {type(error).__name__}: {reason}. The traceback is in {settings.data_dir.absolute() / LOG_FILE}. "
+        "Check the settings. If a file of the data folder is damaged, restore it from a backup."
     )
 
 

@@ -94,7 +94,8 @@ class Databases:
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise EmbeddedError(f"PostgreSQL reports an error: {_first_line(error)}.") from error
         except OSError as error:
-            raise EmbeddedError(f"Cannot reach PostgreSQL: {explain(error)} Check the server and its URL.") from error
+            reason = error.strerror or explain(error)
+            raise EmbeddedError(f"Cannot reach PostgreSQL: {reason}. Check the server and its URL.") from error
 
     async def _connect(self) -> asyncpg.Connection:
         try:
