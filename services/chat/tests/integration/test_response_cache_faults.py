@@ -37,24 +37,29 @@ async def test_without_redis_the_provider_is_called(
     async with open_replica(await new_database(), enable_cache=True, redis_url=valkey.url) as replica:
         user, message = replica.user(), f"{new_id()} [[fake tokens=3]]"
 
+        answers_cached: list[bool] = []
+
         async def is_cached() -> bool:
             response = await user.chat(message)
             assert response.status_code == 200, response.text
-            return bool(response.json()["cached"])
+            answers_cached.append(response.json()["cached"])
+            return answers_cached[-1]
 
         assert not await is_cached()
         await eventually(lambda: not replica.wired.supervisor.running())
-        assert await is_cached()
+        # On a busy machine a lookup may time out; it then counts as an error.
+        await eventually(is_cached)
+        earlier = lookups(replica, "error")
         async with frozen(valkey.child):
             assert not await is_cached()
-        assert lookups(replica, "error") == 1
+        assert lookups(replica, "error") == earlier + 1
         await kill(valkey.child)
         try:
             assert not await is_cached()
         finally:
             await valkey.start()
-        assert (lookups(replica, "hit"), lookups(replica, "error")) == (1, 2)
-        assert len(await provider.journal(contains=message.split(maxsplit=1)[0])) == 3
+        assert (lookups(replica, "hit"), lookups(replica, "error")) == (1, earlier + 2)
+        assert len(await provider.journal(contains=message.split(maxsplit=1)[0])) == answers_cached.count(False)
 
 
 @pytest.mark.parametrize(("moment", "status"), [("before", "failed"), ("after", "completed")])
