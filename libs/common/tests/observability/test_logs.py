@@ -12,13 +12,9 @@ from parley.observability import logs
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    configured, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+def unbound_context() -> Iterator[None]:
     yield
-    structlog.configure(**configured)
     structlog.contextvars.clear_contextvars()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -150,6 +151,18 @@ def _plain_tracebacks() -> None:
     *before, _ = structlog.get_config()["processors"]
     renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*before, renderer])
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging(_plain_tracebacks: None) -> Iterator[None]:
+    """Restore the logging configuration, which a command run in this process sets, often with a file that it closes."""
+    import structlog
+
+    configured, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    yield
+    structlog.configure(**configured)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)
