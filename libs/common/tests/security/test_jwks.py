@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
@@ -12,41 +9,21 @@ from parley import errors
 from parley.security.jwks import KeySet, open_key_set
 from parley.security.tokens import TokenVerifier
 from parley_testing.http.scripted_server import respond, scripted_server
+from parley_testing.security.key_source import FakeKeySource, ManualClock
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 ISSUER_OF_AUTH = TestIssuer()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Jwks:
-    def __init__(self, *issuers: TestIssuer) -> None:
-        self.issuers = list(issuers)
-        self.fetches = 0
-        self.is_down = False
-
-    async def __call__(self) -> Mapping[str, Any]:
-        self.fetches += 1
-        if self.is_down:
-            raise ConnectionError
-        return {"keys": [key for issuer in self.issuers for key in issuer.jwks()["keys"]]}
-
-
 async def test_a_token_is_not_reported_as_invalid_while_no_key_is_available() -> None:
-    jwks = Jwks()
+    jwks = FakeKeySource()
     jwks.is_down = True
     with pytest.raises(errors.DependencyUnavailable):
         await TokenVerifier(KeySet(jwks), issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
 
 
 async def test_cached_keys_stay_in_use_while_auth_is_unavailable() -> None:
-    clock, jwks = Clock(), Jwks(ISSUER_OF_AUTH)
+    clock, jwks = ManualClock(), FakeKeySource(ISSUER_OF_AUTH)
     verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
     await verifier.verify(ISSUER_OF_AUTH.token())
     jwks.is_down = True
@@ -55,8 +32,8 @@ async def test_cached_keys_stay_in_use_while_auth_is_unavailable() -> None:
 
 
 async def test_a_new_key_is_fetched_on_first_use_and_a_retired_key_is_rejected() -> None:
-    clock, old, new = Clock(), TestIssuer(kid="old"), TestIssuer(kid="new")
-    jwks = Jwks(old)
+    clock, old, new = ManualClock(), TestIssuer(kid="old"), TestIssuer(kid="new")
+    jwks = FakeKeySource(old)
     verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
     await verifier.verify(old.token())
     jwks.issuers = [new]
@@ -68,7 +45,7 @@ async def test_a_new_key_is_fetched_on_first_use_and_a_retired_key_is_rejected()
 
 
 async def test_unknown_key_ids_cause_one_fetch_in_the_cooldown() -> None:
-    clock, jwks = Clock(), Jwks(ISSUER_OF_AUTH)
+    clock, jwks = ManualClock(), FakeKeySource(ISSUER_OF_AUTH)
     verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
     await verifier.verify(ISSUER_OF_AUTH.token())
     for number in range(50):
@@ -78,7 +55,7 @@ async def test_unknown_key_ids_cause_one_fetch_in_the_cooldown() -> None:
 
 
 async def test_concurrent_first_uses_of_a_key_cause_one_fetch() -> None:
-    jwks = Jwks(ISSUER_OF_AUTH)
+    jwks = FakeKeySource(ISSUER_OF_AUTH)
     verifier = TokenVerifier(KeySet(jwks), issuer=ISSUER)
     await asyncio.gather(*(verifier.verify(ISSUER_OF_AUTH.token()) for _ in range(10)))
     assert jwks.fetches == 1

@@ -3,7 +3,6 @@
 import base64
 import json
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import jwt
@@ -14,30 +13,10 @@ from parley import errors
 from parley.ids import new_id
 from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
+from parley_testing.security.key_source import FakeKeySource, ManualClock
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 ISSUER_OF_AUTH = TestIssuer()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Jwks:
-    def __init__(self, *issuers: TestIssuer) -> None:
-        self.issuers = list(issuers)
-        self.fetches = 0
-        self.is_down = False
-
-    async def __call__(self) -> Mapping[str, Any]:
-        self.fetches += 1
-        if self.is_down:
-            raise ConnectionError
-        return {"keys": [key for issuer in self.issuers for key in issuer.jwks()["keys"]]}
 
 
 def unsigned(header: dict[str, Any], claims: dict[str, Any]) -> str:
@@ -116,8 +95,8 @@ async def test_a_bad_token_is_invalid(token: str) -> None:
 
 
 async def test_an_expired_token_is_rejected_also_when_it_is_cached() -> None:
-    clock = Clock()
-    verifier = TokenVerifier(KeySet(Jwks(ISSUER_OF_AUTH)), issuer=ISSUER, clock=clock)
+    clock = ManualClock()
+    verifier = TokenVerifier(KeySet(FakeKeySource(ISSUER_OF_AUTH)), issuer=ISSUER, clock=clock)
     token = ISSUER_OF_AUTH.token(lifetime=60)
     await verifier.verify(token)
     assert verifier.cached(token)
@@ -128,7 +107,7 @@ async def test_an_expired_token_is_rejected_also_when_it_is_cached() -> None:
 
 
 async def test_a_cached_token_is_verified_without_keys() -> None:
-    jwks = Jwks(ISSUER_OF_AUTH)
+    jwks = FakeKeySource(ISSUER_OF_AUTH)
     verifier = TokenVerifier(KeySet(jwks, lifetime=0), issuer=ISSUER)
     token = ISSUER_OF_AUTH.token()
     first = await verifier.verify(token)
@@ -138,7 +117,7 @@ async def test_a_cached_token_is_verified_without_keys() -> None:
 
 
 async def test_the_least_recently_used_token_leaves_a_full_cache() -> None:
-    verifier = TokenVerifier(KeySet(Jwks(ISSUER_OF_AUTH)), issuer=ISSUER, cache_size=2)
+    verifier = TokenVerifier(KeySet(FakeKeySource(ISSUER_OF_AUTH)), issuer=ISSUER, cache_size=2)
     tokens = [ISSUER_OF_AUTH.token() for _ in range(3)]
     for token in tokens:
         await verifier.verify(token)
