@@ -11,11 +11,12 @@ from chat.model import PastExchange
 
 @dataclass(frozen=True, slots=True)
 class ConversationOwner:
-    """Owner of a conversation, and the number of its newest turn."""
+    """Owner of a conversation, the number of its newest turn, and its newest answer."""
 
     user_id: UUID
     deleted: bool
     last_number: int = 0
+    latest_answer: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,19 @@ class RegenerationSource:
 
 
 @dataclass(frozen=True, slots=True)
+class PastBranch:
+    """Exchanges of a branch, newest first; ``more`` tells whether there are older ones that do not fit."""
+
+    exchanges: Sequence[PastExchange] = ()
+    more: bool = False
+
+    @property
+    def exists(self) -> bool:
+        """Return whether the answer that the branch ends in exists."""
+        return bool(self.exchanges) or self.more
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTurn:
     """Status and content digest of a turn that history has stored; the digest is None without text."""
 
@@ -39,23 +53,19 @@ class StoredTurn:
 class History(Protocol):
     """Conversations and messages that are older than chat's own turns.
 
-    Each method raises HistoryUnavailable when history does not answer in time. ``token`` is the caller's access token.
+    Each method raises HistoryUnavailable when history does not answer in time. Messages are those of ``user_id`` only.
     """
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the owner of a conversation, or None if it does not exist."""
         ...
 
-    async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
-        """Return the newest answer of a conversation."""
-        ...
-
-    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> Sequence[PastExchange]:
-        """Return the exchanges from an answer back to the root, newest first; empty if the answer does not exist."""
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, user_id: UUID, *, characters: int) -> PastBranch:
+        """Return the exchanges that end in an answer, of at most ``characters`` together."""
         ...
 
     async def regeneration_source(
-        self, conversation_id: UUID, message_id: UUID, token: str
+        self, conversation_id: UUID, message_id: UUID, user_id: UUID
     ) -> RegenerationSource | None:
         """Return the user message behind an answer, or None if the answer does not exist."""
         ...

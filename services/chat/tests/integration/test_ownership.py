@@ -25,8 +25,13 @@ async def test_a_conversation_of_history_is_adopted_with_its_context(
 ) -> None:
     user, conversation, mark = replica.user(), str(new_id()), str(new_id())
     question, answer = str(new_id()), str(new_id())
-    history.owners[conversation] = {"user_id": str(user.id), "deleted": False, "last_number": 7}
-    common = {"number": 7, "tool_calls": None, "created_at": "2026-11-22T10:00:00.123Z"}
+    history.owners[conversation] = {
+        "user_id": str(user.id),
+        "deleted": False,
+        "last_number": 7,
+        "latest_answer_id": answer,
+    }
+    common = {"tool_calls": None, "created_at": "2026-11-22T10:00:00.123Z"}
     history.messages[conversation] = [
         {"id": answer, "parent_id": question, "role": "assistant", "content": "Blue.", **common},
         {"id": question, "parent_id": None, "role": "user", "content": "Which colour?", **common},
@@ -49,7 +54,12 @@ async def test_a_foreign_or_deleted_conversation_is_not_found(
 ) -> None:
     user, conversation = replica.user(), str(new_id())
     owner = user.id if deleted else new_id()
-    history.owners[conversation] = {"user_id": str(owner), "deleted": deleted, "last_number": 1}
+    history.owners[conversation] = {
+        "user_id": str(owner),
+        "deleted": deleted,
+        "last_number": 1,
+        "latest_answer_id": None,
+    }
     response = await user.chat("Hi", conversation_id=conversation)
     assert (response.status_code, response.json()["code"]) == (404, "conversation_not_found")
     assert await replica.pool.fetchval("SELECT count(*) FROM conversations WHERE user_id = $1", user.id) == 0

@@ -148,8 +148,7 @@ async def test_an_erased_user_is_refused() -> None:
 def adopt(bench: ServiceBench, user_id: UUID) -> tuple[UUID, UUID]:
     """Give history a conversation of a user; returns the conversation and its newest answer."""
     conversation_id, answer_id = new_id(), new_id()
-    bench.history.owners[conversation_id] = ConversationOwner(user_id, deleted=False, last_number=7)
-    bench.history.answers[conversation_id] = answer_id
+    bench.history.owners[conversation_id] = ConversationOwner(user_id, False, 7, answer_id)
     bench.history.past[answer_id] = [PastExchange(answer_id, None, "Which colour?", "Blue.")]
     return conversation_id, answer_id
 

@@ -9,6 +9,7 @@ from history.conversations.api import router as conversations
 from history.conversations.internal_api import router as internal_conversations
 from history.event_feed.api import router as feed
 from history.messages.api import router as messages
+from history.messages.internal_api import router as internal_messages
 from history.search.api import router as search
 from history.settings import HistorySettings
 from history.transfer.api import router as transfer
@@ -34,7 +35,10 @@ def create_app(
         version=VERSION,
         description=DESCRIPTION,
         wire=wire,
-        routers=(transfer, conversations, messages, search, usage, feed, internal_conversations, internal_turns),
+        routers=(
+            *(transfer, conversations, messages, search, usage, feed),
+            *(internal_conversations, internal_messages, internal_turns),
+        ),
         larger_bodies={"/api/v1/conversations/import": settings.import_limit},
     )
 

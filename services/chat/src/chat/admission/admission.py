@@ -109,7 +109,7 @@ class TurnAdmission:
             past = await self._contexts.before(
                 request.conversation_id,
                 position.parent_id,
-                token=request.token,
+                user_id=request.user_id,
                 window=model.context_window,
                 certain=position.parent_certain,
             )

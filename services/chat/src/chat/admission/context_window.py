@@ -20,10 +20,14 @@ MIN_ANSWER_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class EarlierExchanges:
-    """Exchanges before a message, newest first; ``partial`` if history did not return the older ones."""
+    """Exchanges before a message, newest first.
+
+    ``partial``: history did not return the older ones. ``more``: there are older ones, which would not fit.
+    """
 
     exchanges: Sequence[PastExchange] = ()
     partial: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class ContextLoader:
         self._store, self._history = store, history
 
     async def before(
-        self, conversation_id: UUID, parent_id: UUID, *, token: str, window: int, certain: bool
+        self, conversation_id: UUID, parent_id: UUID, *, user_id: UUID, window: int, certain: bool
     ) -> EarlierExchanges:
         """Return the exchanges that end in the answer ``parent_id``, enough to fill ``window`` tokens.
 
@@ -55,23 +59,27 @@ class ContextLoader:
         characters = window * CHARACTERS_PER_TOKEN * 2
         own = await self._store.chain(conversation_id, parent_id, characters=characters, limit=MAX_EXCHANGES)
         if own and not self._continues_in_history(own, characters):
-            return EarlierExchanges(own)
+            return EarlierExchanges(own, more=own[-1].parent_id is not None)
         missing = own[-1].parent_id if own else parent_id
         assert missing is not None
         try:
-            older = await self._history.exchanges(conversation_id, missing, token)
+            room = characters - _length(own)
+            older = await self._history.exchanges(conversation_id, missing, user_id, characters=room)
         except HistoryUnavailable:
             if not own and not certain:
                 raise
             return EarlierExchanges(own, partial=True)
-        if not own and not older and not certain:
+        if not own and not older.exists and not certain:
             raise MessageNotFound
-        return EarlierExchanges([*own, *older], partial=not older)
+        return EarlierExchanges([*own, *older.exchanges], partial=not older.exists, more=older.more)
 
     @staticmethod
     def _continues_in_history(own: Sequence[PastExchange], characters: int) -> bool:
-        read = sum(len(e.user_message) + len(e.answer) for e in own)
-        return own[-1].parent_id is not None and len(own) < MAX_EXCHANGES and read < characters
+        return own[-1].parent_id is not None and len(own) < MAX_EXCHANGES and _length(own) < characters
+
+
+def _length(exchanges: Sequence[PastExchange]) -> int:
+    return sum(len(exchange.user_message) + len(exchange.answer) for exchange in exchanges)
 
 
 def fit(
@@ -96,7 +104,7 @@ def fit(
         needed += size
         kept.append(pair)
     omitted = len(past.exchanges) - len(kept)
-    state: ContextState = "partial" if past.partial else "trimmed" if omitted else "complete"
+    state: ContextState = "partial" if past.partial else "trimmed" if omitted or past.more else "complete"
     earlier = [m for pair in reversed(kept) for m in pair]
     answer_tokens = min(wanted, model.context_window - needed)
     return PromptContext([*frame, *earlier, user_message], needed, answer_tokens, state, omitted)

@@ -70,8 +70,7 @@ class PositionResolver:
             return _ConversationHead()
         if owner.user_id != request.user_id or owner.deleted:
             raise ConversationNotFound
-        latest = await self._history.latest_answer(conversation_id, request.token)
-        return _ConversationHead(latest, None, owner.last_number + 1, adopted=True)
+        return _ConversationHead(owner.latest_answer, None, owner.last_number + 1, adopted=True)
 
     @staticmethod
     def _continuation(request: TurnRequest, conversation_id: UUID, head: _ConversationHead) -> TurnPosition:
@@ -112,7 +111,7 @@ class PositionResolver:
             if turn.conversation_id != conversation_id:
                 raise MessageNotFound
             return RegenerationSource(turn.parent_id, turn.user_message_id, turn.user_message, turn.user_message_at)
-        source = await self._history.regeneration_source(conversation_id, answer_id, request.token)
+        source = await self._history.regeneration_source(conversation_id, answer_id, request.user_id)
         if source is None:
             raise MessageNotFound
         return source

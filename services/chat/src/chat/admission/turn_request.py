@@ -18,11 +18,10 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A turn to admit. ``token`` is the caller's access token, for requests to history."""
+    """A turn to admit."""
 
     user_id: UUID
     plan: str
-    token: str = field(repr=False)
     request_id: str
     message: str | None
     regenerate: UUID | None = None

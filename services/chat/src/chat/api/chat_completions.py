@@ -85,7 +85,6 @@ def _turn_request(
     return TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
-        token=principal.token,
         request_id=request.scope["parley"].request_id,
         message=user_message.text(),
         conversation_id=conversation_id,

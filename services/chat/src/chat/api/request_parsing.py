@@ -62,7 +62,6 @@ def to_turn_request(
     return TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
-        token=principal.token,
         request_id=request.scope["parley"].request_id,
         message=body.message,
         regenerate=body.regenerate,

@@ -2,27 +2,31 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Iterator
+import itertools
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import httpx2
+import orjson
 
 from chat.errors import HistoryUnavailable
-from chat.history import ConversationOwner, RegenerationSource, StoredTurn
+from chat.history import ConversationOwner, PastBranch, RegenerationSource, StoredTurn
 from chat.model import PastExchange
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import ServiceTokenProvider
 
 OWNER_TIMEOUT = 2.0
 CONTEXT_TIMEOUT = 0.3
-PAGE_SIZE = 100
-MAX_PAGES = 10
+MAX_MESSAGES = 2_000
+"""Messages of a branch that are read for a prompt."""
+MAX_CHARACTERS = 4_000_000
+"""Characters of a branch that are read for a prompt, if the model's context window holds as many."""
 
 
 class HistoryClient:
-    """Client of history's internal routes, with a service token, and of its public routes, with the caller's token."""
+    """Client of history's internal routes, with a service token."""
 
     def __init__(self, client: httpx2.AsyncClient, tokens: ServiceTokenProvider) -> None:
         self._client, self._tokens = client, tokens
@@ -31,11 +35,16 @@ class HistoryClient:
         """Return the owner of a conversation, or None if it does not exist; raises HistoryUnavailable."""
         with _translate_errors():
             async with asyncio.timeout(OWNER_TIMEOUT):
-                token = await self._tokens.get()
-                found = await _get(self._client, f"/internal/conversations/{conversation_id}/owner", token)
+                found = await self._get(f"/internal/conversations/{conversation_id}/owner")
             if found is None:
                 return None
-            return ConversationOwner(UUID(found["user_id"]), bool(found["deleted"]), int(found.get("last_number") or 0))
+            latest = found["latest_answer_id"]
+            return ConversationOwner(
+                UUID(found["user_id"]),
+                bool(found["deleted"]),
+                int(found["last_number"]),
+                UUID(latest) if latest else None,
+            )
 
     async def known_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
         """Return the turns that history has stored, out of at most 1,000; raises HistoryUnavailable."""
@@ -47,66 +56,42 @@ class HistoryClient:
         answer = await self._post_turn_ids("/internal/turns/digests", turn_ids)
         return {UUID(turn_id): StoredTurn(**found) for turn_id, found in answer["digests"].items()}
 
-    async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
-        """Return the newest answer of a conversation; raises HistoryUnavailable."""
-        with _translate_errors():
-            async with asyncio.timeout(OWNER_TIMEOUT):
-                async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
-                    async for message in messages:
-                        if message["role"] == "assistant" and (message["content"] or message["tool_calls"]):
-                            return UUID(message["id"])
-        return None
-
-    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
-        """Return the exchanges from an answer back to the root, newest first; raises HistoryUnavailable."""
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, user_id: UUID, *, characters: int) -> PastBranch:
+        """Return the exchanges that end in an answer, of at most ``characters``; raises HistoryUnavailable."""
         with _translate_errors():
             async with asyncio.timeout(CONTEXT_TIMEOUT):
-                return await self._walk(conversation_id, message_id, token)
+                found = await self._branch(conversation_id, message_id, user_id, characters, MAX_MESSAGES)
+                return PastBranch(_exchanges(found["messages"]), bool(found["more"]))
 
     async def regeneration_source(
-        self, conversation_id: UUID, message_id: UUID, token: str
+        self, conversation_id: UUID, message_id: UUID, user_id: UUID
     ) -> RegenerationSource | None:
         """Return the user message behind an answer, or None if the answer does not exist; raises HistoryUnavailable."""
         with _translate_errors():
             async with asyncio.timeout(OWNER_TIMEOUT):
-                seen: dict[UUID, dict[str, Any]] = {}
-                async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
-                    async for message in messages:
-                        seen[UUID(message["id"])] = message
-                        user_message = _user_message_of(seen, message_id)
-                        if user_message is not None:
-                            return _regeneration_source(user_message)
-        return None
+                found = await self._branch(conversation_id, message_id, user_id, MAX_CHARACTERS, 2)
+                _, *above = found["messages"] or [None]
+                return _regeneration_source(above[0]) if above else None
 
-    async def _walk(self, conversation_id: UUID, message_id: UUID, token: str) -> list[PastExchange]:
-        seen: dict[UUID, dict[str, Any]] = {}
-        chain: list[PastExchange] = []
-        wanted: UUID | None = message_id
-        async with contextlib.aclosing(self._newest_first(conversation_id, token)) as messages:
-            async for message in messages:
-                seen[UUID(message["id"])] = message
-                while wanted is not None and (user_message := _user_message_of(seen, wanted)) is not None:
-                    parent, answer = _parent(user_message), seen[wanted]
-                    chain.append(
-                        PastExchange(wanted, parent, user_message["content"], answer["content"], answer["tool_calls"])
-                    )
-                    wanted = parent
-                if wanted is None:
-                    break
-        return chain
+    async def _branch(
+        self, conversation_id: UUID, leaf: UUID, user_id: UUID, characters: int, limit: int
+    ) -> dict[str, Any]:
+        query = {
+            "leaf": str(leaf),
+            "user_id": str(user_id),
+            "characters": str(max(0, min(characters, MAX_CHARACTERS))),
+            "limit": str(limit),
+        }
+        found: dict[str, Any] | None = await self._get(f"/internal/conversations/{conversation_id}/branch", query)
+        return found or {"messages": [], "more": False}
 
-    async def _newest_first(self, conversation_id: UUID, token: str) -> AsyncGenerator[dict[str, Any], None]:
-        path, cursor = f"/api/v1/conversations/{conversation_id}/messages", None
-        for _ in range(MAX_PAGES):
-            query = {"order": "desc", "tree": "true", "limit": str(PAGE_SIZE), **({"cursor": cursor} if cursor else {})}
-            page = await _get(self._client, path, token, query)
-            if page is None:
-                return
-            for message in page["data"]:
-                yield message
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return
+    async def _get(self, path: str, query: dict[str, str] | None = None) -> Any:
+        token = await self._tokens.get()
+        response = await self._client.get(path, params=query, headers={"Authorization": f"Bearer {token}"})
+        if response.status_code == httpx2.codes.NOT_FOUND:
+            return None
+        self._raise_for_status(response)
+        return orjson.loads(response.content)
 
     async def _post_turn_ids(self, path: str, turn_ids: Collection[UUID]) -> dict[str, Any]:
         with _translate_errors():
@@ -116,17 +101,39 @@ class HistoryClient:
                 json={"turn_ids": [str(turn_id) for turn_id in turn_ids]},
                 headers={"Authorization": f"Bearer {token}"},
             )
-            if response.status_code == httpx2.codes.UNAUTHORIZED:
-                self._tokens.invalidate()
-            response.raise_for_status()
+            self._raise_for_status(response)
             answer: dict[str, Any] = response.json()
             return answer
 
+    def _raise_for_status(self, response: httpx2.Response) -> None:
+        if response.status_code == httpx2.codes.UNAUTHORIZED:
+            self._tokens.invalidate()
+        response.raise_for_status()
 
-def _user_message_of(seen: dict[UUID, dict[str, Any]], answer_id: UUID) -> dict[str, Any] | None:
-    answer = seen.get(answer_id)
-    parent = _parent(answer) if answer else None
-    return seen.get(parent) if parent else None
+
+def _exchanges(messages: Iterable[dict[str, Any]]) -> list[PastExchange]:
+    """Return the exchanges of messages that are given newest first.
+
+    Several user messages or answers in a row, as imported conversations have them, are one exchange.
+    """
+    found: list[PastExchange] = []
+    answers: list[dict[str, Any]] = []
+    spoken = (message for message in messages if message["role"] in {"user", "assistant"})
+    for role, group in itertools.groupby(spoken, key=lambda message: message["role"]):
+        if role == "assistant":
+            answers = list(group)
+        elif answers:
+            found.append(_exchange(answers, list(group)))
+    return found
+
+
+def _exchange(answers: list[dict[str, Any]], questions: list[dict[str, Any]]) -> PastExchange:
+    newest, first = answers[0], questions[-1]
+    return PastExchange(UUID(newest["id"]), _parent(first), _text(questions), _text(answers), newest["tool_calls"])
+
+
+def _text(newest_first: list[dict[str, Any]]) -> str:
+    return "\n\n".join(message["content"] for message in reversed(newest_first) if message["content"])
 
 
 def _parent(message: dict[str, Any]) -> UUID | None:
@@ -136,14 +143,6 @@ def _parent(message: dict[str, Any]) -> UUID | None:
 def _regeneration_source(user_message: dict[str, Any]) -> RegenerationSource:
     moment = datetime.fromisoformat(user_message["created_at"])
     return RegenerationSource(_parent(user_message), UUID(user_message["id"]), user_message["content"], moment)
-
-
-async def _get(client: httpx2.AsyncClient, path: str, token: str, query: dict[str, str] | None = None) -> Any:
-    response = await client.get(path, params=query, headers={"Authorization": f"Bearer {token}"})
-    if response.status_code == httpx2.codes.NOT_FOUND:
-        return None
-    response.raise_for_status()
-    return response.json()
 
 
 @contextlib.contextmanager

@@ -1,11 +1,11 @@
 """In-memory double of the history service."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from chat.errors import HistoryUnavailable
-from chat.history import ConversationOwner, RegenerationSource, StoredTurn
+from chat.history import ConversationOwner, PastBranch, RegenerationSource, StoredTurn
 from chat.model import PastExchange
 
 
@@ -14,8 +14,6 @@ class FakeHistory:
     """A History whose content the test sets; every method raises HistoryUnavailable while ``unavailable``."""
 
     owners: dict[UUID, ConversationOwner] = field(default_factory=dict)
-    answers: dict[UUID, UUID] = field(default_factory=dict)
-    """The newest answer of each conversation."""
     past: dict[UUID, list[PastExchange]] = field(default_factory=dict)
     """The exchanges that end in each answer, newest first."""
     regenerations: dict[UUID, RegenerationSource] = field(default_factory=dict)
@@ -26,16 +24,12 @@ class FakeHistory:
         self._require_available()
         return self.owners.get(conversation_id)
 
-    async def latest_answer(self, conversation_id: UUID, token: str) -> UUID | None:
+    async def exchanges(self, conversation_id: UUID, message_id: UUID, user_id: UUID, *, characters: int) -> PastBranch:
         self._require_available()
-        return self.answers.get(conversation_id)
-
-    async def exchanges(self, conversation_id: UUID, message_id: UUID, token: str) -> Sequence[PastExchange]:
-        self._require_available()
-        return self.past.get(message_id, [])
+        return PastBranch(self.past.get(message_id, []))
 
     async def regeneration_source(
-        self, conversation_id: UUID, message_id: UUID, token: str
+        self, conversation_id: UUID, message_id: UUID, user_id: UUID
     ) -> RegenerationSource | None:
         self._require_available()
         return self.regenerations.get(message_id)

@@ -41,9 +41,9 @@ class StubHistory:
             found = self.owners.get(conversation_id)
             return JSONResponse(found or {}, 200 if found else 404)
 
-        @app.get("/api/v1/conversations/{conversation_id}/messages")
-        async def messages(conversation_id: str) -> dict[str, Any]:
-            return {"data": self.messages.get(conversation_id, []), "next_cursor": None}
+        @app.get("/internal/conversations/{conversation_id}/branch")
+        async def branch(conversation_id: str) -> dict[str, Any]:
+            return {"messages": self.messages.get(conversation_id, []), "more": False}
 
         @app.post("/internal/turns/known")
         async def known(request: Request) -> dict[str, Any]:

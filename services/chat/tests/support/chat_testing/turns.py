@@ -25,7 +25,7 @@ def make_catalogue(*models: Model) -> Catalogue:
 
 def make_request(**changed: Any) -> TurnRequest:
     """Return a request of a new user."""
-    members = {"user_id": new_id(), "plan": "default", "token": "", "request_id": "r", "message": "Hi"}
+    members = {"user_id": new_id(), "plan": "default", "request_id": "r", "message": "Hi"}
     return TurnRequest(**{**members, **changed})
 
 

@@ -16,5 +16,5 @@ router = APIRouter(prefix="/internal/conversations", tags=["internal"], include_
 async def conversation_owner(
     conversation_id: str, _caller: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))], conversations: Conversations
 ) -> ConversationOwnerResponse:
-    """Return the owner of a conversation, also of a deleted one, and the number of its last turn."""
+    """Return the owner of a conversation, also of a deleted one, its last number and its newest answer."""
     return await conversations.owner(parse_conversation_id(conversation_id))

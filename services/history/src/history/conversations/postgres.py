@@ -30,8 +30,13 @@ ORDER BY c.updated_at DESC, c.id DESC LIMIT $6"""
 _PAGE_BY_ID = f"""{_CONVERSATION}
 WHERE c.user_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3"""
 _OWNER = """
-SELECT user_id, deleted_at IS NOT NULL AS deleted, last_number FROM conversations WHERE id = $1
-UNION ALL SELECT user_id, true, 0 FROM conversation_tombstones WHERE conversation_id = $1
+SELECT user_id, deleted_at IS NOT NULL AS deleted, last_number, (
+    SELECT m.id FROM messages AS m
+    WHERE m.conversation_id = $1 AND m.role = 'assistant' AND (m.content <> '' OR m.tool_calls IS NOT NULL)
+    ORDER BY m.number DESC, CASE m.role WHEN 'user' THEN 0 ELSE 1 END DESC, m.id DESC LIMIT 1
+) AS latest_answer_id
+FROM conversations WHERE id = $1
+UNION ALL SELECT user_id, true, 0, NULL FROM conversation_tombstones WHERE conversation_id = $1
 LIMIT 1"""
 _UPDATE = """
 UPDATE conversations SET

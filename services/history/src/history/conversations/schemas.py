@@ -61,8 +61,9 @@ class ConversationPatch(RequestBody):
 
 
 class ConversationOwnerResponse(ResponseBody):
-    """The owner of a conversation, for the other services."""
+    """The owner of a conversation and its newest answer, for the other services."""
 
     user_id: UUID
     deleted: bool
     last_number: int
+    latest_answer_id: UUID | None

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from history.database import Database, Row
-from history.messages.schemas import Message
-from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, MessagePosition
+from history.messages.schemas import BranchMessage, BranchResponse, Message
+from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
 from parley_events.models import Usage
 
 _MESSAGE = """
@@ -26,6 +26,21 @@ MAX_PATH_LENGTH = 100_000
 _PATH_UP = f"{_PATH} SELECT id FROM path LIMIT $4"  # noqa: S608 - only a constant is interpolated
 _PATH_DOWN = f"""{_PATH}
 SELECT id FROM (SELECT id, step FROM path LIMIT {MAX_PATH_LENGTH}) AS bounded ORDER BY step DESC LIMIT $4"""  # noqa: S608 - only constants are interpolated
+# The step after the bound is looked at, to tell whether there is more, but its text is not returned.
+_SIZE = "length(m.content)::bigint + coalesce(length(m.tool_calls::text), 0)"
+_BRANCH = f"""
+WITH RECURSIVE branch (id, parent_id, step, size) AS (
+    SELECT m.id, m.parent_id, 1, {_SIZE} FROM messages AS m JOIN conversations AS c ON c.id = m.conversation_id
+    WHERE m.conversation_id = $1 AND m.id = $2 AND c.user_id = $3 AND c.deleted_at IS NULL
+    UNION ALL
+    SELECT m.id, m.parent_id, b.step + 1, b.size + {_SIZE}
+    FROM branch AS b JOIN messages AS m ON m.id = b.parent_id AND m.conversation_id = $1
+    WHERE b.size <= $4 AND b.step <= $5
+)
+SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.created_at,
+    CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.content END AS content,
+    CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.tool_calls END AS tool_calls
+FROM branch AS b JOIN messages AS m ON m.id = b.id ORDER BY b.step"""  # noqa: S608 - only constants are interpolated
 _FETCH = f"{_MESSAGE} WHERE m.conversation_id = $1 AND m.id = ANY($2::uuid[])"
 # The siblings of a message have its parent and role. The index messages_families has them in this order.
 _FAMILIES = f"""
@@ -65,6 +80,14 @@ class PostgresMessageStore:
         found = await self._database.fetch(_PATH_DOWN, conversation_id, leaf, stop, limit)
         return [row["id"] for row in found]
 
+    async def branch(self, wanted: BranchQuery) -> BranchResponse:
+        """Return messages from ``leaf`` towards the root, until the next one would exceed a bound."""
+        found = await self._database.fetch(
+            _BRANCH, wanted.conversation_id, wanted.leaf, wanted.user_id, wanted.characters, wanted.limit
+        )
+        messages = [_branch_message(row) for row in found if not row["beyond"]]
+        return BranchResponse(messages=messages, more=len(messages) < len(found))
+
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
         """Return messages in the order of their ids."""
         found = {row["id"]: row for row in await self._database.fetch(_FETCH, conversation_id, ids)}
@@ -89,6 +112,17 @@ class PostgresMessageStore:
             for row in await self._database.fetch(_FAMILIES, conversation_id, parents, roles)
         }
         return [_message(row, *families[row["parent_id"], row["role"]]) for row in found]
+
+
+def _branch_message(row: Row) -> BranchMessage:
+    return BranchMessage(
+        id=row["id"],
+        parent_id=row["parent_id"],
+        role=row["role"],
+        content=row["content"],
+        tool_calls=row["tool_calls"],
+        created_at=row["created_at"],
+    )
 
 
 def _message(row: Row, family: Sequence[UUID], size: int) -> Message:

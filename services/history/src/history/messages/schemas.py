@@ -13,6 +13,24 @@ Role = Literal["user", "assistant", "tool"]
 Order = Literal["asc", "desc"]
 
 
+class BranchMessage(ResponseBody):
+    """A message of a branch, for the other services."""
+
+    id: UUID
+    parent_id: UUID | None
+    role: Role
+    content: str
+    tool_calls: list[dict[str, Any]] | None
+    created_at: Timestamp
+
+
+class BranchResponse(ResponseBody):
+    """The newest messages of a branch, newest first; ``more`` tells whether there are older ones."""
+
+    messages: list[BranchMessage]
+    more: bool
+
+
 class Message(ResponseBody):
     """A message in the tree of its conversation. The id of an assistant message is the id of its turn."""
 

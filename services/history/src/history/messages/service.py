@@ -9,8 +9,8 @@ from history import cursors
 from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.schemas import Conversation
 from history.conversations.service import ConversationService
-from history.messages.schemas import Message, Order
-from history.messages.store import MessagePosition, MessageStore
+from history.messages.schemas import BranchResponse, Message, Order
+from history.messages.store import BranchQuery, MessagePosition, MessageStore
 from history.turns.store import TurnLookup
 from parley.web.schemas import Page
 
@@ -54,6 +54,10 @@ class MessageService:
         if query.tree:
             return await self._tree(conversation_id, query)
         return await self._branch(conversation, query)
+
+    async def branch(self, wanted: BranchQuery) -> BranchResponse:
+        """Return the newest messages of a branch, without their siblings."""
+        return await self._store.branch(wanted)
 
     async def _wait_for_turn(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> None:
         with self._changes.watch_turn(turn_id) as may_have_ended, contextlib.suppress(TimeoutError):

@@ -5,12 +5,23 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from history.messages.schemas import Message
+from history.messages.schemas import BranchResponse, Message
 
 MAX_SIBLING_IDS = 50
 """Entries of ``sibling_ids``: the first ones in creation order."""
 MAX_SIBLING_COUNT = 1_000
 """Siblings that ``sibling_count`` counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class BranchQuery:
+    """The newest messages of the branch that ends in ``leaf``, of at most ``characters`` together."""
+
+    user_id: UUID
+    conversation_id: UUID
+    leaf: UUID
+    characters: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +34,14 @@ class MessagePosition:
 
 
 class MessageStore(Protocol):
-    """Messages by conversation. The caller has checked who owns the conversation."""
+    """Messages by conversation. The caller has checked who owns the conversation, except for ``branch``."""
+
+    async def branch(self, wanted: BranchQuery) -> BranchResponse:
+        """Return messages from ``leaf`` towards the root, until the next one would exceed a bound.
+
+        Empty when the leaf does not exist, or its conversation is deleted or belongs to another user.
+        """
+        ...
 
     async def path(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int | None) -> list[UUID]:
         """Return the ids from ``leaf`` up to the root, at most ``limit``; ends before ``stop`` when it is given."""

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from history.conversations.schemas import Conversation, ConversationOwnerResponse
 from history.conversations.store import ConversationFilter
-from history.messages.schemas import Message
-from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, MessagePosition
+from history.messages.schemas import BranchMessage, BranchResponse, Message
+from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
 from history.turns.schemas import TurnDigest
 from history_testing.turn_events import SampleTurn
 from parley_events.models import ConversationDeleted, Usage
@@ -40,7 +40,7 @@ class InMemoryHistory:
                 messages.append(_user_message(turn))
             messages.append(_assistant_message(turn))
             self.owners[turn.conversation_id] = ConversationOwnerResponse(
-                user_id=turn.user_id, deleted=False, last_number=turn.number
+                user_id=turn.user_id, deleted=False, last_number=turn.number, latest_answer_id=turn.turn_id
             )
             known = self.conversations.get(turn.conversation_id) or _new_conversation(turn)
             self.conversations[turn.conversation_id] = known.model_copy(
@@ -131,6 +131,19 @@ class InMemoryMessageStore:
 
     async def path_down(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int) -> list[UUID]:
         return (await self.path(conversation_id, leaf, stop, None))[::-1][:limit]
+
+    async def branch(self, wanted: BranchQuery) -> BranchResponse:
+        if all(one.id != wanted.conversation_id for one in self._history.visible(wanted.user_id)):
+            return BranchResponse(messages=[], more=False)
+        path = await self.path(wanted.conversation_id, wanted.leaf, None, None)
+        found: list[BranchMessage] = []
+        size = 0
+        for message in await self.fetch(wanted.conversation_id, path):
+            size += len(message.content)
+            if size > wanted.characters or len(found) == wanted.limit:
+                break
+            found.append(BranchMessage(**message.model_dump(include=set(BranchMessage.model_fields))))
+        return BranchResponse(messages=found, more=len(found) < len(path))
 
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
         found = {message.id: message for message in self._with_siblings(conversation_id)}

@@ -3,9 +3,10 @@
 import hashlib
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from history.conversations.store import ConversationFilter, ConversationStore
-from history.messages.store import MAX_SIBLING_IDS, MessagePosition, MessageStore
+from history.messages.store import MAX_SIBLING_IDS, BranchQuery, MessagePosition, MessageStore
 from history.turns.store import TurnLookup
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
@@ -105,6 +106,7 @@ class HistoryStoreContract:
         owner = await stores.conversations.owner(turn.conversation_id)
         assert owner
         assert (owner.user_id, owner.deleted, owner.last_number) == (turn.user_id, True, 1)
+        assert owner.latest_answer_id == turn.turn_id
         assert await stores.conversations.owner(new_id()) is None
 
     async def test_a_path_leads_to_the_root_and_ends_before_its_stop(self, stores: Stores) -> None:
@@ -120,6 +122,32 @@ class HistoryStoreContract:
         assert await stores.messages.path_down(conversation, second.turn_id, None, 3) == path[:0:-1]
         assert await stores.messages.path_down(conversation, second.turn_id, first.turn_id, 3) == path[1::-1]
         assert await stores.messages.path_down(conversation, second.turn_id, first.turn_id, 1) == path[1:2]
+
+    async def test_a_branch_is_read_from_its_end_up_to_a_number_of_characters_or_messages(self, stores: Stores) -> None:
+        first = SampleTurn(question="1234", answer="567890")
+        second = first.next(question="12", answer="345")
+        await stores.add(first, second)
+        ids = [second.turn_id, second.user_message_id, first.turn_id, first.user_message_id]
+
+        async def branch(characters: int, limit: int = 10, leaf: UUID = ids[0]) -> tuple[list[UUID], bool]:
+            wanted = BranchQuery(first.user_id, first.conversation_id, leaf, characters, limit)
+            found = await stores.messages.branch(wanted)
+            return [one.id for one in found.messages], found.more
+
+        assert await branch(15) == (ids, False)
+        assert await branch(14) == (ids[:3], True)
+        assert await branch(5) == (ids[:2], True)
+        assert await branch(2) == ([], True)
+        assert await branch(15, limit=2) == (ids[:2], True)
+        assert await branch(15, limit=4) == (ids, False)
+        assert await branch(15, leaf=first.turn_id) == (ids[2:], False)
+        assert await branch(15, leaf=new_id()) == ([], False)
+
+    async def test_a_branch_is_read_for_the_owner_of_its_conversation_only(self, stores: Stores) -> None:
+        turn = SampleTurn()
+        await stores.add(turn)
+        wanted = BranchQuery(new_id(), turn.conversation_id, turn.turn_id, 1000, 10)
+        assert not (await stores.messages.branch(wanted)).messages
 
     async def test_messages_are_returned_in_the_order_of_their_ids_with_siblings(self, stores: Stores) -> None:
         first = SampleTurn()

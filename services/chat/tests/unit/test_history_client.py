@@ -1,0 +1,67 @@
+"""What chat reads from history for a prompt."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from chat.history import PastBranch
+from chat.storage.history_client import MAX_CHARACTERS, HistoryClient
+from parley.ids import new_id
+
+
+class ServiceTokens:
+    """Gives out one service token."""
+
+    async def get(self) -> str:
+        return "service"
+
+    def invalidate(self) -> None:
+        raise AssertionError("the token is valid")
+
+
+async def read(messages: list[dict[str, Any]], *, characters: int = 100, more: bool = False) -> PastBranch:
+    """Return the exchanges of messages that history returns newest first."""
+    requests: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        return httpx2.Response(200, json={"messages": messages, "more": more})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://history") as http:
+        client = HistoryClient(http, ServiceTokens())  # type: ignore[arg-type]  # a double of the token provider
+        found = await client.exchanges(new_id(), new_id(), new_id(), characters=characters)
+    (request,) = requests
+    assert request.headers["Authorization"] == "Bearer service"
+    assert request.url.params["characters"] == str(max(0, min(characters, MAX_CHARACTERS)))
+    return found
+
+
+def message(role: str, content: str) -> dict[str, Any]:
+    return {"id": str(new_id()), "parent_id": str(new_id()), "role": role, "content": content, "tool_calls": None}
+
+
+@pytest.mark.parametrize("characters", [-5, 32_000, MAX_CHARACTERS * 2])
+async def test_one_request_reads_as_much_of_a_branch_as_the_model_can_use(characters: int) -> None:
+    newest_first = [message("assistant", "b"), message("user", "B"), message("assistant", "a"), message("user", "A")]
+    found = await read(newest_first, characters=characters, more=True)
+    assert [(one.user_message, one.answer) for one in found.exchanges] == [("B", "b"), ("A", "a")]
+    assert found.more
+
+
+async def test_messages_of_one_side_in_a_row_are_one_exchange() -> None:
+    said = [
+        ("user", "A1"),
+        ("user", "A2"),
+        ("assistant", "a1"),
+        ("tool", "t"),
+        ("assistant", "a2"),
+        ("user", "no answer"),
+    ]
+    found = await read([message(*one) for one in reversed(said)])
+    assert [(one.user_message, one.answer) for one in found.exchanges] == [("A1\n\nA2", "a1\n\na2")]
+
+
+async def test_a_branch_whose_newest_exchange_is_too_long_exists_without_exchanges() -> None:
+    assert (await read([], more=True)).exists
+    assert not (await read([])).exists
