@@ -77,7 +77,8 @@ async def test_a_client_that_leaves_does_not_stop_the_turn(user: UserClient, htt
 
     async def ended() -> bool:
         found = (await user.request("GET", f"/api/v1/chat/turns/{turn}")).json()
-        return bool(found["status"] == "completed")
+        assert found["user_message"]["content"] == request["message"]
+        return bool(found["status"] == "completed" and found["message"].split()[-1] == "t30")
 
     await eventually(ended, within=10)
 

@@ -13,6 +13,7 @@ from chat.model import FIRST_SEQ, Turn
 from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.running.turn_updates import TurnFinished, TurnUpdate
+from chat.running.turn_view import TurnView
 from chat.turn_store import TurnStore
 from parley.errors import DependencyUnavailable, Draining
 
@@ -82,9 +83,9 @@ class ChatService:
             user_id, conversation_id=conversation_id, status=status, before=before, limit=limit
         )
 
-    async def last_seq(self, turn: Turn) -> int:
-        """Return the sequence number of a turn's newest event."""
-        return await self._readers.last_seq(turn)
+    async def view(self, turn: Turn) -> TurnView:
+        """Return a turn with its answer so far."""
+        return await self._readers.view(turn)
 
     def follow(self, turn: Turn, after: int, *, idle_after: float) -> AsyncGenerator[TurnUpdate, None]:
         """Yield the updates of a turn behind a cursor, and StreamIdle after ``idle_after`` seconds without one.

@@ -98,8 +98,11 @@ async def test_a_turn_is_cancelled_on_another_replica(pair: ReplicaPair) -> None
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
     opened = (await here.chat("Hi [[fake tokens=500 rate=20]]", headers={"Prefer": "respond-async"})).json()
+    await eventually(lambda: _has_events(there, opened["id"]))
+    assert (await there.turn(opened["id"]))["message"].startswith("t1 t2")
     response = await there.request("POST", f"/api/v1/chat/turns/{opened['id']}/cancel")
     assert (response.status_code, response.json()["status"]) == (200, "cancelled")
+    assert response.json()["message"].startswith("t1 t2")
 
 
 async def test_an_invalid_cursor_is_refused_on_another_replica(pair: ReplicaPair) -> None:

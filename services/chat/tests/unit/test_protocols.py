@@ -23,6 +23,7 @@ from chat.running.turn_updates import (
     TurnFinished,
     TurnUpdate,
 )
+from chat.running.turn_view import TurnView
 from chat_testing.turns import ended_turn, make_turn
 from parley_events.models import Usage
 
@@ -104,9 +105,17 @@ def test_websocket_frames_have_the_events_of_the_stream() -> None:
 def test_the_answer_and_the_resource_have_the_cost_as_a_string() -> None:
     turn = completed()
     assert parley_projection.answer(turn).cost == "0.000012340"
-    resource = parley_projection.resource(turn, 4)
+    resource = parley_projection.resource(TurnView.of_row(turn))
     assert (resource.cost, resource.last_event_id, resource.status) == ("0.000012340", "4", "completed")
-    assert parley_projection.resource(replace(turn, cost=None), 4).cost is None
+    assert parley_projection.resource(TurnView.of_row(replace(turn, cost=None))).cost is None
+
+
+def test_the_message_of_the_resource_is_the_answer_and_the_user_message_the_question() -> None:
+    calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    turn = replace(completed(), tool_calls=calls)
+    resource = parley_projection.resource(TurnView.of_row(turn))
+    assert (resource.message, resource.tool_calls) == ("Hello", calls)
+    assert (resource.user_message.id, resource.user_message.content) == (turn.user_message_id, turn.user_message)
 
 
 def test_a_completion_has_the_answer_usage_and_finish_reason() -> None:

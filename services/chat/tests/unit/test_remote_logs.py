@@ -9,6 +9,7 @@ import pytest
 from chat.model import LogEntry, Turn
 from chat.running.remote_logs import RemoteLogs
 from chat.running.turn_log_store import LogAppend
+from chat.running.turn_view import TurnView
 from chat_testing.log_store import InMemoryLogStore
 from chat_testing.turn_store import InMemoryTurnStore
 from chat_testing.turns import ended_turn, make_turn
@@ -91,8 +92,8 @@ async def test_a_draining_replica_dismisses_open_and_new_logs(bench: RemoteBench
             assert late.state == "dismissed"
 
 
-async def test_the_last_position_is_the_newest_stored_one(bench: RemoteBench) -> None:
+async def test_the_view_of_a_remote_turn_has_the_stored_entries(bench: RemoteBench) -> None:
     turn = await bench.running_turn("a", "b")
-    assert await bench.remote_logs.last_seq(turn) == 3
+    assert await bench.remote_logs.view(turn) == TurnView(turn, "ab", None, 3)
     bench.logs.unavailable = True
-    assert await bench.remote_logs.last_seq(turn) == 1
+    assert await bench.remote_logs.view(turn) == TurnView(turn, None, None, 1)

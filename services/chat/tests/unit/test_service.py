@@ -1,13 +1,16 @@
 """Use cases of chat on in-memory stores."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from chat.errors import TurnNotFound
 from chat.generation import AnswerChunk
 from chat.model import IdempotencyKey, LogEntry
+from chat.running.turn_log import TurnLog
 from chat.running.turn_updates import StreamStarted, TurnFinished
+from chat.running.turn_view import TurnView
 from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator, answer_of
 from chat_testing.service_bench import ServiceBench
@@ -121,7 +124,31 @@ async def test_the_updates_of_an_ended_turn_come_from_its_row(bench: ServiceBenc
     updates = [update async for update in bench.service.follow(turn, 0, idle_after=1)]
     assert updates[0] == StreamStarted(turn)
     assert updates[-1] == TurnFinished(3, turn)
-    assert await bench.service.last_seq(turn) == 3
+    assert await bench.service.view(turn) == TurnView(turn, "Hello", None, 3)
+
+
+async def test_a_running_turn_is_viewed_with_its_answer_so_far(endless: ServiceBench) -> None:
+    opened = await endless.service.open(make_request())
+    log = endless.engine.supervisor.log(opened.turn.id)
+    assert log is not None
+    await eventually(lambda: bool(log.entries))
+    log.show(1)
+    assert await endless.service.view(opened.turn) == TurnView(opened.turn, "Hel", None, 2)
+
+
+async def test_a_turn_that_has_ended_meanwhile_is_viewed_as_stored(bench: ServiceBench) -> None:
+    opened = await bench.service.open(make_request())
+    log = bench.engine.supervisor.log(opened.turn.id)
+    ended = await bench.ended(opened)
+    assert log is not None
+    await eventually(lambda: log.state == "ended")
+    assert TurnView.of_log(log) == TurnView.of_row(ended)
+
+
+def test_before_the_first_token_and_after_a_failure_there_is_no_message() -> None:
+    turn = make_turn()
+    assert TurnView.of_log(TurnLog(turn)) == TurnView(turn, None, None, 1)
+    assert TurnView.of_row(replace(turn, status="failed", content="")).message is None
 
 
 async def test_the_end_of_a_running_turn_is_awaited(bench: ServiceBench) -> None:

@@ -62,7 +62,7 @@ async def stream_turn(body: ChatRequest, request: Request, principal: Caller, se
 
 
 async def _accepted(service: ChatService, opened: OpenedTurn) -> Response:
-    resource = projection.resource(opened.turn, await service.last_seq(opened.turn))
+    resource = projection.resource(await service.view(opened.turn))
     headers = {**opened_headers(opened), "Preference-Applied": "respond-async"}
     return Response(resource.model_dump_json(), status_code=202, media_type=JSON, headers=headers)
 

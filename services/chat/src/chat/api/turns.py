@@ -23,6 +23,8 @@ from parley.web.schemas import Page
 router = APIRouter(prefix="/api/v1/chat/turns", route_class=JsonRoute, tags=["chat"])
 
 JSON = "application/json"
+MAX_PAGE_LENGTH = 2_000_000
+"""Characters of messages and answers after which a page of turns ends."""
 Status = Literal["running", "completed", "incomplete", "failed", "cancelled"]
 
 
@@ -43,15 +45,21 @@ async def list_turns(
         before=_read_cursor(cursor),
         limit=limit + 1,
     )
-    data = [projection.resource(turn, await service.last_seq(turn)) for turn in found[:limit]]
-    return Page(data=data, next_cursor=_write_cursor(data[-1].id) if len(found) > limit else None)
+    data: list[TurnResource] = []
+    size = 0
+    for turn in found[:limit]:
+        data.append(projection.resource(await service.view(turn)))
+        size += len(data[-1].user_message.content) + len(data[-1].message or "")
+        if size > MAX_PAGE_LENGTH:
+            break
+    return Page(data=data, next_cursor=_write_cursor(data[-1].id) if len(found) > len(data) else None)
 
 
 @router.get("/{turn_id}", response_model=TurnResource, responses={404: {}})
 async def get_turn(turn_id: str, principal: Caller, service: Service) -> Response:
-    """Return one turn."""
+    """Return one turn. While it runs, ``message`` is the answer so far, up to ``last_event_id``."""
     turn = await service.get(principal.user_id, parse_id(turn_id))
-    resource = projection.resource(turn, await service.last_seq(turn))
+    resource = projection.resource(await service.view(turn))
     return Response(resource.model_dump_json(), media_type=JSON, headers=turn_headers(turn))
 
 
@@ -80,10 +88,10 @@ async def resume_turn(
 @router.post("/{turn_id}/cancel", response_model=TurnResource, responses={202: {"model": TurnResource}, 404: {}})
 async def cancel_turn(turn_id: str, principal: Caller, service: Service) -> Response:
     """Cancel a turn and keep its partial answer. Returns 202 if the turn is still running after two seconds."""
-    turn = await service.cancel(principal.user_id, parse_id(turn_id))
-    resource = projection.resource(turn, await service.last_seq(turn))
-    status = 202 if turn.running else 200
-    return Response(resource.model_dump_json(), status_code=status, media_type=JSON, headers=turn_headers(turn))
+    view = await service.view(await service.cancel(principal.user_id, parse_id(turn_id)))
+    status = 202 if view.turn.running else 200
+    body = projection.resource(view).model_dump_json()
+    return Response(body, status_code=status, media_type=JSON, headers=turn_headers(view.turn))
 
 
 def _write_cursor(turn_id: UUID) -> str:

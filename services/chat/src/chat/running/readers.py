@@ -9,6 +9,7 @@ from chat.running.remote_logs import RemoteLogs
 from chat.running.supervisor import Supervisor
 from chat.running.turn_log_store import LogStore, LogStoreUnavailable
 from chat.running.turn_updates import TurnUpdate, from_log, from_row
+from chat.running.turn_view import TurnView
 
 
 class TurnReaders:
@@ -32,12 +33,12 @@ class TurnReaders:
             async for update in updates:
                 yield update
 
-    async def last_seq(self, turn: Turn) -> int:
-        """Return the sequence number of a turn's newest event."""
+    async def view(self, turn: Turn) -> TurnView:
+        """Return a turn with its answer so far."""
         log = self._supervisor.log(turn.id)
-        if log is not None:
-            return log.last_seq
-        return await self._remote_logs.last_seq(turn) if turn.running else turn.last_seq
+        if log is None:
+            return await self._remote_logs.view(turn) if turn.running else TurnView.of_row(turn)
+        return TurnView.of_log(log)
 
     async def has_readers(self, turn_id: UUID) -> bool:
         """Tell whether a turn has readers on any replica; True if the log store is unavailable."""

@@ -11,6 +11,7 @@ from chat.model import FIRST_SEQ, Turn
 from chat.running.runner_store import RunnerStore
 from chat.running.turn_log import TurnLog
 from chat.running.turn_log_store import LogItem, LogStore, LogStoreUnavailable
+from chat.running.turn_view import TurnView
 from parley.errors import DependencyUnavailable
 
 TAIL_WAIT = 0.2
@@ -88,13 +89,12 @@ class RemoteLogs:
         for remote in self._logs.values():
             remote.log.dismiss()
 
-    async def last_seq(self, turn: Turn) -> int:
-        """Return the newest stored sequence number of a turn, ``FIRST_SEQ`` if the store is unavailable."""
+    async def view(self, turn: Turn) -> TurnView:
+        """Return a turn with the entries of its stored log; without entries if the store is unavailable."""
+        remote = _RemoteLog(TurnLog(turn))
         with contextlib.suppress(LogStoreUnavailable):
-            newest = await self._store.newest_position(turn.id)
-            if newest is not None and newest[0] == turn.epoch:
-                return max(FIRST_SEQ, newest[1])
-        return FIRST_SEQ
+            remote.extend(await self._store.read(turn.id))
+        return TurnView.of_log(remote.log)
 
     async def run(self) -> None:
         """Read the open logs until cancelled."""

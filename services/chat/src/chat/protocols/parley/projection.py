@@ -5,7 +5,8 @@ from typing import Any
 import orjson
 
 from chat.model import LogEntry, Turn
-from chat.protocols.parley.schemas import ChatAnswer, TurnResource
+from chat.protocols.parley.schemas import ChatAnswer, TurnResource, TurnUserMessage
+from chat.running.turn_view import TurnView
 from parley.web.schemas import money
 from parley_events.models import ErrorInfo
 
@@ -100,8 +101,9 @@ def answer(turn: Turn) -> ChatAnswer:
     )
 
 
-def resource(turn: Turn, last_seq: int) -> TurnResource:
+def resource(view: TurnView) -> TurnResource:
     """Return the resource of ``GET /chat/turns/{id}``."""
+    turn = view.turn
     return TurnResource(
         id=turn.id,
         conversation_id=turn.conversation_id,
@@ -109,8 +111,10 @@ def resource(turn: Turn, last_seq: int) -> TurnResource:
         status=turn.status,
         stored=turn.stored,
         user_message_id=turn.user_message_id,
+        user_message=TurnUserMessage(id=turn.user_message_id, content=turn.user_message),
         message_id=turn.id,
-        message=turn.user_message,
+        message=view.message,
+        tool_calls=view.tool_calls,
         model=turn.model,
         finish_reason=turn.finish_reason,
         tokens_used=turn.usage.total_tokens if turn.usage else None,
@@ -118,7 +122,7 @@ def resource(turn: Turn, last_seq: int) -> TurnResource:
         **cost_fields(turn),
         cached=turn.cached,
         error=error_info(turn),
-        last_event_id=str(last_seq),
+        last_event_id=str(view.last_seq),
         context=turn.context,
         context_omitted_turns=turn.omitted_turns,
         metadata=turn.metadata,

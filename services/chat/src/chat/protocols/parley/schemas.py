@@ -66,6 +66,13 @@ class ChatRequest(RequestBody):
         return self
 
 
+class TurnUserMessage(ResponseBody):
+    """What the user wrote."""
+
+    id: UUID
+    content: str
+
+
 class TurnResource(ResponseBody):
     """Response of ``GET /chat/turns/{id}``."""
 
@@ -75,8 +82,12 @@ class TurnResource(ResponseBody):
     status: Literal["running", "completed", "incomplete", "failed", "cancelled"]
     stored: bool
     user_message_id: UUID
+    user_message: TurnUserMessage
     message_id: UUID
-    message: str
+    message: str | None = Field(
+        description="The answer. While the turn runs, the answer up to `last_event_id`; null before the first token."
+    )
+    tool_calls: list[dict[str, Any]] | None
     model: str
     finish_reason: str | None
     tokens_used: int | None
