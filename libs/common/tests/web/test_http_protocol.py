@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 from parley.config.settings import ServiceSettings, load
 from parley.web.http_protocol import MAX_PIECES, MAX_WAITING_REQUESTS, BoundedHttpProtocol
 from parley.web.server import make_server
+from parley.web.service_protocol import ServiceHttpProtocol
 from parley_testing import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -49,7 +50,7 @@ async def gated_server() -> AsyncIterator[GatedServer]:
     state = ServerState()
 
     def protocol() -> BoundedHttpProtocol:
-        app.connections.append(BoundedHttpProtocol(config, state, {}, loop))
+        app.connections.append(ServiceHttpProtocol(config, state, {}, loop))
         return app.connections[-1]
 
     async with await loop.create_server(protocol, "127.0.0.1", 0) as server:

@@ -11,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from parley.config.settings import ServiceSettings, load
-from parley.web.http_protocol import ServiceHttpProtocol
 from parley.web.lifecycle import Lifecycle
 from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server, serve
+from parley.web.service_protocol import ServiceHttpProtocol
 from parley_testing import eventually
 from parley_testing.virtual_time import virtual_time
 

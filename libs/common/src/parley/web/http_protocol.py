@@ -1,19 +1,22 @@
-"""HTTP protocol of every server: uvicorn's httptools protocol with bounded pipelining.
+"""HTTP protocol of every server: uvicorn's httptools protocol with bounded pipelining and bounded heads.
 
 A client may send requests without waiting for responses. uvicorn parses all that has arrived, so that one small packet
 becomes thousands of objects. This protocol gives the parser at most one request head at a time, and nothing while
-``MAX_WAITING_REQUESTS`` requests wait.
+``MAX_WAITING_REQUESTS`` requests wait. It ignores trailers.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from parley.process.descriptors import descriptor_limit
+from parley import errors
+from parley.errors import ParleyError
+
+__all__ = ["BoundedHttpProtocol", "RequestResponseCycle"]
 
 MAX_WAITING_REQUESTS = 16
 """Parsed requests of one connection that wait for the response before them."""
@@ -21,12 +24,16 @@ MAX_PIECES = 64
 """Pieces of received data that one connection parses before other connections have their turn."""
 VERSIONS = frozenset({"1.0", "1.1"})
 """Versions of HTTP in a request line. The parser would also accept 0.9 and 2.0."""
-CONNECTION_SHARE = 2
-"""Connections to a service may need one descriptor in two."""
+MAX_HEAD_BYTES, MAX_HEAD_FIELDS = 131_072, 300
+"""Largest request head that a service accepts. The gateway's own limits are lower."""
 HEAD_END = b"\r\n\r\n"
 """The end of every request head, and of every chunked body."""
 CHUNKED = None
 """The length of a body in chunks."""
+
+
+class RequestRejected(Exception):
+    """Stops the parser, because ``rejection`` is set."""
 
 
 class ReadFlow(FlowControl):
@@ -77,6 +84,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unparsed, self._position = b"", 0
         self._tail = b""
         self._upgraded = False
+        self.max_head_bytes, self.max_head_fields = MAX_HEAD_BYTES, MAX_HEAD_FIELDS
+        self.in_head = True
+        self.head_bytes = self.head_fields = self.heads = 0
+        self.rejection: ParleyError | None = None
+        """Why the connection accepts no more requests."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start a connection."""
@@ -91,6 +103,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse received data as far as requests may wait."""
+        if self.rejection is not None:
+            return
         if self._unparsed:  # read by the transport before reading was paused
             self._unparsed += data
         elif not (self.pipeline or self._tail or self.body_left) and data.find(HEAD_END) == len(data) - len(HEAD_END):
@@ -100,11 +114,53 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def parse_piece(self, piece: bytes) -> None:
         """Parse data with the end of at most one request head."""
+        was_in_head, heads = self.in_head, self.heads
         super().data_received(piece)
+        if self.in_head and self.rejection is None:
+            # Data that ended a head or a body belongs mostly to it. The fields of a following head are counted one by
+            # one in on_header.
+            self.head_bytes += len(piece) if was_in_head and self.heads == heads else 1
+            if self.head_bytes > self.max_head_bytes:
+                self.reject(errors.HeadersTooLarge())
 
     def can_parse(self) -> bool:
         """Return whether the connection still expects requests."""
-        return not self._upgraded and not self.transport.is_closing()
+        return self.rejection is None and not self._upgraded and not self.transport.is_closing()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the signature is uvicorn's
+        """Reject a request that cannot be parsed, or that a callback rejected."""
+        self.reject(self.rejection or errors.InvalidRequest("This is not a valid HTTP request."))
+
+    def reject(self, error: ParleyError) -> None:
+        """Accept no more requests, and close the connection. Subclasses send the error."""
+        self.rejection = error
+        self.transport.close()
+
+    def stop_parsing(self, error: ParleyError) -> NoReturn:
+        """Reject the request that is being parsed. For callbacks of the parser."""
+        self.rejection = error
+        raise RequestRejected
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self.in_head, self.head_fields = True, 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request target."""
+        super().on_url(url)
+        if len(self.url) > self.max_head_bytes:
+            self.stop_parsing(errors.HeadersTooLarge())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field."""
+        if not self.in_head:  # a trailer
+            return
+        self.head_fields += 1
+        self.head_bytes += len(name) + len(value) + 4
+        if self.head_fields > self.max_head_fields or self.head_bytes > self.max_head_bytes:
+            self.stop_parsing(errors.HeadersTooLarge())
+        super().on_header(name, value)
 
     def parse_waiting(self) -> None:
         """Parse data that was held back, as far as requests may wait now."""
@@ -113,15 +169,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._parse(data, self._position)
 
     def on_headers_complete(self) -> None:
-        """Note the length of the body, and queue or start the request. Raise ValueError to stop the parser."""
+        """Note the length of the body, and queue or start the request."""
+        self.end_head()
         if self.parser.get_http_version() not in VERSIONS:
-            raise ValueError("unsupported version")
+            self.stop_parsing(errors.InvalidRequest("The only supported versions of HTTP are 1.1 and 1.0."))
         self.body_left = body_length(self.headers)
         super().on_headers_complete()
 
+    def end_head(self) -> None:
+        """End a head, so that the next one is counted from zero."""
+        self.in_head, self.head_bytes = False, 0
+        self.heads += 1
+
     def on_message_complete(self) -> None:
         """End the body."""
-        self.body_left = 0
+        self.in_head, self.head_bytes, self.body_left = True, 0, 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -170,16 +232,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return found + len(HEAD_END)
         self._tail = (tail + data[max(start, len(data) - len(HEAD_END) + 1) :])[1 - len(HEAD_END) :]
         return len(data)
-
-
-class ServiceHttpProtocol(BoundedHttpProtocol):
-    """One connection to a service behind the gateway. Connections leave descriptors for the service's own sockets."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start a connection, or close it if the connections of this server need too many descriptors."""
-        super().connection_made(transport)
-        if len(self.connections) > descriptor_limit() // CONNECTION_SHARE:
-            self.transport.abort()
 
 
 def body_length(headers: list[tuple[bytes, bytes]]) -> int | None:

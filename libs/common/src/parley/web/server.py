@@ -15,9 +15,9 @@ from parley.errors import ParleyError
 from parley.observability import logs
 from parley.process import memory_tuning
 from parley.process.descriptors import accept_backlog, raise_descriptor_limit
-from parley.web.http_protocol import ServiceHttpProtocol
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
+from parley.web.service_protocol import IDLE_TIMEOUT, ServiceHttpProtocol
 
 log = structlog.get_logger()
 
@@ -26,8 +26,6 @@ CLOSE_TIMEOUT = 5
 MIN_DRAIN_SECONDS = 0.5
 """Minimum seconds to keep serving open connections during a drain: each response tells its client to disconnect."""
 LISTEN_POLL_INTERVAL = 0.01
-KEEP_ALIVE_TIMEOUT = 75
-"""Seconds that an idle connection stays open; must exceed the keep-alive time of the gateway's pool."""
 
 
 class UvicornServer(uvicorn.Server):
@@ -58,7 +56,7 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> UvicornServer:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
+        timeout_keep_alive=int(IDLE_TIMEOUT),
         timeout_graceful_shutdown=CLOSE_TIMEOUT,
         ws_max_size=1_048_576,
         ws_ping_interval=15,

@@ -1,0 +1,108 @@
+"""HTTP protocol of services behind the gateway: bounded, with deadlines for whatever a client owes."""
+
+import asyncio
+from http import HTTPStatus
+
+import orjson
+
+from parley.errors import ParleyError
+from parley.ids import new_id
+from parley.process.descriptors import descriptor_limit
+from parley.web import problems
+from parley.web.http_protocol import BoundedHttpProtocol, RequestResponseCycle
+from parley.web.tcp_state import has_left
+
+CONNECTION_SHARE = 2
+"""Connections to a service may need one descriptor in two."""
+HEAD_TIMEOUT = 10.0
+"""Seconds for a complete head, from its first byte; also from a new connection to its first request."""
+BODY_TIMEOUT = 30.0
+"""Seconds within a body without a byte, while the service reads it."""
+IDLE_TIMEOUT = 75.0
+"""Seconds between requests; must exceed the keep-alive time of the gateway's pool."""
+CHECK_INTERVAL = 5.0
+"""Seconds between two checks of a connection's deadline."""
+_NEVER = float("inf")
+
+
+class ServiceHttpProtocol(BoundedHttpProtocol):
+    """One connection to a service. Connections leave descriptors for the service's own sockets."""
+
+    _deadline = _NEVER
+    _check: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start a connection, or close it if the connections of this server need too many descriptors."""
+        super().connection_made(transport)
+        if len(self.connections) > descriptor_limit() // CONNECTION_SHARE:
+            self.transport.abort()
+            return
+        self._expect(HEAD_TIMEOUT)
+        self.check_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        super().connection_lost(exc)
+        if self._check is not None:
+            self._check.cancel()
+
+    def check_deadline(self) -> None:
+        """Close the connection if the client is late or has left. Check again later."""
+        if self._upgraded or self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            late = has_left(self.transport.get_extra_info("socket"))
+        else:
+            late = self.loop.time() > self._deadline
+        if late:
+            self.transport.abort()
+        else:
+            self._check = self.loop.call_later(CHECK_INTERVAL, self.check_deadline)
+
+    def reject(self, error: ParleyError) -> None:
+        """Send a problem and close. If another response has begun, only close."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
+            if cycle is not None:
+                cycle.disconnected = True
+            self.transport.write(_error_response(error))
+        super().reject(error)
+
+    def on_message_begin(self) -> None:
+        """Begin a head, which must be complete in time."""
+        super().on_message_begin()
+        self._expect(HEAD_TIMEOUT)
+
+    def on_headers_complete(self) -> None:
+        """End a head."""
+        super().on_headers_complete()
+        self._expect(BODY_TIMEOUT)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        super().on_body(body)
+        self._expect(BODY_TIMEOUT)
+
+    def on_message_complete(self) -> None:
+        """End a request: the client owes nothing until the response is complete."""
+        super().on_message_complete()
+        self._deadline = _NEVER
+
+    def on_response_complete(self) -> None:
+        """End a response, and expect the next request."""
+        if self._deadline == _NEVER:
+            self._expect(IDLE_TIMEOUT)
+        super().on_response_complete()
+
+    def _expect(self, timeout: float) -> None:
+        self._deadline = self.loop.time() + timeout
+
+
+def _error_response(error: ParleyError) -> bytes:
+    request_id = str(new_id())
+    body = orjson.dumps(problems.problem_body(error, instance="", request_id=request_id, base_url=""))
+    head = (
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+        f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
