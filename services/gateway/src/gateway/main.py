@@ -20,6 +20,7 @@ from gateway.server.workers import WorkerProcesses
 from gateway.settings import GatewaySettings
 from gateway.wiring import GatewayParts
 from parley.config.settings import SettingsError, load_or_exit
+from parley.errors import ParleyError
 from parley.observability import logs
 from parley.process.descriptors import raise_descriptor_limit
 from parley.process.tasks import background
@@ -43,10 +44,13 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings, GatewayParts]) -> None:
         runtime = make_runtime(settings, service="gateway", version=VERSION)
-        connections = ClientConnections(settings, client_addresses(settings).connection_subject)
+        subject_of = client_addresses(settings).connection_subject
+        connections = ClientConnections(settings, subject_of, self._count_refused)
         self.http_protocol = connections.protocol
         headers = (*security_headers(settings.issuer()), *DEFAULT_HEADERS)
-        self.websocket_protocol = functools.partial(WebSocketConnection, headers=headers)
+        self.websocket_protocol = functools.partial(
+            WebSocketConnection, headers=headers, count_refused=self._count_refused
+        )
         self.state = GatewayState(runtime)
 
         @contextlib.asynccontextmanager
@@ -59,6 +63,9 @@ class Gateway:
                 yield
 
         self.router = Router(lifespan=lifespan)
+
+    async def _count_refused(self, peer: str, forwarded_for: str) -> ParleyError | None:
+        return await self.state.wired.pipeline.count_unparsed(peer, forwarded_for)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle an ASGI scope."""

@@ -100,6 +100,14 @@ class Pipeline:
             finally:
                 self._record(request)
 
+    async def count_unparsed(self, peer: str, forwarded_for: str) -> ParleyError | None:
+        """Count a request that the server refused. Return the error if its address is over the limit.
+
+        The address of a trusted proxy stands for all of its clients, so it is not counted.
+        """
+        client = self._addresses.client(peer, forwarded_for)
+        return None if self._addresses.trusts(client.text) else await self._policy.count_unparsed(client)
+
     async def _handle(self, request: Request, receive: Receive, send: Send) -> None:
         if await self._local.respond(request, send):
             return

@@ -57,8 +57,8 @@ class GatewaySettings(ServiceSettings):
     workers: int = Field(
         1, ge=1, le=64, description="Processes that share the port. The n-th (from 0) uses admin port ADMIN_PORT + n."
     )
-    header_limit: int = Field(32_768, ge=1024, description="Maximum size of a request head in bytes.")
-    header_count_limit: int = Field(100, ge=10, description="Maximum number of header fields in a request.")
+    header_limit: int = Field(32_768, ge=1024, le=100_000, description="Maximum size of a request head in bytes.")
+    header_count_limit: int = Field(100, ge=10, le=250, description="Maximum number of header fields in a request.")
     header_timeout: float = Field(10, gt=0, description="Seconds in which a complete request head must arrive.")
     body_timeout: float = Field(
         10, gt=0, description="Window in seconds for sending a request body, at 1 KiB per second on average."

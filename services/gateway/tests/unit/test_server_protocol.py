@@ -10,11 +10,16 @@ import pytest
 import uvicorn
 
 from gateway.http import Receive, Send
+from gateway.server.connection_rate import CONNECTION_BURST
 from gateway.server.connections import ClientConnections
 from gateway.server.protocol import ServerProtocol
 from gateway.settings import GatewaySettings
+from parley import errors
 from parley.config.settings import load
+from parley.errors import ParleyError
 from parley.web.http_protocol import MAX_WAITING_REQUESTS
+from parley.web.tcp_state import has_left
+from parley_testing import eventually
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -25,6 +30,10 @@ class EchoApp:
 
     paths: list[str] = field(default_factory=list)
     headers: list[list[tuple[bytes, bytes]]] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         self.paths.append(scope["path"])
@@ -35,10 +44,23 @@ class EchoApp:
             if message["type"] == "http.disconnect":
                 return
             body, more = body + message.get("body", b""), message.get("more_body", False)
+        await self.gate.wait()
         content = scope["path"].encode() + b" " + body
         length = (b"content-length", b"%d" % len(content))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": content})
+
+
+@dataclass
+class RefusalCounter:
+    """Records the refused requests, and refuses those that follow ``limit`` of them."""
+
+    limit: int = 1000
+    counted: list[tuple[str, str]] = field(default_factory=list)
+
+    async def __call__(self, peer: str, forwarded_for: str) -> ParleyError | None:
+        self.counted.append((peer, forwarded_for))
+        return errors.RateLimited("Too many.") if len(self.counted) > self.limit else None
 
 
 @dataclass
@@ -47,6 +69,7 @@ class EchoServer:
 
     app: EchoApp
     connections: ClientConnections
+    refusals: RefusalCounter
     port: int
 
     async def send_bytes(self, data: bytes, *, end: bool = False) -> bytes:
@@ -67,7 +90,8 @@ class EchoServer:
 @contextlib.asynccontextmanager
 async def serve(**overrides: object) -> AsyncIterator[EchoServer]:
     settings = load(GatewaySettings, redis_url="redis://localhost/0", **overrides)
-    app, connections = EchoApp(), ClientConnections(settings, str)
+    app, refusals = EchoApp(), RefusalCounter()
+    connections = ClientConnections(settings, str, refusals)
     config = uvicorn.Config(  # uvicorn's annotation allows only classes
         app,
         http=connections.protocol,  # type: ignore[arg-type]
@@ -84,7 +108,7 @@ async def serve(**overrides: object) -> AsyncIterator[EchoServer]:
         return connections.protocol(config, state, {}, loop)
 
     async with await loop.create_server(protocol, "127.0.0.1", 0) as server:
-        yield EchoServer(app, connections, server.sockets[0].getsockname()[1])
+        yield EchoServer(app, connections, refusals, server.sockets[0].getsockname()[1])
         for connection in list(connections.open):
             connection.transport.abort()
 
@@ -159,11 +183,12 @@ VECTORS = {
 async def test_ambiguous_requests_are_rejected_and_the_data_after_them_is_ignored(
     server: EchoServer, name: str
 ) -> None:
-    before = len(server.app.paths)
+    before, counted = len(server.app.paths), len(server.refusals.counted)
     response = await server.send_bytes(VECTORS[name] + SMUGGLED)
     assert response.startswith(b"HTTP/1.1 4"), response
     assert response.count(b"HTTP/1.1 ") == 1
     assert b"application/problem+json" in response
+    assert len(server.refusals.counted) == counted + 1
     assert "/smuggled" not in server.app.paths[before:]
 
 
@@ -231,3 +256,47 @@ async def test_only_connections_over_their_deadline_are_closed() -> None:
         assert connection.transport.is_closing()
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_requests_that_cannot_be_read_count_on_the_address_until_it_is_over_its_limit() -> None:
+    async with serve() as server:
+        server.refusals.limit = 2
+        bad = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.7\r\nHost: b\r\n\r\n"
+        statuses = [(await server.send_bytes(bad)).split()[1] for _ in range(3)]
+        assert statuses == [b"400", b"400", b"429"]
+        assert server.refusals.counted == [("127.0.0.1", "198.51.100.7")] * 3
+
+
+async def test_new_connections_of_an_address_are_limited_and_refused_ones_get_no_answer() -> None:
+    async with serve() as server:
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        for _ in range(CONNECTION_BURST):
+            server.connections.limits.too_frequent("127.0.0.2")
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=("127.0.0.2", 0))
+        with contextlib.suppress(ConnectionError):
+            writer.write(request)
+            assert await reader.read() == b""
+        writer.close()
+        assert (await server.send_bytes(request)).startswith(b"HTTP/1.1 200")
+        assert not server.connections.open
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_client_that_leaves_while_its_requests_wait_is_noticed(reset: bool) -> None:
+    async with serve() as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        server.app.gate.clear()
+        writer.write(head * 40)
+        await eventually(lambda: [each for each in server.connections.open if each.flow.read_paused])
+        (connection,) = server.connections.open
+        connection.check_deadlines(0)
+        assert not connection.transport.is_closing()
+        if reset:
+            writer.transport.abort()
+        else:
+            writer.close()
+        await eventually(lambda: has_left(connection.transport.get_extra_info("socket")))
+        connection.check_deadlines(0)
+        await eventually(lambda: not server.connections.open)
+        server.app.gate.set()

@@ -7,7 +7,7 @@ from typing import Protocol
 from gateway.access.credentials import Authenticator
 from gateway.access.rate_limit_headers import quota_headers, rate_limited
 from gateway.access.revocations import RevocationLookup
-from gateway.request import Caller, Request
+from gateway.request import Caller, ClientAddress, Request
 from gateway.routes import Route
 from parley import errors
 from parley.errors import ParleyError
@@ -55,6 +55,11 @@ class AccessPolicy:
             except errors.RateLimited as limited:
                 return limited
         return error
+
+    async def count_unparsed(self, client: ClientAddress) -> errors.RateLimited | None:
+        """Count a request that was refused before it was parsed. Return the error if its address is over the limit."""
+        decision = await self._limiter.check(client.limits)
+        return None if decision.allowed else _refusal(client, decision)
 
     async def renew(self, request: Request, route: Route, token: str) -> Caller:
         """Check a token received over an open WebSocket, like the credential of a request.
@@ -114,8 +119,13 @@ class AccessPolicy:
         if shown is not None:
             request.rate_limit_headers = quota_headers(*shown)
         if not decision.allowed:
-            assert shown is not None
-            error = rate_limited(shown[0], decision.retry_after)
-            if shown[0] in request.client.limits + request.client.strict_limits:
-                error.headers["Connection"] = "close"  # so that refusals cost a connection each
-            raise error
+            raise _refusal(request.client, decision)
+
+
+def _refusal(client: ClientAddress, decision: Decision) -> errors.RateLimited:
+    shown = decision.shown()
+    assert shown is not None
+    error = rate_limited(shown[0], decision.retry_after)
+    if shown[0] in client.limits + client.strict_limits:
+        error.headers["Connection"] = "close"  # so that refusals cost a connection each
+    return error

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.server.connection_rate import ConnectionRate
 from parley import errors
 from parley.errors import ParleyError
 
@@ -12,6 +13,9 @@ IDLE_TIMEOUT, SHORT_IDLE_TIMEOUT = 75.0, 5.0
 """Seconds that a connection stays open without a request, and when more than half of the allowed ones are open."""
 MAX_REFUSED = 128
 """Refused connections that may stay open until their client has read the error response."""
+LOCAL_PEERS = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+"""Peers whose new connections are not limited per second: proxies and probes on this machine. Those in
+TRUSTED_PROXIES, which have no subject, are not limited either."""
 SubjectOf = Callable[[str], str | None]
 """Returns the subject that a peer's connections count on, or None for a trusted proxy."""
 
@@ -27,6 +31,7 @@ class ConnectionLimits:
 
     def __init__(self, *, total: int, per_address: int, subject_of: SubjectOf) -> None:
         self._total, self._per_address, self._subject_of = total, per_address, subject_of
+        self._rate = ConnectionRate()
         self._subjects: dict[Connection, str | None] = {}
         self._by_subject: dict[str, set[Connection]] = {}
         self._idle: OrderedDict[Connection, int] = OrderedDict()
@@ -36,6 +41,11 @@ class ConnectionLimits:
 
     def __len__(self) -> int:
         return len(self._subjects)
+
+    def too_frequent(self, peer: str) -> bool:
+        """Count a new connection on the rate of its address. Return whether it must be closed at once."""
+        subject = None if peer in LOCAL_PEERS else self._subject_of(peer)
+        return subject is not None and not self._rate.take(subject)
 
     def admit(self, connection: Connection, peer: str) -> ParleyError | None:
         """Count a new connection as idle, or return the error that refuses it. Close the longest idle one for it."""

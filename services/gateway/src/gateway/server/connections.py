@@ -7,6 +7,7 @@ from typing import Any
 from gateway.batches import spread_over
 from gateway.server.connection_limits import ConnectionLimits, SubjectOf
 from gateway.server.protocol import ServerProtocol
+from gateway.server.refusals import CountRefusal
 from gateway.server.uvicorn_internals import Config, ServerState
 from gateway.settings import GatewaySettings
 
@@ -17,8 +18,8 @@ CHECK_INTERVAL = 0.5
 class ClientConnections:
     """The open client connections of one server."""
 
-    def __init__(self, settings: GatewaySettings, subject_of: SubjectOf) -> None:
-        self.settings = settings
+    def __init__(self, settings: GatewaySettings, subject_of: SubjectOf, count_refused: CountRefusal) -> None:
+        self.settings, self.count_refused = settings, count_refused
         self.open: set[ServerProtocol] = set()
         self.limits = ConnectionLimits(
             total=settings.max_connections,
@@ -35,7 +36,14 @@ class ClientConnections:
     ) -> ServerProtocol:
         """Create the protocol of one connection. This is the factory that ``uvicorn.Config(http=…)`` expects."""
         return ServerProtocol(
-            config, server_state, app_state, _loop, settings=self.settings, connections=self.open, limits=self.limits
+            config,
+            server_state,
+            app_state,
+            _loop,
+            settings=self.settings,
+            connections=self.open,
+            limits=self.limits,
+            count_refused=self.count_refused,
         )
 
     async def enforce_deadlines(self) -> None:

@@ -12,10 +12,6 @@ connection."""
 _HOST = re.compile(rb"[A-Za-z0-9._~:\[\]-]{0,255}\Z")
 
 
-class RequestRejected(Exception):
-    """Stops the parser: the protocol sends the error response."""
-
-
 def body_length(headers: list[Header], version: str) -> int | None:
     """Return the length of the body after the head, or CHUNKED.
 

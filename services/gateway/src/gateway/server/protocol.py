@@ -7,17 +7,19 @@ request bodies and response readers, and a callback when the client disconnects.
 import asyncio
 import socket
 import time
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from gateway.server import framing
 from gateway.server.client_deadlines import NEVER, ClientDeadlines
 from gateway.server.connection_limits import ConnectionLimits
+from gateway.server.refusals import CountRefusal, count_refusal, forwarded_for
 from gateway.server.request_cycle import EXTENSION, RequestCycle, complete_scope, error_response, is_done
 from gateway.server.uvicorn_internals import Config, ServerState
 from gateway.settings import GatewaySettings
 from parley import errors
 from parley.errors import ParleyError
 from parley.web.http_protocol import BoundedHttpProtocol
+from parley.web.tcp_state import has_left
 
 SEND_BUFFER, HIGH_WATER = 65_536, 16_384
 """Bytes buffered for a slow reader: in the kernel, and in this process before writers have to wait."""
@@ -40,12 +42,13 @@ class ServerProtocol(BoundedHttpProtocol):
         settings: GatewaySettings,
         connections: "set[ServerProtocol]",
         limits: ConnectionLimits,
+        count_refused: CountRefusal,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.settings, self.open_connections, self.limits = settings, connections, limits
-        self.head_bytes = self.head_fields = self.heads = 0
-        self.in_head, self.in_body, self.closing = True, False, False
-        self.rejection: ParleyError | None = None
+        self.count_refused = count_refused
+        self.max_head_bytes, self.max_head_fields = settings.header_limit, settings.header_count_limit
+        self.in_body = self.closing = False
         self.idle_since = NEVER
         self.body_bytes = self.body_start = 0
         self.deadlines: ClientDeadlines
@@ -54,13 +57,18 @@ class ServerProtocol(BoundedHttpProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        peer = self.peer = self.client[0] if self.client else ""
+        if self.limits.too_frequent(peer):
+            self.transport.abort()
+            return
         self.open_connections.add(self)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.transport.set_write_buffer_limits(HIGH_WATER)
         self.deadlines = ClientDeadlines(self.settings, self.transport)
-        refusal = self.limits.admit(self, self.client[0] if self.client else "")
+        refusal = self.limits.admit(self, peer)
         if refusal is not None:
-            self._reject(refusal)
+            self.rejection = refusal
+            self._send_rejection(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open_connections.discard(self)
@@ -74,55 +82,24 @@ class ServerProtocol(BoundedHttpProtocol):
         del self.parser
 
     def can_parse(self) -> bool:
-        return self.rejection is None and not self.closing and super().can_parse()
+        return not self.closing and super().can_parse()
 
     def data_received(self, data: bytes) -> None:
-        if self.rejection is None and not self.closing and not self.transport.is_closing():
+        if not self.closing and not self.transport.is_closing():
             super().data_received(data)
 
     def parse_piece(self, piece: bytes) -> None:
         if self.in_head and not self.head_bytes:
             self.deadlines.expect_head()
             self.idle_since = NEVER
-        was_in_head, heads = self.in_head, self.heads
         super().parse_piece(piece)
-        if self.in_head and self.rejection is None:
-            # Data that ended a head or a body belongs mostly to it. The fields of a following head are counted one by
-            # one in on_header.
-            self.head_bytes += len(piece) if was_in_head and self.heads == heads else 1
-            if self.head_bytes > self.settings.header_limit:
-                self._reject(errors.HeadersTooLarge())
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the signature is uvicorn's
-        """Reject a request that cannot be parsed, or that a callback rejected."""
-        self._reject(self.rejection or errors.InvalidRequest("This is not a valid HTTP request."))
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.in_head, self.head_fields = True, 0
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        if len(self.url) > self.settings.header_limit:
-            self._stop_parsing(errors.HeadersTooLarge())
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.in_head:  # a trailer
-            return
-        self.head_fields += 1
-        self.head_bytes += len(name) + len(value) + 4
-        settings = self.settings
-        if self.head_fields > settings.header_count_limit or self.head_bytes > settings.header_limit:
-            self._stop_parsing(errors.HeadersTooLarge())
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self.in_head, self.head_bytes = False, 0
-        self.heads += 1
+        self.end_head()
         try:
             self.body_left = framing.body_length(self.headers, self.parser.get_http_version())
         except ParleyError as error:
-            self._stop_parsing(error)
+            self.stop_parsing(error)
         self.in_body = self.body_left != 0
         self.deadlines.head_received()
         self.body_start = self.body_bytes
@@ -131,7 +108,7 @@ class ServerProtocol(BoundedHttpProtocol):
                 self.receiving = None
                 self.scope["method"] = self.parser.get_method().decode("ascii")
                 return
-            self._stop_parsing(errors.InvalidRequest("The only supported upgrade is `websocket`, without a body."))
+            self.stop_parsing(errors.InvalidRequest("The only supported upgrade is `websocket`, without a body."))
         self._start_cycle()
 
     def _start_cycle(self) -> None:
@@ -213,24 +190,37 @@ class ServerProtocol(BoundedHttpProtocol):
             cast("dict[str, Any]", self.cycle.scope).pop("extensions", None)
 
     def check_deadlines(self, now: float) -> None:
-        """Close the connection if it is over its deadline, idle for too long, or below the minimum data rate."""
+        """Close the connection if it is over its deadline, idle for too long, or below the minimum data rate.
+
+        While reading is paused, also close it if the client has left: the event loop notices that only when it reads.
+        """
         pending = self.transport.get_write_buffer_size()
         received = self.body_bytes if self.in_body and not self.flow.read_paused else None
         idle = now - self.idle_since > self.limits.idle_timeout(self)
-        if idle or self.deadlines.exceeded(now, pending=pending, received=received):
+        gone = self.flow.read_paused and has_left(self.transport.get_extra_info("socket"))
+        if idle or gone or self.deadlines.exceeded(now, pending=pending, received=received):
             self.transport.abort()
 
-    def _stop_parsing(self, error: ParleyError) -> NoReturn:
+    def reject(self, error: ParleyError) -> None:
+        """Count the request, send an error response and close. If another response has begun, only count and close."""
         self.rejection = error
-        raise framing.RequestRejected
+        responds = is_done(self.cycle) or (not self.pipeline and not self.cycle.response_started)
+        if not responds:
+            self._hang_up(unread=True)
+        elif self.cycle is not None:
+            self.cycle.disconnected = True  # the app may be waiting for the body; its response is discarded
+        self.closing, self.in_body, self.deadlines.at = True, False, time.monotonic() + CLOSE_TIMEOUT
+        task = self.loop.create_task(self._count_and_send(error, responds))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
-    def _reject(self, error: ParleyError) -> None:
-        """Send an error response and close. If another response has begun, only close."""
-        self.rejection = error
-        if is_done(self.cycle) or (not self.pipeline and not self.cycle.response_started):
-            if self.cycle is not None:
-                self.cycle.disconnected = True  # the app may be waiting for the body; its response is discarded
-            self.transport.write(error_response(error, self.settings.issuer()))
+    async def _count_and_send(self, error: ParleyError, responds: bool) -> None:
+        error = await count_refusal(self.count_refused, self.peer, forwarded_for(self.headers), error)
+        if responds and not self.transport.is_closing():
+            self._send_rejection(error)
+
+    def _send_rejection(self, error: ParleyError) -> None:
+        self.transport.write(error_response(error, self.settings.issuer()))
         self._hang_up(unread=True)
 
     def _hang_up(self, unread: bool) -> None:

@@ -6,7 +6,9 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from gateway.http import Header
+from gateway.server.refusals import CountRefusal, count_refusal, forwarded_for
 from gateway.server.uvicorn_internals import Config, ServerState, WebSocketsSansIOProtocol
+from parley.errors import InvalidRequest
 
 FRAME_BURST, FRAMES_PER_SECOND = 2_000, 200
 """Frames that a client may send at once, and in the long run. Pings and fragments count too, because they never reach
@@ -26,10 +28,20 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     """One WebSocket of a client."""
 
     def __init__(
-        self, config: Config, server_state: ServerState, app_state: dict[str, Any], *, headers: tuple[Header, ...]
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        *,
+        headers: tuple[Header, ...],
+        count_refused: CountRefusal,
     ) -> None:
-        """Take uvicorn's arguments, and the headers of every response to a handshake."""
+        """Take uvicorn's arguments, and the headers of every response to a handshake.
+
+        ``count_refused`` counts invalid handshakes.
+        """
         super().__init__(config, server_state, app_state)
+        self._count_refused = count_refused
         self.conn = HandshakeProtocol(headers, self.conn)
         self._frames, self._counted_at = float(FRAME_BURST), self.loop.time()
         self._anonymous_bytes, self._caller_known = 0, False
@@ -61,8 +73,21 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         """Start the app, unless the handshake is invalid."""
         super().handle_connect(event)
-        if not self.handshake_complete:
+        if self.handshake_complete:
+            self._count_handshake(forwarded_for((k.lower().encode(), v.encode()) for k, v in event.headers.raw_items()))
+        else:
             cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self._set_caller_known
+
+    def _count_handshake(self, forwarded: str = "") -> None:
+        """Count an invalid handshake on the client's address, as the pipeline counts the others."""
+        peer = self.client[0] if self.client else ""
+
+        async def count() -> None:
+            await count_refusal(self._count_refused, peer, forwarded, InvalidRequest())
+
+        task = self.loop.create_task(count())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _set_caller_known(self) -> None:
         self._caller_known = True
@@ -81,6 +106,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.conn.send_response(self.conn.reject(BAD_REQUEST, "The WebSocket handshake is invalid."))
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.close()
+        self._count_handshake()
 
 
 class HandshakeProtocol(ServerProtocol):
