@@ -15,6 +15,8 @@ with imports.block("opentelemetry.sdk.metrics"):
     from redis.exceptions import NoScriptError, RedisError, ResponseError
     from redis.maint_notifications import MaintNotificationsConfig
 
+    from parley.storage.redis_connection import CONNECTION_CLASSES
+
 __all__ = ["REDIS_UNAVAILABLE", "NoScriptError", "RedisClient", "ResponseError", "open_redis"]
 
 RedisClient: TypeAlias = Redis
@@ -41,6 +43,7 @@ async def open_redis(
         # on each pooled connection would fail (redis-py #4252).
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
+    pool.connection_class = CONNECTION_CLASSES[pool.connection_class]
     client = Redis(connection_pool=pool)
     try:
         yield client

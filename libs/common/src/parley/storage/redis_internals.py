@@ -12,6 +12,7 @@ import hiredis
 
 from parley.process.timeouts import LagTolerantTimer, lag_tolerant_timeout
 from parley.storage.redis import RedisClient, ResponseError
+from parley.storage.redis_connection import refusal_of
 
 _INCOMPLETE = object()
 """What the reply reader returns while a reply is incomplete."""
@@ -55,7 +56,7 @@ class RawConnection:
     async def call(self, commands: Sequence[bytes]) -> list[Any]:
         """Send packed commands in one write and return their replies; an error reply is returned, not raised.
 
-        Raises one of ``REDIS_UNAVAILABLE``.
+        Raises one of ``REDIS_UNAVAILABLE``, also when Redis answers that it is the wrong node or cannot serve now.
         """
         async with self._lock:
             protocol = self._protocol
@@ -92,9 +93,16 @@ class _ReplyProtocol(asyncio.Protocol):
         self._expected, self._replies = len(commands), []
         self._waiter = self._loop.create_future()
         timer = LagTolerantTimer(timeout, lambda: self._fail(TimeoutError()))
-        self._transport.write(b"".join(commands))
         try:
-            return await self._waiter
+            self._transport.write(b"".join(commands))
+            replies = await self._waiter
+            for reply in replies:
+                if isinstance(reply, ResponseError) and (refusal := refusal_of(reply)) is not None:
+                    raise refusal
+            return replies
+        except RuntimeError as error:  # uvloop's, for a closed transport
+            self.closed = True
+            raise ConnectionResetError from error
         except BaseException:
             self.closed = True
             self._transport.abort()

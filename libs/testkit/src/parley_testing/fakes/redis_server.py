@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 
 Reply = int | str | bytes | None | Exception | list["Reply"]
@@ -42,6 +44,13 @@ class FakeRedisServer:
         for writer in self._writers:
             writer.transport.abort()
 
+    def reset_clients(self) -> None:
+        """Reset every open connection, as a load balancer does with idle ones."""
+        for writer in self._writers:
+            opened = writer.transport.get_extra_info("socket")
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
@@ -55,6 +64,8 @@ class FakeRedisServer:
             writer.close()
 
     def _reply_to(self, command: list[bytes]) -> bytes:
+        if command[0] == b"SUBSCRIBE":
+            return b">3\r\n" + b"".join(map(encode, [b"subscribe", command[1], 1]))
         if command[0] == b"HELLO":
             return b"%1\r\n+proto\r\n:3\r\n"
         return encode("OK" if command[0] in _HANDSHAKE else self._respond(command))

@@ -1,0 +1,90 @@
+"""Connections to Redis that fail when the server is lost, or answers that it cannot serve now.
+
+Everything here overrides undocumented methods of redis-py: ``pyproject.toml`` caps its version, and
+``test_redis_connection.py`` fails when one of them changes.
+"""
+
+import re
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from parley.process.sockets import DETECT_LOSS, set_options
+
+_REFUSAL = re.compile(
+    r"(?:\A|: -)(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MOVED|ASK|TRYAGAIN|NOREPLICAS|MISCONF|OOM|BUSY|NOAUTH)\b"
+)
+"""Codes of error replies, and of those inside the error reply to a script of Redis 6."""
+
+
+class ServerRefused(RedisConnectionError):
+    """The server answers that it is the wrong node, or that it cannot serve now; another connection may help."""
+
+
+def refusal_of(reply: object) -> ServerRefused | None:
+    """Return the exception for an error reply that is about the server, None for every other reply."""
+    if not isinstance(reply, ResponseError):
+        return None
+    found = _REFUSAL.search(reply.status_code or str(reply)) or _REFUSAL.search(str(reply))
+    return ServerRefused(f"Redis answered {found[1]}.") if found else None
+
+
+class _LossDetection(AbstractConnection):
+    """Overrides for every kind of connection."""
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[safe-super]
+        set_options(self._writer.transport.get_extra_info("socket"), DETECT_LOSS)
+
+    async def can_read(self) -> bool:
+        """Return whether an idle connection is unusable: it has data, or it was closed or reset.
+
+        redis-py notices the end of a connection, but not a reset.
+        """
+        reader, writer = self._reader, self._writer
+        if reader is None or writer is None or reader.exception() is not None or writer.transport.is_closing():
+            return True
+        return bool(await super().can_read())
+
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        """Send a command. uvloop raises RuntimeError when the transport is closed."""
+        try:
+            await super().send_packed_command(*args, **options)
+        except RuntimeError as error:
+            raise RedisConnectionError("The connection is closed.") from error
+
+    async def _read_response_from_parser(self, *args: Any, **options: Any) -> Any:
+        """Return the next reply.
+
+        An error of the socket is not the end of the caller's wait: ``OSError(ETIMEDOUT)`` is a TimeoutError, for which
+        redis-py returns None, as if no message had arrived yet.
+        """
+        try:
+            reply = await super()._read_response_from_parser(*args, **options)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            raise RedisConnectionError(f"The connection failed: {type(error).__name__}.") from error
+        if isinstance(reply, ResponseError) and (refusal := refusal_of(reply)) is not None:
+            raise refusal from reply
+        return reply
+
+
+class _TcpConnection(_LossDetection, Connection):
+    pass
+
+
+class _TlsConnection(_LossDetection, SSLConnection):
+    pass
+
+
+class _UnixConnection(_LossDetection, UnixDomainSocketConnection):
+    pass
+
+
+CONNECTION_CLASSES: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _TcpConnection,
+    SSLConnection: _TlsConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+}
+"""The class to use in place of each class of redis-py."""
