@@ -14,6 +14,7 @@ from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.security.tokens import TokenVerifier, open_verifier
 from parley.storage import migrations, postgres
+from parley.storage import redis as redis_storage
 from parley.storage.postgres import Pool
 from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
@@ -69,6 +70,6 @@ def _register(runtime: Runtime, pool: Pool, redis: RedisClient, bus: Bus) -> Non
         return {"outbox": await backlog(pool)}
 
     runtime.pings["postgres"] = lambda: postgres.ping(pool)
-    runtime.pings["redis"] = redis.ping
+    runtime.pings["redis"] = lambda: redis_storage.ping(redis)
     runtime.pings["bus"] = bus.ping
     runtime.reports.append(outbox)

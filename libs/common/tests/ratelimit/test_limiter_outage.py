@@ -6,6 +6,7 @@ import struct
 from collections.abc import AsyncIterator
 
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from parley.ids import new_id
 from parley.ratelimit.limiter import Decision, Limit, Limiter, open_limiter
@@ -96,3 +97,24 @@ async def test_a_limiter_joins_and_leaves_the_replica_group() -> None:
         async with limiter_at(server):
             await eventually(lambda: server.count(b"ZADD"))
         assert server.count(b"ZREM") == 1
+
+
+async def test_a_check_is_decided_locally_when_its_redis_call_fails_in_an_unknown_way() -> None:
+    def answer(command: list[bytes]) -> Reply:
+        return [1] if command[0] == b"EVALSHA" else allow_everything(command)  # not the reply of the script
+
+    async with fake_redis_server(answer) as server, limiter_at(server) as limiter:
+        with capture_logs() as logs:
+            decision = await limiter.check([limit()])
+        assert decision.allowed
+        assert not decision.exact
+        assert "rate_limit_check_failed" in {line["event"] for line in logs}
+
+
+async def test_idle_connections_that_were_reset_change_no_decision() -> None:
+    async with fake_redis_server(allow_everything) as server, limiter_at(server) as limiter:
+        await limiter.check([limit()])
+        server.reset_clients()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (await limiter.check([limit()])).exact

@@ -88,18 +88,20 @@ def test_idle_connections_that_were_reset_are_replaced(
         runner.run(all_calls_succeed_after_a_reset(call))
 
 
+async def send_and_read(connection: AbstractConnection) -> None:
+    await connection.send_packed_command([pack("ECHO", "a")], check_health=False)
+    await connection.read_response()
+
+
 async def write_to_a_closed_transport() -> None:
     async with fake_redis_server(echo) as server, open_redis(server.url, timeout=NO_TIMEOUT) as client:
         connection = (await open_connections(client))[0]
-        raw = RawConnection(client, timeout=NO_TIMEOUT)
-        await raw.call([pack("ECHO", "a")])
         server.reset_clients()
         writer = connection._writer
         assert writer is not None
         await eventually(writer.transport.is_closing)
         with pytest.raises(REDIS_UNAVAILABLE):
-            await connection.send_packed_command([pack("ECHO", "a")], check_health=False)
-            await connection.read_response()
+            await send_and_read(connection)
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -132,7 +134,9 @@ async def test_a_refused_pipeline_is_unavailable_and_its_connection_is_discarded
         open_redis(server.url, timeout=NO_TIMEOUT, max_connections=1) as client,
     ):
         connection = (await open_connections(client, 1))[0]
-        pipeline = client.pipeline(transaction=False).set("a", 1).set("b", 2)
+        pipeline = client.pipeline(transaction=False)
+        pipeline.set("a", 1)
+        pipeline.set("b", 2)
         with pytest.raises(ServerRefused):
             await pipeline.execute(raise_on_error=False)
         assert not connection.is_connected

@@ -49,7 +49,7 @@ class Gateway:
         self.http_protocol = connections.protocol
         headers = (*security_headers(settings.issuer()), *DEFAULT_HEADERS)
         self.websocket_protocol = functools.partial(
-            WebSocketConnection, headers=headers, count_refused=self._count_refused
+            WebSocketConnection, headers=headers, base_url=settings.issuer(), count_refused=self._count_refused
         )
         self.state = GatewayState(runtime)
 

@@ -1,5 +1,6 @@
 """Request pipeline, in order: local response, route, access policy, proxy, and the records of the request."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -23,6 +24,7 @@ from parley import errors
 from parley.errors import ParleyError
 from parley.observability.metrics import Metrics
 from parley.observability.tracing import Tracer, log_ids
+from parley.process.tasks import is_cancelled
 from parley.web.lifecycle import Lifecycle
 from parley.web.middleware import PROBE_ROUTES
 
@@ -70,12 +72,11 @@ class Pipeline:
             request.trace = _start_trace(self._tracer, request)
         self._lifecycle.begin_request()
         try:
-            await self._handle(request, receive, send)
-        except ParleyError as error:
-            await self._local.send_error(request, await self._policy.count_refused(request, error), send)
+            await self._respond(request, receive, send)
         except ClientDisconnected:
             request.status = request.status or CLIENT_CLOSED_REQUEST
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            _raise_cancellation(error)
             log.exception("unhandled_error", request_id=request.request_id)
             await self._local.send_error(request, errors.InternalError(), send)
         finally:
@@ -91,10 +92,9 @@ class Pipeline:
             request.trace = _start_trace(self._tracer, request)
         with self._lifecycle.request():
             try:
-                await self._handle_websocket(request, scope, receive, send)
-            except ParleyError as error:
-                await self._local.reject_websocket(request, await self._policy.count_refused(request, error), send)
-            except Exception:
+                await self._respond_websocket(request, scope, receive, send)
+            except (Exception, asyncio.CancelledError) as error:
+                _raise_cancellation(error)
                 log.exception("unhandled_error", request_id=request.request_id)
                 await self._local.reject_websocket(request, errors.InternalError(), send)
             finally:
@@ -107,6 +107,18 @@ class Pipeline:
         """
         client = self._addresses.client(peer, forwarded_for)
         return None if self._addresses.trusts(client.text) else await self._policy.count_unparsed(client)
+
+    async def _respond(self, request: Request, receive: Receive, send: Send) -> None:
+        try:
+            await self._handle(request, receive, send)
+        except ParleyError as error:
+            await self._local.send_error(request, await self._policy.count_refused(request, error), send)
+
+    async def _respond_websocket(self, request: Request, scope: Any, receive: Receive, send: Send) -> None:
+        try:
+            await self._handle_websocket(request, scope, receive, send)
+        except ParleyError as error:
+            await self._local.reject_websocket(request, await self._policy.count_refused(request, error), send)
 
     async def _handle(self, request: Request, receive: Receive, send: Send) -> None:
         if await self._local.respond(request, send):
@@ -186,6 +198,12 @@ class Pipeline:
         if request.trace is not None:
             line |= log_ids(request.trace.span)
         self._access_log.add(line)
+
+
+def _raise_cancellation(error: BaseException) -> None:
+    """Raise a cancellation of this request. The end of another task, such as a lookup, is an error like any other."""
+    if isinstance(error, asyncio.CancelledError) and is_cancelled():
+        raise error
 
 
 def _check_repeated_headers(request: Request) -> None:

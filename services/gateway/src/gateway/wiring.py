@@ -35,7 +35,7 @@ from parley.process.tasks import background
 from parley.ratelimit.limiter import Limiter, open_limiter
 from parley.security.jwks import open_key_set
 from parley.security.tokens import TokenVerifier
-from parley.storage.redis import RedisClient, open_redis
+from parley.storage.redis import RedisClient, open_redis, ping
 from parley.web.runtime import Runtime
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ async def wire(settings: GatewaySettings, runtime: Runtime) -> AsyncIterator[Gat
 async def open_gateway_redis(settings: GatewaySettings, runtime: Runtime) -> AsyncIterator[RedisClient]:
     """Open Redis, and report on it in ``/status``."""
     async with open_redis(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT) as redis:
-        runtime.pings["redis"] = redis.ping
+        runtime.pings["redis"] = lambda: ping(redis)
         yield redis
 
 

@@ -240,3 +240,37 @@ async def test_a_repeated_header_that_two_parties_read_is_refused(pipeline: Test
     response = await pipeline.request(MODELS, headers=headers)
     assert (response.status, response.code) == (400, "invalid_request")
     assert pipeline.chat.journal == []
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("a closed transport"), asyncio.CancelledError()])
+@pytest.mark.parametrize("path", [MODELS, "/nothing"])
+async def test_every_failure_inside_the_gateway_is_a_problem_with_the_request_id(
+    pipeline: TestPipeline, failure: BaseException, path: str
+) -> None:
+    pipeline.limiter.error = failure
+    response = await pipeline.request(path, headers={**pipeline.bearer(), "x-request-id": "r1"})
+    assert (response.status, response.code) == (500, "internal_error")
+    assert (response.headers["x-request-id"], response.headers["content-type"]) == ("r1", "application/problem+json")
+    assert pipeline.log_lines()[-1]["status"] == 500
+    assert (await pipeline.websocket(SOCKET, headers=pipeline.bearer())).code == "internal_error"
+
+
+async def test_a_cancelled_request_stays_cancelled(pipeline: TestPipeline) -> None:
+    async def answer_never(_request: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    pipeline.chat.answer = answer_never
+    request = asyncio.create_task(pipeline.request(MODELS, headers=pipeline.bearer()))
+    await eventually(lambda: pipeline.chat.journal)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+
+@pytest.mark.parametrize("media_type", ["text/plain; charset=utf-8", "text/html"])
+async def test_a_server_error_that_is_no_json_becomes_a_problem(pipeline: TestPipeline, media_type: str) -> None:
+    pipeline.chat.answer = respond(500, b"Internal Server Error", ("content-type", media_type))
+    response = await pipeline.request(MODELS, headers=pipeline.bearer())
+    assert (response.status, response.code) == (502, "upstream_error")
+    pipeline.chat.answer = respond(503, b'{"code":"draining"}', ("content-type", "application/problem+json"))
+    assert (await pipeline.request(MODELS, headers=pipeline.bearer())).status == 503

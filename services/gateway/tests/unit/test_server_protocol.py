@@ -38,6 +38,10 @@ class EchoApp:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         self.paths.append(scope["path"])
         self.headers.append(scope["headers"])
+        if scope["path"] == "/cancelled":
+            raise asyncio.CancelledError
+        if scope["path"] == "/silent":
+            return
         body, more = b"", True
         while more:
             message = await receive()
@@ -300,3 +304,15 @@ async def test_a_client_that_leaves_while_its_requests_wait_is_noticed(reset: bo
         connection.check_deadlines(0)
         await eventually(lambda: not server.connections.open)
         server.app.gate.set()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/cancelled", "/silent"])
+async def test_an_app_that_ends_without_a_response_is_answered_by_a_problem(path: str, method: str) -> None:
+    async with serve() as server:
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: r1\r\n\r\n"
+        response = await server.send_bytes(head.encode())
+        head, _, body = response.decode().partition("\r\n\r\n")
+        assert head.startswith("HTTP/1.1 500 ")
+        assert {"content-type: application/problem+json", "x-request-id: r1"} <= set(head.split("\r\n"))
+        assert ('"code":"internal_error"' in body) == (method == "GET")

@@ -33,9 +33,12 @@ class EchoApp:
         self.http_protocol, self.websocket_protocol = gateway.http_protocol, gateway.websocket_protocol
         self.received = 0
         self.knows_caller = True
+        self.fails = False
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         assert scope["type"] == "websocket"
+        if self.fails:
+            raise asyncio.CancelledError
         if self.knows_caller:
             scope["extensions"][EXTENSION]()
         await receive()
@@ -163,3 +166,18 @@ async def test_the_status_of_a_rejected_handshake_is_that_of_the_error() -> None
         with pytest.raises(InvalidStatus) as caught:
             await connect(f"ws://127.0.0.1:{port}/", proxy=None, additional_headers={"X-Long": "a" * 9_000})
         assert caught.value.response.status_code == 431
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_refused_handshake_is_a_problem(fails: bool) -> None:
+    async with serving() as (app, port):
+        app.fails = True
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD + (KEY if fails else b"") + b"\r\n")
+        response = (await reader.read()).decode()
+        writer.close()
+    head, _, body = response.lower().partition("\r\n\r\n")
+    assert head.startswith("http/1.1 500" if fails else "http/1.1 400")
+    assert "content-type: application/problem+json" in head
+    assert "x-request-id: " in head
+    assert f'"code":"{"internal_error" if fails else "invalid_request"}"' in body

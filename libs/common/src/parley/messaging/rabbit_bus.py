@@ -18,7 +18,7 @@ from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.exchanges import declare_exchanges, declare_log, service_queue_arguments
 from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.observability.metrics import Metrics
-from parley.process.tasks import background
+from parley.process.tasks import background, is_cancelled
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley_events.connection import OUTAGES, Connect, SupervisedConnection, connect
 from parley_events.consumer import FINISH_TIMEOUT, QueueConsumer
@@ -90,7 +90,7 @@ class RabbitBus:
         except OUTAGES as error:
             raise BusDown(f"The connection to RabbitMQ failed: {type(error).__name__}.") from error
         except asyncio.CancelledError:
-            if _current_task_is_cancelled():
+            if is_cancelled():
                 raise
             # aiormq cancels the waiting publish when its channel closes.
             raise BusDown("The channel to RabbitMQ was closed.") from None
@@ -200,8 +200,3 @@ def _properties(event: CloudEvent) -> Basic.Properties:
         message_id=new_id().hex,
         headers=dict(to_headers(event)),
     )
-
-
-def _current_task_is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0

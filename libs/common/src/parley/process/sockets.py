@@ -1,4 +1,4 @@
-"""Options of outgoing TCP sockets, so that the kernel reports a lost host within seconds instead of after 15 minutes."""
+"""Options of outgoing TCP sockets: the kernel reports a lost host within seconds instead of after 15 minutes."""
 
 import socket
 from typing import Any

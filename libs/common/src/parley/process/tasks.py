@@ -19,6 +19,15 @@ CANCEL_INTERVAL = 0.5
 Loop = Callable[[], Awaitable[None]]
 
 
+def is_cancelled() -> bool:
+    """Return whether the current task is being cancelled.
+
+    A ``CancelledError`` is no cancellation of the task that receives it when another task, or a future, was cancelled.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 @contextlib.asynccontextmanager
 async def background(name: str, loop: Loop, *, service: str = "") -> AsyncIterator[asyncio.Task[None]]:
     """Run ``loop`` while the context is open; exceptions are logged and the loop is restarted."""

@@ -95,13 +95,16 @@ class Limiter:
         try:
             async with lag_tolerant_timeout(self._timeout):
                 reply = await self._script.run(batch)
-        except REDIS_UNAVAILABLE as error:
+            decisions = list(parse_reply(batch, reply))
+        except Exception as error:
+            if not isinstance(error, REDIS_UNAVAILABLE):
+                log.exception("rate_limit_check_failed")
             self._start_outage(type(error).__name__)
             batch = batch + self._batcher.take_waiting()
             for check in batch:
                 check.resolve(self._decide_locally(check))
         else:
-            for check, decision in parse_reply(batch, reply):
+            for check, decision in decisions:
                 self._count(decision, "admitted", "refused")
                 check.resolve(decision)
         finally:

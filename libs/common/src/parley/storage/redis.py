@@ -17,11 +17,12 @@ with imports.block("opentelemetry.sdk.metrics"):
 
     from parley.storage.redis_connection import CONNECTION_CLASSES
 
-__all__ = ["REDIS_UNAVAILABLE", "NoScriptError", "RedisClient", "ResponseError", "open_redis"]
+__all__ = ["REDIS_UNAVAILABLE", "NoScriptError", "RedisClient", "ResponseError", "open_redis", "ping"]
 
 RedisClient: TypeAlias = Redis
 SOCKET_TIMEOUT = 0.05
 CONNECT_TIMEOUT = 0.2
+PING_KEY, PING_LIFETIME_MS = "parley:ping", 1000
 REDIS_UNAVAILABLE: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 """Exceptions of the client when Redis is unreachable, too slow, or failing."""
 
@@ -50,3 +51,8 @@ async def open_redis(
     finally:
         await client.aclose()
         await pool.disconnect()
+
+
+async def ping(client: RedisClient) -> None:
+    """Raise unless Redis accepts writes: a replica, or a master that is out of memory or disk, also answers PING."""
+    await client.set(PING_KEY, 1, px=PING_LIFETIME_MS)

@@ -35,7 +35,8 @@ class _LossDetection(AbstractConnection):
     """Overrides for every kind of connection."""
 
     async def _connect(self) -> None:
-        await super()._connect()  # type: ignore[safe-super]
+        await super()._connect()  # type: ignore[safe-super,no-untyped-call]
+        assert self._writer is not None
         set_options(self._writer.transport.get_extra_info("socket"), DETECT_LOSS)
 
     async def can_read(self) -> bool:
@@ -62,7 +63,7 @@ class _LossDetection(AbstractConnection):
         redis-py returns None, as if no message had arrived yet.
         """
         try:
-            reply = await super()._read_response_from_parser(*args, **options)  # type: ignore[no-untyped-call]
+            reply = await super()._read_response_from_parser(*args, **options)
         except OSError as error:
             raise RedisConnectionError(f"The connection failed: {type(error).__name__}.") from error
         if isinstance(reply, ResponseError) and (refusal := refusal_of(reply)) is not None:

@@ -96,10 +96,7 @@ class _ReplyProtocol(asyncio.Protocol):
         try:
             self._transport.write(b"".join(commands))
             replies = await self._waiter
-            for reply in replies:
-                if isinstance(reply, ResponseError) and (refusal := refusal_of(reply)) is not None:
-                    raise refusal
-            return replies
+            _check(replies)
         except RuntimeError as error:  # uvloop's, for a closed transport
             self.closed = True
             raise ConnectionResetError from error
@@ -107,6 +104,8 @@ class _ReplyProtocol(asyncio.Protocol):
             self.closed = True
             self._transport.abort()
             raise
+        else:
+            return replies
         finally:
             timer.cancel()
 
@@ -125,3 +124,10 @@ class _ReplyProtocol(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
+
+
+def _check(replies: Sequence[Any]) -> None:
+    """Raise if Redis answers that it is the wrong node or cannot serve now."""
+    for reply in replies:
+        if isinstance(reply, ResponseError) and (refusal := refusal_of(reply)) is not None:
+            raise refusal

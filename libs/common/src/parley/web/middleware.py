@@ -1,5 +1,6 @@
 """ASGI middleware of every service: request context (id, log, metrics, trace, headers) and body limit."""
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from parley.errors import ParleyError
 from parley.ids import new_id, pseudonym
 from parley.observability import tracing
 from parley.observability.tracing import Span, Tracer
+from parley.process.tasks import is_cancelled
 from parley.web import problems
 from parley.web.runtime import Runtime
 
@@ -100,7 +102,9 @@ class RequestContext:
             await self.app(scope, receive, send_counted)
         except ParleyError as error:
             await self._respond(error, scope, receive, send_counted, info)
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             log.exception("unhandled_error")
             await self._respond(errors.InternalError(), scope, receive, send_counted, info)
 

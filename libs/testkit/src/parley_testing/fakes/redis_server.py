@@ -65,7 +65,7 @@ class FakeRedisServer:
 
     def _reply_to(self, command: list[bytes]) -> bytes:
         if command[0] == b"SUBSCRIBE":
-            return b">3\r\n" + b"".join(map(encode, [b"subscribe", command[1], 1]))
+            return b">3\r\n" + encode(b"subscribe") + encode(command[1]) + encode(1)
         if command[0] == b"HELLO":
             return b"%1\r\n+proto\r\n:3\r\n"
         return encode("OK" if command[0] in _HANDSHAKE else self._respond(command))

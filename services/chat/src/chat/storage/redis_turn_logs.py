@@ -8,7 +8,7 @@ from uuid import UUID
 from chat.running.turn_log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
 from chat.storage.log_format import END, LIFETIME, decode_item, key_of, position_of, turn_id_of
 from chat.storage.stream_writer import StreamWriter
-from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
+from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ping
 
 ENDED_LIFETIME = 60
 """Seconds until the log of an ended turn expires."""
@@ -71,9 +71,9 @@ class RedisLogStore:
         return {turn_id_of(key): [decode_item(*item) for item in items] for key, items in found or ()}
 
     async def ping(self) -> None:
-        """Return if Redis answers; raises LogStoreUnavailable."""
+        """Return if Redis accepts writes; raises LogStoreUnavailable."""
         with _translate_unavailable():
-            await self._client.ping()
+            await ping(self._client)
 
     async def erase(self, turn_id: UUID, epoch: int) -> None:
         """Replace a log by a seal, so that its runner can append no more; raises LogStoreUnavailable."""

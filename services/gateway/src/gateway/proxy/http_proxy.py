@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 
 from gateway.access.streams import OpenStreams
+from gateway.errors import UpstreamBroken
 from gateway.http import Receive, Send
 from gateway.proxy import bodies
 from gateway.proxy.forwarding import RequestForwarder
 from gateway.proxy.headers import response_headers
-from gateway.proxy.relaying import ResponseRelay, is_event_stream
+from gateway.proxy.relaying import ResponseRelay, is_event_stream, is_json
 from gateway.proxy.response_headers import ResponseHeaders
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.upstream.pool import Pool
+
+SERVER_ERROR = 500
+"""The first status of errors of a service. Those without JSON come from its server, or from a proxy before it."""
 
 
 class HttpProxy:
@@ -35,6 +39,11 @@ class HttpProxy:
         if request.trace is not None:
             request.trace.record_response(endpoint.host, endpoint.port, connection.status)
         headers = response_headers(connection.headers, connection.connection_options)
+        if connection.status >= SERVER_ERROR and not is_json(headers):
+            await forwarded.stop_tasks()
+            connection.abort()
+            forwarded.release(request)
+            raise UpstreamBroken
         if connection.reusable and not forwarded.tasks:
             status, data = connection.status, connection.take_buffered()
             forwarded.release(request)

@@ -126,3 +126,8 @@ async def send_response(request: Request, status: int, headers: list[Header], bo
 def is_event_stream(headers: Iterable[Header]) -> bool:
     """Return whether a response is a stream of server-sent events."""
     return any(name == b"content-type" and value.startswith(sse.MEDIA_TYPE) for name, value in headers)
+
+
+def is_json(headers: Iterable[Header]) -> bool:
+    """Return whether a response is JSON, such as a problem."""
+    return any(name == b"content-type" and b"json" in value for name, value in headers)

@@ -130,7 +130,7 @@ class ServerProtocol(BoundedHttpProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        cycle.hang_up = self._hang_up
+        cycle.hang_up, cycle.base_url = self._hang_up, self.settings.issuer()
         scope["extensions"] = {EXTENSION: cycle}
         self.receiving = cycle
         if is_done(previous):

@@ -1,7 +1,7 @@
 """One request and its response on a client connection: uvicorn's cycle with cheaper response writes."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import orjson
@@ -9,9 +9,11 @@ import orjson
 from gateway.http import Header
 from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from gateway.server.uvicorn_internals import STATUS_LINE, RequestResponseCycle
+from parley import errors
 from parley.errors import ParleyError
 from parley.ids import new_id
 from parley.web import problems
+from parley.web.middleware import request_id
 
 EXTENSION = "parley.request_cycle"
 """The cycle's key in the ASGI scope's ``extensions``."""
@@ -22,6 +24,7 @@ class RequestCycle(RequestResponseCycle):
 
     on_disconnect: Callable[[], None] | None = None
     hang_up: Callable[[bool], None]
+    base_url: str
 
     async def send(self, message: Any) -> None:
         """Send an ASGI message. The headers come from the gateway or a parser, so they are not validated again."""
@@ -44,6 +47,19 @@ class RequestCycle(RequestResponseCycle):
         self.message_event.set()
         if not self.keep_alive:
             self.hang_up(self.more_body)
+        self.on_response()
+
+    async def send_500_response(self) -> None:
+        """Respond with a problem to an app that failed or was cancelled. uvicorn would respond in plain text."""
+        self.response_started = self.response_complete = True
+        if self.disconnected:
+            return
+        given = request_id(cast("dict[str, Any]", self.scope))
+        response = error_response(errors.InternalError(), self.base_url, given, self.scope["path"])
+        if self.scope["method"] == "HEAD":
+            response = response[: response.index(b"\r\n\r\n") + 4]
+        self.transport.write(response)
+        self.hang_up(self.more_body)
         self.on_response()
 
     def _head(self, status: int, headers: list[Header]) -> bytes:
@@ -121,10 +137,10 @@ def is_done(cycle: RequestResponseCycle | None) -> bool:
     return cycle is None or cycle.response_complete
 
 
-def error_response(error: ParleyError, base_url: str) -> bytes:
-    """Return the complete response to a request that could not be parsed. The connection closes after it."""
-    request_id = str(new_id())
-    body = orjson.dumps(problems.problem_body(error, instance="", request_id=request_id, base_url=base_url))
+def error_response(error: ParleyError, base_url: str, request_id: str = "", instance: str = "") -> bytes:
+    """Return the complete response to a request that no pipeline responds to. The connection closes after it."""
+    request_id = request_id or str(new_id())
+    body = orjson.dumps(problems.problem_body(error, instance=instance, request_id=request_id, base_url=base_url))
     head = (
         b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
         b"connection: close\r\n" % (len(body), request_id.encode())

@@ -2,6 +2,9 @@
 
 from typing import Any, cast
 
+import orjson
+from starlette.exceptions import HTTPException
+from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
@@ -9,6 +12,9 @@ from gateway.http import Header
 from gateway.server.refusals import CountRefusal, count_refusal, forwarded_for
 from gateway.server.uvicorn_internals import Config, ServerState, WebSocketsSansIOProtocol
 from parley.errors import InvalidRequest
+from parley.ids import new_id
+from parley.web import problems
+from parley.web.problems import MEDIA_TYPE
 
 FRAME_BURST, FRAMES_PER_SECOND = 2_000, 200
 """Frames that a client may send at once, and in the long run. Pings and fragments count too, because they never reach
@@ -34,15 +40,16 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         app_state: dict[str, Any],
         *,
         headers: tuple[Header, ...],
+        base_url: str,
         count_refused: CountRefusal,
     ) -> None:
-        """Take uvicorn's arguments, and the headers of every response to a handshake.
+        """Take uvicorn's arguments, the headers of every response to a handshake, and the base URL of problems.
 
         ``count_refused`` counts invalid handshakes.
         """
         super().__init__(config, server_state, app_state)
         self._count_refused = count_refused
-        self.conn = HandshakeProtocol(headers, self.conn)
+        self.conn = HandshakeProtocol(headers, base_url, self.conn)
         self._frames, self._counted_at = float(FRAME_BURST), self.loop.time()
         self._anonymous_bytes, self._caller_known = 0, False
 
@@ -110,18 +117,33 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
 
 class HandshakeProtocol(ServerProtocol):
-    """The WebSocket protocol of websockets. It adds headers to every response to a handshake.
+    """The WebSocket protocol of websockets. It adds headers to every response to a handshake; refusals are problems.
 
     It has no compression: that would let a client send 1 MiB for the price of 1 KiB, and keep buffers for each socket.
     """
 
-    def __init__(self, headers: tuple[Header, ...], base: ServerProtocol) -> None:
+    def __init__(self, headers: tuple[Header, ...], base_url: str, base: ServerProtocol) -> None:
         """Take the maximum message size of ``base``."""
         super().__init__(max_size=base.max_message_size, logger=base.logger)
+        self._base_url = base_url
         self._headers = tuple((name.decode(), value.decode()) for name, value in headers)
 
     def send_response(self, response: Response) -> None:
         """Send the response, with the headers that it does not have yet."""
+        if response.status_code >= BAD_REQUEST and "json" not in response.headers.get("content-type", ""):
+            response = _to_problem(response, self._base_url)
         for name, value in self._headers:
             response.headers.setdefault(name, value)
         super().send_response(response)
+
+
+def _to_problem(response: Response, base_url: str) -> Response:
+    """Return a problem in place of the plain text of a library."""
+    request_id = str(new_id())
+    error = problems.from_http(HTTPException(response.status_code))
+    body = orjson.dumps(problems.problem_body(error, instance="", request_id=request_id, base_url=base_url))
+    headers = Headers(response.headers.raw_items())
+    for name, value in (("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body))), ("X-Request-ID", request_id)):
+        headers.pop(name, None)
+        headers[name] = value
+    return Response(response.status_code, response.reason_phrase, headers, body)

@@ -21,7 +21,7 @@ class FakeLimitChecker:
 
     refuses: bool = False
     refused_policies: set[str] = field(default_factory=set)
-    error: Exception | None = None
+    error: BaseException | None = None
     revoked: set[str] = field(default_factory=set)
     revocations_known: bool = True
     checks: list[tuple[tuple[Limit, ...], int]] = field(default_factory=list)
