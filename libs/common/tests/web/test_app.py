@@ -1,5 +1,6 @@
 """Requests to a service: context, error responses, body limits, logs and metrics."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
@@ -49,10 +50,11 @@ def router() -> APIRouter:
 
     @made.get("/fail/{how}")
     async def fail(how: str) -> None:
-        failures: dict[str, Exception] = {
+        failures: dict[str, BaseException] = {
             "parley": errors.NotFound("No such thing.", hint="look elsewhere"),
             "busy": errors.DependencyUnavailable(retry_after=7),
             "bug": RuntimeError("hunter2"),
+            "cancelled-task": asyncio.CancelledError("hunter2"),
         }
         raise failures[how]
 
@@ -133,8 +135,9 @@ async def test_an_error_keeps_its_headers(client: Client) -> None:
     assert response.json()["error"]["type"] == "api_error"
 
 
-async def test_an_unexpected_exception_is_a_500_without_its_message(client: Client) -> None:
-    response = await client.get("/api/v1/things/fail/bug")
+@pytest.mark.parametrize("how", ["bug", "cancelled-task"])
+async def test_an_unexpected_exception_is_a_500_without_its_message(client: Client, how: str) -> None:
+    response = await client.get(f"/api/v1/things/fail/{how}")
     assert response.status_code == 500
     assert response.json()["code"] == "internal_error"
     assert "hunter2" not in response.text
