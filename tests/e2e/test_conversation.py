@@ -68,6 +68,20 @@ async def test_a_conversation_is_invisible_to_another_user(user: UserClient, oth
     assert (taken.status_code, taken.json()["code"]) == (404, "conversation_not_found")
 
 
+async def test_a_conversation_is_put_read_continued_and_deleted(user: UserClient) -> None:
+    conversation = str(new_id())
+    path = f"/api/v1/conversations/{conversation}"
+    unknown = await user.request("POST", "/api/v1/chat", json={"message": "hi", "conversation_id": conversation})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "conversation_not_found")
+    created = await user.request("PUT", path)
+    assert (created.status_code, created.json()["id"]) == (201, conversation)
+    assert (await user.request("GET", path)).json() == created.json()
+    await user.chat("hi [[fake tokens=1]]", conversation_id=conversation)
+    await stored(user, conversation, 2)
+    assert (await user.request("DELETE", path)).status_code == 204
+    assert (await user.request("PUT", path)).status_code == 404
+
+
 async def test_a_client_that_leaves_does_not_stop_the_turn(user: UserClient, http: httpx2.AsyncClient) -> None:
     request = {"message": "long [[fake tokens=30 rate=60]]"}
     async with http.stream("POST", "/api/v1/chat/stream", json=request, headers=user.headers) as response:

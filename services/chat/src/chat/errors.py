@@ -24,6 +24,7 @@ class ConversationNotFound(NotFound):
     """The conversation does not exist."""
 
     code, title = "conversation_not_found", "Conversation not found"
+    remedy = 'Omit `conversation_id` to start a conversation. To choose its ID yourself, send `"create": true` with it.'
 
 
 class MessageNotFound(NotFound):

@@ -43,6 +43,15 @@ class PastBranch:
 
 
 @dataclass(frozen=True, slots=True)
+class CreatedConversation:
+    """An empty or existing conversation: whether it is new, its JSON object and its ETag."""
+
+    new: bool
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTurn:
     """Status and content digest of a turn that history has stored; the digest is None without text."""
 
@@ -58,6 +67,10 @@ class History(Protocol):
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the owner of a conversation, or None if it does not exist."""
+        ...
+
+    async def create(self, conversation_id: UUID, user_id: UUID) -> CreatedConversation | None:
+        """Create an empty conversation or return the existing one; None if the user cannot have it."""
         ...
 
     async def exchanges(self, conversation_id: UUID, message_id: UUID, user_id: UUID, *, characters: int) -> PastBranch:

@@ -55,6 +55,10 @@ class TurnStore(Protocol):
         """Return a conversation, None if chat does not store it."""
         ...
 
+    async def claim_conversation(self, conversation_id: UUID, user_id: UUID) -> ConversationState:
+        """Store a conversation without turns unless it exists, and return it; raises Erased."""
+        ...
+
     async def is_erased(self, user_id: UUID) -> bool:
         """Tell whether the user was erased."""
         ...

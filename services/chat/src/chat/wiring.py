@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from chat.admission.admission import TurnAdmission
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
+from chat.admission.conversations import ConversationCreator
 from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
 from chat.admission.response_cache import ResponseCache
@@ -144,6 +145,7 @@ async def open_services(
         yield ChatServices(
             verifier=infrastructure.verifier,
             service=service,
+            conversations=ConversationCreator(adapters.turns, history),
             catalogue=catalogue,
             budgets=budgets,
             started_at=times.now(),

@@ -31,8 +31,9 @@ REFUSED: list[tuple[Any, int, str]] = [
     ({"message": "x", "model": CANARY}, 404, "model_not_found"),
     ({"message": "x " * 16_000}, 200, ""),
     ({"message": "\u4f60" * 20_000}, 400, "context_length_exceeded"),
-    ({"message": "x", "conversation_id": str(new_id()), "parent_id": ID}, 404, "message_not_found"),
-    ({"regenerate": ID, "conversation_id": str(new_id())}, 404, "message_not_found"),
+    ({"message": "x", "conversation_id": str(new_id()), "parent_id": ID}, 404, "conversation_not_found"),
+    ({"message": "x", "conversation_id": str(new_id()), "create": True, "parent_id": ID}, 404, "message_not_found"),
+    ({"regenerate": ID, "conversation_id": str(new_id())}, 404, "conversation_not_found"),
 ]
 
 

@@ -121,6 +121,19 @@ async def test_a_stored_completion_creates_a_conversation(replica: ChatReplica) 
     assert len(await replica.outbox(conversation)) == 4
 
 
+async def test_a_completion_creates_a_conversation_under_the_clients_id_only_if_it_says_so(
+    replica: ChatReplica,
+) -> None:
+    user, conversation = replica.user(), str(new_id())
+    metadata: dict[str, Any] = {"conversation_id": conversation}
+    unknown = await user.request("POST", PATH, json=body("Hi", metadata=metadata))
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "conversation_not_found")
+    for create in ("true", True):
+        request = body("Hi [[fake tokens=1]]", metadata={**metadata, "create": create, "kept": "x"})
+        assert (await user.request("POST", PATH, json=request)).headers["x-conversation-id"] == conversation
+    assert (await replica.outbox(conversation))[-1]["data"]["metadata"] == {"kept": "x"}
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_disconnect_cancels_the_turn(replica: ChatReplica, provider: FakeProvider, stream: bool) -> None:
     user, mark = replica.user(), str(new_id())
@@ -162,6 +175,7 @@ async def test_a_client_with_an_idempotency_key_may_disconnect_and_retry(
         ({"tools": [{"function": {"parameters": {"minimum": -(2**63) - 1}}}]}, 422, "validation_failed"),
         ({"messages": [{"role": "user", "content": [DEEP]}]}, 422, "validation_failed"),
         ({"metadata": {"conversation_id": "x"}}, 422, "validation_failed"),
+        ({"metadata": {"conversation_id": str(new_id()), "create": "yes"}}, 422, "validation_failed"),
         ({"model": "gpt-none"}, 404, "model_not_found"),
     ],
 )

@@ -1,7 +1,7 @@
 """Conversations that only history knows."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import uuid1, uuid4
 
 import pytest
 
@@ -15,9 +15,28 @@ pytestmark = pytest.mark.integration
 
 async def test_a_conversation_is_created_under_the_clients_id(replica: ChatReplica) -> None:
     user, chosen = replica.user(), str(uuid4())
-    body = (await user.chat("Hi [[fake tokens=1]]", conversation_id=chosen)).json()
+    unknown = await user.chat("Hi", conversation_id=chosen)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "conversation_not_found")
+    body = (await user.chat("Hi [[fake tokens=1]]", conversation_id=chosen, create=True)).json()
     assert body["conversation_id"] == chosen
     assert (await user.chat("More [[fake tokens=1]]", conversation_id=chosen)).status_code == 200
+
+
+async def test_a_conversation_is_put_and_continued(replica: ChatReplica) -> None:
+    user, path = replica.user(), f"/api/v1/conversations/{uuid4()}"
+    created = await user.request("PUT", path)
+    assert (created.status_code, created.headers["location"]) == (201, path)
+    assert (await user.request("PUT", path, json={})).status_code == 200
+    refused = await user.request("PUT", path, json={"title": "Mine"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
+    assert (await replica.user().request("PUT", path)).status_code == 404
+    chosen = created.json()["id"]
+    assert (await user.chat("Hi [[fake tokens=1]]", conversation_id=chosen)).json()["conversation_id"] == chosen
+
+
+@pytest.mark.parametrize(("name", "status"), [("abc", 404), (str(uuid1()), 422)])
+async def test_only_a_uuid_of_version_4_or_7_is_put(replica: ChatReplica, name: str, status: int) -> None:
+    assert (await replica.user().request("PUT", f"/api/v1/conversations/{name}")).status_code == status
 
 
 async def test_a_conversation_of_history_is_adopted_with_its_context(

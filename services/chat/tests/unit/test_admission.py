@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from chat.admission.conversations import ConversationCreator
 from chat.admission.plans import ChatPlan
 from chat.admission.turn_job import TurnJob
 from chat.admission.turn_request import TurnRequest
@@ -244,7 +245,47 @@ async def test_an_exhausted_token_limit_refuses_the_turn_and_says_when_to_retry(
     assert bench.engine.turns.turns == {}
 
 
-async def test_a_conversation_of_the_request_is_created_under_its_id() -> None:
+async def test_an_unknown_conversation_is_not_found_unless_the_request_creates_it() -> None:
     bench, chosen = ServiceBench(), new_id()
-    job = await admit(bench, make_request(conversation_id=chosen))
+    with pytest.raises(ConversationNotFound):
+        await admit(bench, make_request(conversation_id=chosen))
+    assert bench.engine.turns.conversations == {}
+    job = await admit(bench, make_request(conversation_id=chosen, create=True))
     assert conversation_of(job.turn) == chosen
+
+
+async def test_the_flag_to_create_has_no_effect_on_an_existing_conversation() -> None:
+    bench = ServiceBench()
+    first = await completed(bench, make_request())
+    assert (await admit(bench, follow_up(first, create=True))).turn.number == 2
+    with pytest.raises(ConversationNotFound):
+        await admit(bench, make_request(conversation_id=first.conversation_id, create=True))
+
+
+async def test_a_conversation_that_was_put_takes_messages_of_its_owner_only() -> None:
+    bench, user_id, chosen = ServiceBench(), new_id(), new_id()
+    creator = ConversationCreator(bench.engine.turns, bench.history)
+    assert [(await creator.create(user_id, chosen)).new for _ in range(2)] == [True, False]
+    with pytest.raises(ConversationNotFound):
+        await creator.create(new_id(), chosen)
+    with pytest.raises(ConversationNotFound):
+        await admit(bench, make_request(conversation_id=chosen))
+    job = await admit(bench, make_request(user_id=user_id, conversation_id=chosen))
+    assert (job.turn.number, job.turn.parent_id) == (1, None)
+
+
+async def test_a_conversation_whose_turn_is_not_in_history_yet_cannot_be_put_by_another_user() -> None:
+    bench = ServiceBench()
+    first = await completed(bench, make_request())
+    creator = ConversationCreator(bench.engine.turns, bench.history)
+    with pytest.raises(ConversationNotFound):
+        await creator.create(new_id(), conversation_of(first))
+    assert bench.history.owners == {}
+    assert (await creator.create(first.user_id, conversation_of(first))).new
+
+
+async def test_an_erased_user_cannot_put_a_conversation() -> None:
+    bench, user_id = ServiceBench(), new_id()
+    bench.engine.turns.erased_users.add(user_id)
+    with pytest.raises(Erased):
+        await ConversationCreator(bench.engine.turns, bench.history).create(user_id, new_id())

@@ -114,6 +114,7 @@ def chat_routes() -> list[Route]:
         route("GET", f"{base}/turns/{{id}}", "chat", scope),
         route("GET", f"{base}/turns/{{id}}/stream", "chat", scope, stream=True),
         route("POST", f"{base}/turns/{{id}}/cancel", "chat", scope),
+        route("PUT", "/api/v1/conversations/{id}", "chat", scope),
         route("GET", "/api/v1/models", "chat", ANY),
         route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("GET", "/v1/models", "chat", ANY),

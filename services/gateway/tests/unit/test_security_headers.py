@@ -65,7 +65,7 @@ async def test_every_route_has_them_with_and_without_credentials(
         response = await pipeline.request(path_of(route), method=method, headers=headers, body=body)
         assert response.status == (401 if route.scope is not None and not headers else 200)
         assert_secure(headers_of(response))
-    wrong = await pipeline.request(path_of(route), method="PUT")
+    wrong = await pipeline.request(path_of(route), method="PROPFIND")
     assert wrong.status == 405
     assert_secure(headers_of(wrong))
 

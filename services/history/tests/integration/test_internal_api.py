@@ -66,3 +66,30 @@ async def test_users_may_not_call_internal_routes(history: RunningHistory) -> No
     for path in ("known", "digests"):
         response = await history.user().request("POST", f"/internal/turns/{path}", json={"turn_ids": []})
         assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
+
+
+async def test_a_created_conversation_takes_the_first_turn_and_its_title(history: RunningHistory) -> None:
+    turn = SampleTurn(question="First question")
+    service, user = history.internal_client(), history.user(turn.user_id)
+    path = f"/internal/conversations/{turn.conversation_id}"
+    responses = [await service.request("PUT", path, json={"user_id": str(turn.user_id)}) for _ in range(2)]
+    assert [one.status_code for one in responses] == [201, 200]
+    assert responses[0].headers["etag"] == '"1"'
+    assert (await service.request("PUT", path, json={"user_id": str(new_id())})).status_code == 404
+    created = (await user.request("GET", f"/api/v1/conversations/{turn.conversation_id}")).json()
+    assert (created["title"], created["message_count"]) == (None, 0)
+    await history.publish(turn.ended())
+    filled = (await user.request("GET", f"/api/v1/conversations/{turn.conversation_id}")).json()
+    assert (filled["title"], filled["message_count"]) == ("First question", 2)
+    names = await history.pool.fetch("SELECT name FROM outbox WHERE subject = $1", str(turn.conversation_id))
+    assert [row["name"] for row in names] == ["conversation.created"]
+
+
+async def test_a_deleted_conversation_and_one_of_an_erased_user_are_not_created(history: RunningHistory) -> None:
+    deleted, gone = SampleTurn(), SampleTurn()
+    await history.publish(deleted.ended(), user_erased(gone.user_id))
+    await history.user(deleted.user_id).request("DELETE", f"/api/v1/conversations/{deleted.conversation_id}")
+    for one in (deleted, gone):
+        path = f"/internal/conversations/{one.conversation_id}"
+        response = await history.internal_client().request("PUT", path, json={"user_id": str(one.user_id)})
+        assert response.status_code == 404

@@ -52,6 +52,23 @@ async def test_an_unknown_conversation_has_no_owner(fixture: ConversationFixture
         await fixture.service.owner(new_id())
 
 
+async def test_creating_a_conversation_again_returns_it_and_to_others_it_does_not_exist(
+    fixture: ConversationFixture,
+) -> None:
+    user_id, conversation_id = fixture.turn.user_id, new_id()
+    created, new = await fixture.service.create(user_id, conversation_id)
+    assert (created.id, new, fixture.relay_wakes) == (conversation_id, True, 1)
+    assert await fixture.service.create(user_id, conversation_id) == (created, False)
+    with pytest.raises(ConversationNotFound):
+        await fixture.service.create(new_id(), conversation_id)
+
+
+async def test_a_deleted_conversation_is_not_created_again(fixture: ConversationFixture) -> None:
+    await fixture.service.delete(fixture.turn.user_id, fixture.turn.conversation_id, "short", None)
+    with pytest.raises(ConversationNotFound):
+        await fixture.service.create(fixture.turn.user_id, fixture.turn.conversation_id)
+
+
 async def test_pages_show_every_conversation_once_and_the_last_has_no_cursor(fixture: ConversationFixture) -> None:
     turns = [SampleTurn(fixture.turn.user_id, number=n, question=f"Number {n}") for n in (2, 3, 4)]
     fixture.history.add(*turns)

@@ -67,6 +67,8 @@ class PositionResolver:
             return _ConversationHead(found.latest_turn_id, found.system_prompt)
         owner = await self._history.owner(conversation_id)
         if owner is None:
+            if not request.create:
+                raise ConversationNotFound
             return _ConversationHead()
         if owner.user_id != request.user_id or owner.deleted:
             raise ConversationNotFound
@@ -119,7 +121,12 @@ class PositionResolver:
 
 def require_accepts_turn(conversation: ConversationState, user_id: UUID) -> None:
     """Raise ConversationNotFound or TurnInProgress unless the user can start a turn in the conversation."""
-    if conversation.user_id != user_id or conversation.deleted:
-        raise ConversationNotFound
+    require_owner(conversation, user_id)
     if conversation.running_turn_id is not None:
         raise TurnInProgress(conversation.running_turn_id)
+
+
+def require_owner(conversation: ConversationState, user_id: UUID) -> None:
+    """Raise ConversationNotFound if the conversation is deleted or belongs to another user."""
+    if conversation.user_id != user_id or conversation.deleted:
+        raise ConversationNotFound

@@ -26,6 +26,8 @@ class TurnRequest:
     message: str | None
     regenerate: UUID | None = None
     conversation_id: UUID | None = None
+    create: bool = False
+    """Create the conversation under ``conversation_id`` if it does not exist."""
     parent_id: UUID | None = None
     system_prompt: str | None = None
     model: str | None = None

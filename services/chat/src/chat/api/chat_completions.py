@@ -20,6 +20,7 @@ from chat.model import IdempotencyKey, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.openai_chat.schemas import CompletionRequest
+from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
 from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
 from parley.errors import FieldError, InvalidRequest, ValidationFailed
 from parley.security.identity import Principal
@@ -29,7 +30,6 @@ router = APIRouter(prefix="/v1/chat", route_class=JsonRoute, tags=["openai"])
 
 PING = b": ping\n"
 """No blank line follows: OpenAI's Python client parses a separate comment block as an event."""
-CLIENT_ID_VERSIONS = frozenset({4, 7})
 
 
 @router.post("/completions", response_class=Response, responses={400: {}, 404: {}, 429: {}, 502: {}, 503: {}})
@@ -79,7 +79,7 @@ def _turn_request(
     body: CompletionRequest, request: Request, principal: Principal, key: IdempotencyKey | None
 ) -> TurnRequest:
     metadata = dict(body.metadata or {})
-    conversation_id = _conversation_id(metadata)
+    conversation_id, create = _conversation(metadata)
     system = [m.text() for m in body.messages if m.role in {"system", "developer"}]
     user_message = next(m for m in reversed(body.messages) if m.role == "user")
     return TurnRequest(
@@ -88,6 +88,7 @@ def _turn_request(
         request_id=request.scope["parley"].request_id,
         message=user_message.text(),
         conversation_id=conversation_id,
+        create=create,
         system_prompt="\n".join(system) or None,
         model=body.model,
         temperature=body.temperature,
@@ -102,17 +103,19 @@ def _turn_request(
     )
 
 
-def _conversation_id(metadata: dict[str, str]) -> UUID | None:
+def _conversation(metadata: dict[str, str]) -> tuple[UUID | None, bool]:
+    """Take ``conversation_id`` and ``create`` out of the metadata. Alone, ``create`` is the client's own entry."""
     given = metadata.pop("conversation_id", None)
     if given is None:
-        return None
+        return None, False
+    create = metadata.pop("create", "false")
+    if create not in {"true", "false"}:
+        raise ValidationFailed([FieldError("/metadata/create", "invalid", "Must be true or false.")])
     with contextlib.suppress(ValueError):
         found = UUID(given)
         if found.version in CLIENT_ID_VERSIONS:
-            return found
-    raise ValidationFailed(
-        [FieldError("/metadata/conversation_id", "invalid_format", "Must be a UUID, version 4 or 7.")]
-    )
+            return found, create == "true"
+    raise ValidationFailed([FieldError("/metadata/conversation_id", "invalid_format", INVALID_CLIENT_ID)])
 
 
 def _message(message: Any) -> dict[str, Any]:

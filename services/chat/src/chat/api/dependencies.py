@@ -8,6 +8,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from chat.admission.budgets import Budgets
+from chat.admission.conversations import ConversationCreator
 from chat.catalogue import Catalogue
 from chat.service import ChatService
 from parley.security.identity import Principal, Verifier, caller
@@ -19,6 +20,7 @@ class ApiServices:
 
     verifier: Verifier
     service: ChatService
+    conversations: ConversationCreator
     catalogue: Catalogue
     budgets: Budgets
     started_at: datetime

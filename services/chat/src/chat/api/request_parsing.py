@@ -66,6 +66,7 @@ def to_turn_request(
         message=body.message,
         regenerate=body.regenerate,
         conversation_id=body.conversation_id,
+        create=body.create,
         parent_id=body.parent_id,
         system_prompt=body.system_prompt,
         model=body.model,

@@ -12,7 +12,7 @@ import httpx2
 import orjson
 
 from chat.errors import HistoryUnavailable
-from chat.history import ConversationOwner, PastBranch, RegenerationSource, StoredTurn
+from chat.history import ConversationOwner, CreatedConversation, PastBranch, RegenerationSource, StoredTurn
 from chat.model import PastExchange
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import ServiceTokenProvider
@@ -45,6 +45,21 @@ class HistoryClient:
                 int(found["last_number"]),
                 UUID(latest) if latest else None,
             )
+
+    async def create(self, conversation_id: UUID, user_id: UUID) -> CreatedConversation | None:
+        """Create a conversation or return the existing one; raises HistoryUnavailable."""
+        with _translate_errors():
+            async with asyncio.timeout(OWNER_TIMEOUT):
+                response = await self._client.put(
+                    f"/internal/conversations/{conversation_id}",
+                    json={"user_id": str(user_id)},
+                    headers={"Authorization": f"Bearer {await self._tokens.get()}"},
+                )
+            if response.status_code == httpx2.codes.NOT_FOUND:
+                return None
+            self._raise_for_status(response)
+            new = response.status_code == httpx2.codes.CREATED
+            return CreatedConversation(new, response.content, response.headers["etag"])
 
     async def known_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
         """Return the turns that history has stored, out of at most 1,000; raises HistoryUnavailable."""

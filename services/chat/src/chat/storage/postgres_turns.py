@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from chat.errors import Erased
 from chat.events.turn_events import ended_event, started_event
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Turn
 from chat.storage import turn_statements
@@ -87,6 +88,15 @@ class PostgresTurnStore:
         """Return the state of a conversation, or None."""
         row = await self._fetchrow(turn_statements.CONVERSATION, conversation_id)
         return to_conversation(row) if row else None
+
+    async def claim_conversation(self, conversation_id: UUID, user_id: UUID) -> ConversationState:
+        """Store a conversation without turns unless it exists, and return it; raises Erased."""
+        async with self.connection() as connection:
+            await connection.execute(turn_statements.CLAIM_CONVERSATION, conversation_id, user_id)
+        found = await self.conversation(conversation_id)
+        if found is None:
+            raise Erased
+        return found
 
     async def is_erased(self, user_id: UUID) -> bool:
         """Return whether the account was erased."""

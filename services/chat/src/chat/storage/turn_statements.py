@@ -119,6 +119,14 @@ GET = """
 SELECT t.* FROM turns AS t LEFT JOIN conversations AS c ON c.id = t.conversation_id
 WHERE t.id = $1 AND c.deleted_at IS NULL"""
 
+CLAIM_CONVERSATION = """
+WITH account AS (
+    INSERT INTO accounts AS a (user_id) VALUES ($2)
+    ON CONFLICT (user_id) DO UPDATE SET last_turn_at = a.last_turn_at WHERE a.erased_at IS NULL
+    RETURNING 1
+)
+INSERT INTO conversations (id, user_id) SELECT $1, $2 FROM account ON CONFLICT (id) DO NOTHING"""
+
 CONVERSATION = """
 SELECT c.*, (SELECT t.id FROM turns AS t WHERE t.conversation_id = c.id AND t.status = 'running') AS running_turn_id
 FROM conversations AS c WHERE c.id = $1"""

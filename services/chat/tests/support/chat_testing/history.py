@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from chat.errors import HistoryUnavailable
-from chat.history import ConversationOwner, PastBranch, RegenerationSource, StoredTurn
+from chat.history import ConversationOwner, CreatedConversation, PastBranch, RegenerationSource, StoredTurn
 from chat.model import PastExchange
 
 
@@ -23,6 +23,14 @@ class FakeHistory:
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         self._require_available()
         return self.owners.get(conversation_id)
+
+    async def create(self, conversation_id: UUID, user_id: UUID) -> CreatedConversation | None:
+        self._require_available()
+        new = conversation_id not in self.owners
+        owner = self.owners.setdefault(conversation_id, ConversationOwner(user_id, deleted=False))
+        if owner.user_id != user_id or owner.deleted:
+            return None
+        return CreatedConversation(new, b"{}", '"1"')
 
     async def exchanges(self, conversation_id: UUID, message_id: UUID, user_id: UUID, *, characters: int) -> PastBranch:
         self._require_available()

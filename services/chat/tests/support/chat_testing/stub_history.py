@@ -41,6 +41,13 @@ class StubHistory:
             found = self.owners.get(conversation_id)
             return JSONResponse(found or {}, 200 if found else 404)
 
+        @app.put("/internal/conversations/{conversation_id}")
+        async def create(conversation_id: str, request: Request) -> JSONResponse:
+            new = conversation_id not in self.owners
+            fresh = {"user_id": orjson.loads(await request.body())["user_id"], "deleted": False, "last_number": 0}
+            self.owners.setdefault(conversation_id, {**fresh, "latest_answer_id": None})
+            return JSONResponse({"id": conversation_id}, 201 if new else 200, {"ETag": '"1"'})
+
         @app.get("/internal/conversations/{conversation_id}/branch")
         async def branch(conversation_id: str) -> dict[str, Any]:
             return {"messages": self.messages.get(conversation_id, []), "more": False}

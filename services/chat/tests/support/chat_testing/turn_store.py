@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from chat.admission.new_turn import admitted_turn
+from chat.errors import Erased
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Reservation, Turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
 from parley.errors import DependencyUnavailable
@@ -163,6 +164,15 @@ class InMemoryTurnStore:
         return ConversationState(
             conversation_id, found.user_id, found.deleted, found.latest_turn_id, found.system_prompt, running
         )
+
+    async def claim_conversation(self, conversation_id: UUID, user_id: UUID) -> ConversationState:
+        self._require_available()
+        if user_id in self.erased_users:
+            raise Erased
+        self.conversations.setdefault(conversation_id, _Conversation(user_id, 1, None))
+        found = await self.conversation(conversation_id)
+        assert found is not None
+        return found
 
     async def is_erased(self, user_id: UUID) -> bool:
         self._require_available()

@@ -48,6 +48,14 @@ class TurnStoreContract:
         assert conversation is not None
         assert (conversation.latest_turn_id, conversation.running_turn_id) == (turn.id, None)
 
+    async def test_a_claimed_conversation_belongs_to_the_first_user_and_takes_turn_one(self, store: TurnStore) -> None:
+        turn = make_new_turn()
+        conversation_id = turn.conversation_id
+        assert conversation_id is not None
+        claimed = [await store.claim_conversation(conversation_id, user_id) for user_id in (turn.user_id, new_id())]
+        assert [one.user_id for one in claimed] == [turn.user_id] * 2
+        assert (await admitted(store, turn)).number == 1
+
     async def test_finishing_twice_keeps_the_first_outcome(self, store: TurnStore) -> None:
         turn = await admitted(store, make_new_turn())
         await store.finish(turn, make_outcome("first"))

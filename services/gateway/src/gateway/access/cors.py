@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from gateway.http import Header
 
-METHODS = b"GET, POST, PATCH, DELETE"
+METHODS = b"GET, POST, PUT, PATCH, DELETE"
 ALLOWED = (
     b"authorization, cache-control, content-type, idempotency-key, if-match, last-event-id, prefer, traceparent, "
     b"x-api-key, x-request-id"

@@ -80,7 +80,7 @@ class LocalResponses:
     async def _send_preflight(self, request: Request, send: Send) -> None:
         origin, method = request.used_headers.get(b"origin"), request.used_headers.get(b"access-control-request-method")
         if origin is None or method is None:
-            raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD, POST, PATCH, DELETE"})
+            raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE"})
         await self._send(request, 204, self._cors.preflight(origin), b"", send)
 
     async def _send_page(self, request: Request, page: LocalPage, send: Send) -> None:

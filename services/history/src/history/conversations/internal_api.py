@@ -1,15 +1,17 @@
-"""Internal conversation route; the gateway does not expose it."""
+"""Internal conversation routes; the gateway does not expose them."""
 
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from history.conversations.api import Conversations
-from history.conversations.schemas import ConversationOwnerResponse
+from history.conversations.schemas import Conversation, ConversationOwnerResponse, NewConversation
 from history.dependencies import NOT_FOUND_RESPONSES, parse_conversation_id
 from parley.security.identity import INTERNAL_SCOPE, Principal, caller
+from parley.web.app import JsonRoute
 
-router = APIRouter(prefix="/internal/conversations", tags=["internal"], include_in_schema=False)
+router = APIRouter(prefix="/internal/conversations", route_class=JsonRoute, tags=["internal"], include_in_schema=False)
 
 
 @router.get("/{conversation_id}/owner", responses=NOT_FOUND_RESPONSES)
@@ -18,3 +20,18 @@ async def conversation_owner(
 ) -> ConversationOwnerResponse:
     """Return the owner of a conversation, also of a deleted one, its last number and its newest answer."""
     return await conversations.owner(parse_conversation_id(conversation_id))
+
+
+@router.put("/{conversation_id}", responses=NOT_FOUND_RESPONSES)
+async def create_conversation(
+    conversation_id: UUID,
+    body: NewConversation,
+    _caller: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))],
+    conversations: Conversations,
+    response: Response,
+) -> Conversation:
+    """Create an empty conversation of a user (201), or return the existing one (200)."""
+    found, new = await conversations.create(body.user_id, conversation_id)
+    response.status_code = 201 if new else 200
+    response.headers["ETag"] = f'"{found.version}"'
+    return found

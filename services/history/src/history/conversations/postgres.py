@@ -11,7 +11,8 @@ from history.conversations.store import ConversationFilter
 from history.database import Database, Row
 from parley.messaging import outbox
 from parley.storage.postgres import Connection
-from parley_events.models import ConversationDeleted, ConversationUpdated
+from parley.times import now
+from parley_events.models import ConversationCreated, ConversationDeleted, ConversationUpdated
 
 _CONVERSATION = """
 SELECT c.*,
@@ -46,6 +47,12 @@ UPDATE conversations SET
     active_number = CASE WHEN $4 THEN last_number ELSE active_number END,
     metadata = coalesce($6, metadata), version = version + 1, updated_at = greatest(updated_at, clock_timestamp())
 WHERE id = $1"""
+_CREATE = """
+INSERT INTO conversations (id, user_id, created_at, updated_at)
+SELECT $1, $2, $3, $3
+WHERE NOT EXISTS (SELECT FROM conversation_tombstones WHERE conversation_id = $1)
+  AND NOT EXISTS (SELECT FROM user_tombstones WHERE user_id = $2)
+ON CONFLICT DO NOTHING RETURNING id"""
 _MARK_DELETED = "UPDATE conversations SET deleted_at = $2 WHERE id = $1"
 _TOMBSTONE = """
 INSERT INTO conversation_tombstones (conversation_id, user_id, deleted_at, purge_after) VALUES ($1, $2, $3, $4)
@@ -87,6 +94,18 @@ class PostgresConversationStore:
             row = await connection.fetchrow(_FIND, conversation_id, user_id)
             yield PostgresLockedConversation(connection, _conversation(row), user_id) if row else None
 
+    async def create(self, user_id: UUID, conversation_id: UUID) -> bool:
+        """Store an empty conversation and ``conversation.created``; False if the ID is in use or the user erased."""
+        created = ConversationCreated(
+            conversation_id=conversation_id, user_id=user_id, origin="chat", title=None, metadata={}, created_at=now()
+        )
+        async with self._database.transaction() as connection:
+            await connection.execute("SELECT lock_person($1)", user_id)
+            if await connection.fetchval(_CREATE, conversation_id, user_id, created.created_at) is None:
+                return False
+            await _publish(connection, "conversation.created", created)
+        return True
+
     async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:
         """Return the owner of a conversation, also of a deleted one, or None when the id was never used."""
         row = await self._database.row(_OWNER, conversation_id)
@@ -124,7 +143,7 @@ class PostgresLockedConversation:
             changed=changed,
             updated_at=self.conversation.updated_at,
         )
-        await self._publish("conversation.updated", event)
+        await _publish(self._connection, "conversation.updated", event)
         return self.conversation
 
     async def delete(self, event: ConversationDeleted) -> None:
@@ -134,12 +153,14 @@ class PostgresLockedConversation:
             _TOMBSTONE, event.conversation_id, event.user_id, event.deleted_at, event.purge_after
         )
         await self._connection.execute(_CLEAR_FEED, event.conversation_id)
-        await self._publish("conversation.deleted", event)
+        await _publish(self._connection, "conversation.deleted", event)
 
-    async def _publish(self, name: str, event: ConversationUpdated | ConversationDeleted) -> None:
-        conversation_id = event.conversation_id
-        event_id = await outbox.append(self._connection, name, event, subject=conversation_id)
-        await self._connection.execute("SELECT feed_own($1, $2, $3)", event_id, self._user_id, conversation_id)
+
+async def _publish(
+    connection: Connection, name: str, event: ConversationCreated | ConversationUpdated | ConversationDeleted
+) -> None:
+    event_id = await outbox.append(connection, name, event, subject=event.conversation_id)
+    await connection.execute("SELECT feed_own($1, $2, $3)", event_id, event.user_id, event.conversation_id)
 
 
 def _conversation(row: Row) -> Conversation:

@@ -60,6 +60,12 @@ class ConversationPatch(RequestBody):
         return self.model_dump(mode="json", include=self.model_fields_set)
 
 
+class NewConversation(RequestBody):
+    """The owner of a conversation to create."""
+
+    user_id: UUID
+
+
 class ConversationOwnerResponse(ResponseBody):
     """The owner of a conversation and its newest answer, for the other services."""
 

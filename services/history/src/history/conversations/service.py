@@ -48,6 +48,16 @@ class ConversationService:
             raise ConversationNotFound
         return found
 
+    async def create(self, user_id: UUID, conversation_id: UUID) -> tuple[Conversation, bool]:
+        """Create an empty conversation, or return the user's existing one, and whether it is new.
+
+        Raises ConversationNotFound when it is deleted or belongs to another user, or the user was erased.
+        """
+        new = await self._store.create(user_id, conversation_id)
+        if new:
+            self._announce(user_id)
+        return await self.get(user_id, conversation_id), new
+
     async def page(self, wanted: ConversationFilter, cursor: str | None, limit: int) -> Page[Conversation]:
         """Return a page of conversations, newest update first; raises InvalidCursor."""
         kind = f"conversations {wanted.archived} {wanted.title_part or ''}"

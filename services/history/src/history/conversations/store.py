@@ -54,6 +54,10 @@ class ConversationStore(Protocol):
         """Lock the user's conversation in a transaction that commits at the end of the context."""
         ...
 
+    async def create(self, user_id: UUID, conversation_id: UUID) -> bool:
+        """Store an empty conversation and ``conversation.created``; False if the ID is in use or the user erased."""
+        ...
+
     async def page_by_id(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
         """Return up to ``limit`` conversations by id, an order that concurrent updates do not change."""
         ...

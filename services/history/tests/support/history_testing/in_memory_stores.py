@@ -15,6 +15,7 @@ from history.messages.schemas import BranchMessage, BranchResponse, Message
 from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
 from history.turns.schemas import TurnDigest
 from history_testing.turn_events import SampleTurn
+from parley.times import now
 from parley_events.models import ConversationDeleted, Usage
 
 TURN_DURATION = timedelta(seconds=2)
@@ -87,6 +88,15 @@ class InMemoryConversationStore:
     async def lock(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["InMemoryLockedConversation | None"]:
         found = await self.find(user_id, conversation_id)
         yield InMemoryLockedConversation(self._history, found) if found else None
+
+    async def create(self, user_id: UUID, conversation_id: UUID) -> bool:
+        if conversation_id in self._history.owners:
+            return False
+        self._history.owners[conversation_id] = ConversationOwnerResponse(
+            user_id=user_id, deleted=False, last_number=0, latest_answer_id=None
+        )
+        self._history.conversations[conversation_id] = _empty_conversation(conversation_id)
+        return True
 
     async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:
         return self._history.owners.get(conversation_id)
@@ -199,12 +209,24 @@ def _creation_order(message: Message) -> tuple[int, bool, UUID]:
 
 
 def _new_conversation(turn: SampleTurn) -> Conversation:
+    members = {
+        "title": turn.question,
+        "model": turn.model,
+        "version": 0,
+        "created_at": turn.started_at,
+        "updated_at": turn.started_at,
+        "last_message_at": turn.started_at + TURN_DURATION,
+    }
+    return _empty_conversation(turn.conversation_id).model_copy(update=members)
+
+
+def _empty_conversation(conversation_id: UUID) -> Conversation:
     return Conversation(
-        id=turn.conversation_id,
-        title=turn.question,
+        id=conversation_id,
+        title=None,
         title_source="auto",
         archived=False,
-        model=turn.model,
+        model=None,
         message_count=0,
         tokens_used=0,
         cost_estimate=None,
@@ -212,10 +234,10 @@ def _new_conversation(turn: SampleTurn) -> Conversation:
         running_turn_id=None,
         active_message_id=None,
         metadata={},
-        version=0,
-        created_at=turn.started_at,
-        updated_at=turn.started_at,
-        last_message_at=turn.started_at + TURN_DURATION,
+        version=1,
+        created_at=now(),
+        updated_at=now(),
+        last_message_at=None,
     )
 
 

@@ -77,6 +77,16 @@ class HistoryStoreContract:
         rest = await stores.conversations.page_by_id(turns[0].user_id, first[-1].id, 2)
         assert [one.id for one in first + rest] == sorted(turn.conversation_id for turn in turns)
 
+    async def test_a_created_conversation_is_empty_and_created_once(self, stores: Stores) -> None:
+        turn, conversation_id = SampleTurn(), new_id()
+        await stores.add(turn)
+        assert [await stores.conversations.create(turn.user_id, conversation_id) for _ in range(2)] == [True, False]
+        assert not await stores.conversations.create(new_id(), conversation_id)
+        assert not await stores.conversations.create(turn.user_id, turn.conversation_id)
+        found = await stores.conversations.find(turn.user_id, conversation_id)
+        assert found
+        assert (found.title, found.message_count, found.active_message_id, found.version) == (None, 0, None, 1)
+
     async def test_an_update_raises_the_version_and_makes_the_title_the_users(self, stores: Stores) -> None:
         turn = SampleTurn()
         await stores.add(turn)

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from chat.protocols.parley.schemas import Metadata
 from parley.web.problems import FieldValueError
@@ -135,6 +135,13 @@ class CompletionRequest(LenientModel):
     tool_choice: Json = None
     tools: Json = None
     top_p: Json = None
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _read_create(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("create"), bool):
+            return {**value, "create": str(value["create"]).lower()}
+        return value
 
     def options(self) -> dict[str, Any]:
         """Return the options to forward to the provider."""

@@ -14,9 +14,13 @@ MAX_TEXT = 32_000
 MAX_METADATA = 16
 
 
+CLIENT_ID_VERSIONS = frozenset({4, 7})
+INVALID_CLIENT_ID = "Must be a UUID, version 4 or 7."
+
+
 def _client_id(value: UUID) -> UUID:
-    if value.version not in {4, 7}:
-        raise FieldValueError("invalid_format", "Must be a UUID, version 4 or 7.")
+    if value.version not in CLIENT_ID_VERSIONS:
+        raise FieldValueError("invalid_format", INVALID_CLIENT_ID)
     return value
 
 
@@ -40,6 +44,9 @@ class ChatRequest(RequestBody):
     message: Message | None = None
     regenerate: UUID | None = None
     conversation_id: ClientId | None = None
+    create: bool = Field(
+        False, strict=True, description="Create the conversation under `conversation_id` if it does not exist."
+    )
     parent_id: UUID | None = Field(
         None,
         description="Answer that this message follows. Null: the newest answer. The conversation's id: "

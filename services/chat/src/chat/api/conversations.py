@@ -1,0 +1,44 @@
+"""``PUT /conversations/{id}``: creates an empty conversation. All its other routes belong to history."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from chat.api.dependencies import Caller, Services
+from chat.errors import ConversationNotFound
+from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
+from parley.errors import FieldError, ValidationFailed
+from parley.ids import parse_id
+from parley.web import strict_json
+
+router = APIRouter(prefix="/api/v1/conversations", tags=["conversations"])
+
+
+@router.put(
+    "/{conversation_id}",
+    response_class=Response,
+    responses={
+        200: {"description": "The conversation exists; the body is as of `GET`.", "content": {"application/json": {}}},
+        201: {"description": "The conversation is new.", "content": {"application/json": {}}},
+        404: {"description": "`conversation_not_found`"},
+    },
+)
+async def create_conversation(
+    conversation_id: str, request: Request, principal: Caller, services: Services
+) -> Response:
+    """Create an empty conversation under an ID of your own, a UUID of version 4 or 7. The request has no body."""
+    wanted = parse_id(conversation_id)
+    if wanted is None:
+        raise ConversationNotFound
+    if wanted.version not in CLIENT_ID_VERSIONS:
+        raise ValidationFailed([FieldError("/conversation_id", "invalid_format", INVALID_CLIENT_ID)])
+    await _require_empty(request)
+    found = await services.conversations.create(principal.user_id, wanted)
+    headers = {"ETag": found.etag, **({"Location": request.url.path} if found.new else {})}
+    return Response(found.body, 201 if found.new else 200, headers, "application/json")
+
+
+async def _require_empty(request: Request) -> None:
+    body = await request.body()
+    if body.strip() and strict_json.loads(body) != {}:
+        detail = "Must be empty. Set the title and metadata with `PATCH`."
+        raise ValidationFailed([FieldError("", "extra_forbidden", detail)])
