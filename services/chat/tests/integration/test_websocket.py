@@ -122,13 +122,49 @@ BAD_FRAMES = [
     "{",
     "[]",
     '{"type":"x"}',
-    '{"type":"turn.create","ref":"a"}',
     '{"type":"turn.cancel"}',
+    '{"type":"turn.cancel","ref":7}',
     '{"type":"turn.create","ref":"a","ref":"b","body":{"message":"Hi"}}',
     '{"type":"turn.create","ref":"a","body":{"message":"Hi","temperature":NaN}}',
     b'{"type":"turn.create","ref":"a","body":{"message":"Hi"}}',
     b"\xff",
 ]
+
+
+WRONG_FRAMES: list[tuple[dict[str, Any], str, str]] = [
+    ({"type": "turn.create"}, "/body", "required"),
+    ({"type": "turn.create", "body": "Hi"}, "/body", "dict_type"),
+    ({"type": "turn.create", "body": {"message": 7}}, "/message", "string_type"),
+    ({"type": "turn.create", "body": {"message": "Hi"}, "more": 1}, "/more", "unknown_member"),
+    ({"type": "turn.create", "body": {"message": "Hi"}, "idempotency_key": "a b"}, "/idempotency_key", ""),
+    ({"type": "turn.create", "body": {"message": "Hi"}, "cache_control": 1}, "/cache_control", ""),
+    ({"type": "turn.resume", "turn_id": ["x"]}, "/turn_id", "uuid_type"),
+    ({"type": "turn.resume", "turn_id": "x"}, "/turn_id", ""),
+    ({"type": "turn.cancel", "turn_id": None}, "/turn_id", "uuid_type"),
+    ({"type": "turn.resume", "turn_id": str(new_id()), "after": 5}, "/after", ""),
+    ({"type": "turn.create.not", "turn_id": str(new_id())}, "/type", "unknown_type"),
+]
+
+
+async def test_a_frame_with_a_wrong_member_is_an_error_frame_and_the_socket_stays_open(replica: ChatReplica) -> None:
+    user = replica.user()
+    async with connected(replica, "parley.v1", f"parley.bearer.{user.token}") as socket:
+        await receive(socket)
+        for number, (wrong, pointer, code) in enumerate(WRONG_FRAMES):
+            await send(socket, ref=f"w{number}", **wrong)
+            refused = await receive(socket)
+            assert (refused["type"], refused["ref"]) == ("error", f"w{number}"), wrong
+            problem = refused["problem"]
+            assert (problem["status"], problem["code"]) == (422, "validation_failed"), wrong
+            assert problem["errors"][0]["pointer"] == pointer, wrong
+            assert code in ("", problem["errors"][0]["code"]), wrong
+        turn = (await user.chat("Hi [[fake tokens=1]]")).json()
+        for cursor in ("x", "-1", "1.5", "9999999999", " 1"):
+            await send(socket, type="turn.resume", ref=cursor, turn_id=turn["turn_id"], after=cursor)
+            refused = await receive(socket)
+            assert (refused["type"], refused["ref"], refused["problem"]["code"]) == ("error", cursor, "invalid_cursor")
+        await send(socket, type="turn.resume", ref="good", turn_id=turn["turn_id"])
+        assert "".join(each["data"]["delta"] for each in await until_finished(socket, "good")) == "t1"
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -1,6 +1,7 @@
 """Request pipeline, in order: local response, route, access policy, proxy, and the records of the request."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -93,10 +94,13 @@ class Pipeline:
         with self._lifecycle.request():
             try:
                 await self._respond_websocket(request, scope, receive, send)
+            except ClientDisconnected:
+                request.status = request.status or CLIENT_CLOSED_REQUEST
             except (Exception, asyncio.CancelledError) as error:
                 _raise_cancellation(error)
                 log.exception("unhandled_error", request_id=request.request_id)
-                await self._local.reject_websocket(request, errors.InternalError(), send)
+                with contextlib.suppress(ClientDisconnected):
+                    await self._local.reject_websocket(request, errors.InternalError(), scope["subprotocols"], send)
             finally:
                 self._record(request)
 
@@ -118,7 +122,8 @@ class Pipeline:
         try:
             await self._handle_websocket(request, scope, receive, send)
         except ParleyError as error:
-            await self._local.reject_websocket(request, await self._policy.count_refused(request, error), send)
+            refused = await self._policy.count_refused(request, error)
+            await self._local.reject_websocket(request, refused, scope["subprotocols"], send)
 
     async def _handle(self, request: Request, receive: Receive, send: Send) -> None:
         if await self._local.respond(request, send):

@@ -63,12 +63,15 @@ async def test_a_websocket_relays_frames_identity_and_close_codes(run_gateway: R
         assert request.headers["x-forwarded-for"] == "127.0.0.1"
 
 
-async def test_a_websocket_with_an_invalid_credential_origin_or_path_is_rejected(run_gateway: RunGateway) -> None:
+async def test_a_websocket_with_an_invalid_credential_origin_or_path_is_rejected(
+    run_gateway: RunGateway,
+) -> None:
     async with echo_server() as (port, seen), run_gateway(chat_url=f"http://127.0.0.1:{port}") as gateway:
         base = f"ws://127.0.0.1:{gateway.port}"
-        bad = [Subprotocol("parley.bearer.rubbish")]
-        with pytest.raises(InvalidStatus):
-            await connect(f"{base}/api/v1/chat/ws", subprotocols=bad, proxy=None)
+        bad = [Subprotocol("parley.v1"), Subprotocol("parley.bearer.rubbish")]
+        async with connect(f"{base}/api/v1/chat/ws", subprotocols=bad, proxy=None) as socket:
+            assert socket.subprotocol == "parley.v1"
+            assert await closed(socket) == (4401, "token_invalid")
         with pytest.raises(InvalidStatus):
             await connect(f"{base}/api/v1/chat/ws", origin=Origin("https://evil.example"), proxy=None)
         with pytest.raises(InvalidStatus):

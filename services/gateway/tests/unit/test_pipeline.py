@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.errors import ClientDisconnected
 from gateway_testing.pipeline import AsgiClient, TestPipeline, open_pipeline
 from parley.ids import new_id
 from parley_testing import eventually
@@ -206,7 +207,6 @@ async def test_a_disconnect_is_recorded_as_499(pipeline: TestPipeline) -> None:
     ("path", "headers", "status", "code"),
     [
         (MODELS, {}, 404, "not_found"),
-        (SOCKET, {"authorization": "Bearer rubbish"}, 401, "token_invalid"),
         (SOCKET, {"origin": "https://evil.example"}, 403, "insufficient_scope"),
     ],
 )
@@ -219,6 +219,38 @@ async def test_a_rejected_websocket_is_a_problem(
         "websocket.http.response.body",
     ]
     assert (client.status, client.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("headers", "offered", "code"),
+    [
+        ({"authorization": "Bearer rubbish"}, [], "token_invalid"),
+        ({}, ["parley.bearer.rubbish"], "token_invalid"),
+        ({"x-api-key": f"parley_{'0' * 38}"}, [], "api_key_invalid"),
+        ({"authorization": "Basic YTpi"}, [], "credentials_missing"),
+    ],
+)
+async def test_a_websocket_with_a_bad_credential_is_accepted_and_closed_with_4401(
+    pipeline: TestPipeline, headers: dict[str, str], offered: list[str], code: str
+) -> None:
+    client = await pipeline.websocket(SOCKET, headers=headers, subprotocols=["parley.v1", *offered])
+    accepted, closed = client.sent
+    assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "parley.v1")
+    assert closed == {"type": "websocket.close", "code": 4401, "reason": code}
+    assert [line["status"] for line in pipeline.log_lines()] == [401]
+    assert pipeline.chat.journal == []
+
+
+async def test_a_websocket_client_that_leaves_is_not_logged_as_an_error(
+    pipeline: TestPipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def gone(_: object) -> None:
+        raise ClientDisconnected
+
+    for path in (SOCKET, MODELS):
+        await pipeline.websocket(path, headers={"authorization": "Bearer rubbish"}, send=gone)
+    assert [line["status"] for line in pipeline.log_lines()] == [401, 404]
+    assert "unhandled_error" not in "".join(capsys.readouterr())
 
 
 async def test_different_credentials_of_a_websocket_are_ambiguous(pipeline: TestPipeline) -> None:

@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
+from gateway.errors import ClientDisconnected
 from gateway.http import Receive, Send
 from gateway.main import create_app
 from gateway.server.websocket_protocol import EXTENSION, FRAME_BURST, MAX_ANONYMOUS_BYTES
@@ -43,6 +44,10 @@ class EchoApp:
             scope["extensions"][EXTENSION]()
         await receive()
         await send({"type": "websocket.accept"})
+        with contextlib.suppress(ClientDisconnected):
+            await self.echo(receive, send)
+
+    async def echo(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] == "websocket.receive":
             self.received += 1
             if message["text"] == "close":
@@ -138,6 +143,34 @@ async def test_a_flood_of_small_frames_closes_the_websocket(flood: bytes) -> Non
         answer = await exchange(port, HEAD + KEY + b"\r\n", flood)
         assert b" 101 " in answer
         assert app.received <= FRAME_BURST
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(Opcode.TEXT, b"\xff\xfe"), 1007),
+        (frame(Opcode.TEXT, b"\xc3", fin=False) + frame(Opcode.CONT, b"x"), 1007),
+        (frame(Opcode.TEXT, b"x" * 600_000, fin=False) + frame(Opcode.CONT, b"x" * 600_000), 1009),
+        (frame(Opcode.CONT, b"x"), 1002),
+        (frame(Opcode.TEXT, b"x", fin=False) + frame(Opcode.TEXT, b"x"), 1002),
+        (Frame(Opcode.TEXT, b"x").serialize(mask=False), 1002),
+        (frame(Opcode.CLOSE, b"\x03\xed"), 1002),
+    ],
+)
+async def test_frames_that_break_the_protocol_close_without_a_traceback(
+    data: bytes, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as (_, port):
+        answer = await exchange(port, HEAD + KEY + b"\r\n", data)
+        await exchange(port, HEAD + KEY + b"\r\n", data + frame(Opcode.CLOSE, b"\x03\xe8"))
+    assert answer.partition(b"\r\n\r\n")[2][2:4] == code.to_bytes(2, "big")
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_text_that_is_split_within_a_character_is_read() -> None:
+    async with serving() as (_, port), connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
+        socket.transport.write(frame(Opcode.TEXT, b"\xc3", fin=False) + frame(Opcode.CONT, b"\xa4"))
+        assert await socket.recv() == "\u00e4"
 
 
 async def test_the_client_learns_why_it_was_closed() -> None:

@@ -80,7 +80,11 @@ def to_turn_request(
 
 def cursor_of(request: Request, after: str | None) -> int:
     """Return the resume cursor; ``Last-Event-ID`` takes precedence over ``?after=``; raises InvalidCursor."""
-    given = request.headers.get("last-event-id") or after
+    return parse_cursor(request.headers.get("last-event-id") or after)
+
+
+def parse_cursor(given: str | None) -> int:
+    """Return a resume cursor; 0 if there is none; raises InvalidCursor."""
     if not given:
         return 0
     if not _CURSOR.match(given):

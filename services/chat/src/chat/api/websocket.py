@@ -12,19 +12,20 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from chat.api.dependencies import services_of
-from chat.api.request_parsing import parse_cache_policy, parse_idempotency_key, to_turn_request
+from chat.api.request_parsing import parse_cache_policy, parse_cursor, parse_idempotency_key, to_turn_request
 from chat.errors import TooManyStreams, TurnPending
 from chat.model import Turn
 from chat.protocols.parley.projection import TurnProjection
 from chat.protocols.parley.schemas import ChatRequest
 from chat.protocols.websocket.projection import frame, turn_frames
 from chat.protocols.websocket.schemas import (
-    CLIENT_FRAME,
     AuthFrame,
     CancelFrame,
     ClientFrame,
     CreateFrame,
+    InvalidFrame,
     ResumeFrame,
+    parse_frame,
 )
 from chat.running.turn_updates import StreamInterrupted
 from parley.errors import CredentialsMissing, InsufficientScope, InvalidJson, ParleyError, Unauthenticated
@@ -69,7 +70,7 @@ async def chat_socket(socket: WebSocket) -> None:
     except CloseSocket as close:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await socket.close(close.code)
-    except WebSocketDisconnect:
+    except (WebSocketDisconnect, TimeoutError):  # the client has left, or reads nothing
         return
 
 
@@ -114,14 +115,14 @@ class WebSocketSession:
     async def _begin(self, token: str | None) -> None:
         try:
             async with asyncio.timeout(AUTH_TIMEOUT):
-                while token is None:
-                    message = await self._next_frame()
-                    if not isinstance(message, AuthFrame):
-                        raise CloseSocket(UNAUTHENTICATED)
-                    token = message.token
+                first = await self._next_frame() if token is None else token
         except TimeoutError:
             raise CloseSocket(AUTH_TIMED_OUT) from None
-        await self._authenticate(token)
+        except InvalidFrame:
+            raise CloseSocket(INVALID_FRAME) from None
+        if not isinstance(first, str | AuthFrame):
+            raise CloseSocket(UNAUTHENTICATED)
+        await self._authenticate(first if isinstance(first, str) else first.token)
 
     async def _authenticate(self, token: str) -> None:
         try:
@@ -142,7 +143,13 @@ class WebSocketSession:
 
     async def _receive(self) -> None:
         while True:
-            message = await self._next_frame()
+            try:
+                message = await self._next_frame()
+            except InvalidFrame as invalid:
+                if invalid.ref is None:
+                    raise CloseSocket(INVALID_FRAME) from None
+                await self._refuse(invalid.ref, invalid.error)
+                continue
             if isinstance(message, AuthFrame):
                 await self._authenticate(message.token)
             else:
@@ -157,19 +164,22 @@ class WebSocketSession:
         task.add_done_callback(self._turns.discard)
 
     async def _serve(self, message: CreateFrame | ResumeFrame | CancelFrame) -> None:
-        try:
-            if isinstance(message, CancelFrame):
-                await self._service.cancel(self._caller.user_id, message.turn_id)
-                await self._send(frame("ok", ref=message.ref))
-            elif isinstance(message, ResumeFrame):
-                turn = await self._service.get(self._caller.user_id, message.turn_id)
-                await self._follow(message.ref, turn, int(message.after or 0))
-            else:
-                await self._follow(message.ref, await self._create(message), 0)
-        except ParleyError as error:
-            await self._refuse(message.ref, error)
-        except (TimeoutError, WebSocketDisconnect):
-            return  # the client reads nothing or has left; the turn goes on
+        # A client that reads nothing or has left ends the task; the turn goes on.
+        with contextlib.suppress(TimeoutError, WebSocketDisconnect):
+            try:
+                await self._carry_out(message)
+            except ParleyError as error:
+                await self._refuse(message.ref, error)
+
+    async def _carry_out(self, message: CreateFrame | ResumeFrame | CancelFrame) -> None:
+        if isinstance(message, CancelFrame):
+            await self._service.cancel(self._caller.user_id, message.turn_id)
+            await self._send(frame("ok", ref=message.ref))
+        elif isinstance(message, ResumeFrame):
+            turn = await self._service.get(self._caller.user_id, message.turn_id)
+            await self._follow(message.ref, turn, parse_cursor(message.after))
+        else:
+            await self._follow(message.ref, await self._create(message), 0)
 
     async def _create(self, message: CreateFrame) -> Turn:
         try:
@@ -220,18 +230,18 @@ class WebSocketSession:
         async with self._sending:
             if self._socket.application_state is WebSocketState.CONNECTED:
                 async with asyncio.timeout(SEND_TIMEOUT):
-                    await self._socket.send_text(text)
+                    try:
+                        await self._socket.send_text(text)
+                    except RuntimeError:  # the server has closed the socket, for example after a ping without a pong
+                        raise WebSocketDisconnect(NO_STATUS) from None
 
     async def _next_frame(self) -> ClientFrame:
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NO_STATUS))
-        text = message.get("text")
-        if text is None:  # a binary frame
-            raise CloseSocket(INVALID_FRAME)
         try:
-            return CLIENT_FRAME.validate_python(strict_json.loads(text))
-        except (InvalidJson, ValidationError):
+            return parse_frame(strict_json.loads(message.get("text") or ""))  # a binary frame has no text
+        except InvalidJson:
             raise CloseSocket(INVALID_FRAME) from None
 
 

@@ -1,6 +1,6 @@
 """Responses that the gateway gives itself: CORS preflights, its own pages, and errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -10,7 +10,7 @@ from gateway.http import Header, Send, has_header
 from gateway.local.docs_pages import LocalPage, Render, decompressed
 from gateway.proxy.relaying import send_response
 from gateway.proxy.response_headers import ResponseHeaders
-from gateway.proxy.websocket import INTERNAL_ERROR
+from gateway.proxy.websocket import INTERNAL_ERROR, UNAUTHENTICATED, accept_message
 from gateway.request import Request
 from gateway.routes import route
 from parley import errors
@@ -58,8 +58,17 @@ class LocalResponses:
             headers.append((b"connection", b"close"))  # the rest of the body is not read
         await self._send(request, error.status, headers, body, send)
 
-    async def reject_websocket(self, request: Request, error: ParleyError, send: Send) -> None:
-        """Respond to the handshake of a WebSocket with a problem. If it is already open, close it."""
+    async def reject_websocket(self, request: Request, error: ParleyError, offered: Sequence[str], send: Send) -> None:
+        """Respond to the handshake of a WebSocket with a problem. If it is already open, close it.
+
+        A rejected credential opens the WebSocket and closes it, because browsers do not show the status of a response
+        to the page. ``offered`` are the client's subprotocols.
+        """
+        if isinstance(error, errors.Unauthenticated) and not request.status:
+            request.status = error.status
+            await send(accept_message(request, offered))
+            await send({"type": "websocket.close", "code": UNAUTHENTICATED, "reason": error.code})
+            return
         if request.status:
             await send({"type": "websocket.close", "code": INTERNAL_ERROR, "reason": error.code})
             return

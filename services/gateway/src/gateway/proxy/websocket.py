@@ -63,11 +63,7 @@ class WebSocketProxy:
         if (await receive())["type"] != "websocket.connect":
             return
         request.status = SWITCHING_PROTOCOLS
-        await send({
-            "type": "websocket.accept",
-            "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None,
-            "headers": [(b"x-request-id", request.request_id.encode())],
-        })  # fmt: skip
+        await send(accept_message(request, scope["subprotocols"]))
         closed: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         session = request.caller.session if request.caller else None
         caller_known: Callable[[], None] = scope["extensions"].get(EXTENSION, lambda: None)
@@ -146,6 +142,15 @@ async def _relay_to_client(request: Request, upstream: ClientConnection, send: S
     if code in _RESERVED:
         code = NORMAL if code == _NO_STATUS else INTERNAL_ERROR
     await send({"type": "websocket.close", "code": code or INTERNAL_ERROR, "reason": upstream.close_reason or ""})
+
+
+def accept_message(request: Request, offered: Sequence[str]) -> dict[str, Any]:
+    """Return the ASGI message that accepts a WebSocket, with Parley's subprotocol if the client offered it."""
+    return {
+        "type": "websocket.accept",
+        "subprotocol": PROTOCOL if PROTOCOL in offered else None,
+        "headers": [(b"x-request-id", request.request_id.encode())],
+    }
 
 
 def offered_token(subprotocols: Sequence[str]) -> str:

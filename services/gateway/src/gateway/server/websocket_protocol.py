@@ -1,13 +1,16 @@
 """WebSocket server protocol: uvicorn's, with the gateway's headers on the handshake and a limit on small frames."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import orjson
 from starlette.exceptions import HTTPException
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from gateway.errors import ClientDisconnected
 from gateway.http import Header
 from gateway.server.refusals import CountRefusal, count_refusal, forwarded_for
 from gateway.server.uvicorn_internals import Config, ServerState, WebSocketsSansIOProtocol
@@ -27,6 +30,7 @@ EXTENSION = "parley.websocket_caller_known"
 """Key in the ASGI scope's ``extensions``: a function to call when the caller is known."""
 RATE_LIMITED, RATE_LIMITED_REASON = 4429, "rate_limited"
 TOO_BIG, TOO_BIG_REASON = 1009, "frame too big"
+INVALID_TEXT, INVALID_TEXT_REASON = 1007, "invalid UTF-8"
 BAD_REQUEST = 400
 
 
@@ -77,6 +81,24 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.conn.events_received()
         self._close(RATE_LIMITED, RATE_LIMITED_REASON)
 
+    def send_receive_event_to_app(self) -> None:
+        """Pass a complete message to the app, or close the connection if its text is not UTF-8."""
+        if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
+            self.frames = []
+            self._close(INVALID_TEXT, INVALID_TEXT_REASON)
+            return
+        super().send_receive_event_to_app()
+
+    async def send(self, message: Any) -> None:
+        """Send an ASGI message. Raise ClientDisconnected if the WebSocket is closed, by whichever side."""
+        await self.writable.wait()
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            raise ClientDisconnected
+        try:
+            await super().send(message)
+        except OSError:  # uvicorn's own ClientDisconnected
+            raise ClientDisconnected from None
+
     def handle_connect(self, event: Request) -> None:
         """Start the app, unless the handshake is invalid."""
         super().handle_connect(event)
@@ -101,7 +123,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def _close(self, code: int, reason: str) -> None:
         """Close the WebSocket, at once if it is closing already."""
-        if self.close_sent or not self.handshake_complete:
+        if self.close_sent or not self.handshake_complete or self.conn.state is not OPEN:
             self.transport.abort()
             return
         self.conn.send_close(code, reason)
@@ -114,6 +136,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.close()
         self._count_handshake()
+
+
+def _is_utf8(pieces: Sequence[bytes]) -> bool:
+    try:
+        b"".join(pieces).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class HandshakeProtocol(ServerProtocol):

@@ -10,7 +10,7 @@ import orjson
 
 from gateway import wiring
 from gateway.access.streams import OpenStreams
-from gateway.http import Header
+from gateway.http import Header, Send
 from gateway.observability.access_log import AccessLog
 from gateway.pipeline import Pipeline
 from gateway.routes import RouteTable, all_routes
@@ -95,12 +95,17 @@ class TestPipeline:
         return client
 
     async def websocket(
-        self, path: str, *, headers: Mapping[str, str] | None = None, subprotocols: Sequence[str] = ()
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] = (),
+        send: Send | None = None,
     ) -> AsgiClient:
-        """Open a WebSocket and return its client when it has been closed."""
+        """Open a WebSocket and return its client when it has been closed. ``send`` replaces the client's own."""
         client = AsgiClient([{"type": "websocket.connect"}])
         scope = {**_scope("websocket", path, "GET", list((headers or {}).items())), "subprotocols": subprotocols}
-        await self.pipeline.websocket(scope, client.receive, client.send)
+        await self.pipeline.websocket(scope, client.receive, send or client.send)
         return client
 
     def log_lines(self) -> list[dict[str, Any]]:

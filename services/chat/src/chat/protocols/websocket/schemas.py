@@ -3,8 +3,10 @@
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
+from parley.errors import FieldError, ParleyError, ValidationFailed
+from parley.web import problems
 from parley.web.schemas import RequestBody, Text
 
 Ref = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
@@ -33,7 +35,7 @@ class ResumeFrame(RequestBody):
     type: Literal["turn.resume"]
     ref: Ref
     turn_id: UUID
-    after: Annotated[Text, StringConstraints(pattern=r"^[0-9]{1,9}$")] | None = None
+    after: Annotated[Text, StringConstraints(max_length=64)] | None = None
 
 
 class CancelFrame(RequestBody):
@@ -45,4 +47,38 @@ class CancelFrame(RequestBody):
 
 
 ClientFrame: TypeAlias = AuthFrame | CreateFrame | ResumeFrame | CancelFrame
+REF: TypeAdapter[str] = TypeAdapter(Ref)
 CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="type")])
+_UNKNOWN_TYPE = FieldError("/type", "unknown_type", "Must be `auth`, `turn.create`, `turn.resume` or `turn.cancel`.")
+
+
+class InvalidFrame(Exception):
+    """A frame that is no valid frame. ``ref`` is None if an error frame could not name it."""
+
+    def __init__(self, ref: str | None, error: ParleyError) -> None:
+        super().__init__()
+        self.ref, self.error = ref, error
+
+
+def parse_frame(data: Any) -> ClientFrame:
+    """Return the frame of a JSON value; raise InvalidFrame."""
+    try:
+        return CLIENT_FRAME.validate_python(data)
+    except ValidationError as error:
+        raise InvalidFrame(_ref_of(data), _to_problem(error)) from None
+
+
+def _ref_of(data: Any) -> str | None:
+    try:
+        return REF.validate_python(data["ref"], strict=True)
+    except (ValidationError, KeyError, TypeError):
+        return None
+
+
+def _to_problem(error: ValidationError) -> ParleyError:
+    found = error.errors(include_input=False)
+    if found[0]["type"].startswith("union_tag"):
+        return ValidationFailed([_UNKNOWN_TYPE])
+    for each in found:
+        each["loc"] = ("body", *each["loc"][1:])  # in place of the frame's type
+    return problems.from_validation(found)
