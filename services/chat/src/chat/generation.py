@@ -8,6 +8,9 @@ from chat.catalogue import Model
 from chat.model import LogEntry
 from parley_events.models import Usage
 
+UNUSABLE_USAGE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0, estimated=True)
+"""Reported usage whose counts cannot be true. Parley estimates them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

@@ -1,73 +1,57 @@
 """Parsers of provider streams, provider errors and the circuit breaker."""
 
-import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.model import LogEntry
-from chat.providers.chunks import StreamedError, parse_chunk
 from chat.providers.circuit_breaker import FAILURE_THRESHOLD, OPEN_DURATION, CircuitBreaker
 from chat.providers.failures import AttemptFailed, from_status, retry_after
-from chat.providers.sse_parser import MAX_LINE, MalformedStream, SseParser
-from chat.providers.text import storable
-from chat.running.tool_calls import join_calls
+from chat.providers.sse_parser import MAX_LINE, SseEvent, SseParser
 
 
-def chunk(**delta: object) -> str:
-    return orjson.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).decode()
-
-
+@settings(max_examples=50)
 @given(
-    st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\n")), max_size=5), st.integers(1, 7)
+    st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\n")), max_size=5),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    st.integers(1, 7),
 )
-def test_events_do_not_depend_on_chunk_boundaries(texts: list[str], size: int) -> None:
-    stream = b"".join(b"data: " + text.encode() + b"\r\n\r\n" for text in texts if text)
+def test_events_depend_neither_on_chunk_boundaries_nor_on_line_ends_nor_on_a_bom(
+    texts: list[str], line_end: bytes, bom: bytes, size: int
+) -> None:
+    stream = bom + b"".join(b"data: " + text.encode() + line_end * 2 for text in texts if text)
     parser, found = SseParser(), []
     for start in range(0, len(stream), size):
         found += list(parser.feed(stream[start : start + size]))
-    assert found == [text.encode() for text in texts if text]
+    assert found == [SseEvent(b"", text.encode()) for text in texts if text]
 
 
 def test_comments_and_other_fields_are_skipped() -> None:
-    assert list(SseParser().feed(b": ping\n\nevent: x\nid: 1\ndata: a\ndata: b\n\n")) == [b"a\nb"]
+    found = list(SseParser().feed(b": ping\n\nevent: x\nid: 1\ndata: a\ndata: b\n\ndata: c\n\n"))
+    assert found == [SseEvent(b"x", b"a\nb"), SseEvent(b"", b"c")]
 
 
-def test_an_endless_line_is_malformed() -> None:
-    with pytest.raises(MalformedStream):
-        list(SseParser().feed(b"x" * (MAX_LINE + 1)))
+def test_the_last_event_needs_no_blank_line() -> None:
+    parser = SseParser()
+    assert list(parser.feed(b"data: a\n\ndata: b")) == [SseEvent(b"", b"a")]
+    assert list(parser.finish()) == [SseEvent(b"", b"b")]
 
 
-@pytest.mark.parametrize(
-    "data", ["{", "[]", "1", b'{"a":"\xff"}', '{"choices":[1]}', '{"choices":[{"delta":{"content":5}}]}']
-)
-def test_invalid_chunks_are_malformed(data: bytes | str) -> None:
-    with pytest.raises(MalformedStream):
-        parse_chunk(data)
+def test_a_line_that_is_too_long_is_dropped_and_nothing_else() -> None:
+    parser = SseParser()
+    found = [*parser.feed(b"data: a\n\ndata: "), *parser.feed(b"x" * (MAX_LINE + 1)), *parser.feed(b"x\n\ndata: b\n\n")]
+    assert [event.data for event in found] == [b"a", b"b"]
+    assert parser.damaged
 
 
-def test_an_error_within_the_stream_is_raised() -> None:
-    with pytest.raises(StreamedError):
-        parse_chunk('{"error":{"message":"secret"}}')
-
-
-def test_nul_and_lone_surrogates_are_replaced() -> None:
-    assert storable("a\x00b\ud800c") == "a\ufffdb\ufffdc"
-    found = parse_chunk('{"choices":[{"delta":{"content":"a\\u0000b"}}]}')
-    assert found[0].entry == LogEntry("a\ufffdb")
-
-
-def test_tool_calls_are_joined_from_their_deltas() -> None:
-    first = parse_chunk(chunk(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]))
-    second = parse_chunk(chunk(tool_calls=[{"index": 0, "function": {"arguments": '{"a":1}'}}]))
-    entries = tuple(piece.entry for piece in (*first, *second) if piece.entry)
-    assert join_calls(entries) == [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]
-
-
-def test_usage_is_bounded_and_complete() -> None:
-    found = parse_chunk('{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":-2,"total_tokens":99}}')
-    assert found[0].usage is not None
-    assert (found[0].usage.prompt_tokens, found[0].usage.completion_tokens, found[0].usage.total_tokens) == (3, 0, 3)
+def test_an_event_that_is_too_long_is_dropped_and_nothing_else() -> None:
+    parser = SseParser()
+    found = list(parser.feed(b"data: a\n\n"))
+    for _ in range(6):
+        found += parser.feed(b"data: " + b"x" * (MAX_LINE - 10) + b"\n")
+    found += parser.feed(b"\ndata: b\n\n")
+    assert [event.data[:3] for event in found if event.data[:1] != b"x"] == [b"a", b"b"]
+    assert parser.damaged
 
 
 @pytest.mark.parametrize(

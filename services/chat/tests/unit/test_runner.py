@@ -45,6 +45,15 @@ async def test_usage_that_the_provider_does_not_report_is_estimated() -> None:
     assert turn.usage == Usage(prompt_tokens=9, completion_tokens=10, total_tokens=19, estimated=True)
 
 
+async def test_usage_beyond_the_request_is_estimated() -> None:
+    impossible = Usage(prompt_tokens=5, completion_tokens=MODEL.max_output_tokens + 1, total_tokens=2000)
+    bench = EngineBench(generator=ScriptedGenerator(answer_of("word" * 20, usage=impossible)))
+    turn = await run(bench, bench.runner(await bench.job(prompt_tokens=9)))
+    assert turn.usage is not None
+    assert (turn.usage.prompt_tokens, turn.usage.completion_tokens, turn.usage.estimated) == (9, 20, True)
+    assert (turn.status, turn.finish_reason) == ("completed", "stop")
+
+
 async def test_a_failure_before_the_first_token_fails_the_turn_without_usage() -> None:
     bench = EngineBench(generator=ScriptedGenerator(failure=ProviderUnavailable(retry_after=7)))
     turn = await run(bench, bench.runner(await bench.job()))

@@ -1,93 +1,169 @@
-"""Parser of streamed completion chunks. Its output contains only text that Postgres can store."""
+"""Parser of completion chunks and whole completions. Its output contains only text that Postgres can store."""
 
+from collections.abc import Iterable
 from typing import Any
-
-import orjson
 
 from chat.generation import AnswerChunk
 from chat.model import LogEntry
-from chat.providers.sse_parser import MalformedStream
-from chat.providers.text import storable
-from parley_events.models import Usage
+from chat.providers import lenient_json
+from chat.providers.content import text_of
+from chat.providers.failures import AttemptFailed, reported_failure
+from chat.providers.lenient_json import MalformedJson
+from chat.providers.reported_usage import parse_usage
+from chat.providers.text import TextJoiner, storable
+from chat.providers.tool_call_parser import LEGACY_INDEX, ToolCallParser
 
-FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 MAX_MODEL_LENGTH = 100
-_FINISH_REASON_ALIASES = {"function_call": "tool_calls", "eos": "stop", "end_turn": "stop", "max_tokens": "length"}
+_FINISH_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "refusal": "content_filter",
+    "sensitive": "content_filter",
+}
+"""Finish reasons of several servers. Any other one means ``stop``."""
+_FAILED_REASONS = frozenset({"error", "abort", "aborted", "network_error", "insufficient_system_resource"})
 
 
-class StreamedError(Exception):
-    """The provider reported an error within its stream."""
+class ChunkParser:
+    """Parser of one answer: JSON in, answer chunks out. What is not part of the answer is ignored.
+
+    ``failure`` is an error that the provider reported. ``damaged`` means that a part of the answer is lost.
+    """
+
+    def __init__(self) -> None:
+        self.failure: AttemptFailed | None = None
+        self.damaged = self.begun = False
+        self.finish_reason: str | None = None
+        self._text, self._calls = TextJoiner(), ToolCallParser()
+        self._held_usage: AnswerChunk | None = None
+
+    def parse(self, data: bytes, *, error: bool = False) -> list[AnswerChunk]:
+        """Return the answer chunks of one event; ``error`` if the event has that name."""
+        try:
+            return self.add(lenient_json.loads(data), error=error)
+        except (MalformedJson, RecursionError):
+            lines = data.split(b"\n")
+        if len(lines) > 1:  # several events without a blank line between them
+            return [chunk for line in lines for chunk in self.parse(line, error=error)]
+        if error:
+            return self.add({"error": data.decode("utf-8", "replace")}, error=True)
+        # Other text than half an object was never a chunk.
+        self.damaged = self.damaged or (data.lstrip().startswith(b"{") and self.finish_reason is None)
+        return []
+
+    def add(self, document: Any, *, error: bool = False) -> list[AnswerChunk]:
+        """Return the answer chunks of a decoded chunk or completion."""
+        if not isinstance(document, dict):
+            document = {"error": document} if error else {}
+        choices = document.get("choices")
+        if (error or not choices or document.get("error")) and self._report(reported_failure(document, named=error)):
+            return []
+        found: list[AnswerChunk] = []
+        if isinstance(choices, list):
+            for position, choice in enumerate(choices):
+                # Only the first choice is asked for.
+                if isinstance(choice, dict) and _index(choice, position) == 0:
+                    found += self._choice(choice)
+        return self._with_usage(found, document)
+
+    def finish(self, reason: str | None = None) -> list[AnswerChunk]:
+        """Return the chunks that were held back, and the finish reason if there was none yet."""
+        found = self._entries(self._text.rest(), self._calls.finish())
+        if reason is not None and self.finish_reason is None:
+            found.append(self._finish_chunk(reason))
+        if self._held_usage is not None:
+            found.append(self._held_usage)
+            self._held_usage = None
+        return found
+
+    def _choice(self, choice: dict[str, Any]) -> list[AnswerChunk]:
+        found: list[AnswerChunk] = []
+        message = self._message(choice)
+        if message is not None:
+            found = self._entries(self._text.add(text_of(message)), self._tool_calls(message))
+        given = choice.get("finish_reason")
+        reason = given.lower() if isinstance(given, str) else ""
+        if choice.get("error") or reason in _FAILED_REASONS:
+            self._report(reported_failure(choice, named=True))
+        elif reason:
+            found += self._entries(self._text.rest(), self._calls.finish())
+            found.append(self._finish_chunk(reason))
+        return found
+
+    def _message(self, choice: dict[str, Any]) -> dict[str, Any] | None:
+        if "delta" in choice:
+            message = choice["delta"]
+        elif self.begun:
+            # Some servers repeat the whole answer in the last chunk.
+            return None
+        else:
+            message = choice.get("message", {"content": choice.get("text")})
+        if isinstance(message, str | list):
+            return {"content": message}
+        return message if isinstance(message, dict) else None
+
+    def _tool_calls(self, message: dict[str, Any]) -> list[dict[str, Any]]:
+        calls, legacy = message.get("tool_calls"), message.get("function_call")
+        if not calls and not legacy:
+            return []
+        found = self._calls.add(calls) if calls else []
+        return found + (self._calls.add(legacy, index=LEGACY_INDEX) if legacy and not calls else [])
+
+    def _entries(self, text: str, calls: list[dict[str, Any]]) -> list[AnswerChunk]:
+        found = []
+        if text:
+            found.append(AnswerChunk(LogEntry(text)))
+        if calls:
+            found.append(AnswerChunk(LogEntry("", tuple(calls))))
+        self.begun = self.begun or bool(found)
+        return found
+
+    def _finish_chunk(self, given: str) -> AnswerChunk:
+        reason = _FINISH_REASONS.get(given, "stop")
+        if reason in {"stop", "tool_calls"}:
+            # Some servers send `stop` in every chunk, or after another reason.
+            reason = "tool_calls" if self._calls.found else "stop"
+            if self.finish_reason in {"length", "content_filter"}:
+                reason = self.finish_reason
+        self.finish_reason = reason
+        return AnswerChunk(finish_reason=reason)
+
+    def _report(self, failure: AttemptFailed | None) -> bool:
+        """Keep a reported failure, unless the answer is whole; return whether there is one."""
+        if failure is not None and self.finish_reason is None:
+            self.failure = self.failure or failure
+        return failure is not None
+
+    def _with_usage(self, found: list[AnswerChunk], document: dict[str, Any]) -> list[AnswerChunk]:
+        reported = document.get("usage")
+        if reported:
+            model = document.get("model")
+            name = storable(model[:MAX_MODEL_LENGTH]) if isinstance(model, str) else None
+            self._held_usage = AnswerChunk(usage=parse_usage(reported), response_model=name)
+        if self._held_usage is not None and (self.begun or self.finish_reason is not None):
+            # Before the answer begins, a failed call may still be retried.
+            found.append(self._held_usage)
+            self._held_usage = None
+        return found
 
 
-def parse_chunk(data: bytes | str) -> list[AnswerChunk]:
-    """Return the answer chunks of one event; raises MalformedStream or StreamedError."""
-    try:
-        chunk = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise MalformedStream("the event is not JSON") from error
-    if not isinstance(chunk, dict):
-        raise MalformedStream("the event is not a JSON object")
-    if chunk.get("error"):
-        raise StreamedError
-    try:
-        return list(_answer_chunks(chunk))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise MalformedStream("the event is not a completion chunk") from error
+def _index(choice: dict[str, Any], position: int) -> float:
+    index = choice.get("index")
+    if isinstance(index, str) and index.isascii() and index.isdigit():
+        return int(index[:9])
+    return index if isinstance(index, int | float) and not isinstance(index, bool) else position
 
 
-def _answer_chunks(chunk: dict[str, Any]) -> list[AnswerChunk]:
-    found = []
-    choice = next(iter(chunk.get("choices") or ()), None)
-    if choice is not None:
-        found += _choice(choice)
-    if chunk.get("usage"):
-        found.append(AnswerChunk(usage=usage(chunk["usage"]), response_model=_model(chunk)))
-    return found
-
-
-def _model(chunk: dict[str, Any]) -> str | None:
-    model = chunk.get("model")
-    return storable(model[:MAX_MODEL_LENGTH]) if isinstance(model, str) else None
-
-
-def _choice(choice: dict[str, Any]) -> list[AnswerChunk]:
-    delta = choice.get("delta") or choice.get("message") or {}
-    found = []
-    if delta.get("content"):
-        found.append(AnswerChunk(LogEntry(storable(delta["content"]))))
-    if delta.get("tool_calls"):
-        found.append(
-            AnswerChunk(LogEntry("", tuple(_call(index, call) for index, call in enumerate(delta["tool_calls"]))))
-        )
-    if choice.get("finish_reason"):
-        reason = str(choice["finish_reason"])
-        found.append(
-            AnswerChunk(
-                finish_reason=reason if reason in FINISH_REASONS else _FINISH_REASON_ALIASES.get(reason, "stop")
-            )
-        )
-    return found
-
-
-def _call(position: int, call: dict[str, Any]) -> dict[str, Any]:
-    function = call.get("function") or {}
-    kept: dict[str, Any] = {"index": int(call.get("index", position))}
-    if call.get("id"):
-        kept |= {"id": storable(str(call["id"])), "type": "function"}
-    kept["function"] = {name: storable(str(function[name])) for name in ("name", "arguments") if function.get(name)}
-    return kept
-
-
-def usage(reported: dict[str, Any]) -> Usage:
-    prompt, completion = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=prompt + completion,
-        cached_tokens=min(prompt, _count(reported.get("prompt_tokens_details") or {}, "cached_tokens")),
-        reasoning_tokens=_count(reported.get("completion_tokens_details") or {}, "reasoning_tokens"),
-    )
-
-
-def _count(counts: dict[str, Any], name: str) -> int:
-    return min(2**31 - 1, max(0, int(counts.get(name) or 0)))
+def has_entry(chunks: Iterable[AnswerChunk]) -> bool:
+    """Tell whether some of the chunks are part of the answer's text or tool calls."""
+    return any(chunk.entry is not None for chunk in chunks)

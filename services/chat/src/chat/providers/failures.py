@@ -1,6 +1,7 @@
 """Mapping of provider errors to Parley's. Their messages are dropped: they may contain keys, prompts or addresses."""
 
 import email.utils
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from chat.errors import (
 )
 
 MAX_RETRY_AFTER = 3600
+FIRST_ERROR_STATUS, LAST_ERROR_STATUS = 400, 599
 _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
     408: (ProviderTimeout, True),
     409: (ProviderFailure, True),
@@ -26,6 +28,28 @@ _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
 }
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_STATUS_BY_NAME = (
+    ("quota", 429),
+    ("billing", 429),
+    ("rate_limit", 429),
+    ("ratelimit", 429),
+    ("too_many_requests", 429),
+    ("resource_exhausted", 429),
+    ("throttl", 429),
+    ("overloaded", 503),
+    ("unavailable", 503),
+    ("timeout", 504),
+    ("timed_out", 504),
+    ("deadline", 504),
+    ("authentication", 401),
+    ("permission", 403),
+    ("not_found", 404),
+    ("invalid", 400),
+    ("bad_request", 400),
+    ("badrequest", 400),
+)
+"""Statuses by a part of an error's ``code`` or ``type``, in lower case with underscores."""
+UNKNOWN_ERROR_STATUS = 500
 
 
 class AttemptFailed(Exception):
@@ -47,18 +71,55 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFa
     return AttemptFailed(kind(retry_after=retry_after(headers)), retryable=retryable)
 
 
+def reported_failure(document: Mapping[str, Any], *, named: bool) -> AttemptFailed | None:
+    """Return the failure that an event or a body of status 200 reports, None if it reports none.
+
+    ``named`` tells that it is an error even without an ``error`` member.
+    """
+    error = document.get("error")
+    named = named or document.get("object") == "error" or document.get("type") == "error"
+    if not error and not named:
+        return None
+    if not isinstance(error, dict):
+        error = {"code": error} if error else document
+    return from_status(_status(error) or _status(document) or _status_by_name(error), {}, {"error": error})
+
+
 def retry_after(headers: Mapping[str, str]) -> int | None:
     """Return the seconds of a ``Retry-After`` header, which is a number or a date."""
     value = headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return min(int(value), MAX_RETRY_AFTER)
     try:
-        moment = email.utils.parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError):
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_until(value)
+    if not math.isfinite(seconds) or value.startswith("-"):
         return None
-    return max(0, min(round(moment - time.time()), MAX_RETRY_AFTER))
+    return max(0, min(math.ceil(seconds), MAX_RETRY_AFTER))
+
+
+def _seconds_until(date: str) -> float:
+    try:
+        return round(email.utils.parsedate_to_datetime(date).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
 
 
 def _codes(body: Any) -> set[str]:
     error = body.get("error") if isinstance(body, dict) else None
     return {str(error.get(name)) for name in ("code", "type")} if isinstance(error, dict) else set()
+
+
+def _status(error: Mapping[str, Any]) -> int | None:
+    for name in ("status", "status_code", "http_code", "code"):
+        value = error.get(name)
+        if isinstance(value, str) and len(value) == len("429") and value.isascii() and value.isdigit():
+            value = int(value)
+        if isinstance(value, int) and FIRST_ERROR_STATUS <= value <= LAST_ERROR_STATUS:
+            return value
+    return None
+
+
+def _status_by_name(error: Mapping[str, Any]) -> int:
+    names = " ".join(str(error.get(name) or "")[:100] for name in ("code", "type", "status"))
+    words = names.lower().replace(" ", "_").replace("-", "_")
+    return next((status for part, status in _STATUS_BY_NAME if part in words), UNKNOWN_ERROR_STATUS)

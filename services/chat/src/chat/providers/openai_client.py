@@ -10,17 +10,14 @@ import orjson
 import structlog
 
 from chat.catalogue import Target
-from chat.errors import ProviderFailure, ProviderTimeout, ProviderUnavailable
+from chat.errors import ProviderTimeout, ProviderUnavailable
 from chat.generation import AnswerChunk, Prompt
-from chat.providers.chunks import StreamedError, parse_chunk
 from chat.providers.failures import AttemptFailed, from_status
-from chat.providers.sse_parser import MalformedStream, SseParser
+from chat.providers.response_reader import ResponseReader
 from chat.settings import OPENAI_BASE_URL
-from parley.process.timeouts import IdleTimer
 
 log = structlog.get_logger()
 
-DONE_MARKER = b"[DONE]"
 CONNECT_TIMEOUT = 5.0
 ERROR_BODY_LIMIT = 65_536
 READ_BUFFER_SIZE = 65_536
@@ -40,17 +37,16 @@ class OpenAIProvider:
         Raises AttemptFailed before the first chunk and ProviderFailure afterwards. Closing the generator ends the call.
         """
         response = await self._post(provider_model, prompt)
-        answer = _ResponseReader(response, self._timeout)
+        answer = ResponseReader(response, self._timeout)
         started = False
         try:
             while chunks := await answer.read():
                 started = True
                 yield chunks
-        except ProviderFailure as failure:
+        except AttemptFailed as failed:
             if started:
-                raise
-            # The stream broke before its first chunk: a retry may succeed, except after a timeout.
-            raise AttemptFailed(failure, retryable=not isinstance(failure, ProviderTimeout)) from failure
+                raise failed.failure from failed
+            raise
         finally:
             answer.close()
 
@@ -101,53 +97,6 @@ class OpenAIProvider:
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
         return orjson.dumps(body)
-
-
-class _ResponseReader:
-    """Reader of a response; no silence may last longer than ``idle`` seconds."""
-
-    def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
-        self._response, self._parser = response, SseParser()
-        self._idle_timer = IdleTimer(idle, lambda: response.content.set_exception(TimeoutError()))
-        self._finished = self._complete = False
-        self._failure: Exception | None = None
-
-    async def read(self) -> list[AnswerChunk]:
-        """Return the next chunks, or an empty list at the end; raises ProviderFailure."""
-        found: list[AnswerChunk] = []
-        try:
-            while not found and not self._complete:
-                if self._failure is not None:
-                    raise self._failure
-                found = self._parse(await self._response.content.readany())
-        except TimeoutError as error:
-            raise ProviderTimeout from error
-        except (aiohttp.ClientError, OSError, MalformedStream, StreamedError) as error:
-            log.warning("provider_stream_broken", reason=type(error).__name__)
-            raise ProviderFailure from error
-        return found
-
-    def _parse(self, received: bytes) -> list[AnswerChunk]:
-        self._idle_timer.touch()
-        if not received and not self._finished:
-            raise ProviderFailure
-        self._complete = not received
-        found: list[AnswerChunk] = []
-        try:
-            for event in self._parser.feed(received):
-                if event == DONE_MARKER:
-                    self._complete = True
-                    return found if self._finished else [*found, AnswerChunk(finish_reason="stop")]
-                found += parse_chunk(event)
-                self._finished = self._finished or any(chunk.finish_reason for chunk in found)
-        except (MalformedStream, StreamedError) as error:
-            self._failure = error  # raised by the next read, after the chunks before it
-        return found
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._idle_timer.stop()
-        self._response.close()
 
 
 @contextlib.asynccontextmanager

@@ -1,38 +1,94 @@
 """Parser of server-sent events, with bounded lines and events."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 MAX_LINE = 1_048_576
 MAX_EVENT = 4 * MAX_LINE
-BLANK = (b"", b"\r")
+BOM = b"\xef\xbb\xbf"
 
 
-class MalformedStream(ValueError):
-    """The data is not a valid event stream, or exceeds the size limits."""
+class SseEvent(NamedTuple):
+    """An event: its name, empty for most, and its data."""
+
+    name: bytes
+    data: bytes
 
 
 class SseParser:
-    """Incremental parser: bytes in, ``data`` of events out."""
+    """Incremental parser: bytes in, events out. Lines end with LF, CRLF or CR.
+
+    A line or an event that is too long is dropped; then ``damaged`` is true.
+    """
 
     def __init__(self) -> None:
-        self._rest = b""
-        self._data: list[bytes] = []
-        self._size = 0
+        self.damaged = False
+        self._buffer = bytearray()
+        self._skip_line = self._after_cr = False
+        self._at_start = True
+        self._reset()
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the data of each complete event; raises MalformedStream."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if len(self._rest) > MAX_LINE:
-            raise MalformedStream("a line is too long")
+    def feed(self, chunk: bytes) -> Iterator[SseEvent]:
+        """Yield each event that ends in this chunk."""
+        if self._after_cr or b"\r" in chunk:
+            chunk = self._with_line_feeds(chunk)
+        if b"\n" not in chunk:
+            self._hold(chunk)
+            return
+        *lines, rest = chunk.split(b"\n")
+        lines[0] = self._first_line(lines[0])
         for line in lines:
             if line.startswith(b"data:"):
-                self._add(line)
-            elif self._data and line in BLANK:
-                data, self._data, self._size = self._data, [], 0
-                yield data[0] if len(data) == 1 else b"\n".join(data)
+                self._add(line[5:].removeprefix(b" "))
+            elif not line:
+                if self._data:
+                    yield self._event()
+                self._reset()
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip()
+        self._hold(rest)
 
-    def _add(self, line: bytes) -> None:
-        self._data.append(line[5:].removesuffix(b"\r").removeprefix(b" "))
-        self._size += len(line)
-        if self._size > MAX_EVENT:
-            raise MalformedStream("an event is too long")
+    def finish(self) -> Iterator[SseEvent]:
+        """Yield the last event if its blank line is missing."""
+        return self.feed(b"\n\n")
+
+    def _with_line_feeds(self, chunk: bytes) -> bytes:
+        if self._after_cr:
+            chunk = chunk.removeprefix(b"\n")
+        self._after_cr = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _first_line(self, end: bytes) -> bytes:
+        """Return the line whose beginning came with earlier chunks."""
+        if self._skip_line:
+            self._skip_line = False
+            return b":"
+        line = bytes(self._buffer) + end if self._buffer else end
+        self._buffer.clear()
+        if self._at_start:
+            self._at_start = False
+            return line.removeprefix(BOM)
+        return line
+
+    def _hold(self, part: bytes) -> None:
+        if self._skip_line or not part:
+            return
+        self._buffer += part
+        if len(self._buffer) > MAX_LINE:
+            self._buffer.clear()
+            self._skip_line = self.damaged = True
+
+    def _add(self, data: bytes) -> None:
+        self._size += len(data) + 1
+        if len(data) > MAX_LINE or self._size > MAX_EVENT:
+            self._data.clear()
+            self.damaged = True
+        else:
+            self._data.append(data)
+
+    def _event(self) -> SseEvent:
+        return SseEvent(self._name, self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+
+    def _reset(self) -> None:
+        self._data: list[bytes] = []
+        self._name, self._size = b"", 0

@@ -1,4 +1,4 @@
-"""Outcome of a turn: status and finish reason, estimated usage, and answers from the response cache."""
+"""Outcome of a turn: status and finish reason, and answers from the response cache."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -8,9 +8,7 @@ from typing import Literal
 
 from chat.errors import ProviderFailure, ProviderTimeout, TurnInterrupted
 from chat.model import EMPTY_USAGE, FinalStatus, LogEntry, Outcome, Turn, TurnError
-from chat.token_estimate import estimate
 from parley import times
-from parley_events.models import Usage
 
 StopReason = Literal["cancelled", "interrupted", "deadline", "fenced"]
 
@@ -56,17 +54,6 @@ def decide(
 def as_error(failure: ProviderFailure) -> TurnError:
     """Return a failure in the form that is stored with the turn."""
     return TurnError(failure.code, failure.detail, failure.retry_after)
-
-
-def estimated_usage(entries: Sequence[LogEntry], prompt_tokens: int) -> Usage:
-    """Return the usage of an answer whose tokens the provider did not report."""
-    completion = estimate("".join(entry.text + "".join(map(str, entry.tool_calls)) for entry in entries))
-    return Usage(
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion,
-        total_tokens=prompt_tokens + completion,
-        estimated=True,
-    )
 
 
 def cached_outcome(turn: Turn) -> Outcome:

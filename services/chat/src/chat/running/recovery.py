@@ -12,11 +12,12 @@ from chat.errors import ModelNotFound, ProviderUnavailable
 from chat.metrics import ChatMetrics
 from chat.model import FIRST_SEQ, LogEntry, Outcome, Turn
 from chat.running.lease import RunnerLease
-from chat.running.outcome import StopReason, decide, estimated_usage
+from chat.running.outcome import StopReason, decide
 from chat.running.runner_store import RunnerStore
 from chat.running.supervisor import Supervisor
 from chat.running.tool_calls import join_calls
 from chat.running.turn_log_store import LogItem, LogStore, LogStoreUnavailable
+from chat.running.usage import estimated_usage
 from chat.turn_store import TurnStore
 from parley import times
 from parley.errors import DependencyUnavailable

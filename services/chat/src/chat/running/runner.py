@@ -15,9 +15,10 @@ from chat.generation import AnswerChunk, AnswerGenerator, ModelSelected
 from chat.metrics import ChatMetrics
 from chat.model import EMPTY_USAGE, LogEntry, Outcome, Turn
 from chat.running.log_replication import LogReplicator
-from chat.running.outcome import StopReason, cached_outcome, decide, estimated_usage
+from chat.running.outcome import StopReason, cached_outcome, decide
 from chat.running.tool_calls import join_calls
 from chat.running.turn_log import TurnLog
+from chat.running.usage import estimated_usage, is_plausible
 from chat.turn_store import TurnStore
 from parley import times
 from parley.errors import DependencyUnavailable
@@ -162,7 +163,7 @@ class Runner:
             capped=self._job.capped_by_budget,
         )
         failed = end.status == "failed"
-        usage = EMPTY_USAGE if failed else self._usage or self._estimated_usage(entries)
+        usage = EMPTY_USAGE if failed else self._billed_usage(entries)
         price = self._model.price
         return Outcome(
             status=end.status,
@@ -180,8 +181,12 @@ class Runner:
             time_to_first_token_ms=None if self._first_token is None else round(self._first_token * 1000),
         )
 
-    def _estimated_usage(self, entries: Sequence[LogEntry]) -> Usage:
-        return estimated_usage(entries, self._job.turn.prompt_tokens if self._answered else 0)
+    def _billed_usage(self, entries: Sequence[LogEntry]) -> Usage:
+        reported, prompt = self._usage, self._job.prompt
+        if reported is not None and is_plausible(reported, prompt, self._model, has_output=bool(entries)):
+            return reported
+        prompt_tokens = self._job.turn.prompt_tokens if self._answered else 0
+        return estimated_usage(entries, prompt_tokens, max_tokens=prompt.max_tokens)
 
     async def _finish(self, outcome: Outcome) -> None:
         turn = await self._store_outcome(outcome)

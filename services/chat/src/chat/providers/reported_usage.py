@@ -1,0 +1,46 @@
+"""Token counts that a provider reports. Counts that cannot be true are not used."""
+
+from typing import Any
+
+from chat.generation import UNUSABLE_USAGE
+from parley_events.models import Usage
+
+MAX_COUNT = 2**31 - 1
+
+
+def parse_usage(reported: Any) -> Usage:
+    """Return the usage, or ``UNUSABLE_USAGE`` unless prompt and completion are counts."""
+    if not isinstance(reported, dict):
+        return UNUSABLE_USAGE
+    prompt = _count(reported, "prompt_tokens", "input_tokens")
+    completion = _count(reported, "completion_tokens", "output_tokens")
+    if prompt is None or completion is None:
+        return UNUSABLE_USAGE
+    cached = _detail(reported, "prompt_tokens_details", "cached_tokens", at_most=prompt)
+    reasoning = _detail(reported, "completion_tokens_details", "reasoning_tokens", at_most=completion)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        cached_tokens=cached or 0,
+        reasoning_tokens=reasoning or 0,
+        estimated=cached is None or reasoning is None,
+    )
+
+
+def _count(counts: dict[str, Any], *names: str) -> int | None:
+    value = next((counts[name] for name in names if name in counts), None)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        return None
+    return value
+
+
+def _detail(reported: dict[str, Any], group: str, name: str, *, at_most: int) -> int | None:
+    """Return a part of a count, 0 if it is not reported, None if it cannot be true."""
+    details = reported.get(group)
+    if not isinstance(details, dict) or details.get(name) is None:
+        return 0
+    value = _count(details, name)
+    return value if value is not None and value <= at_most else None

@@ -1,0 +1,111 @@
+"""Reader of a provider's response: a stream of events, or a whole completion although a stream was asked for."""
+
+from collections.abc import Iterable
+
+import aiohttp
+import structlog
+
+from chat.errors import ProviderFailure, ProviderTimeout
+from chat.generation import AnswerChunk
+from chat.providers.chunks import ChunkParser, has_entry
+from chat.providers.failures import AttemptFailed
+from chat.providers.response_body import ResponseBody
+from parley.process.timeouts import IdleTimer
+
+log = structlog.get_logger()
+
+DONE_MARKER = b"[DONE]"
+OUR_EVENTS = frozenset({b"", b"message", b"error", b"chat.completion.chunk"})
+"""Names of events that are part of an answer."""
+TRAILER_TIMEOUT = 5.0
+"""Seconds to wait for the usage and the end of the stream after the finish reason."""
+
+
+class ResponseReader:
+    """Reader of a response; no silence may last longer than ``idle`` seconds.
+
+    After the finish reason the answer is whole: whatever goes wrong then ends the response without a failure.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
+        self._response, self._idle = response, idle
+        self._parser, self._body = ChunkParser(), ResponseBody()
+        self._idle_timer = self._timer(idle)
+        self._ended = self._trailing = False
+
+    async def read(self) -> list[AnswerChunk]:
+        """Return the next chunks, or an empty list at the end; raises AttemptFailed."""
+        while not self._ended and self._parser.failure is None:
+            found = self._parse(await self._receive())
+            if found:
+                return found
+        if self._parser.failure is not None:
+            raise self._parser.failure
+        return []
+
+    async def _receive(self) -> bytes:
+        """Return received bytes, or none at the end."""
+        try:
+            return await self._response.content.readany()
+        except TimeoutError as error:
+            if not self._whole:
+                raise AttemptFailed(ProviderTimeout(), retryable=False) from error
+        except (aiohttp.ClientError, OSError) as error:
+            if not self._whole:
+                raise _broken(type(error).__name__) from error
+        return b""
+
+    @property
+    def _whole(self) -> bool:
+        return self._parser.finish_reason is not None
+
+    def _parse(self, received: bytes) -> list[AnswerChunk]:
+        found: list[AnswerChunk] = []
+        for event in self._body.feed(received):
+            if event.data.strip() == DONE_MARKER:
+                return [*found, *self._end("stop")]
+            if event.name in OUR_EVENTS:
+                found += self._parser.parse(event.data, error=event.name == b"error")
+            self._note_damage()
+            if self._parser.failure is not None:
+                return found
+        self._note_damage()
+        if not received:
+            return [*found, *self._end("stop" if self._body.is_json and self._parser.begun else None)]
+        self._restart_timer(found)
+        return found
+
+    def _note_damage(self) -> None:
+        if self._body.damaged and not self._whole:
+            self._parser.damaged = True
+        if self._parser.damaged and not self._parser.begun and self._parser.failure is None:
+            self._parser.failure = _broken("event")  # nothing is shown yet: the call may be tried again
+
+    def _end(self, reason: str | None) -> list[AnswerChunk]:
+        """End the response. It is broken if a part of it is lost, or if it has no finish reason."""
+        self._ended = True
+        found = self._parser.finish(reason) if self._parser.begun or self._whole or reason else []
+        if self._parser.damaged or not self._whole:
+            self._parser.failure = _broken("event" if self._parser.damaged else "end")
+        return found
+
+    def _restart_timer(self, found: Iterable[AnswerChunk]) -> None:
+        if not self._whole or has_entry(found):
+            self._idle_timer.touch()
+        if self._whole and not self._trailing:
+            self._trailing = True
+            self._idle_timer.stop()
+            self._idle_timer = self._timer(min(self._idle, TRAILER_TIMEOUT))
+
+    def _timer(self, seconds: float) -> IdleTimer:
+        return IdleTimer(seconds, lambda: self._response.content.set_exception(TimeoutError()))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._idle_timer.stop()
+        self._response.close()
+
+
+def _broken(reason: str) -> AttemptFailed:
+    log.warning("provider_stream_broken", reason=reason)
+    return AttemptFailed(ProviderFailure(), retryable=True)

@@ -1,0 +1,47 @@
+"""Usage of an answer: as the provider reports it if that can be true, else estimated."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from chat.catalogue import Model
+from chat.generation import UNUSABLE_USAGE, Prompt
+from chat.model import LogEntry
+from chat.token_estimate import estimate
+from parley_events.models import Usage
+
+TEMPLATE_TOKENS = 1024
+"""Tokens that a server may add to a prompt, for its chat template."""
+
+
+def is_plausible(usage: Usage, prompt: Prompt, model: Model, *, has_output: bool) -> bool:
+    """Tell whether a provider may have used these tokens for a prompt."""
+    if usage == UNUSABLE_USAGE or not 0 < usage.prompt_tokens <= _longest_prompt(prompt, model):
+        return False
+    return int(has_output) <= usage.completion_tokens <= prompt.max_tokens
+
+
+def estimated_usage(entries: Sequence[LogEntry], prompt_tokens: int, *, max_tokens: int | None = None) -> Usage:
+    """Return the usage of an answer of at most ``max_tokens``, whose tokens the provider did not report."""
+    completion = estimate("".join(entry.text + "".join(map(_call_text, entry.tool_calls)) for entry in entries))
+    if max_tokens is not None:
+        completion = min(completion, max_tokens)
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion,
+        total_tokens=prompt_tokens + completion,
+        estimated=True,
+    )
+
+
+def _longest_prompt(prompt: Prompt, model: Model) -> int:
+    """Return the most tokens that the prompt can have: no token of a text is shorter than a byte."""
+    if any(isinstance(message.get("content"), list) for message in prompt.messages):
+        return model.context_window  # images
+    size = len(orjson.dumps([list(prompt.messages), prompt.options]))
+    return min(model.context_window, size + TEMPLATE_TOKENS)
+
+
+def _call_text(call: dict[str, Any]) -> str:
+    return "".join(call["function"].values())
