@@ -32,8 +32,11 @@ UPDATE erasures AS e SET completed_at = now()
 WHERE e.id = $1 AND e.completed_at IS NULL
   AND NOT EXISTS (SELECT FROM erasure_services AS s WHERE s.erasure_id = e.id AND s.confirmed_at IS NULL)"""
 _PENDING = """
-UPDATE erasures SET asked_at = now()
-WHERE completed_at IS NULL AND asked_at < now() - make_interval(secs => $1) RETURNING id, user_id"""
+WITH due AS (
+    SELECT id FROM erasures WHERE completed_at IS NULL AND asked_at < now() - make_interval(secs => $1)
+    ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+)
+UPDATE erasures AS e SET asked_at = now() FROM due WHERE e.id = due.id RETURNING e.id, e.user_id"""
 
 
 class PostgresErasureStore:
@@ -47,6 +50,7 @@ class PostgresErasureStore:
             row = await connection.fetchrow("SELECT * FROM users WHERE id = $1 FOR UPDATE", user_id)
             if row is None:
                 return None
+            await self._revoker.lock_api_keys(connection, user_id)
             await self._revoker.end_sessions(connection, user_id, "erased")
             await self._revoker.revoke_user(connection, user_id, int(time.time()))
             await connection.execute("DELETE FROM users WHERE id = $1", user_id)

@@ -13,16 +13,21 @@ from parley_events.models import ApiKeyRevoked, SessionRevoked
 
 CLOCK_TOLERANCE = 120
 """Seconds that a revocation outlives the longest token, because clocks differ."""
+# Statements on several rows lock them in the order of their keys first: see docs/locks.md.
 _ADD = """
 INSERT INTO revocations AS r (kind, subject, not_before, expires_at)
-SELECT $1, subject, $3, now() + make_interval(secs => $4) FROM unnest($2::uuid[]) AS subject
+SELECT $1, subject, $3, now() + make_interval(secs => $4) FROM unnest($2::uuid[]) AS subject ORDER BY subject
 ON CONFLICT (kind, subject) DO UPDATE
 SET not_before = greatest(r.not_before, excluded.not_before), expires_at = excluded.expires_at, pushed = false"""
 _END = """
-UPDATE sessions SET revoked_at = now(), revoked_reason = $2
-WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
-  AND ($3::uuid IS NULL OR id = $3) AND ($4::uuid IS NULL OR id <> $4)
-RETURNING id"""
+WITH live AS (
+    SELECT id FROM sessions
+    WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
+      AND ($3::uuid IS NULL OR id = $3) AND ($4::uuid IS NULL OR id <> $4)
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE sessions AS s SET revoked_at = now(), revoked_reason = $2 FROM live WHERE s.id = live.id RETURNING s.id"""
+_LOCK_API_KEYS = "SELECT FROM api_keys WHERE user_id = $1 ORDER BY id FOR UPDATE"
 _END_API_KEYS = """
 DELETE FROM api_keys WHERE user_id = $1
   AND created_at >= coalesce((SELECT set_at FROM password_times WHERE user_id = $1), '-infinity')
@@ -32,9 +37,16 @@ INSERT INTO password_times (user_id) VALUES ($1) ON CONFLICT (user_id) DO UPDATE
 _UNPUSHED = "SELECT * FROM revocations WHERE NOT pushed AND expires_at > now() ORDER BY expires_at LIMIT 5000"
 _LIVE = "SELECT * FROM revocations WHERE expires_at > now()"
 _MARK = """
-UPDATE revocations AS r SET pushed = true
-FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS d (kind, subject, not_before)
-WHERE r.kind = d.kind AND r.subject = d.subject AND r.not_before = d.not_before"""
+WITH locked AS (
+    SELECT r.kind, r.subject FROM revocations AS r
+    JOIN unnest($1::text[], $2::uuid[], $3::bigint[]) AS d (kind, subject, not_before)
+        ON r.kind = d.kind AND r.subject = d.subject AND r.not_before = d.not_before
+    ORDER BY r.kind, r.subject FOR NO KEY UPDATE OF r
+)
+UPDATE revocations AS r SET pushed = true FROM locked WHERE r.kind = locked.kind AND r.subject = locked.subject"""
+_PURGE = """
+WITH old AS (SELECT kind, subject FROM revocations WHERE expires_at < now() FOR UPDATE SKIP LOCKED)
+DELETE FROM revocations AS r USING old WHERE r.kind = old.kind AND r.subject = old.subject"""
 _SESSIONS = """
 SELECT subject FROM revocations WHERE kind = 'session' AND subject = ANY($1::uuid[]) AND expires_at > now()"""
 _USERS = """
@@ -48,6 +60,10 @@ class Revoker:
 
     def __init__(self, token_lifetime: int) -> None:
         self._lifetime = float(token_lifetime + CLOCK_TOLERANCE)
+
+    async def lock_api_keys(self, connection: Connection, user_id: UUID) -> None:
+        """Lock the API keys of a locked account, before any event of the account is written: see docs/locks.md."""
+        await connection.execute(_LOCK_API_KEYS, user_id)
 
     async def end_sessions(
         self,
@@ -81,6 +97,7 @@ class Revoker:
 
         Returns the number of keys. The caller has locked the account.
         """
+        await self.lock_api_keys(connection, user_id)
         await self.end_sessions(connection, user_id, "password_change", keep=keep_session)
         ended = await connection.fetch(_END_API_KEYS, user_id) if api_keys else []
         await connection.execute(_NOTE_CHANGE, user_id)
@@ -122,7 +139,7 @@ class PostgresRevocationStore:
         return [row["subject"] for row in ended], [row["subject"] for row in void]
 
     async def purge(self) -> int:
-        return await self._database.execute("DELETE FROM revocations WHERE expires_at < now()")
+        return await self._database.execute(_PURGE)
 
 
 def _revocation(row: Row) -> Revocation:

@@ -60,9 +60,11 @@ WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expire
   AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3"""
 _PURGE = """
-DELETE FROM sessions WHERE id IN (
-    SELECT id FROM sessions WHERE least(expires_at, idle_expires_at, revoked_at) < now() - interval '1 day' LIMIT 1000
-)"""
+WITH old AS (
+    SELECT id FROM sessions WHERE least(expires_at, idle_expires_at, revoked_at) < now() - interval '1 day'
+    LIMIT 1000 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM sessions AS s USING old WHERE s.id = old.id"""
 
 _PURGE_DEVICES = """
 DELETE FROM known_devices WHERE ctid IN (

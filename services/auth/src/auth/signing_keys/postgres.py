@@ -42,6 +42,7 @@ class PostgresSigningKeyStore:
     async def delete_all(self) -> None:
         """Delete every key. The next start then adds a first one."""
         async with self._database.transaction() as connection:
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
             await connection.execute("DELETE FROM signing_keys")
             await audit.record(connection, "signing_key.deleted", OPERATOR, "all", target_type="signing_key")
 

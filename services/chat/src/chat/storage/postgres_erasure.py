@@ -17,32 +17,55 @@ from parley.observability.tracing import current_traceparent
 from parley.storage.postgres import Connection
 from parley_events.models import UserErasureConfirmed
 
+# Every statement on several rows locks them in the order of their keys first: see docs/locks.md.
 _BLANK_TURNS = """
-UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
+WITH locked AS (
+    SELECT id FROM turns
+    WHERE status <> 'running' AND conversation_id = ANY ($1::uuid[]) AND (content <> '' OR user_message <> '')
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE turns AS t SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
     metadata = '{}'
-WHERE status <> 'running' AND conversation_id = ANY ($1::uuid[]) AND (content <> '' OR user_message <> '')"""
+FROM locked WHERE t.id = locked.id"""
 _BLANK_EVENTS = """
-UPDATE outbox SET data = jsonb_set(jsonb_set(jsonb_set(data
+WITH locked AS (
+    SELECT id FROM outbox WHERE partition_key = ANY ($1::text[]) AND name LIKE 'conversation.turn.%'
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE outbox AS o SET data = jsonb_set(jsonb_set(jsonb_set(o.data
         || '{"system_prompt": null, "metadata": {}}',
     '{user_message,content}', '""', false), '{message,content}', '""', false), '{message,tool_calls}', 'null', false)
-WHERE partition_key = ANY ($1::text[]) AND name LIKE 'conversation.turn.%'"""
+FROM locked WHERE o.id = locked.id"""
 _DELETE_CONVERSATION = """
 INSERT INTO conversations AS c (id, user_id, deleted_at) VALUES ($1, $2, $3)
 ON CONFLICT (id) DO UPDATE SET deleted_at = coalesce(c.deleted_at, excluded.deleted_at), system_prompt = NULL
 WHERE c.user_id = excluded.user_id"""
 _CANCEL_CONVERSATION = """
-UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now())
-WHERE conversation_id = $1 AND status = 'running' RETURNING id"""
+WITH locked AS (
+    SELECT id FROM turns WHERE conversation_id = $1 AND status = 'running' ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE turns AS t SET cancel_requested_at = coalesce(t.cancel_requested_at, now())
+FROM locked WHERE t.id = locked.id AND t.status = 'running' RETURNING t.id"""
 _CANCEL_USER = """
-UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now())
-WHERE user_id = $1 AND status = 'running' RETURNING id"""
+WITH locked AS (
+    SELECT id FROM turns WHERE user_id = $1 AND status = 'running' ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE turns AS t SET cancel_requested_at = coalesce(t.cancel_requested_at, now())
+FROM locked WHERE t.id = locked.id AND t.status = 'running' RETURNING t.id"""
 _ERASE_ACCOUNT = """
 INSERT INTO accounts AS a (user_id, erased_at) VALUES ($1, now())
 ON CONFLICT (user_id) DO UPDATE SET erased_at = coalesce(a.erased_at, excluded.erased_at)"""
+_DELETE_KEYS = """
+WITH locked AS (
+    SELECT route, key FROM idempotency_keys WHERE user_id = $1 ORDER BY user_id, route, key FOR UPDATE
+)
+DELETE FROM idempotency_keys AS k USING locked
+WHERE k.user_id = $1 AND k.route = locked.route AND k.key = locked.key"""
 _ERASE_CONVERSATIONS = """
 WITH locked AS (SELECT id FROM conversations WHERE user_id = $1 ORDER BY id FOR NO KEY UPDATE)
 UPDATE conversations AS c SET deleted_at = coalesce(deleted_at, now()), system_prompt = NULL
 FROM locked WHERE c.id = locked.id RETURNING c.id"""
+_LOCK_TURNS = "SELECT id FROM turns WHERE user_id = $1 ORDER BY id FOR NO KEY UPDATE"
 _END_RUNNING = """
 UPDATE turns SET status = 'cancelled', finish_reason = 'cancelled', epoch = epoch + 1, finished_at = now(),
     entries = '[]', content = '', user_message = '', system_prompt = NULL, metadata = '{}', ended_event_id = NULL,
@@ -52,7 +75,7 @@ _BLANK_ALL_TURNS = """
 UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
     metadata = '{}'
 WHERE user_id = $1"""
-_TURN_IDS = "SELECT id FROM turns WHERE user_id = $1"
+_LOCK_BUDGETS = 'SELECT FROM budgets WHERE user_id = $1 ORDER BY period COLLATE "C" FOR UPDATE'
 _LATE_TURNS = """
 SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.id = t.conversation_id
 WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND (t.content <> '' OR t.user_message <> '') LIMIT 1000"""
@@ -81,14 +104,15 @@ class PostgresTurnErasureStore:
         """Erase a user and confirm it in one transaction; returns ids and epochs of the turns that were running."""
         async with self._turns.connection() as connection, connection.transaction():
             await connection.execute(_ERASE_ACCOUNT, user_id)
-            await connection.execute("DELETE FROM idempotency_keys WHERE user_id = $1", user_id)
+            await connection.execute(_DELETE_KEYS, user_id)
             conversations = [row["id"] for row in await connection.fetch(_ERASE_CONVERSATIONS, user_id)]
+            turn_ids = [row["id"] for row in await connection.fetch(_LOCK_TURNS, user_id)]
             running = [to_turn(row) for row in await connection.fetch(_END_RUNNING, user_id)]
             await connection.execute(_BLANK_ALL_TURNS, user_id)
+            await connection.execute(_LOCK_BUDGETS, user_id)
             await connection.execute("DELETE FROM budgets WHERE user_id = $1", user_id)
-            for turn in running:
+            for turn in sorted(running, key=_partition_key):
                 await _publish_end(connection, turn)
-            turn_ids = [row["id"] for row in await connection.fetch(_TURN_IDS, user_id)]
             await connection.execute(_BLANK_EVENTS, [str(key) for key in (*conversations, *turn_ids)])
             await _confirm(connection, user_id, erasure_id)
         self._turns.hint()
@@ -109,7 +133,7 @@ async def _blank(connection: Connection, conversations: Sequence[UUID]) -> None:
 
 
 async def _publish_end(connection: Connection, turn: Turn) -> None:
-    event_id, key = new_id(), str(turn.conversation_id or turn.id)
+    event_id, key = new_id(), _partition_key(turn)
     body = orjson.Fragment(ended_event(turn, _blank_end()).model_dump_json())
     await connection.execute(
         "SELECT outbox_append($1, 'conversation.turn.cancelled', $2, $2, $3, $4)",
@@ -119,6 +143,10 @@ async def _publish_end(connection: Connection, turn: Turn) -> None:
         current_traceparent(),
     )
     await connection.execute("UPDATE turns SET ended_event_id = $2 WHERE id = $1", turn.id, event_id)
+
+
+def _partition_key(turn: Turn) -> str:
+    return str(turn.conversation_id or turn.id)
 
 
 async def _confirm(connection: Connection, user_id: UUID, erasure_id: str) -> None:

@@ -12,12 +12,19 @@ SELECT id, finished_at FROM turns
 WHERE confirmed_at IS NULL AND finished_at < now() - make_interval(secs => $1)
   AND ($2::timestamptz IS NULL OR (finished_at, id) > ($2, $3::uuid))
 ORDER BY finished_at, id LIMIT $4"""
+# Every statement on several rows locks them in the order of their keys first, or skips locked ones: see docs/locks.md.
 _CONFIRM = """
-WITH confirmed AS (
-    UPDATE turns SET confirmed_at = now() WHERE id = ANY ($1::uuid[]) AND confirmed_at IS NULL
-    RETURNING started_event_id, ended_event_id
+WITH locked AS (
+    SELECT id FROM turns WHERE id = ANY ($1::uuid[]) AND confirmed_at IS NULL ORDER BY id FOR NO KEY UPDATE
+), confirmed AS (
+    UPDATE turns AS t SET confirmed_at = now() FROM locked WHERE t.id = locked.id
+    RETURNING t.started_event_id, t.ended_event_id
+), events AS (
+    SELECT o.id FROM outbox AS o
+    WHERE o.id IN (SELECT unnest(ARRAY[c.started_event_id, c.ended_event_id]) FROM confirmed AS c)
+    ORDER BY o.id FOR NO KEY UPDATE
 )
-UPDATE outbox AS o SET confirmed_at = now() FROM confirmed AS c WHERE o.id IN (c.started_event_id, c.ended_event_id)"""
+UPDATE outbox AS o SET confirmed_at = now() FROM events WHERE o.id = events.id"""
 # An event in a long queue is not lost, so its republication interval doubles up to a bound. SKIP LOCKED lets replicas
 # work at the same time.
 _REPUBLISH = """
@@ -33,12 +40,25 @@ RETURNING o.id"""
 _PURGE_TURNS = """
 WITH old AS (
     SELECT id FROM turns WHERE confirmed_at IS NOT NULL AND finished_at < now() - make_interval(secs => $1)
-    ORDER BY finished_at LIMIT 1000
+    ORDER BY finished_at LIMIT 1000 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM turns AS t USING old WHERE t.id = old.id"""
-_PURGE_KEYS = "DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'"
-_PURGE_RUNNERS = "DELETE FROM runners WHERE until < now() - interval '1 hour'"
-_PURGE_BUDGETS = "DELETE FROM budgets WHERE period < to_char(now() - interval '62 days', 'YYYY-MM-DD')"
+_PURGE_KEYS = """
+WITH old AS (
+    SELECT user_id, route, key FROM idempotency_keys WHERE created_at < now() - interval '25 hours'
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM idempotency_keys AS k USING old
+WHERE k.user_id = old.user_id AND k.route = old.route AND k.key = old.key"""
+_PURGE_RUNNERS = """
+WITH old AS (SELECT id FROM runners WHERE until < now() - interval '1 hour' FOR UPDATE SKIP LOCKED)
+DELETE FROM runners AS r USING old WHERE r.id = old.id"""
+_PURGE_BUDGETS = """
+WITH old AS (
+    SELECT user_id, period FROM budgets WHERE period < to_char(now() - interval '62 days', 'YYYY-MM-DD')
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM budgets AS b USING old WHERE b.user_id = old.user_id AND b.period = old.period"""
 
 
 class PostgresMaintenanceStore:

@@ -20,10 +20,16 @@ SELECT id FROM turns WHERE status = 'running' AND deadline_at < now() - make_int
 _TWO_ENDS = """
 SELECT (data ->> 'turn_id')::uuid AS id FROM outbox
 WHERE name = ANY ($1::text[]) GROUP BY data ->> 'turn_id' HAVING count(*) > 1"""
+# Both lock their rows in the order of their keys first: see docs/locks.md.
 _REPUBLISH = """
-UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL FROM turns AS t
-WHERE t.id = ANY ($1::uuid[]) AND o.id IN (t.started_event_id, t.ended_event_id) RETURNING o.id"""
-_UNCONFIRM = "UPDATE turns SET confirmed_at = NULL WHERE id = ANY ($1::uuid[])"
+WITH locked AS (
+    SELECT o.id FROM outbox AS o JOIN turns AS t ON o.id IN (t.started_event_id, t.ended_event_id)
+    WHERE t.id = ANY ($1::uuid[]) ORDER BY o.id FOR NO KEY UPDATE OF o
+)
+UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL FROM locked WHERE o.id = locked.id RETURNING o.id"""
+_UNCONFIRM = """
+WITH locked AS (SELECT id FROM turns WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+UPDATE turns AS t SET confirmed_at = NULL FROM locked WHERE t.id = locked.id"""
 TERMINAL_EVENTS = [f"conversation.turn.{status}" for status in ("completed", "incomplete", "failed", "cancelled")]
 
 

@@ -1,4 +1,4 @@
-"""SQL statements of turns. Each takes its locks in the order documented in the first migration."""
+"""SQL statements of turns. Each takes its locks in the order of ``docs/locks.md``."""
 
 from parley.storage.named_parameters import NamedStatement
 
@@ -39,6 +39,7 @@ WITH account AS (
         unnest(:periods::text[], :token_limits::bigint[], :cost_limits::numeric[])
             AS p (period, token_limit, cost_limit)
     WHERE claim.turn_id = :turn_id
+    ORDER BY p.period COLLATE "C"
     ON CONFLICT (user_id, period) DO UPDATE SET
         reserved_tokens = b.reserved_tokens + excluded.reserved_tokens,
         reserved_cost = b.reserved_cost + excluded.reserved_cost,
@@ -79,8 +80,12 @@ SELECT claim.turn_id, claim.body_hash, turn.number, (SELECT max(sequence) FROM s
 FROM claim LEFT JOIN turn ON true""")
 
 FINISH = NamedStatement("""
-WITH conversation_lock AS MATERIALIZED (
-    SELECT id FROM conversations WHERE id = :conversation_id FOR NO KEY UPDATE
+WITH key_lock AS MATERIALIZED (
+    SELECT turn_id FROM idempotency_keys WHERE turn_id = :turn_id AND :status = 'failed'
+    ORDER BY user_id, route, key FOR UPDATE
+), conversation_lock AS MATERIALIZED (
+    SELECT id FROM conversations WHERE id = :conversation_id AND (SELECT count(*) FROM key_lock) >= 0
+    FOR NO KEY UPDATE
 ), turn AS (
     UPDATE turns AS t SET
         status = :status, finish_reason = :finish_reason, entries = :entries, content = :content, tool_calls =
@@ -96,13 +101,17 @@ WITH conversation_lock AS MATERIALIZED (
     UPDATE conversations AS c SET latest_turn_id = turn.id FROM turn
     WHERE c.id = turn.conversation_id AND :has_output
     RETURNING c.id
+), budget_lock AS MATERIALIZED (
+    SELECT b.period FROM turn, (SELECT count(*) FROM conversation) AS after_conversation, budgets AS b
+    WHERE b.user_id = turn.user_id AND b.period = ANY (turn.periods)
+    ORDER BY b.period COLLATE "C" FOR NO KEY UPDATE OF b
 ), settled AS (
     UPDATE budgets AS b SET
         reserved_tokens = b.reserved_tokens - turn.reserved_tokens,
         reserved_cost = b.reserved_cost - turn.reserved_cost,
         tokens = b.tokens + coalesce((:usage::jsonb ->> 'total_tokens')::bigint, 0),
         cost = b.cost + coalesce(:cost, 0)
-    FROM turn, (SELECT count(*) FROM conversation) AS after_conversation
+    FROM turn, (SELECT count(*) FROM budget_lock) AS after_lock
     WHERE b.user_id = turn.user_id AND b.period = ANY (turn.periods)
     RETURNING b.period
 ), freed AS (

@@ -9,26 +9,28 @@ from parley_events.models import UserErased, UserErasureConfirmed
 ERASURE_TIMEOUT = 50.0
 """Seconds for each statement: a user may have millions of messages."""
 
-_OWN_CONVERSATIONS = """
-    SELECT id FROM conversations WHERE user_id = $1
-    UNION SELECT conversation_id FROM conversation_tombstones WHERE user_id = $1"""
+# Tables in the order in which every transaction locks them, the outbox last: see docs/locks.md.
 _ERASE = (
     "INSERT INTO user_tombstones (user_id, erased_at) VALUES ($1, now()) ON CONFLICT DO NOTHING",
-    f"""
-    UPDATE outbox SET data = data || CASE name
-        WHEN 'conversation.created' THEN '{{"title": null, "metadata": {{}}}}'::jsonb
-        ELSE '{{"changed": {{}}}}'::jsonb END
-    WHERE name IN ('conversation.created', 'conversation.updated')
-      AND partition_key IN (SELECT id::text FROM ({_OWN_CONVERSATIONS}) AS own)""",  # noqa: S608 - constants only
     """
     INSERT INTO conversation_tombstones (conversation_id, user_id, deleted_at, purge_after, purged_at)
-    SELECT id, user_id, now(), now(), now() FROM conversations WHERE user_id = $1
+    SELECT id, user_id, now(), now(), now() FROM conversations WHERE user_id = $1 ORDER BY id
     ON CONFLICT (conversation_id) DO UPDATE SET purged_at = now()""",
     "DELETE FROM conversations WHERE user_id = $1",
     "DELETE FROM turns WHERE user_id = $1",
     "DELETE FROM feed WHERE user_id = $1",
     "DELETE FROM feed_heads WHERE user_id = $1",
     "DELETE FROM import_keys WHERE user_id = $1",
+    """
+    WITH locked AS (
+        SELECT id FROM outbox
+        WHERE name IN ('conversation.created', 'conversation.updated') AND partition_key IN (
+            SELECT conversation_id::text FROM conversation_tombstones WHERE user_id = $1)
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE outbox AS o SET data = o.data || CASE o.name
+        WHEN 'conversation.created' THEN '{"title": null, "metadata": {}}'::jsonb ELSE '{"changed": {}}'::jsonb END
+    FROM locked WHERE o.id = locked.id""",
 )
 
 

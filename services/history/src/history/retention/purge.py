@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from history.database import Database
 from parley.messaging.outbox.store import purge
+from parley.process.steps import run_step
 from parley.storage.postgres import Connection
 
 ROW_BATCH_SIZE = 1000
@@ -17,28 +18,40 @@ INBOX_RETENTION_DAYS = 30
 _DUE_CONVERSATIONS = """
 SELECT conversation_id FROM conversation_tombstones WHERE purged_at IS NULL AND purge_after <= now()
 ORDER BY purge_after LIMIT $1 FOR UPDATE SKIP LOCKED"""
+# The outbox is last, and its rows are locked in the order of their ids: see docs/locks.md.
 _PURGE_CONVERSATIONS = (
     "DELETE FROM conversations WHERE id = ANY($1::uuid[])",
     "UPDATE turns SET metadata = '{}', error = NULL, request_id = NULL WHERE conversation_id = ANY($1::uuid[])",
     "UPDATE conversation_tombstones SET purged_at = now() WHERE conversation_id = ANY($1::uuid[])",
     """
-    UPDATE outbox SET data = data || CASE name
+    WITH locked AS (
+        SELECT id FROM outbox
+        WHERE name IN ('conversation.created', 'conversation.updated')
+          AND partition_key IN (SELECT unnest($1::uuid[])::text)
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE outbox AS o SET data = o.data || CASE o.name
         WHEN 'conversation.created' THEN '{"title": null, "metadata": {}}'::jsonb ELSE '{"changed": {}}'::jsonb END
-    WHERE name IN ('conversation.created', 'conversation.updated')
-      AND partition_key IN (SELECT unnest($1::uuid[])::text)""",
+    FROM locked WHERE o.id = locked.id""",
 )
 _PURGE_FEED = """
-DELETE FROM feed WHERE (user_id, position) IN (
-    SELECT user_id, position FROM feed WHERE stored_at < now() - make_interval(secs => $1) ORDER BY stored_at LIMIT $2
-)"""
+WITH old AS (
+    SELECT user_id, position FROM feed WHERE stored_at < now() - make_interval(secs => $1)
+    ORDER BY stored_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM feed AS f USING old WHERE f.user_id = old.user_id AND f.position = old.position"""
 _PURGE_INBOX = """
-DELETE FROM inbox WHERE event_id IN (
-    SELECT event_id FROM inbox WHERE received_at < now() - make_interval(days => $1) ORDER BY received_at LIMIT $2
-)"""
+WITH old AS (
+    SELECT event_id FROM inbox WHERE received_at < now() - make_interval(days => $1)
+    ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM inbox AS i USING old WHERE i.event_id = old.event_id"""
 _PURGE_IMPORT_KEYS = """
-DELETE FROM import_keys WHERE (user_id, key) IN (
-    SELECT user_id, key FROM import_keys WHERE created_at < now() - interval '24 hours' ORDER BY created_at LIMIT $1
-)"""
+WITH old AS (
+    SELECT user_id, key FROM import_keys WHERE created_at < now() - interval '24 hours'
+    ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM import_keys AS k USING old WHERE k.user_id = old.user_id AND k.key = old.key"""
 
 
 class Purger:
@@ -71,9 +84,13 @@ class Purger:
 
 async def purge_periodically(purge_batch: Callable[[], Awaitable[int]], interval: float) -> None:
     """Purge batch after batch until nothing is due, then wait ``interval`` seconds; runs until cancelled."""
-    while True:
+
+    async def purge_all() -> None:
         while await purge_batch():
             await asyncio.sleep(0)
+
+    while True:
+        await run_step("purge", purge_all)
         await asyncio.sleep(interval)
 
 

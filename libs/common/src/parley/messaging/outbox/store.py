@@ -21,21 +21,26 @@ WHERE sent_at IS NULL AND partition_key <> ALL($2::text[]) AND NOT EXISTS (
       AND w.sent_at IS NULL AND w.next_attempt_at > now()
 )
 ORDER BY position LIMIT $1"""
-_SENT = "UPDATE outbox SET sent_at = now() WHERE id = ANY($1::uuid[])"
+# Statements on several rows lock them in the order of their ids first: see docs/locks.md.
+_SENT = """
+WITH locked AS (SELECT id FROM outbox WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+UPDATE outbox AS o SET sent_at = now() FROM locked WHERE o.id = locked.id"""
 _FAILED = """
-UPDATE outbox SET attempts = attempts + 1,
+WITH locked AS (SELECT id FROM outbox WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+UPDATE outbox AS o SET attempts = attempts + 1,
     next_attempt_at = now() + make_interval(secs => least($2 * 2 ^ least(attempts, 20), $3))
-WHERE id = ANY($1::uuid[])"""
+FROM locked WHERE o.id = locked.id"""
 _BACKLOG = """
 SELECT count(*) AS pending,
     (SELECT extract(epoch FROM now() - time) FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT 1) AS age
 FROM outbox WHERE sent_at IS NULL"""
 _PURGE = """
-DELETE FROM outbox WHERE id IN (
+WITH old AS (
     SELECT id FROM outbox
     WHERE sent_at < now() - make_interval(secs => $1) AND (NOT $2 OR confirmed_at IS NOT NULL)
-    ORDER BY sent_at LIMIT 1000
-)"""
+    ORDER BY sent_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM outbox AS o USING old WHERE o.id = old.id"""
 
 
 async def fetch_waiting(connection: Any, limit: int, *, without: Collection[str]) -> list[OutboxRow]:
