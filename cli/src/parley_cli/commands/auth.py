@@ -10,7 +10,7 @@ import typer
 
 from parley.config.settings import SettingsError, load
 from parley.errors import ParleyError
-from parley.storage.postgres import POSTGRES_UNAVAILABLE
+from parley.storage.postgres_errors import is_unavailable
 from parley.web.problems import FieldValueError
 from parley_cli.commands.shared import fail, load_settings, require_package
 from parley_cli.stack import connections
@@ -80,7 +80,9 @@ def _run(operation: "Callable[[OperatorService], Awaitable[str]]") -> None:
         message = asyncio.run(_run_offline(operation))
     except (SettingsError, ParleyError, FieldValueError) as error:
         fail("parley auth", str(error), status=1)
-    except POSTGRES_UNAVAILABLE as error:
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
         fail("parley auth", f"Cannot reach the account database ({type(error).__name__}).", status=1)
     typer.echo(message)
 

@@ -15,6 +15,7 @@ from parley.process.tasks import background
 from parley.security.tokens import TokenVerifier, open_verifier
 from parley.storage import migrations, postgres
 from parley.storage import redis as redis_storage
+from parley.storage.monitor import DatabaseMonitor, Unavailability
 from parley.storage.postgres import Pool
 from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
@@ -33,9 +34,12 @@ class Infrastructure:
 
 @contextlib.asynccontextmanager
 async def open_infrastructure(
-    settings: DataSettings, runtime: Runtime, *, bus: Bus | None = None
+    settings: DataSettings, runtime: Runtime, *, bus: Bus | None = None, needs_writer: bool = True
 ) -> AsyncIterator[Infrastructure]:
-    """Migrate the database of a service and open its connections; services in one process share a ``bus``."""
+    """Migrate the database of a service and open its connections; services in one process share a ``bus``.
+
+    ``needs_writer``: the service is not ready while its database is read-only or unreachable.
+    """
     dsn = settings.database_url.get_secret_value()
     await migrations.migrate(dsn, outbox.MIGRATIONS, runtime.service)
     async with contextlib.AsyncExitStack() as stack:
@@ -51,6 +55,8 @@ async def open_infrastructure(
         relay = OutboxRelay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
         _register(runtime, pool, redis, bus)
         await stack.enter_async_context(background("relay", relay.lead, service=runtime.service))
+        monitor = _monitor(pool, runtime, needs_writer=needs_writer)
+        await stack.enter_async_context(background("database", monitor.run, service=runtime.service))
         yield Infrastructure(pool, redis, bus, relay, verifier)
 
 
@@ -65,11 +71,19 @@ def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextl
     )
 
 
+def _monitor(pool: Pool, runtime: Runtime, *, needs_writer: bool) -> DatabaseMonitor:
+    def report(unavailable: Unavailability | None) -> None:
+        if needs_writer:
+            runtime.lifecycle.unavailable = unavailable
+
+    return DatabaseMonitor(pool, report)
+
+
 def _register(runtime: Runtime, pool: Pool, redis: RedisClient, bus: Bus) -> None:
     async def outbox() -> dict[str, object]:
         return {"outbox": await backlog(pool)}
 
-    runtime.pings["postgres"] = lambda: postgres.ping(pool)
+    runtime.pings["postgres"] = lambda: postgres.require_writable(pool)
     runtime.pings["redis"] = lambda: redis_storage.ping(redis)
     runtime.pings["bus"] = bus.ping
     runtime.reports.append(outbox)

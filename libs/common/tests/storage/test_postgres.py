@@ -4,17 +4,23 @@ import asyncpg
 import pytest
 
 from parley.errors import DependencyUnavailable
-from parley.storage.postgres import POSTGRES_UNAVAILABLE, open_pool, translate_unavailable
+from parley.storage.postgres import open_pool, translate_unavailable
 from parley.web.server import free_socket
 
 
-@pytest.mark.parametrize("kind", POSTGRES_UNAVAILABLE)
-def test_an_unavailable_database_is_an_unavailable_dependency(kind: type[BaseException]) -> None:
+def test_an_unavailable_database_is_an_unavailable_dependency_with_retry_after() -> None:
     with (
-        pytest.raises(DependencyUnavailable, match="The history is temporarily unavailable"),
+        pytest.raises(DependencyUnavailable, match="The history is temporarily unavailable") as caught,
         translate_unavailable("The history"),
     ):
-        raise kind("x")
+        raise asyncpg.ReadOnlySQLTransactionError
+    assert caught.value.status == 503
+    assert int(caught.value.headers["Retry-After"]) >= 1
+
+
+def test_a_conflict_that_persists_is_an_unavailable_dependency() -> None:
+    with pytest.raises(DependencyUnavailable), translate_unavailable():
+        raise asyncpg.DeadlockDetectedError
 
 
 def test_other_errors_of_the_database_are_not_translated() -> None:
@@ -23,6 +29,6 @@ def test_other_errors_of_the_database_are_not_translated() -> None:
 
 
 async def test_a_pool_cannot_be_opened_without_a_server() -> None:
-    with free_socket() as bound, pytest.raises(POSTGRES_UNAVAILABLE):
+    with free_socket() as bound, pytest.raises(OSError, match=r"onnect"):
         async with open_pool(f"postgresql://ada@127.0.0.1:{bound.getsockname()[1]}/none"):
             pass

@@ -56,6 +56,15 @@ async def test_probes_follow_the_lifecycle(runtime: Runtime, port: int) -> None:
     assert (await asyncio.to_thread(get, port, "/health")).json["status"] == "ok"
 
 
+async def test_a_service_whose_database_refuses_writes_is_not_ready_and_says_why(runtime: Runtime, port: int) -> None:
+    runtime.lifecycle.mark_ready()
+    runtime.lifecycle.unavailable = "database_read_only"
+    unavailable = '{"status":"unavailable","reason":"database_read_only"}'
+    assert await asyncio.to_thread(get, port, "/ready") == (503, unavailable)
+    runtime.lifecycle.unavailable = None
+    assert (await asyncio.to_thread(get, port, "/ready")).status == 200
+
+
 async def test_a_service_with_a_server_is_ready_when_the_server_listens(runtime: Runtime, port: int) -> None:
     runtime.lifecycle.expect_server()
     runtime.lifecycle.mark_wired()

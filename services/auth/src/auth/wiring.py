@@ -30,6 +30,7 @@ from auth.signing_keys.postgres import PostgresSigningKeyStore
 from parley.infrastructure import open_infrastructure
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
+from parley.process.steps import run_step
 from parley.process.tasks import background
 from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
@@ -155,11 +156,14 @@ async def _build(
 
 
 def _loops(settings: AuthSettings, services: AuthServices) -> dict[str, Callable[[], Awaitable[None]]]:
+    def republish_erasures() -> Awaitable[int]:
+        return services.stores.erasures.republish_pending(after=ERASURE_REPUBLISH_INTERVAL)
+
     async def maintain() -> None:
         while True:
-            await services.stores.sessions.purge()
-            await services.stores.revocations.purge()
-            await services.stores.erasures.republish_pending(after=ERASURE_REPUBLISH_INTERVAL)
+            await run_step("erasures", republish_erasures)
+            await run_step("purge of sessions", services.stores.sessions.purge)
+            await run_step("purge of revocations", services.stores.revocations.purge)
             await asyncio.sleep(MAINTENANCE_INTERVAL)
 
     loops: dict[str, Callable[[], Awaitable[None]]] = {

@@ -22,6 +22,16 @@ async def test_a_lease_is_stable_after_one_length_of_successful_renewals() -> No
     assert not bench.lease.held()
 
 
+async def test_an_unforeseen_error_does_not_end_the_renewals() -> None:
+    bench = EngineBench()
+    bench.turns.failure = RuntimeError("unforeseen")
+    await bench.lease.renew()
+    assert not bench.lease.held()
+    bench.turns.failure = None
+    await bench.lease.renew()
+    assert bench.lease.held()
+
+
 async def test_a_renewal_delivers_requested_cancellations() -> None:
     bench = EngineBench()
     turn = await bench.admit()

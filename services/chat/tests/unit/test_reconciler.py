@@ -74,6 +74,7 @@ async def test_an_unavailable_database_ends_the_run_without_an_error() -> None:
     bench = ReconcilerBench()
     bench.store.unavailable = True
     await bench.reconciler.reconcile()
+    assert (bench.store.purge_calls, bench.erasure.late_turns_blanked) == (1, 1)
 
 
 async def test_the_purge_continues_while_batches_are_full() -> None:

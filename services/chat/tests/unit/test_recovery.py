@@ -3,11 +3,14 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from chat.model import LogEntry, Turn
 from chat.running.lease import LEASE_LENGTH
 from chat.running.recovery import contiguous
 from chat.running.turn_log_store import LogAppend, LogItem
 from chat_testing.bench import EngineBench
+from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 
 
@@ -68,7 +71,8 @@ async def test_an_unavailable_database_leaves_the_turn_to_the_next_scan() -> Non
     bench = EngineBench()
     turn = await orphan(bench, "Hel")
     bench.turns.unavailable = True
-    await bench.recovery.recover(turn)
+    with pytest.raises(DependencyUnavailable):
+        await bench.recovery.recover(turn)
     assert bench.turns.turns[turn.id].running
 
 
@@ -91,7 +95,8 @@ async def test_turns_are_only_taken_over_while_the_lease_is_stable() -> None:
     assert await bench.recovery.take_over([turn.id]) == []
     assert [taken.id for taken in await bench.recovery.take_over(())] == [turn.id]
     bench.turns.unavailable = True
-    assert await bench.recovery.take_over(()) == []
+    with pytest.raises(DependencyUnavailable):
+        await bench.recovery.take_over(())
 
 
 def test_a_sealed_log_counts_up_to_its_first_gap() -> None:

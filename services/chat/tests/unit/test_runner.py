@@ -131,6 +131,17 @@ async def test_an_outcome_is_stored_once_the_database_is_back_and_readers_are_to
     assert (turn.status, runner.log.state) == ("completed", "ended")
 
 
+async def test_an_answer_is_stored_after_an_unforeseen_error_of_the_store() -> None:
+    bench = EngineBench(generator=ScriptedGenerator(answer_of("Hello")), pending_after=0.01)
+    runner = bench.runner(await bench.job())
+    bench.turns.failure = RuntimeError("unforeseen")
+    running = asyncio.create_task(run(bench, runner))
+    await eventually(lambda: runner.log.state == "pending")
+    bench.turns.failure = None
+    turn = await running
+    assert (turn.status, turn.content) == ("completed", "Hello")
+
+
 async def cached_answer(bench: EngineBench, index: InMemoryResponseIndex) -> CacheLookup:
     """Store an earlier answer to the prompt of every job; returns a lookup that finds it."""
     user_id = new_id()

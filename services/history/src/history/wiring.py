@@ -20,7 +20,7 @@ from history.retention.policy import read_retention_policy
 from history.retention.purge import Purger, purge_periodically
 from history.search.postgres import PostgresSearchStore
 from history.search.service import SearchService
-from history.settings import HistorySettings
+from history.settings import HistorySettings, WorkerSettings
 from history.transfer.export_service import ExportService
 from history.transfer.import_service import ImportService
 from history.transfer.postgres import PostgresImportStore
@@ -65,7 +65,11 @@ async def wire(
 ) -> AsyncIterator[HistoryServices]:
     """Open the service for the duration of the context; pass ``bus`` when several services share a process."""
     async with contextlib.AsyncExitStack() as stack:
-        infrastructure = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
+        # The API can still read while its database is read-only; a consumer can do nothing.
+        worker = isinstance(settings, WorkerSettings)
+        infrastructure = await stack.enter_async_context(
+            open_infrastructure(settings, runtime, bus=bus, needs_writer=worker)
+        )
         database, changes = Database(infrastructure.pool), ChangeNotifier()
         source = PostgresChangeSource(database)
         purger = Purger(database, feed_retention=settings.feed_retention_hours * 3600)

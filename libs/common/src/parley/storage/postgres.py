@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from parley.errors import DependencyUnavailable
+from parley.storage.postgres_errors import is_transient
 
 COMMAND_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 3.0
@@ -20,27 +21,16 @@ _SERVER_SETTINGS = {
     "jit": "off",
 }
 
+PING_TIMEOUT = 2.0
+
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-
-POSTGRES_UNAVAILABLE: tuple[type[BaseException], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that breaks during an operation
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
-)
-"""Exceptions of asyncpg when the database is unreachable, starting, stopping, or too slow."""
+Executor: TypeAlias = "Pool | Connection | asyncpg.Connection[asyncpg.Record]"
 
 
 @contextlib.asynccontextmanager
 async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") -> AsyncIterator[Pool]:
-    """Open a pool of at most ``size`` connections; raise one of ``POSTGRES_UNAVAILABLE`` when that fails."""
+    """Open a pool of at most ``size`` connections; raise an error of ``is_unavailable`` when that fails."""
     pool = await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -74,16 +64,25 @@ async def skip_reset(connection: object) -> None:
 
 @contextlib.contextmanager
 def translate_unavailable(what: str = "The database") -> Iterator[None]:
-    """Raise DependencyUnavailable in place of every exception in ``POSTGRES_UNAVAILABLE``."""
+    """Raise DependencyUnavailable in place of every transient error of Postgres."""
     try:
         yield
-    except POSTGRES_UNAVAILABLE as error:
+    except Exception as error:
+        if not is_transient(error):
+            raise
         raise DependencyUnavailable(f"{what} is temporarily unavailable. Try again later.") from error
 
 
-async def ping(pool: Pool) -> None:
-    """Raise unless the database responds."""
-    await pool.fetchval("SELECT 1", timeout=2)
+class DatabaseReadOnly(Exception):
+    """The database refuses writes: the server is a standby, or was made read-only."""
+
+    status_detail = "read only"
+
+
+async def require_writable(connection: Executor) -> None:
+    """Raise DatabaseReadOnly, or the error of a database that does not respond."""
+    if await connection.fetchval("SHOW transaction_read_only", timeout=PING_TIMEOUT) == "on":
+        raise DatabaseReadOnly
 
 
 async def _close(pool: Pool) -> None:

@@ -67,8 +67,8 @@ class AdminApp:
         return _json("200 OK", body) if self.runtime.lifecycle.alive() else _json("503 Service Unavailable", body)
 
     def _ready(self) -> AdminResponse:
-        state = self.runtime.lifecycle.state
-        return _json("200 OK" if state == "ready" else "503 Service Unavailable", {"status": state})
+        ready, body = self.runtime.lifecycle.readiness()
+        return _json("200 OK" if ready else "503 Service Unavailable", body)
 
     def _metrics(self) -> AdminResponse:
         return "200 OK", CONTENT_TYPE_LATEST, generate_latest(self.runtime.metrics.registry)

@@ -142,7 +142,7 @@ def _health_router() -> APIRouter:
     @router.get("/ready")
     async def ready(request: Request) -> JSONResponse:
         """Return whether this instance accepts requests."""
-        state = request.app.state.runtime.lifecycle.state
-        return JSONResponse({"status": state}, status_code=200 if state == "ready" else 503)
+        ready, body = request.app.state.runtime.lifecycle.readiness()
+        return JSONResponse(body, status_code=200 if ready else 503)
 
     return router

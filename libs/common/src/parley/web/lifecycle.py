@@ -18,6 +18,8 @@ class Lifecycle:
         self.state: LifecycleState = "starting"
         self.started_at = time.monotonic()
         self.last_tick = time.monotonic()
+        self.unavailable: str | None = None
+        """Why a started service cannot serve, such as ``database_read_only``; reported by ``/ready``."""
         self.drain_started = asyncio.Event()
         """Set when draining begins; open streams wait for it to send their final event."""
         self.open_requests = 0
@@ -42,6 +44,12 @@ class Lifecycle:
         """Become ``draining`` and notify open streams."""
         self.state = "draining"
         self.drain_started.set()
+
+    def readiness(self) -> tuple[bool, dict[str, str]]:
+        """Return whether this instance accepts requests, and the body of ``/ready``."""
+        if self.state == "ready" and self.unavailable is not None:
+            return False, {"status": "unavailable", "reason": self.unavailable}
+        return self.state == "ready", {"status": self.state}
 
     def alive(self) -> bool:
         """Return whether the event loop has ticked recently."""

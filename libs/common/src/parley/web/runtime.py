@@ -66,7 +66,7 @@ def _reason(error: Exception) -> str:
         return "connection refused"
     if isinstance(error, TimeoutError):
         return "timed out"
-    return type(error).__name__
+    return getattr(error, "status_detail", type(error).__name__)
 
 
 async def _report_or_empty(report: Report) -> dict[str, Any]:

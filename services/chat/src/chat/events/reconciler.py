@@ -5,12 +5,11 @@ import random
 
 import structlog
 
-from chat.errors import HistoryUnavailable
 from chat.events.erasure_store import TurnErasureStore
 from chat.events.maintenance_store import MaintenanceStore, UnconfirmedTurn
 from chat.history import History
 from chat.metrics import ChatMetrics
-from parley.errors import DependencyUnavailable
+from parley.process.steps import run_step
 
 log = structlog.get_logger()
 
@@ -47,18 +46,13 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         """Compare with history, then purge. An unavailable dependency leaves the work to the next run."""
-        try:
-            await self._compare()
-        except HistoryUnavailable:
-            log.warning("history_unavailable_for_reconciliation")
-        except DependencyUnavailable:
-            log.warning("reconciliation_failed")
-        try:
-            await self._erasure.blank_late_turns()
-            while await self._store.purge(turns=self._turn_retention, events=self._event_retention) >= PAGE_SIZE:
-                await asyncio.sleep(0)
-        except DependencyUnavailable:
-            log.warning("purge_failed")
+        await run_step("reconciliation", self._compare)
+        await run_step("late turns", self._erasure.blank_late_turns)
+        await run_step("purge", self._purge)
+
+    async def _purge(self) -> None:
+        while await self._store.purge(turns=self._turn_retention, events=self._event_retention) >= PAGE_SIZE:
+            await asyncio.sleep(0)
 
     async def _compare(self) -> None:
         last: UnconfirmedTurn | None = None

@@ -63,6 +63,11 @@ class RunnerLease:
             self._unbroken_since = None
             log.warning("lease_renewal_failed")
             return
+        except Exception:
+            # An unforeseen error must not end the loop: its restart could take longer than the lease.
+            self._unbroken_since = None
+            log.exception("lease_renewal_failed")
+            return
         if self._unbroken_since is None or not self.held():
             self._unbroken_since = began
         self._until = began + self._length

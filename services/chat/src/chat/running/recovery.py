@@ -20,7 +20,7 @@ from chat.running.turn_log_store import LogItem, LogStore, LogStoreUnavailable
 from chat.running.usage import estimated_usage
 from chat.turn_store import TurnStore
 from parley import times
-from parley.errors import DependencyUnavailable
+from parley.process.steps import run_step
 
 log = structlog.get_logger()
 
@@ -56,33 +56,40 @@ class Recovery:
         try:
             while True:
                 await asyncio.sleep(SCAN_INTERVAL)
-                recovering = {turn_id: task for turn_id, task in recovering.items() if not task.done()}
-                for turn in await self.take_over(recovering):
-                    recovering[turn.id] = asyncio.create_task(self.recover(turn), name=f"recover {turn.id}")
+                await run_step("recovery", lambda: self._scan(recovering))
         finally:
             for task in recovering.values():
                 task.cancel()
             if recovering:
                 await asyncio.wait(recovering.values())
 
+    async def _scan(self, recovering: dict[UUID, asyncio.Task[None]]) -> None:
+        for turn_id in [turn_id for turn_id, task in recovering.items() if task.done()]:
+            del recovering[turn_id]
+        for turn in await self.take_over(recovering):
+            recovering[turn.id] = asyncio.create_task(self._recover(turn), name=f"recover {turn.id}")
+
+    async def _recover(self, turn: Turn) -> None:
+        await run_step("recovery of a turn", lambda: self.recover(turn))
+
     async def take_over(self, recovering: Collection[UUID]) -> list[Turn]:
-        """Assign turns without a running runner to this one; returns them. ``recovering`` turns are left out."""
+        """Assign turns without a running runner to this one; returns them. ``recovering`` turns are left out.
+
+        Raises DependencyUnavailable.
+        """
         if not self._lease.stable() or len(recovering) >= MAX_CONCURRENT_RECOVERIES:
             return []
         running = self._supervisor.running().union(recovering)
-        try:
-            return await self._runners.take_over(self._supervisor.runner_id, running, MAX_CONCURRENT_RECOVERIES)
-        except DependencyUnavailable:
-            return []
+        return await self._runners.take_over(self._supervisor.runner_id, running, MAX_CONCURRENT_RECOVERIES)
 
     async def recover(self, turn: Turn) -> None:
-        """End a turn that was taken over, with the entries of its log. A failure leaves it to the next scan."""
+        """End a turn that was taken over, with the entries of its log.
+
+        Raises DependencyUnavailable. A failure leaves the turn to the next scan.
+        """
         entries, lost = await self._seal(turn)
         outcome = self._outcome(turn, entries, lost)
-        try:
-            ended = await self._store.finish(turn, outcome)
-        except DependencyUnavailable:
-            return
+        ended = await self._store.finish(turn, outcome)
         if ended is not None:
             self._metrics.recovered.inc()
             self._metrics.record_usage(turn.model, outcome)

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 FIRST_RETRY_INTERVAL, MAX_RETRY_INTERVAL = 0.1, 2.0
 """Seconds between attempts to store an outcome, doubled after each attempt."""
+MAX_UNFORESEEN_FAILURES = 5
+"""Attempts that may fail with an error other than an unavailable database, before recovery takes the turn's log."""
 
 
 class Runner:
@@ -202,7 +204,7 @@ class Runner:
 
     async def _store_outcome(self, outcome: Outcome) -> Turn | None:
         """Store the outcome, retrying while the database is unavailable; None if another runner owns the turn."""
-        interval = FIRST_RETRY_INTERVAL
+        interval, unforeseen = FIRST_RETRY_INTERVAL, 0
         # A timer, because one attempt at an unresponsive database may take longer than readers should wait.
         pending = asyncio.get_running_loop().call_later(self._pending_after, self.log.mark_pending)
         try:
@@ -211,6 +213,11 @@ class Runner:
                     return await self._store.finish(self._job.turn, outcome)
                 except DependencyUnavailable:
                     log.warning("turn_end_not_stored", turn_id=str(self._job.turn.id))
+                except Exception:
+                    unforeseen += 1
+                    if unforeseen == MAX_UNFORESEEN_FAILURES:
+                        raise
+                    log.exception("turn_end_not_stored", turn_id=str(self._job.turn.id))
                 await asyncio.sleep(interval)
                 interval = min(interval * 2, MAX_RETRY_INTERVAL)
         finally:

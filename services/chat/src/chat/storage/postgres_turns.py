@@ -19,17 +19,17 @@ from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, 
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.observability.tracing import current_traceparent
+from parley.storage.database import PostgresDatabase
 from parley.storage.named_parameters import NamedStatement
-from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate_unavailable
+from parley.storage.postgres import Connection, Pool
 from parley_events.models import EventData
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 MAX_ATTEMPTS = 3
 RETRY_WINDOW = 1.0
-"""Seconds after which a statement is not retried, because the client waits."""
+"""Seconds after which a statement is not retried while the database is unavailable, because the client waits."""
 Hint = Callable[[], None]
 
 
@@ -37,7 +37,7 @@ class PostgresTurnStore:
     """Turns in Postgres; ``hint`` notifies the relay of a committed event."""
 
     def __init__(self, pool: Pool, hint: Hint) -> None:
-        self._pool, self.hint = pool, hint
+        self._database, self.hint = PostgresDatabase(pool), hint
 
     async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
         """Admit a turn with its ``turn.started`` event in one statement."""
@@ -70,23 +70,23 @@ class PostgresTurnStore:
         return await self._finished_by_us(turn)
 
     async def _finished_by_us(self, turn: Turn) -> Turn | None:
-        row = await self._fetchrow("SELECT * FROM turns WHERE id = $1", turn.id)
+        row = await self._database.row("SELECT * FROM turns WHERE id = $1", turn.id)
         ours = row is not None and row["epoch"] == turn.epoch and row["status"] != "running"
         return to_turn(row) if ours else None
 
     async def get(self, turn_id: UUID) -> Turn | None:
         """Return a turn of a conversation that is not deleted."""
-        row = await self._fetchrow(turn_statements.GET, turn_id)
+        row = await self._database.row(turn_statements.GET, turn_id)
         return to_turn(row) if row else None
 
     async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
         """Return the turn of an idempotency key, or None."""
-        row = await self._fetchrow(turn_statements.FIND_KEY, user_id, route, key)
+        row = await self._database.row(turn_statements.FIND_KEY, user_id, route, key)
         return IdempotencyRecord(row["turn_id"], row["body_hash"]) if row else None
 
     async def conversation(self, conversation_id: UUID) -> ConversationState | None:
         """Return the state of a conversation, or None."""
-        row = await self._fetchrow(turn_statements.CONVERSATION, conversation_id)
+        row = await self._database.row(turn_statements.CONVERSATION, conversation_id)
         return to_conversation(row) if row else None
 
     async def claim_conversation(self, conversation_id: UUID, user_id: UUID) -> ConversationState:
@@ -100,21 +100,19 @@ class PostgresTurnStore:
 
     async def is_erased(self, user_id: UUID) -> bool:
         """Return whether the account was erased."""
-        row = await self._fetchrow(turn_statements.ERASED, user_id)
+        row = await self._database.row(turn_statements.ERASED, user_id)
         return bool(row and row[0])
 
     async def list_turns(
         self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
     ) -> list[Turn]:
         """Return a user's turns, newest first."""
-        async with self.connection() as connection:
-            rows = await connection.fetch(turn_statements.LIST, user_id, conversation_id, status, before, limit)
+        rows = await self._database.fetch(turn_statements.LIST, user_id, conversation_id, status, before, limit)
         return [to_turn(row) for row in rows]
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
         """Return finished turns from ``turn_id`` back to the root, newest first."""
-        async with self.connection() as connection:
-            rows = await connection.fetch(turn_statements.CHAIN, conversation_id, turn_id, characters, limit)
+        rows = await self._database.fetch(turn_statements.CHAIN, conversation_id, turn_id, characters, limit)
         return [
             PastExchange(row["id"], row["parent_id"], row["user_message"], row["content"] or "", row["tool_calls"])
             for row in rows
@@ -122,28 +120,22 @@ class PostgresTurnStore:
 
     async def request_cancel(self, turn_id: UUID) -> None:
         """Request the cancellation of a turn."""
-        async with self.connection() as connection:
-            await connection.execute(turn_statements.REQUEST_CANCEL, turn_id)
+        await self._database.execute(turn_statements.REQUEST_CANCEL, turn_id)
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; raises DependencyUnavailable if Postgres is unreachable."""
-        with translate_unavailable():
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-                yield connection
-
-    async def _fetchrow(self, query: str, *values: Any) -> Any:
-        async with self.connection() as connection:
-            return await connection.fetchrow(query, *values)
+        """Lend a connection; raises DependencyUnavailable while Postgres is unavailable."""
+        async with self._database.connection() as connection:
+            yield connection
 
     async def _execute(self, statement: NamedStatement, values: dict[str, Any]) -> Any:
-        """Retry conflicts and unacknowledged commits; both statements are idempotent."""
+        """Retry unacknowledged commits; both statements are idempotent."""
         arguments = statement.arguments(values)
         began = time.monotonic()
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                return await self._fetchrow(statement.sql, *arguments)
-            except (*CONFLICTS, DependencyUnavailable):
+                return await self._database.row(statement.sql, *arguments)
+            except DependencyUnavailable:
                 if attempt == MAX_ATTEMPTS or time.monotonic() - began > RETRY_WINDOW:
                     raise
         return None

@@ -31,7 +31,10 @@ class _Budget:
 
 @dataclass
 class InMemoryTurnStore:
-    """A TurnStore, RunnerStore and BudgetStore. Every method raises DependencyUnavailable while ``unavailable``."""
+    """A TurnStore, RunnerStore and BudgetStore. Every method raises DependencyUnavailable while ``unavailable``.
+
+    Every method raises ``failure`` while it is set.
+    """
 
     turns: dict[UUID, Turn] = field(default_factory=dict)
     conversations: dict[UUID, _Conversation] = field(default_factory=dict)
@@ -40,6 +43,7 @@ class InMemoryTurnStore:
     event_names: list[str] = field(default_factory=list)
     """Names of the published events, in order."""
     unavailable: bool = False
+    failure: Exception | None = None
     _keys: dict[tuple[UUID, str, str], IdempotencyRecord] = field(default_factory=dict)
     _budgets: dict[tuple[UUID, str], _Budget] = field(default_factory=dict)
     _reservations: dict[UUID, Reservation] = field(default_factory=dict)
@@ -248,5 +252,7 @@ class InMemoryTurnStore:
         return {turn_id: self.turns[turn_id] for turn_id in turn_ids if turn_id in self.turns}
 
     def _require_available(self) -> None:
+        if self.failure is not None:
+            raise self.failure
         if self.unavailable:
             raise DependencyUnavailable

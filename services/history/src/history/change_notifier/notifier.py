@@ -11,8 +11,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 from uuid import UUID
 
+from parley.process.steps import run_step
+
 POLL_INTERVAL = 0.2
 """Seconds between two polls for changes made by other processes."""
+RETRY_INTERVAL = 1.0
+"""Seconds to wait additionally after a failed poll."""
 
 
 class ChangeSource(Protocol):
@@ -67,7 +71,8 @@ class ChangeNotifier:
         while True:
             await self._has_waiters.wait()
             await asyncio.sleep(POLL_INTERVAL)
-            await self.poll(source)
+            if not await run_step("poll for changes", lambda: self.poll(source)):
+                await asyncio.sleep(RETRY_INTERVAL)
 
     async def poll(self, source: ChangeSource) -> None:
         """Query the source once and wake the waiters whose turn or feed has changed."""

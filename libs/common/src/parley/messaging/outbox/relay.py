@@ -13,7 +13,8 @@ from parley.messaging.bus import Bus
 from parley.messaging.outbox import store
 from parley.messaging.outbox.publisher import OutboxPublisher
 from parley.observability.metrics import Metrics
-from parley.storage import postgres
+from parley.storage.postgres import DatabaseReadOnly, require_writable
+from parley.storage.postgres_errors import is_transient
 
 log = structlog.get_logger()
 
@@ -51,13 +52,16 @@ class OutboxRelay:
         self._hint.set()
 
     async def lead(self) -> None:
-        """Wait for the lock, then publish until cancelled; start again after the database connection is lost."""
+        """Wait for the lock, then publish until cancelled; start again after losing the database or its writer."""
         while True:
             try:
                 async with self._connect() as connection:
+                    await require_writable(connection)
                     await self._acquire_lock(connection)
                     await self._publish(connection)
-            except postgres.POSTGRES_UNAVAILABLE as error:
+            except Exception as error:
+                if not is_transient(error) and not isinstance(error, DatabaseReadOnly):
+                    raise
                 log.warning("relay_lost_database", reason=type(error).__name__)
             await asyncio.sleep(STANDBY_INTERVAL)
 
@@ -65,6 +69,7 @@ class OutboxRelay:
     async def _acquire_lock(connection: Connection) -> None:
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
             await asyncio.sleep(STANDBY_INTERVAL)
+            await require_writable(connection)
         log.info("relay_leads")
 
     async def _publish(self, connection: Connection) -> None:
@@ -115,6 +120,8 @@ class OutboxRelay:
         if time.monotonic() - self._reported_at < REPORT_INTERVAL:
             return
         self._reported_at = time.monotonic()
+        # Without this, a leader with nothing to record would stay connected to a server that was demoted.
+        await require_writable(connection)
         backlog = await store.backlog(connection)
         self._metrics.outbox_pending.set(backlog["pending"])
         self._metrics.outbox_lag.set(backlog["oldest_age_s"])
@@ -137,5 +144,5 @@ async def _close(connection: Connection) -> None:
     # A graceful close releases the lock at once.
     try:
         await connection.close(timeout=CLOSE_TIMEOUT)
-    except (*postgres.POSTGRES_UNAVAILABLE, asyncpg.PostgresError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         connection.terminate()
