@@ -83,6 +83,9 @@ SCENARIOS = [
             series("outbox_lag_seconds", "parley-chat"): "0.1x450",
             series(LAG, pod="a", le="0.005"): "0+60x450",
             series(LAG, pod="a", le="+Inf"): "0+60x450",
+            series("process_memory_used_bytes", pod="a"): "800x450",
+            series("process_memory_limit_bytes", pod="a"): "1000x450",
+            series("background_task_incidents_total", task="relay", kind="failed"): "3x450",
             replicas("spec_replicas"): "2x450",
             replicas("status_replicas_ready"): "2x450",
         },
@@ -191,6 +194,21 @@ SCENARIOS = [
             series(LAG, pod="a", le="+Inf"): "0+60x15",
         },
         {("ParleyLoopLag", TICKET): 1},
+    ),
+    Scenario(
+        "a process is almost out of memory",
+        "10m",
+        {
+            series("process_memory_used_bytes", pod="a"): "500x3 900x10",
+            series("process_memory_limit_bytes", pod="a"): "1000x15",
+        },
+        {("ParleyMemoryNearLimit", TICKET): 1},
+    ),
+    Scenario(
+        "a background task fails again and again",
+        "20m",
+        {series("background_task_incidents_total", task="relay", kind="failed"): "0+2x20"},
+        {("ParleyBackgroundTaskUnstable", TICKET): 1},
     ),
     Scenario(
         "a pod does not become ready",

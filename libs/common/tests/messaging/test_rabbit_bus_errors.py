@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, cast
@@ -52,7 +53,7 @@ def publishing(broker: FakeBroker) -> FakeConnection:
     [
         (UnroutableError(RETURNED, RETURNED.delivery), PublishError, "No queue is bound"),
         (DeliveryError(None, Basic.Nack()), PublishError, "RabbitMQ refused the event"),
-        (TimeoutError(), PublishError, "did not confirm the event within 5 s"),
+        (OSError(errno.ETIMEDOUT, "lost"), BusDown, "connection to RabbitMQ failed: TimeoutError"),
         (AMQPConnectionError("lost"), BusDown, "connection to RabbitMQ failed: AMQPConnectionError"),
         (asyncio.CancelledError(), BusDown, "channel to RabbitMQ was closed"),
     ],
@@ -71,6 +72,17 @@ def test_each_failure_of_a_publish_is_translated(
             await bus.publish(make_event())
 
     scenario()
+
+
+@virtual_time
+async def test_an_event_that_is_not_confirmed_in_time_is_not_published() -> None:
+    broker = FakeBroker()
+    async with running(broker) as bus:
+        publishing(broker).is_frozen = True
+        with pytest.raises(PublishError, match="did not confirm the event within 5 s") as raised:
+            await bus.publish(make_event())
+        assert type(raised.value) is PublishError
+        publishing(broker).is_frozen = False
 
 
 @virtual_time

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from parley_events.topology import SETUP_TIMEOUT, TopologyError
+from parley_events.waiting import at_most
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +79,8 @@ class SupervisedConnection:
 
     async def wait_up(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for the connection; return whether there is one."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._up.wait()
+        async with at_most(timeout):
+            await self._up.wait()
         return self.is_up
 
     def reset(self) -> None:
@@ -147,9 +147,8 @@ class SupervisedConnection:
         raise ConnectionResetError("connection lost")
 
     async def _lost_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._lost.wait()
+        async with at_most(seconds):
+            await self._lost.wait()
         return self._lost.is_set()
 
     def _close_in_background(self, connection: AbstractConnection) -> None:
@@ -169,9 +168,6 @@ async def _close_quietly(connection: AbstractConnection) -> None:
 async def _is_blocked(connection: AbstractConnection) -> bool:
     if connection.transport is None:
         return False
-    try:
-        async with asyncio.timeout(0):
-            await connection.transport.ready()
-    except TimeoutError:
-        return True
-    return False
+    async with at_most(0) as wait:
+        await connection.transport.ready()
+    return wait.expired

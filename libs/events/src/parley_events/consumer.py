@@ -11,6 +11,7 @@ from parley_events.connection import OUTAGES, RECONNECT_DELAY, TOPOLOGY_RETRY_DE
 from parley_events.dispatcher import KeyedDispatcher
 from parley_events.subscription import Subscription
 from parley_events.topology import SETUP_TIMEOUT, Arguments, TopologyError, declare_queue, topology_error
+from parley_events.waiting import at_most
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,8 @@ class QueueConsumer:
 
     async def wait_consuming(self, timeout: float | None) -> bool:
         """Wait at most ``timeout`` seconds (None: no limit) until events are delivered; return whether they are."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._consuming.wait()
+        async with at_most(timeout):
+            await self._consuming.wait()
         return self._consuming.is_set()
 
     async def run(self) -> None:

@@ -15,6 +15,7 @@ from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
 from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
 from parley_events.subscription import Subscription
+from parley_events.waiting import at_most
 
 log = logging.getLogger(__name__)
 
@@ -151,9 +152,8 @@ class KeyedDispatcher:
         }
 
     async def _wait_unless_stopping(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+        async with at_most(seconds):
+            await self._stopping.wait()
 
 
 async def _send(acknowledgement: Coroutine[object, object, None]) -> None:

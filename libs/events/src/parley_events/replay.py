@@ -14,6 +14,7 @@ from parley_events.cloudevents import MalformedEvent, from_headers
 from parley_events.connection import OUTAGES, RECONNECT_DELAY, Connect, close, connect
 from parley_events.subscription import Handler
 from parley_events.topology import EVENT_LOG, SETUP_TIMEOUT, TopologyError
+from parley_events.waiting import at_most
 
 log = logging.getLogger(__name__)
 
@@ -114,10 +115,10 @@ class LogReplay:
 
 async def _next_message(messages: Messages, idle: float) -> AbstractIncomingMessage | None:
     """Return the next message, or None after ``idle`` seconds. Raise ConnectionResetError on a lost connection."""
-    try:
-        async with asyncio.timeout(idle):
-            message = await messages.get()
-    except TimeoutError:
+    message = None
+    async with at_most(idle) as wait:
+        message = await messages.get()
+    if wait.expired:
         return None
     if message is None:
         raise ConnectionResetError("connection lost")

@@ -16,6 +16,7 @@ from chat.running.turn_updates import TurnFinished, TurnUpdate
 from chat.running.turn_view import TurnView
 from chat.turn_store import TurnStore
 from parley.errors import DependencyUnavailable, Draining
+from parley.process.timeouts import at_most
 
 CANCEL_TIMEOUT = 2.0
 """Seconds to wait for a cancelled turn to end."""
@@ -99,9 +100,8 @@ class ChatService:
         turn = await self.get(user_id, turn_id)
         if turn.running:
             await self.request_cancel(turn)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CANCEL_TIMEOUT):
-                    return await self.ended(turn) or turn
+            async with at_most(CANCEL_TIMEOUT):
+                return await self.ended(turn) or turn
         return turn
 
     async def request_cancel(self, turn: Turn) -> None:

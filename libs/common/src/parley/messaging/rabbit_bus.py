@@ -19,6 +19,7 @@ from parley.messaging.exchanges import declare_exchanges, declare_log, service_q
 from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background, is_cancelled
+from parley.process.timeouts import at_most
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley_events.connection import OUTAGES, Connect, SupervisedConnection, connect
 from parley_events.consumer import FINISH_TIMEOUT, QueueConsumer
@@ -71,22 +72,22 @@ class RabbitBus:
         if len(event.data) > MAX_EVENT_BYTES:
             raise PublishError(f"The event has more than {MAX_EVENT_BYTES} bytes.")
         try:
-            await channel.basic_publish(
-                event.data,
-                exchange=EVENTS_EXCHANGE,
-                routing_key=event.routing_key,
-                properties=_properties(event),
-                mandatory=True,
-                timeout=PUBLISH_TIMEOUT,
-            )
+            async with at_most(PUBLISH_TIMEOUT) as wait:
+                await channel.basic_publish(
+                    event.data,
+                    exchange=EVENTS_EXCHANGE,
+                    routing_key=event.routing_key,
+                    properties=_properties(event),
+                    mandatory=True,
+                )
+            if wait.expired:
+                raise PublishError(f"RabbitMQ did not confirm the event within {PUBLISH_TIMEOUT:g} s.")
         except UnroutableError:
             # The log is bound to all events, so a binding is missing. Without a log, the event has no subscriber.
             if self._has_log:
                 raise PublishError("No queue is bound to this event.") from None
         except DeliveryError as error:
             raise PublishError("RabbitMQ refused the event.") from error
-        except TimeoutError:
-            raise PublishError(f"RabbitMQ did not confirm the event within {PUBLISH_TIMEOUT:g} s.") from None
         except OUTAGES as error:
             raise BusDown(f"The connection to RabbitMQ failed: {type(error).__name__}.") from error
         except asyncio.CancelledError:

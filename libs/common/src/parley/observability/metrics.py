@@ -1,6 +1,12 @@
 """Prometheus metrics of one service, in a registry of its own because services can share a process."""
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from parley.process.tasks import incidents
 
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -41,6 +47,17 @@ class Metrics:
             buckets=LAG_BUCKETS,
             registry=self.registry,
         )
+        self.registry.register(IncidentCollector(service))
+        self.memory_used = Gauge(
+            "process_memory_used_bytes",
+            "Memory that counts towards the limit of this process or its container.",
+            registry=self.registry,
+        )
+        self.memory_limit = Gauge(
+            "process_memory_limit_bytes",
+            "Memory at which the kernel ends this process: the limit of its container, or the memory of the machine.",
+            registry=self.registry,
+        )
         build = Gauge(
             "build_info",
             "Version and commit of the service; always 1.",
@@ -48,3 +65,22 @@ class Metrics:
             registry=self.registry,
         )
         build.labels(service, version, git_sha).set(1)
+
+
+class IncidentCollector(Collector):
+    """Exports the incidents of one service's background tasks."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter."""
+        found = CounterMetricFamily(
+            "background_task_incidents",
+            "Background tasks that failed, ended, or had to be slowed, by task and kind.",
+            labels=["task", "kind"],
+        )
+        for incident, count in list(incidents.items()):
+            if incident.service == self._service:
+                found.add_metric([incident.task, incident.kind], count)
+        yield found

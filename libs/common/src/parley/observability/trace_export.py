@@ -23,6 +23,7 @@ from prometheus_client import Counter
 
 from parley.observability.metrics import Metrics
 from parley.observability.trace_settings import TraceSettings, parse_pairs
+from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
 
@@ -77,10 +78,9 @@ class TraceExporter:
 
         # A daemon thread, because the interpreter does not wait for it on exit.
         threading.Thread(target=flush, name="flush traces", daemon=True).start()
-        try:
-            async with asyncio.timeout(FLUSH_TIMEOUT):
-                await flushed.wait()
-        except TimeoutError:
+        async with at_most(FLUSH_TIMEOUT) as wait:
+            await flushed.wait()
+        if wait.expired:
             # Interrupts the delay before a retry.
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
             log.warning("spans_lost_on_shutdown", service=self._service)

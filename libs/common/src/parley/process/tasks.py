@@ -1,8 +1,11 @@
-"""Background tasks: restarted after an exception, awaited on exit."""
+"""Background tasks: restarted after they fail or end, slowed when their waits end at once, awaited on exit."""
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from typing import Literal, NamedTuple
 
 import structlog
 
@@ -16,7 +19,23 @@ HEALTHY_AFTER = 30.0
 CANCEL_INTERVAL = 0.5
 """Seconds after which a task that is still running is cancelled again."""
 
+TOLERATED_EARLY_ENDS = 10
+"""Waits in a row that may end early without a result, as after a reconnect."""
+
 Loop = Callable[[], Awaitable[None]]
+
+
+class Incident(NamedTuple):
+    """A background task that failed, ended although it should run for ever, or had to be slowed."""
+
+    service: str
+    task: str
+    kind: Literal["failed", "ended", "slowed"]
+
+
+incidents: Counter[Incident] = Counter()
+"""Incidents of this process; each service exports its own as a metric."""
+_current: ContextVar[tuple[str, str]] = ContextVar("background_task", default=("", ""))
 
 
 def is_cancelled() -> bool:
@@ -49,6 +68,7 @@ async def _keep_running(name: str, loop: Loop, service: str) -> None:
     structlog.contextvars.clear_contextvars()
     if service:
         structlog.contextvars.bind_contextvars(service=service)
+    _current.set((service, name))
     pause = MIN_RESTART_DELAY
     clock = asyncio.get_running_loop().time
     while True:
@@ -56,8 +76,44 @@ async def _keep_running(name: str, loop: Loop, service: str) -> None:
         try:
             await loop()
         except Exception:
+            incidents[Incident(service, name, "failed")] += 1
             log.exception("background_task_failed", task=name, retry_in_s=pause)
+        else:
+            incidents[Incident(service, name, "ended")] += 1
+            log.warning("background_task_ended", task=name, retry_in_s=pause)
         if clock() - began > HEALTHY_AFTER:
             pause = MIN_RESTART_DELAY
         await asyncio.sleep(pause)
         pause = min(pause * 2, MAX_RESTART_DELAY)
+
+
+class EarlyEnds:
+    """Slows a loop whose waits end early without a result, again and again.
+
+    A wait of a library or a server can end at once, for ever. Such a loop must not go round without a pause: it would
+    stop the event loop, and with it the process.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds`` is the length of one wait."""
+        self._seconds, self._clock = seconds, asyncio.get_running_loop().time
+        self._began, self._early = self._clock(), 0
+
+    def start(self) -> None:
+        """Note the start of a wait."""
+        self._began = self._clock()
+
+    async def no_result(self) -> None:
+        """Note that a wait ended without a result; pause if too many ended early."""
+        if self._clock() - self._began >= self._seconds / 2:
+            self._early = 0
+            return
+        self._early += 1
+        if self._early <= TOLERATED_EARLY_ENDS:
+            await asyncio.sleep(0)
+            return
+        if self._early == TOLERATED_EARLY_ENDS + 1:
+            service, task = _current.get()
+            incidents[Incident(service, task, "slowed")] += 1
+            log.warning("background_task_slowed", task=task, pause_s=self._seconds)
+        await asyncio.sleep(self._seconds)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from parley.ids import new_id
 from parley.process.tasks import background
-from parley.process.timeouts import lag_tolerant_timeout
+from parley.process.timeouts import at_most, lag_tolerant_timeout
 from parley.ratelimit.check_batcher import CheckBatcher
 from parley.ratelimit.local_fallback import LocalFallback
 from parley.ratelimit.model import Decision, Limit, LimitState, TokenSession
@@ -153,9 +153,8 @@ class Limiter:
                 self._start_outage(type(error).__name__)
                 continue
             self._end_outage()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval):
-                    await self._outage.wait()
+            async with at_most(interval):
+                await self._outage.wait()
             interval = min(interval * 2, HEARTBEAT_INTERVAL)
 
     async def _heartbeat(self) -> int:

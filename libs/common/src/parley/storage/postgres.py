@@ -1,6 +1,5 @@
 """Postgres connection pool: bounded, with client and server timeouts, and JSON as Python objects."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeAlias
@@ -9,6 +8,7 @@ import asyncpg
 import orjson
 
 from parley.errors import DependencyUnavailable
+from parley.process.timeouts import at_most
 from parley.storage.postgres_errors import is_transient
 
 COMMAND_TIMEOUT = 10.0
@@ -86,10 +86,9 @@ async def require_writable(connection: Executor) -> None:
 
 
 async def _close(pool: Pool) -> None:
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            await pool.close()
-    except TimeoutError:
+    async with at_most(CONNECT_TIMEOUT) as wait:
+        await pool.close()
+    if wait.expired:
         pool.terminate()
 
 

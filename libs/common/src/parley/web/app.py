@@ -17,6 +17,7 @@ from parley.observability.tracing import open_tracer
 from parley.process.tasks import background
 from parley.web import admin_port, problems, strict_json
 from parley.web.loop_monitor import monitor_loop
+from parley.web.memory_monitor import monitor_memory
 from parley.web.middleware import BodyLimit, RequestContext
 from parley.web.runtime import Runtime
 
@@ -76,6 +77,7 @@ async def run_service(runtime: Runtime, settings: S, wire: Wire[S, R]) -> AsyncI
     """Run a service while the context is open: admin port, tracer, loop monitor, and the resources of ``wire``."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admin_port.serve_admin(runtime))
+        stack.enter_context(monitor_memory(runtime.metrics, runtime.service))
         runtime.tracer = await stack.enter_async_context(
             open_tracer(
                 settings,

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Literal
 
+from parley.process.timeouts import at_most
+
 LifecycleState = Literal["starting", "ready", "draining"]
 HANG_TIMEOUT = 30.0
 """Seconds without an event loop tick after which the service is reported as hung."""
@@ -81,9 +83,6 @@ class Lifecycle:
 
     async def wait_idle(self, timeout: float) -> bool:
         """Wait until no request is open; return False after ``timeout`` seconds."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
+        async with at_most(timeout) as wait:
+            await self._idle.wait()
+        return not wait.expired

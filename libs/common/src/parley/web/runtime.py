@@ -64,7 +64,7 @@ def _reason(error: Exception) -> str:
     """Name the failure without its message, which may contain addresses or secrets."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and error.errno is None:
         return "timed out"
     return getattr(error, "status_detail", type(error).__name__)
 

@@ -17,6 +17,7 @@ class FakeRedisServer:
     def __init__(self, respond: Respond) -> None:
         self._respond = respond
         self.commands: list[list[bytes]] = []
+        self.subscriptions = 0
         self.port = 0
         self._answering = asyncio.Event()
         self._answering.set()
@@ -65,6 +66,7 @@ class FakeRedisServer:
 
     def _reply_to(self, command: list[bytes]) -> bytes:
         if command[0] == b"SUBSCRIBE":
+            self.subscriptions += 1
             return b">3\r\n" + encode(b"subscribe") + encode(command[1]) + encode(1)
         if command[0] == b"HELLO":
             return b"%1\r\n+proto\r\n:3\r\n"

@@ -29,6 +29,7 @@ from chat.protocols.websocket.schemas import (
 )
 from chat.running.turn_updates import StreamInterrupted
 from parley.errors import CredentialsMissing, InsufficientScope, InvalidJson, ParleyError, Unauthenticated
+from parley.process.timeouts import at_most
 from parley.security.identity import Principal, bearer_token
 from parley.times import iso
 from parley.web import problems, strict_json
@@ -114,12 +115,12 @@ class WebSocketSession:
 
     async def _begin(self, token: str | None) -> None:
         try:
-            async with asyncio.timeout(AUTH_TIMEOUT):
+            async with at_most(AUTH_TIMEOUT) as wait:
                 first = await self._next_frame() if token is None else token
-        except TimeoutError:
-            raise CloseSocket(AUTH_TIMED_OUT) from None
         except InvalidFrame:
             raise CloseSocket(INVALID_FRAME) from None
+        if wait.expired:
+            raise CloseSocket(AUTH_TIMED_OUT)
         if not isinstance(first, str | AuthFrame):
             raise CloseSocket(UNAUTHENTICATED)
         await self._authenticate(first if isinstance(first, str) else first.token)
@@ -207,9 +208,8 @@ class WebSocketSession:
             if remaining <= 0:
                 raise CloseSocket(UNAUTHENTICATED)
             self._renewed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(remaining):
-                    await self._renewed.wait()
+            async with at_most(remaining):
+                await self._renewed.wait()
 
     async def _drain(self) -> None:
         await self._drain_started.wait()

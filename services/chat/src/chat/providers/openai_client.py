@@ -15,6 +15,7 @@ from chat.generation import AnswerChunk, Prompt
 from chat.providers.failures import AttemptFailed, from_status
 from chat.providers.response_reader import ResponseReader
 from chat.settings import OPENAI_BASE_URL
+from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
 
@@ -52,15 +53,16 @@ class OpenAIProvider:
 
     async def _post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
         url, body = f"{self._target.base_url}/chat/completions", self._body(provider_model, prompt)
+        response: aiohttp.ClientResponse | None = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with at_most(self._timeout):
                 response = await self._session.post(url, data=body, headers=self._headers(), allow_redirects=False)
         except aiohttp.ConnectionTimeoutError as error:
             raise AttemptFailed(ProviderTimeout(), retryable=True) from error
-        except TimeoutError as error:
-            raise AttemptFailed(ProviderTimeout(), retryable=False) from error
         except (aiohttp.ClientError, OSError) as error:
             raise AttemptFailed(ProviderUnavailable(), retryable=True) from error
+        if response is None:
+            raise AttemptFailed(ProviderTimeout(), retryable=False)
         if response.status != OK:
             raise await self._refused(response)
         return response

@@ -21,6 +21,10 @@ TRAILER_TIMEOUT = 5.0
 """Seconds to wait for the usage and the end of the stream after the finish reason."""
 
 
+class _SilentTooLong(Exception):
+    """The end of the wait for the next bytes; a TimeoutError can also be an error of the socket."""
+
+
 class ResponseReader:
     """Reader of a response; no silence may last longer than ``idle`` seconds.
 
@@ -47,7 +51,7 @@ class ResponseReader:
         """Return received bytes, or none at the end."""
         try:
             return await self._response.content.readany()
-        except TimeoutError as error:
+        except _SilentTooLong as error:
             if not self._whole:
                 raise AttemptFailed(ProviderTimeout(), retryable=False) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -98,7 +102,7 @@ class ResponseReader:
             self._idle_timer = self._timer(min(self._idle, TRAILER_TIMEOUT))
 
     def _timer(self, seconds: float) -> IdleTimer:
-        return IdleTimer(seconds, lambda: self._response.content.set_exception(TimeoutError()))
+        return IdleTimer(seconds, lambda: self._response.content.set_exception(_SilentTooLong()))
 
     def close(self) -> None:
         """Close the connection."""

@@ -18,6 +18,7 @@ from chat.model import FIRST_SEQ
 from chat.running.lease import RunnerLease
 from chat.running.turn_log import TurnLog
 from chat.running.turn_log_store import AppendResult, LogAppend, LogStore, LogStoreUnavailable
+from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
 
@@ -89,9 +90,8 @@ class LogReplicator:
             if self._unavailable:
                 await self._wait_for_store()
             elif self._dirty:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY_INTERVAL):
-                        await self._wake.wait()
+                async with at_most(RETRY_INTERVAL):
+                    await self._wake.wait()
             else:
                 await self._wake.wait()
             self._wake.clear()

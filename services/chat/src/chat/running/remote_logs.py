@@ -13,6 +13,7 @@ from chat.running.turn_log import TurnLog
 from chat.running.turn_log_store import LogItem, LogStore, LogStoreUnavailable
 from chat.running.turn_view import TurnView
 from parley.errors import DependencyUnavailable
+from parley.process.tasks import EarlyEnds
 
 TAIL_WAIT = 0.2
 """Seconds of one blocking read; a newly opened log joins the next read."""
@@ -98,12 +99,15 @@ class RemoteLogs:
 
     async def run(self) -> None:
         """Read the open logs until cancelled."""
+        early_ends = EarlyEnds(TAIL_WAIT)
         while True:
             await self._wanted.wait()
             if not self._logs:
                 self._wanted.clear()
                 continue
-            await self._read()
+            early_ends.start()
+            if not await self._read():
+                await early_ends.no_result()
             await self._check_rows()
             if time.monotonic() - self._marked_at >= MARK_INTERVAL:
                 self._marked_at = time.monotonic()
@@ -121,16 +125,18 @@ class RemoteLogs:
                 remote.extend(items)
                 remote.complete = bool(items) and not remote.broken
 
-    async def _read(self) -> None:
+    async def _read(self) -> bool:
+        """Read once; return whether there was anything new."""
         cursors = {turn_id: remote.cursor for turn_id, remote in self._logs.items()}
         try:
             found = await self._store.tail(cursors, TAIL_WAIT)
         except LogStoreUnavailable:
             await asyncio.sleep(RETRY_INTERVAL)
-            return
+            return False
         for turn_id, items in found.items():
             if turn_id in self._logs:
                 self._logs[turn_id].extend(items)
+        return bool(found)
 
     async def _check_rows(self) -> None:
         """End the logs whose turn has ended according to its row."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from chat.running.turn_log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
 from chat.storage.log_format import END, LIFETIME, decode_item, key_of, position_of, turn_id_of
 from chat.storage.stream_writer import StreamWriter
+from parley.process.tasks import EarlyEnds
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ping
 
 ENDED_LIFETIME = 60
@@ -107,9 +108,13 @@ class RedisLogStore:
         with _translate_unavailable():
             async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
                 await subscription.subscribe(CANCEL_CHANNEL)
+                early_ends = EarlyEnds(SUBSCRIBE_TIMEOUT)
                 while True:
+                    early_ends.start()
                     message = await subscription.get_message(timeout=SUBSCRIBE_TIMEOUT)
-                    if message is not None:
+                    if message is None:
+                        await early_ends.no_result()
+                    else:
                         yield UUID(message["data"].decode())
 
 

@@ -15,6 +15,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.failures import ConnectFailed, ResponseTimeout, UpstreamFailure
 from gateway.upstream.retry_budget import RetryBudget
 from parley.errors import Overloaded
+from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
 
@@ -210,11 +211,10 @@ class Pool:
             raise Overloaded
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
-        try:
-            async with asyncio.timeout(QUEUE_TIMEOUT):
-                await turn
-        except TimeoutError:
-            raise Overloaded from None
+        async with at_most(QUEUE_TIMEOUT) as wait:
+            await turn
+        if wait.expired:
+            raise Overloaded
 
     def _free(self, endpoint: Endpoint, *, slot: bool) -> None:
         endpoint.slots -= slot

@@ -1,7 +1,6 @@
 """DNS resolver that keeps the endpoints of a service up to date."""
 
 import asyncio
-import contextlib
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,6 +9,7 @@ import structlog
 
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pool import Pool
+from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
 
@@ -41,9 +41,8 @@ class Resolver:
                 log.info("upstream_endpoints_changed", upstream=self._pool.name, count=len(found))
                 self._pool.replace_endpoints(found)
             await asyncio.sleep(MIN_INTERVAL)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL - MIN_INTERVAL):
-                    await self._refresh_now.wait()
+            async with at_most(INTERVAL - MIN_INTERVAL):
+                await self._refresh_now.wait()
 
 
 async def resolve(endpoint: Endpoint) -> Sequence[Endpoint]:

@@ -1,7 +1,5 @@
 """Message service: the active branch or the whole tree of a conversation, and waiting for a turn."""
 
-import asyncio
-import contextlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,6 +10,7 @@ from history.conversations.service import ConversationService
 from history.messages.schemas import BranchResponse, Message, Order
 from history.messages.store import BranchQuery, MessagePosition, MessageStore
 from history.turns.store import TurnLookup
+from parley.process.timeouts import at_most
 from parley.web.schemas import Page
 
 TURN_WAIT_TIMEOUT = 2.0
@@ -60,8 +59,8 @@ class MessageService:
         return await self._store.branch(wanted)
 
     async def _wait_for_turn(self, user_id: UUID, conversation_id: UUID, turn_id: UUID) -> None:
-        with self._changes.watch_turn(turn_id) as may_have_ended, contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._turn_wait_timeout):
+        with self._changes.watch_turn(turn_id) as may_have_ended:
+            async with at_most(self._turn_wait_timeout):
                 while not await self._turns.has_ended(user_id, conversation_id, turn_id):
                     await may_have_ended.wait()
                     may_have_ended.clear()

@@ -11,6 +11,7 @@ from history.change_notifier.notifier import ChangeNotifier
 from history.erasure.store import UserDataEraser
 from history.projection.store import ForeignTurn, ProjectionStore
 from parley.messaging.bus import Bus
+from parley.process.timeouts import at_most
 from parley_events.cloudevents import CloudEvent
 from parley_events.decoding import decode
 from parley_events.models import TurnEnded, TurnStarted, UserErased
@@ -63,9 +64,8 @@ class TurnEventHandler:
 
     async def wait_idle(self, timeout: float = COMMIT_TIMEOUT) -> None:
         """Wait until no event is in progress, at most ``timeout`` seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._idle.wait()
+        async with at_most(timeout):
+            await self._idle.wait()
 
     async def _apply(self, event: CloudEvent) -> str:
         data = decode(event)

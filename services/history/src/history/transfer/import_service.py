@@ -20,6 +20,7 @@ from history.transfer.store import ImportStore
 from history.transfer.upload import Upload, open_upload
 from parley.errors import Overloaded
 from parley.ids import new_id
+from parley.process.timeouts import at_most
 from parley.process.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -91,12 +92,11 @@ class ImportService:
     async def _slot(self, user_id: UUID) -> AsyncIterator[None]:
         mine = self._users.setdefault(user_id, asyncio.Lock())
         async with contextlib.AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(self._slot_timeout):
-                    await stack.enter_async_context(mine)
-                    await stack.enter_async_context(self._slots)
-            except TimeoutError:
-                raise Overloaded("Too many imports are running. Try again later.") from None
+            async with at_most(self._slot_timeout) as wait:
+                await stack.enter_async_context(mine)
+                await stack.enter_async_context(self._slots)
+            if wait.expired:
+                raise Overloaded("Too many imports are running. Try again later.")
             yield
 
     async def _import(

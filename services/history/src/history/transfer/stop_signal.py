@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
 from parley.errors import Draining, InvalidRequest, Overloaded, ParleyError
+from parley.process.timeouts import at_most
 
 StopReason = Literal["draining", "timeout", "client_left"]
 
@@ -31,11 +32,10 @@ class StopSignal:
     @contextlib.asynccontextmanager
     async def deadline(self) -> AsyncIterator[None]:
         """Raise the error of a timeout when the context is open at the deadline."""
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                yield
-        except TimeoutError:
-            raise refusal("timeout") from None
+        async with at_most(self._deadline - self._loop.time()) as wait:
+            yield
+        if wait.expired:
+            raise refusal("timeout")
 
 
 def refusal(reason: StopReason) -> ParleyError:

@@ -1,0 +1,36 @@
+"""Turn logs in Redis: the subscription to cancellations, with a fake server."""
+
+import asyncio
+import contextlib
+import errno
+from uuid import UUID
+
+import pytest
+
+from chat.running.turn_log_store import LogStoreUnavailable
+from chat.storage.redis_turn_logs import RedisLogStore
+from chat.storage.stream_writer import StreamWriter
+from parley.storage.redis import open_redis
+from parley_testing import eventually
+from parley_testing.fakes.redis_server import fake_redis_server
+
+NO_TIMEOUT = 30
+
+
+async def test_a_subscription_on_a_lost_host_ends_and_the_event_loop_goes_on() -> None:
+    async with (
+        fake_redis_server(lambda _: 1) as server,
+        open_redis(server.url, timeout=NO_TIMEOUT) as client,
+        open_redis(server.url, timeout=None) as writer,
+    ):
+        store = RedisLogStore(client, client, StreamWriter(writer, timeout=NO_TIMEOUT))
+        async with contextlib.aclosing(store.cancellations()) as found:
+            first: asyncio.Task[UUID] = asyncio.ensure_future(anext(found))
+            await eventually(lambda: server.subscriptions)
+            await asyncio.sleep(0)
+            (connection,) = client.connection_pool._in_use_connections
+            assert connection._reader is not None
+            # What the event loop does when the kernel reports that keepalive probes were lost.
+            connection._reader.set_exception(OSError(errno.ETIMEDOUT, "Connection timed out"))
+            with pytest.raises(LogStoreUnavailable):
+                await first
