@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history.transfer.entry_scanner import EntryScanner
-from parley.errors import InvalidJson
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(0, 9) | st.text('a",\\[]{}\n é漢', max_size=6),
@@ -30,9 +29,55 @@ def test_the_entries_of_a_file_do_not_depend_on_its_chunks(values: list[Any], ch
     assert _entries(orjson.dumps({"a": values}, option=option), chunk_size) == [{"a": values}]
 
 
+def _results(body: bytes, chunk_size: int, *, lines: bool = False) -> list[Any]:
+    """Return the values of the entries, and "broken" for one that is no JSON."""
+    scanner, found = EntryScanner(lines=lines), []
+    chunks = [body[at : at + chunk_size] for at in range(0, len(body), chunk_size)]
+    for entry in [*(entry for chunk in chunks for entry in scanner.feed(chunk)), *scanner.finish()]:
+        try:
+            found.append("broken" if entry.problem else orjson.loads(entry.text))
+        except orjson.JSONDecodeError:
+            found.append("broken")
+    return found
+
+
 @pytest.mark.parametrize(
-    "body", [b"", b"[", b"[1,2", b"[1]]", b"[1] x", b'[1] "x"', b"[1,]", b"[,1]", b"{}x", b'["a', b"[{]", b'{"a":\\']
+    ("body", "found"),
+    [
+        (b"", ["broken"]),
+        (b"[", ["broken"]),
+        (b"[]", []),
+        (b"[1,2", [1, 2]),
+        (b"[1,", [1, "broken"]),
+        (b"[1]]", [1, "broken"]),
+        (b"[1] x", [1, "broken"]),
+        (b'[1] "x", [2]', [1, "broken"]),
+        (b"[1,]", [1, "broken"]),
+        (b"[,1]", ["broken", 1]),
+        (b"{}x", ["broken"]),
+        (b'["a', ["broken"]),
+        (b"[{]", ["broken"]),
+        (b'[{"a":],{"b":1}]', ["broken", {"b": 1}]),
+        (b'[{"a"]},{"b":1}]', ["broken", {"b": 1}]),
+        (b'[1,{"a":nul},2]', [1, "broken", 2]),
+        (b'{"a":\\', ["broken"]),
+    ],
 )
-def test_a_file_that_is_not_json_is_refused(body: bytes) -> None:
-    with pytest.raises((InvalidJson, orjson.JSONDecodeError)):
-        _entries(body, 1)
+@pytest.mark.parametrize("chunk_size", [1, 3, 1000])
+def test_what_is_not_json_does_not_break_the_entries_beside_it(body: bytes, found: list[Any], chunk_size: int) -> None:
+    assert _results(body, chunk_size) == found
+
+
+@pytest.mark.parametrize("line", [b'{"a":"x', b"{", b"]", b"}}", b'"', b'{"a":"b\\', b'"a" "', b"\xff"])
+@pytest.mark.parametrize("chunk_size", [1, 5, 1000])
+def test_a_broken_line_does_not_break_the_lines_beside_it(line: bytes, chunk_size: int) -> None:
+    body = b'{"a":"1"}\n' + line + b'\r\n{"b":[",\\"]"]}\n{"c":3}'
+    assert _results(body, chunk_size, lines=True) == [{"a": "1"}, "broken", {"b": [',"]']}, {"c": 3}]
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 1000])
+def test_a_byte_order_mark_is_skipped(chunk_size: int) -> None:
+    bom = b"\xef\xbb\xbf"
+    assert _results(bom + b"[1,2]", chunk_size) == [1, 2]
+    assert _results(bom + b'{"a":1}', chunk_size) == [{"a": 1}]
+    assert _results(bom + b"1\n" + bom + b"2\n", chunk_size, lines=True) == [1, 2]

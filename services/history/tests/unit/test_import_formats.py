@@ -3,16 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import pytest
 
-from history.transfer import parsing
-from history.transfer.drafts import MAX_CONTENT_LENGTH, MAX_MESSAGES, ConversationDraft
-from history.transfer.entry_scanner import RawEntry
-from history.transfer.formats.chatgpt import Ancestors
+from history.transfer.drafts import MAX_CONTENT_LENGTH, MAX_MESSAGES
+from history.transfer.formats.message_order import Ancestors
 from history.transfer.formats.parley import MAX_INVALID
 from history.transfer.parsing import MAX_TITLE_LENGTH
-from history.transfer.schemas import MAX_SKIPPED, Skipped
+from history_testing.imports import parse_entry
 
 
 def _node(parent: str | None, role: str, *parts: Any, kind: str = "text", **metadata: Any) -> dict[str, Any]:
@@ -26,12 +23,6 @@ def _chatgpt(**mapping: dict[str, Any]) -> dict[str, Any]:
 
 def _parley(*messages: Any, **conversation: Any) -> dict[str, Any]:
     return {"format": "parley.conversation/1", "conversation": conversation, "messages": list(messages)}
-
-
-def parse_entry(index: int, entry: object) -> tuple[ConversationDraft | None, list[Skipped]]:
-    parsed = parsing.parse_entry(RawEntry(index, orjson.dumps(entry)))
-    assert parsed.index == index
-    return parsed.draft, parsed.skipped
 
 
 def _contents(entry: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -80,7 +71,7 @@ def test_a_chain_of_nodes_without_a_message_is_followed_once() -> None:
     assert {message.parent for message in draft.messages} == {None}
 
 
-class _CountedMapping(dict[str, Any]):
+class _CountedMapping(dict[str, str | None]):
     reads = 0
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -89,10 +80,10 @@ class _CountedMapping(dict[str, Any]):
 
 
 def test_each_node_is_visited_once_also_in_a_cycle() -> None:
-    mapping = _CountedMapping({f"n{i}": {"parent": f"n{(i + 1) % 1_000}"} for i in range(1_000)})
+    mapping = _CountedMapping({f"n{i}": f"n{(i + 1) % 1_000}" for i in range(1_000)})
     ancestors = Ancestors(mapping, {"m"})
     assert [ancestors.nearest(f"n{i}") for i in range(1_000)] == [None] * 1_000
-    mapping.update(n0={"parent": "m"}, m={"parent": None})
+    mapping.update(n0="m", m=None)
     assert Ancestors(mapping, {"m"}).nearest("n5") == "m"
     assert mapping.reads <= 2_000
 
@@ -147,17 +138,13 @@ _HI = {"id": "1", "parent_id": None, "role": "user", "content": "hi"}
     ("entry", "pointer", "code"),
     [
         (_parley({**_HI, "parent_id": "2"}, {**_HI, "id": "2", "parent_id": "1"}), "/0", "broken_tree"),
-        (_parley(_HI, _HI), "/0", "broken_tree"),
         (_parley({**_HI, "role": "system"}), "/0/messages/0/role", "literal_error"),
-        (_parley({**_HI, "content": "a\x00"}), "/0/messages/0/content", "invalid_text"),
-        (_parley(), "/0", "empty"),
-        (_parley({**_HI, "tool_calls": [{"name": "a\x00"}]}), "/0/messages/0/tool_calls", "invalid_text"),
         (_parley(*({**_HI, "id": str(number)} for number in range(MAX_MESSAGES + 1))), "/0", "too_long"),
-        (_parley(_HI, metadata={str(number): 1 for number in range(17)}), "/0/conversation/metadata", "too_long"),
-        (_parley({**_HI, "tool_calls": [1] * (MAX_SKIPPED + 1)}), "/0/messages/0", "too_many_errors"),
         (_chatgpt(**{str(n): _node(None, "user", "hi") for n in range(MAX_MESSAGES + 1)}), "/0", "too_long"),
         ({"mapping": []}, "/0/mapping", "dict_type"),
-        ({"format": "other/1"}, "/0/format", "literal_error"),
+        ({"format": "parley.conversation/2"}, "/0/format", "literal_error"),
+        ({"format": "other/1"}, "/0", "unknown_format"),
+        ({"chat_messages": {}}, "/0", "list_type"),
         ({"hello": 1}, "/0", "unknown_format"),
         (5, "/0", "unknown_format"),
         (_chatgpt(), "/0/mapping", "too_short"),
@@ -171,9 +158,30 @@ def test_an_entry_that_cannot_be_imported_is_skipped_with_a_reason(entry: object
 
 def test_the_number_of_reported_messages_is_bounded() -> None:
     _, skipped = parse_entry(0, _parley(*[1] * (2 * MAX_INVALID)))
-    assert [one.pointer for one in skipped] == [f"/0/messages/{number}" for number in range(MAX_INVALID)]
+    assert [one.pointer for one in skipped] == [*(f"/0/messages/{number}" for number in range(MAX_INVALID)), "/0"]
 
 
 def test_a_message_whose_parent_is_missing_becomes_a_root() -> None:
     child = {**_HI, "id": "2", "parent_id": "1", "content": "there"}
     assert [content for content, _ in _contents(_parley(child, {**_HI, "parent_id": "elsewhere"}))] == ["hi", "there"]
+
+
+def test_the_default_model_of_a_chatgpt_conversation_made_the_answers_that_name_none() -> None:
+    entry = _chatgpt(
+        a=_node(None, "user", "hi"),
+        b=_node("a", "assistant", "one"),
+        c=_node("a", "assistant", "two", model_slug="gpt-large"),
+    )
+    draft, _ = parse_entry(0, {**entry, "default_model_slug": "gpt-small"})
+    assert draft
+    assert [one.model for one in draft.messages] == [None, "gpt-small", "gpt-large"]
+    assert draft.model == "gpt-small"
+
+
+def test_a_chatgpt_message_that_is_only_a_file_names_it() -> None:
+    files = [{"name": "plan.pdf", "id": "x"}, 5]
+    draft, skipped = parse_entry(0, _chatgpt(a=_node(None, "user", "", attachments=files)))
+    assert draft
+    assert [one.content for one in draft.messages] == ["[plan.pdf]"]
+    assert [(one.pointer, one.code) for one in skipped] == [("/0/mapping/a", "unsupported_content")]
+    assert "plan.pdf" in skipped[0].detail

@@ -5,8 +5,8 @@ import pytest
 
 from history.errors import IdempotencyKeyReused
 from history.transfer.schemas import MAX_SKIPPED
-from history_testing.imports import ImportFixture, conversation
-from parley.errors import InvalidJson, ValidationFailed
+from history_testing.imports import ImportFixture, RefusingImportStore, conversation
+from parley.errors import InvalidJson, ParleyError, ValidationFailed
 from parley.ids import new_id
 
 
@@ -57,17 +57,75 @@ async def test_a_key_of_another_file_is_refused() -> None:
 
 async def test_the_list_of_skipped_parts_is_bounded() -> None:
     fixture = ImportFixture()
-    body = orjson.dumps([1] * (MAX_SKIPPED + 10))
+    body = orjson.dumps([*([1] * (MAX_SKIPPED + 10)), conversation()])
     report, _ = await fixture.run(body)
     assert len(report.skipped) == MAX_SKIPPED
 
 
 @pytest.mark.parametrize(
     ("body", "error"),
-    [(b"{", InvalidJson), (b"\xff", InvalidJson), (b'"text"', ValidationFailed), (b"1", ValidationFailed)],
+    [
+        *((body, InvalidJson) for body in (b"", b"{", b"\xff", b"[", b"name,text", b"[{]")),
+        *(
+            (body, ValidationFailed)
+            for body in (b'"text"', b"1", b"null", b'{"a":1}', b'[{"a":1},5]', b'{"a":"\\ud800"}')
+        ),
+    ],
 )
-async def test_a_file_that_is_not_json_or_no_conversation_is_refused(body: bytes, error: type[Exception]) -> None:
+async def test_a_file_in_none_of_the_formats_is_refused(body: bytes, error: type[ParleyError]) -> None:
     fixture = ImportFixture()
-    with pytest.raises(error):
+    with pytest.raises(error) as refused:
         await fixture.run(body)
     assert fixture.relay_wakes == 0
+    if isinstance(refused.value, ValidationFailed):
+        (reason,) = refused.value.errors
+        assert reason.code == "unknown_format"
+        for name in ("Parley", "ChatGPT", "Claude"):
+            assert name in reason.detail
+
+
+@pytest.mark.parametrize("body", [b"[]", b" [ ] ", b"\xef\xbb\xbf[]"])
+async def test_an_empty_list_is_an_import_of_nothing(body: bytes) -> None:
+    report, _ = await ImportFixture().run(body)
+    assert (report.imported, report.skipped) == ([], [])
+
+
+_BROKEN_ENTRIES = [
+    (b'{"a":nul}', "invalid_json"),
+    (b"{]", "invalid_json"),
+    (b"", "invalid_json"),
+    (b'{"hello":1}', "unknown_format"),
+    (b"5", "unknown_format"),
+    (b'{"mapping":5}', "dict_type"),
+    (b"[" * 100 + b"]" * 100, "too_deep"),
+]
+
+
+@pytest.mark.parametrize(("broken", "code"), _BROKEN_ENTRIES)
+async def test_a_broken_conversation_is_skipped_alone(broken: bytes, code: str) -> None:
+    good = orjson.dumps(conversation("Good"))
+    report, _ = await ImportFixture().run(b"[" + good + b"," + broken + b"," + good + b"]")
+    assert [one.index for one in report.imported] == [0, 2]
+    assert [(one.pointer.split("/")[1], one.code) for one in report.skipped] == [("1", code)]
+
+
+async def test_a_broken_line_is_skipped_alone() -> None:
+    good = orjson.dumps(conversation("Good"))
+    body = b"\n".join((good, b'{"half": "a li', good, b"\xff", good[:-5]))
+    report, _ = await ImportFixture().run(body, lines=True)
+    assert [one.index for one in report.imported] == [0, 2]
+    assert [(one.index, one.code) for one in report.skipped] == [(number, "invalid_json") for number in (1, 3, 4)]
+
+
+async def test_what_arrived_of_a_file_that_breaks_off_is_imported() -> None:
+    good = orjson.dumps(conversation("Good"))
+    report, _ = await ImportFixture().run(b"[" + good + b"," + good[:-9])
+    assert [one.index for one in report.imported] == [0]
+    assert [(one.index, one.code) for one in report.skipped] == [(1, "invalid_json")]
+
+
+async def test_a_conversation_that_the_database_refuses_is_skipped_alone() -> None:
+    fixture = ImportFixture(RefusingImportStore("Bad"))
+    report, _ = await fixture.run(orjson.dumps([conversation("One"), conversation("Bad"), conversation("Two")]))
+    assert [one.title for one in report.imported] == ["One", "Two"]
+    assert [(one.pointer, one.code) for one in report.skipped] == [("/1", "not_storable")]

@@ -10,9 +10,10 @@ from parley_events.models import Usage
 
 _MESSAGE = """
 SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.content, m.tool_calls, m.status,
-    m.created_at, t.finish_reason, coalesce(t.model, m.imported_model) AS model, t.prompt_tokens,
-    t.completion_tokens, t.total_tokens, t.cached_tokens,
-    t.reasoning_tokens, t.estimated, t.cost
+    m.created_at, coalesce(t.finish_reason, m.imported_details->>'finish_reason') AS finish_reason,
+    coalesce(t.model, m.imported_model) AS model, t.prompt_tokens, t.completion_tokens, t.total_tokens, t.cached_tokens,
+    t.reasoning_tokens, t.estimated, m.imported_details->'usage' AS imported_usage,
+    coalesce(t.cost, (m.imported_details->>'cost')::numeric) AS cost
 FROM messages AS m LEFT JOIN turns AS t ON t.id = m.id"""
 _PATH = """
 WITH RECURSIVE path (id, parent_id, step) AS (
@@ -148,7 +149,7 @@ def _message(row: Row, family: Sequence[UUID], size: int) -> Message:
 
 def _usage(row: Row) -> Usage | None:
     if row["total_tokens"] is None:
-        return None
+        return Usage(**row["imported_usage"]) if row["imported_usage"] else None
     return Usage(
         prompt_tokens=row["prompt_tokens"],
         completion_tokens=row["completion_tokens"],

@@ -71,7 +71,10 @@ async def import_conversations(
     response: Response,
     idempotency_key: Annotated[str | None, Header(description="1 to 255 visible ASCII characters.")] = None,
 ) -> ImportReport:
-    """Import a Parley or ChatGPT export under new ids. The response lists every part that was skipped."""
+    """Import a Parley, ChatGPT or Claude export under new ids. The response lists every part that was skipped.
+
+    A broken conversation, line, message or character is skipped alone. A file in none of the formats is refused.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != NDJSON and not is_json(media_type):
         raise UnsupportedMediaType

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from parley.errors import FieldError, InvalidJson, ValidationFailed
+from parley.errors import FieldError, ValidationFailed
 
 MAX_ENTRIES = 20_000
 """Conversations in a file."""
@@ -21,10 +21,13 @@ MAX_ENTRY_BYTES = 8_388_608
 MAX_DEPTH = 64
 """Levels of brackets in one entry."""
 
-_SPACE = b" \t\r\n"
-_OPEN, _CLOSE, _QUOTE, _COMMA = b"{[", b"}]", ord('"'), ord(",")
+INCOMPLETE = ("invalid_json", "The file does not end with the end of its array.")
+
+_SPACE, _BOM = b" \t\r\n", b"\xef\xbb\xbf"
+_OPEN, _CLOSE, _QUOTE, _COMMA, _END_OF_ARRAY = b"{[", b"}]", ord('"'), ord(","), ord("]")
 _TOKEN = re.compile(rb'"[^"]*"|["{}\[\],]')
 _TOKEN_OF_LINES = re.compile(rb'"[^"\r\n]*"|["{}\[\],]|[\r\n][ \t\r\n]*')
+_LINE_END, _STRING_END, _QUOTATION_MARK = re.compile(rb"[\r\n]"), re.compile(rb'["\r\n]'), re.compile(b'"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class RawEntry:
 class EntryScanner:
     """Cuts a JSON array at the commas between its elements, or a file of lines at its line ends.
 
-    A JSON file that is not an array is one entry.
+    A JSON file that is not an array is one entry. A byte order mark is skipped. What is no JSON, or follows the end of
+    the array, is an entry, too: it cannot be parsed, and the entries before it can.
     """
 
     def __init__(self, *, lines: bool) -> None:
@@ -56,8 +60,11 @@ class EntryScanner:
         return self._array
 
     def feed(self, chunk: bytes) -> Iterator[RawEntry]:
-        """Yield the entries that end in this chunk; raises ValidationFailed or InvalidJson."""
+        """Yield the entries that end in this chunk; raises ValidationFailed."""
         chunk = self._held + chunk
+        if not self._begun and len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+            self._held = chunk
+            return
         # A backslash at the end escapes the first byte of the next chunk.
         self._held = b"\\" if (len(chunk) - len(chunk.rstrip(b"\\"))) % 2 else b""
         chunk = chunk[: len(chunk) - len(self._held)]
@@ -67,11 +74,8 @@ class EntryScanner:
             return
         at = start
         if self._in_string:
-            at = masked.find(b'"') + 1
-            self._in_string = not at
+            at = self._end_of_string(masked)
         for token in () if self._in_string else self._pattern.finditer(masked, at):
-            if self._closed:
-                raise InvalidJson
             if self._handle(masked, token):
                 yield from self._end_entry(chunk[start : token.start()])
                 start = token.end()
@@ -82,14 +86,16 @@ class EntryScanner:
             raise _refused(f"Must have at most {MAX_FILE_TOKENS:,} brackets, commas and strings.")
 
     def finish(self) -> Iterator[RawEntry]:
-        """Yield the last entry; raises InvalidJson when the file ends early."""
-        if self._array and (not self._closed or self._text.strip(_SPACE)):
-            raise InvalidJson
-        if not self._array:
+        """Yield the last entry of a file that is no array, or what is left of an array."""
+        # The text of an entry beyond a bound is dropped.
+        blank = not (self._text.strip(_SPACE) or self._held or self._problem())
+        if not self._array or not (blank or self._closed):
             yield from self._end_entry(self._held)
+        elif blank != self._closed:
+            yield from self._end_entry(self._held, INCOMPLETE)
 
     def _begin(self, chunk: bytes) -> int:
-        stripped = chunk.lstrip(_SPACE)
+        stripped = chunk.removeprefix(_BOM).lstrip(_SPACE)
         self._begun = bool(stripped)
         self._array = stripped.startswith(b"[")
         return len(chunk) - len(stripped) + self._array if self._begun else 0
@@ -98,20 +104,31 @@ class EntryScanner:
         """Count a token; return whether an entry ends at it."""
         byte = masked[token.start()]
         if byte in _CLOSE:
-            self._depth -= 1
-            self._closed = self._array and self._depth < 0
-            return self._closed
+            self._depth -= self._depth > 0 or (self._array and byte == _END_OF_ARRAY and not self._closed)
+            ended = self._depth < 0
+            self._closed = self._closed or ended
+            return ended
         self._tokens += 1
         if byte == _QUOTE:
-            self._in_string = token.end() - token.start() == 1
+            alone = token.end() - token.start() == 1
+            # In a file of lines, the string ends with its line: only that line is broken.
+            self._in_string = alone and not (self._lines and _LINE_END.search(masked, token.end()))
         elif byte in _OPEN:
             self._depth += 1
             self._too_deep = self._too_deep or self._depth > MAX_DEPTH
         elif byte == _COMMA:
-            return self._array and not self._depth
+            return self._array and not self._depth and not self._closed
         else:
             return True
         return False
+
+    def _end_of_string(self, masked: bytes) -> int:
+        """Return where the scan continues in a chunk that begins in a string."""
+        end = (_STRING_END if self._lines else _QUOTATION_MARK).search(masked)
+        self._in_string = end is None
+        if end is None:
+            return 0
+        return end.end() if masked[end.start()] == _QUOTE else end.start()
 
     def _start_entry(self) -> None:
         self._text, self._size, self._tokens, self._depth, self._too_deep = bytearray(), 0, 0, 0, False
@@ -130,10 +147,11 @@ class EntryScanner:
             return "too_long", f"Must have at most {MAX_ENTRY_TOKENS:,} brackets, commas and strings."
         return ("too_deep", f"Must have at most {MAX_DEPTH} levels.") if self._too_deep else None
 
-    def _end_entry(self, text: bytes) -> Iterator[RawEntry]:
+    def _end_entry(self, text: bytes, problem: tuple[str, str] | None = None) -> Iterator[RawEntry]:
         self._append(text)
         self._file_tokens += self._tokens
-        entry = RawEntry(self._index, bytes(self._text).strip(_SPACE), self._problem())
+        text = bytes(self._text).removeprefix(_BOM).strip(_SPACE)
+        entry = RawEntry(self._index, text, self._problem() or problem)
         self._start_entry()
         blank = not entry.text and not entry.problem
         if blank and (self._lines or (self._closed and not self._index)):

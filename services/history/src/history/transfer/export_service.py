@@ -49,8 +49,7 @@ class ExportService:
             last = page[-1].id
 
     async def _json(self, conversation: Conversation) -> AsyncIterator[bytes]:
-        head = {"format": JSON_FORMAT, "exported_at": iso(now()), "conversation": conversation.model_dump(mode="json")}
-        yield orjson.dumps(head)[:-1] + b',"messages":['
+        yield export_head(conversation)
         separator = b""
         async for message in self._tree(conversation.id):
             yield separator + message.model_dump_json().encode()
@@ -74,3 +73,9 @@ class ExportService:
                 yield message
             last = page[-1]
             after = MessagePosition(last.number, last.role, last.id)
+
+
+def export_head(conversation: Conversation) -> bytes:
+    """Return the JSON text of an export up to its first message."""
+    head = {"format": JSON_FORMAT, "exported_at": iso(now()), "conversation": conversation.model_dump(mode="json")}
+    return orjson.dumps(head)[:-1] + b',"messages":['

@@ -1,4 +1,4 @@
-"""Import service: stores the conversations of a Parley or ChatGPT export."""
+"""Import service: stores the conversations of an export."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,10 @@ import structlog
 from history.change_notifier.notifier import ChangeNotifier
 from history.errors import IdempotencyKeyReused
 from history.transfer.drafts import ConversationDraft
-from history.transfer.parsing import ParsedEntry, check_syntax, parse_file, take
+from history.transfer.parsing import ParsedEntry, check_format, parse_file, take
 from history.transfer.schemas import MAX_SKIPPED, Imported, ImportReport, Skipped
 from history.transfer.stop_signal import StopReason, StopSignal, refusal
-from history.transfer.store import ImportStore
+from history.transfer.store import ConversationNotStorable, ImportStore
 from history.transfer.upload import Upload, open_upload
 from parley.errors import Overloaded
 from parley.ids import new_id
@@ -119,7 +119,7 @@ class ImportService:
         return report, bool(report.imported) and not new_count
 
     async def _check(self, upload: Upload, lines: bool, stop: StopSignal) -> None:
-        checks, more = check_syntax(upload, lines=lines), True
+        checks, more = check_format(upload, lines=lines), True
         while more:
             _, more = await self._worker.run(take, checks)
             if reason := await stop.reason():
@@ -131,7 +131,12 @@ class ImportService:
         if entry.draft is None:
             return False
         conversation_id = make_id(entry.index)
-        title, new = await self._store.store(user_id, entry.draft, conversation_id)
+        try:
+            title, new = await self._store.store(user_id, entry.draft, conversation_id)
+        except ConversationNotStorable:
+            log.warning("import_not_storable", index=entry.index, exc_info=True)
+            report.skipped.append(_not_stored(entry.index))
+            return False
         report.imported.append(_imported(entry.index, conversation_id, title, entry.draft))
         return new
 
@@ -149,6 +154,11 @@ def _report_stop(report: ImportReport, reason: StopReason, index: int) -> None:
         raise refusal(reason)
     log.info("import_stopped", reason=reason, imported=len(report.imported))
     report.skipped.append(Skipped(index=index, pointer=f"/{index}", code="not_imported", detail=STOPPED_DETAIL))
+
+
+def _not_stored(index: int) -> Skipped:
+    detail = "The conversation has a value that cannot be stored."
+    return Skipped(index=index, pointer=f"/{index}", code="not_storable", detail=detail)
 
 
 def _new_id(_index: int) -> UUID:

@@ -1,26 +1,40 @@
 """Parsing of import files into conversation drafts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from history.conversations.titles import shorten
-from history.transfer.drafts import ConversationDraft
+from history.transfer.drafts import ConversationDraft, SkippedPart
 from history.transfer.entry_scanner import EntryScanner, RawEntry
-from history.transfer.formats import chatgpt, parley
+from history.transfer.formats import chatgpt, claude, parley
+from history.transfer.formats.lenient import invalid_parts
 from history.transfer.formats.message_order import InvalidConversation
+from history.transfer.json_loading import REPAIRED_DETAIL, load
 from history.transfer.schemas import MAX_SKIPPED, Skipped
 from history.transfer.upload import Upload
 from parley.errors import FieldError, InvalidJson, ValidationFailed
-from parley.web import problems as wire_problems
 
 STEPS_PER_JOB = 50
 """Steps of a file that are taken before the import looks whether it must stop."""
 MAX_TITLE_LENGTH = 200
 """Characters of an imported title."""
+UNKNOWN_FORMAT = SkippedPart("", "unknown_format", "The entry is not in a known export format.")
+EMPTY = SkippedPart("", "empty", "The conversation has no message that can be imported.")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFormat:
+    """A format of import files."""
+
+    name: str
+    recognises: Callable[[dict[str, Any]], bool]
+    read: Callable[[dict[str, Any]], tuple[ConversationDraft, list[SkippedPart]]]
+
+
+FORMATS = tuple(ImportFormat(module.NAME, module.recognises, module.read) for module in (parley, chatgpt, claude))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +46,33 @@ class ParsedEntry:
     skipped: list[Skipped]
 
 
-def check_syntax(upload: Upload, *, lines: bool) -> Iterator[None]:
-    """Check that a file is JSON within the bounds, in steps; raises InvalidJson or ValidationFailed.
+def check_format(upload: Upload, *, lines: bool) -> Iterator[None]:
+    """Check that a file is within the bounds and has an entry in a known format, in steps.
 
-    Each entry is parsed and dropped, so that a file with an error is refused before anything of it is stored.
+    Raises ValidationFailed or InvalidJson before anything of the file is stored. Entries are parsed until the format is
+    known.
     """
-    for found in _scan(upload, lines=lines):
-        for entry, array in found:
-            value = _load(entry)
-            if not (lines or array or entry.problem or isinstance(value, dict)):
-                detail = "Must be a conversation or an array of conversations."
-                raise ValidationFailed([FieldError("", "invalid_type", detail)])
+    known = parsed = count = 0
+    for entries in _scan(upload, lines=lines):
+        for entry in entries:
+            count += 1
+            if known:
+                continue
+            value, reason = _value(entry)
+            parsed += reason is None or value is not None
+            known += (isinstance(value, dict) and _format(value) is not None) or _is_beyond_a_bound(entry)
         yield
+    if count and not parsed and not known:
+        raise InvalidJson
+    if count and not known:
+        raise ValidationFailed([FieldError("", "unknown_format", f"Must be one of: {_names()}.")])
 
 
 def parse_file(upload: Upload, *, lines: bool) -> Iterator[ParsedEntry | None]:
     """Yield the entries of a checked file, and None where a part of the file has no entry that ends in it."""
-    for found in _scan(upload, lines=lines):
+    for entries in _scan(upload, lines=lines):
         yield None
-        for entry, _ in found:
+        for entry in entries:
             yield parse_entry(entry)
 
 
@@ -69,77 +91,62 @@ def take(steps: Iterator[ParsedEntry | None]) -> tuple[list[ParsedEntry], bool]:
     return found, True
 
 
-def _scan(upload: Upload, *, lines: bool) -> Iterator[Iterator[tuple[RawEntry, bool]]]:
+def parse_entry(entry: RawEntry) -> ParsedEntry:
+    """Return the draft of one entry, and what of it cannot be imported."""
+    value, reason = _value(entry)
+    draft, skipped = (None, [reason]) if reason and value is None else _draft(value)
+    if reason and value is not None:
+        skipped = [reason, *skipped]
+    if draft is not None and not draft.messages and not draft.empty:
+        draft, skipped = None, [*skipped, EMPTY]
+    if draft is not None and draft.title:
+        draft = replace(draft, title=shorten(draft.title, MAX_TITLE_LENGTH))
+    pointers = [
+        Skipped(index=entry.index, pointer=f"/{entry.index}{one.pointer}", code=one.code, detail=one.detail)
+        for one in skipped[:MAX_SKIPPED]
+    ]
+    return ParsedEntry(entry.index, draft, pointers)
+
+
+def _scan(upload: Upload, *, lines: bool) -> Iterator[Iterator[RawEntry]]:
     scanner = EntryScanner(lines=lines)
     for chunk in upload.chunks():
-        yield ((entry, scanner.array) for entry in scanner.feed(chunk))
-    yield ((entry, scanner.array) for entry in scanner.finish())
+        yield scanner.feed(chunk)
+    yield scanner.finish()
 
 
-def _load(entry: RawEntry) -> Any:
+def _value(entry: RawEntry) -> tuple[Any, SkippedPart | None]:
+    """Return the JSON value of an entry, and what is wrong with its text; without a value, that is why."""
     if entry.problem:
-        return None
+        return None, SkippedPart("", *entry.problem)
     try:
-        return orjson.loads(entry.text)
-    except orjson.JSONDecodeError:
-        raise InvalidJson from None
+        value, repaired = load(entry.text)
+    except InvalidJson:
+        return None, SkippedPart("", "invalid_json", "This is not valid JSON.")
+    return value, SkippedPart("", "invalid_text", REPAIRED_DETAIL) if repaired else None
 
 
-def parse_entry(entry: RawEntry) -> ParsedEntry:
-    """Return the draft of one entry, or the reasons why it cannot be imported."""
-    index = entry.index
-    if entry.problem:
-        return ParsedEntry(index, None, [_skipped(index, "", *entry.problem)])
-    skipped: list[Skipped] = []
+def _is_beyond_a_bound(entry: RawEntry) -> bool:
+    return entry.problem is not None and entry.problem[0] != "invalid_json"
+
+
+def _format(value: dict[str, Any]) -> ImportFormat | None:
+    return next((one for one in FORMATS if one.recognises(value)), None)
+
+
+def _draft(value: Any) -> tuple[ConversationDraft | None, list[SkippedPart]]:
+    found = _format(value) if isinstance(value, dict) else None
+    if found is None:
+        return None, [UNKNOWN_FORMAT]
     try:
-        draft = _draft(index, _load(entry), skipped)
+        draft: ConversationDraft | None
+        draft, skipped = found.read(value)
     except ValidationError as error:
-        return ParsedEntry(index, None, _invalid(index, "", error))
-    except parley.InvalidMessages as error:
-        found = [one for number, e in error.found for one in _invalid(index, f"/messages/{number}", e)]
-        return ParsedEntry(index, None, found)
+        return None, invalid_parts(error, "")
     except InvalidConversation as error:
-        return ParsedEntry(index, None, [*skipped, _skipped(index, "", error.code, error.detail)])
-    reason = _refusal(draft)
-    if reason is not None:
-        return ParsedEntry(index, None, [*skipped, _skipped(index, "", *reason)])
-    assert draft is not None
-    title = shorten(draft.title, MAX_TITLE_LENGTH) if draft.title else None
-    return ParsedEntry(index, replace(draft, title=title), skipped)
+        return None, [SkippedPart("", error.code, error.detail)]
+    return draft, skipped
 
 
-def _refusal(draft: ConversationDraft | None) -> tuple[str, str] | None:
-    if draft is None:
-        return "unknown_format", "The entry is not in a known export format."
-    if not draft.messages:
-        return "empty", "The conversation has no message that can be imported."
-    return None
-
-
-def _invalid(index: int, pointer: str, error: ValidationError) -> list[Skipped]:
-    if error.error_count() > MAX_SKIPPED:
-        return [_skipped(index, pointer, "too_many_errors", f"{error.error_count():,} values are invalid.")]
-    found = wire_problems.from_validation(error.errors(include_url=False, include_input=False)).errors
-    return [_skipped(index, pointer + e.pointer, e.code, e.detail) for e in found]
-
-
-def _draft(index: int, entry: Any, skipped: list[Skipped]) -> ConversationDraft | None:
-    if not isinstance(entry, dict):
-        return None
-    if "mapping" in entry:
-        draft, unsupported = chatgpt.read(chatgpt.ChatGptConversation.model_validate(entry))
-        skipped.extend(
-            _skipped(index, f"/mapping/{_escaped(p.node)}", p.code, p.detail) for p in unsupported[:MAX_SKIPPED]
-        )
-        return draft
-    if "format" in entry:
-        return parley.read(parley.ParleyExport.model_validate(entry))
-    return None
-
-
-def _skipped(index: int, pointer: str, code: str, detail: str) -> Skipped:
-    return Skipped(index=index, pointer=f"/{index}{pointer}", code=code, detail=detail)
-
-
-def _escaped(name: str) -> str:
-    return name[:64].replace("~", "~0").replace("/", "~1")
+def _names() -> str:
+    return "; ".join(one.name for one in FORMATS)

@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 from uuid import UUID
 
+import asyncpg
+
 from history.conversations.titles import title_from
 from history.database import Database
 from history.search.tokenizer import index_terms
-from history.transfer.drafts import ConversationDraft, MessageDraft
+from history.transfer.drafts import AnswerDetails, ConversationDraft, MessageDraft
+from history.transfer.store import ConversationNotStorable
 from parley.errors import NotFound
 from parley.ids import new_id
 from parley.messaging import outbox
@@ -15,6 +18,7 @@ from parley.process.worker_thread import WorkerThread
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 from parley.times import now
+from parley.web.schemas import money
 from parley_events.models import ConversationCreated
 
 _ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
@@ -26,14 +30,16 @@ INSERT INTO import_keys AS k (user_id, key, digest) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, key) DO UPDATE SET digest = k.digest RETURNING k.digest = $3"""
 _INSERT_CONVERSATION = NamedStatement("""
 INSERT INTO conversations (id, user_id, title, title_source, title_number, archived, model, message_count, last_number,
-    last_turn_id, active_message_id, active_number, metadata, created_at, updated_at, last_message_at)
-VALUES (:id, :user_id, :title, :title_source, 0, :archived, :model, :message_count, :message_count,
-    :active_message_id, :active_message_id, :message_count, :metadata, :created_at, :updated_at, :last_message_at)""")
+    last_turn_id, active_message_id, active_number, metadata, created_at, updated_at, last_message_at,
+    tokens_used, cost)
+VALUES (:id, :user_id, :title, :title_source, 0, :archived, :model, :message_count, :last_number,
+    :active_message_id, :active_message_id, :last_number, :metadata, :created_at, :updated_at, :last_message_at,
+    :tokens_used, :cost)""")
 _INSERT_MESSAGE = NamedStatement("""
 INSERT INTO messages (id, conversation_id, user_id, turn_id, number, parent_id, role, content, tool_calls, status,
-    created_at, search, imported_model)
+    created_at, search, imported_model, imported_details)
 VALUES (:id, :conversation_id, :user_id, :turn_id, :number, :parent_id, :role, :content, :tool_calls, :status,
-    :created_at, search_terms(:user_id, :words, :bigrams), :model)""")
+    :created_at, search_terms(:user_id, :words, string_to_array(:bigrams, ' ')), :model, :details)""")
 
 MAX_BATCH_SIZE = 200
 """Messages that are stored with one statement."""
@@ -53,26 +59,29 @@ class PostgresImportStore:
 
     async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
         """Store a conversation whose messages are sorted parents first; return its title, and whether it is new."""
-        ids = {message.key: new_id() for message in draft.messages}
         title = draft.title or _first_title(draft)
-        async with self._database.transaction() as connection:
-            await connection.execute("SELECT lock_person($1)", user_id)
-            if await connection.fetchval(_ERASED, user_id):
-                raise NotFound
-            if await connection.fetchval(_EXISTS, conversation_id):
-                return title, False
-            conversation = {
-                "id": conversation_id,
-                "user_id": user_id,
-                "title": title,
-                **_conversation_values(draft, ids),
-            }
-            await connection.execute(_INSERT_CONVERSATION.sql, *_INSERT_CONVERSATION.arguments(conversation))
-            for batch in _batches(user_id, conversation_id, draft):
-                rows = await self._worker.run(_message_arguments, batch, ids)
-                await connection.executemany(_INSERT_MESSAGE.sql, rows)
-            await _store_event(connection, user_id, conversation_id, title, draft)
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute("SELECT lock_person($1)", user_id)
+                if await connection.fetchval(_ERASED, user_id):
+                    raise NotFound
+                if await connection.fetchval(_EXISTS, conversation_id):
+                    return title, False
+                await self._insert(connection, user_id, conversation_id, title, draft)
+        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
+            raise ConversationNotStorable from error
         return title, True
+
+    async def _insert(
+        self, connection: Connection, user_id: UUID, conversation_id: UUID, title: str | None, draft: ConversationDraft
+    ) -> None:
+        ids = {message.key: new_id() for message in draft.messages}
+        values = {"id": conversation_id, "user_id": user_id, "title": title, **_conversation_values(draft, ids)}
+        await connection.execute(_INSERT_CONVERSATION.sql, *_INSERT_CONVERSATION.arguments(values))
+        for batch in _batches(user_id, conversation_id, draft):
+            rows = await self._worker.run(_message_arguments, batch, ids)
+            await connection.executemany(_INSERT_MESSAGE.sql, rows)
+        await _store_event(connection, user_id, conversation_id, title, draft)
 
 
 async def _store_event(
@@ -98,16 +107,20 @@ def _conversation_values(draft: ConversationDraft, ids: Mapping[str, UUID]) -> d
     models = [message.model for message in draft.messages if message.model]
     times = [message.created_at for message in draft.messages if message.created_at]
     created_at = draft.created_at or min(times, default=now())
+    last = draft.messages[-1] if draft.messages else None
     return {
-        "title_source": "user" if draft.title else "auto",
+        "title_source": (draft.title_source or "user") if draft.title else "auto",
         "archived": draft.archived,
-        "model": models[-1] if models else None,
+        "model": draft.model or (models[-1] if models else None),
         "message_count": len(draft.messages),
-        "active_message_id": ids.get(draft.active or "", ids[draft.messages[-1].key]),
+        "last_number": last.number or len(draft.messages) if last else 0,
+        "tokens_used": draft.totals.tokens_used,
+        "cost": draft.totals.cost,
+        "active_message_id": ids.get(draft.active or "", ids[last.key]) if last else None,
         "metadata": draft.metadata,
         "created_at": created_at,
-        "updated_at": now(),
-        "last_message_at": max(times, default=created_at),
+        "updated_at": min(draft.totals.updated_at or now(), now()),
+        "last_message_at": draft.totals.last_message_at or (max(times, default=created_at) if last else None),
     }
 
 
@@ -119,9 +132,14 @@ def _batches(user_id: UUID, conversation_id: UUID, draft: ConversationDraft) -> 
     created_at = draft.created_at or now()
     batch: _Batch = []
     length = 0
-    for number, message in enumerate(draft.messages, 1):
+    for index, message in enumerate(draft.messages, 1):
         created_at = message.created_at or created_at
-        position = {"user_id": user_id, "conversation_id": conversation_id, "number": number, "created_at": created_at}
+        position = {
+            "user_id": user_id,
+            "conversation_id": conversation_id,
+            "number": message.number or index,
+            "created_at": created_at,
+        }
         batch.append((message, position))
         length += len(message.content)
         if length > MAX_BATCH_LENGTH or len(batch) == MAX_BATCH_SIZE:
@@ -140,13 +158,26 @@ def _message_values(message: MessageDraft, ids: Mapping[str, UUID]) -> dict[str,
     words, bigrams = index_terms(message.content)
     return {
         "id": own_id,
-        "turn_id": own_id if message.role == "assistant" else None,
+        "turn_id": own_id if message.role == "assistant" else ids.get(message.turn or ""),
         "parent_id": ids.get(message.parent) if message.parent is not None else None,
         "role": message.role,
         "content": message.content,
         "tool_calls": message.tool_calls,
         "status": message.status,
         "words": words,
-        "bigrams": bigrams,
+        # One text costs the event loop less than thousands of texts.
+        "bigrams": " ".join(bigrams),
         "model": message.model,
+        "details": _details(message.details),
+    }
+
+
+def _details(details: AnswerDetails | None) -> dict[str, Any] | None:
+    """Return the details as ``imported_details`` has them: the cost as a text, to be exact."""
+    if details is None:
+        return None
+    return {
+        "finish_reason": details.finish_reason,
+        "usage": details.usage.model_dump() if details.usage else None,
+        "cost": None if details.cost is None else money(details.cost),
     }

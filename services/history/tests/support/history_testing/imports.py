@@ -5,10 +5,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from history.change_notifier.notifier import ChangeNotifier
+from history.transfer import parsing
 from history.transfer.drafts import ConversationDraft
+from history.transfer.entry_scanner import RawEntry
 from history.transfer.import_service import ImportFile, ImportService
-from history.transfer.schemas import ImportReport
+from history.transfer.schemas import ImportReport, Skipped
+from history.transfer.store import ConversationNotStorable
 from history_testing.fakes import InMemoryImportStore
 from parley.ids import new_id
 from parley.process.worker_thread import WorkerThread
@@ -32,6 +37,19 @@ class ForgetfulImportStore(InMemoryImportStore):
 
     async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
         return draft.title, True
+
+
+class RefusingImportStore(InMemoryImportStore):
+    """Refuses conversations with a title."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+
+    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+        if draft.title == self._title:
+            raise ConversationNotStorable
+        return await super().store(user_id, draft, conversation_id)
 
 
 class ImportFixture:
@@ -81,3 +99,10 @@ def conversation(title: str = "T") -> dict[str, Any]:
     """Return an export with one message."""
     message = {"id": "1", "role": "user", "content": "hi"}
     return {"format": "parley.conversation/1", "conversation": {"title": title}, "messages": [message]}
+
+
+def parse_entry(index: int, entry: object) -> tuple[ConversationDraft | None, list[Skipped]]:
+    """Return what is imported and what is skipped of an entry."""
+    parsed = parsing.parse_entry(RawEntry(index, orjson.dumps(entry)))
+    assert parsed.index == index
+    return parsed.draft, parsed.skipped

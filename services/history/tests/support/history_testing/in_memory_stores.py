@@ -4,8 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +13,15 @@ from history.conversations.store import ConversationFilter
 from history.messages.schemas import BranchMessage, BranchResponse, Message
 from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
 from history.turns.schemas import TurnDigest
+from history_testing.stored_turns import (
+    TURN_DURATION,
+    assistant_message,
+    empty_conversation,
+    new_conversation,
+    user_message,
+)
 from history_testing.turn_events import SampleTurn
-from parley.times import now
-from parley_events.models import ConversationDeleted, Usage
-
-TURN_DURATION = timedelta(seconds=2)
+from parley_events.models import ConversationDeleted
 
 
 @dataclass
@@ -38,12 +41,12 @@ class InMemoryHistory:
             self.turns[turn.turn_id] = turn
             messages = self.messages.setdefault(turn.conversation_id, [])
             if all(message.id != turn.user_message_id for message in messages):
-                messages.append(_user_message(turn))
-            messages.append(_assistant_message(turn))
+                messages.append(user_message(turn))
+            messages.append(assistant_message(turn))
             self.owners[turn.conversation_id] = ConversationOwnerResponse(
                 user_id=turn.user_id, deleted=False, last_number=turn.number, latest_answer_id=turn.turn_id
             )
-            known = self.conversations.get(turn.conversation_id) or _new_conversation(turn)
+            known = self.conversations.get(turn.conversation_id) or new_conversation(turn)
             self.conversations[turn.conversation_id] = known.model_copy(
                 update={
                     "message_count": len(messages),
@@ -95,7 +98,7 @@ class InMemoryConversationStore:
         self._history.owners[conversation_id] = ConversationOwnerResponse(
             user_id=user_id, deleted=False, last_number=0, latest_answer_id=None
         )
-        self._history.conversations[conversation_id] = _empty_conversation(conversation_id)
+        self._history.conversations[conversation_id] = empty_conversation(conversation_id)
         return True
 
     async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:
@@ -206,80 +209,3 @@ def _update_order(conversation: Conversation) -> tuple[datetime, UUID]:
 
 def _creation_order(message: Message) -> tuple[int, bool, UUID]:
     return message.number, message.role != "user", message.id
-
-
-def _new_conversation(turn: SampleTurn) -> Conversation:
-    members = {
-        "title": turn.question,
-        "model": turn.model,
-        "version": 0,
-        "created_at": turn.started_at,
-        "updated_at": turn.started_at,
-        "last_message_at": turn.started_at + TURN_DURATION,
-    }
-    return _empty_conversation(turn.conversation_id).model_copy(update=members)
-
-
-def _empty_conversation(conversation_id: UUID) -> Conversation:
-    return Conversation(
-        id=conversation_id,
-        title=None,
-        title_source="auto",
-        archived=False,
-        model=None,
-        message_count=0,
-        tokens_used=0,
-        cost_estimate=None,
-        cost=None,
-        running_turn_id=None,
-        active_message_id=None,
-        metadata={},
-        version=1,
-        created_at=now(),
-        updated_at=now(),
-        last_message_at=None,
-    )
-
-
-def _user_message(turn: SampleTurn) -> Message:
-    return Message(
-        id=turn.user_message_id,
-        conversation_id=turn.conversation_id,
-        turn_id=turn.turn_id,
-        number=turn.number,
-        parent_id=turn.parent_id,
-        sibling_ids=[],
-        sibling_count=0,
-        role="user",
-        content=turn.question,
-        tool_calls=None,
-        status="completed",
-        finish_reason=None,
-        model=None,
-        usage=None,
-        cost=None,
-        created_at=turn.started_at,
-    )
-
-
-def _assistant_message(turn: SampleTurn) -> Message:
-    prompt, completion = turn.tokens or (0, 0)
-    usage = Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
-    return Message(
-        id=turn.turn_id,
-        conversation_id=turn.conversation_id,
-        turn_id=turn.turn_id,
-        number=turn.number,
-        parent_id=turn.user_message_id,
-        sibling_ids=[],
-        sibling_count=0,
-        role="assistant",
-        content=turn.answer,
-        tool_calls=None,
-        status="completed",
-        finish_reason="stop",
-        model=turn.model,
-        usage=usage if turn.tokens else None,
-        cost=Decimal(turn.cost) if turn.cost else None,
-        created_at=turn.started_at + TURN_DURATION,
-    )

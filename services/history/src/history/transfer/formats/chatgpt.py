@@ -1,23 +1,33 @@
 """ChatGPT's export format: a ``mapping`` of nodes with a parent each."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from history.messages.schemas import Role
-from history.transfer.drafts import MAX_CONTENT_LENGTH, MAX_MESSAGES, ConversationDraft, MessageDraft
-from history.transfer.formats.message_order import TooManyMessages, parents_first
+from history.transfer.drafts import (
+    MAX_CONTENT_LENGTH,
+    MAX_MESSAGES,
+    ConversationDraft,
+    MessageDraft,
+    SkippedPart,
+    pointer_to,
+)
+from history.transfer.formats.attachments import attachment_names, named_attachments, unsupported_attachment
+from history.transfer.formats.message_order import Ancestors, TooManyMessages, parents_first
+from history.transfer.formats.values import text_of
 from parley.web.problems import FieldValueError
 
+NAME = "ChatGPT's `conversations.json` (each conversation has a `mapping`)"
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "tool": "tool"}
 _TEXT_TYPES = frozenset({"text", "multimodal_text", "code", "execution_output"})
 _IGNORED_TYPES = frozenset({"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"})
 _MAX_TIMESTAMP = 253_402_300_799
 MAX_RAW_TITLE = 1_000
 """Characters of a title that are read before it is shortened."""
+MAX_MODEL_LENGTH = 200
 
 
 def _nodes(mapping: Any) -> Any:
@@ -36,57 +46,41 @@ class ChatGptConversation(BaseModel):
     title: Any = None
     create_time: Any = None
     current_node: Any = None
+    default_model_slug: Any = None
     mapping: Annotated[Any, AfterValidator(_nodes)]
 
 
-@dataclass(frozen=True, slots=True)
-class UnsupportedPart:
-    """A part that cannot be imported: its node, a code and the reason."""
-
-    node: str
-    code: str
-    detail: str
+def recognises(entry: dict[str, Any]) -> bool:
+    """Return whether an entry looks like this format."""
+    return "mapping" in entry
 
 
-def read(conversation: ChatGptConversation) -> tuple[ConversationDraft, list[UnsupportedPart]]:
-    """Return the draft of a conversation and its unsupported parts; raises TooManyMessages or InvalidMessageTree."""
-    unsupported: list[UnsupportedPart] = []
+def read(entry: dict[str, Any]) -> tuple[ConversationDraft, list[SkippedPart]]:
+    """Return the draft of a conversation and its unsupported parts.
+
+    Raises ValidationError, TooManyMessages or InvalidMessageTree.
+    """
+    conversation = ChatGptConversation.model_validate(entry)
+    default_model = text_of(conversation.default_model_slug, MAX_MODEL_LENGTH)
+    skipped: list[SkippedPart] = []
     imported: dict[str, MessageDraft] = {}
     for key, node in conversation.mapping.items():
-        message = _message(key, node, unsupported)
+        message = _message(key, node, default_model, skipped)
         if message is not None:
             imported[key] = message
         if len(imported) > MAX_MESSAGES:
             raise TooManyMessages
-    ancestors = Ancestors(conversation.mapping, imported)
+    ancestors = Ancestors({key: _parent(node) for key, node in conversation.mapping.items()}, imported)
     messages = [replace(message, parent=ancestors.nearest(message.parent)) for message in imported.values()]
     active = conversation.current_node if isinstance(conversation.current_node, str) else None
     draft = ConversationDraft(
-        title=_title(conversation.title),
+        title=text_of(conversation.title, MAX_RAW_TITLE),
         messages=parents_first(messages),
         created_at=_time(conversation.create_time),
         active=ancestors.nearest(active),
+        model=default_model,
     )
-    return draft, unsupported
-
-
-class Ancestors:
-    """Finds the nearest imported node at or above a node. Each node is visited once."""
-
-    def __init__(self, mapping: dict[str, Any], imported: Collection[str]) -> None:
-        self._mapping, self._imported = mapping, imported
-        self._nearest: dict[str, str | None] = {}
-
-    def nearest(self, key: str | None) -> str | None:
-        """Return the key of the node, or None when there is none up to the root."""
-        path: list[str] = []
-        while key is not None and key not in self._imported and key not in self._nearest:
-            path.append(key)
-            self._nearest[key] = None  # also ends a cycle
-            key = _parent(self._mapping.get(key))
-        found = self._nearest.get(key, key) if key is not None else None
-        self._nearest.update(dict.fromkeys(path, found))
-        return found
+    return draft, skipped
 
 
 def _parent(node: Any) -> str | None:
@@ -94,7 +88,7 @@ def _parent(node: Any) -> str | None:
     return parent if isinstance(parent, str) else None
 
 
-def _message(key: str, node: Any, unsupported: list[UnsupportedPart]) -> MessageDraft | None:
+def _message(key: str, node: Any, default_model: str | None, skipped: list[SkippedPart]) -> MessageDraft | None:
     message = node.get("message") if isinstance(node, dict) else None
     if not isinstance(message, dict):
         return None
@@ -102,37 +96,39 @@ def _message(key: str, node: Any, unsupported: list[UnsupportedPart]) -> Message
     metadata = _member(message, "metadata")
     if role is None or metadata.get("is_visually_hidden_from_conversation"):
         return None
-    text = _text(key, _member(message, "content"), unsupported)
-    if text is None or not text.strip():
+    attachments = attachment_names(metadata.get("attachments"), "name")
+    skipped.extend(unsupported_attachment(pointer_to("mapping", key), name) for name in attachments)
+    text = _text(key, _member(message, "content"), skipped)
+    if text is not None and not text.strip():
+        text = named_attachments(attachments)
+    if not text:
         return None
-    model = metadata.get("model_slug")
+    model = text_of(metadata.get("model_slug"), MAX_MODEL_LENGTH)
     return MessageDraft(
         key=key,
         parent=_parent(node),
         role=role,
         content=text,
         created_at=_time(message.get("create_time")),
-        model=model[:200].replace("\x00", "") if isinstance(model, str) else None,
+        model=model or (default_model if role == "assistant" else None),
     )
 
 
-def _text(key: str, content: dict[str, Any], unsupported: list[UnsupportedPart]) -> str | None:
-    kind = content.get("content_type")
+def _text(key: str, content: dict[str, Any], skipped: list[SkippedPart]) -> str | None:
+    pointer, kind = pointer_to("mapping", key), content.get("content_type")
     if kind not in _TEXT_TYPES:
         if kind not in _IGNORED_TYPES:
-            unsupported.append(UnsupportedPart(key, "unsupported_content", "This content type cannot be imported."))
+            skipped.append(SkippedPart(pointer, "unsupported_content", "This content type cannot be imported."))
         return None
     parts = content.get("parts")
     if not isinstance(parts, list):
         parts = [content.get("text")]
     texts = [part for part in parts if isinstance(part, str)]
     if any(isinstance(part, dict) for part in parts):
-        unsupported.append(
-            UnsupportedPart(key, "unsupported_content", "Image, audio and file parts cannot be imported.")
-        )
-    text = "\n".join(texts).replace("\x00", "\ufffd")
+        skipped.append(SkippedPart(pointer, "unsupported_content", "Image, audio and file parts cannot be imported."))
+    text = "\n".join(texts)
     if len(text) > MAX_CONTENT_LENGTH:
-        unsupported.append(UnsupportedPart(key, "too_long", f"Must be at most {MAX_CONTENT_LENGTH} characters."))
+        skipped.append(SkippedPart(pointer, "too_long", f"Must have at most {MAX_CONTENT_LENGTH:,} characters."))
         return None
     return text
 
@@ -140,11 +136,6 @@ def _text(key: str, content: dict[str, Any], unsupported: list[UnsupportedPart])
 def _member(found: dict[str, Any], name: str) -> dict[str, Any]:
     value = found.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _title(value: Any) -> str | None:
-    text = " ".join(value[:MAX_RAW_TITLE].replace("\x00", " ").split()) if isinstance(value, str) else ""
-    return text or None
 
 
 def _time(value: Any) -> datetime | None:

@@ -1,8 +1,8 @@
-"""Parents-first order of imported messages."""
+"""Tree of imported messages: the nearest imported ancestor of a message, and the parents-first order."""
 
 import heapq
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -21,13 +21,35 @@ class InvalidConversation(ValueError):
 class InvalidMessageTree(InvalidConversation):
     """Two messages share a key, or the parents form a cycle."""
 
-    code, detail = "broken_tree", "Two messages share an id, or their parents form a cycle."
+    code, detail = "broken_tree", "The parents of some messages form a cycle."
 
 
 class TooManyMessages(InvalidConversation):
     """The conversation has more than ``MAX_MESSAGES`` messages."""
 
     code, detail = "too_long", f"Must have at most {MAX_MESSAGES:,} messages."
+
+
+class Ancestors:
+    """Finds the nearest imported message at or above a message of the file. Each one is visited once.
+
+    ``parents`` has the parent of each message of the file, also of those that are not imported.
+    """
+
+    def __init__(self, parents: Mapping[str, str | None], imported: Collection[str]) -> None:
+        self._parents, self._imported = parents, imported
+        self._nearest: dict[str, str | None] = {}
+
+    def nearest(self, key: str | None) -> str | None:
+        """Return the key of the message, or None when there is none up to the root."""
+        path: list[str] = []
+        while key is not None and key not in self._imported and key not in self._nearest:
+            path.append(key)
+            self._nearest[key] = None  # also ends a cycle
+            key = self._parents.get(key)
+        found = self._nearest.get(key, key) if key is not None else None
+        self._nearest.update(dict.fromkeys(path, found))
+        return found
 
 
 def parents_first(messages: Sequence[MessageDraft]) -> list[MessageDraft]:
@@ -53,3 +75,13 @@ def parents_first(messages: Sequence[MessageDraft]) -> list[MessageDraft]:
     if len(ordered) != len(messages):
         raise InvalidMessageTree
     return ordered
+
+
+def are_parents_first(messages: Sequence[MessageDraft]) -> bool:
+    """Return whether each message stands behind its parent."""
+    seen: set[str] = set()
+    for message in messages:
+        if message.parent is not None and message.parent not in seen:
+            return False
+        seen.add(message.key)
+    return True

@@ -1,38 +1,66 @@
 """Parley's own export format."""
 
-from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from history.conversations.schemas import Metadata
 from history.messages.schemas import Role
-from history.transfer.drafts import MAX_CONTENT_LENGTH, MAX_MESSAGES, ConversationDraft, MessageDraft
-from history.transfer.formats.message_order import TooManyMessages, parents_first
+from history.transfer.drafts import (
+    MAX_CONTENT_LENGTH,
+    MAX_MESSAGES,
+    AnswerDetails,
+    ConversationDraft,
+    ConversationTotals,
+    MessageDraft,
+    SkippedPart,
+)
+from history.transfer.formats.lenient import validate
+from history.transfer.formats.message_order import Ancestors, TooManyMessages, are_parents_first, parents_first
 from parley.web.problems import FieldValueError
-from parley.web.schemas import Text
+from parley.web.schemas import Text, at_most
+from parley_events.models import Usage
 
+NAME = "Parley's export (`format` is `parley.conversation/1`)"
 MAX_INVALID = 100
-"""Invalid messages of a conversation that are reported."""
+"""Errors of a conversation's messages that are reported."""
+MAX_TOOL_CALLS = 1_000
+"""Tool calls of an imported message."""
+MAX_COUNT = 2**53
+MAX_COST = 1_000_000_000
+MAX_NUMBER = 2**31 - 1
+
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Cost = Annotated[Decimal, Field(ge=0, le=MAX_COST, allow_inf_nan=False)]
 
 
-class InvalidMessages(ValueError):
-    """Some messages are invalid: their positions and errors."""
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise FieldValueError("out_of_range", "Must be between the years 1 and 9999 in UTC.") from None
 
-    def __init__(self, found: Sequence[tuple[int, ValidationError]]) -> None:
-        super().__init__(f"{len(found)} messages are invalid.")
-        self.found = found
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class _ExportModel(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-def _storable(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if b"\\u0000" in orjson.dumps(calls):
-        raise FieldValueError("invalid_text", "Must not contain the NUL character.")
-    return calls
+class ParleyUsage(_ExportModel):
+    """Token counts in an export."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
+    cached_tokens: Count = 0
+    reasoning_tokens: Count = 0
+    estimated: bool = False
 
 
 class ParleyMessage(_ExportModel):
@@ -40,71 +68,124 @@ class ParleyMessage(_ExportModel):
 
     id: str = Field(max_length=100)
     parent_id: str | None = Field(None, max_length=100)
+    turn_id: str | None = Field(None, max_length=100)
+    number: int | None = Field(None, ge=1, lt=MAX_NUMBER)
     role: Role
     content: Text = Field(max_length=MAX_CONTENT_LENGTH)
-    tool_calls: Annotated[list[dict[str, Any]], AfterValidator(_storable)] | None = None
+    tool_calls: Annotated[list[dict[str, Any]], at_most(MAX_TOOL_CALLS)] | None = None
     status: Literal["completed", "incomplete", "failed", "cancelled", "running"] = "completed"
+    finish_reason: Text | None = Field(None, max_length=100)
     model: Text | None = Field(None, max_length=200)
-    created_at: AwareDatetime | None = None
+    usage: ParleyUsage | None = None
+    cost: Cost | None = None
+    created_at: Moment | None = None
 
 
 class ParleyConversation(_ExportModel):
     """The conversation in an export."""
 
     title: Text | None = None
+    title_source: Literal["auto", "user"] | None = None
     archived: bool = False
     active_message_id: str | None = None
+    model: Text | None = Field(None, max_length=200)
+    tokens_used: Count = 0
+    cost: Cost | None = None
     metadata: Metadata = Field(default_factory=dict)
-    created_at: AwareDatetime | None = None
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
+    last_message_at: Moment | None = None
 
 
 class ParleyExport(_ExportModel):
-    """One exported conversation. Its messages are validated one by one, when their number is known."""
+    """One exported conversation. Its parts are validated one by one, when their number is known."""
 
     format: Literal["parley.conversation/1"]
-    conversation: ParleyConversation
+    conversation: Any = None
     messages: list[Any]
 
 
-def read(export: ParleyExport) -> ConversationDraft:
-    """Return the draft of an exported conversation; raises InvalidMessages, TooManyMessages or InvalidMessageTree."""
-    conversation = export.conversation
-    messages = _valid(export.messages)
-    return ConversationDraft(
+def recognises(entry: dict[str, Any]) -> bool:
+    """Return whether an entry says that it has this format."""
+    return str(entry.get("format")).startswith("parley.")
+
+
+def read(entry: dict[str, Any]) -> tuple[ConversationDraft, list[SkippedPart]]:
+    """Return the draft of an exported conversation and its invalid parts.
+
+    Raises ValidationError, TooManyMessages or InvalidMessageTree.
+    """
+    export = ParleyExport.model_validate(entry)
+    if len(export.messages) > MAX_MESSAGES:
+        raise TooManyMessages
+    found, skipped = validate(ParleyConversation, export.conversation, frozenset(), "/conversation")
+    conversation = found or ParleyConversation()
+    messages = _messages(export.messages, skipped)
+    draft = ConversationDraft(
         title=conversation.title,
-        messages=parents_first([_message(message) for message in messages]),
+        messages=messages,
         created_at=conversation.created_at,
         active=conversation.active_message_id,
         archived=conversation.archived,
         metadata=conversation.metadata,
+        title_source=conversation.title_source,
+        model=conversation.model,
+        totals=ConversationTotals(
+            conversation.tokens_used, conversation.cost, conversation.updated_at, conversation.last_message_at
+        ),
+        empty=not export.messages,
     )
+    return draft, skipped
 
 
-def _valid(messages: list[Any]) -> list[ParleyMessage]:
-    if len(messages) > MAX_MESSAGES:
-        raise TooManyMessages
-    valid: list[ParleyMessage] = []
-    invalid: list[tuple[int, ValidationError]] = []
-    for index, message in enumerate(messages):
-        try:
-            valid.append(ParleyMessage.model_validate(message))
-        except ValidationError as error:
-            invalid.append((index, error))
-        if len(invalid) == MAX_INVALID:
-            break
-    if invalid:
-        raise InvalidMessages(invalid)
-    return valid
+def _messages(values: list[Any], skipped: list[SkippedPart]) -> list[MessageDraft]:
+    """Return the valid messages in the order of the file if that has parents first, else by time.
+
+    The children of an invalid message move up to its parent.
+    """
+    parents = {value["id"]: value.get("parent_id") for value in values if _has_id(value)}
+    valid: dict[str, ParleyMessage] = {}
+    errors: list[SkippedPart] = []
+    for index, value in enumerate(values):
+        message, found = validate(ParleyMessage, value, _REQUIRED, f"/messages/{index}")
+        if message is not None and valid.setdefault(message.id, message) is not message:
+            found = [SkippedPart(f"/messages/{index}/id", "duplicate_id", "Another message has the same id.")]
+        errors.extend(found[: MAX_INVALID - len(errors)])
+    skipped.extend(errors)
+    ancestors = Ancestors(parents, valid)
+    drafts = [_draft(message, ancestors.nearest(message.parent_id)) for message in valid.values()]
+    return _numbered(drafts if are_parents_first(drafts) else parents_first(drafts))
 
 
-def _message(message: ParleyMessage) -> MessageDraft:
+_REQUIRED = frozenset({"id", "role", "content"})
+
+
+def _has_id(value: Any) -> bool:
+    parent = value.get("parent_id") if isinstance(value, dict) else 0
+    return (parent is None or isinstance(parent, str)) and isinstance(value.get("id"), str)
+
+
+def _numbered(messages: list[MessageDraft]) -> list[MessageDraft]:
+    """Return the messages with the numbers of the file if their order is that of the numbers, else without any."""
+    positions = [(message.number or 0, message.role != "user") for message in messages]
+    if all(number for number, _ in positions) and all(one <= two for one, two in pairwise(positions)):
+        return messages
+    return [replace(message, number=None) for message in messages]
+
+
+def _draft(message: ParleyMessage, parent: str | None) -> MessageDraft:
+    usage = Usage(**message.usage.model_dump()) if message.usage else None
+    details = AnswerDetails(message.finish_reason, usage, message.cost)
     return MessageDraft(
         key=message.id,
-        parent=message.parent_id,
+        parent=parent,
         role=message.role,
         content=message.content,
         created_at=message.created_at,
         status="incomplete" if message.status == "running" else message.status,
         model=message.model,
         tool_calls=message.tool_calls,
+        number=message.number,
+        turn=message.turn_id,
+        details=None if details == AnswerDetails() else details,
     )
