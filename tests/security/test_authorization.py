@@ -30,6 +30,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/auth/api-keys": {"name": "made by the test"},
     "PATCH /api/v1/auth/me": {"display_name": "Changed"},
     "POST /api/v1/auth/me/password": PASSWORDS,
+    "POST /api/v1/admin/users": {"username": "made-by-the-test", "email": "made-by-the-test@example.org"},
     "PATCH /api/v1/admin/users/{}": {"plan": "default"},
     "PATCH /api/v1/conversations/{}": {"title": "Changed"},
     "POST /api/v1/chat": MESSAGE,

@@ -2,7 +2,7 @@
 
 import typer
 
-from parley_cli.commands import auth, doctor, run, verify
+from parley_cli.commands import admin, auth, doctor, run, verify
 
 
 def build() -> typer.Typer:
@@ -16,7 +16,8 @@ def build() -> typer.Typer:
     cli.command()(run.run)
     cli.command()(doctor.doctor)
     cli.command()(verify.verify)
-    cli.add_typer(auth.commands, name="auth")
+    cli.add_typer(admin.commands, name="admin")
+    cli.add_typer(auth.commands, name="auth", hidden=True)
     return cli
 
 

@@ -1,11 +1,15 @@
-"""Settings of `parley run`. The settings of each service apply too."""
+"""Settings of `parley run`. The settings of each service apply too, except those in ``stack.refused_settings``."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 
 from parley.config.settings import ServiceSettings
+
+DEFAULT_DATA_DIR = Path(".parley")
+MAX_FIRST_PORT = 65_532
+"""The other services use the three ports after the gateway's."""
 
 
 class LocalSettings(ServiceSettings):
@@ -13,10 +17,20 @@ class LocalSettings(ServiceSettings):
 
     service: ClassVar[str] = "local"
 
-    environment: str = Field("development", description="`make run` is a development environment.")  # type: ignore[assignment]
-    log_level: str = Field("warning", description="Minimum log level in `.parley/parley.log`.")  # type: ignore[assignment]
+    environment: Literal["development"] = Field("development", description="`make run` is a development environment.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="Minimum log level in `.parley/parley.log`."
+    )
+    port: int = Field(
+        8000, ge=1, le=MAX_FIRST_PORT, description="`make run`: auth, chat and history use the next three ports."
+    )
+    admin_port: int = Field(
+        9000, ge=1, le=MAX_FIRST_PORT, description="`make run`: auth, chat and history use the next three ports."
+    )
+    trusted_proxies: str = Field("", description="Networks whose X-Forwarded-* headers are used.")
+    registration: Literal["open", "closed"] = Field("open", description="`open` lets anyone create an account.")
     data_dir: Path = Field(
-        Path(".parley"),
+        DEFAULT_DATA_DIR,
         validation_alias=AliasChoices("PARLEY_DATA_DIR"),
         description="Folder in which `make run` stores databases, secrets and logs.",
     )
@@ -25,6 +39,7 @@ class LocalSettings(ServiceSettings):
         validation_alias=AliasChoices("DATABASE_URL"),
         description="`make run`: DSN of an administrator of a Postgres server that replaces the embedded one.",
     )
+    database_pool_size: int = Field(8, ge=2, le=200, description="Maximum Postgres connections of each service.")
     redis_url: SecretStr | None = Field(None, description="`make run`: URL of a Redis that replaces the embedded one.")
     openai_api_key: SecretStr | None = Field(
         None, description="`make run`: API key of a provider that replaces the local model."
@@ -32,3 +47,14 @@ class LocalSettings(ServiceSettings):
     openai_base_url: str | None = Field(
         None, description="`make run`: base URL of a provider that replaces the local model."
     )
+    models_file: Path | None = Field(
+        None, description="`make run`: YAML file with the models of providers that replace the local model."
+    )
+
+    def base_url(self) -> str:
+        """Return the public URL; unless it is set, of the gateway's port on this machine."""
+        return self.public_url if "public_url" in self.model_fields_set else f"http://localhost:{self.port}"
+
+    def has_provider(self) -> bool:
+        """Return whether a provider is configured, which replaces the local model."""
+        return bool(self.openai_api_key or self.openai_base_url or self.models_file)

@@ -5,13 +5,14 @@ import typer
 from parley_cli.commands.shared import AdminPortOption, DataDirOption, PortOption, load_settings, require_package
 
 
-def doctor(port: PortOption = 8000, admin_port: AdminPortOption = 9000, data_dir: DataDirOption = None) -> None:
+def doctor(port: PortOption = None, admin_port: AdminPortOption = None, data_dir: DataDirOption = None) -> None:
     """Check what `parley run` needs, without starting or changing anything."""
     require_package("parley_embedded", "parley-cli[local]", "parley doctor")
     from parley_cli.stack import preflight
     from parley_cli.stack.ports import StackPorts
 
-    results = list(preflight.check_all(load_settings(data_dir), StackPorts(port, admin_port)))
+    settings = load_settings(data_dir, port=port, admin_port=admin_port)
+    results = list(preflight.check_all(settings, StackPorts(settings.port, settings.admin_port, settings.host)))
     for result in results:
         status = "ok  " if result.problem is None else "FAIL"
         typer.echo(f"{status}  {result.name:<12} {result.problem or ''}".rstrip())

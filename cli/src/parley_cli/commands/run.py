@@ -13,15 +13,14 @@ NewSigningKeysOption = Annotated[
 
 
 def run(
-    port: PortOption = 8000,
-    admin_port: AdminPortOption = 9000,
+    port: PortOption = None,
+    admin_port: AdminPortOption = None,
     data_dir: DataDirOption = None,
     new_signing_keys: NewSigningKeysOption = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C."""
     require_package("parley_embedded", "parley-cli[local]", "parley run")
     from parley_cli.stack import launcher
-    from parley_cli.stack.ports import StackPorts
 
-    settings, ports = load_settings(data_dir), StackPorts(port, admin_port)
-    raise typer.Exit(launcher.run(settings, ports, new_signing_keys=new_signing_keys))
+    settings = load_settings(data_dir, port=port, admin_port=admin_port)
+    raise typer.Exit(launcher.run(settings, new_signing_keys=new_signing_keys))

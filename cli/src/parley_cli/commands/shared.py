@@ -7,18 +7,28 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from parley.config.settings import SettingsError, load
-from parley_cli.settings import LocalSettings
+from parley_cli.settings import MAX_FIRST_PORT, LocalSettings
 
-PortOption = Annotated[int, typer.Option(help="Port of the gateway. auth, chat and history use the next three.")]
+PortOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=MAX_FIRST_PORT, help="Port of the gateway; the other services use the next three."),
+]
 AdminPortOption = Annotated[
-    int, typer.Option(help="Admin port of the gateway. auth, chat and history use the next three.")
+    int | None,
+    typer.Option(min=1, max=MAX_FIRST_PORT, help="Admin port of the gateway; the other services use the next three."),
 ]
 DataDirOption = Annotated[Path | None, typer.Option(help="Data folder. Default: .parley")]
 
 
-def load_settings(data_dir: Path | None = None) -> LocalSettings:
-    """Return the launcher's settings; on an invalid setting, print one line for each and exit with status 2."""
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
+def load_settings(
+    data_dir: Path | None = None, *, port: int | None = None, admin_port: int | None = None
+) -> LocalSettings:
+    """Return the launcher's settings, of which options win over variables.
+
+    On an invalid setting, print one line for each and exit with status 2.
+    """
+    options: dict[str, Any] = {"data_dir": data_dir, "port": port, "admin_port": admin_port}
+    overrides = {name: value for name, value in options.items() if value is not None}
     try:
         return load(LocalSettings, **overrides)
     except SettingsError as error:

@@ -1,6 +1,5 @@
 """docs/configuration.md and .env.example, from the settings classes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -12,6 +11,7 @@ import gateway.settings
 import history.settings
 from parley.config.settings import ServiceSettings, environment_names
 from parley_cli.settings import LocalSettings
+from parley_cli.stack.refused_settings import REFUSED, REFUSED_WITH_LOCAL_MODEL
 
 SETTINGS_CLASSES: tuple[type[ServiceSettings], ...] = (
     gateway.settings.GatewaySettings,
@@ -27,10 +27,19 @@ folder `SECRETS_DIR` (default `/run/secrets`). The environment wins over `.env`,
 into files. A service does not start with an unknown, missing or unsafe setting: it prints one line and exits with
 status 2.
 
-The service `local` is `make run`, which chooses ports, databases and secrets itself.
+The service `local` is `make run`. It obeys the settings of its services, too, and refuses those that it decides
+itself: see [below](#settings-that-make-run-refuses). A default that differs between services is shown for each.
 
 | setting | services | default | secret | meaning |
 |---|---|---|---|---|
+"""
+REFUSED_HEAD = """
+## Settings that `make run` refuses
+
+`make run` stops with one line when one of them is set to another value than its own.
+
+| setting | why |
+|---|---|
 """
 EXAMPLE_HEAD = """# Settings of Parley with their default values. Copy this file to .env and uncomment what you change.
 # A setting without a value is optional or has no default: see docs/configuration.md. `make run` requires none.
@@ -43,7 +52,8 @@ class SettingEntry:
 
     name: str
     services: tuple[str, ...]
-    default: str | None
+    defaults: tuple[str | None, ...]
+    """The default in each service; None where the setting is required, and "" where there is none."""
     secret: bool
     description: str
 
@@ -60,7 +70,9 @@ def settings() -> list[SettingEntry]:
 
 def page() -> str:
     """Render docs/configuration.md."""
-    return HEAD + "".join(_row(setting) for setting in settings())
+    refused = {**REFUSED, **REFUSED_WITH_LOCAL_MODEL}
+    rows = "".join(f"| `{name}` | {refusal.reason} |\n" for name, refusal in sorted(refused.items()))
+    return HEAD + "".join(_row(setting) for setting in settings()) + REFUSED_HEAD + rows
 
 
 def example() -> str:
@@ -71,21 +83,9 @@ def example() -> str:
 def _add(found: dict[str, SettingEntry], name: str, service: str, info: FieldInfo) -> None:
     seen = found.get(name)
     services = (*seen.services, service) if seen else (service,)
-    defaults = {seen.default, _default(info)} if seen else {_default(info)}
-    default = (
-        _default(info) if len(defaults) == 1 else " / ".join(_unique(seen.default if seen else "", _default(info)))
-    )
+    defaults = (*seen.defaults, _default(info)) if seen else (_default(info),)
     description = (seen.description if seen else None) or info.description or ""
-    found[name] = SettingEntry(name, services, default, _is_secret(info), description)
-
-
-def _unique(*texts: str | None) -> Iterator[str]:
-    seen: set[str] = set()
-    for text in texts:
-        for part in (text or "").split(" / "):
-            if part and part not in seen:
-                seen.add(part)
-                yield part
+    found[name] = SettingEntry(name, services, defaults, _is_secret(info), description)
 
 
 def _default(info: FieldInfo) -> str | None:
@@ -104,11 +104,18 @@ def _is_secret(info: FieldInfo) -> bool:
 
 
 def _row(setting: SettingEntry) -> str:
-    default = "required" if setting.default is None else f"`{setting.default}`" if setting.default else "none"
+    names: dict[str, list[str]] = {}
+    for service, default in zip(setting.services, setting.defaults, strict=True):
+        names.setdefault(_show(default), []).append(service)
+    shown = next(iter(names)) if len(names) == 1 else "; ".join(f"{', '.join(s)}: {d}" for d, s in names.items())
     secret = "yes" if setting.secret else ""
-    return f"| `{setting.name}` | {', '.join(setting.services)} | {default} | {secret} | {setting.description} |\n"
+    return f"| `{setting.name}` | {', '.join(setting.services)} | {shown} | {secret} | {setting.description} |\n"
+
+
+def _show(default: str | None) -> str:
+    return "required" if default is None else f"`{default}`" if default else "none"
 
 
 def _example(setting: SettingEntry) -> str:
-    first = (setting.default or "").split(" / ")[0]
+    first = setting.defaults[0] or ""
     return f"\n# {setting.description} ({', '.join(setting.services)})\n# {setting.name}={first}\n"

@@ -36,7 +36,7 @@ class StackBackends:
 async def open_backends(settings: LocalSettings, folder: Path, console: Console) -> AsyncIterator[StackBackends]:
     """Start each server for which the settings have no URL; raise EmbeddedError when a server does not start."""
     async with contextlib.AsyncExitStack() as stack:
-        model = None if has_provider(settings) else LocalModel(folder / "model")
+        model = None if settings.has_provider() else LocalModel(folder / "model")
         postgres = None if settings.database_url else EmbeddedPostgres(folder / "postgres")
         valkey = None if settings.redis_url else EmbeddedValkey(folder / "valkey")
         servers = {"Model": model, "Valkey": valkey, "PostgreSQL": postgres}
@@ -55,9 +55,22 @@ async def open_backends(settings: LocalSettings, folder: Path, console: Console)
         yield StackBackends(urls, redis_url, model)
 
 
-def has_provider(settings: LocalSettings) -> bool:
-    """Return whether the user configured a provider."""
-    return bool(settings.openai_api_key or settings.openai_base_url)
+@contextlib.asynccontextmanager
+async def open_account_database(settings: LocalSettings, folder: Path) -> AsyncIterator[tuple[str, str]]:
+    """Start the database of a stopped stack. Yields the URLs of auth's database and of Redis, which is not started.
+
+    Auth copies new revocations to Redis when it starts, so that changes without Redis are not lost.
+    """
+    postgres = None if settings.database_url else EmbeddedPostgres(folder / "postgres")
+    redis_url = _secret(settings.redis_url) if settings.redis_url else EmbeddedValkey(folder / "valkey").url
+    try:
+        if postgres is not None:
+            await postgres.start()
+        admin = postgres.databases if postgres else Databases(_secret(settings.database_url))
+        yield await _create_database(admin, folder, "auth"), redis_url
+    finally:
+        if postgres is not None:
+            await postgres.stop()
 
 
 def internal_secrets(folder: Path) -> dict[str, str]:
@@ -79,13 +92,14 @@ async def _limit_logs(servers: Sequence[EmbeddedServer]) -> None:
 
 async def _create_databases(admin: Databases, folder: Path) -> dict[str, str]:
     # One role per database, so that a query on another service's database fails here as it does in production.
-    urls = {}
-    for service in SERVICES_WITH_DATABASE:
-        name = f"parley_{service}"
-        password = read_or_create_secret(folder / f"{name}-password")
-        await admin.create_role_and_database(name, password)
-        urls[service] = admin.url(name, name, password)
-    return urls
+    return {service: await _create_database(admin, folder, service) for service in SERVICES_WITH_DATABASE}
+
+
+async def _create_database(admin: Databases, folder: Path, service: str) -> str:
+    name = f"parley_{service}"
+    password = read_or_create_secret(folder / f"{name}-password")
+    await admin.create_role_and_database(name, password)
+    return admin.url(name, name, password)
 
 
 def _secret(value: SecretStr | None) -> str:

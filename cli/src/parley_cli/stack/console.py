@@ -1,10 +1,13 @@
 """Progress and instructions that `make run` prints."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from parley_cli.settings import DEFAULT_DATA_DIR
 from parley_cli.stack.demo_account import DemoLogin
 from parley_cli.stack.ports import StackPorts
 
@@ -48,7 +51,7 @@ class Console:
         self.print(
             READY.format(
                 seconds=time.monotonic() - self._started,
-                url=ports.url("gateway"),
+                url=ports.client_url(),
                 status=f"http://127.0.0.1:{ports.first_admin}/status",
                 model=model,
                 folder=folder,
@@ -56,6 +59,11 @@ class Console:
                 password=login.password,
             )
         )
+
+    def print_first_admin(self, program: str, data_dir: Path) -> None:
+        """Print the command that creates the first administrator."""
+        option = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {shlex.quote(str(data_dir))}"
+        self.print(f"There is no administrator yet. To make one: {program} admin{option} create-admin <username>")
 
     @staticmethod
     def print(text: str) -> None:

@@ -43,4 +43,4 @@ async def _reset_password(auth: AuthServices, login: DemoLogin) -> None:
         reset = await auth.operator.issue_reset(login.username)
     except NotFound:
         return
-    await auth.password_resets.use(reset.token, login.password, OPERATOR)
+    await auth.password_resets.use(reset.link.token, login.password, OPERATOR)

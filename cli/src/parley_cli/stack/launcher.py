@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from parley.config.settings import SettingsError
+from parley.config.sources import configured_variables
 from parley.errors import ParleyError
 from parley.observability import logs
 from parley.process.descriptors import raise_descriptor_limit
 from parley_cli.model.process import DISPLAY_NAME
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import connections, folder_lock, preflight
-from parley_cli.stack.backends import has_provider, open_backends
+from parley_cli.stack.backends import open_backends
 from parley_cli.stack.console import Console
 from parley_cli.stack.demo_account import demo_login
 from parley_cli.stack.encryption_key import ensure_key, replace_key
 from parley_cli.stack.folder_lock import FolderInUseError
 from parley_cli.stack.log_file import RotatingLogFile
 from parley_cli.stack.ports import StackPorts, require_free
-from parley_cli.stack.services import StackConfig, open_services, wait_for_signal
+from parley_cli.stack.refused_settings import require_obeyed
+from parley_cli.stack.service_settings import StackConfig
+from parley_cli.stack.services import open_services, wait_for_signal
 from parley_embedded.base_server import make_private
 from parley_embedded.errors import EmbeddedError, explain
 
@@ -27,16 +30,17 @@ LOG_FILE = "parley.log"
 MAX_REASON_LENGTH = 300
 
 
-def run(settings: LocalSettings, ports: StackPorts, *, new_signing_keys: bool = False) -> int:
+def run(settings: LocalSettings, *, new_signing_keys: bool = False) -> int:
     """Run until Ctrl-C and return the exit status. A failure prints one line and returns 1."""
     import uvloop
 
     status = 0
     raise_descriptor_limit()
     try:
+        require_obeyed(settings, configured_variables())
         folder = prepare_folder(settings.data_dir)
         with folder_lock.hold(folder), _logging(folder, settings):
-            uvloop.run(_run(settings, folder, ports, new_signing_keys))
+            uvloop.run(_run(settings, folder, new_signing_keys))
     except* Exception as group:  # noqa: BLE001 - the traceback is in the log
         status = 1
         for line in dict.fromkeys(describe(error, settings) for error in _flatten(group)):
@@ -66,8 +70,9 @@ def prepare_folder(data_dir: Path) -> Path:
     return folder
 
 
-async def _run(settings: LocalSettings, folder: Path, ports: StackPorts, new_signing_keys: bool) -> None:
+async def _run(settings: LocalSettings, folder: Path, new_signing_keys: bool) -> None:
     console = Console()
+    ports = StackPorts(settings.port, settings.admin_port, settings.host)
     require_free(ports)
     if not new_signing_keys:
         ensure_key(folder)
@@ -75,20 +80,17 @@ async def _run(settings: LocalSettings, folder: Path, ports: StackPorts, new_sig
     async with open_backends(settings, folder, console) as backends:
         if new_signing_keys:
             await replace_key(folder, backends.database_urls["auth"])
-        config = StackConfig(folder, ports, backends, _public_url(settings, ports))
+        config = StackConfig(settings, folder, backends)
         connections.save(folder, config.environment())
         login = demo_login(folder)
-        async with open_services(config, login):
-            model = "configured provider" if has_provider(settings) else DISPLAY_NAME
+        async with open_services(config, login) as has_admin:
+            model = "configured provider" if settings.has_provider() else DISPLAY_NAME
             console.print_ready(ports, login, model=model, folder=str(folder))
+            if not has_admin:
+                console.print_first_admin(sys.argv[0], settings.data_dir)
             await wait_for_signal()
             console.print("Stopping: waiting for open answers. Press Ctrl-C again to stop now.")
     console.print("Stopped.")
-
-
-def _public_url(settings: LocalSettings, ports: StackPorts) -> str:
-    is_set = "public_url" in settings.model_fields_set
-    return settings.public_url if is_set else f"http://localhost:{ports.of('gateway')}"
 
 
 @contextlib.contextmanager

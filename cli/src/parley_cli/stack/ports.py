@@ -7,6 +7,7 @@ from parley_embedded.errors import EmbeddedError
 
 SERVICES = ("gateway", "auth", "chat", "history")
 HOST = "127.0.0.1"
+ANY_ADDRESS = frozenset({HOST, "0.0.0.0", "localhost"})  # noqa: S104 - compared, not listened on
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,8 @@ class StackPorts:
 
     first: int = 8000
     first_admin: int = 9000
+    host: str = HOST
+    """Address on which the gateway listens; the other services listen on this machine only."""
 
     def of(self, service: str) -> int:
         """Return the port of a service."""
@@ -28,6 +31,10 @@ class StackPorts:
         """Return the URL of a service on this machine."""
         return f"http://{HOST}:{self.of(service)}"
 
+    def client_url(self) -> str:
+        """Return the URL of the gateway for clients on this machine."""
+        return self.url("gateway") if self.host in ANY_ADDRESS else f"http://{self.host}:{self.first}"
+
     def all(self) -> list[int]:
         """Return every port."""
         return [port for s in SERVICES for port in (self.of(s), self.admin(s))]
@@ -35,21 +42,21 @@ class StackPorts:
 
 def require_free(ports: StackPorts) -> None:
     """Raise EmbeddedError when a port is in use."""
-    taken = [port for port in ports.all() if not is_free(port)]
+    taken = [port for port in ports.all() if not is_free(port, ports.host if port == ports.first else HOST)]
     if taken:
         named = ", ".join(map(str, taken))
         raise EmbeddedError(
-            f"Another program uses port {named}. Stop it, "
-            "or choose other ports: make run ARGS='--port 8100 --admin-port 9100'."
+            f"Another program uses port {named}. Stop it, or choose other ports: PORT=8100 ADMIN_PORT=9100 make run "
+            "(options --port, --admin-port)."
         )
 
 
-def is_free(port: int) -> bool:
+def is_free(port: int, host: str = HOST) -> bool:
     """Return whether a server can listen on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from parley.config.settings import SettingsError
+from parley.config.sources import configured_variables
 from parley_cli.model.process import require_installed
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import folder_lock
-from parley_cli.stack.backends import has_provider
 from parley_cli.stack.encryption_key import require_key
 from parley_cli.stack.ports import StackPorts, require_free
+from parley_cli.stack.refused_settings import require_obeyed
 from parley_embedded.errors import EmbeddedError, explain
 from parley_embedded.postgres.programs import postgres_program
 
@@ -90,9 +92,10 @@ def check_all(settings: LocalSettings, ports: StackPorts) -> Iterator[CheckResul
     """Check everything that `parley run` needs, without starting or changing anything."""
     folder = settings.data_dir.absolute()
     yield _check("platform", require_platform)
+    yield _check("settings", lambda: require_obeyed(settings, configured_variables()))
     if settings.database_url is None:
         yield _check("PostgreSQL", lambda: postgres_program("postgres"))
-    if not has_provider(settings):
+    if not settings.has_provider():
         yield _check("CPU", require_cpu)
         yield _check("local model", require_installed)
     yield _check("disk", lambda: require_space(folder))
@@ -114,7 +117,7 @@ def _require_stopped(folder: Path) -> None:
 def _check(name: str, require: Callable[[], object]) -> CheckResult:
     try:
         require()
-    except EmbeddedError as error:
+    except (EmbeddedError, SettingsError) as error:
         return CheckResult(name, str(error))
     except OSError as error:
         return CheckResult(name, explain(error))

@@ -175,7 +175,7 @@ class UserChanged(EventData):
     source = "/services/auth"
 
     user_id: UUID
-    status: Literal["active", "disabled"]
+    status: Literal["active", "disabled", "invited"]
     plan: str
     scopes: list[str]
     changed: list[str]

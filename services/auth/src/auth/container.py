@@ -8,6 +8,7 @@ from auth.accounts.login import LoginService
 from auth.accounts.plans import Plans
 from auth.accounts.service import AccountService
 from auth.accounts.store import AccountStore
+from auth.administration.creation import AccountCreator
 from auth.administration.operator import OperatorService
 from auth.administration.service import AdminService
 from auth.api_keys.service import ApiKeyService
@@ -114,7 +115,11 @@ def build_services(
         registration_open=settings.registration == "open",
     )
     issuer = TokenIssuer(keys, plans, issuer=settings.issuer(), lifetime=settings.access_token_lifetime)
-    resets = PasswordResetService(stores.password_resets, hasher, policy, revocations, notices)
+    resets = PasswordResetService(
+        stores.password_resets, hasher, policy, revocations, notices, verification, url=settings.reset_page()
+    )
+    creator = AccountCreator(accounts, resets, plans)
+    erasures = ErasureService(stores.erasures, revocations)
     return AuthServices(
         verifier=verifier,
         keys=keys,
@@ -128,11 +133,13 @@ def build_services(
         revocations=revocations,
         sessions=SessionService(stores.sessions, revocations),
         api_keys=ApiKeyService(stores.api_keys, stores.accounts, revocations, plans, notices),
-        administration=AdminService(stores.accounts, stores.sessions, stores.audit, revocations, plans),
-        operator=OperatorService(stores.accounts, accounts, resets, keys),
+        administration=AdminService(
+            stores.accounts, stores.sessions, stores.audit, revocations, accounts_service=accounts, creator=creator
+        ),
+        operator=OperatorService(stores.accounts, creator, resets, erasures, revocations, keys),
         password_resets=resets,
         email_verification=verification,
-        erasures=ErasureService(stores.erasures, revocations),
+        erasures=erasures,
     )
 
 

@@ -60,7 +60,7 @@ def create_app(
 
 
 def main() -> None:
-    """Run the service until a signal stops it. With other arguments than `serve`, run `parley auth` with them."""
+    """Run the service until a signal stops it. With other arguments than `serve`, run `parley admin` with them."""
     arguments = sys.argv[1:]
     if arguments and arguments != ["serve"]:
         _run_operator_command(arguments)
@@ -73,4 +73,4 @@ def _run_operator_command(arguments: list[str]) -> NoReturn:
     program = shutil.which("parley", path=Path(sys.executable).parent)
     if program is None:
         sys.exit("parley-auth: operator commands need the package parley-cli, which is not installed.")
-    os.execv(program, ["parley", "auth", *arguments])  # noqa: S606 - no shell on purpose
+    os.execv(program, ["parley", "admin", *arguments])  # noqa: S606 - no shell on purpose

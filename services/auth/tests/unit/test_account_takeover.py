@@ -134,8 +134,8 @@ async def test_a_new_password_ends_the_keys_that_a_thief_may_have_made(
 ) -> None:
     planted = await make_key(auth, caller)
     if by_reset:
-        token, _ = await auth.services.password_resets.issue(caller.user_id, HERE)
-        await auth.services.password_resets.use(token, NEW_PASSWORD, HERE)
+        link = await auth.services.password_resets.issue(auth.database.users[caller.user_id], HERE)
+        await auth.services.password_resets.use(link.token, NEW_PASSWORD, HERE)
     else:
         await auth.services.accounts.change_password(caller, PASSWORD, NEW_PASSWORD, HERE)
     assert auth.database.api_keys == {}

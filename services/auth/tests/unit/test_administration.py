@@ -2,8 +2,9 @@
 
 import pytest
 
+from auth.administration.creation import AccountRequest
 from auth.audit.model import RequestOrigin
-from auth.errors import LastAdmin, PasswordTooWeak
+from auth.errors import AccountExists, LastAdmin, PasswordTooWeak
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
 from auth_testing.app import PASSWORD
 from auth_testing.unit_services import HERE, UnitAuth
@@ -59,34 +60,72 @@ async def test_an_unknown_account_is_not_found(auth: UnitAuth, user_id: str) -> 
         await auth.services.administration.find(user_id)
 
 
-async def test_the_operator_creates_an_administrator_with_a_generated_password(auth: UnitAuth) -> None:
-    grant = await auth.services.operator.make_admin("root")
-    assert grant.created
-    assert grant.password is not None
-    assert grant.password not in repr(grant)
-    assert ADMIN_SCOPE in (await auth.login("root", grant.password)).scopes
+async def test_the_operator_invites_an_administrator_with_a_link(auth: UnitAuth) -> None:
+    assert not await auth.services.operator.has_admin()
+    made = await auth.services.operator.make_admin(AccountRequest("root"))
+    assert (made.outcome, made.user.status) == ("created", "invited")
+    assert made.link is not None
+    assert made.link.token not in repr(made)
+    await auth.services.password_resets.use(made.link.token, NEW_PASSWORD, HERE)
+    assert ADMIN_SCOPE in (await auth.login("root", NEW_PASSWORD)).scopes
+    assert await auth.services.operator.has_admin()
 
 
-async def test_the_operator_promotes_an_account_and_keeps_its_password(auth: UnitAuth) -> None:
+async def test_the_operator_promotes_an_account_once_and_keeps_its_password(auth: UnitAuth) -> None:
     await auth.user("ada")
-    grant = await auth.services.operator.make_admin("ADA", password=NEW_PASSWORD)
-    assert (grant.created, grant.password) == (False, None)
+    wanted = AccountRequest("ADA", password=NEW_PASSWORD)
+    outcomes = [(await auth.services.operator.make_admin(wanted)).outcome for _ in range(2)]
+    assert outcomes == ["changed", "unchanged"]
     assert ADMIN_SCOPE in (await auth.login("ada", PASSWORD)).scopes
 
 
 async def test_a_password_chosen_by_the_operator_obeys_the_policy(auth: UnitAuth) -> None:
     with pytest.raises(PasswordTooWeak):
-        await auth.services.operator.make_admin("root", password="short")
-    grant = await auth.services.operator.make_admin("root", password=NEW_PASSWORD)
-    assert grant.password is None
+        await auth.services.operator.make_admin(AccountRequest("root", password="short"))
+    made = await auth.services.operator.make_admin(AccountRequest("root", password=NEW_PASSWORD))
+    assert (made.user.status, made.link) == ("active", None)
+
+
+async def test_the_operator_creates_an_account_once(auth: UnitAuth) -> None:
+    wanted = AccountRequest("ada", "ada@example.org")
+    outcomes = [(await auth.services.operator.create_user(wanted)).outcome for _ in range(2)]
+    assert outcomes == ["created", "unchanged"]
+    with pytest.raises(AccountExists):
+        await auth.services.operator.create_user(AccountRequest("ada", "other@example.org"))
+
+
+async def test_the_operator_disables_and_enables_an_account_once_each(auth: UnitAuth) -> None:
+    user = await auth.user()
+    granted = await auth.login()
+    operator = auth.services.operator
+    steps = [await operator.set_status("ada", "disabled") for _ in range(2)]
+    steps.append(await operator.set_status("ada", "active"))
+    assert [step.outcome for step in steps] == ["changed", "unchanged", "changed"]
+    with pytest.raises(TokenRevoked):
+        await auth.principal(granted)
+    found = await auth.services.administration.audit({"target": str(user.id)}, before=None, limit=10)
+    assert {entry.actor_type for entry in found if entry.action == "user.disabled"} == {"operator"}
+
+
+async def test_enabling_does_not_make_an_invited_account_active(auth: UnitAuth) -> None:
+    await auth.services.operator.create_user(AccountRequest("ada"))
+    assert (await auth.services.operator.set_status("ada", "active")).user.status == "invited"
+
+
+async def test_the_operator_erases_an_account(auth: UnitAuth) -> None:
+    await auth.user()
+    _, erasure = await auth.services.operator.erase("ada@example.org")
+    assert erasure.services["auth"] == "confirmed"
+    with pytest.raises(NotFound):
+        await auth.services.operator.erase("ada")
 
 
 async def test_the_operator_resets_a_password_by_name_or_address(auth: UnitAuth) -> None:
     await auth.user("ada")
     for login in ("ada", "ADA@example.org"):
         reset = await auth.services.operator.issue_reset(login)
-        assert reset.token not in repr(reset)
-        await auth.services.password_resets.use(reset.token, NEW_PASSWORD, HERE)
+        assert reset.link.token not in repr(reset)
+        await auth.services.password_resets.use(reset.link.token, NEW_PASSWORD, HERE)
     with pytest.raises(NotFound):
         await auth.services.operator.issue_reset("nobody")
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
+from auth.api_keys.model import DEFAULT_EXPIRY, MAX_KEYS, ApiKey, Expiry
 from auth.errors import IdempotencyKeyReused, InvalidGrant
 from auth.security import secret_tokens
 from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
@@ -64,6 +64,18 @@ async def test_a_replayed_request_returns_the_key_without_its_secret(auth: UnitA
     assert await create(auth, owner, idempotency_key="once") == (first, None)
     with pytest.raises(IdempotencyKeyReused):
         await create(auth, owner, name="another", idempotency_key="once")
+
+
+async def test_an_account_with_all_its_keys_is_told_to_delete_one(auth: UnitAuth, owner: Principal) -> None:
+    first, _ = await create(auth, owner, idempotency_key="once")
+    for _ in range(MAX_KEYS - 1):
+        await create(auth, owner)
+    assert await create(auth, owner, idempotency_key="once") == (first, None)
+    with pytest.raises(ValidationFailed) as refused:
+        await create(auth, owner)
+    assert "100 API keys" in refused.value.errors[0].detail
+    await auth.services.api_keys.delete(owner, str(first.id), HERE)
+    await create(auth, owner)
 
 
 async def test_a_deleted_key_and_its_tokens_stop_working(auth: UnitAuth, owner: Principal) -> None:

@@ -106,7 +106,7 @@ async def test_new_devices_new_keys_and_new_passwords_are_mailed_and_audited(mai
         caller, name="mallory", scopes=["chat:write"], expiry=DEFAULT_EXPIRY, idempotency_key=None, origin=HERE
     )
     await mailing.auth.services.accounts.change_password(caller, PASSWORD, NEW_PASSWORD, HERE)
-    token, _ = await mailing.auth.services.password_resets.issue(user.id, HERE)
+    token = (await mailing.auth.services.password_resets.issue(user, HERE)).token
     await mailing.auth.services.password_resets.use(token, PASSWORD, HERE)
     mails = [await mailing.next() for _ in range(4)]
     assert {to for to, _ in mails} == {"ada@example.org"}

@@ -94,9 +94,9 @@ def auth_routes() -> list[Route]:
         route("DELETE", f"{base}/sessions/{{id}}", "auth", "account"),
         route("GET POST", f"{base}/api-keys", "auth", "account"),
         route("DELETE", f"{base}/api-keys/{{id}}", "auth", "account"),
-        route("GET", f"{admin}/users", "auth", "admin"),
+        route("GET POST", f"{admin}/users", "auth", "admin"),
         route("GET PATCH DELETE", f"{admin}/users/{{id}}", "auth", "admin"),
-        route("DELETE", f"{admin}/users/{{id}}/sessions", "auth", "admin"),
+        route("GET DELETE", f"{admin}/users/{{id}}/sessions", "auth", "admin"),
         route("POST", f"{admin}/users/{{id}}/password-reset", "auth", "admin"),
         route("GET", f"{admin}/audit", "auth", "admin"),
     ]

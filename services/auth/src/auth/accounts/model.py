@@ -6,8 +6,10 @@ from typing import Literal
 from uuid import UUID
 
 from auth.mail.notices import Recipient
+from parley.config.plans import DEFAULT_PLAN
 
-Status = Literal["active", "disabled"]
+Status = Literal["active", "disabled", "invited"]
+"""``invited``: nobody has chosen a password yet. The account becomes ``active`` with the first password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,5 @@ class NewUser:
     display_name: str | None
     password_hash: str = field(repr=False)
     scopes: tuple[str, ...]
+    plan: str = DEFAULT_PLAN
+    status: Status = "active"

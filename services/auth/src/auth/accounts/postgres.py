@@ -9,6 +9,7 @@ import asyncpg
 
 from auth.accounts.last_admin import keep_an_admin
 from auth.accounts.model import NewUser, Status, User
+from auth.accounts.store import NO_CHANGES
 from auth.audit import postgres as audit
 from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
@@ -23,8 +24,9 @@ from parley.storage.postgres import Connection
 from parley_events.models import UserChanged
 
 _INSERT = NamedStatement("""
-INSERT INTO users (id, username, username_key, email, email_key, display_name, password_hash, scopes)
-VALUES (:id, :username, :username_key, :email, :email_key, :display_name, :password_hash, :scopes) RETURNING *""")
+INSERT INTO users (id, username, username_key, email, email_key, display_name, password_hash, scopes, plan, status)
+VALUES (:id, :username, :username_key, :email, :email_key, :display_name, :password_hash, :scopes, :plan, :status)
+RETURNING *""")
 _BY_LOGIN = "SELECT * FROM users WHERE username_key = $1 OR email_key = $1"
 _PROFILE = """
 UPDATE users SET username = $2, username_key = $3, email = $4, email_key = $5, display_name = $6, updated_at = now(),
@@ -39,8 +41,9 @@ _PASSWORD = "UPDATE users SET password_hash = $2, updated_at = now() WHERE id = 
 _REHASH = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 _SEARCH = """
 SELECT * FROM users
-WHERE ($1::text IS NULL OR position($1 IN username_key) > 0 OR position($1 IN coalesce(email_key, '')) > 0)
+WHERE ($1::text IS NULL OR starts_with(username_key, $1) OR starts_with(email_key, $1))
   AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR plan = $3) AND ($4::uuid IS NULL OR id < $4)
+  AND ($6::text IS NULL OR $6 = ANY (scopes))
 ORDER BY id DESC LIMIT $5"""
 
 
@@ -60,13 +63,15 @@ class PostgresAccountStore:
             "display_name": new.display_name,
             "password_hash": new.password_hash,
             "scopes": list(new.scopes),
+            "plan": new.plan,
+            "status": new.status,
         }
         with _translate_conflict():
             async with self._database.transaction() as connection:
                 row = await connection.fetchrow(_INSERT.sql, *_INSERT.arguments(values))
                 assert row is not None
                 user = to_user(row)
-                await _publish(connection, "user.registered", user, [])
+                await publish(connection, "user.registered", user, [])
                 await audit.record(connection, "user.registered", origin, user.id)
                 return user
 
@@ -86,22 +91,8 @@ class PostgresAccountStore:
                 before = await _locked(connection, user_id)
                 if before is None:
                     return None
-                name = changes.get("username") or before.username
-                email = changes.get("email", before.email)
-                display = changes.get("display_name", before.display_name)
-                row = await connection.fetchrow(
-                    _PROFILE,
-                    user_id,
-                    name,
-                    identifiers.key(name),
-                    email,
-                    identifiers.key(email) if email else None,
-                    display,
-                )
-                if email != before.email:
-                    await connection.execute(_DELETE_RESETS, user_id)
-                    await connection.execute(_EXPIRE_VERIFICATIONS, user_id)
-                return await self._changed(connection, before, row, "user.updated", origin)
+                row = await _write_profile(connection, before, changes)
+                return await _changed(connection, before, row, "user.updated", origin)
 
     async def set_password(
         self, user_id: UUID, password_hash: str, *, keep_session: str | None, end_api_keys: bool, origin: RequestOrigin
@@ -124,43 +115,54 @@ class PostgresAccountStore:
         plan: str | None,
         scopes: tuple[str, ...] | None,
         origin: RequestOrigin,
+        profile: Mapping[str, str | None] = NO_CHANGES,
     ) -> User | None:
-        async with self._database.transaction() as connection:
-            before = await _locked(connection, user_id)
-            if before is None:
-                return None
-            now_status, now_scopes = status or before.status, before.scopes if scopes is None else scopes
-            disabled = before.active and now_status == "disabled"
-            narrowed = not set(before.scopes) <= set(now_scopes)
-            # Tokens with a scope that was removed are void; a refresh issues new ones with the remaining scopes.
-            cutoff = int(time.time()) if disabled or narrowed else before.not_before
-            row = await connection.fetchrow(
-                _ADMINISTER, user_id, now_status, plan or before.plan, list(now_scopes), cutoff
-            )
-            await keep_an_admin(connection, before)
-            if disabled:
-                await self._revoker.end_sessions(connection, user_id, "disabled")
-            if disabled or narrowed:
-                await self._revoker.revoke_user(connection, user_id, cutoff)
-            name = "user.disabled" if disabled else "user.updated"
-            return await self._changed(connection, before, row, name, origin)
+        with _translate_conflict():
+            async with self._database.transaction() as connection:
+                before = await _locked(connection, user_id)
+                if before is None:
+                    return None
+                if profile:
+                    await _write_profile(connection, before, profile)
+                return await self._administer(connection, before, status, plan, scopes, origin)
+
+    async def _administer(
+        self,
+        connection: Connection,
+        before: User,
+        status: Status | None,
+        plan: str | None,
+        scopes: tuple[str, ...] | None,
+        origin: RequestOrigin,
+    ) -> User:
+        now_status, now_scopes = status or before.status, before.scopes if scopes is None else scopes
+        disabled = before.status != "disabled" and now_status == "disabled"
+        narrowed = not set(before.scopes) <= set(now_scopes)
+        # Tokens with a scope that was removed are void; a refresh issues new ones with the remaining scopes.
+        cutoff = int(time.time()) if disabled or narrowed else before.not_before
+        row = await connection.fetchrow(
+            _ADMINISTER, before.id, now_status, plan or before.plan, list(now_scopes), cutoff
+        )
+        await keep_an_admin(connection, before)
+        if disabled:
+            await self._revoker.end_sessions(connection, before.id, "disabled")
+        if disabled or narrowed:
+            await self._revoker.revoke_user(connection, before.id, cutoff)
+        return await _changed(connection, before, row, "user.disabled" if disabled else "user.updated", origin)
 
     async def search(
-        self, *, text: str | None, status: Status | None, plan: str | None, before: UUID | None, limit: int
+        self,
+        *,
+        text: str | None,
+        status: Status | None,
+        plan: str | None,
+        before: UUID | None,
+        limit: int,
+        scope: str | None = None,
     ) -> Sequence[User]:
-        rows = await self._database.fetch(_SEARCH, identifiers.key(text) if text else None, status, plan, before, limit)
+        prefix = identifiers.key(text) if text else None
+        rows = await self._database.fetch(_SEARCH, prefix, status, plan, before, limit, scope)
         return [to_user(row) for row in rows]
-
-    @staticmethod
-    async def _changed(connection: Connection, before: User, row: Row | None, name: str, origin: RequestOrigin) -> User:
-        assert row is not None
-        after = to_user(row)
-        members = ("username", "email", "display_name", "status", "plan", "scopes")
-        changed = [member for member in members if getattr(before, member) != getattr(after, member)]
-        if changed:
-            await _publish(connection, name, after, changed)
-            await audit.record(connection, name, origin, after.id, detail={"changed": changed})
-        return after
 
 
 def to_user(row: Row) -> User:
@@ -182,12 +184,42 @@ def to_user(row: Row) -> User:
     )
 
 
+async def _write_profile(connection: Connection, before: User, changes: Mapping[str, str | None]) -> Row | None:
+    name = changes.get("username") or before.username
+    email = changes.get("email", before.email)
+    row = await connection.fetchrow(
+        _PROFILE,
+        before.id,
+        name,
+        identifiers.key(name),
+        email,
+        identifiers.key(email) if email else None,
+        changes.get("display_name", before.display_name),
+    )
+    if email != before.email:
+        await connection.execute(_DELETE_RESETS, before.id)
+        await connection.execute(_EXPIRE_VERIFICATIONS, before.id)
+    return row
+
+
+async def _changed(connection: Connection, before: User, row: Row | None, name: str, origin: RequestOrigin) -> User:
+    assert row is not None
+    after = to_user(row)
+    members = ("username", "email", "display_name", "status", "plan", "scopes")
+    changed = [member for member in members if getattr(before, member) != getattr(after, member)]
+    if changed:
+        await publish(connection, name, after, changed)
+        await audit.record(connection, name, origin, after.id, detail={"changed": changed})
+    return after
+
+
 async def _locked(connection: Connection, user_id: UUID) -> User | None:
     row = await connection.fetchrow("SELECT * FROM users WHERE id = $1 FOR UPDATE", user_id)
     return to_user(row) if row else None
 
 
-async def _publish(connection: Connection, name: str, user: User, changed: list[str]) -> None:
+async def publish(connection: Connection, name: str, user: User, changed: list[str]) -> None:
+    """Publish an event about an account in the transaction of the caller."""
     data = UserChanged(
         user_id=user.id,
         status=user.status,

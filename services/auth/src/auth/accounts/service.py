@@ -1,9 +1,8 @@
 """Account service: registration, profile and password."""
 
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-
-import structlog
 
 from auth.accounts.login import LoginService
 from auth.accounts.model import NewUser, User
@@ -18,11 +17,10 @@ from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
 from auth.security.reauthentication import require_recent_login
 from auth.security.scopes import DEFAULT_SCOPES
-from parley.errors import DependencyUnavailable, FieldError, TokenInvalid, ValidationFailed
+from parley.config.plans import DEFAULT_PLAN
+from parley.errors import FieldError, TokenInvalid, ValidationFailed
 from parley.ids import new_id
 from parley.security.identity import Principal
-
-log = structlog.get_logger()
 
 
 class AccountService:
@@ -61,17 +59,29 @@ class AccountService:
         *,
         username: str,
         email: str | None,
-        password: str,
+        password: str | None,
         origin: RequestOrigin,
         display_name: str | None = None,
         scopes: tuple[str, ...] = DEFAULT_SCOPES,
+        plan: str = DEFAULT_PLAN,
     ) -> User:
-        """Create an account; raises PasswordTooWeak or AccountExists."""
-        self._policy.check(password, names=[username, *_email_parts(email)])
-        hashed = await self._hasher.hash(password)
-        new = NewUser(new_id(), username, email, display_name, password_hash=hashed, scopes=scopes)
+        """Create an account, without a password an invited one; raises PasswordTooWeak or AccountExists."""
+        if password is not None:
+            self._policy.check(password, names=[username, *_email_parts(email)])
+        # Nobody knows the password of an invited account. A hash of the usual cost hides which accounts are invited.
+        hashed = await self._hasher.hash(password or secrets.token_urlsafe())
+        new = NewUser(
+            new_id(),
+            username,
+            email,
+            display_name,
+            password_hash=hashed,
+            scopes=scopes,
+            plan=plan,
+            status="invited" if password is None else "active",
+        )
         user = await self._accounts.add(new, origin)
-        await self._send_link(user, origin)
+        await self._verification.try_send_link(user.id, origin)
         return user
 
     async def ensure(
@@ -112,17 +122,14 @@ class AccountService:
         if changes.get("email", before.email) != before.email:
             require_recent_login(principal, self._clock())
         after = _require_active(await self._accounts.change_profile(principal.user_id, changes, origin))
-        if after.email != before.email:
-            self._notices.send(SecurityEvent.EMAIL_CHANGED, before.recipient(), origin)
-            await self._send_link(after, origin)
+        await self.announce_email(before, after, origin)
         return after
 
-    async def _send_link(self, user: User, origin: RequestOrigin) -> None:
-        # The account is stored by now, so a failure here must not look like a failed request.
-        try:
-            await self._verification.send_link(user.id, origin)
-        except DependencyUnavailable:
-            log.warning("email_verification_not_sent", user=str(user.id))
+    async def announce_email(self, before: User, after: User, origin: RequestOrigin) -> None:
+        """Tell the old e-mail address of another one, and mail a link that verifies the new one."""
+        if after.email != before.email:
+            self._notices.send(SecurityEvent.EMAIL_CHANGED, before.recipient(), origin)
+            await self._verification.try_send_link(after.id, origin)
 
     async def change_password(
         self, principal: Principal, current: str, new: str, origin: RequestOrigin, *, end_api_keys: bool = True

@@ -1,11 +1,14 @@
 """Interface of the account store."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
 from auth.accounts.model import NewUser, Status, User
 from auth.audit.model import RequestOrigin
+
+NO_CHANGES: Mapping[str, str | None] = MappingProxyType({})
 
 
 class AccountStore(Protocol):
@@ -50,12 +53,23 @@ class AccountStore(Protocol):
         plan: str | None,
         scopes: tuple[str, ...] | None,
         origin: RequestOrigin,
+        profile: Mapping[str, str | None] = NO_CHANGES,
     ) -> User | None:
-        """Change status, plan or scopes; raises LastAdmin. None if there is no account."""
+        """Change status, plan, scopes and the profile; raises LastAdmin or AccountExists. None without an account."""
         ...
 
     async def search(
-        self, *, text: str | None, status: Status | None, plan: str | None, before: UUID | None, limit: int
+        self,
+        *,
+        text: str | None,
+        status: Status | None,
+        plan: str | None,
+        before: UUID | None,
+        limit: int,
+        scope: str | None = None,
     ) -> Sequence[User]:
-        """Return up to ``limit`` accounts with an id below ``before``, newest first."""
+        """Return up to ``limit`` accounts with an id below ``before``, newest first.
+
+        ``text`` is the beginning of a user name or e-mail address.
+        """
         ...

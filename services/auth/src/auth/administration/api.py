@@ -7,15 +7,16 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from auth.accounts.model import Status
 from auth.accounts.schemas import UserView
-from auth.administration.schemas import AdminUserBody, AuditView
+from auth.administration.schemas import AdminUserBody, AuditView, NewUserBody, NewUserView
 from auth.administration.service import AdminService
 from auth.erasure.api import ERASURES_PATH
 from auth.erasure.schemas import ErasureView
 from auth.erasure.service import ErasureService
-from auth.errors import LastAdmin
+from auth.errors import AccountExists, LastAdmin, PasswordTooWeak
 from auth.password_resets.schemas import ResetView
 from auth.password_resets.service import PasswordResetService
 from auth.security.scopes import ADMIN_SCOPE
+from auth.sessions.schemas import SessionView
 from auth.web.dependencies import provide
 from auth.web.fields import Moment
 from auth.web.origin import Origins
@@ -42,14 +43,36 @@ async def list_users(
     q: Filter = None,
     status: Status | None = None,
     plan: Filter = None,
+    scope: Filter = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[UserView]:
-    """List accounts, newest first. `q` matches any part of the user name or e-mail address."""
+    """List accounts, newest first. `q` is the beginning of the user name or e-mail address."""
     del principal
     before = cursors.decode("users", cursor)
-    found = await admin.search(text=q, status=status, plan=plan, before=before, limit=limit + 1)
+    found = await admin.search(text=q, status=status, plan=plan, scope=scope, before=before, limit=limit + 1)
     return cursors.page("users", found, limit, view=UserView.of, identify=lambda user: user.id)
+
+
+@router.post(
+    "/users",
+    status_code=201,
+    responses=authenticated_problems(
+        InvalidJson, UnsupportedMediaType, ValidationFailed, AccountExists, PasswordTooWeak
+    ),
+)
+async def create_user(
+    body: NewUserBody, request: Request, response: Response, principal: Administrator, admin: Service, origins: Origins
+) -> NewUserView:
+    """Create an account, even while registration is closed.
+
+    Without `password`, the account is `invited`: its owner chooses a password through the link, which works once within
+    seven days and is in this response only. Requires a login within the last five minutes. An API key may create
+    accounts that are no administrators.
+    """
+    created = await admin.create(principal, body.account(), origins.resolve(request, principal))
+    response.headers.update({**NO_STORE, "Location": f"/api/v1/admin/users/{created.user.id}"})
+    return NewUserView.of(created)
 
 
 @router.get("/users/{user_id}", responses=authenticated_problems(NotFound))
@@ -61,14 +84,17 @@ async def get_user(user_id: str, principal: Administrator, admin: Service) -> Us
 
 @router.patch(
     "/users/{user_id}",
-    responses=authenticated_problems(InvalidJson, UnsupportedMediaType, ValidationFailed, NotFound, LastAdmin),
+    responses=authenticated_problems(
+        InvalidJson, UnsupportedMediaType, ValidationFailed, NotFound, LastAdmin, AccountExists
+    ),
 )
 async def change_user(
     user_id: str, body: AdminUserBody, request: Request, principal: Administrator, admin: Service, origins: Origins
 ) -> UserView:
-    """Change the status, plan or scopes of an account.
+    """Change the status, plan, scopes, display name or e-mail address of an account.
 
-    Making an account an administrator requires a login within the last five minutes.
+    Making an account an administrator and another e-mail address require a login within the last five minutes. An API
+    key may change the address of accounts that are no administrators.
     """
     changed = await admin.change(
         principal,
@@ -77,6 +103,7 @@ async def change_user(
         plan=body.plan,
         scopes=body.scopes,
         origin=origins.resolve(request, principal),
+        profile=body.profile(),
     )
     return UserView.of(changed)
 
@@ -98,6 +125,27 @@ async def erase_user(
     return ErasureView.of(erasure)
 
 
+@router.get("/users/{user_id}/sessions", responses=authenticated_problems(InvalidCursor, ValidationFailed, NotFound))
+async def list_user_sessions(
+    user_id: str,
+    principal: Administrator,
+    admin: Service,
+    cursors: Cursors,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[SessionView]:
+    """List the live sessions of an account, newest first."""
+    before = cursors.decode("user sessions", cursor)
+    found = await admin.sessions(user_id, before=before, limit=limit + 1)
+    return cursors.page(
+        "user sessions",
+        found,
+        limit,
+        view=lambda session: SessionView.of(session, principal.session_id),
+        identify=lambda session: session.id,
+    )
+
+
 @router.delete("/users/{user_id}/sessions", status_code=204, responses=authenticated_problems(NotFound))
 async def end_user_sessions(
     user_id: str, request: Request, principal: Administrator, admin: Service, origins: Origins
@@ -116,15 +164,17 @@ async def issue_password_reset(
     resets: Annotated[PasswordResetService, Depends(provide(PasswordResetService))],
     origins: Origins,
 ) -> ResetView:
-    """Issue a password reset token that works once within an hour. Only this response contains it.
+    """Issue a password reset token that works once within an hour, for an invited account within seven days.
+
+    Only this response contains it. `url` is the page on which the owner of the account uses it.
 
     Requires a login within the last five minutes. An API key may issue tokens for accounts that are no administrators.
     """
     user = await admin.find(user_id)
     admin.authorise_reset(principal, user)
-    token, expires_at = await resets.issue(user.id, origins.resolve(request, principal))
+    link = await resets.issue(user, origins.resolve(request, principal))
     response.headers.update(NO_STORE)
-    return ResetView(reset_token=token, expires_at=expires_at)
+    return ResetView(reset_token=link.token, url=link.url, expires_at=link.expires_at)
 
 
 @router.get("/audit", responses=authenticated_problems(InvalidCursor, ValidationFailed))

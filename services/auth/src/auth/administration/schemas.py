@@ -1,23 +1,78 @@
 """Request and response bodies of administration."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
 
-from auth.accounts.model import Status
+from auth.accounts.schemas import UserView
+from auth.administration.creation import AccountRequest, CreatedAccount
 from auth.audit.model import AuditEntry
-from auth.web.fields import ScopeList
+from auth.security.password_policy import MAX_LENGTH
+from auth.security.scopes import DEFAULT_SCOPES
+from auth.web.fields import Email, Name, ScopeList, Username
+from parley.config.plans import DEFAULT_PLAN, MAX_NAME_LENGTH
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody, Text
+
+PlanName = Annotated[Text, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+
+
+class NewUserBody(RequestBody):
+    """A new account. Without a password, it is `invited` until its owner sets one through the link."""
+
+    username: Username
+    email: Email
+    password: Annotated[Text, Field(max_length=MAX_LENGTH)] | None = Field(None, repr=False)
+    scopes: ScopeList | None = None
+    plan: PlanName | None = None
+    display_name: Name | None = None
+
+    def account(self) -> AccountRequest:
+        """Return the account to create; an absent or null member has its default."""
+        return AccountRequest(
+            username=self.username,
+            email=self.email,
+            password=self.password,
+            display_name=self.display_name,
+            scopes=DEFAULT_SCOPES if self.scopes is None else self.scopes,
+            plan=self.plan or DEFAULT_PLAN,
+        )
 
 
 class AdminUserBody(RequestBody):
     """A change of an account; absent members stay unchanged."""
 
-    status: Status | None = None
-    plan: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+    status: Literal["active", "disabled"] | None = None
+    plan: PlanName | None = None
     scopes: ScopeList | None = None
+    display_name: Name | None = None
+    email: Email | None = None
+
+    def profile(self) -> dict[str, str | None]:
+        """Return the members of the profile that were sent; null removes one."""
+        return {name: getattr(self, name) for name in ("display_name", "email") if name in self.model_fields_set}
+
+
+class InvitationView(ResponseBody):
+    """A link with which the owner of an account chooses its password; shown once."""
+
+    url: str = Field(repr=False)
+    expires_at: Timestamp
+
+
+class NewUserView(ResponseBody):
+    """A new account, with an invitation unless it has a password."""
+
+    user: UserView
+    invitation: InvitationView | None
+
+    @classmethod
+    def of(cls, created: CreatedAccount) -> Self:
+        """Return the view of a new account."""
+        link = created.invitation
+        invitation = InvitationView(url=link.url, expires_at=link.expires_at) if link else None
+        return cls(user=UserView.of(created.user), invitation=invitation)
 
 
 class Party(ResponseBody):

@@ -15,6 +15,13 @@ DEFAULT_EXPIRY: Literal[_Default.DEFAULT] = _Default.DEFAULT
 Expiry: TypeAlias = datetime | Literal[_Default.DEFAULT] | None
 """The requested expiry of a key: a time, None for never, or the default lifetime."""
 
+MAX_KEYS = 100
+"""Maximum API keys of an account. Expired ones make room for new ones."""
+
+
+class TooManyApiKeysError(Exception):
+    """The account has as many API keys as it may have, and none of them has expired."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:

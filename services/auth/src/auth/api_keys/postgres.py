@@ -6,7 +6,7 @@ from uuid import UUID
 
 from auth.accounts.model import User
 from auth.accounts.postgres import to_user
-from auth.api_keys.model import ApiKey
+from auth.api_keys.model import MAX_KEYS, ApiKey, TooManyApiKeysError
 from auth.audit import postgres as audit
 from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
@@ -23,8 +23,11 @@ _INSERT = NamedStatement("""
 INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at, expires_at, idempotency_key, fingerprint)
 VALUES (:id, :user_id, :name, :prefix, :digest, :scopes, :created_at, :expires_at, :idempotency_key, :fingerprint)
 ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *""")
-# The lock waits for a change of the password that has begun, so that no key escapes it.
-_LOCK_OWNER = "SELECT FROM users WHERE id = $1 FOR SHARE"
+# The lock waits for a change of the password that has begun, so that no key escapes it, and for other new keys, so that
+# their number is exact.
+_LOCK_OWNER = "SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE"
+_COUNT = "SELECT count(*) FROM api_keys WHERE user_id = $1"
+_DELETE_EXPIRED = "DELETE FROM api_keys WHERE user_id = $1 AND expires_at <= now()"
 _SESSION_ENDED = "SELECT EXISTS (SELECT FROM revocations WHERE kind = 'session' AND subject = $1)"
 _BY_IDEMPOTENCY_KEY = "SELECT * FROM api_keys WHERE user_id = $1 AND idempotency_key = $2"
 _EXPIRE_IDEMPOTENCY_KEY = """
@@ -54,6 +57,7 @@ class PostgresApiKeyStore:
         fingerprint: bytes,
         origin: RequestOrigin,
         session_id: UUID | None = None,
+        max_keys: int = MAX_KEYS,
     ) -> tuple[ApiKey, bool]:
         values = {
             "id": key.id,
@@ -76,6 +80,7 @@ class PostgresApiKeyStore:
             row = await connection.fetchrow(_INSERT.sql, *_INSERT.arguments(values))
             if row is None:
                 return await self._replayed(connection, key.user_id, idempotency_key, fingerprint), True
+            await self._require_room(connection, key.user_id, max_keys)
             await audit.record(connection, "apikey.created", origin, key.id, target_type="api_key")
             return _key(row), False
 
@@ -97,6 +102,14 @@ class PostgresApiKeyStore:
             row = await connection.fetchrow(_USE, digest)
             owner = await connection.fetchrow(_OWNER, row["user_id"]) if row else None
             return (_key(row), to_user(owner)) if row and owner else None
+
+    @staticmethod
+    async def _require_room(connection: Connection, user_id: UUID, max_keys: int) -> None:
+        if await connection.fetchval(_COUNT, user_id) <= max_keys:
+            return
+        await connection.execute(_DELETE_EXPIRED, user_id)
+        if await connection.fetchval(_COUNT, user_id) > max_keys:
+            raise TooManyApiKeysError
 
     @staticmethod
     async def _replayed(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from auth.accounts.plans import Plans
 from auth.accounts.store import AccountStore
-from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
+from auth.api_keys.model import DEFAULT_EXPIRY, MAX_KEYS, ApiKey, Expiry, TooManyApiKeysError
 from auth.api_keys.store import ApiKeyStore
 from auth.audit.model import RequestOrigin
 from auth.mail.notices import SecurityEvent, SecurityNotices
@@ -24,6 +24,7 @@ DEFAULT_LIFETIME = timedelta(days=90)
 """Lifetime of a key whose request names no expiry, unless the plan allows less."""
 NARROW_SCOPES = frozenset({"chat:write"})
 """Scopes that a key may get without a recent login."""
+TOO_MANY_KEYS = f"An account has at most {MAX_KEYS} API keys. Delete one that is no longer used."
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far a client's clock may be ahead when it asks for the longest lifetime."""
 
@@ -58,6 +59,7 @@ class ApiKeyService:
 
         Raises ValidationFailed for scopes that the caller does not have or an expiry that the plan does not allow,
         ReauthenticationRequired for wide scopes or a long lifetime without a recent login, and IdempotencyKeyReused.
+        An account that has ``MAX_KEYS`` raises ValidationFailed, too.
         """
         _check_scopes(principal, scopes)
         now = times.now()
@@ -77,14 +79,17 @@ class ApiKeyService:
             expires_at=expires_at,
             last_used_at=None,
         )
-        stored, replayed = await self._api_keys.add(
-            key,
-            secret_tokens.digest(secret),
-            idempotency_key=idempotency_key,
-            fingerprint=_fingerprint(name, scopes, expiry),
-            origin=origin,
-            session_id=parse_id(principal.session_id),
-        )
+        try:
+            stored, replayed = await self._api_keys.add(
+                key,
+                secret_tokens.digest(secret),
+                idempotency_key=idempotency_key,
+                fingerprint=_fingerprint(name, scopes, expiry),
+                origin=origin,
+                session_id=parse_id(principal.session_id),
+            )
+        except TooManyApiKeysError:
+            raise ValidationFailed([FieldError("", "too_many", TOO_MANY_KEYS)]) from None
         if replayed:
             return stored, None
         if owner is not None:

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from auth.accounts.model import User
-from auth.api_keys.model import ApiKey
+from auth.api_keys.model import MAX_KEYS, ApiKey
 from auth.audit.model import RequestOrigin
 
 
@@ -21,11 +21,13 @@ class ApiKeyStore(Protocol):
         fingerprint: bytes,
         origin: RequestOrigin,
         session_id: UUID | None = None,
+        max_keys: int = MAX_KEYS,
     ) -> tuple[ApiKey, bool]:
         """Store a key; returns the stored key and whether it is the replay of an earlier request.
 
-        Raises IdempotencyKeyReused if the Idempotency-Key belongs to a request with another fingerprint, and
-        TokenRevoked if the session that makes the key has ended.
+        Raises IdempotencyKeyReused if the Idempotency-Key belongs to a request with another fingerprint,
+        TokenRevoked if the session that makes the key has ended, and TooManyApiKeysError if the account has
+        ``max_keys``; expired keys are deleted first.
         """
         ...
 

@@ -2,11 +2,15 @@
 
 from uuid import UUID
 
+import structlog
+
 from auth.audit.model import RequestOrigin
 from auth.email_verification.store import EmailVerificationStore
 from auth.mail.mail_queue import Mail, MailQueue
 from auth.security import secret_tokens
-from parley.errors import FieldError, ValidationFailed
+from parley.errors import DependencyUnavailable, FieldError, ValidationFailed
+
+log = structlog.get_logger()
 
 TOKEN_LIFETIME = 86_400
 """Seconds."""
@@ -44,6 +48,13 @@ class EmailVerificationService:
                 username=found.username, hours=TOKEN_LIFETIME // 3600, link=f"{self._url}#token={token}"
             )
             self._queue.add(Mail(found.email, MAIL_SUBJECT, text))
+
+    async def try_send_link(self, user_id: UUID, origin: RequestOrigin) -> None:
+        """Mail a link after a change that is stored already, so that a failure is logged only."""
+        try:
+            await self.send_link(user_id, origin)
+        except DependencyUnavailable:
+            log.warning("email_verification_not_sent", user=str(user_id))
 
     async def confirm(self, token: str, origin: RequestOrigin) -> None:
         """Mark the address that a token was mailed to as verified; raises ValidationFailed."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from auth.accounts.model import User
-from auth.accounts.postgres import to_user
+from auth.accounts.postgres import publish, to_user
 from auth.audit import postgres as audit
 from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase
@@ -15,7 +15,7 @@ from auth.revocations.postgres import Revoker
 
 _LOCK = "SELECT FROM users WHERE id = $1 FOR UPDATE"
 _LOCK_OWNER = """
-SELECT FROM users AS u JOIN password_resets AS r ON r.user_id = u.id WHERE r.digest = $1 FOR UPDATE OF u"""
+SELECT u.* FROM users AS u JOIN password_resets AS r ON r.user_id = u.id WHERE r.digest = $1 FOR UPDATE OF u"""
 _ISSUE = """
 INSERT INTO password_resets (digest, user_id, expires_at)
 SELECT $1, id, now() + make_interval(secs => $3) FROM users WHERE id = $2 RETURNING expires_at"""
@@ -29,7 +29,10 @@ _FIND = """
 SELECT u.* FROM users AS u JOIN password_resets AS r ON r.user_id = u.id
 WHERE r.digest = $1 AND r.expires_at > now()"""
 _USE = "DELETE FROM password_resets WHERE digest = $1 AND expires_at > now() RETURNING user_id"
-_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = now() WHERE id = $1"  # noqa: S105 - a statement
+_SET_HASH = """
+UPDATE users SET password_hash = $2, updated_at = now(),
+    status = CASE status WHEN 'invited' THEN 'active' ELSE status END
+WHERE id = $1 RETURNING *"""
 _DELETE_ALL = "DELETE FROM password_resets WHERE user_id = $1"
 _PURGE = """
 DELETE FROM password_resets WHERE digest IN (
@@ -74,11 +77,15 @@ class PostgresPasswordResetStore:
 
     async def use(self, digest: bytes, password_hash: str, origin: RequestOrigin, *, end_api_keys: bool) -> bool:
         async with self._database.transaction() as connection:
-            await connection.execute(_LOCK_OWNER, digest)
+            before = await connection.fetchrow(_LOCK_OWNER, digest)
             user_id: UUID | None = await connection.fetchval(_USE, digest)
-            if user_id is None:
+            if before is None or user_id is None:
                 return False
-            await connection.execute(_PASSWORD, user_id, password_hash)
+            row = await connection.fetchrow(_SET_HASH, user_id, password_hash)
+            assert row is not None
+            if row["status"] != before["status"]:
+                await publish(connection, "user.updated", to_user(row), ["status"])
+                await audit.record(connection, "user.updated", origin, user_id, detail={"changed": ["status"]})
             await connection.execute(_DELETE_ALL, user_id)
             keys = await self._revoker.end_password(connection, user_id, keep_session=None, api_keys=end_api_keys)
             await audit.record(connection, "password.reset", origin, user_id, detail={"ended_api_keys": keys})

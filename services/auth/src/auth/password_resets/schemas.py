@@ -31,4 +31,5 @@ class ResetView(ResponseBody):
     """A password reset token; shown once."""
 
     reset_token: str = Field(repr=False)
+    url: str = Field(repr=False, description="The page on which the owner of the account chooses a password.")
     expires_at: Timestamp

@@ -1,10 +1,10 @@
 """Password reset service: issuing and using reset tokens."""
 
-from datetime import datetime
-from uuid import UUID
-
+from auth.accounts.model import User
 from auth.audit.model import RequestOrigin
+from auth.email_verification.service import EmailVerificationService
 from auth.mail.notices import SecurityEvent, SecurityNotices
+from auth.password_resets.model import PasswordLink
 from auth.password_resets.store import PasswordResetStore
 from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
@@ -14,6 +14,8 @@ from parley.errors import FieldError, NotFound, ValidationFailed
 
 RESET_TOKEN_LIFETIME = 3600
 """Seconds."""
+INVITATION_LIFETIME = 7 * 86_400
+"""Seconds in which the owner of an invited account can choose its first password."""
 
 
 class PasswordResetService:
@@ -26,22 +28,31 @@ class PasswordResetService:
         policy: PasswordPolicy,
         revocations: RevocationService,
         notices: SecurityNotices,
+        verification: EmailVerificationService,
+        *,
+        url: str,
     ) -> None:
-        self._resets, self._hasher = resets, hasher
+        """``url`` is the page that gets the token."""
+        self._resets, self._hasher, self._url = resets, hasher, url
         self._policy, self._revocations, self._notices = policy, revocations, notices
+        self._verification = verification
 
-    async def issue(self, user_id: UUID, origin: RequestOrigin) -> tuple[str, datetime]:
-        """Return a new token and its expiry; earlier tokens of the account stop working. Raises NotFound."""
+    async def issue(self, user: User, origin: RequestOrigin) -> PasswordLink:
+        """Return a new link; earlier ones of the account stop working. Raises NotFound.
+
+        It expires after an hour, for an account without a password after seven days.
+        """
         token = secret_tokens.new_reset_token()
-        expires_at = await self._resets.issue(user_id, secret_tokens.digest(token), RESET_TOKEN_LIFETIME, origin)
+        lifetime = INVITATION_LIFETIME if user.status == "invited" else RESET_TOKEN_LIFETIME
+        expires_at = await self._resets.issue(user.id, secret_tokens.digest(token), lifetime, origin)
         if expires_at is None:
             raise NotFound
-        return token, expires_at
+        return PasswordLink(token, f"{self._url}#token={token}", expires_at)
 
     async def use(self, token: str, password: str, origin: RequestOrigin, *, end_api_keys: bool = True) -> None:
         """Set a new password, and end every session and the API keys made since the last change.
 
-        Raises ValidationFailed or PasswordTooWeak.
+        An invited account becomes active. Raises ValidationFailed or PasswordTooWeak.
         """
         digest = secret_tokens.digest(token)
         user = await self._resets.find(digest)
@@ -52,7 +63,10 @@ class PasswordResetService:
         if not await self._resets.use(digest, hashed, origin, end_api_keys=end_api_keys):
             raise _invalid()
         await self._revocations.push()
-        self._notices.send(SecurityEvent.PASSWORD_CHANGED, user.recipient(), origin)
+        if user.status == "invited":
+            await self._verification.try_send_link(user.id, origin)
+        else:
+            self._notices.send(SecurityEvent.PASSWORD_CHANGED, user.recipient(), origin)
 
 
 def _invalid() -> ValidationFailed:

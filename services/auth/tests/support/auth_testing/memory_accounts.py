@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from auth.accounts.model import NewUser, Status, User
+from auth.accounts.store import NO_CHANGES
 from auth.audit.model import RequestOrigin
 from auth.errors import AccountExists
 from auth.security import identifiers
@@ -31,8 +32,8 @@ class MemoryAccountStore:
             email=new.email,
             email_verified=False,
             display_name=new.display_name,
-            status="active",
-            plan="default",
+            status=new.status,
+            plan=new.plan,
             scopes=tuple(sorted(new.scopes)),
             password_hash=new.password_hash,
             not_before=0,
@@ -58,17 +59,7 @@ class MemoryAccountStore:
         before = self._database.users.get(user_id)
         if before is None:
             return None
-        after = replace(
-            before,
-            username=changes.get("username") or before.username,
-            email=changes.get("email", before.email),
-            email_verified=before.email_verified and changes.get("email", before.email) == before.email,
-            display_name=changes.get("display_name", before.display_name),
-            updated_at=self._database.clock(),
-        )
-        self._refuse_duplicate(after)
-        if after.email != before.email:
-            self._database.delete_resets(user_id)
+        after = self._with_profile(before, changes)
         self._database.users[user_id] = after
         self._note_change(before, after, "user.updated", origin)
         return after
@@ -95,17 +86,18 @@ class MemoryAccountStore:
         plan: str | None,
         scopes: tuple[str, ...] | None,
         origin: RequestOrigin,
+        profile: Mapping[str, str | None] = NO_CHANGES,
     ) -> User | None:
         before = self._database.users.get(user_id)
         if before is None:
             return None
         after = replace(
-            before,
+            self._with_profile(before, profile) if profile else before,
             status=status or before.status,
             plan=plan or before.plan,
             scopes=before.scopes if scopes is None else tuple(sorted(scopes)),
         )
-        disabled = before.active and not after.active
+        disabled = before.status != "disabled" and after.status == "disabled"
         voided = disabled or not set(before.scopes) <= set(after.scopes)
         if voided:
             after = replace(after, not_before=int(self._database.clock().timestamp()))
@@ -118,17 +110,39 @@ class MemoryAccountStore:
         return after
 
     async def search(
-        self, *, text: str | None, status: Status | None, plan: str | None, before: UUID | None, limit: int
+        self,
+        *,
+        text: str | None,
+        status: Status | None,
+        plan: str | None,
+        before: UUID | None,
+        limit: int,
+        scope: str | None = None,
     ) -> Sequence[User]:
         found = [
             user
             for user in self._database.users.values()
-            if (not text or any(identifiers.key(text) in key for key in _keys(user)))
+            if (not text or any(key.startswith(identifiers.key(text)) for key in _keys(user)))
             and (status is None or user.status == status)
             and (plan is None or user.plan == plan)
+            and (scope is None or scope in user.scopes)
             and (before is None or user.id < before)
         ]
         return sorted(found, key=lambda user: user.id, reverse=True)[:limit]
+
+    def _with_profile(self, before: User, changes: Mapping[str, str | None]) -> User:
+        after = replace(
+            before,
+            username=changes.get("username") or before.username,
+            email=changes.get("email", before.email),
+            email_verified=before.email_verified and changes.get("email", before.email) == before.email,
+            display_name=changes.get("display_name", before.display_name),
+            updated_at=self._database.clock(),
+        )
+        self._refuse_duplicate(after)
+        if after.email != before.email:
+            self._database.delete_resets(before.id)
+        return after
 
     def _refuse_duplicate(self, user: User) -> None:
         own_name, own_email = identifiers.key(user.username), identifiers.key(user.email) if user.email else None
@@ -188,6 +202,10 @@ class MemoryPasswordResetStore:
         user = await self.find(digest)
         if user is None:
             return False
+        if user.status == "invited":
+            self._database.users[user.id] = replace(user, status="active")
+            self._database.events.append(("user.updated", user.id))
+            self._database.record("user.updated", origin, user.id, changed=["status"])
         keys = self._database.set_password(user.id, password_hash, end_api_keys=end_api_keys)
         self._database.record("password.reset", origin, user.id, ended_api_keys=keys)
         return True

@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from auth.accounts.model import User
-from auth.api_keys.model import ApiKey
+from auth.api_keys.model import MAX_KEYS, ApiKey, TooManyApiKeysError
 from auth.audit.model import RequestOrigin
 from auth.errors import IdempotencyKeyReused
 from auth.revocations.model import Revocation, RevocationReason
@@ -140,6 +140,7 @@ class MemoryApiKeyStore:
         fingerprint: bytes,
         origin: RequestOrigin,
         session_id: UUID | None = None,
+        max_keys: int = MAX_KEYS,
     ) -> tuple[ApiKey, bool]:
         if session_id is not None and ("session", session_id) in self._database.revocations:
             raise TokenRevoked
@@ -150,9 +151,21 @@ class MemoryApiKeyStore:
                 if stored.fingerprint != fingerprint:
                     raise IdempotencyKeyReused
                 return stored.key, True
+        self._require_room(key.user_id, max_keys)
         self._database.api_keys[key.id] = StoredApiKey(key, digest, idempotency_key, fingerprint)
         self._database.record("apikey.created", origin, key.id, "api_key")
         return key, False
+
+    def _require_room(self, user_id: UUID, max_keys: int) -> None:
+        now = self._database.clock()
+        owned = [stored.key for stored in self._database.api_keys.values() if stored.key.user_id == user_id]
+        expired = [key for key in owned if key.expires_at is not None and key.expires_at <= now]
+        if len(owned) < max_keys:
+            return
+        if len(owned) - len(expired) >= max_keys:
+            raise TooManyApiKeysError
+        for key in expired:
+            del self._database.api_keys[key.id]
 
     async def live(self, user_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
         found = [stored.key for stored in self._database.api_keys.values() if stored.key.user_id == user_id]

@@ -10,13 +10,14 @@ from auth.errors import AccountExists, IdempotencyKeyReused, LastAdmin
 from auth.security import identifiers
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
 from auth.sessions.model import NewSession
+from auth_testing.people_contract import PeopleContract
 from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session, verify_address
 from auth_testing.takeover_contract import TakeoverContract
 from parley import times
 from parley.ids import new_id
 
 
-class StoreContract(TakeoverContract):
+class StoreContract(TakeoverContract, PeopleContract):
     """Tests of accounts, sessions, API keys, password resets, erasures, revocations and the audit log."""
 
     async def test_a_user_name_or_address_is_taken_in_any_spelling(self, stores: AuthStores) -> None:

@@ -1,0 +1,126 @@
+"""Settings of the services in this process: those of the operator, and those that the stack decides."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import auth.settings
+import chat.settings
+import gateway.settings
+import history.settings
+from gateway.server.descriptors import fit_descriptors
+from parley.config.settings import load
+from parley.process.descriptors import descriptor_limit
+from parley_cli.model.process import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
+from parley_cli.settings import LocalSettings
+from parley_cli.stack.backends import StackBackends, internal_secrets
+from parley_cli.stack.encryption_key import encryption_key
+from parley_cli.stack.ports import HOST, StackPorts
+
+
+@dataclass(frozen=True, slots=True)
+class StackConfig:
+    """Settings, folder and servers of a stack."""
+
+    local: LocalSettings
+    folder: Path
+    backends: StackBackends
+
+    @property
+    def ports(self) -> StackPorts:
+        """The ports of the services."""
+        return StackPorts(self.local.port, self.local.admin_port, self.local.host)
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings with which the other subcommands reach this stack."""
+        urls = {f"{name.upper()}_DATABASE_URL": url for name, url in self.backends.database_urls.items()}
+        return urls | {
+            "REDIS_URL": self.backends.redis_url,
+            "PUBLIC_URL": self.local.base_url(),
+            "AUTH_URL": self.ports.url("auth"),
+            "HISTORY_URL": self.ports.url("history"),
+            "AUTH_SECRET_KEY": encryption_key(self.folder),
+            "INTERNAL_CLIENT_SECRET": internal_secrets(self.folder)["chat"],
+        }
+
+    def common_settings(self, service: str) -> dict[str, Any]:
+        """Return the settings that every service needs."""
+        return {
+            "environment": self.local.environment,
+            "public_url": self.local.base_url(),
+            "host": self.local.host if service == "gateway" else HOST,
+            "port": self.ports.of(service),
+            "admin_host": self.local.admin_host,
+            "admin_port": self.ports.admin(service),
+            "redis_url": self.backends.redis_url,
+        }
+
+    def data_settings(self, service: str) -> dict[str, Any]:
+        """Return the settings of a service with a database."""
+        return {
+            **self.common_settings(service),
+            "database_url": self.backends.database_urls[service],
+            "database_pool_size": self.local.database_pool_size,
+            "jwks_url": f"{self.ports.url('auth')}/.well-known/jwks.json",
+        }
+
+
+def auth_settings(config: StackConfig) -> auth.settings.AuthSettings:
+    """Return the settings of auth, which trusts the gateway on this machine and the proxies of the operator."""
+    return load(
+        auth.settings.AuthSettings,
+        **config.data_settings("auth"),
+        auth_secret_key=encryption_key(config.folder),
+        internal_clients=json.dumps(internal_secrets(config.folder)),
+        registration=config.local.registration,
+        trusted_proxies=_with_own_proxies(config.local.trusted_proxies),
+    )
+
+
+def chat_settings(config: StackConfig) -> chat.settings.ChatSettings:
+    """Return the settings of chat, with the local model unless a provider is configured."""
+    return load(
+        chat.settings.ChatSettings,
+        **config.data_settings("chat"),
+        auth_url=config.ports.url("auth"),
+        history_url=config.ports.url("history"),
+        internal_client_secret=internal_secrets(config.folder)["chat"],
+        **_local_model_settings(config),
+    )
+
+
+def history_settings(config: StackConfig) -> history.settings.HistorySettings:
+    """Return the settings of history, which also consumes its events in this process."""
+    return load(history.settings.HistorySettings, **config.data_settings("history"))
+
+
+def gateway_settings(config: StackConfig) -> gateway.settings.GatewaySettings:
+    """Return the settings of the gateway."""
+    urls = {f"{name}_url": config.ports.url(name) for name in ("auth", "chat", "history")}
+    settings = load(
+        gateway.settings.GatewaySettings,
+        **config.common_settings("gateway"),
+        **urls,
+        internal_client_secret=internal_secrets(config.folder)["gateway"],
+    )
+    return fit_descriptors(settings, descriptor_limit(), sockets_per_upstream=2)
+
+
+def _with_own_proxies(proxies: str) -> str:
+    own = auth.settings.AuthSettings.model_fields["trusted_proxies"].default
+    return f"{own},{proxies}" if proxies else str(own)
+
+
+def _local_model_settings(config: StackConfig) -> dict[str, Any]:
+    model = config.backends.model
+    if model is None:
+        return {}
+    return {
+        "openai_base_url": model.base_url,
+        "openai_model": MODEL_NAME,
+        "model_name": DISPLAY_NAME,
+        "model_provider": "local",
+        "model_context_window": CONTEXT_TOKENS,
+        "model_max_output_tokens": MAX_OUTPUT_TOKENS,
+    }
