@@ -40,7 +40,11 @@ def run_operation(data_dir: Path | None, operation: "Callable[[OperatorService],
     except NotFound as error:
         fail(COMMAND, str(error), status=NOT_FOUND)
     except ValidationFailed as error:
-        fail(COMMAND, "\n".join(f"{each.pointer.strip('/')}: {each.detail}" for each in error.errors), status=REFUSED)
+        fail(
+            COMMAND,
+            "\n".join(f"{each.pointer.strip('/')}: {each.detail}".removeprefix(": ") for each in error.errors),
+            status=REFUSED,
+        )
     except FieldValueError as error:
         fail(COMMAND, error.detail, status=REFUSED)
     except (ParleyError, AccountAccessError) as error:
