@@ -113,3 +113,21 @@ async def test_a_stream_is_resumed_at_the_next_token(user: UserClient, http: htt
     text = "".join(str(d["delta"]) for d in [*seen, *(e.data for e in rest)])
     assert text.split() == [f"t{i}" for i in range(1, 41)]
     assert rest[-1].data["finished"] is True
+
+
+async def test_a_chosen_branch_is_shown_and_continued(user: UserClient, provider: FakeProvider) -> None:
+    mark = str(new_id())
+    first = await user.chat(f"{mark} one [[fake tokens=1]]")
+    where = {"conversation_id": first["conversation_id"]}
+    second = await user.chat(f"{mark} two [[fake tokens=2]]", **where)
+    path = f"/api/v1/conversations/{first['conversation_id']}"
+    await user.request("GET", f"{path}/messages", params={"wait_for": first["turn_id"]})
+    chosen = await user.request("PATCH", path, json={"active_message_id": first["user_message_id"]})
+    assert chosen.json()["active_message_id"] == first["message_id"]
+    third = await user.chat(f"{mark} three [[fake tokens=3]]", **where)
+    sent = (await provider.journal(contains=f"{mark} three"))[-1]["request"]["messages"]
+    assert not any(f"{mark} two" in message["content"] for message in sent)
+    shown = await user.request("GET", f"{path}/messages", params={"wait_for": third["turn_id"]})
+    ids = [message["id"] for message in shown.json()["data"]]
+    assert ids == [first["user_message_id"], first["turn_id"], third["user_message_id"], third["turn_id"]]
+    assert second["turn_id"] not in ids

@@ -11,12 +11,17 @@ from chat.model import PastExchange
 
 @dataclass(frozen=True, slots=True)
 class ConversationOwner:
-    """Owner of a conversation, the number of its newest turn, and its newest answer."""
+    """Owner of a conversation, the number of its newest turn, and its newest answer.
+
+    ``chosen_answer`` ends the branch that the user has chosen at ``chosen_at``, unless a newer turn is stored.
+    """
 
     user_id: UUID
     deleted: bool
     last_number: int = 0
     latest_answer: UUID | None = None
+    chosen_answer: UUID | None = None
+    chosen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,10 @@ class History(Protocol):
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the owner of a conversation, or None if it does not exist."""
+        ...
+
+    async def chosen_branch(self, conversation_id: UUID) -> ConversationOwner | None:
+        """Return the same as ``owner``, but within the short time that an optional lookup may take."""
         ...
 
     async def create(self, conversation_id: UUID, user_id: UUID) -> CreatedConversation | None:

@@ -194,6 +194,9 @@ class ConversationState:
     latest_turn_id: UUID | None
     system_prompt: str | None
     running_turn_id: UUID | None = None
+    next_number: int = 1
+    newest_turn_at: datetime | None = None
+    """Start of the newest turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,10 @@
 """Admission of turns: model, plan, idempotency key, position, context, budget and token limit."""
 
 from decimal import Decimal
-from uuid import UUID
 
 import pytest
 
-from chat.admission.conversations import ConversationCreator
 from chat.admission.plans import ChatPlan
-from chat.admission.turn_job import TurnJob
-from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Catalogue
 from chat.errors import (
     ContextLengthExceeded,
@@ -23,32 +19,14 @@ from chat.errors import (
     TurnInProgress,
 )
 from chat.history import ConversationOwner, RegenerationSource
-from chat.model import IdempotencyKey, PastExchange, Turn
+from chat.model import IdempotencyKey
+from chat_testing.admission import admit, adopt, completed, follow_up
 from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench
-from chat_testing.turns import MODEL, conversation_of, ended_turn, make_outcome, make_request
+from chat_testing.turns import MODEL, ended_turn, make_outcome, make_request
 from parley import times
 from parley.errors import RateLimited, ValidationFailed
 from parley.ids import new_id
-
-
-async def admit(bench: ServiceBench, request: TurnRequest) -> TurnJob:
-    model = bench.admission.select_model(request)
-    job = await bench.admission.admit(request, model, bench.engine.runner_id)
-    assert isinstance(job, TurnJob)
-    return job
-
-
-async def completed(bench: ServiceBench, request: TurnRequest, answer: str = "Hello") -> Turn:
-    """Admit a turn and store its answer."""
-    job = await admit(bench, request)
-    turn = await bench.engine.turns.finish(job.turn, make_outcome(answer))
-    assert turn is not None
-    return turn
-
-
-def follow_up(turn: Turn, **changed: object) -> TurnRequest:
-    return make_request(user_id=turn.user_id, conversation_id=turn.conversation_id, **changed)
 
 
 def test_an_unknown_model_is_not_found() -> None:
@@ -146,14 +124,6 @@ async def test_an_erased_user_is_refused() -> None:
         await admit(bench, make_request(user_id=user_id))
 
 
-def adopt(bench: ServiceBench, user_id: UUID) -> tuple[UUID, UUID]:
-    """Give history a conversation of a user; returns the conversation and its newest answer."""
-    conversation_id, answer_id = new_id(), new_id()
-    bench.history.owners[conversation_id] = ConversationOwner(user_id, False, 7, answer_id)
-    bench.history.past[answer_id] = [PastExchange(answer_id, None, "Which colour?", "Blue.")]
-    return conversation_id, answer_id
-
-
 async def test_a_conversation_of_history_is_adopted_with_its_context_and_number() -> None:
     bench, user_id = ServiceBench(), new_id()
     conversation_id, answer_id = adopt(bench, user_id)
@@ -243,49 +213,3 @@ async def test_an_exhausted_token_limit_refuses_the_turn_and_says_when_to_retry(
         await admit(bench, make_request())
     assert refused.value.headers["Retry-After"] == "8"
     assert bench.engine.turns.turns == {}
-
-
-async def test_an_unknown_conversation_is_not_found_unless_the_request_creates_it() -> None:
-    bench, chosen = ServiceBench(), new_id()
-    with pytest.raises(ConversationNotFound):
-        await admit(bench, make_request(conversation_id=chosen))
-    assert bench.engine.turns.conversations == {}
-    job = await admit(bench, make_request(conversation_id=chosen, create=True))
-    assert conversation_of(job.turn) == chosen
-
-
-async def test_the_flag_to_create_has_no_effect_on_an_existing_conversation() -> None:
-    bench = ServiceBench()
-    first = await completed(bench, make_request())
-    assert (await admit(bench, follow_up(first, create=True))).turn.number == 2
-    with pytest.raises(ConversationNotFound):
-        await admit(bench, make_request(conversation_id=first.conversation_id, create=True))
-
-
-async def test_a_conversation_that_was_put_takes_messages_of_its_owner_only() -> None:
-    bench, user_id, chosen = ServiceBench(), new_id(), new_id()
-    creator = ConversationCreator(bench.engine.turns, bench.history)
-    assert [(await creator.create(user_id, chosen)).new for _ in range(2)] == [True, False]
-    with pytest.raises(ConversationNotFound):
-        await creator.create(new_id(), chosen)
-    with pytest.raises(ConversationNotFound):
-        await admit(bench, make_request(conversation_id=chosen))
-    job = await admit(bench, make_request(user_id=user_id, conversation_id=chosen))
-    assert (job.turn.number, job.turn.parent_id) == (1, None)
-
-
-async def test_a_conversation_whose_turn_is_not_in_history_yet_cannot_be_put_by_another_user() -> None:
-    bench = ServiceBench()
-    first = await completed(bench, make_request())
-    creator = ConversationCreator(bench.engine.turns, bench.history)
-    with pytest.raises(ConversationNotFound):
-        await creator.create(new_id(), conversation_of(first))
-    assert bench.history.owners == {}
-    assert (await creator.create(first.user_id, conversation_of(first))).new
-
-
-async def test_an_erased_user_cannot_put_a_conversation() -> None:
-    bench, user_id = ServiceBench(), new_id()
-    bench.engine.turns.erased_users.add(user_id)
-    with pytest.raises(Erased):
-        await ConversationCreator(bench.engine.turns, bench.history).create(user_id, new_id())

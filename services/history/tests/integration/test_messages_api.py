@@ -10,6 +10,7 @@ from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS
 from history_testing.app import ApiUser, NewDatabase, OpenHistory, RunningHistory
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
+from parley.times import now
 
 pytestmark = pytest.mark.integration
 
@@ -55,8 +56,34 @@ async def test_the_active_branch_is_the_newest_unless_the_user_selects_another(
         assert await _ids(ada, _path(first), limit=limit, tree="true") == list(answers)
         assert await _ids(ada, _path(first), limit=limit, tree="true", order="desc") == list(answers)[::-1]
 
-    await history.publish(again.next(number=4).ended())
+    await history.publish(again.next(number=4, start=now()).ended())
     assert (await ada.get(_path(first, "")))["active_message_id"] not in branch
+
+
+async def test_choosing_a_user_message_shows_its_newest_answer(history: RunningHistory) -> None:
+    first = SampleTurn()
+    follow, again = first.next(), first.regenerated(number=3)
+    await history.publish(*(one.ended() for one in (first, follow, again)))
+    ada = history.user(first.user_id)
+    for question, answer in ((follow.user_message_id, follow.turn_id), (first.user_message_id, again.turn_id)):
+        chosen = await ada.request("PATCH", _path(first, ""), json={"active_message_id": str(question)})
+        assert chosen.json()["active_message_id"] == str(answer)
+        assert (await _ids(ada, _path(first)))[-1] == str(answer)
+
+
+async def test_a_branch_stays_chosen_when_an_earlier_turn_is_stored_late(history: RunningHistory) -> None:
+    first = SampleTurn()
+    late = first.next()
+    await history.publish(first.ended())
+    ada = history.user(first.user_id)
+    await ada.request("PATCH", _path(first, ""), json={"active_message_id": str(first.turn_id)})
+    await history.publish(late.ended())
+    assert (await ada.get(_path(first, "")))["active_message_id"] == str(first.turn_id)
+    path = f"/internal/conversations/{first.conversation_id}/owner"
+    found = (await history.internal_client().request("GET", path)).json()
+    assert (found["latest_answer_id"], found["chosen_answer_id"]) == (str(late.turn_id), str(first.turn_id))
+    await history.publish(first.next(number=3, start=now()).ended())
+    assert (await history.internal_client().request("GET", path)).json()["chosen_answer_id"] is None
 
 
 async def test_an_edited_first_message_is_a_sibling_of_the_first(history: RunningHistory) -> None:

@@ -5,11 +5,14 @@ from datetime import datetime
 from uuid import UUID
 
 from chat.admission.turn_request import TurnRequest
-from chat.errors import ConversationNotFound, MessageNotFound, TurnInProgress
+from chat.errors import ConversationNotFound, HistoryUnavailable, MessageNotFound, TurnInProgress
 from chat.history import History, RegenerationSource
 from chat.model import ConversationState
 from chat.turn_store import TurnStore
 from parley.ids import new_id
+
+FIRST_NUMBER_WITH_BRANCHES = 3
+"""The first turn that can follow another answer than the newest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class _ConversationHead:
     system_prompt: str | None = None
     next_number: int = 1
     adopted: bool = False
+    chosen: UUID | None = None
+    """Answer that ends the branch that the user has chosen."""
 
 
 class PositionResolver:
@@ -64,7 +69,8 @@ class PositionResolver:
         found = await self._store.conversation(conversation_id)
         if found is not None:
             require_accepts_turn(found, request.user_id)
-            return _ConversationHead(found.latest_turn_id, found.system_prompt)
+            chosen = await self._chosen(request, found)
+            return _ConversationHead(found.latest_turn_id, found.system_prompt, chosen=chosen)
         owner = await self._history.owner(conversation_id)
         if owner is None:
             if not request.create:
@@ -72,18 +78,35 @@ class PositionResolver:
             return _ConversationHead()
         if owner.user_id != request.user_id or owner.deleted:
             raise ConversationNotFound
-        return _ConversationHead(owner.latest_answer, None, owner.last_number + 1, adopted=True)
+        return _ConversationHead(
+            owner.latest_answer, None, owner.last_number + 1, adopted=True, chosen=owner.chosen_answer
+        )
+
+    async def _chosen(self, request: TurnRequest, conversation: ConversationState) -> UUID | None:
+        """Return the answer that the user has chosen since the newest turn, None if history does not tell in time."""
+        if request.parent_id or request.regenerate or conversation.next_number < FIRST_NUMBER_WITH_BRANCHES:
+            return None
+        try:
+            found = await self._history.chosen_branch(conversation.id)
+        except HistoryUnavailable:
+            return None
+        if found is None or found.chosen_at is None:
+            return None
+        if found.user_id != request.user_id or found.deleted:
+            raise ConversationNotFound
+        newest = conversation.newest_turn_at
+        return found.chosen_answer if newest is None or found.chosen_at >= newest else None
 
     @staticmethod
     def _continuation(request: TurnRequest, conversation_id: UUID, head: _ConversationHead) -> TurnPosition:
         is_root = request.parent_id == conversation_id
-        follows_latest = request.parent_id is None
-        chosen = None if is_root else request.parent_id
+        follows_latest = request.parent_id is None and head.chosen is None
+        wanted = None if is_root else request.parent_id or head.chosen
         return TurnPosition(
             conversation_id,
             request.message or "",
-            parent_id=head.latest if follows_latest else chosen,
-            parent_certain=follows_latest,
+            parent_id=head.latest if follows_latest else wanted,
+            parent_certain=request.parent_id is None,
             follows_latest=follows_latest,
             system_prompt=request.system_prompt or head.system_prompt,
             first_number=head.next_number,

@@ -23,7 +23,7 @@ def to_turn(row: Any) -> Turn:
 
 
 def to_conversation(row: Any) -> ConversationState:
-    """Convert a row of ``conversations`` with ``running_turn_id``."""
+    """Convert a row of ``conversations`` with ``running_turn_id`` and ``newest_turn_at``."""
     return ConversationState(
         row["id"],
         row["user_id"],
@@ -31,4 +31,6 @@ def to_conversation(row: Any) -> ConversationState:
         row["latest_turn_id"],
         row["system_prompt"],
         row["running_turn_id"],
+        row["next_number"],
+        row["newest_turn_at"],
     )

@@ -137,7 +137,9 @@ WITH account AS (
 INSERT INTO conversations (id, user_id) SELECT $1, $2 FROM account ON CONFLICT (id) DO NOTHING"""
 
 CONVERSATION = """
-SELECT c.*, (SELECT t.id FROM turns AS t WHERE t.conversation_id = c.id AND t.status = 'running') AS running_turn_id
+SELECT c.*, (SELECT t.id FROM turns AS t WHERE t.conversation_id = c.id AND t.status = 'running') AS running_turn_id,
+    (SELECT t.started_at FROM turns AS t WHERE t.conversation_id = c.id
+     ORDER BY t.number DESC LIMIT 1) AS newest_turn_at
 FROM conversations AS c WHERE c.id = $1"""
 
 FIND_KEY = """

@@ -24,6 +24,9 @@ class FakeHistory:
         self._require_available()
         return self.owners.get(conversation_id)
 
+    async def chosen_branch(self, conversation_id: UUID) -> ConversationOwner | None:
+        return await self.owner(conversation_id)
+
     async def create(self, conversation_id: UUID, user_id: UUID) -> CreatedConversation | None:
         self._require_available()
         new = conversation_id not in self.owners

@@ -165,8 +165,17 @@ class InMemoryTurnStore:
         if found is None:
             return None
         running = next((t.id for t in self.turns.values() if t.running and t.conversation_id == conversation_id), None)
+        turns = [turn for turn in self.turns.values() if turn.conversation_id == conversation_id]
+        newest = max(turns, key=lambda turn: turn.number, default=None)
         return ConversationState(
-            conversation_id, found.user_id, found.deleted, found.latest_turn_id, found.system_prompt, running
+            conversation_id,
+            found.user_id,
+            found.deleted,
+            found.latest_turn_id,
+            found.system_prompt,
+            running,
+            found.next_number,
+            newest.started_at if newest else None,
         )
 
     async def claim_conversation(self, conversation_id: UUID, user_id: UUID) -> ConversationState:

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/internal/conversations", route_class=JsonRoute, tags
 async def conversation_owner(
     conversation_id: str, _caller: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))], conversations: Conversations
 ) -> ConversationOwnerResponse:
-    """Return the owner of a conversation, also of a deleted one, its last number and its newest answer."""
+    """Return the owner of a conversation, also of a deleted one, and where it is continued."""
     return await conversations.owner(parse_conversation_id(conversation_id))
 
 

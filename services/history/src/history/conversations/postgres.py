@@ -14,13 +14,15 @@ from parley.storage.postgres import Connection
 from parley.times import now
 from parley_events.models import ConversationCreated, ConversationDeleted, ConversationUpdated
 
-_CONVERSATION = """
-SELECT c.*,
-    CASE WHEN c.active_message_id IS NOT NULL AND c.active_number >= c.last_number
-         THEN c.active_message_id ELSE c.last_turn_id END AS active_id,
+# The choice of a branch ends with the first turn that starts later.
+_CHOSEN = """CASE WHEN c.active_since >= coalesce(
+    (SELECT t.started_at FROM turns AS t WHERE t.id = c.last_turn_id), '-infinity'
+) THEN c.active_message_id END"""
+_CONVERSATION = f"""
+SELECT c.*, coalesce({_CHOSEN}, c.last_turn_id) AS active_id,
     (SELECT t.id FROM turns AS t WHERE t.conversation_id = c.id AND t.status = 'running' AND t.stored
      ORDER BY t.number DESC LIMIT 1) AS running_turn_id
-FROM conversations AS c"""
+FROM conversations AS c"""  # noqa: S608 - only a constant is interpolated
 _FIND = f"{_CONVERSATION} WHERE c.id = $1 AND c.user_id = $2 AND c.deleted_at IS NULL"
 _PAGE = f"""{_CONVERSATION}
 WHERE c.user_id = $1 AND c.deleted_at IS NULL
@@ -30,21 +32,39 @@ WHERE c.user_id = $1 AND c.deleted_at IS NULL
 ORDER BY c.updated_at DESC, c.id DESC LIMIT $6"""
 _PAGE_BY_ID = f"""{_CONVERSATION}
 WHERE c.user_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3"""
-_OWNER = """
-SELECT user_id, deleted_at IS NOT NULL AS deleted, last_number, (
+_OWNER = f"""
+SELECT c.user_id, c.deleted_at IS NOT NULL AS deleted, c.last_number,
+    CASE WHEN c.active_message_id IS NOT NULL THEN c.active_since END AS chosen_at, (
     SELECT m.id FROM messages AS m
     WHERE m.conversation_id = $1 AND m.role = 'assistant' AND (m.content <> '' OR m.tool_calls IS NOT NULL)
     ORDER BY m.number DESC, CASE m.role WHEN 'user' THEN 0 ELSE 1 END DESC, m.id DESC LIMIT 1
-) AS latest_answer_id
-FROM conversations WHERE id = $1
-UNION ALL SELECT user_id, true, 0, NULL FROM conversation_tombstones WHERE conversation_id = $1
-LIMIT 1"""
+) AS latest_answer_id, (
+    WITH RECURSIVE above (id, parent_id, role) AS (
+        SELECT m.id, m.parent_id, m.role FROM messages AS m WHERE m.conversation_id = $1 AND m.id = {_CHOSEN}
+        UNION ALL
+        SELECT m.id, m.parent_id, m.role FROM above AS a JOIN messages AS m
+            ON m.id = a.parent_id AND m.conversation_id = $1 AND a.role <> 'assistant'
+    )
+    SELECT id FROM above WHERE role = 'assistant' LIMIT 1
+) AS chosen_answer_id
+FROM conversations AS c WHERE c.id = $1
+UNION ALL SELECT user_id, true, 0, NULL, NULL, NULL FROM conversation_tombstones WHERE conversation_id = $1
+LIMIT 1"""  # noqa: S608 - only a constant is interpolated
+# The newest answer below a message, the message itself if it is an answer or has none.
+_NEWEST_ANSWER = """
+WITH RECURSIVE below (id, role, number) AS (
+    SELECT id, role, number FROM messages WHERE id = $1 AND conversation_id = $2
+    UNION ALL
+    SELECT m.id, m.role, m.number FROM below AS b JOIN messages AS m
+        ON m.conversation_id = $2 AND m.parent_id = b.id AND m.role <> 'user' AND b.role <> 'assistant'
+)
+SELECT id FROM below ORDER BY role = 'assistant' DESC, number DESC, id DESC LIMIT 1"""
 _UPDATE = """
 UPDATE conversations SET
     title = coalesce($2, title), title_source = CASE WHEN $2::text IS NULL THEN title_source ELSE 'user' END,
     archived = coalesce($3, archived),
     active_message_id = CASE WHEN $4 THEN $5::uuid ELSE active_message_id END,
-    active_number = CASE WHEN $4 THEN last_number ELSE active_number END,
+    active_since = CASE WHEN $4 THEN clock_timestamp() ELSE active_since END,
     metadata = coalesce($6, metadata), version = version + 1, updated_at = greatest(updated_at, clock_timestamp())
 WHERE id = $1"""
 _CREATE = """
@@ -118,10 +138,10 @@ class PostgresLockedConversation:
     def __init__(self, connection: Connection, conversation: Conversation, user_id: UUID) -> None:
         self._connection, self.conversation, self._user_id = connection, conversation, user_id
 
-    async def has_message(self, message_id: UUID) -> bool:
-        """Return whether the message belongs to the conversation."""
-        query = "SELECT EXISTS (SELECT FROM messages WHERE id = $1 AND conversation_id = $2)"
-        return bool(await self._connection.fetchval(query, message_id, self.conversation.id))
+    async def newest_answer(self, message_id: UUID) -> UUID | None:
+        """Return the newest answer to a message, the message itself without one; None if it does not exist."""
+        found: UUID | None = await self._connection.fetchval(_NEWEST_ANSWER, message_id, self.conversation.id)
+        return found
 
     async def update(self, changed: dict[str, Any]) -> Conversation:
         """Store the changed members and the ``conversation.updated`` event; return the new conversation."""

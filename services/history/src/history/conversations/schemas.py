@@ -41,7 +41,11 @@ class Conversation(ResponseBody):
 
 
 class ConversationPatch(RequestBody):
-    """The members to change; ``active_message_id: null`` selects the newest turn again."""
+    """The members to change.
+
+    ``active_message_id`` selects the branch that ends in an answer, or in the newest answer to a user message. The next
+    message without ``parent_id`` continues it. ``null`` selects the newest turn again.
+    """
 
     title: Title | None = None
     archived: StrictBool | None = None
@@ -67,9 +71,11 @@ class NewConversation(RequestBody):
 
 
 class ConversationOwnerResponse(ResponseBody):
-    """The owner of a conversation and its newest answer, for the other services."""
+    """The owner of a conversation, its newest answer, and the answer that the user chose, for the other services."""
 
     user_id: UUID
     deleted: bool
     last_number: int
     latest_answer_id: UUID | None
+    chosen_answer_id: UUID | None = None
+    chosen_at: Timestamp | None = None

@@ -8,7 +8,7 @@ from uuid import UUID
 from history import cursors
 from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.schemas import Conversation, ConversationOwnerResponse, ConversationPatch
-from history.conversations.store import ConversationFilter, ConversationStore
+from history.conversations.store import ConversationFilter, ConversationStore, LockedConversation
 from history.errors import ConversationNotFound, MessageNotFound
 from history.retention.policy import RetentionPolicy
 from parley.errors import PreconditionFailed
@@ -80,9 +80,10 @@ class ConversationService:
             if locked is None:
                 raise ConversationNotFound
             _check_if_match(if_match, locked.conversation.version)
-            if patch.active_message_id and not await locked.has_message(patch.active_message_id):
-                raise MessageNotFound
-            changed = _differences(locked.conversation, patch.changed())
+            wanted = patch.changed()
+            if patch.active_message_id:
+                wanted["active_message_id"] = await _answer_to_show(locked, patch.active_message_id)
+            changed = _differences(locked.conversation, wanted)
             if not changed:
                 return locked.conversation
             updated = await locked.update(changed)
@@ -108,6 +109,14 @@ class ConversationService:
     def _announce(self, user_id: UUID) -> None:
         self._wake_relay()
         self._changes.feed_grew(user_id)
+
+
+async def _answer_to_show(locked: LockedConversation, chosen: UUID) -> str:
+    """Return the message that the branch of the chosen one ends in; raises MessageNotFound."""
+    found = await locked.newest_answer(chosen)
+    if found is None:
+        raise MessageNotFound
+    return str(found)
 
 
 def _check_if_match(if_match: str | None, version: int) -> None:

@@ -24,8 +24,8 @@ class LockedConversation(Protocol):
 
     conversation: Conversation
 
-    async def has_message(self, message_id: UUID) -> bool:
-        """Return whether the message belongs to the conversation."""
+    async def newest_answer(self, message_id: UUID) -> UUID | None:
+        """Return the newest answer to a message, the message itself without one; None if it does not exist."""
         ...
 
     async def update(self, changed: dict[str, Any]) -> Conversation:

@@ -109,8 +109,13 @@ class InMemoryLockedConversation:
     def __init__(self, history: InMemoryHistory, conversation: Conversation) -> None:
         self._history, self.conversation = history, conversation
 
-    async def has_message(self, message_id: UUID) -> bool:
-        return any(message.id == message_id for message in self._history.messages[self.conversation.id])
+    async def newest_answer(self, message_id: UUID) -> UUID | None:
+        messages = self._history.messages[self.conversation.id]
+        answers = [one for one in messages if one.parent_id == message_id and one.role == "assistant"]
+        chosen = [one for one in messages if one.id == message_id]
+        if not chosen or chosen[0].role == "assistant" or not answers:
+            return chosen[0].id if chosen else None
+        return max(answers, key=_creation_order).id
 
     async def update(self, changed: dict[str, Any]) -> Conversation:
         current = self.conversation.model_dump()

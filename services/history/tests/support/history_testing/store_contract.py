@@ -92,8 +92,9 @@ class HistoryStoreContract:
         await stores.add(turn)
         async with stores.conversations.lock(turn.user_id, turn.conversation_id) as locked:
             assert locked
-            assert await locked.has_message(turn.turn_id)
-            assert not await locked.has_message(new_id())
+            assert await locked.newest_answer(turn.turn_id) == turn.turn_id
+            assert await locked.newest_answer(turn.user_message_id) == turn.turn_id
+            assert await locked.newest_answer(new_id()) is None
             before = locked.conversation.version
             updated = await locked.update({"title": "Mine", "metadata": {"a": "b"}})
         assert (updated.title, updated.title_source, updated.version) == ("Mine", "user", before + 1)
