@@ -165,10 +165,15 @@ class RouteTable:
         found = self._find(method, path)
         if found is not None:
             return found
-        allowed = sorted({m for each in self.routes for m in each.methods if self._find(m, path) is each})
+        allowed = self.allowed_methods(path)
         if allowed:
             raise errors.MethodNotAllowed(headers={"Allow": ", ".join(allowed)})
         raise errors.NotFound
+
+    def allowed_methods(self, path: str) -> list[str]:
+        """Return the methods of a path, with OPTIONS. Empty if there is no route. ``*`` stands for all paths."""
+        found = {m for each in self.routes for m in each.methods if path == "*" or self._find(m, path) is each}
+        return sorted({*found, "OPTIONS"}) if found else []
 
     def _find(self, method: str, path: str) -> Route | None:
         exact = self._exact.get((method, path))

@@ -149,7 +149,7 @@ def make_pipeline(
     pages = {"/health": health.health, "/ready": health.ready, **docs_pages()}
     return Pipeline(
         addresses=client_addresses(settings),
-        local=LocalResponses(pages, cors, policy, common, base_url=settings.issuer()),
+        local=LocalResponses(pages, routes, cors, policy, common, base_url=settings.issuer()),
         routes=routes,
         policy=policy,
         streams=streams,

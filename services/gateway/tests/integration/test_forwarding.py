@@ -51,9 +51,9 @@ async def test_a_path_that_is_not_in_the_table_reaches_no_service(gateway: Runni
 
 
 async def test_an_unsupported_method_is_rejected_with_the_allowed_ones(gateway: RunningGateway) -> None:
-    response = await gateway.client.put("/api/v1/conversations/abc", headers=gateway.bearer())
+    response = await gateway.client.request("PROPFIND", "/api/v1/conversations/abc", headers=gateway.bearer())
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
-    assert response.headers["allow"] == "DELETE, GET, HEAD, PATCH"
+    assert response.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
 
 
 async def test_a_body_is_forwarded_unchanged(gateway: RunningGateway) -> None:

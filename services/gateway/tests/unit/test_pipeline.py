@@ -53,7 +53,7 @@ async def test_an_announced_body_over_the_limit_is_rejected(pipeline: TestPipeli
         ("/internal/revocations/check", "POST", 404, "not_found"),
         (MODELS, "PUT", 405, "method_not_allowed"),
         ("/docs", "POST", 405, "method_not_allowed"),
-        (MODELS, "OPTIONS", 405, "method_not_allowed"),
+        ("/nothing", "OPTIONS", 404, "not_found"),
         (MODELS, "GET", 401, "credentials_missing"),
     ],
 )
@@ -80,7 +80,7 @@ async def test_an_exceeded_limit_is_a_429_with_the_remaining_quota(pipeline: Tes
         ("/ready", "GET", 200),
         ("/docs", "GET", 200),
         ("/docs", "POST", 405),
-        (MODELS, "OPTIONS", 405),
+        (MODELS, "OPTIONS", 204),
         (MODELS, "PUT", 405),
         ("/nothing", "GET", 404),
         (MODELS, "GET", 401),
@@ -95,6 +95,26 @@ async def test_every_request_without_a_caller_counts_once_on_its_address(
     response = await pipeline.request(path, method=method)
     assert (response.status, response.code) == (429, "rate_limited")
     assert response.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (MODELS, "GET, HEAD, OPTIONS"),
+        ("/api/v1/chat", "OPTIONS, POST"),
+        ("/api/v1/auth/sessions", "DELETE, GET, HEAD, OPTIONS"),
+        ("/docs", "GET, HEAD, OPTIONS"),
+        ("*", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"),
+    ],
+)
+async def test_options_and_405_list_the_methods_of_the_path(pipeline: TestPipeline, path: str, allowed: str) -> None:
+    preflight = {"origin": "http://localhost", "access-control-request-method": "POST"}
+    for headers in ({}, preflight):
+        response = await pipeline.request(path, method="OPTIONS", headers=headers)
+        assert (response.status, response.headers["allow"], response.body) == (204, allowed, b"")
+    if path != "*":
+        wrong = await pipeline.request(path, method="TRACE")
+        assert (wrong.status, wrong.headers["allow"]) == (405, allowed)
 
 
 async def test_a_preflight_counts_on_the_address() -> None:

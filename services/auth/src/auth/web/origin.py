@@ -1,6 +1,5 @@
 """Request origin: the client address behind trusted proxies, and the actor for the audit log."""
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -9,10 +8,10 @@ from fastapi import Depends, Request
 from auth.audit.model import RequestOrigin
 from auth.settings import Network
 from auth.web.dependencies import provide
+from parley.security.client_addresses import nearest_untrusted, parse_address
 from parley.security.identity import Principal
 
 MAX_USER_AGENT = 256
-MAX_HOPS = 32
 _GATEWAY = "1.1 parley"
 """The gateway's entry in ``Via``. It removes the header of clients, and adds its own to every request."""
 
@@ -46,14 +45,9 @@ def came_through_gateway(request: Request) -> bool:
 
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
     """Return the nearest address that is not a trusted proxy; a client can forge everything before it."""
-    hops = [hop.strip() for value in forwarded for hop in value.split(",")][-MAX_HOPS:]
-    found = peer
-    while found is not None and hops and _is_trusted(found, trusted):
-        following = _parse_address(hops.pop())
-        if following is None:
-            break
-        found = following
-    return found
+    if peer is None:
+        return None
+    return nearest_untrusted(peer, ",".join(forwarded), lambda text: _is_trusted(text, trusted))
 
 
 def _printable(text: str) -> str:
@@ -61,14 +55,5 @@ def _printable(text: str) -> str:
 
 
 def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
-    address = _parse_address(text)
-    return address is not None and any(ipaddress.ip_address(address) in network for network in trusted)
-
-
-def _parse_address(text: str) -> str | None:
-    try:
-        parsed = ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return None
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return str(mapped or parsed)
+    address = parse_address(text)
+    return address is not None and any(address in network for network in trusted)

@@ -2,17 +2,20 @@
 
 import functools
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from gateway.request import ClientAddress, Request
 from gateway.settings import GatewaySettings, split_list
 from parley.config.settings import SettingsError
 from parley.ratelimit.limiter import Limit
+from parley.security.client_addresses import nearest_untrusted, parse_address
 
-MAX_CACHED = 10_000
+MAX_CACHED, MAX_CACHED_LENGTH = 10_000, 100
+"""Cached results, and the longest ``X-Forwarded-For`` whose result is cached."""
 MINUTE = 60
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_HOST = re.compile(rb"[A-Za-z0-9._~:\[\]-]{1,255}\Z")
 
 
 class ClientAddresses:
@@ -23,6 +26,7 @@ class ClientAddresses:
         self._trusted = [_parse_network(text) for text in trusted_proxies]
         self._per_minute = per_minute
         self._client = functools.lru_cache(maxsize=MAX_CACHED)(self._make_client)
+        self._behind_proxy = functools.lru_cache(maxsize=MAX_CACHED)(self._find_client)
         self._is_trusted = functools.lru_cache(maxsize=MAX_CACHED)(self._is_in_trusted_network)
 
     def locate(self, request: Request) -> None:
@@ -30,9 +34,11 @@ class ClientAddresses:
         found, peer = request.used_headers, request.peer
         if b"x-forwarded-for" in found and self.trusts(peer):
             request.client = self.client(peer, found[b"x-forwarded-for"].decode("latin-1"))
-            if found.get(b"x-forwarded-proto") in {b"http", b"https"}:
-                request.scheme = found[b"x-forwarded-proto"]
-            request.host = found.get(b"x-forwarded-host", request.host)
+            scheme, host = (_last(found.get(name)) for name in (b"x-forwarded-proto", b"x-forwarded-host"))
+            if scheme.lower() in {b"http", b"https"}:
+                request.scheme = scheme.lower()
+            if _HOST.match(host):  # it is written into quotes of the Forwarded header
+                request.host = host
         else:
             request.client = self._client(peer)
 
@@ -46,22 +52,22 @@ class ClientAddresses:
 
     def client(self, peer: str, forwarded_for: str = "") -> ClientAddress:
         """Return the right-most address that is not a trusted proxy."""
-        found = peer
-        if forwarded_for and self.trusts(peer):
-            for hop in reversed([part.strip() for part in forwarded_for.split(",")]):
-                if _parse_address(hop) is None:
-                    break
-                found = hop
-                if not self.trusts(hop):
-                    break
-        return self._client(found)
+        if not forwarded_for:
+            return self._client(peer)
+        return (self._behind_proxy if len(forwarded_for) <= MAX_CACHED_LENGTH else self._find_client)(
+            peer, forwarded_for
+        )
+
+    def _find_client(self, peer: str, forwarded_for: str) -> ClientAddress:
+        return self._client(nearest_untrusted(peer, forwarded_for, self.trusts))
 
     def _is_in_trusted_network(self, peer: str) -> bool:
-        address = _parse_address(peer)
+        address = parse_address(peer)
         return address is not None and any(address in network for network in self._trusted)
 
     def _make_client(self, text: str) -> ClientAddress:
-        subject = limit_subject(text)
+        address, subject = parse_address(text), limit_subject(text)
+        text = "unknown" if address is None else str(address)
         burst = self._per_minute
         limits = [Limit("address", subject, self._per_minute, MINUTE, burst, strict) for strict in (False, True)]
         node = f'"[{text}]"' if ":" in text else text
@@ -75,7 +81,7 @@ def client_addresses(settings: GatewaySettings) -> ClientAddresses:
 
 def limit_subject(text: str) -> str:
     """Return the key under which an address is rate limited: the whole IPv4 address, or the /64 network of IPv6."""
-    address = _parse_address(text)
+    address = parse_address(text)
     if address is None:
         return "unknown"
     if isinstance(address, ipaddress.IPv4Address):
@@ -83,13 +89,9 @@ def limit_subject(text: str) -> str:
     return str(ipaddress.IPv6Network((address, 64), strict=False))
 
 
-def _parse_address(text: str) -> _Address | None:
-    try:
-        address = ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+def _last(entries: bytes | None) -> bytes:
+    """Return the entry of the nearest proxy."""
+    return (entries or b"").rpartition(b",")[2].strip()
 
 
 def _parse_network(text: str) -> _Network:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from gateway.access.credential_hints import explain
 from gateway.access.credentials import Authenticator
 from gateway.access.rate_limit_headers import quota_headers, rate_limited
 from gateway.access.revocations import RevocationLookup
@@ -35,7 +36,10 @@ class AccessPolicy:
             return
         try:
             caller = request.caller = await self._authenticator.identify(request)
-        except (errors.Unauthenticated, errors.AmbiguousCredentials):
+        except errors.Unauthenticated as error:
+            await self._count_failed_login(request)
+            raise explain(request, error) from None
+        except errors.AmbiguousCredentials:
             await self._count_failed_login(request)
             raise
         await self._admit_caller(request, caller, cost=route.cost, strict=route.strict)

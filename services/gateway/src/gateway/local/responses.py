@@ -12,37 +12,44 @@ from gateway.proxy.relaying import send_response
 from gateway.proxy.response_headers import ResponseHeaders
 from gateway.proxy.websocket import INTERNAL_ERROR, UNAUTHENTICATED, accept_message
 from gateway.request import Request
-from gateway.routes import route
+from gateway.routes import RouteTable, route
 from parley import errors
 from parley.errors import ParleyError
 from parley.web import problems
 
 PAGE_ROUTE = route("GET", "/docs", "auth", None)
 """The route under which preflights and requests for pages and probes count on the limit of the client's address."""
-READ_METHODS = frozenset({"GET", "HEAD"})
+READ_METHODS, PAGE_METHODS = frozenset({"GET", "HEAD"}), "GET, HEAD, OPTIONS"
 
 
 class LocalResponses:
     """Responds to requests that need no service."""
 
     def __init__(
-        self, pages: Mapping[str, Render], cors: Cors, policy: AccessPolicy, common: ResponseHeaders, *, base_url: str
+        self,
+        pages: Mapping[str, Render],
+        routes: RouteTable,
+        cors: Cors,
+        policy: AccessPolicy,
+        common: ResponseHeaders,
+        *,
+        base_url: str,
     ) -> None:
         """``pages`` are by path. The ``type`` of a problem points below ``base_url``."""
-        self._pages, self._cors, self._policy, self._common = pages, cors, policy, common
+        self._pages, self._routes, self._cors, self._policy, self._common = pages, routes, cors, policy, common
         self._base_url = base_url
 
     async def respond(self, request: Request, send: Send) -> bool:
-        """Respond to a preflight or to a request for a page. Return False for any other request."""
+        """Respond to OPTIONS, a preflight or not, or to a request for a page. Return False for any other request."""
         if request.method == "OPTIONS":
             await self._policy.admit_anonymous(request, PAGE_ROUTE)
-            await self._send_preflight(request, send)
+            await self._send_options(request, send)
             return True
         render = self._pages.get(request.path)
         if render is None:
             return False
         if request.method not in READ_METHODS:
-            raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+            raise errors.MethodNotAllowed(headers={"Allow": PAGE_METHODS})
         await self._policy.admit_anonymous(request, PAGE_ROUTE)
         await self._send_page(request, render(), send)
         return True
@@ -86,11 +93,15 @@ class LocalResponses:
         headers += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
         return headers, body
 
-    async def _send_preflight(self, request: Request, send: Send) -> None:
-        origin, method = request.used_headers.get(b"origin"), request.used_headers.get(b"access-control-request-method")
-        if origin is None or method is None:
-            raise errors.MethodNotAllowed(headers={"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE"})
-        await self._send(request, 204, self._cors.preflight(origin), b"", send)
+    async def _send_options(self, request: Request, send: Send) -> None:
+        allowed = PAGE_METHODS if request.path in self._pages else ", ".join(self._routes.allowed_methods(request.path))
+        headers: list[Header] = [(b"allow", allowed.encode())] if allowed else []
+        origin = request.used_headers.get(b"origin")
+        if origin is not None and b"access-control-request-method" in request.used_headers:
+            headers += self._cors.preflight(origin)
+        elif not allowed:
+            raise errors.NotFound
+        await self._send(request, 204, headers, b"", send)
 
     async def _send_page(self, request: Request, page: LocalPage, send: Send) -> None:
         if page.status == errors.NotFound.status:
