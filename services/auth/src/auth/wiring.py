@@ -38,7 +38,8 @@ from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
 
 MAINTENANCE_INTERVAL = 60.0
-ERASURE_REPUBLISH_INTERVAL = 600.0
+ERASURE_REPUBLISH_AFTER, MAX_ERASURE_REPUBLISH_INTERVAL = 60.0, 600.0
+"""Seconds until an erasure that a service has not confirmed is published again: at first, and at most."""
 
 
 @contextlib.asynccontextmanager
@@ -157,7 +158,9 @@ async def _build(
 
 def _loops(settings: AuthSettings, services: AuthServices) -> dict[str, Callable[[], Awaitable[None]]]:
     def republish_erasures() -> Awaitable[int]:
-        return services.stores.erasures.republish_pending(after=ERASURE_REPUBLISH_INTERVAL)
+        return services.stores.erasures.republish_pending(
+            after=ERASURE_REPUBLISH_AFTER, at_most=MAX_ERASURE_REPUBLISH_INTERVAL
+        )
 
     async def maintain() -> None:
         while True:

@@ -231,13 +231,28 @@ async def test_an_unknown_erasure_is_not_found(auth: RunningAuth, erasure: str) 
     assert (await auth.client.get(f"/api/v1/auth/erasures/{erasure}")).status_code == 404
 
 
-async def test_a_pending_erasure_is_published_again(auth: RunningAuth) -> None:
+async def test_a_pending_erasure_is_published_again_at_growing_intervals(auth: RunningAuth) -> None:
     person = await auth.person()
     await person.call("DELETE", ME)
-    assert await auth.services.stores.erasures.republish_pending(after=60) == 0
-    await auth.rows(
-        "UPDATE erasures SET asked_at = now() - interval '1 hour' WHERE user_id = $1 RETURNING id", person.id
-    )
-    assert await auth.services.stores.erasures.republish_pending(after=60) == 1
+
+    async def republished(*, requested: int, asked: int, sent: bool = True) -> int:
+        await auth.rows(
+            "UPDATE outbox SET sent_at = CASE WHEN $2 THEN now() END, next_attempt_at = now() + interval '1 hour'"
+            " WHERE subject = $1 RETURNING id",
+            *(person.id, sent),
+        )
+        await auth.rows(
+            "UPDATE erasures SET requested_at = now() - make_interval(secs => $2),"
+            " asked_at = now() - make_interval(secs => $3) WHERE user_id = $1 RETURNING id",
+            *(person.id, requested, asked),
+        )
+        return await auth.services.stores.erasures.republish_pending(after=60, at_most=600)
+
+    assert await republished(requested=59, asked=59) == 0
+    assert await republished(requested=61, asked=61) == 1
+    assert await republished(requested=300, asked=201, sent=False) == 0, "the event still waits in the outbox"
+    assert await republished(requested=300, asked=99) == 0, "200 s passed before it was published"
+    assert await republished(requested=300, asked=201) == 1
+    assert await republished(requested=5000, asked=601) == 1
     asked = [name for name, _ in await auth.events(person.id)]
-    assert asked.count("user.erased") == 2
+    assert asked.count("user.erased") == 4

@@ -57,6 +57,15 @@ class CreatedConversation:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedConversation:
+    """Conversation that its owner has deleted."""
+
+    conversation_id: UUID
+    user_id: UUID
+    deleted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTurn:
     """Status and content digest of a turn that history has stored; the digest is None without text."""
 
@@ -94,6 +103,10 @@ class History(Protocol):
 
     async def known_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
         """Return those of at most 1,000 turns that history has stored."""
+        ...
+
+    async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[DeletedConversation]:
+        """Return up to ``limit`` deletions of all users, oldest first, after the given (deleted_at, id)."""
         ...
 
     async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, StoredTurn]:

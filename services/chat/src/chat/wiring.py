@@ -14,6 +14,7 @@ from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
 from chat.api.dependencies import ApiServices
 from chat.catalogue import Catalogue, Model
+from chat.events.deletions import DeletionComparison
 from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
@@ -128,7 +129,7 @@ async def open_services(
         history = await stack.enter_async_context(open_history(settings, runtime.tracer))
         consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor)
         await stack.enter_async_context(infrastructure.bus.consume(consumer.subscription()))
-        reconciler = _reconciler(settings, turns, erasure, history, metrics)
+        reconciler = _reconciler(settings, turns, consumer, history, metrics)
         await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
         limiter = await stack.enter_async_context(
             open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
@@ -192,13 +193,15 @@ async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> 
 def _reconciler(
     settings: ChatSettings,
     turns: PostgresTurnStore,
-    erasure: PostgresTurnErasureStore,
+    consumer: LifecycleEventHandler,
     history: HistoryClient,
     metrics: ChatMetrics,
 ) -> Reconciler:
+    erasure = PostgresTurnErasureStore(turns)
     return Reconciler(
         store=PostgresMaintenanceStore(turns),
         erasure=erasure,
+        deletions=DeletionComparison(erasure, history, consumer.delete_conversation),
         history=history,
         metrics=metrics,
         interval=settings.reconcile_interval,

@@ -47,6 +47,27 @@ async def test_missing_turns_are_republished_in_order(hasty: ChatReplica) -> Non
     assert heard == ["conversation.turn.started", "conversation.turn.completed"]
 
 
+async def test_a_deletion_whose_event_was_lost_removes_the_content(hasty: ChatReplica, history: StubHistory) -> None:
+    user = hasty.user()
+    kept = (await user.chat("Kept [[fake tokens=1]]")).json()
+    lost = (await user.chat("Lost [[fake tokens=1]]")).json()
+    deleted_at = datetime.now(UTC) - timedelta(hours=1)
+    history.deletions = [
+        {
+            "conversation_id": lost["conversation_id"],
+            "user_id": str(user.id),
+            "deleted_at": deleted_at.isoformat(),
+        }
+    ]
+    for _ in range(2):
+        await hasty.wired.reconciler.reconcile()
+    history.deletions = []
+    texts = "SELECT user_message FROM turns WHERE conversation_id::text = $1"
+    assert await hasty.pool.fetchval(texts, lost["conversation_id"]) == ""
+    assert await hasty.pool.fetchval(texts, kept["conversation_id"]) == "Kept [[fake tokens=1]]"
+    assert await hasty.pool.fetchval("SELECT compared_until FROM comparisons") == deleted_at
+
+
 @pytest.mark.parametrize(("sent", "again"), [(25, False), (35, True)])
 async def test_events_that_may_wait_in_a_queue_are_republished_at_growing_intervals(
     hasty: ChatReplica, sent: int, again: bool

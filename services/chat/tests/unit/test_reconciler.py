@@ -1,12 +1,15 @@
 """Comparison with history, and the purge."""
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
+from chat.events.deletions import OVERLAP, DeletionComparison
 from chat.events.maintenance_store import UnconfirmedTurn
 from chat.events.reconciler import PAGE_SIZE, Reconciler
-from chat.history import StoredTurn
+from chat.history import DeletedConversation, StoredTurn
 from chat.metrics import ChatMetrics
 from chat_testing.history import FakeHistory
 from chat_testing.stores import InMemoryMaintenanceStore, InMemoryTurnErasureStore
@@ -25,12 +28,16 @@ class ReconcilerBench:
         self.reconciler = Reconciler(
             store=self.store,
             erasure=self.erasure,
+            deletions=DeletionComparison(self.erasure, self.history, self.delete),
             history=self.history,
             metrics=ChatMetrics(self.registry),
             interval=60,
             turn_retention=1,
             event_retention=1,
         )
+
+    async def delete(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> None:
+        await self.erasure.delete_conversation(conversation_id, user_id, deleted_at)
 
     def unconfirmed(self) -> UnconfirmedTurn:
         turn = UnconfirmedTurn(new_id(), times.now())
@@ -82,3 +89,33 @@ async def test_the_purge_continues_while_batches_are_full() -> None:
     bench.store.purges = [PAGE_SIZE, PAGE_SIZE, 1]
     await bench.reconciler.reconcile()
     assert bench.store.purge_calls == 3
+
+
+def deletion(age: timedelta) -> DeletedConversation:
+    return DeletedConversation(new_id(), new_id(), times.now() - age)
+
+
+async def test_a_deletion_whose_event_was_lost_is_applied() -> None:
+    bench = ReconcilerBench()
+    known, lost, recent = (deletion(timedelta(seconds=age)) for age in (3600, 600, 1))
+    bench.history.deleted = [known, lost, recent]
+    bench.erasure.deleted = [known.conversation_id]
+    await bench.reconciler.reconcile()
+    assert bench.erasure.deleted == [known.conversation_id, lost.conversation_id], "the event of the last is on its way"
+    assert bench.erasure.compared_until == recent.deleted_at
+
+
+async def test_deletions_are_compared_from_some_time_before_the_last_comparison() -> None:
+    bench = ReconcilerBench()
+    old, committed_late = deletion(2 * OVERLAP), deletion(OVERLAP / 2)
+    bench.history.deleted = [old, committed_late]
+    bench.erasure.compared_until = times.now()
+    await bench.reconciler.reconcile()
+    assert bench.erasure.deleted == [committed_late.conversation_id]
+
+
+async def test_more_deletions_than_a_page_are_compared_in_one_run() -> None:
+    bench = ReconcilerBench()
+    bench.history.deleted = [deletion(timedelta(hours=1)) for _ in range(PAGE_SIZE + 1)]
+    await bench.reconciler.reconcile()
+    assert len(bench.erasure.deleted) == PAGE_SIZE + 1

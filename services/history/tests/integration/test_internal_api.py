@@ -93,3 +93,21 @@ async def test_a_deleted_conversation_and_one_of_an_erased_user_are_not_created(
         path = f"/internal/conversations/{one.conversation_id}"
         response = await history.internal_client().request("PUT", path, json={"user_id": str(one.user_id)})
         assert response.status_code == 404
+
+
+async def test_deletions_are_listed_in_the_order_of_their_time(history: RunningHistory) -> None:
+    turns = [SampleTurn() for _ in range(3)]
+    service = history.internal_client()
+    before = (await service.get("/internal/conversations/deleted"))["deletions"]
+    for turn in turns:
+        await history.publish(turn.ended())
+        await history.user(turn.user_id).request("DELETE", f"/api/v1/conversations/{turn.conversation_id}")
+    found: list[str] = []
+    query = {"limit": "2"}
+    if before:
+        query |= {name: before[-1][name] for name in ("deleted_at", "conversation_id")}
+    while page := (await service.request("GET", "/internal/conversations/deleted", params=query)).json()["deletions"]:
+        found += [one["conversation_id"] for one in page]
+        query |= {name: page[-1][name] for name in ("deleted_at", "conversation_id")}
+    assert found == [str(turn.conversation_id) for turn in turns]
+    assert (await history.user().request("GET", "/internal/conversations/deleted")).status_code == 403

@@ -31,10 +31,17 @@ _COMPLETE = """
 UPDATE erasures AS e SET completed_at = now()
 WHERE e.id = $1 AND e.completed_at IS NULL
   AND NOT EXISTS (SELECT FROM erasure_services AS s WHERE s.erasure_id = e.id AND s.confirmed_at IS NULL)"""
+# An event that still waits in the outbox is late, not lost.
 _PENDING = """
 WITH due AS (
-    SELECT id FROM erasures WHERE completed_at IS NULL AND asked_at < now() - make_interval(secs => $1)
-    ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    SELECT e.id FROM erasures AS e
+    WHERE e.completed_at IS NULL
+      AND e.asked_at < now() - make_interval(
+          secs => least(greatest($1, extract(epoch FROM e.asked_at - e.requested_at)), $2))
+      AND NOT EXISTS (
+          SELECT FROM outbox AS o
+          WHERE o.partition_key = e.user_id::text AND o.name = 'user.erased' AND o.sent_at IS NULL)
+    ORDER BY e.id LIMIT 1000 FOR UPDATE OF e SKIP LOCKED
 )
 UPDATE erasures AS e SET asked_at = now() FROM due WHERE e.id = due.id RETURNING e.id, e.user_id"""
 
@@ -78,9 +85,9 @@ class PostgresErasureStore:
             await connection.execute(_CONFIRM, erasure_id, service, at)
             await connection.execute(_COMPLETE, erasure_id)
 
-    async def republish_pending(self, *, after: float) -> int:
+    async def republish_pending(self, *, after: float, at_most: float) -> int:
         async with self._database.transaction() as connection:
-            pending = await connection.fetch(_PENDING, after)
+            pending = await connection.fetch(_PENDING, after, at_most)
             for row in pending:
                 await _publish_erased(connection, row["user_id"], row["id"])
             return len(pending)

@@ -23,6 +23,9 @@ class AccountErasureStore(Protocol):
         """Store that a service has erased its data; the last confirmation completes the erasure."""
         ...
 
-    async def republish_pending(self, *, after: float) -> int:
-        """Publish ``user.erased`` again for erasures pending for ``after`` seconds; returns how many."""
+    async def republish_pending(self, *, after: float, at_most: float) -> int:
+        """Publish ``user.erased`` again for erasures that a service has not confirmed; returns how many.
+
+        The interval is ``after`` seconds at first and doubles up to ``at_most`` seconds.
+        """
         ...

@@ -49,17 +49,22 @@ class MemoryErasureStore:
         completed_at = (erasure.completed_at or self._database.clock()) if complete else None
         self._database.erasures[erasure_id] = replace(erasure, services=services, completed_at=completed_at)
 
-    async def republish_pending(self, *, after: float) -> int:
+    async def republish_pending(self, *, after: float, at_most: float) -> int:
         now = self._database.clock()
         pending = [
             erasure
             for erasure in self._database.erasures.values()
-            if erasure.completed_at is None and self._published_at[erasure.id] < now - timedelta(seconds=after)
+            if erasure.completed_at is None
+            and now - self._published_at[erasure.id] > self._wait(erasure, after, at_most)
         ]
         for erasure in pending:
             self._published_at[erasure.id] = now
             self._database.events.append(("user.erased", erasure.user_id))
         return len(pending)
+
+    def _wait(self, erasure: Erasure, after: float, at_most: float) -> timedelta:
+        pending_for = self._published_at[erasure.id] - erasure.requested_at
+        return min(max(timedelta(seconds=after), pending_for), timedelta(seconds=at_most))
 
 
 class MemoryAuditLog:

@@ -172,7 +172,7 @@ class StoreContract(TakeoverContract, PeopleContract):
         assert begun.services == {"auth": "confirmed", "chat": "pending", "history": "pending"}
         assert await stores.accounts.by_id(user.id) is None
         assert await stores.revocations.find_revoked([session.id], {}) == ([session.id], [])
-        assert await stores.erasures.republish_pending(after=60) == 0
+        assert await stores.erasures.republish_pending(after=60, at_most=600) == 0
         for service, completed in (("chat", False), ("chat", False), ("unknown", False), ("history", True)):
             await stores.erasures.confirm(erasure_id, service, times.now())
             found = await stores.erasures.find(erasure_id)

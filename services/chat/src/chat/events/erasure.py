@@ -1,6 +1,7 @@
 """Consumer of lifecycle events: deleted conversations, erased users and disabled users."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -33,12 +34,15 @@ class LifecycleEventHandler:
         """Apply one event. Events of an unknown name or version are skipped; raises Rejected for malformed data."""
         data = decode(event)
         if isinstance(data, ConversationDeleted):
-            running = await self._store.delete_conversation(data.conversation_id, data.user_id, data.deleted_at)
-            await self._cancel(running)
+            await self.delete_conversation(data.conversation_id, data.user_id, data.deleted_at)
         elif isinstance(data, UserErased):
             await self._erase(data)
         elif isinstance(data, UserChanged) and data.status == "disabled":
             await self._cancel(await self._store.cancel_all(data.user_id))
+
+    async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> None:
+        """Delete a conversation and cancel its running turns."""
+        await self._cancel(await self._store.delete_conversation(conversation_id, user_id, deleted_at))
 
     async def _cancel(self, turn_ids: Iterable[UUID]) -> None:
         for turn_id in turn_ids:

@@ -1,5 +1,6 @@
 """Interface of the store for deletions and erasures."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -21,6 +22,18 @@ class TurnErasureStore(Protocol):
 
     async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
         """Erase a user and publish the confirmation atomically; returns ID and epoch of the turns that were running."""
+        ...
+
+    async def not_deleted(self, conversation_ids: Collection[UUID]) -> set[UUID]:
+        """Return the conversations of this list that are not marked as deleted."""
+        ...
+
+    async def deletions_compared_until(self) -> datetime | None:
+        """Return until when deletions were compared with history, or None."""
+        ...
+
+    async def record_comparison(self, until: datetime) -> None:
+        """Record until when deletions were compared with history."""
         ...
 
     async def blank_late_turns(self) -> int:

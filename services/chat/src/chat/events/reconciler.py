@@ -5,6 +5,7 @@ import random
 
 import structlog
 
+from chat.events.deletions import DeletionComparison
 from chat.events.erasure_store import TurnErasureStore
 from chat.events.maintenance_store import MaintenanceStore, UnconfirmedTurn
 from chat.history import History
@@ -27,6 +28,7 @@ class Reconciler:
         *,
         store: MaintenanceStore,
         erasure: TurnErasureStore,
+        deletions: DeletionComparison,
         history: History,
         metrics: ChatMetrics,
         interval: float,
@@ -34,7 +36,8 @@ class Reconciler:
         event_retention: float,
     ) -> None:
         """Create a reconciler. All durations are in seconds; retention applies to confirmed turns and events."""
-        self._store, self._erasure, self._history, self._metrics = store, erasure, history, metrics
+        self._store, self._erasure, self._deletions = store, erasure, deletions
+        self._history, self._metrics = history, metrics
         self._interval, self.republish_after = interval, min(REPUBLISH_AFTER, interval)
         self._turn_retention, self._event_retention = turn_retention, event_retention
 
@@ -47,6 +50,7 @@ class Reconciler:
     async def reconcile(self) -> None:
         """Compare with history, then purge. An unavailable dependency leaves the work to the next run."""
         await run_step("reconciliation", self._compare)
+        await run_step("deletions", self._deletions.compare)
         await run_step("late turns", self._erasure.blank_late_turns)
         await run_step("purge", self._purge)
 

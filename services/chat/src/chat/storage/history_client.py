@@ -12,7 +12,14 @@ import httpx2
 import orjson
 
 from chat.errors import HistoryUnavailable
-from chat.history import ConversationOwner, CreatedConversation, PastBranch, RegenerationSource, StoredTurn
+from chat.history import (
+    ConversationOwner,
+    CreatedConversation,
+    DeletedConversation,
+    PastBranch,
+    RegenerationSource,
+    StoredTurn,
+)
 from chat.model import PastExchange
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import ServiceTokenProvider
@@ -64,6 +71,22 @@ class HistoryClient:
         """Return the turns that history has stored, out of at most 1,000; raises HistoryUnavailable."""
         answer = await self._post_turn_ids("/internal/turns/known", turn_ids)
         return {UUID(turn_id) for turn_id in answer["known"]}
+
+    async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[DeletedConversation]:
+        """Return up to ``limit`` deletions, oldest first; raises HistoryUnavailable."""
+        query = {"limit": str(limit)}
+        if after is not None:
+            query |= {"deleted_at": after[0].isoformat(), "conversation_id": str(after[1])}
+        with _translate_errors():
+            found = await self._get("/internal/conversations/deleted", query)
+            if found is None:  # a history of the previous version
+                raise HistoryUnavailable
+            return [
+                DeletedConversation(
+                    UUID(each["conversation_id"]), UUID(each["user_id"]), datetime.fromisoformat(each["deleted_at"])
+                )
+                for each in found["deletions"]
+            ]
 
     async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, StoredTurn]:
         """Return the stored status and digest of at most 1,000 turns; raises HistoryUnavailable."""

@@ -1,6 +1,6 @@
 """Tombstones of deleted conversations and erased accounts. Content is blanked; ids and numbers stay."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -81,6 +81,15 @@ SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.i
 WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND (t.content <> '' OR t.user_message <> '') LIMIT 1000"""
 
 
+_NOT_DELETED = """
+SELECT id FROM unnest($1::uuid[]) AS id
+WHERE NOT EXISTS (SELECT FROM conversations AS c WHERE c.id = id.id AND c.deleted_at IS NOT NULL)"""
+_COMPARED_UNTIL = "SELECT compared_until FROM comparisons WHERE name = 'deletions'"
+_RECORD_COMPARISON = """
+INSERT INTO comparisons AS c (name, compared_until) VALUES ('deletions', $1)
+ON CONFLICT (name) DO UPDATE SET compared_until = greatest(c.compared_until, excluded.compared_until)"""
+
+
 class PostgresTurnErasureStore:
     """Deletion of conversations and erasure of accounts."""
 
@@ -117,6 +126,22 @@ class PostgresTurnErasureStore:
             await _confirm(connection, user_id, erasure_id)
         self._turns.hint()
         return [(turn.id, turn.epoch) for turn in running]
+
+    async def not_deleted(self, conversation_ids: Collection[UUID]) -> set[UUID]:
+        """Return the conversations of this list that are not marked as deleted."""
+        async with self._turns.connection() as connection:
+            return {row["id"] for row in await connection.fetch(_NOT_DELETED, list(conversation_ids))}
+
+    async def deletions_compared_until(self) -> datetime | None:
+        """Return until when deletions were compared with history, or None."""
+        async with self._turns.connection() as connection:
+            found: datetime | None = await connection.fetchval(_COMPARED_UNTIL)
+            return found
+
+    async def record_comparison(self, until: datetime) -> None:
+        """Record until when deletions were compared with history."""
+        async with self._turns.connection() as connection:
+            await connection.execute(_RECORD_COMPARISON, until)
 
     async def blank_late_turns(self) -> int:
         """Blank turns that ended after their conversation was deleted; returns the number of conversations."""

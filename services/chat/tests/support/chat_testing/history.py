@@ -2,10 +2,18 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from chat.errors import HistoryUnavailable
-from chat.history import ConversationOwner, CreatedConversation, PastBranch, RegenerationSource, StoredTurn
+from chat.history import (
+    ConversationOwner,
+    CreatedConversation,
+    DeletedConversation,
+    PastBranch,
+    RegenerationSource,
+    StoredTurn,
+)
 from chat.model import PastExchange
 
 
@@ -18,6 +26,7 @@ class FakeHistory:
     """The exchanges that end in each answer, newest first."""
     regenerations: dict[UUID, RegenerationSource] = field(default_factory=dict)
     stored: dict[UUID, StoredTurn] = field(default_factory=dict)
+    deleted: list[DeletedConversation] = field(default_factory=list)
     unavailable: bool = False
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
@@ -48,6 +57,11 @@ class FakeHistory:
     async def known_turns(self, turn_ids: Collection[UUID]) -> set[UUID]:
         self._require_available()
         return {turn_id for turn_id in turn_ids if turn_id in self.stored}
+
+    async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[DeletedConversation]:
+        self._require_available()
+        found = sorted(self.deleted, key=lambda one: (one.deleted_at, one.conversation_id))
+        return [one for one in found if after is None or (one.deleted_at, one.conversation_id) > after][:limit]
 
     async def digests(self, turn_ids: Collection[UUID]) -> dict[UUID, StoredTurn]:
         self._require_available()

@@ -39,6 +39,7 @@ class InMemoryTurnErasureStore:
     erased: list[tuple[UUID, str]] = field(default_factory=list)
     cancelled: list[UUID] = field(default_factory=list)
     late_turns_blanked: int = 0
+    compared_until: datetime | None = None
 
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
         self.deleted.append(conversation_id)
@@ -51,6 +52,15 @@ class InMemoryTurnErasureStore:
     async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
         self.erased.append((user_id, erasure_id))
         return list(self.running.items())
+
+    async def not_deleted(self, conversation_ids: Collection[UUID]) -> set[UUID]:
+        return set(conversation_ids) - set(self.deleted)
+
+    async def deletions_compared_until(self) -> datetime | None:
+        return self.compared_until
+
+    async def record_comparison(self, until: datetime) -> None:
+        self.compared_until = until
 
     async def blank_late_turns(self) -> int:
         self.late_turns_blanked += 1

@@ -18,6 +18,7 @@ class StubHistory:
     known: set[str] = dataclasses.field(default_factory=set)
     down: bool = False
     jwks: dict[str, Any] = dataclasses.field(default_factory=dict)
+    deletions: list[dict[str, str]] = dataclasses.field(default_factory=list)
     requested_paths: list[str] = dataclasses.field(default_factory=list)
 
     def app(self) -> FastAPI:
@@ -40,6 +41,10 @@ class StubHistory:
         async def owner(conversation_id: str) -> JSONResponse:
             found = self.owners.get(conversation_id)
             return JSONResponse(found or {}, 200 if found else 404)
+
+        @app.get("/internal/conversations/deleted")
+        async def deleted() -> dict[str, Any]:
+            return {"deletions": self.deletions}
 
         @app.put("/internal/conversations/{conversation_id}")
         async def create(conversation_id: str, request: Request) -> JSONResponse:

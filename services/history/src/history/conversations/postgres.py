@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from history.conversations.schemas import Conversation, ConversationOwnerResponse
+from history.conversations.schemas import Conversation, ConversationDeletion, ConversationOwnerResponse
 from history.conversations.store import ConversationFilter
 from history.database import Database, Row
 from parley.messaging import outbox
@@ -59,6 +59,10 @@ WITH RECURSIVE below (id, role, number) AS (
         ON m.conversation_id = $2 AND m.parent_id = b.id AND m.role <> 'user' AND b.role <> 'assistant'
 )
 SELECT id FROM below ORDER BY role = 'assistant' DESC, number DESC, id DESC LIMIT 1"""
+_DELETIONS = """
+SELECT conversation_id, user_id, deleted_at FROM conversation_tombstones
+WHERE ($1::timestamptz IS NULL OR (deleted_at, conversation_id) > ($1, $2::uuid))
+ORDER BY deleted_at, conversation_id LIMIT $3"""
 _UPDATE = """
 UPDATE conversations SET
     title = coalesce($2, title), title_source = CASE WHEN $2::text IS NULL THEN title_source ELSE 'user' END,
@@ -125,6 +129,11 @@ class PostgresConversationStore:
                 return False
             await _publish(connection, "conversation.created", created)
         return True
+
+    async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[ConversationDeletion]:
+        """Return up to ``limit`` deletions of all users, oldest first, after the given (deleted_at, id)."""
+        rows = await self._database.fetch(_DELETIONS, *(after or (None, None)), limit)
+        return [ConversationDeletion(**row) for row in rows]
 
     async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:
         """Return the owner of a conversation, also of a deleted one, or None when the id was never used."""

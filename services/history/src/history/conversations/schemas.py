@@ -1,5 +1,6 @@
 """Request and response bodies of the conversation routes."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -68,6 +69,20 @@ class NewConversation(RequestBody):
     """The owner of a conversation to create."""
 
     user_id: UUID
+
+
+class ConversationDeletion(ResponseBody):
+    """A deleted conversation."""
+
+    conversation_id: UUID
+    user_id: UUID
+    deleted_at: datetime
+
+
+class DeletionsResponse(ResponseBody):
+    """A page of deleted conversations, in the order of their deletion."""
+
+    deletions: list[ConversationDeletion]
 
 
 class ConversationOwnerResponse(ResponseBody):

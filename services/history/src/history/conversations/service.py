@@ -7,7 +7,12 @@ from uuid import UUID
 
 from history import cursors
 from history.change_notifier.notifier import ChangeNotifier
-from history.conversations.schemas import Conversation, ConversationOwnerResponse, ConversationPatch
+from history.conversations.schemas import (
+    Conversation,
+    ConversationDeletion,
+    ConversationOwnerResponse,
+    ConversationPatch,
+)
 from history.conversations.store import ConversationFilter, ConversationStore, LockedConversation
 from history.errors import ConversationNotFound, MessageNotFound
 from history.retention.policy import RetentionPolicy
@@ -47,6 +52,10 @@ class ConversationService:
         if found is None:
             raise ConversationNotFound
         return found
+
+    async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[ConversationDeletion]:
+        """Return up to ``limit`` deletions of all users, oldest first, after the given (deleted_at, id)."""
+        return await self._store.deletions(after, limit)
 
     async def create(self, user_id: UUID, conversation_id: UUID) -> tuple[Conversation, bool]:
         """Create an empty conversation, or return the user's existing one, and whether it is new.

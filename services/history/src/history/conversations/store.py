@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from history.conversations.schemas import Archived, Conversation, ConversationOwnerResponse
+from history.conversations.schemas import Archived, Conversation, ConversationDeletion, ConversationOwnerResponse
 from parley_events.models import ConversationDeleted
 
 
@@ -60,6 +60,10 @@ class ConversationStore(Protocol):
 
     async def page_by_id(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
         """Return up to ``limit`` conversations by id, an order that concurrent updates do not change."""
+        ...
+
+    async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[ConversationDeletion]:
+        """Return up to ``limit`` deletions of all users, oldest first, after the given (deleted_at, id)."""
         ...
 
     async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from history.conversations.schemas import Conversation, ConversationOwnerResponse
+from history.conversations.schemas import Conversation, ConversationDeletion, ConversationOwnerResponse
 from history.conversations.store import ConversationFilter
 from history.messages.schemas import BranchMessage, BranchResponse, Message
 from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
@@ -100,6 +100,14 @@ class InMemoryConversationStore:
         )
         self._history.conversations[conversation_id] = empty_conversation(conversation_id)
         return True
+
+    async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[ConversationDeletion]:
+        found = sorted(self._history.deletions, key=lambda one: (one.deleted_at, one.conversation_id))
+        return [
+            ConversationDeletion(conversation_id=one.conversation_id, user_id=one.user_id, deleted_at=one.deleted_at)
+            for one in found
+            if after is None or (one.deleted_at, one.conversation_id) > after
+        ][:limit]
 
     async def owner(self, conversation_id: UUID) -> ConversationOwnerResponse | None:
         return self._history.owners.get(conversation_id)

@@ -119,6 +119,10 @@ class HistoryStoreContract:
         assert (owner.user_id, owner.deleted, owner.last_number) == (turn.user_id, True, 1)
         assert owner.latest_answer_id == turn.turn_id
         assert await stores.conversations.owner(new_id()) is None
+        deletions = await stores.conversations.deletions((moment, UUID(int=0)), 1)
+        assert [(one.conversation_id, one.user_id) for one in deletions] == [(turn.conversation_id, turn.user_id)]
+        after = (deletions[0].deleted_at, turn.conversation_id)
+        assert turn.conversation_id not in {d.conversation_id for d in await stores.conversations.deletions(after, 10)}
 
     async def test_a_path_leads_to_the_root_and_ends_before_its_stop(self, stores: Stores) -> None:
         first = SampleTurn()
