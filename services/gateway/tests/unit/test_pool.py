@@ -246,3 +246,11 @@ async def test_idle_connections_of_a_draining_endpoint_are_closed() -> None:
         pool.release(*both[1])
         assert not endpoint.idle
         pool.close()
+
+
+async def test_the_kernel_watches_connections_to_services() -> None:
+    async with scripted_server() as upstream:
+        _, connection = await ask(pool_of(endpoint_of(upstream)))
+        assert connection._transport is not None
+        opened = connection._transport.get_extra_info("socket")
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

@@ -10,6 +10,7 @@ import orjson
 from parley.errors import DependencyUnavailable
 from parley.process.timeouts import at_most
 from parley.storage.postgres_errors import is_transient
+from parley.storage.postgres_internals import detect_loss
 
 COMMAND_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 3.0
@@ -37,7 +38,7 @@ async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") ->
         max_size=size,
         command_timeout=COMMAND_TIMEOUT,
         timeout=CONNECT_TIMEOUT,
-        init=set_json_codecs,
+        init=_prepare,
         reset=skip_reset,
         server_settings={**_SERVER_SETTINGS, "application_name": application},
     )
@@ -51,6 +52,11 @@ async def set_json_codecs(connection: Connection) -> None:
     """Make a new connection encode and decode JSON."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=_dumps, decoder=orjson.loads, schema="pg_catalog", format="text")
+
+
+async def _prepare(connection: Connection) -> None:
+    detect_loss(connection)
+    await set_json_codecs(connection)
 
 
 async def skip_reset(connection: object) -> None:

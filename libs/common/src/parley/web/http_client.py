@@ -7,6 +7,7 @@ import httpx2
 
 from parley.observability import tracing
 from parley.observability.tracing import SpanKind, Tracer
+from parley.process.sockets import KEEPALIVE
 
 CONNECT_TIMEOUT = 1.0
 READ_TIMEOUT = 10.0
@@ -25,7 +26,9 @@ async def open_client(
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Open a pooled client; timeouts are in seconds. With a ``tracer``, requests have spans and a ``traceparent``."""
     limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=30)
-    transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(limits=limits, trust_env=False)
+    transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(
+        limits=limits, trust_env=False, socket_options=list(KEEPALIVE)
+    )
     client = httpx2.AsyncClient(
         base_url=base_url,
         timeout=httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT, pool=CONNECT_TIMEOUT),

@@ -106,10 +106,10 @@ class _Connection:
 
 
 class TcpProxy:
-    """Listens on ``port`` of 127.0.0.1 and forwards bytes to the target ``host`` and ``port``."""
+    """Listens on ``port`` of 127.0.0.1, or on ``listener``, and forwards bytes to the target ``host`` and ``port``."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.target = (host, port)
+    def __init__(self, host: str, port: int, *, listener: socket.socket | None = None) -> None:
+        self.target, self._listener = (host, port), listener
         self.toxics = Toxics()
         self.counters = Counters()
         self._connections: set[_Connection] = set()
@@ -152,7 +152,10 @@ class TcpProxy:
             self.toxics = before
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        if self._listener is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        else:
+            self._server = await asyncio.start_server(self._accept, sock=self._listener)
         return self
 
     async def __aexit__(self, *_: object) -> None:

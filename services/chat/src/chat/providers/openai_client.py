@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from chat.generation import AnswerChunk, Prompt
 from chat.providers.failures import AttemptFailed, from_status
 from chat.providers.response_reader import ResponseReader
 from chat.settings import OPENAI_BASE_URL
+from parley.process.sockets import KEEPALIVE, set_options
 from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
@@ -101,11 +103,19 @@ class OpenAIProvider:
         return orjson.dumps(body)
 
 
+def _keepalive_socket(address: Any) -> socket.socket:
+    """Return a socket on which the kernel notices a lost host, although the host may rightly be silent."""
+    family, kind, protocol, *_ = address
+    opened = socket.socket(family, kind, protocol)
+    set_options(opened, KEEPALIVE)
+    return opened
+
+
 @contextlib.asynccontextmanager
 async def open_session(max_connections: int) -> AsyncIterator[aiohttp.ClientSession]:
     """Open the connection pool for all providers, without environment proxies and cookies."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=30),
+        connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=30, socket_factory=_keepalive_socket),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,

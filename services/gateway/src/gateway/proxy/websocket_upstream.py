@@ -11,6 +11,7 @@ from gateway.request import Request
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.failures import ConnectFailed
 from gateway.upstream.pool import Pool
+from parley.process.sockets import KEEPALIVE, set_options
 
 PROTOCOL, BEARER_PREFIX = "parley.v1", "parley.bearer."
 MAX_FRAME = 1_048_576
@@ -45,7 +46,7 @@ async def open_upstream(pool: Pool, request: Request, offered: Sequence[str]) ->
 
 async def _connect(endpoint: Endpoint, request: Request, offered: Sequence[str]) -> ClientConnection:
     try:
-        return await connect(
+        upstream = await connect(
             f"ws://{endpoint.authority.decode()}{request.path}",
             subprotocols=[Subprotocol(PROTOCOL)] if PROTOCOL in offered else None,
             additional_headers=_headers(request),
@@ -58,10 +59,12 @@ async def _connect(endpoint: Endpoint, request: Request, offered: Sequence[str])
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUED_FRAMES,
         )
+        set_options(upstream.transport.get_extra_info("socket"), KEEPALIVE)
     except InvalidStatus as error:
         raise UpstreamUnavailable(f"The service rejected the WebSocket with {error.response.status_code}.") from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
         raise ConnectFailed(refused=isinstance(error, ConnectionRefusedError)) from None
+    return upstream
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from parley.messaging.outbox.publisher import OutboxPublisher
 from parley.observability.metrics import Metrics
 from parley.storage.postgres import DatabaseReadOnly, require_writable
 from parley.storage.postgres_errors import is_transient
+from parley.storage.postgres_internals import detect_loss
 
 log = structlog.get_logger()
 
@@ -134,6 +135,7 @@ class OutboxRelay:
             command_timeout=COMMAND_TIMEOUT,
             server_settings={**SESSION_SETTINGS, "application_name": "parley-relay"},
         )
+        detect_loss(connection)
         try:
             yield connection
         finally:
