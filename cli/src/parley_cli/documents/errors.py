@@ -13,7 +13,8 @@ HEAD = """# Errors
 
 Parley returns errors as `application/problem+json` (RFC 9457). `code` is stable: use it in programs, and never the
 texts, which may change. Use `request_id` to find the request in the logs. `errors[]` names the invalid members of the
-request. The `error` object repeats the error in the form that OpenAI's SDKs read. The token endpoints
+request. The `error` object repeats the error in the form that OpenAI's SDKs read; below `/v1` it is the whole body, as
+`application/json`. The token endpoints
 (`/api/v1/auth/token`, `/revoke`, `/introspect`) return errors in the form of RFC 6749 instead:
 `{"error": "invalid_grant", "error_description": "…"}`.
 

@@ -15,6 +15,7 @@ import history.main
 import history.settings
 from gateway.routes import PUBLIC, Route, all_routes
 from parley import __version__
+from parley.web.problems import speaks_openai
 
 PARAMETER = re.compile(r"\{\w+\}")
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
@@ -40,7 +41,7 @@ SECURITY_SCHEMES = {
 def merged() -> str:
     """Render the document as JSON."""
     paths: dict[str, Any] = {}
-    schemas: dict[str, Any] = {"Problem": problem_schema()}
+    schemas: dict[str, Any] = {"Problem": problem_schema(), "OpenAiError": openai_error_schema()}
     for service, document in _documents():
         renamed = _with_unique_names(document, service, schemas)
         schemas.update(renamed.get("components", {}).get("schemas", {}))
@@ -60,17 +61,20 @@ def problem_schema() -> dict[str, Any]:
     """Return the schema of an error body."""
     text = {"type": "string"}
     entry = {"type": "object", "properties": {"pointer": text, "code": text, "detail": text}}
-    sdk = {
-        "type": "object",
-        "properties": {"message": text, "type": text, "param": {"type": ["string", "null"]}, "code": text},
-    }
     properties = {
         **dict.fromkeys(("type", "title", "detail", "instance", "code", "request_id"), text),
         "status": {"type": "integer"},
         "errors": {"type": "array", "items": entry},
-        "error": sdk,
+        **openai_error_schema()["properties"],
     }
     return {"type": "object", "required": sorted(properties), "properties": properties}
+
+
+def openai_error_schema() -> dict[str, Any]:
+    """Return the schema of an error body below ``/v1``."""
+    text = {"type": "string"}
+    members = {"message": text, "type": text, "param": {"type": ["string", "null"]}, "code": text}
+    return {"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "properties": members}}}
 
 
 def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -100,6 +104,8 @@ def _find_route(path: str, method: str) -> Route | None:
 
 def _public_operation(operation: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if speaks_openai(path):
+        problem = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAiError"}}}
     responses = {s: r for s, r in operation.get("responses", {}).items() if s != "422"}
     responses["default"] = {"description": "An error; see /docs/errors.", "content": problem}
     found = {**operation, "responses": responses}

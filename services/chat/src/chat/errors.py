@@ -54,7 +54,7 @@ class TurnInProgress(ParleyError):
 
     def __init__(self, turn_id: UUID | None) -> None:
         members: dict[str, Any] = {"turn_id": str(turn_id)} if turn_id else {}
-        super().__init__(None, headers={"x-should-retry": "false"}, **members)
+        super().__init__(None, headers={"x-should-retry": "false", **_turn_header(turn_id)}, **members)
 
 
 class Erased(ParleyError):
@@ -102,7 +102,7 @@ class ProviderFailure(ParleyError):
     ) -> None:
         headers = {"Retry-After": str(retry_after)} if retry_after else {}
         members: dict[str, Any] = {"turn_id": str(turn_id)} if turn_id else {}
-        super().__init__(detail, headers=headers, **members)
+        super().__init__(detail, headers={**headers, **_turn_header(turn_id)}, **members)
         self.retry_after = retry_after
 
 
@@ -146,7 +146,7 @@ class TurnPending(ParleyError):
     remedy = "Poll the turn in `turn_id`. It ends without further requests."
 
     def __init__(self, turn_id: UUID) -> None:
-        super().__init__(None, turn_id=str(turn_id))
+        super().__init__(None, headers=_turn_header(turn_id), turn_id=str(turn_id))
 
 
 class HistoryUnavailable(DependencyUnavailable):
@@ -172,3 +172,8 @@ def failure(code: str, *, retry_after: int | None = None, turn_id: UUID | None =
     if retry_after is None and kind in {ProviderRateLimited, ProviderUnavailable}:
         retry_after = 1
     return kind(retry_after=retry_after, turn_id=turn_id)
+
+
+def _turn_header(turn_id: UUID | None) -> dict[str, str]:
+    """Return the header that names the turn of an error: bodies below ``/v1`` have no member for it."""
+    return {"X-Turn-Id": str(turn_id)} if turn_id else {}

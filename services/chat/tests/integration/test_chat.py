@@ -259,3 +259,6 @@ async def test_models_are_listed(replica: ChatReplica) -> None:
     assert body["data"][0]["context_window"] == 8192
     listed = (await user.request("GET", "/v1/models")).json()
     assert [(m["id"], m["owned_by"]) for m in listed["data"]] == [("default", "parley")]
+    assert (await user.request("GET", "/v1/models/default")).json() == listed["data"][0]
+    missing = await user.request("GET", "/v1/models/gpt-none")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")

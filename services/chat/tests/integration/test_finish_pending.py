@@ -79,12 +79,12 @@ async def test_clients_are_told_that_the_end_is_pending_and_can_read_it_later(
     error = orjson.loads(lines[-1])["error"]
     assert (error["code"], error["turn_id"]) == ("finish_pending", chunked_id)
     answers = [await whole, await completed]
-    assert [(r.status_code, r.json()["code"]) for r in answers] == [(504, "upstream_timeout")] * 2
+    assert [(r.status_code, r.json()["error"]["code"]) for r in answers] == [(504, "upstream_timeout")] * 2
     unavailable = await users[0].request("GET", f"/api/v1/chat/turns/{turn_id}/stream")
     assert (unavailable.status_code, unavailable.json()["code"]) == (503, "dependency_unavailable")
 
     await postgres.start()
-    whole_id, completed_id = (response.json()["turn_id"] for response in answers)
+    whole_id, completed_id = (response.headers["x-turn-id"] for response in answers)
     turn_ids = [turn_id, whole_id, chunked_id, completed_id]
     assert len(set(turn_ids)) == 4
     for user, found in zip(users, turn_ids, strict=True):

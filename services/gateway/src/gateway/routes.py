@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gateway.openai_endpoints import openai_hint
 from parley import errors
 from parley.web.middleware import UNMATCHED_ROUTE
 
@@ -18,7 +19,7 @@ AUTH_MAX_BODY = 65_536
 """Maximum body of the routes of auth in bytes; the longest valid body has a tenth of it."""
 REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
 """Seconds until the head of the response, on most routes and on routes that wait for a model."""
-_SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*\Z")
+_SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~:-]*\Z")
 """An id in a path. No character may be decoded or normalised into another path."""
 
 
@@ -118,6 +119,7 @@ def chat_routes() -> list[Route]:
         route("GET", "/api/v1/models", "chat", ANY),
         route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("GET", "/v1/models", "chat", ANY),
+        route("GET", "/v1/models/{id}", "chat", ANY),
     ]
 
 
@@ -168,7 +170,7 @@ class RouteTable:
         allowed = self.allowed_methods(path)
         if allowed:
             raise errors.MethodNotAllowed(headers={"Allow": ", ".join(allowed)})
-        raise errors.NotFound
+        raise errors.NotFound(openai_hint(path))
 
     def allowed_methods(self, path: str) -> list[str]:
         """Return the methods of a path, with OPTIONS. Empty if there is no route. ``*`` stands for all paths."""

@@ -15,6 +15,8 @@ from parley import errors
 from parley.errors import FieldError, ParleyError
 
 MEDIA_TYPE = "application/problem+json"
+OPENAI_MEDIA_TYPE = "application/json"
+OPENAI_ROOT = "/v1"
 DOCS_PATH = "/docs/errors"
 MAX_ERRORS = 100
 """Maximum number of field errors in a response; further ones are left out."""
@@ -122,10 +124,23 @@ def problem_body(error: ParleyError, *, instance: str, request_id: str, base_url
     }
 
 
+def speaks_openai(path: str) -> bool:
+    """Return whether a path belongs to OpenAI's API."""
+    return path == OPENAI_ROOT or path.startswith(f"{OPENAI_ROOT}/")
+
+
+def error_body(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> tuple[bytes, str]:
+    """Return the response body of an error and its media type: OpenAI's format below ``/v1``, else a problem."""
+    body = problem_body(error, instance=instance, request_id=request_id, base_url=base_url)
+    if speaks_openai(instance):
+        return orjson.dumps({"error": body["error"]}), OPENAI_MEDIA_TYPE
+    return orjson.dumps(body), MEDIA_TYPE
+
+
 def problem_response(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> Response:
     """Return the response of an error."""
-    body = problem_body(error, instance=instance, request_id=request_id, base_url=base_url)
-    return Response(orjson.dumps(body), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
+    body, media_type = error_body(error, instance=instance, request_id=request_id, base_url=base_url)
+    return Response(body, status_code=error.status, headers=error.headers, media_type=media_type)
 
 
 def from_validation(found: Sequence[Any]) -> ParleyError:

@@ -4,8 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from chat.api.dependencies import Caller, Services
+from chat.api.dependencies import ApiServices, Caller, Services
 from chat.catalogue import Model
+from chat.errors import ModelNotFound
 from chat.protocols.parley.schemas import ModelPage, ModelResource, Pricing
 
 router = APIRouter(tags=["models"])
@@ -22,13 +23,23 @@ async def list_models(principal: Caller, services: Services) -> ModelPage:
 @router.get("/v1/models")
 async def list_openai_models(principal: Caller, services: Services) -> dict[str, Any]:
     """List the models in OpenAI's format."""
-    plan, created = services.budgets.plan(principal.plan), int(services.started_at.timestamp())
-    data = [
-        {"id": model.alias, "object": "model", "created": created, "owned_by": "parley"}
-        for model in services.catalogue
-        if plan.allows(model.alias)
-    ]
+    plan = services.budgets.plan(principal.plan)
+    data = [_openai_resource(model, services) for model in services.catalogue if plan.allows(model.alias)]
     return {"object": "list", "data": data}
+
+
+@router.get("/v1/models/{model_id:path}", responses={404: {}})
+async def get_openai_model(model_id: str, principal: Caller, services: Services) -> dict[str, Any]:
+    """Return one model in OpenAI's format."""
+    model = services.catalogue.find(model_id)
+    if not services.budgets.plan(principal.plan).allows(model.alias):
+        raise ModelNotFound
+    return _openai_resource(model, services)
+
+
+def _openai_resource(model: Model, services: ApiServices) -> dict[str, Any]:
+    created = int(services.started_at.timestamp())
+    return {"id": model.alias, "object": "model", "created": created, "owned_by": "parley"}
 
 
 def _resource(model: Model) -> ModelResource:

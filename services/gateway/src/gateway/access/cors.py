@@ -1,5 +1,6 @@
 """CORS: the origins whose pages may call the API from a browser."""
 
+import re
 from collections.abc import Iterable
 
 from gateway.http import Header
@@ -7,8 +8,11 @@ from gateway.http import Header
 METHODS = b"GET, POST, PUT, PATCH, DELETE"
 ALLOWED = (
     b"authorization, cache-control, content-type, idempotency-key, if-match, last-event-id, prefer, traceparent, "
-    b"x-api-key, x-request-id"
+    b"x-api-key, x-request-id, openai-organization, openai-project, user-agent"
 )
+_SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}\Z")
+"""Headers that OpenAI's SDK adds to each request."""
+MAX_SDK_HEADERS = 30
 EXPOSED = (
     b"etag, idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, retry-after-ms, "
     b"x-conversation-id, x-process-time, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, "
@@ -49,8 +53,11 @@ class Cors:
             (b"access-control-expose-headers", EXPOSED),
         )
 
-    def preflight(self, origin: bytes) -> list[Header]:
-        """Return the headers of a preflight response. For an origin that is not allowed, they grant nothing."""
+    def preflight(self, origin: bytes, requested: bytes = b"") -> list[Header]:
+        """Return the headers of a preflight response. For an origin that is not allowed, they grant nothing.
+
+        ``requested`` are the names in ``Access-Control-Request-Headers``.
+        """
         vary = (b"vary", b"origin, access-control-request-method, access-control-request-headers")
         if not self.allows(origin):
             return [vary]
@@ -58,6 +65,11 @@ class Cors:
             vary,
             (b"access-control-allow-origin", origin),
             (b"access-control-allow-methods", METHODS),
-            (b"access-control-allow-headers", ALLOWED),
+            (b"access-control-allow-headers", b", ".join((ALLOWED, *_sdk_headers(requested)))),
             (b"access-control-max-age", MAX_AGE),
         ]
+
+
+def _sdk_headers(requested: bytes) -> list[bytes]:
+    names = [name.strip().lower() for name in requested.split(b",")]
+    return [name for name in names if _SDK_HEADER.match(name)][:MAX_SDK_HEADERS]

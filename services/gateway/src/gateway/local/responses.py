@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import orjson
-
 from gateway.access.cors import Cors
 from gateway.access.policy import AccessPolicy
 from gateway.http import Header, Send, has_header
@@ -86,11 +84,11 @@ class LocalResponses:
         await send({"type": "websocket.http.response.body", "body": body})
 
     def _problem(self, request: Request, error: ParleyError) -> tuple[list[Header], bytes]:
-        body = orjson.dumps(
-            problems.problem_body(error, instance=request.path, request_id=request.request_id, base_url=self._base_url)
+        body, media_type = problems.error_body(
+            error, instance=request.path, request_id=request.request_id, base_url=self._base_url
         )
         headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-        headers += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
+        headers += [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
         return headers, body
 
     async def _send_options(self, request: Request, send: Send) -> None:
@@ -98,7 +96,8 @@ class LocalResponses:
         headers: list[Header] = [(b"allow", allowed.encode())] if allowed else []
         origin = request.used_headers.get(b"origin")
         if origin is not None and b"access-control-request-method" in request.used_headers:
-            headers += self._cors.preflight(origin)
+            requested = request.used_headers.get(b"access-control-request-headers", b"")
+            headers += self._cors.preflight(origin, requested)
         elif not allowed:
             raise errors.NotFound
         await self._send(request, 204, headers, b"", send)

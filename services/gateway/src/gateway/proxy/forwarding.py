@@ -163,6 +163,8 @@ def _is_draining_problem(body: bytes | None) -> bool:
         problem = orjson.loads(body or b"null")
     except orjson.JSONDecodeError:
         return False
+    if isinstance(problem, dict) and isinstance(problem.get("error"), dict):
+        problem = problem["error"]  # a problem has it, too
     return isinstance(problem, dict) and problem.get("code") == errors.Draining.code
 
 

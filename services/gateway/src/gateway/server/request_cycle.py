@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
-import orjson
 
 from gateway.http import Header
 from gateway.security_headers import DEFAULT_HEADERS, security_headers
@@ -140,10 +139,11 @@ def is_done(cycle: RequestResponseCycle | None) -> bool:
 def error_response(error: ParleyError, base_url: str, request_id: str = "", instance: str = "") -> bytes:
     """Return the complete response to a request that no pipeline responds to. The connection closes after it."""
     request_id = request_id or str(new_id())
-    body = orjson.dumps(problems.problem_body(error, instance=instance, request_id=request_id, base_url=base_url))
-    head = (
-        b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
-        b"connection: close\r\n" % (len(body), request_id.encode())
+    body, media_type = problems.error_body(error, instance=instance, request_id=request_id, base_url=base_url)
+    head = b"content-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\nconnection: close\r\n" % (
+        media_type.encode(),
+        len(body),
+        request_id.encode(),
     )
     own = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     head += b"".join(b"%b: %b\r\n" % pair for pair in (*own, *security_headers(base_url), *DEFAULT_HEADERS)) + b"\r\n"

@@ -1,0 +1,34 @@
+"""Endpoints of OpenAI's API that Parley does not offer, and what to use instead."""
+
+from parley.web.problems import speaks_openai
+
+COMPLETIONS = "`POST /v1/chat/completions`"
+_ALTERNATIVES = {
+    "responses": COMPLETIONS,
+    "completions": COMPLETIONS,
+    "engines": COMPLETIONS,
+    "assistants": COMPLETIONS,
+    "realtime": "the WebSocket `/api/v1/chat/ws`",
+    "threads": "`/api/v1/conversations`",
+    "conversations": "`/api/v1/conversations`",
+    "organization": "`GET /api/v1/usage`",
+}
+_NOT_OFFERED = {"audio", "batches", "embeddings", "evals", "files", "fine_tuning", "images", "moderations", "uploads"}
+_NOT_OFFERED |= {"vector_stores", "videos"}
+_ROOTS = ("/chat/completions", "/models", "/completions", "/responses")
+
+
+def openai_hint(path: str) -> str | None:
+    """Return why a path of OpenAI's API is not found, and what to use; None for any other path."""
+    if not speaks_openai(path) or path.startswith("/v1/v1/"):
+        if path.endswith(_ROOTS):
+            return "OpenAI's API is below `/v1`: set the base URL of your client to this server's address and `/v1`."
+        return None
+    name = path.split("/")[2] if path.count("/") > 1 else ""
+    if path.startswith("/v1/chat/completions/"):
+        return "Stored completions are not offered here; use `GET /api/v1/chat/turns/{id}` with the `X-Turn-Id`."
+    if name in _NOT_OFFERED:
+        return f"`/v1/{name}` is not offered; use another server for it. Parley offers {COMPLETIONS}."
+    if name in _ALTERNATIVES:
+        return f"`/v1/{name}` is not offered; use {_ALTERNATIVES[name]}."
+    return f"This endpoint of OpenAI's API is not offered; use {COMPLETIONS} or `GET /v1/models`."

@@ -1,0 +1,80 @@
+"""Paths of OpenAI's API that the gateway does not forward, and its errors below ``/v1``."""
+
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+
+from gateway.access.cors import Cors
+from gateway.proxy.forwarding import _is_draining_problem
+from gateway_testing.pipeline import TestPipeline, open_pipeline
+
+COMPLETIONS = "/v1/chat/completions"
+
+
+@pytest.fixture
+async def pipeline() -> AsyncIterator[TestPipeline]:
+    async with open_pipeline() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "code"),
+    [
+        (COMPLETIONS, "POST", 401, "credentials_missing"),
+        (COMPLETIONS, "GET", 405, "method_not_allowed"),
+        ("/v1/models/gpt-x", "GET", 401, "credentials_missing"),
+        ("/v1/embeddings", "POST", 404, "not_found"),
+        ("/v1", "GET", 404, "not_found"),
+    ],
+)
+async def test_an_error_below_v1_has_openais_body_alone(
+    pipeline: TestPipeline, path: str, method: str, status: int, code: str
+) -> None:
+    response = await pipeline.request(path, method=method)
+    assert (response.status, response.headers["content-type"]) == (status, "application/json")
+    body = orjson.loads(response.body)
+    assert list(body) == ["error"]
+    assert (sorted(body["error"]), body["error"]["code"]) == (["code", "message", "param", "type"], code)
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/v1/responses", "`/v1/responses` is not offered; use `POST /v1/chat/completions`."),
+        ("/v1/responses/resp_1", "`/v1/responses` is not offered; use `POST /v1/chat/completions`."),
+        ("/v1/embeddings", "`/v1/embeddings` is not offered; use another server for it."),
+        ("/v1/threads", "`/v1/threads` is not offered; use `/api/v1/conversations`."),
+        ("/v1/chat/completions/chatcmpl-1", "use `GET /api/v1/chat/turns/{id}`"),
+        ("/v1/whatever", "use `POST /v1/chat/completions` or `GET /v1/models`."),
+        ("/v1/models/a/b", "use `POST /v1/chat/completions` or `GET /v1/models`."),
+        ("/chat/completions", "OpenAI's API is below `/v1`"),
+        ("/v1/v1/chat/completions", "OpenAI's API is below `/v1`"),
+        ("/api/v1/chat/completions", "OpenAI's API is below `/v1`"),
+    ],
+)
+async def test_an_endpoint_that_is_not_offered_says_what_to_use(pipeline: TestPipeline, path: str, hint: str) -> None:
+    response = await pipeline.request(path, method="POST")
+    assert response.status == 404
+    assert hint in orjson.loads(response.body)["error"]["message"]
+
+
+async def test_an_unknown_path_elsewhere_has_no_hint(pipeline: TestPipeline) -> None:
+    assert b"OpenAI" not in (await pipeline.request("/nothing")).body
+
+
+@pytest.mark.parametrize("body", [b'{"code":"draining","error":{"code":"draining"}}', b'{"error":{"code":"draining"}}'])
+def test_a_draining_service_is_recognised_by_both_bodies(body: bytes) -> None:
+    assert _is_draining_problem(body)
+
+
+def test_a_preflight_admits_the_headers_of_openais_sdk() -> None:
+    cors = Cors(["https://app.example"])
+    requested = b"authorization, X-Stainless-OS, x-stainless-retry-count, x-evil, x-stainless-\r\nset-cookie"
+    allowed = dict(cors.preflight(b"https://app.example", requested))[b"access-control-allow-headers"].split(b", ")
+    assert {b"x-stainless-os", b"x-stainless-retry-count", b"authorization"} <= set(allowed)
+    assert b"x-evil" not in allowed
+    assert not any(b"\n" in name for name in allowed)
+    many = b",".join(b"x-stainless-%d" % number for number in range(1000))
+    assert len(dict(cors.preflight(b"https://app.example", many))[b"access-control-allow-headers"]) < 1000
+    assert b"access-control-allow-headers" not in dict(cors.preflight(b"https://other.example", requested))
