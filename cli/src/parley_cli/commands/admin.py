@@ -12,10 +12,11 @@ from parley_cli.commands.shared import DataDirOption
 
 HELP = """Manage the people of this server, without a login.
 
-Works on the running product, on a stopped one, and in a container of auth. Nothing secret is given on the command
-line. A repeated command changes nothing and succeeds.
+Works on the running product, on a stopped one, and in a container of auth.
 
-Exit status: 0 done, or done before; 1 refused; 2 wrong usage or settings; 3 there is no such account.
+No secret is given on the command line. A repeated command changes nothing and succeeds.
+
+Exit status: 0 done, or done before; 1 refused; 2 wrong usage or settings; 3 no such account.
 """
 commands = typer.Typer(no_args_is_help=True, help=HELP)
 
@@ -68,7 +69,7 @@ def create_user(
             )
         ),
     )
-    output.print_account(found, password, created="an account", changed="changed")
+    output.print_account(found, password, created="has an account now")
 
 
 @commands.command()
@@ -88,7 +89,7 @@ def create_admin(
         folder_of(context),
         lambda operator: operator.make_admin(output.account_request(username, email=email, password=password.text)),
     )
-    output.print_account(found, password, created="an administrator", changed="an administrator now")
+    output.print_account(found, password, created="is an administrator")
 
 
 @commands.command()
@@ -128,7 +129,7 @@ def enable_user(context: typer.Context, username: LoginArgument) -> None:
     """Let a disabled person log in again."""
     found = run_operation(folder_of(context), lambda operator: operator.set_status(username, "active"))
     if found.user.status == "invited":
-        typer.echo(f"{found.user.username} has no password yet. Print a new link: parley admin reset-password")
+        typer.echo(f"{username} has no password yet. Print a new link: parley admin reset-password {username}")
     else:
         typer.echo(f"{found.user.username} is {output.now(found)}active.")
 

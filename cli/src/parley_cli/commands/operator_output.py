@@ -35,23 +35,24 @@ def account_request(
     )
 
 
-def print_account(found: "AccountResult", password: NewPassword, *, created: str, changed: str) -> None:
+def print_account(found: "AccountResult", password: NewPassword, *, created: str) -> None:
     """Print what happened to an account, and its link or generated password."""
     name = found.user.username
     if found.outcome == "created":
-        typer.echo(f"{name} is {created}.")
+        typer.echo(f"{name} {created}.")
         if password.generated:
             typer.echo(f"Password: {password.text}")
         if found.link is not None:
             print_link(name, found.link)
         return
-    typer.echo(f"{name} is {changed}." if found.outcome == "changed" else f"{name} exists already. Nothing changed.")
+    changed = f"{name} is an administrator now."
+    typer.echo(changed if found.outcome == "changed" else f"{name} exists already. Nothing changed.")
     if password.text:
-        typer.echo("The password is unchanged. To set another one: parley admin reset-password")
+        typer.echo(f"The password is unchanged. To set another one: parley admin reset-password {name}")
     if found.user.status == "invited":
-        typer.echo("The account has no password yet. Print a new link: parley admin reset-password")
+        typer.echo(f"The account has no password yet. Print a new link: parley admin reset-password {name}")
     elif found.user.status == "disabled":
-        typer.echo("The account is disabled. Enable it: parley admin enable-user")
+        typer.echo(f"The account is disabled. Enable it: parley admin enable-user {name}")
 
 
 def print_link(username: str, link: "PasswordLink") -> None:

@@ -61,6 +61,12 @@ async def _settings(local: LocalSettings, report: Report) -> AsyncIterator["Auth
             yield settings
 
 
+def _public_url(local: LocalSettings, folder: Path) -> str:
+    """Return the URL of links: of the settings, or else of the last run."""
+    is_set = {"public_url", "port"} & local.model_fields_set
+    return local.base_url() if is_set else connections.last_public_url(folder) or local.base_url()
+
+
 @contextlib.asynccontextmanager
 async def _stopped(local: LocalSettings, folder: Path) -> AsyncIterator["AuthSettings"]:
     from auth.settings import AuthSettings
@@ -75,7 +81,7 @@ async def _stopped(local: LocalSettings, folder: Path) -> AsyncIterator["AuthSet
                 yield load(
                     AuthSettings,
                     environment="development",
-                    public_url=local.base_url(),
+                    public_url=_public_url(local, folder),
                     database_url=database_url,
                     redis_url=redis_url,
                     auth_secret_key=encryption_key(folder),

@@ -18,6 +18,15 @@ def save(folder: Path, environment: Mapping[str, str]) -> None:
     write_private(folder / FILE_NAME, json.dumps(dict(environment)))
 
 
+def last_public_url(folder: Path) -> str | None:
+    """Return the public URL of the last run, if it is known."""
+    try:
+        found = json.loads((folder / FILE_NAME).read_text()).get("PUBLIC_URL")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def use(folder: Path, environment: MutableMapping[str, str] = os.environ) -> None:
     """Add the settings of a running stack to the environment. Variables that are already set win.
 

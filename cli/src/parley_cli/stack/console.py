@@ -28,9 +28,20 @@ Send a message and watch the answer stream:
     | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
   curl -N {url}/api/v1/chat/stream -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
     -d '{{"message": "Say hello in five words."}}'
-
+{first_admin}
 Press Ctrl-C to stop everything.
 """
+FIRST_ADMIN = """
+There is no administrator yet. To make one, run this in another terminal:
+
+  {command} create-admin <username>
+"""
+
+
+def admin_command(program: str, data_dir: Path) -> str:
+    """Return the words before a subcommand of `parley admin` on this stack."""
+    option = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {shlex.quote(str(data_dir))}"
+    return f"{program} admin{option}"
 
 
 class Console:
@@ -46,8 +57,10 @@ class Console:
         yield
         self.print(f"  {name:<28} {time.monotonic() - started:5.1f} s")
 
-    def print_ready(self, ports: StackPorts, login: DemoLogin, *, model: str, folder: str) -> None:
-        """Print the URLs, the demo login and a first request."""
+    def print_ready(
+        self, ports: StackPorts, login: DemoLogin, *, model: str, folder: str, admin_command: str | None
+    ) -> None:
+        """Print the URLs, the demo login and a first request; ``admin_command`` if there is no administrator."""
         self.print(
             READY.format(
                 seconds=time.monotonic() - self._started,
@@ -57,13 +70,9 @@ class Console:
                 folder=folder,
                 username=login.username,
                 password=login.password,
+                first_admin=FIRST_ADMIN.format(command=admin_command) if admin_command else "",
             )
         )
-
-    def print_first_admin(self, program: str, data_dir: Path) -> None:
-        """Print the command that creates the first administrator."""
-        option = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {shlex.quote(str(data_dir))}"
-        self.print(f"There is no administrator yet. To make one: {program} admin{option} create-admin <username>")
 
     @staticmethod
     def print(text: str) -> None:

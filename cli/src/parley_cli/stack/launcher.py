@@ -14,7 +14,7 @@ from parley_cli.model.process import DISPLAY_NAME
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import connections, folder_lock, preflight
 from parley_cli.stack.backends import open_backends
-from parley_cli.stack.console import Console
+from parley_cli.stack.console import Console, admin_command
 from parley_cli.stack.demo_account import demo_login
 from parley_cli.stack.encryption_key import ensure_key, replace_key
 from parley_cli.stack.folder_lock import FolderInUseError
@@ -85,9 +85,8 @@ async def _run(settings: LocalSettings, folder: Path, new_signing_keys: bool) ->
         login = demo_login(folder)
         async with open_services(config, login) as has_admin:
             model = "configured provider" if settings.has_provider() else DISPLAY_NAME
-            console.print_ready(ports, login, model=model, folder=str(folder))
-            if not has_admin:
-                console.print_first_admin(sys.argv[0], settings.data_dir)
+            command = None if has_admin else admin_command(sys.argv[0], settings.data_dir)
+            console.print_ready(ports, login, model=model, folder=str(folder), admin_command=command)
             await wait_for_signal()
             console.print("Stopping: waiting for open answers. Press Ctrl-C again to stop now.")
     console.print("Stopped.")

@@ -18,6 +18,7 @@ from gateway.access.policy import AccessPolicy, LimitChecker
 from gateway.access.revocations import RevocationLookup
 from gateway.access.stream_leases import StreamLeases
 from gateway.access.streams import OpenStreams
+from gateway.local.account_pages import account_pages
 from gateway.local.docs_pages import docs_pages
 from gateway.local.health import HealthPages
 from gateway.local.responses import LocalResponses
@@ -146,7 +147,7 @@ def make_pipeline(
     """Return the request pipeline. Raise SettingsError for an invalid TRUSTED_PROXIES."""
     cors, health = Cors(settings.origins()), HealthPages(runtime)
     common = ResponseHeaders(cors, runtime.lifecycle, public_url=settings.issuer())
-    pages = {"/health": health.health, "/ready": health.ready, **docs_pages()}
+    pages = {"/health": health.health, "/ready": health.ready, **docs_pages(), **account_pages()}
     return Pipeline(
         addresses=client_addresses(settings),
         local=LocalResponses(pages, routes, cors, policy, common, base_url=settings.issuer()),

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.http import Header
+from gateway.local.account_pages import CONTENT_SECURITY_POLICY as ACCOUNT_PAGE_POLICY
+from gateway.local.account_pages import account_pages
 from gateway.local.docs_pages import CONTENT_SECURITY_POLICY, docs_pages
 from gateway.routes import Route, all_routes
 from gateway.security_headers import DEFAULT_HEADERS, HSTS
@@ -27,7 +29,7 @@ EXPECTED = {
     "x-dns-prefetch-control": "off",
 }
 ON_EVERY_RESPONSE = {*EXPECTED, "permissions-policy", "content-security-policy", "cache-control"}
-PAGES = ["/health", "/ready", *docs_pages()]
+PAGES = ["/health", "/ready", *docs_pages(), *account_pages()]
 ROUTES = [(method, route) for route in all_routes() if not route.websocket for method in sorted(route.methods)]
 SOCKET = "/api/v1/chat/ws"
 
@@ -74,8 +76,8 @@ async def test_every_route_has_them_with_and_without_credentials(
 async def test_every_page_has_them_and_keeps_its_own_content_security_policy(pipeline: TestPipeline, path: str) -> None:
     for method in ("GET", "HEAD"):
         found = assert_secure(headers_of(await pipeline.request(path, method=method)))
-        own = CONTENT_SECURITY_POLICY.decode()
-        assert found["content-security-policy"] in {own, DEFAULT_HEADERS[0][1].decode()}
+        own = {CONTENT_SECURITY_POLICY.decode(), ACCOUNT_PAGE_POLICY.decode(), DEFAULT_HEADERS[0][1].decode()}
+        assert found["content-security-policy"] in own
 
 
 async def test_errors_and_preflights_have_them(pipeline: TestPipeline) -> None:

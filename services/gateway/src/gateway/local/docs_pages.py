@@ -14,7 +14,7 @@ CONTENT_SECURITY_POLICY = (
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 CACHE_FOR_A_DAY = b"public, max-age=86400"
-_HTML, _CSS, _JAVASCRIPT = b"text/html; charset=utf-8", b"text/css", b"text/javascript"
+_HTML, _CSS, JAVASCRIPT = b"text/html; charset=utf-8", b"text/css", b"text/javascript"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ def docs_pages() -> Mapping[str, Render]:
     pages: dict[str, Render] = {
         "/docs": lambda: _html("swagger", ["swagger-ui.css"], ["swagger-ui-bundle.js", "swagger.js"]),
         "/redoc": lambda: _html("redoc", [], ["redoc.standalone.js", "redoc.js"]),
-        "/openapi.json": lambda: _file("openapi.json", b"application/json"),
-        "/docs/errors": lambda: _file("static/errors.html", _HTML),
-        "/docs/static/page.css": lambda: _file("static/page.css", _CSS),
+        "/openapi.json": lambda: packaged_file("openapi.json", b"application/json"),
+        "/docs/errors": lambda: packaged_file("static/errors.html", _HTML),
+        "/docs/static/page.css": lambda: packaged_file("static/page.css", _CSS),
         "/docs/static/swagger-ui.css": lambda: _compressed_file("swagger-ui.css", _CSS),
-        "/docs/static/swagger-ui-bundle.js": lambda: _compressed_file("swagger-ui-bundle.js", _JAVASCRIPT),
-        "/docs/static/redoc.standalone.js": lambda: _compressed_file("redoc.standalone.js", _JAVASCRIPT),
-        "/docs/static/swagger.js": lambda: _file("static/swagger.js", _JAVASCRIPT),
-        "/docs/static/redoc.js": lambda: _file("static/redoc.js", _JAVASCRIPT),
+        "/docs/static/swagger-ui-bundle.js": lambda: _compressed_file("swagger-ui-bundle.js", JAVASCRIPT),
+        "/docs/static/redoc.standalone.js": lambda: _compressed_file("redoc.standalone.js", JAVASCRIPT),
+        "/docs/static/swagger.js": lambda: packaged_file("static/swagger.js", JAVASCRIPT),
+        "/docs/static/redoc.js": lambda: packaged_file("static/redoc.js", JAVASCRIPT),
     }
     return {path: functools.cache(render) for path, render in pages.items()}
 
@@ -68,7 +68,8 @@ def _html(body_class: str, styles: list[str], scripts: list[str]) -> LocalPage:
     )
 
 
-def _file(name: str, media_type: bytes) -> LocalPage:
+def packaged_file(name: str, media_type: bytes) -> LocalPage:
+    """Return a file of this package as a page; 404 if it is missing."""
     found = resources.files("gateway.local").joinpath(name)
     if not found.is_file():
         return LocalPage(404, b"", ())
