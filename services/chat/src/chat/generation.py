@@ -1,6 +1,6 @@
 """Prompts, streamed answers, and the interfaces of model providers."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,11 +48,15 @@ class ModelSelected:
     model: Model
 
 
+PromptFor = Callable[[Model], Awaitable[Prompt | None]]
+"""Returns the prompt for a model before its first attempt, None if the model must not answer."""
+
+
 class AnswerGenerator(Protocol):
     """Generates an answer with the first of several models that responds."""
 
     def stream(
-        self, models: Sequence[Model], prompt: Prompt
+        self, models: Sequence[Model], prompt_for: PromptFor
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Yield the selected model, then batches of chunks; raises ProviderFailure if no model answers."""
         ...

@@ -167,6 +167,8 @@ class Turn:
     started_at: datetime
     finished_at: datetime | None
     cancel_requested: bool = False
+    answering_model: str | None = None
+    """The fallback model that answers; None for ``model``."""
 
     @property
     def stored(self) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Turn
+from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Reservation, Turn
 
 
 class TurnRefused(Exception):
@@ -37,6 +37,13 @@ class TurnStore(Protocol):
 
     async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
         """Store a turn and its ``turn.started`` event atomically; raises TurnRefused and BudgetExceeded."""
+        ...
+
+    async def move_reservation(self, turn: Turn, model: str, reservation: Reservation) -> bool:
+        """Replace the reservation of a running turn by that of the fallback ``model``, and record the model.
+
+        Returns False if the turn has a higher epoch or has ended; raises BudgetExceeded.
+        """
         ...
 
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:

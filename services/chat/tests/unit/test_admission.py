@@ -77,7 +77,7 @@ async def test_a_follow_up_has_the_earlier_exchange_and_the_latest_parent() -> N
     first = await completed(bench, make_request(message="My name is Ada", system_prompt="Be brief"))
     job = await admit(bench, follow_up(first, message="Who am I?"))
     assert (job.turn.number, job.turn.parent_id) == (2, first.id)
-    assert [(m["role"], m["content"]) for m in job.prompt.messages] == [
+    assert [(m["role"], m["content"]) for m in job.terms.prompt.messages] == [
         ("system", "Be brief"),
         ("user", "My name is Ada"),
         ("assistant", "Hello"),
@@ -90,7 +90,7 @@ async def test_the_conversation_as_parent_starts_a_new_branch_at_the_root() -> N
     first = await completed(bench, make_request())
     job = await admit(bench, follow_up(first, parent_id=first.conversation_id))
     assert job.turn.parent_id is None
-    assert len(job.prompt.messages) == 1
+    assert len(job.terms.prompt.messages) == 1
 
 
 async def test_a_regeneration_repeats_the_user_message_under_the_same_parent() -> None:
@@ -129,7 +129,7 @@ async def test_a_conversation_of_history_is_adopted_with_its_context_and_number(
     conversation_id, answer_id = adopt(bench, user_id)
     job = await admit(bench, make_request(user_id=user_id, conversation_id=conversation_id, message="Why?"))
     assert (job.turn.number, job.turn.parent_id, job.turn.context) == (8, answer_id, "complete")
-    assert [m["content"] for m in job.prompt.messages] == ["Which colour?", "Blue.", "Why?"]
+    assert [m["content"] for m in job.terms.prompt.messages] == ["Which colour?", "Blue.", "Why?"]
 
 
 async def test_an_answer_of_history_is_regenerated() -> None:
@@ -184,14 +184,14 @@ async def test_a_message_longer_than_the_context_window_is_refused() -> None:
 async def test_messages_sent_by_the_client_are_the_whole_context() -> None:
     messages = [{"role": "user", "content": "One"}, {"role": "assistant", "content": "Two"}]
     job = await admit(ServiceBench(), make_request(stored=False, messages=messages))
-    assert job.prompt.messages == messages
+    assert job.terms.prompt.messages == messages
     assert job.turn.conversation_id is None
 
 
 async def test_the_remaining_budget_caps_the_answer_and_a_spent_one_refuses_the_turn() -> None:
     bench = ServiceBench(plan=ChatPlan(tokens_per_minute=None, tokens_per_day=100))
     job = await admit(bench, make_request())
-    assert (job.capped_by_budget, job.prompt.max_tokens) == (True, 100 - job.turn.prompt_tokens)
+    assert (job.terms.capped_by_budget, job.terms.prompt.max_tokens) == (True, 100 - job.turn.prompt_tokens)
     with pytest.raises(QuotaExceeded):
         await admit(bench, make_request(user_id=job.turn.user_id))
 

@@ -34,7 +34,7 @@ async def test_a_chosen_branch_is_continued_by_the_next_message_only() -> None:
     first, _ = await branched(bench)
     job = await admit(bench, follow_up(first, message="Three"))
     assert (job.turn.parent_id, job.turn.number) == (first.id, 3)
-    assert [m["content"] for m in job.prompt.messages] == ["One", "First", "Three"]
+    assert [m["content"] for m in job.terms.prompt.messages] == ["One", "First", "Three"]
     third = await bench.engine.turns.finish(job.turn, make_outcome("Third"))
     assert third is not None
     assert (await admit(bench, follow_up(first, message="Four"))).turn.parent_id == third.id
@@ -64,7 +64,7 @@ async def test_the_chosen_branch_of_a_conversation_of_history_is_continued() -> 
     bench.history.past[chosen] = [PastExchange(chosen, None, "Which size?", "Large.")]
     job = await admit(bench, make_request(user_id=user_id, conversation_id=conversation_id, message="Why?"))
     assert job.turn.parent_id == chosen
-    assert [m["content"] for m in job.prompt.messages] == ["Which size?", "Large.", "Why?"]
+    assert [m["content"] for m in job.terms.prompt.messages] == ["Which size?", "Large.", "Why?"]
 
 
 async def test_an_unknown_conversation_is_not_found_unless_the_request_creates_it() -> None:

@@ -50,7 +50,10 @@ class Scripted:
 
 
 async def ask(retrying: FallbackGenerator) -> None:
-    async for _ in retrying.stream([SMALL], Prompt(messages=[], max_tokens=1)):
+    async def prompt_for(_model: Model) -> Prompt:
+        return Prompt(messages=[], max_tokens=1)
+
+    async for _ in retrying.stream([SMALL], prompt_for):
         pass
 
 

@@ -38,7 +38,11 @@ class ScriptedProvider:
 
 
 async def generate(
-    provider: ScriptedProvider, fallback: ScriptedProvider | None = None, *, max_retries: int = 1
+    provider: ScriptedProvider,
+    fallback: ScriptedProvider | None = None,
+    *,
+    max_retries: int = 1,
+    skipped: Sequence[Model] = (),
 ) -> list[ModelSelected | Sequence[AnswerChunk]]:
     def provider_of(model: Model) -> ScriptedProvider:
         return provider if fallback is None or model is MODEL else fallback
@@ -46,7 +50,11 @@ async def generate(
     metrics = ChatMetrics(CollectorRegistry())
     generator = FallbackGenerator(provider_of, CircuitBreakers(), metrics, max_retries=max_retries)
     models = [MODEL] if fallback is None else [MODEL, FALLBACK]
-    return [item async for item in generator.stream(models, PROMPT)]
+
+    async def prompt_for(model: Model) -> Prompt | None:
+        return PROMPT if model not in skipped else None
+
+    return [item async for item in generator.stream(models, prompt_for)]
 
 
 async def test_a_retryable_failure_is_retried() -> None:
@@ -88,3 +96,10 @@ async def test_a_failure_after_the_first_token_is_neither_retried_nor_sent_to_a_
     with pytest.raises(ProviderFailure):
         await generate(provider, fallback)
     assert (provider.calls, fallback.calls) == (1, 0)
+
+
+async def test_a_fallback_without_a_prompt_is_skipped() -> None:
+    fallback = ScriptedProvider(None)
+    with pytest.raises(ProviderFailure):
+        await generate(ScriptedProvider(FINAL), fallback, skipped=[FALLBACK])
+    assert fallback.calls == 0

@@ -149,7 +149,7 @@ async def cached_answer(bench: EngineBench, index: InMemoryResponseIndex) -> Cac
     earlier = replace(ended_turn(make_turn(user_id=user_id), "Hel", "lo"), provider="fake")
     bench.turns.turns[earlier.id] = earlier
     job = await bench.job()
-    lookup = cache.lookup(make_request(user_id=user_id), MODEL, job.prompt)
+    lookup = cache.lookup(make_request(user_id=user_id), MODEL, job.terms.prompt)
     assert lookup is not None
     await lookup.save(earlier, MODEL)
     return lookup
@@ -177,7 +177,7 @@ async def test_a_complete_answer_is_cached_for_the_next_turn() -> None:
     index = InMemoryResponseIndex()
     user_id = new_id()
     lookup = ResponseCache(index, bench.turns, bench.metrics).lookup(
-        make_request(user_id=user_id), MODEL, (await bench.job()).prompt
+        make_request(user_id=user_id), MODEL, (await bench.job()).terms.prompt
     )
     turn = await run(bench, bench.runner(await bench.job(cache_lookup=lookup, user_id=user_id)))
     assert list(index.turn_ids.values()) == [turn.id]

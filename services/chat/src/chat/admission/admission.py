@@ -6,6 +6,7 @@ from uuid import UUID
 
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader, EarlierExchanges, PromptContext, client_context, fit
+from chat.admission.fallbacks import FallbackReservations, terms_of, usable
 from chat.admission.new_turn import admitted_turn, new_turn
 from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn
 from chat.admission.response_cache import ResponseCache
@@ -14,8 +15,7 @@ from chat.admission.turn_job import TurnJob
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Catalogue, Model
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused, ModelNotFound
-from chat.generation import Prompt
-from chat.model import IdempotencyKey, Reservation, Turn
+from chat.model import IdempotencyKey, Turn
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from parley.errors import FieldError, Overloaded, ValidationFailed
 
@@ -77,29 +77,28 @@ class TurnAdmission:
         position = await self._positions.find(request)
         context = await self._context(request, model, position)
         plan = self._budgets.plan(request.plan)
-        reservation, prompt = await self._reserve(request, model, context)
+        grant = await self._budgets.reserve(
+            request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
+        )
+        terms = terms_of(request, context, model, grant.max_tokens, context.max_tokens)
         await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
-        new = new_turn(request, model, position, context, reservation, self._turn_timeout)
-        lookup = self._cache.lookup(request, model, prompt) if self._cache is not None else None
+        new = new_turn(request, model, position, context, grant.reservation, self._turn_timeout)
+        lookup = self._cache.lookup(request, model, terms.prompt) if self._cache is not None else None
         result = await self._store.admit(new, runner_id, request.key)
         if result.turn_id != new.id:
             assert request.key is not None
             return await self._replay(result.turn_id, result.body_hash, request.key)
+        turn = admitted_turn(new, result, runner_id)
+        fallbacks = usable(self._catalogue.with_fallbacks(model)[1:], request, context, plan)
+        reservations = FallbackReservations(self._store, self._budgets, request, context, turn, grant.reservation)
         return TurnJob(
-            admitted_turn(new, result, runner_id),
-            self._catalogue.with_fallbacks(model),
-            prompt,
-            capped_by_budget=prompt.max_tokens < context.max_tokens,
+            turn,
+            [model, *fallbacks],
+            terms,
+            reservations.reserve,
             settle=lambda ended: self._token_limits.settle(ended, plan),
             cache_lookup=lookup,
         )
-
-    async def _reserve(self, request: TurnRequest, model: Model, context: PromptContext) -> tuple[Reservation, Prompt]:
-        grant = await self._budgets.reserve(
-            request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
-        )
-        temperature = model.temperature if request.temperature is None else request.temperature
-        return grant.reservation, Prompt(context.messages, grant.max_tokens, temperature, request.options)
 
     async def _context(self, request: TurnRequest, model: Model, position: TurnPosition) -> PromptContext:
         if request.messages is not None:

@@ -53,16 +53,27 @@ class Budgets:
         return self._plans.find(name)
 
     async def reserve(
-        self, user_id: UUID, plan_name: str, model: Model, *, prompt_tokens: int, max_tokens: int
+        self,
+        user_id: UUID,
+        plan_name: str,
+        model: Model,
+        *,
+        prompt_tokens: int,
+        max_tokens: int,
+        held: Reservation | None = None,
     ) -> BudgetGrant:
-        """Return the reservation of a turn; raises QuotaExceeded if the prompt and one token exceed the budget."""
+        """Return the reservation of a turn that the model answers. It replaces ``held``, which the turn has already.
+
+        Raises QuotaExceeded if the prompt and one token exceed the budget.
+        """
         limits = period_limits(self._plans.find(plan_name), times.now(), priced=model.price is not None)
         if not limits:
             return BudgetGrant(Reservation(), max_tokens)
         spent = await self._store.spent(user_id, list(limits))
         tokens = max_tokens
         for period, limit in limits.items():
-            tokens = min(tokens, affordable(limit, spent.get(period, (0, Decimal(0))), model.price, prompt_tokens))
+            others = without(held, period, spent.get(period, (0, Decimal(0))))
+            tokens = min(tokens, affordable(limit, others, model.price, prompt_tokens))
         if tokens < 1:
             raise QuotaExceeded
         return BudgetGrant(
@@ -75,6 +86,14 @@ class Budgets:
             ),
             tokens,
         )
+
+
+def without(held: Reservation | None, period: str, spent: tuple[int, Decimal]) -> tuple[int, Decimal]:
+    """Return what is spent in a period apart from a reservation."""
+    if held is None or period not in held.periods:
+        return spent
+    tokens, cost = spent
+    return tokens - held.tokens, cost - held.cost
 
 
 def period_limits(plan: ChatPlan, moment: datetime, *, priced: bool) -> dict[str, PeriodLimit]:

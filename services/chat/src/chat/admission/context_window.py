@@ -93,7 +93,7 @@ def fit(
     user_message = {"role": "user", "content": message}
     needed = estimate_messages([*frame, user_message])
     _require_fit(needed, model)
-    wanted = min(max_tokens or model.max_output_tokens, model.max_output_tokens)
+    wanted = _wanted(max_tokens, model)
     room = max(model.context_window - max(wanted, MIN_ANSWER_TOKENS), needed)
     kept: list[list[dict[str, Any]]] = []
     for exchange in past.exchanges:
@@ -106,8 +106,17 @@ def fit(
     omitted = len(past.exchanges) - len(kept)
     state: ContextState = "partial" if past.partial else "trimmed" if omitted or past.more else "complete"
     earlier = [m for pair in reversed(kept) for m in pair]
-    answer_tokens = min(wanted, model.context_window - needed)
+    answer_tokens = answer_room(needed, max_tokens, model)
     return PromptContext([*frame, *earlier, user_message], needed, answer_tokens, state, omitted)
+
+
+def answer_room(prompt_tokens: int, max_tokens: int | None, model: Model) -> int:
+    """Return the maximum length of an answer of the model, of which at most ``max_tokens`` are wanted."""
+    return min(_wanted(max_tokens, model), model.context_window - prompt_tokens)
+
+
+def _wanted(max_tokens: int | None, model: Model) -> int:
+    return min(max_tokens or model.max_output_tokens, model.max_output_tokens)
 
 
 def client_context(request: TurnRequest, model: Model) -> PromptContext:
@@ -115,8 +124,7 @@ def client_context(request: TurnRequest, model: Model) -> PromptContext:
     messages = list(request.messages or ())
     needed = estimate_messages(messages)
     _require_fit(needed, model)
-    wanted = min(request.max_tokens or model.max_output_tokens, model.max_output_tokens)
-    return PromptContext(messages, needed, min(wanted, model.context_window - needed), "complete", 0)
+    return PromptContext(messages, needed, answer_room(needed, request.max_tokens, model), "complete", 0)
 
 
 def _require_fit(prompt_tokens: int, model: Model) -> None:

@@ -10,13 +10,22 @@ from chat.model import Turn
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerTerms:
+    """The prompt for one model, and whether the budget caps the length of the answer."""
+
+    prompt: Prompt
+    capped_by_budget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TurnJob:
-    """An admitted turn, the models that may answer it, and its prompt."""
+    """An admitted turn, the models that may answer it, and the terms for the first one."""
 
     turn: Turn
     models: Sequence[Model]
-    prompt: Prompt
-    capped_by_budget: bool = False
+    terms: AnswerTerms
+    fallback_terms: Callable[[Model], Awaitable[AnswerTerms | None]] | None = None
+    """Reserves the cost of a fallback's answer and returns its terms; None if it must not answer."""
     settle: Callable[[Turn], Awaitable[None]] | None = None
     """Called with the turn when its end is stored."""
     cache_lookup: CacheLookup | None = None

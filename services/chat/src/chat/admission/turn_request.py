@@ -41,4 +41,6 @@ class TurnRequest:
     messages: Sequence[dict[str, Any]] | None = None
     """The whole context, if the client sends it (OpenAI's format)."""
     options: dict[str, Any] = field(default_factory=dict)
+    capabilities: frozenset[str] = frozenset()
+    """What a model needs to read the messages: ``vision`` for images."""
     cache_policy: CachePolicy = field(default_factory=CachePolicy)

@@ -99,6 +99,7 @@ def _turn_request(
         lenient=True,
         messages=[_message(message) for message in body.messages],
         options=body.options(),
+        capabilities=frozenset(() if all(m.text_only for m in body.messages) else ("vision",)),
         cache_policy=cache_policy_of(request),
     )
 

@@ -9,7 +9,7 @@ import structlog
 
 from chat.catalogue import Model
 from chat.errors import ProviderUnavailable
-from chat.generation import AnswerChunk, ModelSelected, Prompt, Provider
+from chat.generation import AnswerChunk, ModelSelected, Prompt, PromptFor, Provider
 from chat.metrics import ChatMetrics
 from chat.providers.circuit_breaker import CircuitBreakers, CircuitOpen
 from chat.providers.failures import AttemptFailed
@@ -36,11 +36,14 @@ class FallbackGenerator:
         self._metrics = metrics
 
     async def stream(
-        self, models: Sequence[Model], prompt: Prompt
+        self, models: Sequence[Model], prompt_for: PromptFor
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Yield the selected model, then its chunks; raises the last ProviderFailure if no model answers."""
         last = AttemptFailed(ProviderUnavailable(), retryable=False)
         for model in models:
+            prompt = await prompt_for(model)
+            if prompt is None:
+                continue
             for attempt in range(self._max_retries + 1):
                 try:
                     answer, first = await self._begin(model, prompt)

@@ -88,7 +88,7 @@ class Recovery:
         Raises DependencyUnavailable. A failure leaves the turn to the next scan.
         """
         entries, lost = await self._seal(turn)
-        outcome = self._outcome(turn, entries, lost)
+        outcome = self.outcome(turn, entries, lost=lost)
         ended = await self._store.finish(turn, outcome)
         if ended is not None:
             self._metrics.recovered.inc()
@@ -106,7 +106,8 @@ class Recovery:
                     return (), True
             await asyncio.sleep(SEAL_RETRY_INTERVAL)
 
-    def _outcome(self, turn: Turn, entries: tuple[LogEntry, ...], lost: bool) -> Outcome:
+    def outcome(self, turn: Turn, entries: tuple[LogEntry, ...], *, lost: bool) -> Outcome:
+        """Return the outcome of a turn that ended with these entries, at the price of the model that gave them."""
         stopped: StopReason = "cancelled" if turn.cancel_requested else "interrupted"
         end = decide(stopped, None, finish_reason=None, has_output=bool(entries))
         model = self._model(turn)
@@ -129,8 +130,9 @@ class Recovery:
         )
 
     def _model(self, turn: Turn) -> Model | None:
+        """Return the model that answered: the one that the turn's reservation is for."""
         try:
-            return self._catalogue.find(turn.model)
+            return self._catalogue.find(turn.answering_model or turn.model)
         except (ModelNotFound, ProviderUnavailable):
             return None
 

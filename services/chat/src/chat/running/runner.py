@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 
 from chat.admission.turn_job import TurnJob
+from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.generation import AnswerChunk, AnswerGenerator, ModelSelected
+from chat.generation import AnswerChunk, AnswerGenerator, ModelSelected, Prompt
 from chat.metrics import ChatMetrics
 from chat.model import EMPTY_USAGE, LogEntry, Outcome, Turn
 from chat.running.log_replication import LogReplicator
@@ -61,7 +62,7 @@ class Runner:
         self._observe_gap = metrics.inter_token.for_model(alias).observe
         self._began = self._last_chunk_at = time.monotonic()
         self._first_token: float | None = None
-        self._model = job.models[0]
+        self._model, self._terms = job.models[0], job.terms
         self._characters = 0
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
@@ -116,12 +117,20 @@ class Runner:
             await self._stream()
 
     async def _stream(self) -> None:
-        async with contextlib.aclosing(self._generator.stream(self._job.models, self._job.prompt)) as found:
+        async with contextlib.aclosing(self._generator.stream(self._job.models, self._prompt_for)) as found:
             async for item in found:
                 if isinstance(item, ModelSelected):
                     self._model, self._answered = item.model, True
                 else:
                     self._add_all(item)
+
+    async def _prompt_for(self, model: Model) -> Prompt | None:
+        if model is not self._job.models[0]:
+            terms = await self._job.fallback_terms(model) if self._job.fallback_terms is not None else None
+            if terms is None:
+                return None
+            self._terms = terms
+        return self._terms.prompt
 
     def _add_all(self, chunks: Sequence[AnswerChunk]) -> None:
         known = len(self.log.entries)
@@ -162,7 +171,7 @@ class Runner:
             failure,
             finish_reason=self._finish_reason,
             has_output=bool(entries),
-            capped=self._job.capped_by_budget,
+            capped=self._terms.capped_by_budget,
         )
         failed = end.status == "failed"
         usage = EMPTY_USAGE if failed else self._billed_usage(entries)
@@ -184,7 +193,7 @@ class Runner:
         )
 
     def _billed_usage(self, entries: Sequence[LogEntry]) -> Usage:
-        reported, prompt = self._usage, self._job.prompt
+        reported, prompt = self._usage, self._terms.prompt
         if reported is not None and is_plausible(reported, prompt, self._model, has_output=bool(entries)):
             return reported
         prompt_tokens = self._job.turn.prompt_tokens if self._answered else 0

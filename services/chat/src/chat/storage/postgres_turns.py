@@ -12,7 +12,7 @@ import orjson
 
 from chat.errors import Erased
 from chat.events.turn_events import ended_event, started_event
-from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Turn
+from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Reservation, Turn
 from chat.storage import turn_statements
 from chat.storage.turn_rows import to_conversation, to_turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
@@ -61,6 +61,14 @@ class PostgresTurnStore:
             raise TurnRefused
         return AdmissionResult(turn.id, turn.number, None)
 
+    async def move_reservation(self, turn: Turn, model: str, reservation: Reservation) -> bool:
+        """Move the reservation of a running turn to a fallback model in one statement; raises BudgetExceeded."""
+        values = {**_columns(reservation), "turn_id": turn.id, "epoch": turn.epoch, "model": model}
+        try:
+            return await self._execute(turn_statements.MOVE_RESERVATION, values) is not None
+        except asyncpg.NotNullViolationError as error:
+            raise BudgetExceeded from error
+
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
         """Finish a running turn of this epoch with its event in one statement."""
         row = await self._execute(turn_statements.FINISH, _ending(turn, outcome))
@@ -91,8 +99,7 @@ class PostgresTurnStore:
 
     async def claim_conversation(self, conversation_id: UUID, user_id: UUID) -> ConversationState:
         """Store a conversation without turns unless it exists, and return it; raises Erased."""
-        async with self.connection() as connection:
-            await connection.execute(turn_statements.CLAIM_CONVERSATION, conversation_id, user_id)
+        await self._database.execute(turn_statements.CLAIM_CONVERSATION, conversation_id, user_id)
         found = await self.conversation(conversation_id)
         if found is None:
             raise Erased
@@ -129,7 +136,7 @@ class PostgresTurnStore:
             yield connection
 
     async def _execute(self, statement: NamedStatement, values: dict[str, Any]) -> Any:
-        """Retry unacknowledged commits; both statements are idempotent."""
+        """Retry unacknowledged commits; the statements are idempotent."""
         arguments = statement.arguments(values)
         began = time.monotonic()
         for attempt in range(1, MAX_ATTEMPTS + 1):

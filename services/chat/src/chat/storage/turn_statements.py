@@ -79,6 +79,40 @@ WITH account AS (
 SELECT claim.turn_id, claim.body_hash, turn.number, (SELECT max(sequence) FROM started) AS sequence
 FROM claim LEFT JOIN turn ON true""")
 
+MOVE_RESERVATION = NamedStatement("""
+WITH turn AS (
+    SELECT id, user_id, periods, reserved_tokens, reserved_cost FROM turns
+    WHERE id = :turn_id::uuid AND epoch = :epoch AND status = 'running' FOR UPDATE
+), moved AS (
+    -- The difference to what the turn holds already. A period that is left gets all of it back.
+    SELECT turn.user_id, p.period, p.token_limit, p.cost_limit,
+        coalesce(p.tokens, 0) - CASE WHEN p.period = ANY (turn.periods) THEN turn.reserved_tokens ELSE 0 END AS tokens,
+        coalesce(p.cost, 0) - CASE WHEN p.period = ANY (turn.periods) THEN turn.reserved_cost ELSE 0 END AS cost
+    FROM turn, LATERAL (
+        SELECT period, token_limit, cost_limit, :tokens::bigint AS tokens, :cost::numeric AS cost
+        FROM unnest(:periods::text[], :token_limits::bigint[], :cost_limits::numeric[])
+            AS n (period, token_limit, cost_limit)
+        UNION ALL
+        SELECT period, NULL, NULL, 0, 0 FROM unnest(turn.periods) AS o (period) WHERE period <> ALL (:periods::text[])
+    ) AS p
+), reserved AS (
+    INSERT INTO budgets AS b (user_id, period, reserved_tokens, reserved_cost, token_limit, cost_limit)
+    SELECT user_id, period, tokens, cost, token_limit, cost_limit FROM moved ORDER BY period COLLATE "C"
+    ON CONFLICT (user_id, period) DO UPDATE SET
+        reserved_tokens = b.reserved_tokens + excluded.reserved_tokens,
+        reserved_cost = b.reserved_cost + excluded.reserved_cost
+    WHERE (excluded.token_limit IS NULL
+           OR b.tokens + b.reserved_tokens + excluded.reserved_tokens <= excluded.token_limit)
+      AND (excluded.cost_limit IS NULL
+           OR b.cost + b.reserved_cost + excluded.reserved_cost <= excluded.cost_limit)
+    RETURNING 1
+)
+-- NULL fails the statement, so that nothing is moved.
+UPDATE turns AS t SET
+    periods = CASE WHEN (SELECT count(*) FROM reserved) = (SELECT count(*) FROM moved) THEN :periods::text[] END,
+    reserved_tokens = :tokens::bigint, reserved_cost = :cost::numeric, answering_model = :model::text
+FROM turn WHERE t.id = turn.id RETURNING t.id""")
+
 FINISH = NamedStatement("""
 WITH key_lock AS MATERIALIZED (
     SELECT turn_id FROM idempotency_keys WHERE turn_id = :turn_id AND :status = 'failed'

@@ -7,7 +7,7 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 from chat.admission.response_cache import CacheLookup
-from chat.admission.turn_job import TurnJob
+from chat.admission.turn_job import AnswerTerms, TurnJob
 from chat.catalogue import Catalogue
 from chat.generation import Prompt
 from chat.metrics import ChatMetrics
@@ -90,4 +90,4 @@ class EngineBench:
             self.settled.append(turn)
 
         turn = await self.admit(**changed)
-        return TurnJob(turn, [MODEL], PROMPT, capped, settle, cache_lookup)
+        return TurnJob(turn, [MODEL], AnswerTerms(PROMPT, capped), None, settle, cache_lookup)

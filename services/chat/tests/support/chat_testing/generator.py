@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.generation import AnswerChunk, ModelSelected, Prompt
+from chat.generation import AnswerChunk, ModelSelected, Prompt, PromptFor
 from chat.model import LogEntry
 from parley_events.models import Usage
 
@@ -19,13 +19,23 @@ class ScriptedGenerator:
     failure: ProviderFailure | None = None
     endless: bool = False
     prompts: list[Prompt] = field(default_factory=list)
+    down: frozenset[str] = frozenset()
+    """Aliases of models that do not answer."""
 
     async def stream(
-        self, models: Sequence[Model], prompt: Prompt
+        self, models: Sequence[Model], prompt_for: PromptFor
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
-        self.prompts.append(prompt)
+        for model in models:
+            prompt = await prompt_for(model)
+            if prompt is None:
+                continue
+            self.prompts.append(prompt)
+            if model.alias not in self.down:
+                break
+        else:
+            raise ProviderFailure
         if self.failure is None or self.chunks:
-            yield ModelSelected(models[0])
+            yield ModelSelected(model)
         for chunk in self.chunks:
             yield [chunk]
         if self.endless:

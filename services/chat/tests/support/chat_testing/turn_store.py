@@ -104,6 +104,28 @@ class InMemoryTurnStore:
             budget.reserved_tokens += reservation.tokens
             budget.reserved_cost += reservation.cost
 
+    async def move_reservation(self, turn: Turn, model: str, reservation: Reservation) -> bool:
+        self._require_available()
+        row = self.turns.get(turn.id)
+        if row is None or row.epoch != turn.epoch or not row.running:
+            return False
+        held = self._reservations[turn.id]
+        self._release(turn.user_id, held)
+        try:
+            self._reserve(turn.user_id, reservation)
+        except BudgetExceeded:
+            self._reserve(turn.user_id, _unlimited(held))
+            raise
+        self._reservations[turn.id] = reservation
+        self.turns[turn.id] = replace(row, answering_model=model)
+        return True
+
+    def _release(self, user_id: UUID, reservation: Reservation) -> None:
+        for period in reservation.periods:
+            budget = self._budgets[user_id, period]
+            budget.reserved_tokens -= reservation.tokens
+            budget.reserved_cost -= reservation.cost
+
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
         self._require_available()
         row = self.turns.get(turn.id)
@@ -139,10 +161,9 @@ class InMemoryTurnStore:
 
     def _settle(self, turn: Turn, outcome: Outcome) -> None:
         reservation = self._reservations.get(turn.id, Reservation())
+        self._release(turn.user_id, reservation)
         for period in reservation.periods:
             budget = self._budgets[turn.user_id, period]
-            budget.reserved_tokens -= reservation.tokens
-            budget.reserved_cost -= reservation.cost
             budget.tokens += outcome.usage.total_tokens
             budget.cost += outcome.cost or 0
 
@@ -265,3 +286,8 @@ class InMemoryTurnStore:
             raise self.failure
         if self.unavailable:
             raise DependencyUnavailable
+
+
+def _unlimited(reservation: Reservation) -> Reservation:
+    none = (None,) * len(reservation.periods)
+    return replace(reservation, token_limits=none, cost_limits=none)

@@ -30,6 +30,11 @@ async def admitted(store: TurnStore, turn: NewTurn) -> Turn:
     return found
 
 
+def reservation(periods: tuple[str, ...], *, tokens: int, limit: int) -> Reservation:
+    none = (None,) * len(periods)
+    return Reservation(periods, tokens=tokens, token_limits=(limit,) * len(periods), cost_limits=none)
+
+
 class TurnStoreContract:
     async def test_an_admitted_turn_is_running_and_numbered(self, store: TurnStore) -> None:
         new = make_new_turn()
@@ -55,6 +60,41 @@ class TurnStoreContract:
         claimed = [await store.claim_conversation(conversation_id, user_id) for user_id in (turn.user_id, new_id())]
         assert [one.user_id for one in claimed] == [turn.user_id] * 2
         assert (await admitted(store, turn)).number == 1
+
+    async def test_a_reservation_moves_to_a_fallback_and_is_settled_there(self, store: TurnStore) -> None:
+        new = make_new_turn(reservation=reservation(("2026-11",), tokens=100, limit=1000))
+        turn = await admitted(store, new)
+        both = reservation(("2026-11", "2026-11-22"), tokens=900, limit=1000)
+        assert await store.move_reservation(turn, "other", both)
+        assert await store.move_reservation(turn, "other", both)
+        moved = await store.get(turn.id)
+        assert moved is not None
+        assert moved.answering_model == "other"
+        refused = make_new_turn(user_id=new.user_id, reservation=reservation(("2026-11",), tokens=101, limit=1000))
+        with pytest.raises(BudgetExceeded):
+            await store.admit(refused, RUNNER, None)
+        await store.finish(turn, make_outcome("Hello"))
+        await store.admit(make_new_turn(user_id=new.user_id, reservation=both), RUNNER, None)
+
+    async def test_a_reservation_that_exceeds_a_limit_stays_where_it_is(self, store: TurnStore) -> None:
+        new = make_new_turn(reservation=reservation(("2026-11", "2026-11-22"), tokens=100, limit=1000))
+        turn = await admitted(store, new)
+        await store.admit(make_new_turn(user_id=new.user_id, reservation=new.reservation), RUNNER, None)
+        with pytest.raises(BudgetExceeded):
+            await store.move_reservation(turn, "other", reservation(("2026-11-22",), tokens=901, limit=1000))
+        found = await store.get(turn.id)
+        assert found is not None
+        assert found.answering_model is None
+        rest = make_new_turn(user_id=new.user_id, reservation=reservation(("2026-11",), tokens=800, limit=1000))
+        await store.admit(rest, RUNNER, None)
+
+    async def test_the_reservation_of_a_turn_that_ended_or_has_another_epoch_does_not_move(
+        self, store: TurnStore
+    ) -> None:
+        turn = await admitted(store, make_new_turn())
+        assert not await store.move_reservation(replace(turn, epoch=2), "other", Reservation())
+        await store.finish(turn, make_outcome("Hello"))
+        assert not await store.move_reservation(turn, "other", Reservation())
 
     async def test_finishing_twice_keeps_the_first_outcome(self, store: TurnStore) -> None:
         turn = await admitted(store, make_new_turn())
