@@ -38,15 +38,16 @@ help: ## Show this list
 ##@ Test
 
 # $(call tiers,SELECTION): the selected tests in two calls of pytest, first those that may share the machine, in workers,
-# then the others one by one. The second call runs even if the first failed; both closing lines are shown at the end.
+# then those that measure time or need every core, one by one, of which only the files are collected. The second call runs
+# even if the first failed; both closing lines are shown at the end.
 # A call that selects nothing (status 5) is right only when ARGS selects.
 define tiers
 	@logs=.pytest_cache/tiers; mkdir -p $$logs; rm -f $$logs/*; trap 'exit 130' INT; failed=0; \
 	color=$$([ -t 1 ] && echo yes || echo no); \
 	run() { $(PYTEST) --color=$$color "$${@:3}" $(ARGS) -m "$$2" | tee -i $$logs/$$1 \
 		|| { status=$$?; $(if $(ARGS),[ $$status = 5 ] ||) failed=1; }; }; \
-	run 1-shared "$(1) and not (alone or e2e)" $(WORKERS); \
-	run 2-alone "$(1) and (alone or e2e)"; \
+	run 1-shared "$(1) and not alone" $(WORKERS); \
+	run 2-alone "$(1) and alone" $(if $(ARGS),,$$(grep -rlF mark.alone --include="test_*.py" cli libs services tests)); \
 	echo; tail -qn1 $$logs/*; exit $$failed
 endef
 

@@ -18,7 +18,7 @@ async def stored(user: UserClient, conversation: str, count: int) -> list[dict[s
         messages: list[dict[str, object]] = response.json()["data"]
         return messages if len([m for m in messages if m["status"] == "completed"]) == count else []
 
-    found: list[dict[str, object]] = await eventually(enough, within=10)
+    found: list[dict[str, object]] = await eventually(enough, within=20)
     return found
 
 
@@ -94,7 +94,7 @@ async def test_a_client_that_leaves_does_not_stop_the_turn(user: UserClient, htt
         assert found["user_message"]["content"] == request["message"]
         return bool(found["status"] == "completed" and found["message"].split()[-1] == "t30")
 
-    await eventually(ended, within=10)
+    await eventually(ended, within=20)
 
 
 async def test_a_stream_is_resumed_at_the_next_token(user: UserClient, http: httpx2.AsyncClient) -> None:

@@ -83,7 +83,7 @@ async def test_a_conversation_is_complete_after_kill_9_of_the_whole_stack(stack:
                 answer["message"],
             ]
 
-        await eventually(complete, within=15)
+        await eventually(complete, within=20)
 
 
 async def test_a_second_run_in_the_same_folder_names_the_first(stack: EmbeddedStack) -> None:

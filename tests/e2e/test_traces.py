@@ -29,7 +29,7 @@ def many_processes(separate: SeparateStack, spans: SpanCollector) -> Traced:
     return separate, spans
 
 
-@pytest.fixture(params=["one_process", "many_processes"])
+@pytest.fixture(params=[pytest.param("one_process", id="embedded"), pytest.param("many_processes", id="separate")])
 def traced(request: pytest.FixtureRequest) -> Traced:
     found: Traced = request.getfixturevalue(request.param)
     return found

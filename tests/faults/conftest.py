@@ -13,7 +13,7 @@ from parley_testing.workload.turns import open_users, stored_exactly_once, take_
 
 RECONCILE_INTERVAL = "5"
 USERS = 4
-FIRST_TURNS_TIMEOUT = 30.0
+FIRST_TURNS_TIMEOUT = 60.0
 """Seconds in which a stack that has just started stores its first turns."""
 
 

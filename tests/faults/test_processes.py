@@ -32,8 +32,8 @@ pytestmark = pytest.mark.e2e
 SHORT = "short [[fake tokens=3]]"
 STREAM = "stream [[fake tokens=30 rate=15]]"
 ENDLESS = "stream [[fake endless rate=15]]"
-TAKEOVER_TIMEOUT = 15.0
-EXIT_TIMEOUT = 6.0 + 10.0
+TAKEOVER_TIMEOUT = 60.0
+EXIT_TIMEOUT = 6.0 + 30.0
 """Seconds from SIGTERM to the exit: the drain timeout, and time to close on a busy machine."""
 
 

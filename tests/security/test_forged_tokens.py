@@ -129,7 +129,7 @@ async def test_a_replayed_refresh_token_ends_the_session(gateway: httpx2.AsyncCl
     async def ended() -> bool:
         return (await user.request("GET", PATH)).status_code == httpx2.codes.UNAUTHORIZED
 
-    await eventually(ended, within=10)
+    await eventually(ended, within=20)
 
 
 def disguised(token: str) -> dict[str, str]:
@@ -177,7 +177,7 @@ async def test_a_logged_out_token_passes_neither_plain_nor_disguised(
     async def ended() -> bool:
         return (await user.request("GET", PATH)).status_code == httpx2.codes.UNAUTHORIZED
 
-    await eventually(ended, within=10)
+    await eventually(ended, within=20)
     frames = disguised(token)
     outcomes = {name: await frame_outcome(embedded.url, frame) for name, frame in frames.items()}
     outcomes["subprotocol"] = await offer_outcome(embedded.url, token)

@@ -15,6 +15,8 @@ from parley_testing.backends.shared import SharedBackends
 
 pytestmark = pytest.mark.integration
 
+NO_TEXT = bytes(range(128, 256))
+
 
 @pytest.fixture(scope="module")
 async def node(backends: SharedBackends) -> EmbeddedRabbitMQ:
@@ -39,9 +41,12 @@ async def take(node: EmbeddedRabbitMQ, queue: str) -> bytes | None:
         return found.body
 
 
-async def test_a_confirmed_message_survives_a_kill(node: EmbeddedRabbitMQ) -> None:
+async def test_a_confirmed_message_survives_a_kill_and_damaged_files_are_replaced(node: EmbeddedRabbitMQ) -> None:
     await publish(node, "kept", b"hello")
     await node.kill()
+    for name, content in ((".erlang.cookie", b""), ("rabbitmq.conf", NO_TEXT), ("plugins", NO_TEXT)):
+        (node.data_dir / name).unlink()
+        (node.data_dir / name).write_bytes(content)
     await node.start()
     assert await take(node, "kept") == b"hello"
 
@@ -60,7 +65,9 @@ async def test_rabbitmqctl_controls_the_node(node: EmbeddedRabbitMQ) -> None:
     assert "parley" in await node.ctl("list_users")
 
 
-async def test_stop_ends_node_and_name_server_and_wipe_deletes_the_data(node: EmbeddedRabbitMQ) -> None:
+async def test_stop_ends_node_and_name_server_and_wipe_deletes_the_data(
+    node: EmbeddedRabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await publish(node, "lost", b"hello")
     port = node.port
     await node.stop()
@@ -69,19 +76,11 @@ async def test_stop_ends_node_and_name_server_and_wipe_deletes_the_data(node: Em
     assert not await accepts_connections(node.port)
     assert not await accepts_connections(node._epmd_port)
     await node.wipe()
+    monkeypatch.setenv("OPENAI_API_KEY", "canary-7c1f")
     await node.start()
+    assert "canary-7c1f" not in Path(f"/proc/{node.child.pid}/environ").read_text(), "a node needs no secrets"
     assert node.port == port
     assert await take(node, "lost") is None
-
-
-@pytest.mark.parametrize("content", [b"", bytes(range(128, 256))])
-async def test_a_damaged_cookie_and_configuration_are_replaced(node: EmbeddedRabbitMQ, content: bytes) -> None:
-    await node.stop()
-    for name in (".erlang.cookie", "rabbitmq.conf", "plugins"):
-        (node.data_dir / name).unlink()
-        (node.data_dir / name).write_bytes(content)
-    await node.start()
-    assert "parley" in await node.ctl("list_users")
 
 
 async def test_a_lost_password_is_reported_with_a_way_on(node: EmbeddedRabbitMQ) -> None:
@@ -94,10 +93,3 @@ async def test_a_lost_password_is_reported_with_a_way_on(node: EmbeddedRabbitMQ)
         await node.start()
     (node.data_dir / "password").write_text(stored)
     await node.start()
-
-
-async def test_a_node_gets_no_secrets(node: EmbeddedRabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
-    await node.stop()
-    monkeypatch.setenv("OPENAI_API_KEY", "canary-7c1f")
-    await node.start()
-    assert "canary-7c1f" not in Path(f"/proc/{node.child.pid}/environ").read_text()

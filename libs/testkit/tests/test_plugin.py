@@ -20,8 +20,8 @@ markers =
   integration
   e2e
 one_worker =
-  test_first.py
-  test_second.py
+  servers test_first.py
+  servers test_second.py
 """
 NOTES_ITS_PROCESS = """
 import os, pathlib, pytest

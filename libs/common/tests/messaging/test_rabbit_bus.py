@@ -65,7 +65,7 @@ async def test_events_are_delivered_from_a_quorum_queue(own_bus: RabbitBus, queu
         async with own_bus.consume(Subscription(queue, ("user.*",), handler)):
             sent = make_event("user.updated")
             await own_bus.publish(sent)
-            await eventually(lambda: handler.seen == [sent], within=10)
+            await eventually(lambda: handler.seen == [sent], within=20)
 
 
 async def test_an_event_without_a_bound_queue_is_not_published(
@@ -163,7 +163,7 @@ async def test_an_event_is_dead_lettered_after_its_last_attempt(own_bus: RabbitB
     async with own_bus.consume(Subscription(queue, ("user.*",), handler, max_attempts=3)):
         await own_bus.publish(poison)
         await own_bus.publish(good)
-        await eventually(lambda: len(handler.seen) == 4, within=10)
+        await eventually(lambda: len(handler.seen) == 4, within=20)
     assert [event.sequence for event in handler.seen] == [1, 1, 1, 2]
 
 
@@ -172,7 +172,7 @@ async def test_an_outage_of_a_dependency_uses_up_no_attempts(own_bus: RabbitBus,
     event = make_event("user.updated")
     async with own_bus.consume(Subscription(queue, ("user.*",), handler, max_attempts=1)):
         await own_bus.publish(event)
-        await eventually(lambda: len(handler.seen) == 5, within=10)
+        await eventually(lambda: len(handler.seen) == 5, within=20)
     assert {e.id for e in handler.seen} == {event.id}
 
 
@@ -202,7 +202,7 @@ async def test_a_message_that_is_not_an_event_becomes_a_dead_letter(
             await dead.purge()
             exchange = await channel.get_exchange(EVENTS_EXCHANGE)
             await exchange.publish(Message(b"{}", headers={"ce-type": "elsewhere"}), "user.updated", timeout=5)
-            await eventually(lambda: dead.get(fail=False), within=5)
+            await eventually(lambda: dead.get(fail=False), within=20)
         good = make_event("user.updated")
         await own_bus.publish(good)
         await eventually(lambda: handler.seen == [good])
@@ -251,7 +251,7 @@ async def test_a_cancelled_consumer_loses_no_event(own_bus: RabbitBus, queue: st
         consuming.cancel()
         await asyncio.wait([consuming])
     async with own_bus.consume(Subscription(queue, ("user.*",), handler)):
-        await eventually(lambda: event in handler.seen, within=10)
+        await eventually(lambda: event in handler.seen, within=20)
 
 
 async def test_a_deleted_queue_is_declared_and_bound_again(
@@ -266,7 +266,7 @@ async def test_a_deleted_queue_is_declared_and_bound_again(
             await own_bus.publish(make_event("user.updated"))
             return bool(handler.seen)
 
-        await eventually(arrives, within=5)
+        await eventually(arrives, within=20)
 
 
 async def test_a_deleted_exchange_is_declared_again(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:
@@ -280,7 +280,7 @@ async def test_a_deleted_exchange_is_declared_again(own_bus: RabbitBus, broker: 
             return False
         return True
 
-    await eventually(published, within=5)
+    await eventually(published, within=20)
 
 
 async def test_a_queue_with_other_arguments_is_logged_once_with_the_reason(

@@ -62,7 +62,7 @@ async def test_no_event_is_lost_when_the_broker_is_killed(
         await processes.restart(broker, port=broker.port)
         assert not publishing.done(), "the kill came too late to hit the publisher"
         await publishing
-        await eventually(lambda: len(set(collected.ids)) == len(events), within=15)
+        await eventually(lambda: len(set(collected.ids)) == len(events), within=20)
     assert collected.sequences == list(range(1, len(events) + 1))
 
 
@@ -78,8 +78,8 @@ async def test_events_are_delivered_within_15_s_after_the_broker_is_back(
         with pytest.raises(BusDown):
             await own_bus.ping()
         await broker.start()
-        await eventually(lambda: is_confirmed(own_bus, make_event("user.updated")), within=15)
-        await eventually(lambda: collected.ids, within=15)
+        await eventually(lambda: is_confirmed(own_bus, make_event("user.updated")), within=20)
+        await eventually(lambda: collected.ids, within=20)
         await own_bus.ping()
 
 
@@ -100,7 +100,7 @@ async def test_a_frozen_broker_is_detected_and_publishes_end_within_their_timeou
             with pytest.raises(BusDown):
                 await own_bus.publish(event)
         await publish_until_confirmed(own_bus, event)
-        await eventually(lambda: str(event.id) in collected.ids, within=15)
+        await eventually(lambda: str(event.id) in collected.ids, within=20)
     assert set(collected.ids) == {str(event.id)}
 
 
@@ -133,7 +133,7 @@ async def test_a_memory_alarm_refuses_publishers_and_not_consumers(
             with pytest.raises(PublishError):
                 await own_bus.publish(late)
             assert time.monotonic() - began < PUBLISH_TIMEOUT + 5
-            await eventually(lambda: own_bus._publishing.is_blocked, within=10)
+            await eventually(lambda: own_bus._publishing.is_blocked, within=20)
             began = time.monotonic()
             with pytest.raises(BusDown, match="alarm"):
                 await own_bus.publish(late)
@@ -141,7 +141,7 @@ async def test_a_memory_alarm_refuses_publishers_and_not_consumers(
             may_handle.set()
             await eventually(lambda: len(collected.ids) == len(waiting))
         await publish_until_confirmed(own_bus, late)
-        await eventually(lambda: str(late.id) in collected.ids, within=15)
+        await eventually(lambda: str(late.id) in collected.ids, within=20)
     assert set(collected.ids) == {str(event.id) for event in (*waiting, late)}
     assert collected.sequences == list(range(1, 12))
 
@@ -165,7 +165,7 @@ async def test_a_connection_that_drops_all_bytes_is_detected(open_bus: OpenBus, 
                     lambda: not bus._publishing.is_up and not bus._consuming.is_up, within=DETECTION_TIMEOUT
                 )
                 assert proxy.counters.swallowed > 0
-            await eventually(lambda: is_confirmed(bus, make_event()), within=15)
+            await eventually(lambda: is_confirmed(bus, make_event()), within=20)
 
 
 async def test_a_reset_connection_is_replaced(open_bus: OpenBus, broker: EmbeddedRabbitMQ, queue: str) -> None:
@@ -176,8 +176,8 @@ async def test_a_reset_connection_is_replaced(open_bus: OpenBus, broker: Embedde
             proxy.cut()
             assert proxy.counters.cut == 2
             event = make_event("user.updated")
-            await eventually(lambda: is_confirmed(bus, event), within=10)
-            await eventually(lambda: str(event.id) in collected.ids, within=10)
+            await eventually(lambda: is_confirmed(bus, event), within=20)
+            await eventually(lambda: str(event.id) in collected.ids, within=20)
 
 
 async def test_an_event_is_delivered_again_if_the_broker_is_killed_during_its_handler(
@@ -196,7 +196,7 @@ async def test_an_event_is_delivered_again_if_the_broker_is_killed_during_its_ha
         await began.wait()
         await processes.restart(broker, port=broker.port)
         may_end.set()
-        await eventually(lambda: len(collected.ids) == 2, within=15)
+        await eventually(lambda: len(collected.ids) == 2, within=20)
     assert set(collected.ids) == {str(event.id)}
     assert await take_all(queue) == []
 

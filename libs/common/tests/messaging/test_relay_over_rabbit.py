@@ -21,7 +21,7 @@ from parley_testing.waiting import eventually
 pytestmark = pytest.mark.integration
 
 KEYS, EACH = 20, 50
-DRAIN_TIMEOUT = 15.0
+DRAIN_TIMEOUT = 60.0
 
 
 class FirstDeliveries:

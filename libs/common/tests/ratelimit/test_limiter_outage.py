@@ -76,7 +76,7 @@ async def test_without_redis_a_replica_allows_its_share_until_redis_answers_agai
             decisions = await check_many(limiter, limit(burst=10), 20)
             assert sum(d.allowed for d in decisions) == 5
             assert registry.get_sample_value("test_ratelimit_local") == 1
-        await eventually(lambda: limiter.exact, within=10)
+        await eventually(lambda: limiter.exact, within=20)
         assert (await limiter.check([limit()])).exact
     labels = {"policy": "user", "decision": "admitted_local"}
     assert registry.get_sample_value("test_ratelimit_decisions_total", labels) == 5

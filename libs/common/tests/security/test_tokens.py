@@ -35,23 +35,25 @@ async def test_a_valid_token_is_turned_into_a_principal() -> None:
     assert principal.token not in repr(principal)
 
 
+CLAIMS = ISSUER_OF_AUTH.claims(lifetime=86_400)
+"""Claims that are valid for longer than the whole suite takes."""
+
+
 def claims_without(name: str) -> dict[str, Any]:
-    claims = ISSUER_OF_AUTH.claims()
-    del claims[name]
-    return claims
+    return {key: value for key, value in CLAIMS.items() if key != name}
 
 
 BAD_CLAIMS: dict[str, dict[str, Any]] = {
     **{f"no {n}": claims_without(n) for n in ("exp", "iat", "iss", "aud", "sub", "jti", "sid", "client_id", "scope")},
-    "another issuer": {**ISSUER_OF_AUTH.claims(), "iss": "https://evil.example"},
-    "another audience": {**ISSUER_OF_AUTH.claims(), "aud": "other"},
-    "an audience among others": {**ISSUER_OF_AUTH.claims(), "aud": ["parley", "other"]},
-    "no user": {**ISSUER_OF_AUTH.claims(), "sub": "me"},
-    "issued tomorrow": {**ISSUER_OF_AUTH.claims(), "iat": int(time.time()) + 86_400},
-    "valid from tomorrow": {**ISSUER_OF_AUTH.claims(), "nbf": int(time.time()) + 86_400},
-    "an end that is no number": {**ISSUER_OF_AUTH.claims(), "exp": "soon"},
-    "an endless end": {**ISSUER_OF_AUTH.claims(), "exp": float("inf")},
-    "an endless log-in": {**ISSUER_OF_AUTH.claims(), "auth_time": float("inf")},
+    "another issuer": {**CLAIMS, "iss": "https://evil.example"},
+    "another audience": {**CLAIMS, "aud": "other"},
+    "an audience among others": {**CLAIMS, "aud": ["parley", "other"]},
+    "no user": {**CLAIMS, "sub": "me"},
+    "issued tomorrow": {**CLAIMS, "iat": int(time.time()) + 86_400},
+    "valid from tomorrow": {**CLAIMS, "nbf": int(time.time()) + 86_400},
+    "an end that is no number": {**CLAIMS, "exp": "soon"},
+    "an endless end": {**CLAIMS, "exp": float("inf")},
+    "an endless log-in": {**CLAIMS, "auth_time": float("inf")},
 }
 
 
@@ -62,27 +64,27 @@ async def test_a_token_with_bad_claims_is_invalid(claims: dict[str, Any]) -> Non
 
 
 GOOD_HEADER = {"alg": "EdDSA", "typ": "at+jwt", "kid": "test-key"}
-GOOD = ISSUER_OF_AUTH.token()
+GOOD = ISSUER_OF_AUTH.sign(CLAIMS)
 BAD_TOKENS = {
     "empty": "",
     "no token": "abc",
     "not ASCII": GOOD + "é",
     "too long": GOOD + "A" * 9000,
-    "alg none": unsigned({**GOOD_HEADER, "alg": "none"}, ISSUER_OF_AUTH.claims()),
+    "alg none": unsigned({**GOOD_HEADER, "alg": "none"}, CLAIMS),
     "unsigned": GOOD.rpartition(".")[0] + ".",
     "signature of another": GOOD.rpartition(".")[0] + "." + ISSUER_OF_AUTH.token().rpartition(".")[2],
-    "typ JWT": ISSUER_OF_AUTH.sign(ISSUER_OF_AUTH.claims(), headers={"typ": "JWT"}),
-    "crit": ISSUER_OF_AUTH.sign(ISSUER_OF_AUTH.claims(), headers={"crit": ["exp"]}),
-    "unknown kid": ISSUER_OF_AUTH.sign(ISSUER_OF_AUTH.claims(), headers={"kid": "other"}),
-    "endless kid": ISSUER_OF_AUTH.sign(ISSUER_OF_AUTH.claims(), headers={"kid": "k" * 100}),
+    "typ JWT": ISSUER_OF_AUTH.sign(CLAIMS, headers={"typ": "JWT"}),
+    "crit": ISSUER_OF_AUTH.sign(CLAIMS, headers={"crit": ["exp"]}),
+    "unknown kid": ISSUER_OF_AUTH.sign(CLAIMS, headers={"kid": "other"}),
+    "endless kid": ISSUER_OF_AUTH.sign(CLAIMS, headers={"kid": "k" * 100}),
     "HMAC with the public key": jwt.encode(
-        ISSUER_OF_AUTH.claims(),
+        CLAIMS,
         ISSUER_OF_AUTH.jwks()["keys"][0]["x"],
         "HS256",
         headers={"typ": "at+jwt", "kid": "test-key"},
     ),
     "key of its own": jwt.encode(
-        ISSUER_OF_AUTH.claims(), Ed25519PrivateKey.generate(), "EdDSA", headers={"typ": "at+jwt", "kid": "test-key"}
+        CLAIMS, Ed25519PrivateKey.generate(), "EdDSA", headers={"typ": "at+jwt", "kid": "test-key"}
     ),
 }
 

@@ -1,20 +1,39 @@
 """Assignment of test files to the workers of pytest-xdist."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ONE_WORKER = "one_worker"
-"""The setting that lists paths whose tests go to one worker together, because they share a slow server."""
+"""The setting with lines ``GROUP PATH``: one worker runs the tests below the paths of a group, which share servers."""
+
+
+class Groups:
+    """Groups of tests that run in one worker each; all other files are groups of their own."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        pairs = [line.split(maxsplit=1) for line in lines]
+        self._paths = [(path, group) for group, path in pairs]
+        names = "|".join(re.escape(name) for name in dict.fromkeys(group for group, _ in pairs))
+        self._parameter = re.compile(rf"\[(?:.*-)?({names})(?:-.*)?\]$") if names else None
+
+    def of(self, nodeid: str) -> str:
+        """Return the group of a test: the one that a parameter names, or that of its path, or its file."""
+        if self._parameter and (named := self._parameter.search(nodeid)):
+            return named[1]
+        found = (group for path, group in self._paths if nodeid.startswith(path))
+        return next(found, nodeid.partition("::")[0])
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Schedules like ``--dist loadfile``, with all files below the paths of ``one_worker`` as one scope."""
+    """Schedules like ``--dist loadfile``, with each group of ``one_worker`` as one scope."""
 
     def __init__(self, config: pytest.Config, log: Any = None) -> None:
         super().__init__(config, log)
-        self._together = tuple(config.getini(ONE_WORKER))
+        self._groups = Groups(config.getini(ONE_WORKER))
 
     def _split_scope(self, nodeid: str) -> str:
-        return ONE_WORKER if nodeid.startswith(self._together) else nodeid.partition("::")[0]
+        return self._groups.of(nodeid)

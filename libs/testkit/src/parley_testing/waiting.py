@@ -19,7 +19,7 @@ async def eventually(probe: Callable[[], Awaitable[T | None]], *, within: float 
 async def eventually(probe: Callable[[], T | None], *, within: float = ..., message: str = ...) -> T: ...
 
 
-async def eventually(probe: Callable[[], Any], *, within: float = 5.0, message: str = "") -> Any:
+async def eventually(probe: Callable[[], Any], *, within: float = 20.0, message: str = "") -> Any:
     """Return the first true value of ``probe``, which may be async; a failed assertion in it means not yet.
 
     Raises AssertionError, with the last one's text, when ``within`` seconds have passed.

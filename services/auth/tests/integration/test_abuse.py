@@ -63,7 +63,7 @@ async def test_a_correct_password_from_a_clean_address_succeeds_during_an_attack
 
     async def attack(number: int) -> None:
         nonlocal refused
-        for _ in range(20):
+        for _ in range(10):
             answer = await attempt(auth, person.username, "wrong", f"198.51.100.{number}")
             assert answer.status_code in {400, 429, 503}
             refused += 1
@@ -74,7 +74,7 @@ async def test_a_correct_password_from_a_clean_address_succeeds_during_an_attack
         answer = await attempt(auth, person.username, PASSWORD, f"203.0.113.{100 + len(outcomes) % 100}")
         outcomes.append(answer.status_code)
     await asyncio.gather(*attackers)
-    assert refused == 1000
+    assert refused == 500
     assert len(outcomes) >= 2
     assert set(outcomes) == {200}
 

@@ -50,7 +50,7 @@ async def test_a_hundred_refreshes_at_once_over_two_processes_have_one_successor
     async with replica(settings) as (one, _), replica(settings) as (other, _):
         tokens = await log_in(one, "racer")
         token, first = tokens["refresh_token"], tokens["refresh_token"]
-        for _ in range(5):
+        for _ in range(2):
             answers = await asyncio.gather(*(refresh((one, other)[n % 2], token) for n in range(100)))
             assert {answer.status_code for answer in answers} == {200}
             successors = {answer.json()["refresh_token"] for answer in answers}
@@ -64,7 +64,7 @@ async def test_a_hundred_refreshes_at_once_over_two_processes_have_one_successor
         assert (await refresh(other, token)).json()["error"] == "invalid_grant"
 
 
-async def test_three_key_rotations_under_load_reject_no_token(
+async def test_two_key_rotations_under_load_reject_no_token(
     make_settings: MakeSettings, start: StartAuth, replica: StartReplica
 ) -> None:
     fast = {"SIGNING_KEY_PUBLISH_AHEAD": "3", "SIGNING_KEY_POLL": "0.3"}
@@ -92,13 +92,13 @@ async def test_three_key_rotations_under_load_reject_no_token(
         async with asyncio.TaskGroup() as group:
             for number in range(2):
                 group.create_task(load(number))
-            for rotation in range(3):
+            for rotation in range(2):
                 await operator.services.keys.rotate()
                 await eventually(partial(_has, kids, rotation + 2), within=60)
-            await eventually(lambda: accepted >= 2_000, within=120)
+            await eventually(lambda: accepted >= 1_000, within=120)
             done.set()
-        assert len(kids) == 4
-        assert len((await one.get("/.well-known/jwks.json")).json()["keys"]) == 4
+        assert len(kids) == 3
+        assert len((await one.get("/.well-known/jwks.json")).json()["keys"]) == 3
 
 
 def _verifier(client: httpx2.AsyncClient) -> TokenVerifier:

@@ -107,14 +107,14 @@ async def test_revocations_that_redis_lost_are_written_again(auth: RunningAuth, 
     person = await auth.person()
     await auth.client.post("/api/v1/auth/revoke", data={"token": person.tokens["refresh_token"]})
     await redis.flushall()
-    await eventually(lambda: redis.exists("parley:revocations"), within=10)
+    await eventually(lambda: redis.exists("parley:revocations"), within=20)
     assert await redis.exists(f"parley:revoked:{person.claims['sid']}")
 
 
 async def test_unpushed_revocations_are_pushed_in_the_background(auth: RunningAuth, redis: RedisClient) -> None:
     person = await auth.person()
     await auth.services.stores.sessions.end_all(UUID(person.id), "logout", SYSTEM)
-    await eventually(lambda: redis.exists(f"parley:revoked:{person.claims['sid']}"), within=10)
+    await eventually(lambda: redis.exists(f"parley:revoked:{person.claims['sid']}"), within=20)
     left = await auth.rows("SELECT FROM revocations WHERE NOT pushed AND subject = $1", person.claims["sid"])
     assert left == []
 

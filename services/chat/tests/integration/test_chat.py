@@ -86,7 +86,7 @@ async def test_a_disconnect_does_not_stop_the_turn(replica: ChatReplica) -> None
     async with user.stream("/api/v1/chat/stream", json=body) as (response, found):
         turn_id = response.headers["x-turn-id"]
         await anext(found)
-    turn = await eventually(lambda: user.ended_turn(turn_id), within=10)
+    turn = await eventually(lambda: user.ended_turn(turn_id), within=20)
     assert turn["status"] == "completed"
     assert turn["usage"]["completion_tokens"] == 20
 
@@ -105,7 +105,7 @@ async def test_a_request_cancelled_before_the_first_token_leaves_a_turn_that_com
     found = await user.request("GET", "/api/v1/chat/turns")
     (turn,) = found.json()["data"]
     assert (turn["status"], turn["last_event_id"]) == ("running", "1")
-    turn = await eventually(lambda: user.ended_turn(turn["id"]), within=10)
+    turn = await eventually(lambda: user.ended_turn(turn["id"]), within=20)
     assert (turn["status"], turn["usage"]["completion_tokens"]) == ("completed", 5)
     assert len(await provider.journal(contains=mark)) == 1
 

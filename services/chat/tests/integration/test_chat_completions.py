@@ -141,7 +141,7 @@ async def test_a_disconnect_cancels_the_turn(replica: ChatReplica, provider: Fak
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1.5):
             await user.request("POST", PATH, json=request)
-    call = await eventually(lambda: provider.ended_call(mark), within=10)
+    call = await eventually(lambda: provider.ended_call(mark), within=20)
     assert call["ended"] == "client_disconnected"
     row = await eventually(lambda: _ended_turn(replica, user.id))
     assert row["status"] == "cancelled"

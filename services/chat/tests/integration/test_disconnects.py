@@ -37,7 +37,7 @@ async def end_of(user: ChatUser, turn_id: str) -> Any:
         turn = await user.turn(turn_id)
         return turn if turn["status"] != "running" else None
 
-    return await eventually(ended, within=10)
+    return await eventually(ended, within=20)
 
 
 async def test_a_turn_continues_for_a_reader_on_another_replica(pair: ReplicaPair) -> None:
@@ -71,7 +71,7 @@ async def test_a_turn_ends_if_the_reader_on_the_other_replica_has_left(
         async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
             await anext(found)
             assert await redis.exists(f"parley:turn:{turn_id}:read")
-        await eventually(lambda: _gone(redis, turn_id), within=10)
+        await eventually(lambda: _gone(redis, turn_id), within=20)
     assert (await end_of(there, turn_id))["status"] == "cancelled"
 
 

@@ -112,7 +112,7 @@ RECOVERING = (
 )
 
 
-@pytest.mark.parametrize("failpoints", [FAILPOINTS[1:6], pytest.param(FAILPOINTS, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("failpoints", [FAILPOINTS[1:5:3], pytest.param(FAILPOINTS, marks=pytest.mark.chaos)])
 async def test_a_crash_between_two_steps_leaves_each_turn_ended_once(
     survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider, failpoints: tuple[str, ...]
 ) -> None:
@@ -138,7 +138,7 @@ async def _die_and_check(survivor: ChatReplica, spawn: SpawnChat, provider: Fake
     assert len(await provider.journal(contains=mark)) <= 3
 
 
-@pytest.mark.parametrize("failpoints", [RECOVERING[::2], pytest.param(RECOVERING, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("failpoints", [RECOVERING[2:3], pytest.param(RECOVERING, marks=pytest.mark.chaos)])
 async def test_a_crash_during_a_recovery_leaves_each_turn_ended_once(
     new_database: NewDatabase,
     spawn: SpawnChat,
@@ -213,7 +213,7 @@ async def test_a_drained_process_ends_its_turns_and_exits_cleanly(survivor: Chat
         turn_id, shown = await asyncio.wait_for(watched, 15)
         assert shown[-1].data["finished"] is True
         assert (shown[-1].data["status"], shown[-1].data["finish_reason"]) == ("incomplete", "interrupted")
-        await eventually(lambda: victim.child.exit_status == 0, within=10)
+        await eventually(lambda: victim.child.exit_status == 0, within=20)
         assert await survivor.as_seen_by(user).resumed(turn_id) == shown
 
 

@@ -67,7 +67,7 @@ async def test_a_resumed_stream_has_no_gap_after_the_log_expired(pair: ReplicaPa
     turn_id = await started(here, "tokens=40 rate=40")
     async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
         seen = [await anext(found) for _ in range(10)]
-    await eventually(lambda: here.ended_turn(turn_id), within=10)
+    await eventually(lambda: here.ended_turn(turn_id), within=20)
     async with open_redis(valkey.url, timeout=2) as redis:
         key = f"parley:turn:{turn_id}"
         assert 0 < await redis.ttl(key) <= 60

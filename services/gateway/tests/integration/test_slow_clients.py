@@ -53,7 +53,7 @@ async def test_a_slow_reader_is_disconnected_and_its_upstream_request_cancelled(
         async with narrow_client(gateway) as client:
             reading = asyncio.create_task(read_slowly(client, size=16))
             await eventually(lambda: gateway.chat.open == 1)
-            await eventually(lambda: gateway.chat.open == 0, within=8)
+            await eventually(lambda: gateway.chat.open == 0, within=20)
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 

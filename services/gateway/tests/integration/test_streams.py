@@ -138,7 +138,7 @@ async def test_a_client_that_does_not_read_is_disconnected_with_its_upstream_req
             b"POST /api/v1/chat/stream HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nAuthorization: %b\r\n\r\n{}" % token
         )
         await eventually(lambda: gateway.chat.journal)
-        await eventually(lambda: gateway.chat.open == 0, within=8)
+        await eventually(lambda: gateway.chat.open == 0, within=20)
         writer.close()
         del reader
 

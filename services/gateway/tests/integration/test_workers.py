@@ -58,7 +58,7 @@ async def test_sigterm_under_load_fails_no_request_and_interrupts_no_stream(run_
                 await asyncio.sleep(0.02)
 
         loads = [asyncio.create_task(load()) for _ in range(10)]
-        await eventually(lambda: len(statuses) > 100, within=10)
+        await eventually(lambda: len(statuses) > 100, within=20)
         found.process.send_signal(signal.SIGTERM)
         asyncio.get_running_loop().call_later(1.0, stop.set)
         await asyncio.gather(*loads)
@@ -73,6 +73,6 @@ async def test_a_worker_that_dies_is_replaced(run_process: RunGatewayProcess) ->
         children = Path(f"/proc/{found.process.pid}/task/{found.process.pid}/children")
         before = children.read_text().split()
         os.kill(int(before[0]), signal.SIGKILL)
-        await eventually(lambda: len(set(children.read_text().split()) - {before[0]}) == 2, within=10)
+        await eventually(lambda: len(set(children.read_text().split()) - {before[0]}) == 2, within=20)
         async with found.client() as client:
             assert (await client.get("/api/v1/models", headers=found.bearer())).status_code == 200

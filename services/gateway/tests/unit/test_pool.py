@@ -18,7 +18,7 @@ REFUSED = ConnectFailed(refused=True)
 
 
 def pool_of(*endpoints: Endpoint) -> Pool:
-    return Pool("chat", endpoints, PoolLimits())
+    return Pool("chat", endpoints, PoolLimits(connect_timeout=20))
 
 
 def endpoint_of(upstream: ScriptedServer) -> Endpoint:

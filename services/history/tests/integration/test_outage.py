@@ -42,7 +42,7 @@ async def test_without_postgres_lists_return_503_and_events_wait_for_its_return(
             assert not history.bus.dead_letters
 
             await server.start()
-            await eventually(lambda: _published(history, one.ended()), within=15)
+            await eventually(lambda: _published(history, one.ended()), within=20)
             found = await ada.get(f"/api/v1/conversations/{one.conversation_id}/messages")
             assert [m["status"] for m in found["data"]] == ["completed", "completed"]
     finally:

@@ -31,7 +31,7 @@ async def test_the_worker_stores_events_and_exits_with_status_0(
     connection = await asyncpg.connect(dsn)
     try:
         query = "SELECT content FROM messages WHERE id = $1 AND status = 'completed'"
-        await eventually(lambda: connection.fetchval(query, one.turn_id), within=15)
+        await eventually(lambda: connection.fetchval(query, one.turn_id), within=20)
     finally:
         await connection.close()
     await worker.stop()

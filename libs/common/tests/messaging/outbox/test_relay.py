@@ -31,7 +31,7 @@ async def test_events_of_a_key_are_published_in_order(
     relay: OutboxRelay, bus: RecordingBus, pool: Pool, append: Append
 ) -> None:
     await asyncio.gather(*(append(f"k{number}", 30) for number in range(10)))
-    await eventually(lambda: all_sent(pool), within=10)
+    await eventually(lambda: all_sent(pool), within=20)
     assert all(found == list(range(1, 31)) for found in bus.published.values())
     assert bus.count == 300
 
@@ -77,7 +77,7 @@ async def test_a_refused_event_delays_only_its_own_key(
     await eventually(lambda: bus.attempts["bad"] >= 2)
     assert not bus.published["bad"]
     bus.refused_keys.clear()
-    await eventually(lambda: bus.published["bad"] == [1, 2, 3], within=15)
+    await eventually(lambda: bus.published["bad"] == [1, 2, 3], within=20)
     await eventually(lambda: all_sent(pool))
 
 
@@ -91,7 +91,7 @@ async def test_an_unexpected_error_is_retried_with_delays_and_delays_only_its_ow
     await eventually(lambda: bus.attempts["bad"] >= 3)
     assert await pool.fetchval("SELECT attempts FROM outbox WHERE partition_key = 'bad'") >= 2
     bus.failing_keys.clear()
-    await eventually(lambda: all_sent(pool), within=15)
+    await eventually(lambda: all_sent(pool), within=20)
 
 
 async def test_a_key_that_hangs_does_not_delay_the_others(
@@ -140,7 +140,7 @@ async def test_of_two_relays_one_leads_and_the_other_takes_over(
             assert first.leads != second.leads
             leader = first if first.leads else second
         if leader is first:
-            await eventually(lambda: second.leads, within=5)
+            await eventually(lambda: second.leads, within=20)
         await append("k", 5)
         await eventually(lambda: all_sent(pool))
     assert bus.published["k"] == list(range(1, 11))
@@ -160,7 +160,7 @@ async def test_a_leader_whose_session_ends_stops_and_leads_again(
     assert ended == 1
     await eventually(lambda: not relay.leads)
     await append("k")
-    await eventually(lambda: bus.published["k"] == [1], within=5)
+    await eventually(lambda: bus.published["k"] == [1], within=20)
 
 
 async def test_the_backlog_has_the_number_and_the_age_of_the_waiting_events(pool: Pool, append: Append) -> None:

@@ -74,7 +74,7 @@ def process_runner(redis_url: str) -> RunGatewayProcess:
             process = await asyncio.create_subprocess_exec(*command, env=env)
             try:
                 gateway = GatewayProcess(process, port, issuer)
-                await eventually(gateway.is_ready, within=20)
+                await eventually(gateway.is_ready, within=60)
                 yield gateway
             finally:
                 if process.returncode is None:
