@@ -103,3 +103,19 @@ async def test_ctrl_c_stops_every_process_with_status_0(stack: EmbeddedStack) ->
     await eventually(lambda: not any(alive(pid) for pid in processes), within=20)
     assert stack.child.exit_status == 0
     assert not list((stack.folder / "data").glob("**/*.sock"))
+
+
+async def test_an_account_of_a_stopped_stack_is_administered(stack: EmbeddedStack) -> None:
+    statuses = []
+    for arguments in (("create-admin", "root"), ("reset-password", "nobody")):
+        status, output = await run_tool(
+            command_path("parley"),
+            *("admin", "--data-dir", str(stack.folder / "data"), *arguments),
+            seconds=60,
+            environment=environment(),
+        )
+        statuses.append(status)
+        if len(statuses) == 1:
+            assert f"http://localhost:{stack.port}/reset#token=prs_" in output
+    assert statuses == [0, 3]
+    assert not list((stack.folder / "data").glob("**/*.sock"))
