@@ -76,6 +76,17 @@ async def test_each_migration_is_applied_once(write: Write, dsn: str) -> None:
 
 
 @pytest.mark.integration
+async def test_a_migrated_database_may_be_read_only(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "CREATE TABLE t (n int)")
+    await migrate(dsn, PACKAGE)
+    read_only = f"{dsn}{'&' if '?' in dsn else '?'}default_transaction_read_only=on"
+    assert await migrate(read_only, PACKAGE) == 0
+    write("0002_b.sql", "INSERT INTO t VALUES (1)")
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await migrate(read_only, PACKAGE)
+
+
+@pytest.mark.integration
 async def test_concurrent_replicas_apply_each_migration_once(write: Write, dsn: str) -> None:
     write("0001_a.sql", "CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
     async with asyncio.timeout(30):

@@ -1,7 +1,7 @@
-"""Concurrent turns of one user: budgets stay exact, and no two statements deadlock."""
+"""Concurrent turns, deletions, erasures and maintenance: budgets stay exact, and no two statements deadlock."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from uuid import UUID
@@ -9,18 +9,25 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chat.model import Reservation
+from chat.model import IdempotencyKey, Reservation
 from chat.storage.postgres_budgets import PostgresBudgetStore
+from chat.storage.postgres_erasure import PostgresTurnErasureStore
+from chat.storage.postgres_maintenance import PostgresMaintenanceStore
 from chat.storage.postgres_turns import PostgresTurnStore
+from chat.turn_store import TurnRefused
 from chat_testing.replica import NewDatabase
 from chat_testing.turns import make_new_turn, make_outcome
+from parley import times
 from parley.ids import new_id
+from parley.messaging.outbox.store import record
 from parley.storage.postgres import open_pool
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 
 TURNS, CONNECTIONS = 200, 16
 PERIODS = ("2026-11-22", "2026-11")
+RESERVATION = Reservation(PERIODS, 20, Decimal("0.02"), (None, None), (None, None))
 # With many rows, the planner reads budgets by their index, which is not the order in which they are inserted.
 OTHER_BUDGETS = """
 INSERT INTO budgets (user_id, period)
@@ -47,8 +54,7 @@ async def run_turn(store: PostgresTurnStore, user_id: UUID, slots: asyncio.Semap
 
 
 async def run_to_its_end(store: PostgresTurnStore, user_id: UUID) -> None:
-    reservation = Reservation(PERIODS, 20, Decimal("0.02"), (None, None), (None, None))
-    new = make_new_turn(user_id=user_id, reservation=reservation)
+    new = make_new_turn(user_id=user_id, reservation=RESERVATION)
     await store.admit(new, new_id(), None)
     turn = await store.get(new.id)
     assert turn is not None
@@ -61,3 +67,53 @@ async def test_two_hundred_turns_of_one_user_over_two_periods_never_deadlock(new
         await asyncio.gather(*(run_turn(store, user_id, slots) for _ in range(TURNS)))
         spent = await PostgresBudgetStore(store).spent(user_id, PERIODS)
     assert spent == {period: (TURNS * 10, TURNS * Decimal("0.01")) for period in PERIODS}
+
+
+async def keep_turns_coming(store: PostgresTurnStore, user_id: UUID) -> None:
+    """Run conversations of failing and completed turns with idempotency keys until the user is erased."""
+    while True:
+        new = make_new_turn(user_id=user_id, reservation=RESERVATION)
+        try:
+            await store.admit(new, new_id(), IdempotencyKey(user_id, "/chat", str(new.id), b"digest"))
+        except TurnRefused:
+            return
+        turn = await store.get(new.id)
+        if turn is None:
+            return
+        await store.finish(turn, make_outcome("done") if turn.id.int % 2 else make_outcome(status="failed"))
+
+
+async def maintain(store: PostgresTurnStore, users: Collection[UUID], running: asyncio.Event) -> None:
+    """Confirm, republish, delete, blank, purge and mark events as sent, as several processes do."""
+    maintenance, erasure = PostgresMaintenanceStore(store), PostgresTurnErasureStore(store)
+    while not running.is_set():
+        async with store.connection() as connection:
+            rows = await connection.fetch("SELECT id, conversation_id, user_id FROM turns ORDER BY random() LIMIT 100")
+            events = await connection.fetch("SELECT id FROM outbox ORDER BY random() LIMIT 200")
+            await record(connection, [row["id"] for row in events], [row["id"] for row in events[:50]])
+        turns = [row["id"] for row in rows]
+        await maintenance.confirm(turns)
+        await maintenance.republish(turns, older_than=0)
+        await erasure.blank_late_turns()
+        for row in rows[:5]:
+            await erasure.delete_conversation(row["conversation_id"], row["user_id"], times.now())
+        await maintenance.purge(turns=3600, events=3600)
+        await erasure.cancel_all(next(iter(users)))
+
+
+async def test_turns_deletions_maintenance_and_erasures_never_deadlock(new_database: NewDatabase) -> None:
+    users, stop = [new_id() for _ in range(4)], asyncio.Event()
+    async with stores_without_deadlocks(new_database) as store, asyncio.TaskGroup() as group:
+        for user_id in users * 2:
+            group.create_task(keep_turns_coming(store, user_id))
+        for _ in range(3):
+            group.create_task(maintain(store, users, stop))
+        await eventually(lambda: ended_turns(store, 100), within=30)
+        for user_id in users:
+            await PostgresTurnErasureStore(store).erase(user_id, str(user_id))
+        stop.set()
+
+
+async def ended_turns(store: PostgresTurnStore, count: int) -> bool:
+    async with store.connection() as connection:
+        return bool(await connection.fetchval("SELECT count(*) >= $1 FROM turns WHERE status <> 'running'", count))

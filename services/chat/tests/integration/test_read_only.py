@@ -75,6 +75,10 @@ async def refused(replica: ChatReplica) -> bool:
     return (await replica.user().chat("Hi [[fake tokens=1]]")).status_code == 503
 
 
+async def has_no_relay_leader(replica: ChatReplica) -> bool:
+    return bool(await replica.pool.fetchval("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'"))
+
+
 async def test_a_read_only_database_delays_answers_and_events_and_loses_none(
     open_replica: OpenReplica, postgres: EmbeddedPostgres
 ) -> None:
@@ -100,6 +104,7 @@ async def test_a_read_only_database_delays_answers_and_events_and_loses_none(
             assert ("postgres", "down", "read only") in [
                 (found["name"], found["status"], found["detail"]) for found in status["dependencies"]
             ]
+            await eventually(lambda: has_no_relay_leader(replica))
             await eventually(lambda: log.state == "pending")
         await eventually(lambda: log.state == "ended")
         turn = await user.turn(turn_id)

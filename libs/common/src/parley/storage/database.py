@@ -40,8 +40,12 @@ class PostgresDatabase:
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection for the duration of the context."""
         with translate_unavailable(self._name):
-            async with self._lend() as connection:
-                yield connection
+            try:
+                async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+                    yield connection
+            except Exception as error:
+                await self._discard_if_stale(error)
+                raise
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -78,18 +82,16 @@ class PostgresDatabase:
             return await self._run_once(statement)
 
     async def _run_once(self, statement: Callable[[Connection], Awaitable[T]]) -> T:
-        async with self._lend() as connection:
-            return await statement(connection)
-
-    @contextlib.asynccontextmanager
-    async def _lend(self) -> AsyncIterator[Connection]:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-                yield connection
+                return await statement(connection)
         except Exception as error:
-            if is_stale(error):
-                await self.discard_connections()
+            await self._discard_if_stale(error)
             raise
+
+    async def _discard_if_stale(self, error: Exception) -> None:
+        if is_stale(error):
+            await self.discard_connections()
 
     async def discard_connections(self) -> None:
         """Replace every pooled connection at its next use; at most once in ``DISCARD_INTERVAL`` seconds."""

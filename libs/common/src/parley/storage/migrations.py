@@ -5,6 +5,7 @@ An applied file must never change.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -63,14 +64,27 @@ def read(source: MigrationSource | str) -> list[Migration]:
 
 
 async def migrate(dsn: str, *sources: MigrationSource | str) -> int:
-    """Apply the pending migrations of the sources and return their number."""
+    """Apply the pending migrations of the sources and return their number.
+
+    A database without pending migrations may be read-only.
+    """
     connection = await asyncpg.connect(dsn, timeout=10, command_timeout=LOCK_TIMEOUT)
     try:
+        wanted = [migration for source in sources for migration in read(source)]
+        if await _all_applied(connection, wanted):
+            return 0
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
         await connection.execute(_TABLE)
-        return sum([await _apply(connection, m) for source in sources for m in read(source)])
+        return sum([await _apply(connection, migration) for migration in wanted])
     finally:
         await connection.close(timeout=5)
+
+
+async def _all_applied(connection: "asyncpg.Connection[asyncpg.Record]", wanted: Sequence[Migration]) -> bool:
+    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+        return False
+    rows = await connection.fetch("SELECT source, number, digest FROM schema_migrations")
+    return {(m.source, m.number, m.digest) for m in wanted} <= {tuple(row) for row in rows}
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> bool:

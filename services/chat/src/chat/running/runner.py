@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 FIRST_RETRY_INTERVAL, MAX_RETRY_INTERVAL = 0.1, 2.0
 """Seconds between attempts to store an outcome, doubled after each attempt."""
-MAX_UNFORESEEN_FAILURES = 5
+MAX_UNFORESEEN_FAILURES = 20
 """Attempts that may fail with an error other than an unavailable database, before recovery takes the turn's log."""
 
 

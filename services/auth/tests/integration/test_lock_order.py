@@ -1,0 +1,72 @@
+"""Concurrent changes of one account never deadlock."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+
+import asyncpg
+import pytest
+
+from auth.accounts.model import User
+from auth.api_keys.model import ApiKey
+from auth.container import AuthStores
+from auth.wiring import postgres_stores
+from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session
+from parley.messaging import outbox
+from parley.storage import migrations
+from parley.storage.postgres import open_pool
+from parley_testing.backends.shared import SharedBackends
+
+pytestmark = pytest.mark.integration
+
+ACCOUNTS = 12
+
+
+async def migrate(dsn: str) -> None:
+    await migrations.migrate(dsn, outbox.MIGRATIONS, "auth")
+
+
+async def account_with_keys(stores: AuthStores) -> tuple[User, list[ApiKey]]:
+    """Add an account with three sessions and five API keys."""
+    user = await add_user(stores)
+    keys = [new_key(user) for _ in range(5)]
+    for key in keys:
+        digest = secrets.token_bytes(32)
+        await stores.api_keys.add(key, digest, idempotency_key=None, fingerprint=b"", origin=ORIGIN)
+    for _ in range(3):
+        await start_session(stores, user)
+    return user, keys
+
+
+async def end_everything(stores: AuthStores, user: User, keys: Sequence[ApiKey]) -> None:
+    """Delete the keys one by one while another request changes the password and then erases the account."""
+
+    async def password_and_erasure() -> None:
+        await stores.accounts.set_password(user.id, "hash", keep_session=None, end_api_keys=True, origin=ORIGIN)
+        await start_session(stores, user)
+        await stores.erasures.erase(user.id, secrets.token_urlsafe(), ORIGIN)
+
+    async def keep_pushing() -> None:
+        await stores.revocations.mark_pushed(await stores.revocations.live())
+        await stores.revocations.purge()
+
+    await asyncio.gather(
+        password_and_erasure(),
+        keep_pushing(),
+        stores.sessions.end_all(user.id, "logout", ORIGIN),
+        *(stores.api_keys.delete(user.id, key.id, ORIGIN) for key in keys),
+    )
+
+
+async def test_api_keys_sessions_passwords_and_erasures_never_deadlock(backends: SharedBackends) -> None:
+    dsn = await backends.fresh_database(migrate, "auth")
+    async with open_pool(dsn, size=20) as pool:
+        stores = postgres_stores(pool, token_lifetime=900)
+        accounts = [await account_with_keys(stores) for _ in range(ACCOUNTS)]
+        for first in range(0, ACCOUNTS, 2):
+            await asyncio.gather(*(end_everything(stores, user, keys) for user, keys in accounts[first : first + 2]))
+    connection = await asyncpg.connect(dsn)
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    assert await connection.fetchval(deadlocks) == 0
+    await connection.close()
+    await backends.drop(dsn)
