@@ -18,7 +18,8 @@ from history.projection.consumer import TurnEventHandler, consume_events, outcom
 from history.projection.postgres import PostgresProjectionStore
 from history.retention.policy import read_retention_policy
 from history.retention.purge import Purger, purge_periodically
-from history.search.postgres import PostgresSearchStore
+from history.search.postgres import PostgresReindexingStore, PostgresSearchStore
+from history.search.reindexing import Reindexer
 from history.search.service import SearchService
 from history.settings import HistorySettings, WorkerSettings
 from history.transfer.export_service import ExportService
@@ -81,6 +82,8 @@ async def wire(
         if settings.run_consumer:
             indexer = stack.enter_context(worker_thread("index"))
             handler = _event_handler(database, runtime, infrastructure, changes, indexer)
+            reindexer = Reindexer(PostgresReindexingStore(database), indexer)
+            await stack.enter_async_context(background("reindex", reindexer.run, service=runtime.service))
             await stack.enter_async_context(consume_events(infrastructure.bus, handler))
         workers = Workers(*(stack.enter_context(worker_thread(name)) for name in ("search", "import")))
         yield _services(settings, runtime, infrastructure, database, changes, workers)

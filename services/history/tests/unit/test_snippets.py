@@ -4,6 +4,7 @@ import timeit
 
 import pytest
 
+from history.search.normalization import PIECE_LENGTH
 from history.search.snippets import MAX_SNIPPET_LENGTH, Matcher, snippet
 from history.search.tokenizer import MAX_INDEXED_LENGTH, query_terms
 
@@ -26,6 +27,14 @@ def _matches(content: str, query: str, *stems: str) -> list[str]:
         ("Straße, ＣＡＦÉ", "strasse café", [], ["Straße", "ＣＡＦÉ"]),
         ("hello, hi", "hi", ["hi"], ["hi"]),
         ("在京东京都", "京东 东京", [], ["京东"]),
+        ("\u0130stanbul", "istanbul", [], ["\u0130stanbul"]),
+        ("the o\ufb03ce", "office", ["offic"], ["o\ufb03ce"]),
+        ("Cafe\u0301 au lait", "caf\u00e9", [], ["Cafe\u0301"]),
+        ("यह हिन्दी है", "हिन्दी", [], ["हिन्दी"]),
+        ("Donau\u00addampf", "donaudampf", [], ["Donau\u00addampf"]),
+        ("ﾃｽﾄ", "テスト", [], ["ﾃｽﾄ"]),
+        ("ok 👩\u200d💻", "👩\u200d💻", [], ["👩\u200d💻"]),
+        ("\u1112\u1161\u11ab\u1100\u1173\u11af", "한글", [], ["\u1112\u1161\u11ab\u1100\u1173\u11af"]),
     ],
 )
 def test_matches_are_words_stems_and_runs(content: str, query: str, stems: list[str], found: list[str]) -> None:
@@ -59,3 +68,16 @@ def test_the_work_for_a_snippet_does_not_grow_with_the_number_of_words_in_the_qu
 
 def _matcher(words: list[str]) -> Matcher:
     return Matcher(query_terms(" ".join(words)), words)
+
+
+def test_a_match_far_inside_a_text_without_spaces_is_found_across_pieces() -> None:
+    for padding in range(PIECE_LENGTH - 4, PIECE_LENGTH + 2):
+        assert _matches("的" * padding + "机器学习" + "的" * 3_000, "机器学习") == ["机器学习"]
+
+
+def test_a_snippet_cuts_no_character_from_its_marks() -> None:
+    content = "e\u0301" * 500 + " needle " + "e\u0301" * 500
+    segments = snippet(content, Matcher(query_terms("needle"), ["needl"]))
+    text = "".join(s.text for s in segments).strip("…")
+    assert not text.startswith("\u0301")
+    assert text.endswith("\u0301")

@@ -27,7 +27,7 @@ _FIND = f"{_CONVERSATION} WHERE c.id = $1 AND c.user_id = $2 AND c.deleted_at IS
 _PAGE = f"""{_CONVERSATION}
 WHERE c.user_id = $1 AND c.deleted_at IS NULL
   AND ($2::boolean IS NULL OR c.archived = $2)
-  AND ($3::text IS NULL OR strpos(lower(c.title), lower($3)) > 0)
+  AND ($3::text IS NULL OR strpos(folded_title(c.title), folded_title($3)) > 0)
   AND ($4::timestamptz IS NULL OR (c.updated_at, c.id) < ($4, $5::uuid))
 ORDER BY c.updated_at DESC, c.id DESC LIMIT $6"""
 _PAGE_BY_ID = f"""{_CONVERSATION}

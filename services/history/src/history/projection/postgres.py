@@ -20,7 +20,7 @@ SELECT project_turn(:event_id, :event_name, :event_source, :event_time, :event_k
     :auto_title, :question_words, :question_bigrams, :answer_words, :answer_bigrams, :created_id, :created)""")
 
 MAX_INLINE_LENGTH = 4_000
-"""Characters of a turn that are indexed on the event loop. Longer texts go to the worker thread."""
+"""Characters of a turn in ASCII that are indexed on the event loop. Other texts go to the worker thread."""
 
 IndexTerms: TypeAlias = dict[str, str | list[str]]
 
@@ -42,7 +42,7 @@ class PostgresProjectionStore:
         return cast("ProjectionOutcome", outcome)
 
     async def _index_terms(self, question: str, answer: str) -> IndexTerms:
-        if len(question) + len(answer) <= MAX_INLINE_LENGTH:
+        if len(question) + len(answer) <= MAX_INLINE_LENGTH and question.isascii() and answer.isascii():
             return _index_terms(question, answer)
         return await self._worker.run(_index_terms, question, answer)
 

@@ -28,7 +28,7 @@ class SearchService:
         after = None
         if cursor is not None:
             after = SearchPosition(*cursors.decode(kind, cursor, (float, datetime, UUID)))
-        terms = query_terms(query.text)
+        terms = query_terms(query.text) if query.text.isascii() else await self._worker.run(query_terms, query.text)
         if not terms.words and not terms.runs:
             return Page(data=[], next_cursor=None)
         found = await self._store.find(user_id, terms, query, after, limit + 1)

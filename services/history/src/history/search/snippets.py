@@ -1,11 +1,13 @@
 """Search result snippets: the text around the first match, with every match marked."""
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 
-from history.search.normalization import normalize
+from history.search.characters import extending_class, word_pattern
+from history.search.normalization import PIECE_LENGTH, fold, fold_with_offsets, pieces
 from history.search.schemas import Segment
-from history.search.tokenizer import LETTER, WORD, QueryTerms
+from history.search.tokenizer import MAX_WORD_LENGTH, QueryTerms
 
 CONTEXT_BEFORE = 60
 """Characters of a snippet before its first match."""
@@ -13,9 +15,6 @@ MAX_SNIPPET_LENGTH = 200
 """Characters of a whole snippet."""
 MAX_SUFFIX_LENGTH = 4
 """Letters after a stem that still count as the same word, as in `match` and `matching`."""
-MAX_WORD_LENGTH = 500
-"""Characters of a word in the text that are compared with the query."""
-_LETTER = re.compile(LETTER)
 _ELLIPSIS = "…"
 
 
@@ -34,35 +33,37 @@ class Matcher:
 
     def first(self, content: str) -> int | None:
         """Return the start of the first match."""
-        starts = [start for run in self._runs if (start := content.find(run)) >= 0]
-        nearest = min(starts, default=None)
-        word = next(self._matching_words(content, 0, len(content) if nearest is None else nearest), None)
-        return nearest if word is None else word[0]
+        for start, end in _overlapping_pieces(content):
+            if next(self._matches(fold(content[start:end])), None) is not None:
+                found = self.matches(content, start, end)
+                if found:
+                    return found[0][0]
+        return None
 
     def matches(self, content: str, begin: int, end: int) -> list[tuple[int, int]]:
         """Return start and end of the matches between two positions, which do not overlap."""
-        found = sorted([*self._matching_words(content, begin, end), *self._matching_runs(content, begin, end)])
+        plain, starts, ends = fold_with_offsets(content[begin:end])
+        cut = _begins_inside_a_word(content, begin)
         matches: list[tuple[int, int]] = []
-        for match in found:
-            if not matches or match[0] >= matches[-1][1]:
-                matches.append(match)
+        for start, stop in sorted(self._matches(plain)):
+            first, last = begin + starts[start], begin + ends[stop - 1]
+            if not (cut and start == 0) and (not matches or first >= matches[-1][1]):
+                matches.append((first, last))
         return matches
 
-    def _matching_words(self, content: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        for match in WORD.finditer(content, begin, end):
-            cut = match.start() == begin and begin and _LETTER.match(content, begin - 1)
-            if not cut and self._is_match(match[0]):
+    def _matches(self, plain: str) -> Iterator[tuple[int, int]]:
+        """Yield the matches in normalized text: words first, then runs."""
+        for match in word_pattern(plain).finditer(plain) if self._words else ():
+            if self._is_match(match[0]):
                 yield match.span()
-
-    def _matching_runs(self, content: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
         for run in self._runs:
-            start = content.find(run, begin, end)
+            start = plain.find(run)
             while start >= 0:
                 yield start, start + len(run)
-                start = content.find(run, start + len(run), end)
+                start = plain.find(run, start + len(run))
 
     def _is_match(self, word: str) -> bool:
-        plain = word.lower() if word.isascii() else normalize(word, MAX_WORD_LENGTH)
+        plain = word[:MAX_WORD_LENGTH]
         if plain in self._words or (self._prefix and plain.startswith(self._prefix)):
             return True
         shortest = max(2, len(plain) - MAX_SUFFIX_LENGTH)
@@ -71,8 +72,9 @@ class Matcher:
 
 def snippet(content: str, matcher: Matcher) -> list[Segment]:
     """Return the text around the first match, split into matching and other segments."""
-    begin = max(0, (matcher.first(content) or 0) - CONTEXT_BEFORE)
-    end = min(len(content), begin + MAX_SNIPPET_LENGTH)
+    first = matcher.first(content) or 0
+    begin = _cluster_start(content, max(0, first - CONTEXT_BEFORE))
+    end = min(_cluster_start(content, begin + MAX_SNIPPET_LENGTH), len(content))
     segments: list[Segment] = []
     at = begin
     for start, stop in matcher.matches(content, begin, end):
@@ -83,6 +85,31 @@ def snippet(content: str, matcher: Matcher) -> list[Segment]:
     if begin:
         segments.insert(0, Segment(text=_ELLIPSIS, match=False))
     return segments
+
+
+def _overlapping_pieces(content: str) -> Iterator[tuple[int, int]]:
+    """Yield the pieces of a text. One that ends inside a run without spaces overlaps with the next one."""
+    for start, end in pieces(content):
+        overlap = 0 if end == len(content) or content[end - 1] == " " else MAX_SNIPPET_LENGTH
+        yield start, min(end + overlap, len(content))
+
+
+def _begins_inside_a_word(content: str, begin: int) -> bool:
+    if not begin:
+        return False
+    before = fold(content[max(0, begin - PIECE_LENGTH // 16) : begin])
+    return bool(before) and word_pattern(before).search(before[-1]) is not None
+
+
+def _cluster_start(content: str, at: int) -> int:
+    """Return ``at``, or the next place where no character is cut from the marks that belong to it."""
+    found = _extension().match(content, at) if at else None
+    return found.end() if found else at
+
+
+@functools.cache
+def _extension() -> re.Pattern[str]:
+    return re.compile(f"[{extending_class()}]{{0,64}}")
 
 
 def _add(segments: list[Segment], text: str, *, match: bool) -> None:

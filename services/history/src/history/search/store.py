@@ -1,5 +1,6 @@
 """Storage interface of search."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -39,6 +40,40 @@ class SearchMatch:
     role: Role
     content: str
     stems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    """A message to index again. ``version`` changes when the row does; ``content`` is None when its terms are right."""
+
+    id: UUID
+    version: str
+    content: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTerms:
+    """The search terms of a stored text: words separated by spaces, and bigrams."""
+
+    text: StoredText
+    words: str
+    bigrams: Sequence[str]
+
+
+class ReindexingStore(Protocol):
+    """Messages to index again, in the order of their ids."""
+
+    async def claim(self, version: int) -> bool:
+        """Return whether the caller may index the next messages: not all are, and no other process is at it."""
+        ...
+
+    async def next_texts(self, version: int, limit: int) -> Sequence[StoredText]:
+        """Return the messages after the last one that was indexed."""
+        ...
+
+    async def store(self, version: int, terms: Sequence[IndexTerms], last: UUID | None) -> None:
+        """Store terms of messages that did not change, and the last message; None ends the work. Ends the claim."""
+        ...
 
 
 class SearchStore(Protocol):

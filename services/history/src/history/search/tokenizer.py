@@ -1,31 +1,34 @@
 """Tokenizer of messages and search queries.
 
-Scripts that put spaces between words are indexed by word. Scripts that do not are indexed by bigram, a pair of
-neighbouring characters, because bigrams need no dictionary. A trigram index does not work here: the most common Chinese
-words have two characters.
+Scripts that put spaces between words are indexed by word. Scripts that do not, and emoji, are indexed by bigram, a pair
+of neighbouring characters, because bigrams need no dictionary. A trigram index does not work here: the most common
+Chinese words have two characters.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from history.search.characters import SPACELESS, word_pattern
 from history.search.normalization import normalize
 
+INDEX_VERSION = 2
+"""Version of the terms. A new one makes the stored messages be indexed again."""
 MAX_INDEXED_LENGTH = 50_000
 """Characters of a message that are indexed. The rest is stored but cannot be found."""
 MAX_BIGRAMS = 10_000
 MAX_QUERY_LENGTH = 400
 """Characters of a normalized search query. A query has up to 200, of which some become 18."""
+MAX_WORD_LENGTH = 500
+"""Characters of a word that are indexed and compared."""
 
-_SPACELESS = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"  # Japanese
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"  # Han
-    "\uac00-\ud7af"  # Hangul
-)
-RUN = re.compile(f"[{_SPACELESS}]+")
-LETTER = rf"[^\W_{_SPACELESS}]"
-"""Pattern of one letter or digit in a script that puts spaces between words."""
-WORD = re.compile(f"{LETTER}+")
+RUN = re.compile(f"[{SPACELESS}]+")
+
+
+def find_words(plain: str) -> list[str]:
+    """Return the words of normalized text."""
+    words: list[str] = word_pattern(plain).findall(plain)
+    return words if max(map(len, words), default=0) <= MAX_WORD_LENGTH else [word[:MAX_WORD_LENGTH] for word in words]
 
 
 def index_terms(text: str) -> tuple[str, list[str]]:
@@ -34,7 +37,7 @@ def index_terms(text: str) -> tuple[str, list[str]]:
     Takes milliseconds for a long text: run it in a worker thread.
     """
     plain = normalize(text, MAX_INDEXED_LENGTH)
-    return " ".join(WORD.findall(plain)), bigrams(plain)
+    return " ".join(find_words(plain)), bigrams(plain)
 
 
 def bigrams(plain: str) -> list[str]:
@@ -58,7 +61,19 @@ class QueryTerms:
 
     def words_tsquery(self) -> str:
         """Return the words as a Postgres tsquery. The last word also matches as a prefix."""
-        return " & ".join(f"'{word}'{':*' if i == len(self.words) else ''}" for i, word in enumerate(self.words, 1))
+        return _words_tsquery(self.words, self.words[-1:])
+
+    def other_words_tsquery(self) -> str:
+        """Return the words that are not English as a tsquery."""
+        return _words_tsquery([word for word in self.words if not word.isascii()], self.words[-1:])
+
+    def english_words(self) -> str:
+        """Return the words that may be English, separated by spaces."""
+        return " ".join(word for word in self.words if word.isascii())
+
+    def english_tsquery(self) -> str:
+        """Return the words that may be English as a tsquery, whose words Postgres stems."""
+        return _words_tsquery(self.english_words().split(), self.words[-1:])
 
     def bigrams_tsquery(self) -> str:
         """Return the bigrams of the runs as a Postgres tsquery."""
@@ -68,7 +83,12 @@ class QueryTerms:
 def query_terms(query: str) -> QueryTerms:
     """Return the terms of a search query."""
     plain = normalize(query, MAX_QUERY_LENGTH)
-    return QueryTerms(tuple(WORD.findall(plain)), tuple(RUN.findall(plain)))
+    return QueryTerms(tuple(find_words(plain)), tuple(RUN.findall(plain)))
+
+
+def _words_tsquery(words: Sequence[str], prefix: Sequence[str]) -> str:
+    last = len(words) if words and prefix and words[-1] == prefix[0] else 0
+    return " & ".join(f"'{word}'{':*' if position == last else ''}" for position, word in enumerate(words, 1))
 
 
 def _bigrams_tsquery(run: str) -> str:

@@ -1,13 +1,13 @@
 """Doubles of the feed, search, usage and import stores, and of the change source."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
 from history.event_feed.store import FeedEntry
-from history.search.store import SearchMatch, SearchPosition, SearchQuery
+from history.search.store import IndexTerms, SearchMatch, SearchPosition, SearchQuery, StoredText
 from history.search.tokenizer import QueryTerms
 from history.transfer.drafts import ConversationDraft
 from history.usage.schemas import UsageGroup, UsageRow
@@ -54,6 +54,30 @@ class FakeSearchStore:
         self.queries.append(terms)
         start = 0 if after is None else [match.position for match in self.matches].index(after) + 1
         return self.matches[start : start + limit]
+
+
+@dataclass
+class InMemoryReindexingStore:
+    """Texts to index again, and their terms."""
+
+    texts: list[StoredText]
+    terms: dict[UUID, IndexTerms] = field(default_factory=dict)
+    last: UUID | None = None
+    claimed: bool = False
+    finished: bool = False
+
+    async def claim(self, version: int) -> bool:
+        if self.claimed or self.finished:
+            return False
+        self.claimed = True
+        return True
+
+    async def next_texts(self, version: int, limit: int) -> Sequence[StoredText]:
+        return [text for text in self.texts if self.last is None or text.id > self.last][:limit]
+
+    async def store(self, version: int, terms: Sequence[IndexTerms], last: UUID | None) -> None:
+        self.terms.update((one.text.id, one) for one in terms)
+        self.last, self.finished, self.claimed = last or self.last, last is None, False
 
 
 @dataclass

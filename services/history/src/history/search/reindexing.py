@@ -1,0 +1,55 @@
+"""Indexing of stored messages again, after the way to find their terms has changed."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from history.search.store import IndexTerms, ReindexingStore, StoredText
+from history.search.tokenizer import INDEX_VERSION, index_terms
+from parley.process.worker_thread import WorkerThread
+
+log = structlog.get_logger()
+
+BATCH_SIZE = 50
+"""Messages that are read at a time."""
+PAUSE_FACTOR = 4.0
+"""The pause after a batch, in times of the batch: a fifth of the time is spent."""
+MIN_PAUSE = 0.05
+RETRY_PAUSE = 60.0
+"""Seconds between two looks while another process is at it, or when all is done."""
+
+
+class Reindexer:
+    """Makes the terms of stored messages again, in a worker thread and batch by batch.
+
+    Searches find messages by their earlier terms until then. Only one process at a time works.
+    """
+
+    def __init__(self, store: ReindexingStore, worker: WorkerThread) -> None:
+        self._store, self._worker = store, worker
+
+    async def run(self) -> None:
+        """Index batch after batch, with pauses; runs until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            if await self.index_batch():
+                await asyncio.sleep(max(MIN_PAUSE, PAUSE_FACTOR * (clock() - began)))
+            else:
+                await asyncio.sleep(RETRY_PAUSE)
+
+    async def index_batch(self) -> bool:
+        """Index the next messages; return whether there may be more for this process."""
+        if not await self._store.claim(INDEX_VERSION):
+            return False
+        texts = await self._store.next_texts(INDEX_VERSION, BATCH_SIZE)
+        terms = await self._worker.run(_terms, texts)
+        await self._store.store(INDEX_VERSION, terms, texts[-1].id if texts else None)
+        if not texts:
+            log.info("search_index_complete", version=INDEX_VERSION)
+        return bool(texts)
+
+
+def _terms(texts: Sequence[StoredText]) -> list[IndexTerms]:
+    return [IndexTerms(text, *index_terms(text.content)) for text in texts if text.content is not None]

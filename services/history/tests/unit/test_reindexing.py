@@ -1,0 +1,26 @@
+"""Indexing stored messages again."""
+
+from history.search.reindexing import BATCH_SIZE, Reindexer
+from history.search.store import StoredText
+from history_testing.fakes import InMemoryReindexingStore
+from parley.ids import new_id
+from parley.process.worker_thread import worker_thread
+
+
+async def test_every_stored_text_is_indexed_batch_by_batch_until_all_are() -> None:
+    texts = [StoredText(new_id(), "1", f"हिन्दी {n}" if n % 2 else None) for n in range(2 * BATCH_SIZE + 1)]
+    store = InMemoryReindexingStore(texts)
+    with worker_thread("index") as worker:
+        reindexer = Reindexer(store, worker)
+        batches = 0
+        while await reindexer.index_batch():
+            batches += 1
+    assert (batches, store.finished) == (3, True)
+    assert [one.words for one in store.terms.values()] == [text.content for text in texts if text.content]
+
+
+async def test_a_process_leaves_the_work_to_the_one_that_is_at_it() -> None:
+    store = InMemoryReindexingStore([StoredText(new_id(), "1", "é")], claimed=True)
+    with worker_thread("index") as worker:
+        assert not await Reindexer(store, worker).index_batch()
+    assert not store.terms
