@@ -189,7 +189,8 @@ async def requests_of(stack: SeparateStack, message: str, options: argparse.Name
         users = [await register(http) for _ in range(USERS)]
     path, body = "/api/v1/chat/stream", dict[str, Any](message=message)
     if options.openai:
-        path, body = "/v1/chat/completions", {"stream": True, "messages": [{"role": "user", "content": message}]}
+        said = [{"role": "user", "content": message}]
+        path, body = "/v1/chat/completions", {"model": "default", "stream": True, "messages": said}
     return [request_of(stack.url, path, body, users[i % USERS].tokens["access_token"]) for i in range(options.streams)]
 
 

@@ -90,3 +90,15 @@ async def test_the_client_retries_a_429_after_the_given_time(openai_client: open
     question = user("retry me [[fake status=429 retry_after=0.01 times=2]]")
     answer = await patient.chat.completions.create(model="fake", messages=question)
     assert answer.choices[0].message.content is not None
+
+
+async def test_a_required_call_is_made(openai_client: openai.AsyncOpenAI) -> None:
+    answer = await openai_client.chat.completions.create(
+        model="fake",
+        messages=user("weather?"),
+        tools=[{"type": "function", "function": {"name": "weather", "parameters": {}}}],
+        tool_choice="required",
+    )
+    choice = answer.choices[0]
+    assert choice.finish_reason == "tool_calls"
+    assert [call.function.name for call in choice.message.tool_calls or () if call.type == "function"] == ["weather"]

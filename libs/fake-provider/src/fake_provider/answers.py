@@ -89,8 +89,20 @@ class ToolCallAnswer:
         return {"id": f"call_{at + 1}", "type": "function", "function": function}
 
 
-def build_answer(knobs: Knobs, *, question: str, limit: int | None, tools: Sequence[dict[str, Any]]) -> ModelAnswer:
-    """Return the answer that the knobs select. `limit` is the maximum number of tokens of text."""
+def build_answer(
+    knobs: Knobs,
+    *,
+    question: str,
+    limit: int | None,
+    tools: Sequence[dict[str, Any]],
+    required_call: str | None = None,
+) -> ModelAnswer:
+    """Return the answer that the knobs select. `limit` is the maximum number of tokens of text.
+
+    `required_call` is the function that must be called, empty for any.
+    """
+    if required_call is not None and not knobs.tool_calls:
+        return ToolCallAnswer([required_call or _tool_names(tools, 1)[0]], knobs.finish_reason or "tool_calls")
     if knobs.tool_calls:
         return ToolCallAnswer(_tool_names(tools, knobs.tool_calls), knobs.finish_reason or "tool_calls")
     if knobs.endless:

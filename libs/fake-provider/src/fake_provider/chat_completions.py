@@ -71,7 +71,13 @@ class ChatEndpoint:
     def _reply(
         self, connection: ClientConnection, request: ModelRequest, knobs: Knobs, entry: JournalEntry
     ) -> CallReply:
-        answer = build_answer(knobs, question=request.last_user_text, limit=request.limit, tools=request.tools or ())
+        answer = build_answer(
+            knobs,
+            question=request.last_user_text,
+            limit=request.limit,
+            tools=request.tools or (),
+            required_call=request.required_call,
+        )
         renderer = AnswerRenderer(f"{self._prefix}{entry.seq:08x}", request, knobs, answer)
         return CallReply(connection, knobs, answer, renderer, entry, self._longest_wait)
 

@@ -37,10 +37,19 @@ class ModelRequest(BaseModel):
     max_completion_tokens: int | None = Field(None, ge=1)
     n: Literal[1] | None = 1
     tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
 
     @property
     def limit(self) -> int | None:
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    @property
+    def required_call(self) -> str | None:
+        """Return the name of the function that must be called, empty for any, None if a text is an answer, too."""
+        if isinstance(self.tool_choice, dict):
+            function = self.tool_choice.get("function")
+            return str(function.get("name", "")) if isinstance(function, dict) else ""
+        return "" if self.tool_choice == "required" else None
 
     @property
     def last_user_text(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from chat.errors import ModelNotFound, ProviderUnavailable
+from chat.parameters import FORWARDED
 from chat.prices import Price
 
 
@@ -33,6 +34,8 @@ class Model:
     temperature: float | None = None
     price: Price | None = None
     fallbacks: tuple[str, ...] = ()
+    parameters: frozenset[str] = FORWARDED["compatible"]
+    """Request parameters that are forwarded to the provider."""
 
 
 class Catalogue:

@@ -22,6 +22,12 @@ class Prompt:
     options: dict[str, Any] | None = None
 
 
+def has_images(prompt: Prompt) -> bool:
+    """Tell whether a message has parts that are no text."""
+    contents = (message.get("content") for message in prompt.messages)
+    return any(part.get("type") == "image_url" for parts in contents if isinstance(parts, list) for part in parts)
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerChunk:
     """Part of a streamed answer. The last chunks have ``finish_reason``, and ``usage`` if the provider counts."""

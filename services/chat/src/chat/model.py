@@ -20,19 +20,25 @@ FIRST_SEQ = 1
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One delta of an answer: text, or tool calls in OpenAI's delta format."""
+    """One delta of an answer: text, tool calls in OpenAI's delta format, or the model's reasoning before its answer."""
 
     text: str = ""
     tool_calls: tuple[dict[str, Any], ...] = ()
+    reasoning: str = ""
 
     def to_json(self) -> str | dict[str, Any]:
-        """Return the stored form: a string for text, an object for tool calls."""
+        """Return the stored form: a string for text, else an object."""
+        if self.reasoning:
+            # `tool_calls` is there for replicas of an older version, which take the entry for an empty delta.
+            return {"tool_calls": [], "reasoning": self.reasoning}
         return {"tool_calls": list(self.tool_calls)} if self.tool_calls else self.text
 
     @classmethod
     def from_json(cls, stored: str | dict[str, Any]) -> "LogEntry":
         """Return the entry of a stored form."""
-        return cls(stored) if isinstance(stored, str) else cls("", tuple(stored["tool_calls"]))
+        if isinstance(stored, str):
+            return cls(stored)
+        return cls("", tuple(stored["tool_calls"]), stored.get("reasoning", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from typing import Any
 PER_MESSAGE = 4
 """Overhead of a message in tokens."""
 CHARACTERS_PER_TOKEN = 4
+OTHER_TEXTS = ("reasoning_content", "reasoning", "refusal", "name")
+"""Members of a message besides its content that are sent to the model."""
 
 
 def estimate(text: str) -> int:
@@ -19,7 +21,8 @@ def estimate(text: str) -> int:
 def estimate_messages(messages: Iterable[dict[str, Any]]) -> int:
     """Return the estimated tokens of messages in OpenAI's format."""
     return sum(
-        PER_MESSAGE + _content(message.get("content")) + _calls(message.get("tool_calls")) for message in messages
+        PER_MESSAGE + _content(message.get("content")) + _calls(message.get("tool_calls")) + _others(message)
+        for message in messages
     )
 
 
@@ -27,8 +30,14 @@ def _content(content: Any) -> int:
     if isinstance(content, str):
         return estimate(content)
     if isinstance(content, Sequence):
-        return sum(estimate(str(part.get("text", ""))) for part in content if isinstance(part, dict))
+        return sum(
+            estimate(str(part.get("text") or part.get("refusal") or "")) for part in content if isinstance(part, dict)
+        )
     return 0
+
+
+def _others(message: dict[str, Any]) -> int:
+    return sum(estimate(text) for name in OTHER_TEXTS if isinstance(text := message.get(name), str))
 
 
 def _calls(calls: Any) -> int:

@@ -118,7 +118,7 @@ async def test_a_message_longer_than_the_context_window_is_refused_and_stores_no
     assert (response.status_code, body["code"]) == (400, "context_length_exceeded")
     assert body["error"]["type"] == "invalid_request_error"
     assert (await user.request("GET", "/api/v1/chat/turns")).json()["data"] == []
-    openai = {"messages": [{"role": "user", "content": "\u8bed" * 32_000}]}
+    openai = {"model": "default", "messages": [{"role": "user", "content": "\u8bed" * 32_000}]}
     refused = await user.request("POST", "/v1/chat/completions", json=openai)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
 

@@ -166,6 +166,8 @@ async def test_a_client_with_an_idempotency_key_may_disconnect_and_retry(
     ("members", "status", "code"),
     [
         ({"n": 2}, 400, "invalid_request"),
+        ({"model": None}, 400, "invalid_request"),
+        ({"tools": [{"type": "function"}], "tool_choice": "required"}, 400, "invalid_request"),
         ({"messages": []}, 422, "validation_failed"),
         ({"messages": [{"role": "system", "content": "x"}]}, 422, "validation_failed"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "unsupported_content"),
@@ -185,15 +187,13 @@ async def test_bad_requests_are_refused(replica: ChatReplica, members: dict[str,
     assert list(response.json()) == ["error"]
 
 
-async def test_unknown_members_are_accepted_and_not_sent_to_the_provider(
-    replica: ChatReplica, provider: FakeProvider
-) -> None:
+async def test_parameters_are_forwarded_or_refused_by_name(replica: ChatReplica, provider: FakeProvider) -> None:
     user, mark = replica.user(), str(new_id())
-    request = body(f"{mark} [[fake tokens=1]]", api_base="http://evil", api_key="evil", user="u")
-    assert (await user.request("POST", PATH, json=request)).status_code == 200
-    sent = (await provider.ended_call(mark))["request"]
-    assert "api_base" not in sent
-    assert "api_key" not in sent
+    given = {"top_k": 5, "chat_template_kwargs": {"enable_thinking": False}, "user": "u"}
+    assert (await user.request("POST", PATH, json=body(f"{mark} [[fake tokens=1]]", **given))).status_code == 200
+    assert (await provider.ended_call(mark))["request"].items() >= given.items()
+    refused = await user.request("POST", PATH, json=body("x", api_base="http://evil"))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "api_base")
 
 
 async def _ended_turn(replica: ChatReplica, user_id: UUID) -> Any:

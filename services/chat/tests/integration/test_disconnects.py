@@ -24,7 +24,7 @@ WHOLE = " ".join(f"t{i}" for i in range(1, 61))
 async def completion(user: ChatUser, tokens: int = 60) -> AsyncIterator[str]:
     """Stream a completion without a key; yields its turn, and leaves it when the context ends."""
     message = {"role": "user", "content": f"Hello [[fake tokens={tokens} rate=20]]"}
-    request = {"stream": True, "messages": [message]}
+    request = {"model": "default", "stream": True, "messages": [message]}
     async with user.client.stream("POST", PATH, json=request, headers=user.headers) as response:
         assert response.status_code == 200, await response.aread()
         lines = response.aiter_lines()

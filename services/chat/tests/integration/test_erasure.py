@@ -52,7 +52,8 @@ async def erase(replica: ChatReplica, user: ChatUser) -> None:
 async def test_all_content_of_an_erased_user_is_removed(replica: ChatReplica) -> None:
     user, mark = replica.user(), f"{CANARY}-{new_id()}"
     done = (await user.chat(f"{mark} [[fake mode=echo]]", system_prompt=mark, metadata={"m": mark})).json()
-    await user.request("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": mark}]})
+    request = {"model": "default", "messages": [{"role": "user", "content": mark}]}
+    await user.request("POST", "/v1/chat/completions", json=request)
     running = asyncio.create_task(
         user.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]"})
     )

@@ -46,7 +46,7 @@ async def pair(open_replica: OpenReplica, postgres: EmbeddedPostgres) -> AsyncIt
 
 
 async def completion_lines(user: ChatUser, message: str) -> tuple[str, list[Any]]:
-    request = {"stream": True, "store": True, "messages": [{"role": "user", "content": message}]}
+    request = {"model": "default", "stream": True, "store": True, "messages": [{"role": "user", "content": message}]}
     stream = user.client.stream("POST", "/v1/chat/completions", json=request, headers=user.headers)
     async with stream as response:
         lines = [line.removeprefix("data: ") async for line in response.aiter_lines() if line.startswith("data: ")]
@@ -54,7 +54,7 @@ async def completion_lines(user: ChatUser, message: str) -> tuple[str, list[Any]
 
 
 async def completion(user: ChatUser, message: str) -> Any:
-    request = {"store": True, "messages": [{"role": "user", "content": message}]}
+    request = {"model": "default", "store": True, "messages": [{"role": "user", "content": message}]}
     return await user.request("POST", "/v1/chat/completions", json=request)
 
 

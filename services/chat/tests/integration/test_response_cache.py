@@ -222,7 +222,7 @@ async def test_chat_completions_are_answered_from_the_cache_in_both_forms(
     caching: ChatReplica, provider: FakeProvider
 ) -> None:
     user, message = caching.user(), new_prompt("tool_calls=2")
-    request = {"messages": [{"role": "user", "content": message}], "tools": [{"type": "function"}]}
+    request = {"model": "default", "messages": [{"role": "user", "content": message}], "tools": [{"type": "function"}]}
     first = (await user.request("POST", COMPLETIONS, json=request)).json()
     await eventually(lambda: not caching.wired.supervisor.running())
     whole = (await user.request("POST", COMPLETIONS, json=request)).json()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.generation import UNUSABLE_USAGE
+from chat.model import LogEntry
 from chat.providers.chunks import ChunkParser
 from chat.providers.text import TextJoiner, storable
 from chat.running.tool_calls import join_calls
@@ -96,6 +97,26 @@ def test_content_as_parts_is_text(content: object) -> None:
 
 def test_a_refusal_is_text() -> None:
     assert parse(delta(content=None, refusal="no")).text == "no"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"reasoning_content": "why"},
+        {"reasoning": "why"},
+        {"reasoning_content": "why", "reasoning": "why"},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "why"}]}]},
+        {"content": [{"type": "thinking", "thinking": "why"}]},
+    ],
+)
+def test_reasoning_is_no_part_of_the_text(members: dict[str, Any]) -> None:
+    answer = parse(delta(**members), delta(content="a"), chunk({}, "stop"))
+    assert ([entry.reasoning for entry in answer.entries], answer.text) == (["why", ""], "a")
+
+
+@pytest.mark.parametrize("value", [None, 5, [], {"a": 1}])
+def test_reasoning_that_is_no_text_is_ignored(value: object) -> None:
+    assert parse(delta(content="a", reasoning=value)).entries == [LogEntry("a")]
 
 
 def test_other_choices_never_mix_in() -> None:

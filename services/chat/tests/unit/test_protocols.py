@@ -66,6 +66,24 @@ async def test_a_tool_call_is_an_event_without_text() -> None:
     assert (data_of(event)["delta"], data_of(event)["tool_calls"]) == ("", [CALL])
 
 
+async def test_reasoning_is_an_event_without_text_and_a_member_of_openais_format() -> None:
+    entries = (LogEntry(reasoning="why"), LogEntry("yes"))
+    turn = replace(completed(), entries=entries, content="yes")
+    (events,) = await streamed(turn, TurnDelta(2, entries))
+    first = data_of(events.split(b"\n\n")[0])
+    assert (first["delta"], first["reasoning"]) == ("", "why")
+    chunk = orjson.loads(CompletionChunks(turn, include_usage=False).delta(entries[0]))
+    assert chunk["choices"][0]["delta"] == {"reasoning_content": "why"}
+    message = openai_projection.completion(turn)["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == ("why", "yes")
+
+
+def test_reasoning_is_stored_so_that_an_older_replica_reads_an_empty_delta() -> None:
+    stored = LogEntry(reasoning="why").to_json()
+    assert isinstance(stored, dict)
+    assert (LogEntry.from_json(stored), stored["tool_calls"]) == (LogEntry(reasoning="why"), [])
+
+
 async def test_an_idle_stream_sends_a_ping() -> None:
     assert await streamed(make_turn(), StreamIdle()) == [PING]
 

@@ -24,6 +24,8 @@ MANY = 10_000
             CompletionRequest,
             {"messages": [{**SAID, "content": [{"type": "a", **{str(n): 2**70 for n in range(MANY)}}]}]},
         ),
+        (CompletionRequest, {"messages": [SAID], **{str(n): 2**70 for n in range(MANY)}}),
+        (CompletionRequest, {"messages": [{**SAID, **{str(n): 2**70 for n in range(MANY)}}]}),
         (CompletionRequest, {"messages": [{**SAID, "tool_calls": [float("inf")] * MANY}]}),
     ],
 )

@@ -18,16 +18,26 @@ from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()
 
+REASONING = frozenset({"reasoning_content", "reasoning"})
+
 
 def usable(fallbacks: Sequence[Model], request: TurnRequest, context: PromptContext, plan: ChatPlan) -> list[Model]:
-    """Return the fallbacks that the plan includes and that can read the prompt."""
+    """Return the fallbacks that the plan includes, and that take the prompt without leaving anything out."""
+    parameters = parameters_of(request)
     return [
         model
         for model in fallbacks
         if plan.allows(model.alias)
         and context.prompt_tokens <= model.context_window - MIN_ANSWER_TOKENS
         and request.capabilities.issubset(model.capabilities)
+        and parameters <= model.parameters
     ]
+
+
+def parameters_of(request: TurnRequest) -> set[str]:
+    """Return the parameters that a model must take: the options, and members of messages that some servers refuse."""
+    messages = request.messages or ()
+    return set(request.options).union(*(REASONING & message.keys() for message in messages))
 
 
 def terms_of(request: TurnRequest, context: PromptContext, model: Model, granted: int, wanted: int) -> AnswerTerms:

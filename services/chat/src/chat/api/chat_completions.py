@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -12,17 +11,17 @@ from fastapi.responses import Response
 from chat import errors
 from chat.admission.turn_request import TurnRequest
 from chat.api.chat import JSON, failure_of
+from chat.api.completion_checks import check, needed_capabilities
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.request_parsing import PING_INTERVAL, cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.streaming import EVENT_STREAM, StreamingTurnResponse
-from chat.catalogue import Catalogue
 from chat.model import IdempotencyKey, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
 from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
-from parley.errors import FieldError, InvalidRequest, ValidationFailed
+from parley.errors import FieldError, ValidationFailed
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute
 
@@ -40,7 +39,7 @@ async def create_completion(
 
     ``Cache-Control`` as for ``POST /api/v1/chat``.
     """
-    _check(body, services.catalogue)
+    check(body, services.catalogue)
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(_turn_request(body, request, principal, key))
     updates = service.follow(opened.turn, 1, idle_after=PING_INTERVAL)
@@ -61,18 +60,6 @@ async def create_completion(
     return StreamingTurnResponse(
         chunks, media_type=EVENT_STREAM, headers=opened_headers(opened), on_disconnect=cancel_abandoned
     )
-
-
-def _check(body: CompletionRequest, catalogue: Catalogue) -> None:
-    if body.n is not None and body.n > 1:
-        raise InvalidRequest("Only one choice is supported. Send n = 1, or omit n.")
-    if not any(message.role == "user" for message in body.messages):
-        raise ValidationFailed(
-            [FieldError("/messages", "required", "At least one message with role `user` is required.")]
-        )
-    texts_only = all(message.text_only for message in body.messages)
-    if not texts_only and "vision" not in catalogue.find(body.model).capabilities:
-        raise errors.UnsupportedContent
 
 
 def _turn_request(
@@ -97,9 +84,9 @@ def _turn_request(
         key=key,
         stored=bool(body.store) or conversation_id is not None,
         lenient=True,
-        messages=[_message(message) for message in body.messages],
+        messages=[message.for_provider() for message in body.messages],
         options=body.options(),
-        capabilities=frozenset(() if all(m.text_only for m in body.messages) else ("vision",)),
+        capabilities=needed_capabilities(body),
         cache_policy=cache_policy_of(request),
     )
 
@@ -117,19 +104,6 @@ def _conversation(metadata: dict[str, str]) -> tuple[UUID | None, bool]:
         if found.version in CLIENT_ID_VERSIONS:
             return found, create == "true"
     raise ValidationFailed([FieldError("/metadata/conversation_id", "invalid_format", INVALID_CLIENT_ID)])
-
-
-def _message(message: Any) -> dict[str, Any]:
-    """Return the message for the provider, with its text parts joined."""
-    content = message.text() if message.text_only and message.content is not None else message.content
-    if isinstance(content, list):
-        content = [part.model_dump(exclude_none=True) for part in content]
-    rest = {"name": message.name, "tool_calls": message.tool_calls, "tool_call_id": message.tool_call_id}
-    return {
-        "role": message.role,
-        "content": content,
-        **{name: value for name, value in rest.items() if value is not None},
-    }
 
 
 async def _whole(turn: Turn, updates: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:

@@ -9,10 +9,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chat.catalogue import Catalogue, Model, Target
+from chat.parameters import FORWARDED, ProviderKind
 from chat.prices import Price
 from chat.providers.price_list import listed_price
 from chat.settings import OPENAI_BASE_URL, ChatSettings
 from parley.config.settings import SettingsError
+
+CAPABILITIES: dict[ProviderKind, tuple[str, ...]] = {"openai": ("stream", "tools", "vision"), "compatible": ("stream",)}
+"""Capabilities of models that the file does not describe."""
 
 
 class _PriceEntry(BaseModel):
@@ -32,7 +36,9 @@ class _ModelEntry(BaseModel):
     api_key_file: Path | None = None
     context_window: int = Field(128_000, ge=256)
     max_output_tokens: int = Field(4096, ge=1)
-    capabilities: tuple[str, ...] = ("stream",)
+    kind: ProviderKind | None = None
+    capabilities: tuple[str, ...] | None = None
+    parameters: tuple[str, ...] = ()
     temperature: float | None = Field(None, ge=0, le=2)
     pricing: _PriceEntry | None = None
     fallbacks: tuple[str, ...] = ()
@@ -81,6 +87,7 @@ def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
     target = _target(entry, settings)
     host = urlsplit(target.base_url).hostname or ""
     provider = entry.provider or ("openai" if target.base_url.startswith(OPENAI_BASE_URL) else host)
+    kind: ProviderKind = entry.kind or ("openai" if target.base_url == OPENAI_BASE_URL else "compatible")
     pricing = entry.pricing
     price = Price(**pricing.model_dump()) if pricing else listed_price(provider, entry.provider_model)
     return Model(
@@ -91,10 +98,11 @@ def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
         target=target,
         context_window=entry.context_window,
         max_output_tokens=min(entry.max_output_tokens, entry.context_window - 1),
-        capabilities=entry.capabilities,
+        capabilities=CAPABILITIES[kind] if entry.capabilities is None else entry.capabilities,
         temperature=entry.temperature,
         price=price,
         fallbacks=entry.fallbacks,
+        parameters=FORWARDED[kind] | set(entry.parameters),
     )
 
 

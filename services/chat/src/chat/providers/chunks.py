@@ -6,7 +6,7 @@ from typing import Any
 from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat.providers import lenient_json
-from chat.providers.content import text_of
+from chat.providers.content import reasoning_of, text_of
 from chat.providers.failures import AttemptFailed, reported_failure
 from chat.providers.lenient_json import MalformedJson
 from chat.providers.reported_usage import parse_usage
@@ -44,7 +44,7 @@ class ChunkParser:
         self.failure: AttemptFailed | None = None
         self.damaged = self.begun = False
         self.finish_reason: str | None = None
-        self._text, self._calls = TextJoiner(), ToolCallParser()
+        self._text, self._reasoning, self._calls = TextJoiner(), TextJoiner(), ToolCallParser()
         self._held_usage: AnswerChunk | None = None
 
     def parse(self, data: bytes, *, error: bool = False) -> list[AnswerChunk]:
@@ -78,7 +78,7 @@ class ChunkParser:
 
     def finish(self, reason: str | None = None) -> list[AnswerChunk]:
         """Return the chunks that were held back, and the finish reason if there was none yet."""
-        found = self._entries(self._text.rest(), self._calls.finish())
+        found = self._rest()
         if reason is not None and self.finish_reason is None:
             found.append(self._finish_chunk(reason))
         if self._held_usage is not None:
@@ -90,13 +90,15 @@ class ChunkParser:
         found: list[AnswerChunk] = []
         message = self._message(choice)
         if message is not None:
-            found = self._entries(self._text.add(text_of(message)), self._tool_calls(message))
+            thought = reasoning_of(message)
+            found = self._reasoning_entries(self._reasoning.add(thought)) if thought else []
+            found += self._entries(self._text.add(text_of(message)), self._tool_calls(message))
         given = choice.get("finish_reason")
         reason = given.lower() if isinstance(given, str) else ""
         if choice.get("error") or reason in _FAILED_REASONS:
             self._report(reported_failure(choice, named=True))
         elif reason:
-            found += self._entries(self._text.rest(), self._calls.finish())
+            found += self._rest()
             found.append(self._finish_chunk(reason))
         return found
 
@@ -118,6 +120,14 @@ class ChunkParser:
             return []
         found = self._calls.add(calls) if calls else []
         return found + (self._calls.add(legacy, index=LEGACY_INDEX) if legacy and not calls else [])
+
+    def _rest(self) -> list[AnswerChunk]:
+        """Return what was held back."""
+        return self._reasoning_entries(self._reasoning.rest()) + self._entries(self._text.rest(), self._calls.finish())
+
+    def _reasoning_entries(self, text: str) -> list[AnswerChunk]:
+        self.begun = self.begun or bool(text)
+        return [AnswerChunk(LogEntry(reasoning=text))] if text else []
 
     def _entries(self, text: str, calls: list[dict[str, Any]]) -> list[AnswerChunk]:
         found = []

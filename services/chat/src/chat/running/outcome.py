@@ -78,7 +78,7 @@ def cached_outcome(turn: Turn) -> Outcome:
 
 def _merged(entries: Sequence[LogEntry]) -> Iterator[LogEntry]:
     """Yield the entries with consecutive texts merged: a cached answer is sent at once."""
-    for is_text, group in itertools.groupby(entries, key=lambda entry: not entry.tool_calls):
+    for is_text, group in itertools.groupby(entries, key=lambda entry: bool(entry.text)):
         if not is_text:
             yield from group
             continue

@@ -147,7 +147,8 @@ class Runner:
         if chunk.entry is None:
             return
         self._observe_time()
-        self._characters += len(chunk.entry.text) + sum(len(str(call)) for call in chunk.entry.tool_calls)
+        entry = chunk.entry
+        self._characters += len(entry.text) + len(entry.reasoning) + sum(len(str(call)) for call in entry.tool_calls)
         if self._characters > self._answer_limit:
             raise ProviderFailure
         self.log.append(chunk.entry)

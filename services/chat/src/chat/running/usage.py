@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from chat.catalogue import Model
-from chat.generation import UNUSABLE_USAGE, Prompt
+from chat.generation import UNUSABLE_USAGE, Prompt, has_images
 from chat.model import LogEntry
 from chat.token_estimate import estimate
 from parley_events.models import Usage
@@ -24,7 +24,7 @@ def is_plausible(usage: Usage, prompt: Prompt, model: Model, *, has_output: bool
 
 def estimated_usage(entries: Sequence[LogEntry], prompt_tokens: int, *, max_tokens: int | None = None) -> Usage:
     """Return the usage of an answer of at most ``max_tokens``, whose tokens the provider did not report."""
-    completion = estimate("".join(entry.text + "".join(map(_call_text, entry.tool_calls)) for entry in entries))
+    completion = estimate("".join(_text(entry) for entry in entries))
     if max_tokens is not None:
         completion = min(completion, max_tokens)
     return Usage(
@@ -37,10 +37,14 @@ def estimated_usage(entries: Sequence[LogEntry], prompt_tokens: int, *, max_toke
 
 def _longest_prompt(prompt: Prompt, model: Model) -> int:
     """Return the most tokens that the prompt can have: no token of a text is shorter than a byte."""
-    if any(isinstance(message.get("content"), list) for message in prompt.messages):
-        return model.context_window  # images
+    if has_images(prompt):
+        return model.context_window
     size = len(orjson.dumps([list(prompt.messages), prompt.options]))
     return min(model.context_window, size + TEMPLATE_TOKENS)
+
+
+def _text(entry: LogEntry) -> str:
+    return entry.text + entry.reasoning + "".join(map(_call_text, entry.tool_calls))
 
 
 def _call_text(call: dict[str, Any]) -> str:

@@ -57,6 +57,9 @@ def completion(turn: Turn) -> dict[str, Any]:
         message["tool_calls"] = turn.tool_calls
     else:
         message["content"] = turn.content or ""
+    reasoning = "".join(entry.reasoning for entry in turn.entries)
+    if reasoning:
+        message["reasoning_content"] = reasoning
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason(turn)}
     return {**_head(turn, "chat.completion"), "choices": [choice], "usage": usage(turn)}
 
@@ -74,7 +77,9 @@ class CompletionChunks:
 
     def delta(self, entry: LogEntry) -> bytes:
         """Return the chunk of one log entry."""
-        return self._chunk({"tool_calls": entry.tool_calls} if entry.tool_calls else {"content": entry.text}, None)
+        if entry.tool_calls:
+            return self._chunk({"tool_calls": entry.tool_calls}, None)
+        return self._chunk({"reasoning_content": entry.reasoning} if entry.reasoning else {"content": entry.text}, None)
 
     def finished(self, turn: Turn) -> list[bytes]:
         """Return the final ``data`` values: finish reason, usage if requested and ``[DONE]``, or an error."""

@@ -1,32 +1,18 @@
-"""Request schemas of OpenAI's API. Unknown members are ignored; only the options listed here reach a provider."""
+"""Request schemas of OpenAI's API. Members that are not declared here are parameters of the provider."""
 
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from chat.protocols.parley.schemas import Metadata
 from parley.web.problems import FieldValueError
-from parley.web.schemas import MAX_MEMBERS, Text, at_most
+from parley.web.schemas import MAX_MEMBERS, Text
 
 MAX_MESSAGES = 2000
 MAX_DEPTH = 32
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 """Limits of integers: larger ones are not representable in most JSON parsers."""
-FORWARDED_OPTIONS = (
-    "frequency_penalty",
-    "logit_bias",
-    "parallel_tool_calls",
-    "presence_penalty",
-    "reasoning_effort",
-    "response_format",
-    "seed",
-    "stop",
-    "tool_choice",
-    "tools",
-    "top_p",
-)
-"""Options that are forwarded to the provider unchanged."""
 
 
 def _check_storable(value: Any, depth: int = 0) -> Any:
@@ -64,6 +50,28 @@ def _check_number(*, fits: bool) -> None:
 
 
 Json = Annotated[Any, AfterValidator(_check_storable)]
+DECLARED_OPTIONS = (
+    "frequency_penalty",
+    "logit_bias",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "stop",
+    "tool_choice",
+    "tools",
+    "top_p",
+)
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "function_call": ("none", "auto"),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "service_tier": ("auto", "default"),
+    "top_logprobs": (0,),
+}
+"""Values that ask for nothing, of parameters that are not forwarded."""
+TEXT_PARTS = frozenset({"text", "refusal"})
 
 
 class LenientModel(BaseModel):
@@ -72,37 +80,62 @@ class LenientModel(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class ContentPart(BaseModel):
-    """A part of a message: text, or content that some models support."""
+class OpenModel(BaseModel):
+    """Base of request parts that keep unknown members, for a check against what the model accepts."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Json] = Field(init=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bound_members(cls, data: object) -> object:
+        if isinstance(data, dict) and len(data) > MAX_MEMBERS:
+            raise FieldValueError("too_long", f"Must have at most {MAX_MEMBERS} members.")
+        return data
+
+    @property
+    def unknown(self) -> dict[str, Any]:
+        """Return the members that are not declared and say something."""
+        return {name: value for name, value in (self.model_extra or {}).items() if value not in (None, "", [], {})}
+
+
+class ContentPart(OpenModel):
+    """A part of a message: text, or content that some models support."""
+
     type: Text
     text: Text | None = None
+    refusal: Text | None = None
 
 
-BoundedPart = Annotated[ContentPart, at_most(MAX_MEMBERS)]
-
-
-class CompletionMessage(LenientModel):
+class CompletionMessage(OpenModel):
     """One message of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Text | Annotated[list[BoundedPart], Field(fail_fast=True)] | None = None
+    content: Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
     name: Text | None = None
     tool_calls: Annotated[list[Json], Field(fail_fast=True)] | None = None
     tool_call_id: Text | None = None
+    refusal: Text | None = None
+    reasoning_content: Text | None = None
+    reasoning: Text | None = None
 
     def text(self) -> str:
         """Return the text parts of the message, joined."""
         if isinstance(self.content, str):
             return self.content
-        return "".join(part.text or "" for part in self.content or ())
+        return "".join(part.text or part.refusal or "" for part in self.content or ())
 
     @property
-    def text_only(self) -> bool:
-        """Return whether all parts are text."""
-        return not isinstance(self.content, list) or all(part.type == "text" for part in self.content)
+    def parts(self) -> list[ContentPart]:
+        """Return the parts, none for content that is a text."""
+        return self.content if isinstance(self.content, list) else []
+
+    def for_provider(self) -> dict[str, Any]:
+        """Return the message to forward. Parts that are nothing but text are joined."""
+        found = self.model_dump(exclude_none=True, exclude=set(self.model_extra or ()))
+        if all(part.type in TEXT_PARTS and not part.unknown for part in self.parts):
+            found["content"] = None if self.content is None else self.text()
+        return {"role": self.role, "content": None, **found}
 
 
 class StreamOptions(LenientModel):
@@ -111,7 +144,7 @@ class StreamOptions(LenientModel):
     include_usage: bool = False
 
 
-class CompletionRequest(LenientModel):
+class CompletionRequest(OpenModel):
     """``POST /v1/chat/completions``."""
 
     model: Text | None = Field(None, max_length=200)
@@ -144,8 +177,9 @@ class CompletionRequest(LenientModel):
         return value
 
     def options(self) -> dict[str, Any]:
-        """Return the options to forward to the provider."""
-        return {name: value for name in FORWARDED_OPTIONS if (value := getattr(self, name)) is not None}
+        """Return the parameters to forward to the provider."""
+        declared = {name: value for name in DECLARED_OPTIONS if (value := getattr(self, name)) is not None}
+        return declared | {name: value for name, value in self.unknown.items() if value not in NEUTRAL.get(name, ())}
 
     @property
     def output_limit(self) -> int | None:

@@ -53,6 +53,8 @@ class TurnProjection:
         delta = self._head + orjson.dumps(entry.text) + b',"finished":false'
         if entry.tool_calls:
             return delta + b',"tool_calls":' + orjson.dumps(entry.tool_calls) + b"}"
+        if entry.reasoning:
+            return delta + b',"reasoning":' + orjson.dumps(entry.reasoning) + b"}"
         return delta + b"}"
 
     def finished(self, turn: Turn) -> bytes:

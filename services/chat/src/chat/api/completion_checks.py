@@ -1,0 +1,102 @@
+"""Checks of ``POST /v1/chat/completions`` against the model: nothing that a client asks for is dropped silently."""
+
+from typing import Any
+
+from chat import errors
+from chat.catalogue import Catalogue, Model
+from chat.protocols.openai_chat.schemas import TEXT_PARTS, CompletionMessage, CompletionRequest, ContentPart
+from parley.errors import FieldError, InvalidRequest, ValidationFailed
+
+MAX_NAME = 64
+_HINTS = {
+    "audio": "Answers are text.",
+    "function_call": "Send `tool_choice`.",
+    "functions": "Send `tools`.",
+    "logprobs": "Log probabilities are not returned.",
+    "modalities": 'Answers are text: send `["text"]`, or omit it.',
+    "service_tier": "Send `auto`, or omit it.",
+    "top_logprobs": "Log probabilities are not returned.",
+}
+_PART_MEMBERS = {"text": {"cache_control"}, "refusal": set[str](), "image_url": {"image_url", "cache_control"}}
+
+
+def check(body: CompletionRequest, catalogue: Catalogue) -> None:
+    """Raise InvalidRequest, ValidationFailed, UnsupportedContent or ModelNotFound."""
+    if not body.model:
+        raise _invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
+    if body.n is not None and body.n > 1:
+        raise _invalid("/n", "unsupported", "Only one choice is supported. Send n = 1, or omit n.")
+    if not any(message.role == "user" for message in body.messages):
+        detail = "At least one message with role `user` is required."
+        raise ValidationFailed([FieldError("/messages", "required", detail)])
+    model = catalogue.find(body.model)
+    for name in body.options():
+        if name not in model.parameters:
+            raise _unsupported(f"/{_escaped(name)}", _HINTS.get(name))
+    _check_tool_choice(body, model)
+    for position, message in enumerate(body.messages):
+        _check_message(message, f"/messages/{position}", model)
+
+
+def needed_capabilities(body: CompletionRequest) -> frozenset[str]:
+    """Return the capabilities that a model needs to answer the request."""
+    images = any(part.type not in TEXT_PARTS for message in body.messages for part in message.parts)
+    return frozenset((*(("vision",) if images else ()), *(("tools",) if _requires_call(body) else ())))
+
+
+def _requires_call(body: CompletionRequest) -> bool:
+    return body.tool_choice is not None and body.tool_choice not in ("auto", "none")
+
+
+def _check_tool_choice(body: CompletionRequest, model: Model) -> None:
+    if not _requires_call(body):
+        return
+    if not body.tools:
+        raise _invalid("/tool_choice", "unsupported", "A call can only be required with `tools`.")
+    if "tools" not in model.capabilities:
+        detail = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
+        raise _invalid("/tool_choice", "unsupported", detail)
+
+
+def _check_message(message: CompletionMessage, pointer: str, model: Model) -> None:
+    for name in message.unknown:
+        hint = "Send `tool_calls`." if name == "function_call" else None
+        raise _unsupported(f"{pointer}/{_escaped(name)}", hint)
+    for name in ("reasoning_content", "reasoning"):
+        if getattr(message, name) and name not in model.parameters:
+            raise _unsupported(f"{pointer}/{name}", None)
+    for position, part in enumerate(message.parts):
+        _check_part(part, f"{pointer}/content/{position}", model)
+
+
+def _check_part(part: ContentPart, pointer: str, model: Model) -> None:
+    if part.type not in TEXT_PARTS and "vision" not in model.capabilities:
+        raise errors.UnsupportedContent
+    members = _PART_MEMBERS.get(part.type)
+    if members is None:
+        detail = "Parts of the types `text` and `image_url` are supported."
+        raise errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
+    for name in part.unknown:
+        if name not in members:
+            raise _unsupported(f"{pointer}/{_escaped(name)}", None)
+    if part.type == "image_url" and not _has_url(part.unknown.get("image_url")):
+        raise _invalid(
+            f"{pointer}/image_url", "required", "Must be an object with the address or data of an image as `url`."
+        )
+
+
+def _has_url(image: Any) -> bool:
+    return isinstance(image, dict) and isinstance(image.get("url"), str) and bool(image["url"])
+
+
+def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:
+    detail = "This model does not support the parameter."
+    return _invalid(pointer, "unsupported_parameter", f"{detail} {hint or 'Remove it.'}")
+
+
+def _invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError(pointer, code, detail)])
+
+
+def _escaped(name: str) -> str:
+    return name[:MAX_NAME].replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,181 @@
+"""What ``POST /v1/chat/completions`` forwards, and what it refuses by name."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from chat.admission.context_window import client_context
+from chat.admission.fallbacks import usable
+from chat.admission.plans import ChatPlan
+from chat.api.completion_checks import check
+from chat.catalogue import Model
+from chat.errors import ModelNotFound, UnsupportedContent
+from chat.parameters import FORWARDED
+from chat.protocols.openai_chat.schemas import CompletionRequest
+from chat_testing.turns import MODEL, make_catalogue, make_request
+from parley.errors import InvalidRequest
+from parley.web.problems import error_body
+
+USER = {"role": "user", "content": "Hi"}
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+OPENAI = replace(MODEL, parameters=FORWARDED["openai"], capabilities=("stream", "tools", "vision"))
+VISION = replace(MODEL, capabilities=("stream", "vision"))
+
+
+def request(**members: Any) -> CompletionRequest:
+    return CompletionRequest.model_validate({"model": "default", "messages": [USER], **members})
+
+
+def checked(model: Model = MODEL, /, **members: Any) -> CompletionRequest:
+    body = request(**members)
+    check(body, make_catalogue(model))
+    return body
+
+
+def refused(model: Model = MODEL, /, **members: Any) -> tuple[str | None, str]:
+    """Return the parameter and the message of the refusal."""
+    with pytest.raises(InvalidRequest) as raised:
+        checked(model, **members)
+    body, media_type = error_body(raised.value, instance="/v1/chat/completions", request_id="r", base_url="")
+    error = orjson.loads(body)["error"]
+    assert (raised.value.status, error["type"], media_type) == (400, "invalid_request_error", "application/json")
+    return error["param"], error["message"]
+
+
+@pytest.mark.parametrize("name", ["top_k", "repeat_penalty", "chat_template_kwargs", "min_p", "reasoning"])
+def test_parameters_of_other_servers_reach_them_and_openai_refuses_them(name: str) -> None:
+    assert checked(**{name: 1}).options() == {name: 1}
+    assert refused(OPENAI, **{name: 1})[0] == name
+
+
+@pytest.mark.parametrize("name", ["seed", "top_p", "user", "verbosity", "reasoning_effort", "parallel_tool_calls"])
+def test_parameters_of_openai_are_forwarded_to_every_server(name: str) -> None:
+    for model in (MODEL, OPENAI):
+        assert checked(model, **{name: 1}).options() == {name: 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "logprobs",
+        "top_logprobs",
+        "functions",
+        "audio",
+        "best_of",
+        "n_predict",
+        "service_tier",
+        "api_base",
+        "a/b~",
+        "x" * 99,
+    ],
+)
+def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
+    param, message = refused(**{name: "x"})
+    assert param == {"a/b~": "a~1b~0"}.get(name, name[:64])
+    assert "does not support" in message
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"top_k": None},
+        {"logprobs": False},
+        {"logprobs": None, "top_logprobs": 0},
+        {"modalities": ["text"]},
+        {"service_tier": "auto"},
+        {"functions": [], "function_call": "none"},
+        {"n": 1},
+        {"tool_choice": "auto"},
+    ],
+)
+def test_parameters_that_ask_for_nothing_are_accepted(members: dict[str, Any]) -> None:
+    assert set(checked(OPENAI, **members).options()) <= {"tool_choice"}
+
+
+def test_a_missing_model_is_400() -> None:
+    for model in (None, ""):
+        assert refused(model=model)[0] == "model"
+    with pytest.raises(ModelNotFound):
+        checked(messages=[USER], model="gpt-none")
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
+def test_a_required_call_needs_tools_and_the_capability(choice: object) -> None:
+    assert refused(tools=TOOLS, tool_choice=choice)[0] == "tool_choice"
+    assert refused(OPENAI, tool_choice=choice)[0] == "tool_choice"
+    assert checked(OPENAI, tools=TOOLS, tool_choice=choice).options() == {"tools": TOOLS, "tool_choice": choice}
+
+
+def test_n_above_one_is_refused_by_name() -> None:
+    assert refused(n=2)[0] == "n"
+
+
+ASSISTANT = {"role": "assistant", "content": "a"}
+
+
+def test_reasoning_goes_back_to_servers_that_take_it() -> None:
+    messages = [USER, {**ASSISTANT, "reasoning_content": "because"}, USER]
+    assert checked(messages=messages).messages[1].for_provider() == messages[1]
+    assert refused(OPENAI, messages=messages)[0] == "messages.1.reasoning_content"
+
+
+@pytest.mark.parametrize("name", ["prefix", "audio", "function_call", "annotations"])
+def test_an_unknown_member_of_a_message_is_refused_by_name(name: str) -> None:
+    assert refused(messages=[USER, {**ASSISTANT, name: {"a": 1}}])[0] == f"messages.1.{name}"
+
+
+def test_an_answer_of_openais_sdk_may_be_sent_back() -> None:
+    message: dict[str, Any] = {
+        **ASSISTANT,
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+        "function_call": None,
+        "tool_calls": None,
+    }
+    assert checked(OPENAI, messages=[message, USER]).messages[0].for_provider() == ASSISTANT
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+
+
+def content(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def test_vision_admits_images_only() -> None:
+    messages = content({"type": "text", "text": "a"}, IMAGE)
+    assert checked(VISION, messages=messages).messages[0].for_provider() == messages[0]
+    for model, part in (
+        (MODEL, IMAGE),
+        (VISION, {"type": "input_audio", "input_audio": {}}),
+        (VISION, {"type": "file"}),
+    ):
+        with pytest.raises(UnsupportedContent):
+            checked(model, messages=content(part))
+
+
+@pytest.mark.parametrize("image", [None, "data:", {}, {"url": ""}, {"url": 5}])
+def test_an_image_without_an_address_is_refused_by_name(image: object) -> None:
+    part = {"type": "image_url", "image_url": image}
+    assert refused(VISION, messages=content(part))[0] == "messages.0.content.0.image_url"
+
+
+def test_text_parts_are_joined_unless_that_would_drop_a_member() -> None:
+    texts = content({"type": "text", "text": "a"}, {"type": "text", "text": "b"})
+    assert checked(messages=texts).messages[0].for_provider() == {"role": "user", "content": "ab"}
+    cached = content({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}})
+    assert checked(messages=cached).messages[0].for_provider() == cached[0]
+    assert refused(messages=content({"type": "text", "text": "a", "x": 1}))[0] == "messages.0.content.0.x"
+
+
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [({"top_k": 1}, [USER]), ({}, [{**ASSISTANT, "reasoning": "x"}, USER])],
+)
+def test_a_fallback_that_would_drop_something_does_not_answer(options: Any, messages: Any) -> None:
+    wanted = make_request(options=options, messages=messages)
+    context = client_context(wanted, MODEL)
+    assert usable([OPENAI, VISION], wanted, context, ChatPlan()) == [VISION]
