@@ -1,9 +1,10 @@
 """Generated documents and their state in the repository."""
 
+import re
 from pathlib import Path
 
 from parley.config.settings import environment_names
-from parley_cli.documents import pages
+from parley_cli.documents import configuration, pages
 from parley_cli.documents.configuration import SETTINGS_CLASSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -11,6 +12,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_no_generated_document_is_out_of_date() -> None:
     assert pages.outdated(ROOT) == []
+
+
+def test_a_default_that_differs_between_services_is_shown_for_each() -> None:
+    rows = {
+        row.split("|")[1].strip(): row for row in reversed(configuration.page().splitlines()) if row.startswith("| `")
+    }
+    assert "| gateway, local: none; auth: `127.0.0.0/8,::1/128` |" in rows["`TRUSTED_PROXIES`"]
+    assert "| auth: `closed`; local: `open` |" in rows["`REGISTRATION`"]
+    for kind in SETTINGS_CLASSES:
+        for field, name in environment_names(kind).items():
+            default = kind.model_fields[field].get_default(call_default_factory=True)
+            if isinstance(default, int) and not isinstance(default, bool):
+                assert re.search(rf"`{default}`", rows[f"`{name}`"]), (kind, name)
 
 
 def test_the_example_lists_every_setting_and_no_other() -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from parley.config.settings import ServiceSettings, SettingsError, environment_names, load
 from parley.config.sources import configured_variables
+from parley_cli.commands.shared import load_settings
 from parley_cli.documents.configuration import SETTINGS_CLASSES
 from parley_cli.main import build
 from parley_cli.settings import LocalSettings
@@ -131,10 +132,17 @@ def test_a_provider_makes_the_settings_of_its_model_valid() -> None:
     require_obeyed(LocalSettings(openai_base_url="http://127.0.0.1:9/v1"), dict.fromkeys(REFUSED_WITH_LOCAL_MODEL, "x"))
 
 
-def test_make_run_is_no_production_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENVIRONMENT", "production")
-    with pytest.raises(SettingsError, match=r"^ENVIRONMENT: "):
-        load(LocalSettings)
+@pytest.mark.parametrize("port", [0, 65_533])
+def test_ports_leave_room_for_the_other_services(port: int) -> None:
+    with pytest.raises(SettingsError, match=r"^PORT: .*\nADMIN_PORT: "):
+        require_obeyed(LocalSettings(port=port, admin_port=port), {})
+
+
+def test_the_settings_of_a_container_do_not_stop_other_subcommands(monkeypatch: pytest.MonkeyPatch) -> None:
+    container = {"ENVIRONMENT": "production", "PORT": "0", "ADMIN_PORT": "0", "AMQP_URL": "amqp://rabbitmq"}
+    for name, value in container.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().port == 0
 
 
 def matches(name: str, kind: type[ServiceSettings], value: str, found: str) -> bool:
@@ -180,8 +188,6 @@ def test_a_value_that_make_run_has_anyway_is_accepted(monkeypatch: pytest.Monkey
 
 def test_an_option_wins_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "8200")
-    from parley_cli.commands.shared import load_settings
-
     assert load_settings().port == 8200
     assert load_settings(port=8300).port == 8300
     assert load_settings().base_url() == "http://localhost:8200"

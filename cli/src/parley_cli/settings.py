@@ -17,15 +17,11 @@ class LocalSettings(ServiceSettings):
 
     service: ClassVar[str] = "local"
 
-    environment: Literal["development"] = Field("development", description="`make run` is a development environment.")
+    environment: Literal["production", "development"] = Field(
+        "development", description="`make run` is a development environment."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="Minimum log level in `.parley/parley.log`."
-    )
-    port: int = Field(
-        8000, ge=1, le=MAX_FIRST_PORT, description="`make run`: auth, chat and history use the next three ports."
-    )
-    admin_port: int = Field(
-        9000, ge=1, le=MAX_FIRST_PORT, description="`make run`: auth, chat and history use the next three ports."
     )
     trusted_proxies: str = Field("", description="Networks whose X-Forwarded-* headers are used.")
     registration: Literal["open", "closed"] = Field("open", description="`open` lets anyone create an account.")

@@ -10,8 +10,6 @@ import typer
 from parley.config.settings import SettingsError
 from parley.errors import NotFound, ParleyError, ValidationFailed
 from parley.observability import logs
-from parley.storage.postgres_errors import is_unavailable
-from parley.web.problems import FieldValueError
 from parley_cli.commands.shared import fail, load_settings, require_package
 from parley_cli.stack.account_access import AccountAccessError, open_accounts
 
@@ -26,6 +24,9 @@ REFUSED, MISUSED, NOT_FOUND = 1, 2, 3
 def run_operation(data_dir: Path | None, operation: "Callable[[OperatorService], Awaitable[T]]") -> T:
     """Return the result of an operation; on an error print one line and exit."""
     require_package("auth", "parley-auth", COMMAND)
+    from parley.storage.postgres_errors import is_unavailable
+    from parley.web.problems import FieldValueError
+
     logs.configure("error")
     settings = load_settings(data_dir)
 

@@ -1,10 +1,13 @@
-"""Settings of the services that `parley run` decides itself, and therefore refuses instead of ignoring them."""
+"""Settings of the services that `parley run` decides itself, and therefore refuses instead of ignoring them.
+
+Other subcommands accept them: in a container they are the settings of a service.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from parley.config.settings import SettingsError
-from parley_cli.settings import LocalSettings
+from parley_cli.settings import MAX_FIRST_PORT, LocalSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,7 @@ class Refusal:
     accepted: frozenset[str] = frozenset()
 
 
+_ENVIRONMENT = "`make run` is a development environment."
 _EVENTS = "`make run` carries events inside its process. To use RabbitMQ, run the services as processes."
 _ADDRESSES = "`make run` starts the services itself. Choose their ports with `PORT` and `ADMIN_PORT`."
 _DATABASES = "`make run` creates a database for each service. Set `DATABASE_URL` to use another Postgres server."
@@ -22,6 +26,7 @@ _SECRETS = "`make run` keeps its own secrets in the data folder."
 _PROVIDER = "The local model has its own. Set `OPENAI_BASE_URL` or `OPENAI_API_KEY`, too, to use a provider."
 REFUSED: Mapping[str, Refusal] = {
     "AMQP_URL": Refusal(_EVENTS),
+    "ENVIRONMENT": Refusal(_ENVIRONMENT, frozenset({"development"})),
     "QUEUE_TYPE": Refusal(_EVENTS, frozenset({"classic"})),
     "RUN_CONSUMER": Refusal("`make run` has no separate worker.", frozenset({"true", "1", "yes", "on", "t", "y"})),
     "WORKERS": Refusal("`make run` is one process.", frozenset({"1"})),
@@ -49,3 +54,6 @@ def _problems(settings: LocalSettings, variables: Mapping[str, str]) -> Iterator
     for name, refusal in refused.items():
         if name in variables and variables[name].strip().lower() not in refusal.accepted:
             yield f"{name}: {refusal.reason.replace('`', '')}"
+    for name, port in (("PORT", settings.port), ("ADMIN_PORT", settings.admin_port)):
+        if not 1 <= port <= MAX_FIRST_PORT:
+            yield f"{name}: must be from 1 to {MAX_FIRST_PORT}, because the other services use the next three ports"

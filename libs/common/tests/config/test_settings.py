@@ -25,6 +25,12 @@ def complete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
 
 
+def test_a_misspelt_line_of_the_env_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_LEVL=debug\nPARLEY_PORT=8000\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"^LOG_LEVL: unknown setting; did you mean LOG_LEVEL\?$"):
+        load(ExampleSettings, database_url="postgresql://localhost/")
+
+
 def test_settings_are_read_from_the_environment() -> None:
     found = load(ExampleSettings)
     assert found.database_url.get_secret_value() == "postgresql://u:hunter2@db/chat"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import DotEnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSource
 
 from parley.observability.trace_settings import TraceSettings
@@ -97,7 +97,7 @@ def load(kind: type[S], **overrides: Any) -> S:
     Raises SettingsError with one line for each missing, invalid or unknown setting.
     """
     secrets = os.environ.get("SECRETS_DIR", DEFAULT_SECRETS_DIR)
-    unknown = unknown_settings(kind, os.environ)
+    unknown = unknown_settings(kind, {**_env_file(kind), **os.environ})
     if unknown:
         raise SettingsError("\n".join(unknown))
     try:
@@ -106,6 +106,11 @@ def load(kind: type[S], **overrides: Any) -> S:
         raise SettingsError("\n".join(_line(kind, e) for e in error.errors(include_input=False))) from None
     except UnreadableSource as error:
         raise SettingsError(_unreadable(kind, str(error))) from None
+
+
+def _env_file(kind: type[ServiceSettings]) -> dict[str, str]:
+    """Return the lines of ``.env``, by upper-case name."""
+    return {name.upper(): value or "" for name, value in DotEnvSettingsSource(kind).env_vars.items()}
 
 
 def load_or_exit(kind: type[S]) -> S:
