@@ -58,6 +58,7 @@ async def run_to_its_end(store: PostgresTurnStore, user_id: UUID) -> None:
     await store.admit(new, new_id(), None)
     turn = await store.get(new.id)
     assert turn is not None
+    assert await store.move_reservation(turn, "fallback", RESERVATION)
     assert await store.finish(turn, make_outcome("done", cost=Decimal("0.01"))) is not None
 
 
