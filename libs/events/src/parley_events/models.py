@@ -169,13 +169,13 @@ class ConversationDeleted(EventData):
 
 
 class UserChanged(EventData):
-    """An account was registered, changed or disabled."""
+    """An account was registered, changed or disabled. An invited account, which has no password yet, is ``active``."""
 
     names = ("user.registered", "user.updated", "user.disabled")
     source = "/services/auth"
 
     user_id: UUID
-    status: Literal["active", "disabled", "invited"]
+    status: Literal["active", "disabled"]
     plan: str
     scopes: list[str]
     changed: list[str]

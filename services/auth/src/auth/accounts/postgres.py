@@ -222,7 +222,7 @@ async def publish(connection: Connection, name: str, user: User, changed: list[s
     """Publish an event about an account in the transaction of the caller."""
     data = UserChanged(
         user_id=user.id,
-        status=user.status,
+        status="disabled" if user.status == "disabled" else "active",
         plan=user.plan,
         scopes=list(user.scopes),
         changed=changed,
