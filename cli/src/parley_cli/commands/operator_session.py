@@ -25,7 +25,7 @@ def run_operation(data_dir: Path | None, operation: "Callable[[OperatorService],
     """Return the result of an operation; on an error print one line and exit."""
     require_package("auth", "parley-auth", COMMAND)
     from parley.storage.postgres_errors import is_unavailable
-    from parley.web.problems import FieldValueError
+    from parley.web.validation import FieldValueError
 
     logs.configure("error")
     settings = load_settings(data_dir)

@@ -18,6 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+MAX_NAMED_FIELDS = 5
+"""Invalid fields that the detail of an error names."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -26,6 +29,20 @@ class FieldError:
     pointer: str
     code: str
     detail: str
+
+    @property
+    def name(self) -> str | None:
+        """The field as a path with dots, for example ``metadata.color``. None for the whole body."""
+        return self.pointer.strip("/").replace("/", ".").replace("~1", "/").replace("~0", "~") or None
+
+    def sentence(self) -> str:
+        """Return the field and its error, for example ``message: at least 1 character``."""
+        if self.name is None or self.detail.startswith(f"`{self.name}`"):
+            return self.detail
+        detail = self.detail if ". " in self.detail else self.detail.rstrip(".")
+        if detail[1:2].islower() or detail[1:2] == " ":
+            detail = detail[0].lower() + detail[1:]
+        return f"{self.name}: {detail}"
 
 
 class ParleyError(Exception):
@@ -212,8 +229,9 @@ class ValidationFailed(ParleyError):
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         found = tuple(errors)
-        detail = "1 field is invalid." if len(found) == 1 else f"{len(found)} fields are invalid."
-        super().__init__(detail, errors=found)
+        named = ", ".join(dict.fromkeys(each.name for each in found[:MAX_NAMED_FIELDS] if each.name))
+        several = f"{len(found)} fields are invalid{': ' if named else ''}{named}."
+        super().__init__(found[0].sentence() if len(found) == 1 else several, errors=found)
 
 
 class RateLimited(ParleyError):

@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 from pydantic import ValidationError
 
-from parley.web import problems
+from parley.web import validation
 from parley.web.schemas import MAX_MEMBERS, Money, Page, RequestBody, ResponseBody, Text, at_most
 
 
@@ -41,7 +41,7 @@ class Labelled(RequestBody):
 def test_entries_are_counted_before_they_are_validated() -> None:
     with pytest.raises(ValidationError) as refused:
         Labelled.model_validate({"labels": dict.fromkeys("abc", 1)})
-    problem = problems.from_validation(refused.value.errors())
+    problem = validation.from_validation(refused.value.errors())
     assert [(error.pointer, error.code) for error in problem.errors] == [("/labels", "too_long")]
     assert Labelled.model_validate({"labels": {"a": "b"}}).labels == {"a": "b"}
 
@@ -53,11 +53,11 @@ class _Lines(RequestBody):
 def test_a_response_names_at_most_a_hundred_invalid_fields() -> None:
     with pytest.raises(ValidationError) as refused:
         _Lines.model_validate({"lines": ["x"] * 5_000})
-    assert len(problems.from_validation(refused.value.errors()).errors) == problems.MAX_ERRORS
+    assert len(validation.from_validation(refused.value.errors()).errors) == validation.MAX_ERRORS
 
 
 def test_an_object_of_many_members_is_refused_with_one_error() -> None:
     with pytest.raises(ValidationError) as refused:
         _Lines.model_validate({f"member-{number}": 1 for number in range(MAX_MEMBERS + 1)})
-    (found,) = problems.from_validation(refused.value.errors()).errors
+    (found,) = validation.from_validation(refused.value.errors()).errors
     assert found.code == "too_long"

@@ -85,4 +85,4 @@ async def test_every_route_documents_its_success_and_error_responses(auth: Runni
 async def test_an_unsupported_method_returns_405_with_the_supported_ones(auth: RunningAuth) -> None:
     found = await auth.client.put("/api/v1/auth/me")
     assert (found.status_code, found.json()["code"]) == (405, "method_not_allowed")
-    assert found.headers["allow"] == "DELETE, GET, PATCH"
+    assert found.headers["allow"] == "DELETE, GET, HEAD, PATCH"

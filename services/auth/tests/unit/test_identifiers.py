@@ -3,7 +3,7 @@
 import pytest
 
 from auth.security import identifiers
-from parley.web.problems import FieldValueError
+from parley.web.validation import FieldValueError
 
 
 @pytest.mark.parametrize(

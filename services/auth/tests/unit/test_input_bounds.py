@@ -20,8 +20,8 @@ from auth.settings import AuthSettings
 from auth.tokens.oauth_forms import MAX_FIELD_LENGTHS, MAX_FORM_BYTES
 from auth_testing.app import PASSWORD
 from auth_testing.unit_services import UnitAuth, unit_auth_with, unit_settings
-from parley.web.problems import FieldValueError
 from parley.web.runtime import Runtime
+from parley.web.validation import FieldValueError
 
 TOKEN, REGISTER, RESET = "/api/v1/auth/token", "/api/v1/auth/register", "/api/v1/auth/password-reset"
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Query
 from history.errors import ConversationNotFound
 from parley.ids import parse_id
 from parley.security.identity import Principal, caller
-from parley.web.problems import FieldValueError
+from parley.web.validation import FieldValueError
 
 Reader = Annotated[Principal, Depends(caller("history:read"))]
 Writer = Annotated[Principal, Depends(caller("history:write"))]

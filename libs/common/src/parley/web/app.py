@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
@@ -19,6 +19,7 @@ from parley.web import admin_port, problems, strict_json
 from parley.web.loop_monitor import monitor_loop
 from parley.web.memory_monitor import monitor_memory
 from parley.web.middleware import BodyLimit, RequestContext
+from parley.web.requests import HeadRequests, refuse_unknown_parameters
 from parley.web.runtime import Runtime
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -62,7 +63,9 @@ def build_app(
         middleware=[
             Middleware(RequestContext, runtime=runtime, base_url=settings.issuer()),
             Middleware(BodyLimit, limit=settings.body_limit, larger=dict(larger_bodies or {})),
+            Middleware(HeadRequests),
         ],
+        dependencies=[Depends(refuse_unknown_parameters)],
     )
     app.state.runtime = runtime
     problems.install_handlers(app, base_url=settings.issuer())

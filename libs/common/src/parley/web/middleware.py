@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley import errors
@@ -23,6 +24,8 @@ UNMATCHED_ROUTE = "unmatched"
 """Route label of a request that matches no route; paths are never used as labels."""
 PROBE_ROUTES = frozenset({"/health", "/ready"})
 """Routes that are neither logged nor traced."""
+CLIENT_CLOSED_REQUEST = 499
+"""The status, as in nginx, under which a request is logged when its client disconnects before the response."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -102,6 +105,8 @@ class RequestContext:
             await self.app(scope, receive, send_counted)
         except ParleyError as error:
             await self._respond(error, scope, receive, send_counted, info)
+        except ClientDisconnect:  # it left while its body was read
+            info.status = info.status if info.response_started else CLIENT_CLOSED_REQUEST
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from parley.web.problems import FieldValueError
+from parley.web.validation import FieldValueError
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class RequestBody(BaseModel):
     def _bound_members(cls, data: object) -> object:
         # Each unknown member is an error of its own, so a body of 1 MiB would give 100,000 of them.
         if isinstance(data, dict) and len(data) > MAX_MEMBERS:
-            raise FieldValueError("too_long", f"Must have at most {MAX_MEMBERS} members.")
+            raise FieldValueError("too_long", f"At most {MAX_MEMBERS} members.")
         return data
 
 
@@ -41,7 +41,7 @@ def at_most(count: int) -> BeforeValidator:
 
     def check(value: object) -> object:
         if isinstance(value, dict | list) and len(value) > count:
-            raise FieldValueError("too_long", f"Must have at most {count} entries.")
+            raise FieldValueError("too_long", f"At most {count} entries.")
         return value
 
     return BeforeValidator(check)

@@ -9,7 +9,7 @@ import unicodedata
 import idna
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailSyntaxError, validate_email
 
-from parley.web.problems import FieldValueError
+from parley.web.validation import FieldValueError
 
 MAX_LOGIN_LENGTH = 254
 """Maximum length of a user name or e-mail address at a login, in characters; checked before it is normalised."""
@@ -35,7 +35,7 @@ def username(text: str) -> str:
     if not name:
         raise FieldValueError("blank", "Must not be blank.")
     if len(name) > MAX_USERNAME_LENGTH:
-        raise FieldValueError("too_long", f"Must have at most {MAX_USERNAME_LENGTH} characters.")
+        raise FieldValueError("too_long", f"At most {MAX_USERNAME_LENGTH} characters.")
     if not all(_is_allowed(character) for character in name) or name[0] in _ALLOWED_PUNCTUATION:
         raise FieldValueError(
             "invalid_format",
@@ -52,7 +52,7 @@ def email(text: str) -> str:
     address = unicodedata.normalize("NFKC", text).strip()
     local, _, domain = address.rpartition("@")
     if len(address) > MAX_EMAIL_LENGTH or len(local) > MAX_EMAIL_LOCAL_LENGTH:
-        raise FieldValueError("too_long", f"Must have at most {MAX_EMAIL_LENGTH} characters.")
+        raise FieldValueError("too_long", f"At most {MAX_EMAIL_LENGTH} characters.")
     try:
         validate_email(address, check_deliverability=False)
     except EmailSyntaxError:
@@ -79,7 +79,7 @@ def key(text: str) -> str:
 
 def _check_typed_length(text: str, allowed: int) -> None:
     if len(text) > MAX_TYPED_LENGTH:
-        raise FieldValueError("too_long", f"Must have at most {allowed} characters.")
+        raise FieldValueError("too_long", f"At most {allowed} characters.")
 
 
 def _ascii_domain(domain: str) -> str:

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from auth.security import identifiers
 from auth.security.password_policy import MAX_LENGTH
 from auth.security.scopes import API_KEY_SCOPES, GRANTABLE_SCOPES
-from parley.web.problems import FieldValueError
 from parley.web.schemas import Text
+from parley.web.validation import FieldValueError
 
 MAX_DISPLAY_NAME = 100
 

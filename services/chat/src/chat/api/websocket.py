@@ -34,6 +34,7 @@ from parley.security.identity import Principal, bearer_token
 from parley.times import iso
 from parley.web import problems, strict_json
 from parley.web.runtime import Runtime
+from parley.web.validation import from_validation
 
 router = APIRouter()
 
@@ -186,7 +187,7 @@ class WebSocketSession:
         try:
             body = ChatRequest.model_validate(message.body)
         except ValidationError as error:
-            raise problems.from_validation(error.errors(include_input=False)) from None
+            raise from_validation(error.errors(include_input=False), message.body) from None
         key = parse_idempotency_key(message.idempotency_key, self._caller.user_id, ROUTE, body)
         # Not the header of the handshake, to which browsers add their own Cache-Control.
         policy = parse_cache_policy(message.cache_control)

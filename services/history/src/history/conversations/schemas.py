@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field
 
 from history.dependencies import not_blank
 from parley.times import Timestamp
-from parley.web.problems import FieldValueError
 from parley.web.schemas import Money, RequestBody, ResponseBody, Text, at_most
+from parley.web.validation import FieldValueError
 
 Archived = Literal["false", "true", "all"]
 MAX_METADATA = 16

@@ -12,8 +12,8 @@ from history.messages.schemas import Role
 from history.search.schemas import SearchHit
 from history.search.service import SearchService
 from history.search.store import SearchQuery
-from parley.web.problems import FieldValueError
 from parley.web.schemas import Page, Text
+from parley.web.validation import FieldValueError
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 

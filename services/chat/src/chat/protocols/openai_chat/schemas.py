@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from chat.protocols.parley.schemas import Metadata
-from parley.web.problems import FieldValueError
 from parley.web.schemas import MAX_MEMBERS, Text
+from parley.web.validation import FieldValueError
 
 MAX_MESSAGES = 2000
 MAX_DEPTH = 32

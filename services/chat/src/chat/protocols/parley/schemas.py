@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from parley.times import Timestamp
-from parley.web.problems import FieldValueError
 from parley.web.schemas import Page, RequestBody, ResponseBody, Text, at_most
+from parley.web.validation import FieldValueError
 from parley_events.models import ErrorInfo, Usage
 
 MAX_TEXT = 32_000

@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from parley.errors import FieldError, ParleyError, ValidationFailed
-from parley.web import problems
 from parley.web.schemas import RequestBody, Text
+from parley.web.validation import from_validation
 
 Ref = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 
@@ -65,7 +65,7 @@ def parse_frame(data: Any) -> ClientFrame:
     try:
         return CLIENT_FRAME.validate_python(data)
     except ValidationError as error:
-        raise InvalidFrame(_ref_of(data), _to_problem(error)) from None
+        raise InvalidFrame(_ref_of(data), _to_problem(error, data)) from None
 
 
 def _ref_of(data: Any) -> str | None:
@@ -75,10 +75,10 @@ def _ref_of(data: Any) -> str | None:
         return None
 
 
-def _to_problem(error: ValidationError) -> ParleyError:
+def _to_problem(error: ValidationError, data: Any) -> ParleyError:
     found = error.errors(include_input=False)
     if found[0]["type"].startswith("union_tag"):
         return ValidationFailed([_UNKNOWN_TYPE])
     for each in found:
         each["loc"] = ("body", *each["loc"][1:])  # in place of the frame's type
-    return problems.from_validation(found)
+    return from_validation(found, data)

@@ -18,7 +18,7 @@ from history.transfer.drafts import (
 from history.transfer.formats.attachments import attachment_names, named_attachments, unsupported_attachment
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, parents_first
 from history.transfer.formats.values import text_of
-from parley.web.problems import FieldValueError
+from parley.web.validation import FieldValueError
 
 NAME = "ChatGPT's `conversations.json` (each conversation has a `mapping`)"
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "tool": "tool"}

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 
 from history.transfer.drafts import SkippedPart
 from history.transfer.schemas import MAX_SKIPPED
-from parley.web import problems as wire_problems
+from parley.web.validation import from_validation
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,5 +33,5 @@ def invalid_parts(error: ValidationError, path: str) -> list[SkippedPart]:
     """Return what is wrong with a value at a path."""
     if error.error_count() > MAX_SKIPPED:
         return [SkippedPart(path, "too_many_errors", f"{error.error_count():,} values are invalid.")]
-    found = wire_problems.from_validation(error.errors(include_url=False, include_input=False)).errors
+    found = from_validation(error.errors(include_url=False, include_input=False)).errors
     return [SkippedPart(path + one.pointer, one.code, one.detail) for one in found]

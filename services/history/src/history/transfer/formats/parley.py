@@ -21,8 +21,8 @@ from history.transfer.drafts import (
 )
 from history.transfer.formats.lenient import validate
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, are_parents_first, parents_first
-from parley.web.problems import FieldValueError
 from parley.web.schemas import Text, at_most
+from parley.web.validation import FieldValueError
 from parley_events.models import Usage
 
 NAME = "Parley's export (`format` is `parley.conversation/1`)"

@@ -1,0 +1,109 @@
+"""Field errors: what a client reads about its own fields, and nothing of the validators."""
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
+
+from parley.errors import FieldError, ParleyError, ValidationFailed
+from parley.web.schemas import RequestBody, Text
+from parley.web.validation import from_validation
+
+
+class Part(RequestBody):
+    type: Literal["text"]
+    text: Text
+
+
+class Message(RequestBody):
+    content: Text | list[Part]
+    day: dt.date | None = None
+    at: dt.datetime | None = None
+    count: int = Field(1, ge=1, le=3)
+    names: dict[Annotated[str, StringConstraints(max_length=3)], Text] = Field(default_factory=dict)
+
+
+class Circle(BaseModel):
+    kind: Literal["circle"]
+    radius: float
+
+
+class Square(BaseModel):
+    kind: Literal["square"]
+    side: float
+
+
+SHAPES: TypeAdapter[Any] = TypeAdapter(list[Annotated[Circle | Square, Field(discriminator="kind")]])
+
+
+def refused(model: type[BaseModel] | TypeAdapter[Any], body: object) -> ParleyError:
+    validate = model.validate_python if isinstance(model, TypeAdapter) else model.model_validate
+    with pytest.raises(ValidationError) as caught:
+        validate(body)
+    found = [{**each, "loc": ("body", *each["loc"])} for each in caught.value.errors(include_url=False)]
+    return from_validation(found, body)
+
+
+def pairs(error: ParleyError) -> list[tuple[str, str]]:
+    return [(each.pointer, each.detail) for each in error.errors]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"content": 5}, [("/content", "Must be a string or an array.")]),
+        ({"content": [{"type": "text", "text": 5}]}, [("/content/0/text", "Must be a string.")]),
+        ({"content": [{"type": "text"}]}, [("/content/0/text", "This field is required.")]),
+        ({"content": ["x"]}, [("/content/0", "Must be an object.")]),
+        ({"content": [{"type": "x", "text": "a"}]}, [("/content/0/type", "Must be 'text'.")]),
+        ({}, [("/content", "This field is required.")]),
+        ({"content": "x", "str": 1}, [("/str", "This field is not supported.")]),
+        ({"content": "x", "day": "x"}, [("/day", "Must be a date, for example 2026-11-22.")]),
+        ({"content": "x", "at": "x"}, [("/at", "Must be a time with a time zone, for example 2026-11-22T10:00:00Z.")]),
+        ({"content": "x", "count": 0}, [("/count", "Must be at least 1.")]),
+        ({"content": "x", "names": {"long name": "x"}}, [("/names/long name", "At most 3 characters.")]),
+        ([], [("", "The body must be a JSON object.")]),
+        (None, [("", "The body must be a JSON object.")]),
+        ("x", [("", "The body must be a JSON object.")]),
+    ],
+)
+def test_pointers_name_members_of_the_body_only(body: Any, expected: list[tuple[str, str]]) -> None:
+    assert pairs(refused(Message, body)) == expected
+
+
+def test_the_branch_of_a_union_is_not_named() -> None:
+    body = [{"kind": "circle", "radius": 1}, {"kind": "square"}, {"kind": "x"}, {"kind": "circle", "radius": "far"}]
+    assert [each.pointer for each in refused(SHAPES, body).errors] == ["/1/side", "/2", "/3/radius"]
+
+
+@pytest.mark.parametrize(
+    ("pointer", "detail", "sentence"),
+    [
+        ("/message", "At least 1 character.", "message: at least 1 character"),
+        ("/metadata/a", "Must be a string.", "metadata.a: must be a string"),
+        ("/messages/0/content", "Must be 'a' or 'b'.", "messages.0.content: must be 'a' or 'b'"),
+        ("/day", "Use ISO 8601. For example 2026-11-22.", "day: use ISO 8601. For example 2026-11-22."),
+        ("/tz", "IANA name expected.", "tz: IANA name expected"),
+        ("/message", "`message` (a string) is expected.", "`message` (a string) is expected."),
+        ("/a~1b", "Must be null.", "a/b: must be null"),
+        ("", "The body must be a JSON object.", "The body must be a JSON object."),
+    ],
+)
+def test_one_error_is_the_detail_of_the_problem(pointer: str, detail: str, sentence: str) -> None:
+    error = ValidationFailed([FieldError(pointer, "x", detail)])
+    assert error.detail == sentence
+
+
+def test_several_errors_are_counted_and_named() -> None:
+    error = ValidationFailed([FieldError(f"/{name}", "x", "Wrong.") for name in "abcdefg"])
+    assert error.detail == "7 fields are invalid: a, b, c, d, e."
+
+
+@pytest.mark.parametrize(("count", "detail"), [(1, "At least 1 character."), (2, "At least 2 characters.")])
+def test_units_have_a_singular(count: int, detail: str) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[str, StringConstraints(min_length=count)])
+    assert pairs(refused(adapter, "")) == [("", detail)]
+    lists: TypeAdapter[Any] = TypeAdapter(Annotated[list[int], Field(min_length=count)])
+    entries = {1: "At least 1 entry.", 2: "At least 2 entries."}
+    assert pairs(refused(lists, [])) == [("", entries[count])]
