@@ -10,6 +10,8 @@ import pytest
 from auth_testing.app import MakeSettings, StartAuth
 from auth_testing.replica import StartReplica
 from parley.config.settings import SettingsError
+from parley_testing import eventually
+from parley_testing.faults.read_only import read_only_database
 
 pytestmark = pytest.mark.integration
 
@@ -69,3 +71,24 @@ async def test_no_secret_reaches_the_log(make_settings: MakeSettings, replica: S
     canaries = [password, wrong, address, name, key, secret_key, *(str(v) for v in tokens.values() if len(str(v)) > 40)]
     canaries.append(successor["refresh_token"])
     assert [canary for canary in canaries if canary in text] == []
+
+
+async def test_a_read_only_database_refuses_logins_with_503_until_a_writer_is_there(
+    make_settings: MakeSettings, start: StartAuth
+) -> None:
+    settings = await make_settings()
+    async with start(settings) as auth:
+        person = await auth.person()
+
+        async def refused() -> bool:
+            return bool((await person.login()).status_code == 503)
+
+        async def accepted() -> bool:
+            return bool((await person.login()).status_code == 200)
+
+        async with read_only_database(settings.database_url.get_secret_value()):
+            await eventually(refused)
+            response = await person.login()
+            assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+            assert (await person.call("GET", ME)).status_code == 200
+        await eventually(accepted)

@@ -6,13 +6,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from history_testing.app import OpenHistory, RunningHistory
+from history_testing.app import ApiUser, NewDatabase, OpenHistory, RunningHistory
 from history_testing.turn_events import SampleTurn
 from parley.messaging.bus import PublishError
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_events.cloudevents import CloudEvent
 from parley_testing import eventually
 from parley_testing.backends.shared import SharedBackends
+from parley_testing.faults.read_only import read_only_database
 
 pytestmark = pytest.mark.integration
 
@@ -55,3 +56,29 @@ async def _published(history: RunningHistory, event: CloudEvent) -> bool:
     except PublishError:
         return False
     return True
+
+
+async def test_a_read_only_database_serves_reads_and_neither_loses_events_nor_needs_a_restart(
+    open_history_on: OpenHistory, new_database: NewDatabase
+) -> None:
+    dsn = await new_database()
+    async with open_history_on(dsn) as history:
+        one = SampleTurn()
+        ada, path = history.user(one.user_id), f"/api/v1/conversations/{one.conversation_id}"
+        await history.publish(one.started())
+        async with read_only_database(dsn):
+            await eventually(lambda: _readable(ada, path))
+            answer = await ada.request("PATCH", path, json={"title": "Mine"})
+            assert (answer.status_code, answer.json()["code"]) == (503, "dependency_unavailable")
+            assert answer.headers["retry-after"] == "1"
+            for _ in range(12):
+                with pytest.raises(PublishError):
+                    await history.publish(one.ended())
+            assert not history.bus.dead_letters
+            assert (await ada.request("GET", path)).status_code == 200
+        await eventually(lambda: _published(history, one.ended()))
+        assert (await ada.request("PATCH", path, json={"title": "Mine"})).status_code == 200
+
+
+async def _readable(user: ApiUser, path: str) -> bool:
+    return bool((await user.request("GET", path)).status_code == 200)
