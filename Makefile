@@ -96,7 +96,7 @@ bench-gateway: setup ## Run the benchmark of the gateway
 ##@ Check
 
 .PHONY: check
-check: format-check lint types imports dependencies addresses docs-check lock-check ## Run every check except the tests
+check: format-check lint types imports dependencies addresses migrations docs-check lock-check ## Run every check except the tests
 
 .PHONY: format
 format: setup ## Format the code and sort its imports
@@ -127,6 +127,10 @@ dependencies: setup ## Check that each package declares what it imports, and imp
 .PHONY: addresses
 addresses: setup
 	@$(PY) scripts/check_addresses.py
+
+.PHONY: migrations
+migrations: setup ## Check that no migration blocks writes, and that their numbers are unique
+	@$(PY) scripts/check_migrations.py
 
 .PHONY: docs
 docs: setup ## Write the generated documents

@@ -9,7 +9,9 @@ import asyncpg
 import pytest
 
 from parley.messaging import outbox
+from parley.storage.index_migrations import HEADER
 from parley.storage.migrations import MigrationError, migrate, read
+from parley_testing import eventually
 from parley_testing.backends.shared import SharedBackends, UnavailableError
 
 Write = Callable[[str, str], None]
@@ -119,3 +121,69 @@ async def test_a_changed_migration_is_rejected_after_it_was_applied(write: Write
 async def test_packages_have_separate_numbers(write: Write, dsn: str) -> None:
     write("0001_a.sql", "SELECT 1")
     assert await migrate(dsn, outbox.MIGRATIONS, PACKAGE) == len(read(outbox.MIGRATIONS)) + 1
+
+
+BUILD = f"{HEADER}\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS t_n ON t (n);\n"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON t (n);",
+        f"{HEADER}\nCREATE INDEX a ON t (n);",
+        f"{HEADER}\nCREATE INDEX CONCURRENTLY a ON t (n);",
+        f"{HEADER}\nDROP INDEX CONCURRENTLY a;",
+        f"{HEADER}\nUPDATE t SET n = 1;",
+        f"{HEADER}\n-- nothing\n",
+    ],
+)
+def test_a_file_outside_a_transaction_has_only_statements_that_can_be_repeated(write: Write, sql: str) -> None:
+    write("0001_a.sql", sql)
+    with pytest.raises(MigrationError, match="migration 1"):
+        read(PACKAGE)
+
+
+@pytest.mark.integration
+async def test_an_index_is_built_while_others_write(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "CREATE TABLE t (n int); CREATE TABLE other (n int)")
+    await migrate(dsn, PACKAGE)
+    write("0002_b.sql", BUILD)
+    earlier, writer = [await asyncpg.connect(dsn, timeout=5) for _ in range(2)]
+    async with asyncio.timeout(30):
+        async with earlier.transaction():
+            await earlier.execute("INSERT INTO t VALUES (1)")
+            # The build waits for this transaction, and each replica for the build.
+            building = [asyncio.create_task(migrate(dsn, PACKAGE)) for _ in range(3)]
+            progress = "SELECT phase FROM pg_stat_progress_create_index"
+            await eventually(lambda: values(dsn, progress))
+            await writer.execute("INSERT INTO t VALUES (2)")
+            assert not any(task.done() for task in building)
+        assert sorted(await asyncio.gather(*building)) == [0, 0, 1]
+    assert await values(dsn, "SELECT n FROM t ORDER BY n") == [1, 2]
+    for connection in (earlier, writer):
+        await connection.close()
+
+
+@pytest.mark.integration
+async def test_an_index_that_an_interruption_left_invalid_is_built_again(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "CREATE TABLE t (n int); INSERT INTO t VALUES (1), (1)")
+    write("0002_b.sql", BUILD)
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('t_n')"
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await migrate(dsn, PACKAGE)
+    assert await values(dsn, valid) == [False]
+    await values(dsn, "DELETE FROM t RETURNING n")
+    assert await migrate(dsn, PACKAGE) == 1
+    assert await values(dsn, valid) == [True]
+
+
+@pytest.mark.integration
+async def test_an_index_that_an_operator_has_built_is_left_as_it_is(write: Write, dsn: str) -> None:
+    write("0001_a.sql", "CREATE TABLE t (n int); CREATE UNIQUE INDEX t_n ON t (n)")
+    write("0002_b.sql", BUILD)
+    write("0003_c.sql", f"{HEADER}\nDROP INDEX CONCURRENTLY IF EXISTS absent;")
+    oid = "SELECT to_regclass('t_n')::oid"
+    await migrate(dsn, PACKAGE)
+    before = await values(dsn, oid)
+    assert await migrate(dsn, PACKAGE) == 0
+    assert await values(dsn, oid) == before

@@ -1,19 +1,29 @@
 """Database migrations: numbered ``.sql`` files, applied once and in order under an advisory lock.
 
-An applied file must never change.
+An applied file must never change. Each file is applied in a transaction, except those that build indexes without
+blocking writes: ``index_migrations`` describes them.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 
 import asyncpg
 
+from parley.storage.index_migrations import IndexStatement, apply_index_statement, read_index_statements
+
 LOCK_KEY = 0x7061726C6579
 """Advisory lock key of migrations: "parley" in ASCII."""
-LOCK_TIMEOUT = 60.0
+STATEMENT_TIMEOUT = 60.0
+"""Seconds of a statement in a transaction."""
+LOCK_TIMEOUT = 600.0
+"""Seconds to wait for another process that applies migrations."""
+LOCK_INTERVAL = 0.2
+"""Seconds between two attempts to get the lock."""
 _NAME = re.compile(r"^(\d{4})_\w+\.sql$")
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -34,13 +44,18 @@ class MigrationSource:
     package: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Migration:
     """One migration file."""
 
     source: str
     number: int
     sql: str
+
+    @cached_property
+    def index_statements(self) -> list[IndexStatement]:
+        """Return the statements of a file that builds indexes outside a transaction, else none."""
+        return read_index_statements(self.sql)
 
     @property
     def digest(self) -> str:
@@ -56,11 +71,20 @@ def read(source: MigrationSource | str) -> list[Migration]:
     for entry in files(source.package).joinpath("migrations").iterdir():
         match = _NAME.match(entry.name)
         if match:
-            found.append(Migration(source.name, int(match[1]), entry.read_text(encoding="utf-8")))
+            found.append(_read_file(source.name, int(match[1]), entry.read_text(encoding="utf-8")))
     found.sort(key=lambda m: m.number)
     if len({m.number for m in found}) != len(found):
         raise MigrationError(f"{source.name}: two migrations have the same number")
     return found
+
+
+def _read_file(source: str, number: int, sql: str) -> Migration:
+    migration = Migration(source, number, sql)
+    try:
+        _ = migration.index_statements
+    except ValueError as error:
+        raise MigrationError(f"{source}: migration {number}: {error}") from None
+    return migration
 
 
 async def migrate(dsn: str, *sources: MigrationSource | str) -> int:
@@ -68,16 +92,23 @@ async def migrate(dsn: str, *sources: MigrationSource | str) -> int:
 
     A database without pending migrations may be read-only.
     """
-    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=LOCK_TIMEOUT)
+    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=STATEMENT_TIMEOUT)
     try:
         wanted = [migration for source in sources for migration in read(source)]
         if await _all_applied(connection, wanted):
             return 0
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        await _lock(connection)
         await connection.execute(_TABLE)
         return sum([await _apply(connection, migration) for migration in wanted])
     finally:
         await connection.close(timeout=5)
+
+
+async def _lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Get the lock. A statement that waits for it would be a transaction, for whose end a concurrent index waits."""
+    async with asyncio.timeout(LOCK_TIMEOUT):
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+            await asyncio.sleep(LOCK_INTERVAL)
 
 
 async def _all_applied(connection: "asyncpg.Connection[asyncpg.Record]", wanted: Sequence[Migration]) -> bool:
@@ -95,8 +126,11 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
         return False
     if known is not None:
         raise MigrationError(f"{migration.source}: migration {migration.number} was changed after it was applied")
+    for statement in migration.index_statements:
+        await apply_index_statement(connection, statement)
     async with connection.transaction():
-        await connection.execute(migration.sql)
+        if not migration.index_statements:
+            await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO schema_migrations (source, number, digest) VALUES ($1, $2, $3)",
             migration.source,

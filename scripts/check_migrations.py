@@ -1,0 +1,54 @@
+"""Fail if two migrations have the same number, or one blocks writes to a table while it builds an index.
+
+CREATE INDEX locks its table against writes until it is done. On a table that an earlier migration has made, and that
+may be large, an index is built CONCURRENTLY: see libs/common/src/parley/storage/index_migrations.py.
+"""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("services/*/src/*/migrations", "libs/*/src/**/migrations")
+APPLIED_BEFORE_THE_RULE = frozenset({"history/0004_message_families.sql", "history/0007_deletions_by_time.sql"})
+"""Files that databases have applied, and that must not change therefore."""
+_TABLE = re.compile(r"\bCREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)", re.IGNORECASE)
+_INDEX = re.compile(
+    r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY\b).*?\bON\s+(?:ONLY\s+)?(\w+)", re.IGNORECASE | re.DOTALL
+)
+_REBUILDS = re.compile(r"\b(?:REINDEX|CLUSTER|VACUUM\s+FULL)\b", re.IGNORECASE)
+
+
+def findings(files: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with the migrations of a package, by name."""
+    numbers = Counter(name.split("_")[0] for name in files)
+    found = [f"two migrations have the number {number}" for number, count in sorted(numbers.items()) if count > 1]
+    for name, text in sorted(files.items()):
+        sql = re.sub(r"--[^\n]*", "", text)
+        new = set(_TABLE.findall(sql))
+        blocked = [table for table in _INDEX.findall(sql) if table not in new]
+        found += [f"{name}: builds an index of {table} that blocks writes. Build it CONCURRENTLY." for table in blocked]
+        if _REBUILDS.search(sql):
+            found.append(f"{name}: REINDEX, CLUSTER and VACUUM FULL block a whole table.")
+    return found
+
+
+def main() -> int:
+    """Print one line for each finding; return the exit code."""
+    wrong = []
+    for folder in sorted(path for pattern in FOLDERS for path in ROOT.glob(pattern)):
+        files = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.sql")}
+        applied = {name for name in files if f"{folder.parent.name}/{name}" in APPLIED_BEFORE_THE_RULE}
+        wrong += [
+            f"{folder.relative_to(ROOT)}: {finding}"
+            for finding in findings(files)
+            if finding.split(":")[0] not in applied
+        ]
+    print(*wrong, sep="\n", end="\n" if wrong else "", file=sys.stderr)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
