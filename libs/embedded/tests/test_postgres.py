@@ -11,15 +11,28 @@ import asyncpg
 import pytest
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.postgres.account import account_of_user, choose_account
+from parley_embedded.postgres.account import ServerAccount, account_of_user, choose_account
+from parley_embedded.postgres.programs import copy_programs
 from parley_embedded.postgres.server import ChooseAccount, EmbeddedPostgres
 from parley_embedded.process.pid_file import processes_in
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 
+
+async def account_with_closed_programs(cluster: Path, programs: Path) -> ServerAccount:
+    """Another user, for programs in a folder that only root may enter."""
+    closed = cluster.parent.parent / "closed"
+    copied = copy_programs(programs, closed)
+    closed.chmod(0o700)
+    return await account_of_user(cluster, copied)
+
+
 # Becoming another user is root's way where user namespaces are forbidden; others have one way only.
-ACCOUNTS: list[ChooseAccount] = [choose_account, *([account_of_user] if os.geteuid() == 0 else [])]
+ACCOUNTS: list[ChooseAccount] = [
+    choose_account,
+    *([account_with_closed_programs] if os.geteuid() == 0 else []),
+]
 
 
 async def query(dsn: str, sql: str) -> object:
@@ -32,13 +45,25 @@ async def query(dsn: str, sql: str) -> object:
 
 @pytest.mark.parametrize("account", ACCOUNTS)
 async def test_a_killed_server_starts_again_with_its_data(short_folder: Path, account: ChooseAccount) -> None:
-    async with EmbeddedPostgres(short_folder / "killed", choose_account=account) as server:
+    home = short_folder / "home"
+    home.mkdir(mode=0o700)
+    async with EmbeddedPostgres(home / "killed", choose_account=account) as server:
         await query(server.url, "CREATE TABLE kept AS SELECT 42 AS answer")
         await server.kill()
         await server.start()
         assert await query(server.url, "SELECT answer FROM kept") == 42
     assert list(processes_in(server.cluster, "postgres")) == []
-    shutil.rmtree(server.data_dir)
+    assert not stat.S_IMODE(home.stat().st_mode) & 0o067
+    shutil.rmtree(home)
+
+
+async def test_a_data_folder_that_the_other_user_cannot_reach_is_reported_in_one_line(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "home").mkdir(parents=True)
+    closed.chmod(0o700)
+    with pytest.raises(EmbeddedError, match=r"cannot enter .*home\. Set PARLEY_DATA_DIR") as caught:
+        await account_of_user(closed / "home/postgres/cluster", tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 async def test_a_server_that_outlived_its_parent_is_stopped_before_a_start(short_folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from parley_embedded.errors import EmbeddedError, remedy_for
 from parley_embedded.postgres.account import ServerAccount
-from parley_embedded.postgres.programs import HINT, postgres_environment, postgres_program
+from parley_embedded.postgres.programs import HINT, postgres_environment
 from parley_embedded.private_files import read_private, sync_folder, write_private
 from parley_embedded.process.tool import run_tool
 from parley_embedded.secret_files import create_secret, new_secret
@@ -47,7 +47,7 @@ class Cluster:
         create_secret(self.password_file)
         account.take_ownership(self.password_file)
         status, output = await run_tool(
-            *(*account.prefix, str(postgres_program("initdb")), "-D", str(new), *INITDB_OPTIONS),
+            *(*account.command("initdb"), "-D", str(new), *INITDB_OPTIONS),
             *(f"--pwfile={self.password_file}", *([] if durable else ["--no-sync"])),
             seconds=INITDB_TIMEOUT,
             folder=self.folder.parent,
@@ -85,7 +85,7 @@ class Cluster:
         """
         password = new_secret()
         status, output = await run_tool(
-            *(*account.prefix, str(postgres_program("postgres")), "--single", "-D", str(self.folder)),
+            *(*account.command("postgres"), "--single", "-D", str(self.folder)),
             *(*SINGLE_USER_OPTIONS, "postgres"),
             seconds=SINGLE_USER_TIMEOUT,
             folder=self.folder.parent,

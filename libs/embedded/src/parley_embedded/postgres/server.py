@@ -30,7 +30,7 @@ SETTINGS = {
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 ChooseAccount = Callable[[Path, Path], Awaitable[ServerAccount]]
-"""Returns the account for a cluster's folder and a program."""
+"""Returns the account for a cluster's folder and the folder of the programs."""
 
 
 class EmbeddedPostgres(EmbeddedServer):
@@ -81,8 +81,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
     async def prepare(self) -> ServerCommand:
         """Create the cluster before the first start, and repair what an earlier run or an accident left."""
-        program = postgres_program("postgres")
-        account = await self._choose_account(self.cluster, program)
+        account = await self._choose_account(self.cluster, postgres_program("postgres").parent)
         account.take_ownership(self.data_dir)
         if not self._files.exists:
             await self._files.create(account, durable=self._durable)
@@ -95,7 +94,7 @@ class EmbeddedPostgres(EmbeddedServer):
             await self._files.reset_password(account)
         return ServerCommand(
             name="PostgreSQL",
-            arguments=[*account.prefix, str(program), "-D", str(self.cluster), *self._options()],
+            arguments=[*account.command("postgres"), "-D", str(self.cluster), *self._options()],
             folder=self.data_dir,
             environment=postgres_environment(),
             stop_sequence=STOP_SEQUENCE,
