@@ -73,6 +73,10 @@ coverage: setup ## Measure branch coverage of the unit and integration tests; pr
 	@failed=0; $(PY) -m coverage run -m pytest $(WORKERS) -m "not (alone or e2e or chaos)" $(ARGS) || failed=1; \
 	$(PY) -m coverage combine --quiet; $(PY) scripts/coverage_table.py; exit $$failed
 
+.PHONY: fresh
+fresh: ## Try the current commit on a minimal Debian: SUITE=bookworm, trixie or sid; needs root and debootstrap
+	@scripts/fresh $(SUITE)
+
 .PHONY: isolated
 isolated: ## Install each package alone, import it, run its unit tests
 	@scripts/check-isolation $(ARGS)
@@ -110,7 +114,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/lock scripts/security scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/fresh scripts/lock scripts/security scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types
