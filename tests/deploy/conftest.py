@@ -3,8 +3,8 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,8 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 }
 KUBERNETES_VERSIONS = ("1.30", "1.37")
 """The oldest and the newest supported version; `preStop.sleep` needs the oldest."""
+KUBECTL = str(Path(sys.prefix) / "bin/kubectl")
+"""The pinned kubectl from its wheel."""
 KUBECTL_SECONDS = 60
 
 
@@ -49,13 +51,10 @@ def settings_of() -> dict[str, type[ServiceSettings]]:
 @pytest.fixture(scope="session")
 def render(root: Path) -> Render:
     """Render a kustomization below deploy/k8s to its objects."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is not on PATH: the manifests were not rendered")
 
     @cache
     def rendered(folder: str) -> list[Object]:
-        command = [kubectl, "kustomize", str(root / "deploy/k8s" / folder)]
+        command = [KUBECTL, "kustomize", str(root / "deploy/k8s" / folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=KUBECTL_SECONDS, check=False)
         assert done.returncode == 0, done.stderr
         return list(yaml.load_all(done.stdout, yaml.CSafeLoader))

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.valkey.program import ValkeyProgram, find_valkey
+from parley_embedded.valkey.program import find_valkey
 from parley_embedded.valkey.server import EmbeddedValkey
 
 pytestmark = pytest.mark.integration
@@ -80,10 +80,14 @@ async def test_a_port_in_use_is_reported_in_one_line(short_folder: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-async def test_an_installed_server_is_preferred(tmp_path: Path) -> None:
+def test_an_installed_server_is_preferred(tmp_path: Path) -> None:
     program = tmp_path / "redis-server"
     program.touch(mode=0o755)
-    assert await find_valkey(None, search_path=str(tmp_path)) == ValkeyProgram(program)
+    assert find_valkey(search_path=str(tmp_path)) == program
+
+
+def test_the_wheel_serves_where_no_server_is_installed(tmp_path: Path) -> None:
+    assert find_valkey(search_path=str(tmp_path)).is_file()
 
 
 async def test_a_relative_data_folder_works(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import httpx2
 
+from parley_cli.model.libraries import find_openmp, link_openmp
 from parley_cli.model.server import CONTEXT_TOKENS, MAX_OUTPUT_TOKENS, MODEL_NAME
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.child import ServerCommand
+from parley_embedded.process.environment import child_environment
 from parley_embedded.sockets import free_port
 
 __all__ = ["CONTEXT_TOKENS", "DISPLAY_NAME", "MAX_OUTPUT_TOKENS", "MODEL_NAME", "LocalModel", "require_installed"]
@@ -25,13 +27,14 @@ PROBE_TIMEOUT = 2.0
 
 
 def require_installed(weights_package: str = WEIGHTS_PACKAGE) -> Path:
-    """Return the file with the weights; raise EmbeddedError when the model or its server is not installed."""
+    """Return the file with the weights; raise EmbeddedError when the model, its server or a library is missing."""
     weights = wheel_file(weights_package, WEIGHTS_FILE)
     if weights is None or importlib.util.find_spec("xllamacpp") is None:
         machine = f"{platform.system()} {platform.machine()}"
         raise EmbeddedError(
             f"The local model ({weights_package}, xllamacpp) is not installed on this {machine}. Run make setup. {HINT}"
         )
+    find_openmp()
     return weights
 
 
@@ -63,6 +66,7 @@ class LocalModel(EmbeddedServer):
             name="Model",
             arguments=[*module, "--weights", str(weights), "--port", str(self.port)],
             folder=self.data_dir,
+            environment=child_environment(link_openmp(find_openmp(), self.data_dir / "libraries")),
             hint=HINT,
         )
 

@@ -60,9 +60,9 @@ async def new_database(backends: SharedBackends) -> NewDatabase:
 
 
 @pytest.fixture(scope="module")
-async def valkey(backends: SharedBackends, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedValkey]:
+async def valkey(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedValkey]:
     """Redis for one module, to be killed, frozen and emptied."""
-    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False, tools=backends.tools)
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False)
     await server.start()
     yield server
     await server.stop()

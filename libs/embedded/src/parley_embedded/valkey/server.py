@@ -1,6 +1,5 @@
 """Valkey or Redis as a child process."""
 
-import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,10 +9,9 @@ from redis.exceptions import RedisError
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.private_files import write_private
 from parley_embedded.process.child import ServerCommand
-from parley_embedded.process.environment import child_environment
 from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.sockets import SocketFolder, free_port
-from parley_embedded.valkey.program import ValkeyProgram, find_valkey
+from parley_embedded.valkey.program import find_valkey
 
 HINT = (
     "If its data is damaged, move {folder} away: limits and running answers start anew, and nothing else is lost. "
@@ -26,8 +24,7 @@ PROBE_TIMEOUT = 2.0
 class EmbeddedValkey(EmbeddedServer):
     """Valkey or Redis on a unix socket, or on 127.0.0.1 with `tcp`.
 
-    `durable` writes an append-only file without syncing it to disk; `durable=False` stores nothing. `tools` is the
-    folder for a download of Debian's server, for machines with neither an installed server nor the wheel.
+    `durable` writes an append-only file without syncing it to disk; `durable=False` stores nothing.
     """
 
     def __init__(
@@ -38,10 +35,9 @@ class EmbeddedValkey(EmbeddedServer):
         tcp: bool = False,
         port: int | None = None,
         max_memory: str = "256mb",
-        tools: Path | None = None,
     ) -> None:
         super().__init__(data_dir)
-        self._durable, self._tcp, self._max_memory, self._tools = durable, tcp, max_memory, tools
+        self._durable, self._tcp, self._max_memory = durable, tcp, max_memory
         self.port = (port or free_port()) if tcp else 0
         self._socket: SocketFolder | None = None
 
@@ -65,16 +61,15 @@ class EmbeddedValkey(EmbeddedServer):
 
     async def prepare(self) -> ServerCommand:
         """Find the program and write its configuration."""
-        program = await find_valkey(self._tools)
+        program = find_valkey()
         configuration = self.data_dir / "valkey.conf"
         write_private(configuration, self._configuration())
         if not self._tcp:
             self._socket_folder.open()
         return ServerCommand(
             name="Valkey",
-            arguments=[str(program.path), str(configuration)],
+            arguments=[str(program), str(configuration)],
             folder=self.data_dir,
-            environment=_environment(program),
             hint=HINT.format(folder=self.data_dir),
         )
 
@@ -110,9 +105,3 @@ class EmbeddedValkey(EmbeddedServer):
         await super().stop()
         if self._socket is not None:
             self._socket.close()
-
-
-def _environment(program: ValkeyProgram) -> dict[str, str]:
-    if not program.libraries:
-        return child_environment()
-    return child_environment({"LD_LIBRARY_PATH": os.pathsep.join(map(str, program.libraries))})

@@ -80,7 +80,7 @@ async def open_private_backends(folder: Path, backends: SharedBackends) -> Async
     # Durable, unlike the shared server: without fsync a kill loses the last commits.
     servers = PrivateBackends(
         EmbeddedPostgres(folder / "postgres", tcp=True, max_connections=MAX_CONNECTIONS),
-        EmbeddedValkey(folder / "valkey", tcp=True, tools=backends.tools),
+        EmbeddedValkey(folder / "valkey", tcp=True),
         EmbeddedRabbitMQ(await backends.rabbitmq_root(), folder / "rabbitmq", memory_limit=MEMORY_LIMIT),
     )
     everything = (servers.postgres, servers.valkey, servers.rabbitmq)

@@ -159,7 +159,7 @@ class SharedBackends:
         return server
 
     async def _make_valkey(self) -> EmbeddedServer:
-        server = EmbeddedValkey(self.folder / "valkey", durable=False, tools=self.tools)
+        server = EmbeddedValkey(self.folder / "valkey", durable=False)
         await server.start()
         return server
 
