@@ -131,3 +131,21 @@ async def test_a_chosen_branch_is_shown_and_continued(user: UserClient, provider
     ids = [message["id"] for message in shown.json()["data"]]
     assert ids == [first["user_message_id"], first["turn_id"], third["user_message_id"], third["turn_id"]]
     assert second["turn_id"] not in ids
+
+
+async def test_tool_results_are_messages_of_the_conversation(user: UserClient, provider: FakeProvider) -> None:
+    mark, path = str(new_id()), "/v1/chat/completions"
+    question = {"role": "user", "content": "Weather? [[fake tool_calls=1]]"}
+    first = await user.request("POST", path, json={"model": "default", "messages": [question], "store": True})
+    call = first.json()["choices"][0]["message"]
+    conversation = first.headers["x-conversation-id"]
+    result = {"role": "tool", "tool_call_id": call["tool_calls"][0]["id"], "content": "Rain"}
+    messages = [{"role": "user", "content": "Weather? [[fake tokens=2]]"}, call, result]
+    request = {"model": "default", "messages": messages, "metadata": {"conversation_id": conversation}}
+    assert (await user.request("POST", path, json=request)).status_code == 200
+    shown = await stored(user, conversation, 4)
+    assert [message["role"] for message in shown] == ["user", "assistant", "tool", "assistant"]
+    assert (shown[2]["content"], shown[2]["tool_call_id"]) == ("Rain", result["tool_call_id"])
+    await user.chat(f"{mark} [[fake tokens=1]]", conversation_id=conversation)
+    sent = (await provider.journal(contains=mark))[-1]["request"]["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool", "assistant", "user"]

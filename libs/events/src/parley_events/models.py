@@ -61,6 +61,15 @@ class AssistantMessage(BaseModel):
     created_at: Timestamp
 
 
+class ToolResult(BaseModel):
+    """The result of a tool call, which the client sent for this turn."""
+
+    id: UUID
+    tool_call_id: str | None
+    content: str
+    created_at: Timestamp
+
+
 class ErrorInfo(BaseModel):
     """Why a turn failed: an error code and a sentence of Parley, never the provider's text."""
 
@@ -82,6 +91,10 @@ class TurnStarted(EventData):
     parent_id: UUID | None
     regenerate: UUID | None
     user_message: UserMessage
+    tool_results: list[ToolResult] = []
+    """They follow the user message, or the answer ``parent_id`` if ``continues``."""
+    continues: bool = False
+    """The turn answers the tool results. Its user message is that of an earlier turn."""
     message_id: UUID
     model: str
     system_prompt: str | None
@@ -109,6 +122,10 @@ class TurnEnded(EventData):
     parent_id: UUID | None
     regenerate: UUID | None
     user_message: UserMessage | None
+    tool_results: list[ToolResult] = []
+    """They follow the user message, or the answer ``parent_id`` if ``continues``."""
+    continues: bool = False
+    """The turn answers the tool results. Its user message is that of an earlier turn."""
     message: AssistantMessage | None
     model: str
     provider: str | None

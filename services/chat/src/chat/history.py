@@ -1,12 +1,12 @@
 """Interface of the history service."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
-from chat.model import PastExchange
+from chat.model import PastExchange, ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,19 @@ class ConversationOwner:
 
 @dataclass(frozen=True, slots=True)
 class RegenerationSource:
-    """User message of an answer that is generated again."""
+    """User message and tool results of an answer that is generated again, and the tool calls of the answer."""
 
     parent_id: UUID | None
     user_message_id: UUID
     user_message: str
     user_message_at: datetime
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_results: tuple[ToolResult, ...] = ()
+    continues: bool = False
+
+    def has_calls_of(self, results: Iterable[ToolResult]) -> bool:
+        """Tell whether one of the results belongs to a tool call of the answer."""
+        return bool({call.get("id") for call in self.tool_calls or ()} & {result.tool_call_id for result in results})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Turns, log entries and outcomes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -39,6 +40,15 @@ class LogEntry:
         if isinstance(stored, str):
             return cls(stored)
         return cls("", tuple(stored["tool_calls"]), stored.get("reasoning", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The result of a tool call, as the client sent it."""
+
+    id: UUID
+    tool_call_id: str | None
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,9 @@ class NewTurn:
     keep_system_prompt: bool = False
     """Store the system prompt as the default of later turns."""
     reservation: Reservation = field(default_factory=Reservation)
+    tool_results: tuple[ToolResult, ...] = ()
+    continues: bool = False
+    """Answers ``tool_results``. The user message is that of an earlier turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +188,8 @@ class Turn:
     cancel_requested: bool = False
     answering_model: str | None = None
     """The fallback model that answers; None for ``model``."""
+    tool_results: tuple[ToolResult, ...] = ()
+    continues: bool = False
 
     @property
     def stored(self) -> bool:
@@ -208,11 +223,38 @@ class ConversationState:
 
 
 @dataclass(frozen=True, slots=True)
+class PastStep:
+    """An earlier answer or tool result of an exchange that has several."""
+
+    role: Literal["assistant", "tool"]
+    content: str
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PastExchange:
-    """An earlier user message and its answer, as sent to the model."""
+    """An earlier user message and its answer."""
 
     turn_id: UUID
     parent_id: UUID | None
     user_message: str
     answer: str
     tool_calls: list[dict[str, Any]] | None = None
+    before: tuple[PastStep, ...] = ()
+    """Steps between the user message and the answer."""
+    after: tuple[PastStep, ...] = ()
+    """Tool results after the answer."""
+    continues: bool = False
+    """Goes on with the exchange before; the user message is the same."""
+
+    @property
+    def length(self) -> int:
+        """Return the characters of the exchange."""
+        steps = sum(len(step.content) for step in (*self.before, *self.after))
+        return len(self.user_message) + len(self.answer) + steps
+
+
+def result_steps(results: Iterable[ToolResult]) -> tuple[PastStep, ...]:
+    """Return tool results as steps of an exchange."""
+    return tuple(PastStep("tool", result.content, tool_call_id=result.tool_call_id) for result in results)

@@ -100,6 +100,27 @@ async def test_tools_pass_through(replica: ChatReplica, provider: FakeProvider) 
     assert (await provider.ended_call(mark))["request"]["tools"] == tools
 
 
+async def test_the_result_of_a_stored_tool_call_reaches_later_turns(
+    replica: ChatReplica, provider: FakeProvider
+) -> None:
+    user, mark = replica.user(), str(new_id())
+    first = await user.request("POST", PATH, json=body("Weather? [[fake tool_calls=1]]", store=True))
+    call = first.json()["choices"][0]["message"]
+    where: dict[str, Any] = {"conversation_id": first.headers["x-conversation-id"]}
+    result = {"role": "tool", "tool_call_id": call["tool_calls"][0]["id"], "content": "Rain"}
+    messages = [{"role": "user", "content": "Weather? [[fake tokens=2]]"}, call, result]
+    second = await user.request("POST", PATH, json={"model": "default", "messages": messages, "metadata": where})
+    assert second.status_code == 200, second.text
+    ended = (await replica.outbox(where["conversation_id"]))[-1]["data"]
+    assert (ended["continues"], ended["parent_id"]) == (True, first.headers["x-turn-id"])
+    assert [one["content"] for one in ended["tool_results"]] == ["Rain"]
+    await user.chat(f"{mark} [[fake tokens=1]]", **where)
+    sent = (await provider.ended_call(mark))["request"]["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool", "assistant", "user"]
+    assert sent[0]["content"].startswith("Weather?")
+    assert sent[2] == {**result}
+
+
 async def test_a_completion_is_metered_but_not_stored(replica: ChatReplica) -> None:
     user = replica.user()
     response = await user.request("POST", PATH, json=body("Secret [[fake tokens=3]]"))

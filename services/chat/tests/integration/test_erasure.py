@@ -113,6 +113,11 @@ async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: Ch
     user, mark = replica.user(), f"{CANARY}-{new_id()}"
     first = (await user.chat(f"{mark} [[fake tokens=2]]")).json()
     where = {"conversation_id": first["conversation_id"]}
+    messages = [{"role": "user", "content": "Hi [[fake tokens=1]]"}, {"role": "tool", "content": mark}]
+    await user.request(
+        "POST", "/v1/chat/completions", json={"messages": messages, "metadata": where, "model": "default"}
+    )
+    assert mark in str(await replica.outbox(first["conversation_id"]))
     running = asyncio.create_task(
         user.streamed("/api/v1/chat/stream", json={"message": f"{mark} [[fake tokens=500 rate=20]]", **where})
     )
@@ -126,7 +131,7 @@ async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: Ch
     assert (refused.status_code, refused.json()["code"]) == (404, "conversation_not_found")
     await replica.wired.reconciler.reconcile()
     assert mark not in await everything_stored(replica)
-    assert [row["sequence"] for row in await replica.outbox(first["conversation_id"])] == [1, 2, 3, 4]
+    assert [row["sequence"] for row in await replica.outbox(first["conversation_id"])] == [1, 2, 3, 4, 5, 6]
 
 
 async def test_the_answers_of_a_deleted_conversation_leave_the_response_cache(

@@ -1,13 +1,15 @@
 """Context window and token estimates."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.admission.context_window import MIN_ANSWER_TOKENS, EarlierExchanges, fit
+from chat.admission.context_window import MIN_ANSWER_TOKENS, EarlierExchanges, NewInput, fit
 from chat.catalogue import Model, Target
 from chat.errors import ContextLengthExceeded
-from chat.model import PastExchange
+from chat.model import PastExchange, ToolResult, result_steps
 from chat.token_estimate import estimate, estimate_messages
 from parley.ids import new_id
 
@@ -21,14 +23,14 @@ def past_of(count: int, size: int) -> EarlierExchanges:
 
 
 def test_all_exchanges_are_kept_while_they_fit() -> None:
-    context = fit(past_of(3, 10), "now", system_prompt="be", model=model_of(1000, 100), max_tokens=None)
+    context = fit(past_of(3, 10), NewInput("now"), system_prompt="be", model=model_of(1000, 100), max_tokens=None)
     assert [m["role"] for m in context.messages] == ["system", *["user", "assistant"] * 3, "user"]
     assert context.messages[1]["content"].startswith("q1 ")
     assert (context.state, context.omitted_turns, context.max_tokens) == ("complete", 0, 100)
 
 
 def test_the_oldest_exchanges_are_omitted_and_counted() -> None:
-    context = fit(past_of(50, 100), "now", system_prompt="be", model=model_of(600, 100), max_tokens=None)
+    context = fit(past_of(50, 100), NewInput("now"), system_prompt="be", model=model_of(600, 100), max_tokens=None)
     assert context.messages[0] == {"role": "system", "content": "be"}
     assert context.messages[-1] == {"role": "user", "content": "now"}
     assert context.messages[-3]["content"].startswith("q50 ")
@@ -38,19 +40,85 @@ def test_the_oldest_exchanges_are_omitted_and_counted() -> None:
 
 def test_a_message_longer_than_the_window_is_refused() -> None:
     with pytest.raises(ContextLengthExceeded):
-        fit(EarlierExchanges(), "x" * 4000, system_prompt=None, model=model_of(500, 100), max_tokens=None)
+        fit(EarlierExchanges(), NewInput("x" * 4000), system_prompt=None, model=model_of(500, 100), max_tokens=None)
 
 
 def test_a_long_message_leaves_less_room_for_the_answer() -> None:
-    context = fit(EarlierExchanges(), "x" * 1600, system_prompt=None, model=model_of(500, 400), max_tokens=None)
+    context = fit(
+        EarlierExchanges(), NewInput("x" * 1600), system_prompt=None, model=model_of(500, 400), max_tokens=None
+    )
     assert context.max_tokens == 500 - context.prompt_tokens
+
+
+CALLS = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]
+RESULT = ToolResult(new_id(), "c1", "Rain")
+
+
+def exchange(message: str, answer: str = "", **members: Any) -> PastExchange:
+    return PastExchange(new_id(), None, message, answer, **members)
+
+
+def prompt_of(*newest_first: PastExchange, new: NewInput | None = None) -> list[tuple[str, Any]]:
+    """Return role and content of the prompt's messages, for calls and results the ID of the call."""
+    past = EarlierExchanges(newest_first)
+    found = fit(past, new or NewInput("now"), system_prompt=None, model=model_of(8000, 100), max_tokens=None)
+    assert found.prompt_tokens == estimate_messages(found.messages)
+    return [
+        (m["role"], m["tool_calls"][0]["id"] if "tool_calls" in m else m.get("tool_call_id") or m["content"])
+        for m in found.messages
+    ]
+
+
+def test_the_question_of_a_tool_call_without_result_stays_in_the_prompt() -> None:
+    assert prompt_of(exchange("Weather?", tool_calls=CALLS)) == [("user", "Weather?"), ("user", "now")]
+    said = exchange("Weather?", "Let me see.", tool_calls=CALLS)
+    assert prompt_of(said) == [("user", "Weather?"), ("assistant", "Let me see."), ("user", "now")]
+
+
+def test_a_tool_call_is_followed_by_its_result_and_the_answer() -> None:
+    asked = exchange("Weather?", tool_calls=CALLS)
+    answered = exchange("Weather?", "Rainy.", before=result_steps([RESULT]), continues=True)
+    tools = [("user", "Weather?"), ("assistant", "c1"), ("tool", "c1"), ("assistant", "Rainy.")]
+    assert prompt_of(answered, asked) == [*tools, ("user", "now")]
+    assert prompt_of(asked, new=NewInput("Weather?", [RESULT], continues=True)) == tools[:-1]
+
+
+def test_a_result_that_came_with_the_next_message_follows_its_call() -> None:
+    asked = exchange("Weather?", tool_calls=CALLS)
+    later = exchange("And Paris?", "Sunny.", before=result_steps([RESULT]))
+    assert prompt_of(later, asked) == [
+        ("user", "Weather?"),
+        ("assistant", "c1"),
+        ("tool", "c1"),
+        ("user", "And Paris?"),
+        ("assistant", "Sunny."),
+        ("user", "now"),
+    ]
+
+
+def test_results_whose_call_is_not_known_are_left_out_but_not_the_question() -> None:
+    orphan = exchange("Weather?", "Rainy.", before=result_steps([RESULT]), continues=True)
+    assert prompt_of(orphan) == [("user", "Weather?"), ("assistant", "Rainy."), ("user", "now")]
+    other = exchange("Weather?", tool_calls=[{**CALLS[0], "id": "c2"}])
+    assert prompt_of(orphan, other) == [("user", "Weather?"), ("assistant", "Rainy."), ("user", "now")]
+    new = NewInput("Weather?", [RESULT], continues=True)
+    assert prompt_of(new=new) == [("user", "Weather?")]
+
+
+def test_a_question_and_its_tool_calls_are_kept_or_omitted_together() -> None:
+    asked = exchange("Weather? " + "x" * 800, tool_calls=CALLS)
+    answered = exchange("Weather?", "Rainy.", before=result_steps([RESULT]), continues=True)
+    past = EarlierExchanges([answered, asked])
+    context = fit(past, NewInput("now"), system_prompt=None, model=model_of(256, 100), max_tokens=None)
+    assert context.messages == [{"role": "user", "content": "now"}]
+    assert (context.state, context.omitted_turns) == ("trimmed", 2)
 
 
 @given(count=st.integers(0, 60), size=st.integers(0, 400), window=st.integers(256, 4000), output=st.integers(1, 4000))
 @settings(max_examples=60, deadline=None)
 def test_prompt_and_answer_always_fit_into_the_window(count: int, size: int, window: int, output: int) -> None:
     model = model_of(window, min(output, window - 1))
-    context = fit(past_of(count, size), "now", system_prompt=None, model=model, max_tokens=None)
+    context = fit(past_of(count, size), NewInput("now"), system_prompt=None, model=model, max_tokens=None)
     assert context.prompt_tokens == estimate_messages(context.messages)
     assert context.prompt_tokens + context.max_tokens <= window
     assert context.max_tokens >= 1

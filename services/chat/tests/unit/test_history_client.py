@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from chat.history import PastBranch
+from chat.history import PastBranch, RegenerationSource
 from chat.storage.history_client import MAX_CHARACTERS, HistoryClient
 from parley.ids import new_id
 
@@ -59,9 +59,39 @@ async def test_messages_of_one_side_in_a_row_are_one_exchange() -> None:
         ("user", "no answer"),
     ]
     found = await read([message(*one) for one in reversed(said)])
-    assert [(one.user_message, one.answer) for one in found.exchanges] == [("A1\n\nA2", "a1\n\na2")]
+    (one,) = found.exchanges
+    assert (one.user_message, one.answer) == ("A1\n\nA2", "a2")
+    assert [(step.role, step.content) for step in one.before] == [("assistant", "a1"), ("tool", "t")]
 
 
 async def test_a_branch_whose_newest_exchange_is_too_long_exists_without_exchanges() -> None:
     assert (await read([], more=True)).exists
     assert not (await read([])).exists
+
+
+async def source_of(*newest_first: dict[str, Any]) -> RegenerationSource | None:
+    """Return what the newest of the messages that history returns has answered."""
+
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"messages": list(newest_first), "more": False})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://history") as http:
+        client = HistoryClient(http, ServiceTokens())  # type: ignore[arg-type]  # a double of the token provider
+        return await client.regeneration_source(new_id(), new_id(), new_id())
+
+
+async def test_an_answer_to_tool_results_is_generated_again_from_them() -> None:
+    created = {"created_at": "2026-11-22T10:00:00.123Z"}
+    question = message("user", "Weather?") | created
+    asked = message("assistant", "") | {"tool_calls": [{"id": "c1"}]}
+    results = [message("tool", text) | {"tool_call_id": text} for text in ("c2", "c1")]
+    source = await source_of(message("assistant", "Rainy."), *results, asked, question)
+    assert source is not None
+    assert (source.continues, str(source.parent_id)) == (True, asked["id"])
+    assert (str(source.user_message_id), source.user_message) == (question["id"], "Weather?")
+    assert [one.tool_call_id for one in source.tool_results] == ["c1", "c2"]
+    first = await source_of(asked, question)
+    assert first is not None
+    assert (first.continues, str(first.parent_id)) == (False, question["parent_id"])
+    assert first.has_calls_of(source.tool_results)
+    assert await source_of() is None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from history_testing.app import RunningHistory
 from history_testing.turn_events import SampleTurn, user_erased
+from parley.ids import new_id
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +45,42 @@ async def test_a_turn_is_listed_while_it_runs(history: RunningHistory) -> None:
     question, answer = (await ada.get(f"{path}/messages"))["data"]
     assert (answer["status"], answer["content"], answer["turn_id"]) == ("running", "", str(first.turn_id))
     assert (question["content"], question["status"], question["parent_id"]) == ("Greeting Ada", "completed", None)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_tool_results_are_messages_between_the_call_and_the_answer(history: RunningHistory, late: bool) -> None:
+    first = SampleTurn()
+    second = first.next(user_message_id=first.user_message_id, question=first.question)
+    again = second.regenerated(number=3)
+    results = [
+        {"id": new_id(), "tool_call_id": f"c{n}", "content": f"Result {n}", "created_at": second.started_at}
+        for n in (1, 2)
+    ]
+    members: dict[str, Any] = {"tool_results": results, "continues": True}
+    events = [first.ended(), second.started(**members), second.ended(**members), again.ended(**members)]
+    await history.publish(*(reversed(events) if late else events))
+    ada, path = history.user(first.user_id), f"/api/v1/conversations/{first.conversation_id}"
+    await ada.request("PATCH", path, json={"active_message_id": str(second.turn_id)})
+    shown = (await ada.get(f"{path}/messages"))["data"]
+    assert [(m["id"], m["role"], m["tool_call_id"]) for m in shown] == [
+        (str(first.user_message_id), "user", None),
+        (str(first.turn_id), "assistant", None),
+        (str(results[0]["id"]), "tool", "c1"),
+        (str(results[1]["id"]), "tool", "c2"),
+        (str(second.turn_id), "assistant", None),
+    ]
+    assert shown[-1]["sibling_ids"] == [str(again.turn_id)]
+    assert (await ada.get(path))["message_count"] == 6
+    assert {m["number"] for m in shown if m["role"] == "tool"} == {2}
+
+
+async def test_results_without_their_call_follow_the_message_they_came_with(history: RunningHistory) -> None:
+    turn = SampleTurn()
+    result = {"id": new_id(), "tool_call_id": "c1", "content": "Rain", "created_at": turn.started_at}
+    await history.publish(turn.ended(tool_results=[result]))
+    path = f"/api/v1/conversations/{turn.conversation_id}"
+    shown = (await history.user(turn.user_id).get(f"{path}/messages"))["data"]
+    assert [m["role"] for m in shown] == ["user", "tool", "assistant"]
 
 
 async def test_an_ended_turn_is_listed_with_its_answer_and_usage(history: RunningHistory) -> None:
@@ -81,6 +118,7 @@ async def test_an_ended_turn_is_listed_with_its_answer_and_usage(history: Runnin
         "role": "assistant",
         "content": "I am a model.",
         "tool_calls": None,
+        "tool_call_id": None,
         "status": "completed",
         "finish_reason": "stop",
         "model": "default",

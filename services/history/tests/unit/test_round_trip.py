@@ -50,6 +50,7 @@ def _conversations(draw: st.DrawFn) -> tuple[Conversation, list[Message]]:
                 role=draw(st.sampled_from(["user", "assistant", "tool"])),
                 content=draw(_TEXTS),
                 tool_calls=draw(_TOOL_CALLS),
+                tool_call_id=draw(st.none() | st.just("call_1")),
                 status=draw(st.sampled_from(["completed", "incomplete", "failed", "cancelled"])),
                 finish_reason=draw(st.none() | st.just("stop")),
                 model=draw(st.none() | st.just("large")),
@@ -97,6 +98,7 @@ def test_a_conversation_is_read_as_it_was_exported(exported: tuple[Conversation,
             "role": one.role,
             "content": one.content,
             "tool_calls": one.tool_calls,
+            "tool_call_id": one.tool_call_id,
             "status": one.status,
             "model": one.model,
             "created_at": one.created_at,
@@ -125,7 +127,18 @@ def test_a_conversation_is_read_as_it_was_exported(exported: tuple[Conversation,
 
 
 def _described(message: Message) -> dict[str, Any]:
-    members = ("number", "role", "content", "tool_calls", "status", "model", "created_at", "finish_reason", "usage")
+    members = (
+        "tool_call_id",
+        "number",
+        "role",
+        "content",
+        "tool_calls",
+        "status",
+        "model",
+        "created_at",
+        "finish_reason",
+        "usage",
+    )
     found = {name: getattr(message, name) for name in members}
     parent, turn = message.parent_id, message.turn_id
     cost: Decimal | None = message.cost

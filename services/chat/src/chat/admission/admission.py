@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from chat.admission.budgets import Budgets
-from chat.admission.context_window import ContextLoader, EarlierExchanges, PromptContext, client_context, fit
+from chat.admission.context_window import ContextLoader, EarlierExchanges, NewInput, PromptContext, client_context, fit
 from chat.admission.fallbacks import FallbackReservations, terms_of, usable
 from chat.admission.new_turn import admitted_turn, new_turn
 from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn
@@ -114,7 +114,7 @@ class TurnAdmission:
             )
         return fit(
             past,
-            position.message,
+            NewInput(position.message, position.tool_results, position.continues),
             system_prompt=position.system_prompt,
             model=model,
             max_tokens=request.max_tokens,

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from chat.admission.past_messages import NO_TURN, grouped, messages_of, with_paired_calls
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
 from chat.history import History
-from chat.model import ContextState, PastExchange
+from chat.model import ContextState, PastExchange, ToolResult, result_steps
 from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages
 from chat.turn_store import TurnStore
 
@@ -79,35 +80,50 @@ class ContextLoader:
 
 
 def _length(exchanges: Sequence[PastExchange]) -> int:
-    return sum(len(exchange.user_message) + len(exchange.answer) for exchange in exchanges)
+    return sum(exchange.length for exchange in exchanges)
+
+
+@dataclass(frozen=True, slots=True)
+class NewInput:
+    """What a turn answers: a message and tool results, or, if it ``continues``, tool results only."""
+
+    message: str
+    tool_results: Sequence[ToolResult] = ()
+    continues: bool = False
 
 
 def fit(
-    past: EarlierExchanges, message: str, *, system_prompt: str | None, model: Model, max_tokens: int | None
+    past: EarlierExchanges, new: NewInput, *, system_prompt: str | None, model: Model, max_tokens: int | None
 ) -> PromptContext:
-    """Return the system prompt, the newest exchanges that fit, and the message.
+    """Return the system prompt, the newest exchanges that fit, and the new input.
 
-    Raises ContextLengthExceeded if the system prompt and the message alone do not fit.
+    Raises ContextLengthExceeded if the system prompt and the new input alone do not fit.
     """
     frame = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    user_message = {"role": "user", "content": message}
-    needed = estimate_messages([*frame, user_message])
+    newest, *groups = grouped([_unanswered(new), *past.exchanges])
+    needed = estimate_messages([*frame, *messages_of(newest)])
     _require_fit(needed, model)
     wanted = _wanted(max_tokens, model)
     room = max(model.context_window - max(wanted, MIN_ANSWER_TOKENS), needed)
-    kept: list[list[dict[str, Any]]] = []
-    for exchange in past.exchanges:
-        pair = _messages(exchange)
-        size = estimate_messages(pair)
+    kept = [newest]
+    for group in groups:
+        size = estimate_messages(messages_of(group))
         if needed + size > room:
             break
         needed += size
-        kept.append(pair)
-    omitted = len(past.exchanges) - len(kept)
+        kept.append(group)
+    omitted = len(past.exchanges) + 1 - sum(map(len, kept))
     state: ContextState = "partial" if past.partial else "trimmed" if omitted or past.more else "complete"
-    earlier = [m for pair in reversed(kept) for m in pair]
-    answer_tokens = answer_room(needed, max_tokens, model)
-    return PromptContext([*frame, *earlier, user_message], needed, answer_tokens, state, omitted)
+    found = [message for group in reversed(kept) for message in messages_of(group)]
+    messages = with_paired_calls(found)
+    if messages != found:
+        needed = estimate_messages([*frame, *messages])
+    return PromptContext([*frame, *messages], needed, answer_room(needed, max_tokens, model), state, omitted)
+
+
+def _unanswered(new: NewInput) -> PastExchange:
+    before = result_steps(new.tool_results)
+    return PastExchange(NO_TURN, None, new.message, "", None, before, continues=new.continues)
 
 
 def answer_room(prompt_tokens: int, max_tokens: int | None, model: Model) -> int:
@@ -130,12 +146,3 @@ def client_context(request: TurnRequest, model: Model) -> PromptContext:
 def _require_fit(prompt_tokens: int, model: Model) -> None:
     if prompt_tokens > model.context_window - MIN_ANSWER_TOKENS:
         raise ContextLengthExceeded
-
-
-def _messages(exchange: PastExchange) -> list[dict[str, Any]]:
-    if not exchange.answer:
-        return []
-    return [
-        {"role": "user", "content": exchange.user_message},
-        {"role": "assistant", "content": exchange.answer},
-    ]

@@ -30,6 +30,8 @@ _SHARED_FIELDS = [
     "prompt_tokens",
     "deadline_at",
     "created_at",
+    "tool_results",
+    "continues",
 ]
 
 
@@ -67,6 +69,8 @@ def new_turn(
         follows_latest=position.follows_latest,
         keep_system_prompt=request.system_prompt is not None,
         reservation=reservation,
+        tool_results=position.tool_results,
+        continues=position.continues,
     )
 
 

@@ -1,13 +1,13 @@
 """Position of a turn in the conversation tree: its conversation, its parent and its user message."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from chat.admission.turn_request import TurnRequest
 from chat.errors import ConversationNotFound, HistoryUnavailable, MessageNotFound, TurnInProgress
 from chat.history import History, RegenerationSource
-from chat.model import ConversationState
+from chat.model import ConversationState, ToolResult
 from chat.turn_store import TurnStore
 from parley.ids import new_id
 
@@ -32,6 +32,9 @@ class TurnPosition:
     adopted: bool = False
     head: UUID | None = None
     """Newest answer of an adopted conversation."""
+    tool_results: tuple[ToolResult, ...] = ()
+    continues: bool = False
+    """Answers tool results of its parent's calls. The user message is the parent's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,36 @@ class PositionResolver:
         if not request.stored:
             return TurnPosition(None, request.message or "", system_prompt=request.system_prompt)
         if request.conversation_id is None:
-            return TurnPosition(new_id(), request.message or "", system_prompt=request.system_prompt)
+            return TurnPosition(
+                new_id(),
+                request.message or "",
+                system_prompt=request.system_prompt,
+                tool_results=request.tool_results,
+            )
         head = await self._head(request, request.conversation_id)
         if request.regenerate is not None:
             return await self._regeneration(request, request.conversation_id, request.regenerate, head)
-        return self._continuation(request, request.conversation_id, head)
+        position = self._continuation(request, request.conversation_id, head)
+        return await self._with_tool_results(request, position)
+
+    async def _with_tool_results(self, request: TurnRequest, position: TurnPosition) -> TurnPosition:
+        """Return the position with the request's tool results. Those of the parent's calls continue its exchange."""
+        position = replace(position, tool_results=request.tool_results)
+        if not request.answers_tool_results or position.parent_id is None or position.conversation_id is None:
+            return position
+        try:
+            source = await self._source(request, position.conversation_id, position.parent_id)
+        except (MessageNotFound, HistoryUnavailable):
+            return position
+        if not source.has_calls_of(request.tool_results):
+            return position
+        return replace(
+            position,
+            continues=True,
+            message=source.user_message,
+            user_message_id=source.user_message_id,
+            message_at=source.user_message_at,
+        )
 
     async def _head(self, request: TurnRequest, conversation_id: UUID) -> _ConversationHead:
         found = await self._store.conversation(conversation_id)
@@ -124,6 +152,8 @@ class PositionResolver:
             parent_id=source.parent_id,
             user_message_id=source.user_message_id,
             message_at=source.user_message_at,
+            tool_results=source.tool_results,
+            continues=source.continues,
             system_prompt=request.system_prompt or head.system_prompt,
             first_number=head.next_number,
             adopted=head.adopted,
@@ -135,7 +165,15 @@ class PositionResolver:
         if turn is not None:
             if turn.conversation_id != conversation_id:
                 raise MessageNotFound
-            return RegenerationSource(turn.parent_id, turn.user_message_id, turn.user_message, turn.user_message_at)
+            return RegenerationSource(
+                turn.parent_id,
+                turn.user_message_id,
+                turn.user_message,
+                turn.user_message_at,
+                turn.tool_calls,
+                turn.tool_results,
+                turn.continues,
+            )
         source = await self._history.regeneration_source(conversation_id, answer_id, request.user_id)
         if source is None:
             raise MessageNotFound

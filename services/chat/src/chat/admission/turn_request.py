@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from chat.model import IdempotencyKey
+from chat.model import IdempotencyKey, ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ class TurnRequest:
     """Reduce ``max_tokens`` to the model's maximum instead of refusing the request, as OpenAI's API does."""
     messages: Sequence[dict[str, Any]] | None = None
     """The whole context, if the client sends it (OpenAI's format)."""
+    tool_results: tuple[ToolResult, ...] = ()
+    """Tool results that the client sends for the first time."""
+    answers_tool_results: bool = False
+    """The messages end in tool results, not in a user message."""
     options: dict[str, Any] = field(default_factory=dict)
     capabilities: frozenset[str] = frozenset()
     """What a model needs to read the messages: ``vision`` for images."""

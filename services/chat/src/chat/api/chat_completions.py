@@ -1,6 +1,7 @@
 """``POST /v1/chat/completions``, OpenAI's chat completions API."""
 
 import contextlib
+import itertools
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
@@ -15,18 +16,20 @@ from chat.api.completion_checks import check, needed_capabilities
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.request_parsing import PING_INTERVAL, cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.streaming import EVENT_STREAM, StreamingTurnResponse
-from chat.model import IdempotencyKey, Turn
+from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
 from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
 from parley.errors import FieldError, ValidationFailed
+from parley.ids import new_id
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/v1/chat", route_class=JsonRoute, tags=["openai"])
 
+TOOL_ROLES = frozenset({"tool", "function"})
 PING = b": ping\n"
 """No blank line follows: OpenAI's Python client parses a separate comment block as an event."""
 
@@ -86,6 +89,8 @@ def _turn_request(
         lenient=True,
         messages=[message.for_provider() for message in body.messages],
         options=body.options(),
+        tool_results=_tool_results(body),
+        answers_tool_results=body.messages[-1].role in TOOL_ROLES,
         capabilities=needed_capabilities(body),
         cache_policy=cache_policy_of(request),
     )
@@ -104,6 +109,13 @@ def _conversation(metadata: dict[str, str]) -> tuple[UUID | None, bool]:
         if found.version in CLIENT_ID_VERSIONS:
             return found, create == "true"
     raise ValidationFailed([FieldError("/metadata/conversation_id", "invalid_format", INVALID_CLIENT_ID)])
+
+
+def _tool_results(body: CompletionRequest) -> tuple[ToolResult, ...]:
+    """Return the tool results after the last answer. Earlier ones came with earlier turns."""
+    latest = itertools.takewhile(lambda message: message.role != "assistant", reversed(body.messages))
+    found = [message for message in latest if message.role in TOOL_ROLES]
+    return tuple(ToolResult(new_id(), message.tool_call_id, message.text()) for message in reversed(found))
 
 
 async def _whole(turn: Turn, updates: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:

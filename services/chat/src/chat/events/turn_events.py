@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chat.model import NewTurn, Outcome, Turn
-from parley_events.models import AssistantMessage, ErrorInfo, TurnEnded, TurnStarted, UserMessage
+from parley_events.models import AssistantMessage, ErrorInfo, ToolResult, TurnEnded, TurnStarted, UserMessage
 
 PENDING_NUMBER = 0
 """Number in ``turn.started`` until the admission statement replaces it."""
@@ -20,6 +20,8 @@ def started_event(turn: NewTurn, conversation_id: UUID) -> TurnStarted:
         parent_id=turn.parent_id,
         regenerate=turn.regenerate,
         user_message=UserMessage(id=turn.user_message_id, content=turn.user_message, created_at=turn.user_message_at),
+        tool_results=_tool_results(turn),
+        continues=turn.continues,
         message_id=turn.id,
         model=turn.model,
         system_prompt=turn.system_prompt,
@@ -44,6 +46,8 @@ def ended_event(turn: Turn, outcome: Outcome) -> TurnEnded:
         parent_id=turn.parent_id,
         regenerate=turn.regenerate,
         user_message=user_message if turn.stored else None,
+        tool_results=_tool_results(turn) if turn.stored else [],
+        continues=turn.continues,
         message=answer if turn.stored else None,
         model=turn.model,
         provider=outcome.provider,
@@ -63,3 +67,10 @@ def ended_event(turn: Turn, outcome: Outcome) -> TurnEnded:
         finished_at=outcome.finished_at,
         time_to_first_token_ms=outcome.time_to_first_token_ms,
     )
+
+
+def _tool_results(turn: NewTurn | Turn) -> list[ToolResult]:
+    return [
+        ToolResult(id=one.id, tool_call_id=one.tool_call_id, content=one.content, created_at=turn.created_at)
+        for one in turn.tool_results
+    ]

@@ -20,7 +20,7 @@ from chat.history import (
     RegenerationSource,
     StoredTurn,
 )
-from chat.model import PastExchange
+from chat.model import PastExchange, PastStep, ToolResult
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import ServiceTokenProvider
 
@@ -28,6 +28,8 @@ OWNER_TIMEOUT = 2.0
 CONTEXT_TIMEOUT = 0.3
 MAX_MESSAGES = 2_000
 """Messages of a branch that are read for a prompt."""
+MAX_EXCHANGE_MESSAGES = 500
+"""Messages between an answer that is generated again and its user message."""
 MAX_CHARACTERS = 4_000_000
 """Characters of a branch that are read for a prompt, if the model's context window holds as many."""
 
@@ -106,9 +108,8 @@ class HistoryClient:
         """Return the user message behind an answer, or None if the answer does not exist; raises HistoryUnavailable."""
         with _translate_errors():
             async with asyncio.timeout(OWNER_TIMEOUT):
-                found = await self._branch(conversation_id, message_id, user_id, MAX_CHARACTERS, 2)
-                _, *above = found["messages"] or [None]
-                return _regeneration_source(above[0]) if above else None
+                found = await self._branch(conversation_id, message_id, user_id, MAX_CHARACTERS, MAX_EXCHANGE_MESSAGES)
+                return _regeneration_source(found["messages"])
 
     async def _branch(
         self, conversation_id: UUID, leaf: UUID, user_id: UUID, characters: int, limit: int
@@ -163,22 +164,34 @@ def _owner(found: dict[str, Any]) -> ConversationOwner:
 def _exchanges(messages: Iterable[dict[str, Any]]) -> list[PastExchange]:
     """Return the exchanges of messages that are given newest first.
 
-    Several user messages or answers in a row, as imported conversations have them, are one exchange.
+    Several user messages in a row, as imported conversations have them, are one.
     """
     found: list[PastExchange] = []
-    answers: list[dict[str, Any]] = []
-    spoken = (message for message in messages if message["role"] in {"user", "assistant"})
-    for role, group in itertools.groupby(spoken, key=lambda message: message["role"]):
-        if role == "assistant":
-            answers = list(group)
-        elif answers:
-            found.append(_exchange(answers, list(group)))
+    steps: list[dict[str, Any]] = []
+    for is_question, group in itertools.groupby(messages, key=lambda message: message["role"] == "user"):
+        if not is_question:
+            steps = list(group)
+        elif any(step["role"] == "assistant" for step in steps):
+            found.append(_exchange(steps, list(group)))
     return found
 
 
-def _exchange(answers: list[dict[str, Any]], questions: list[dict[str, Any]]) -> PastExchange:
-    newest, first = answers[0], questions[-1]
-    return PastExchange(UUID(newest["id"]), _parent(first), _text(questions), _text(answers), newest["tool_calls"])
+def _exchange(steps: list[dict[str, Any]], questions: list[dict[str, Any]]) -> PastExchange:
+    last = next(index for index, step in enumerate(steps) if step["role"] == "assistant")
+    answer = steps[last]
+    return PastExchange(
+        UUID(answer["id"]),
+        _parent(questions[-1]),
+        _text(questions),
+        answer["content"],
+        answer["tool_calls"],
+        before=tuple(map(_step, reversed(steps[last + 1 :]))),
+        after=tuple(map(_step, reversed(steps[:last]))),
+    )
+
+
+def _step(message: dict[str, Any]) -> PastStep:
+    return PastStep(message["role"], message["content"], message["tool_calls"], message.get("tool_call_id"))
 
 
 def _text(newest_first: list[dict[str, Any]]) -> str:
@@ -189,9 +202,26 @@ def _parent(message: dict[str, Any]) -> UUID | None:
     return UUID(message["parent_id"]) if message["parent_id"] else None
 
 
-def _regeneration_source(user_message: dict[str, Any]) -> RegenerationSource:
-    moment = datetime.fromisoformat(user_message["created_at"])
-    return RegenerationSource(_parent(user_message), UUID(user_message["id"]), user_message["content"], moment)
+def _regeneration_source(newest_first: list[dict[str, Any]]) -> RegenerationSource | None:
+    """Return what the first message answers: a user message, or tool results of an answer before it."""
+    if not newest_first:
+        return None
+    answer, *above = newest_first
+    results = list(itertools.takewhile(lambda message: message["role"] == "tool", above))
+    question = next((message for message in above if message["role"] == "user"), None)
+    if question is None:
+        return None
+    before = above[len(results)]
+    continues = before is not question
+    return RegenerationSource(
+        UUID(before["id"]) if continues else _parent(question),
+        UUID(question["id"]),
+        question["content"],
+        datetime.fromisoformat(question["created_at"]),
+        answer["tool_calls"],
+        tuple(ToolResult(UUID(one["id"]), one.get("tool_call_id"), one["content"]) for one in reversed(results)),
+        continues,
+    )
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ WITH locked AS (
     ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE turns AS t SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
-    metadata = '{}'
+    metadata = '{}', tool_results = '[]'
 FROM locked WHERE t.id = locked.id"""
 _BLANK_EVENTS = """
 WITH locked AS (
@@ -33,7 +33,7 @@ WITH locked AS (
     ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE outbox AS o SET data = jsonb_set(jsonb_set(jsonb_set(o.data
-        || '{"system_prompt": null, "metadata": {}}',
+        || '{"system_prompt": null, "metadata": {}, "tool_results": []}',
     '{user_message,content}', '""', false), '{message,content}', '""', false), '{message,tool_calls}', 'null', false)
 FROM locked WHERE o.id = locked.id"""
 _DELETE_CONVERSATION = """
@@ -68,12 +68,13 @@ FROM locked WHERE c.id = locked.id RETURNING c.id"""
 _LOCK_TURNS = "SELECT id FROM turns WHERE user_id = $1 ORDER BY id FOR NO KEY UPDATE"
 _END_RUNNING = """
 UPDATE turns SET status = 'cancelled', finish_reason = 'cancelled', epoch = epoch + 1, finished_at = now(),
-    entries = '[]', content = '', user_message = '', system_prompt = NULL, metadata = '{}', ended_event_id = NULL,
+    entries = '[]', content = '', user_message = '', system_prompt = NULL, metadata = '{}', tool_results = '[]',
+    ended_event_id = NULL,
     usage = '{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}'
 WHERE user_id = $1 AND status = 'running' RETURNING *"""
 _BLANK_ALL_TURNS = """
 UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
-    metadata = '{}'
+    metadata = '{}', tool_results = '[]'
 WHERE user_id = $1"""
 _LOCK_BUDGETS = 'SELECT FROM budgets WHERE user_id = $1 ORDER BY period COLLATE "C" FOR UPDATE'
 _LATE_TURNS = """

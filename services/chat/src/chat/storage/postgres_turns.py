@@ -14,7 +14,7 @@ from chat.errors import Erased
 from chat.events.turn_events import ended_event, started_event
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Reservation, Turn
 from chat.storage import turn_statements
-from chat.storage.turn_rows import to_conversation, to_turn
+from chat.storage.turn_rows import to_conversation, to_exchange, to_turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
@@ -120,10 +120,7 @@ class PostgresTurnStore:
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
         """Return finished turns from ``turn_id`` back to the root, newest first."""
         rows = await self._database.fetch(turn_statements.CHAIN, conversation_id, turn_id, characters, limit)
-        return [
-            PastExchange(row["id"], row["parent_id"], row["user_message"], row["content"] or "", row["tool_calls"])
-            for row in rows
-        ]
+        return [to_exchange(row) for row in rows]
 
     async def request_cancel(self, turn_id: UUID) -> None:
         """Request the cancellation of a turn."""
@@ -153,6 +150,7 @@ def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> di
         **_columns(turn),
         **_columns(turn.reservation),
         "turn_id": turn.id,
+        "tool_results": [dataclasses.asdict(result) for result in turn.tool_results],
         "route": key.route if key else None,
         "key": key.key if key else None,
         "body_hash": key.body_hash if key else None,

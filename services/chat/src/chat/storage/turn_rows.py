@@ -2,11 +2,12 @@
 
 import dataclasses
 from typing import Any
+from uuid import UUID
 
-from chat.model import ConversationState, LogEntry, Turn, TurnError
+from chat.model import ConversationState, LogEntry, PastExchange, ToolResult, Turn, TurnError, result_steps
 from parley_events.models import Usage
 
-_CONVERTED = {"entries", "usage", "error", "cancel_requested"}
+_CONVERTED = {"entries", "usage", "error", "cancel_requested", "tool_results"}
 _COLUMNS = [field.name for field in dataclasses.fields(Turn) if field.name not in _CONVERTED]
 
 
@@ -19,6 +20,25 @@ def to_turn(row: Any) -> Turn:
         usage=Usage(**usage) if usage else None,
         error=TurnError(**error) if error else None,
         cancel_requested=row["cancel_requested_at"] is not None,
+        tool_results=to_tool_results(row["tool_results"]),
+    )
+
+
+def to_tool_results(stored: list[dict[str, Any]]) -> tuple[ToolResult, ...]:
+    """Convert the column ``tool_results``."""
+    return tuple(ToolResult(UUID(one["id"]), one["tool_call_id"], one["content"]) for one in stored)
+
+
+def to_exchange(row: Any) -> PastExchange:
+    """Convert a row of the chain of turns."""
+    return PastExchange(
+        row["id"],
+        row["parent_id"],
+        row["user_message"],
+        row["content"] or "",
+        row["tool_calls"],
+        before=result_steps(to_tool_results(row["tool_results"])),
+        continues=row["continues"],
     )
 
 

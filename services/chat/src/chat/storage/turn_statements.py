@@ -56,7 +56,7 @@ WITH account AS (
         id, user_id, conversation_id, number, periods, reserved_tokens, reserved_cost,
         parent_id, regenerate, user_message_id, user_message, user_message_at, system_prompt, model, metadata,
         request_id, context, omitted_turns, prompt_tokens, runner_id, deadline_at, created_at, started_at,
-        started_event_id
+        started_event_id, tool_results, continues
     )
     SELECT :turn_id::uuid, :user_id::uuid, :conversation_id::uuid,
         CASE WHEN :conversation_id::uuid IS NULL THEN 1 ELSE (SELECT number FROM conversation) END,
@@ -65,7 +65,7 @@ WITH account AS (
         :user_message::text, :user_message_at::timestamptz, :system_prompt::text, :model::text,
         :metadata::jsonb, :request_id::text, :context::text, :omitted_turns::integer, :prompt_tokens::integer,
         :runner_id::uuid, :deadline_at::timestamptz,
-        :created_at::timestamptz, :created_at::timestamptz, :event_id::uuid
+        :created_at::timestamptz, :created_at::timestamptz, :event_id::uuid, :tool_results::jsonb, :continues::boolean
     FROM claim WHERE turn_id = :turn_id
     RETURNING id, number
 ), started AS (
@@ -190,16 +190,17 @@ ORDER BY t.id DESC LIMIT $5"""
 
 CHAIN = """
 WITH RECURSIVE chain AS (
-    SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, 1 AS depth,
-        length(t.user_message) + length(coalesce(t.content, '')) AS characters
+    SELECT t.id, t.parent_id, 1 AS depth, length(t.user_message) + length(coalesce(t.content, ''))
+        + length(t.tool_results::text) AS characters
     FROM turns AS t WHERE t.id = $2 AND t.conversation_id = $1 AND t.status <> 'running'
     UNION ALL
-    SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, c.depth + 1,
-        c.characters + length(t.user_message) + length(coalesce(t.content, ''))
+    SELECT t.id, t.parent_id, c.depth + 1, c.characters + length(t.user_message) + length(coalesce(t.content, ''))
+        + length(t.tool_results::text)
     FROM chain AS c JOIN turns AS t ON t.id = c.parent_id AND t.conversation_id = $1
     WHERE c.depth < $4 AND c.characters < $3
 )
-SELECT id, parent_id, user_message, content, tool_calls FROM chain ORDER BY depth"""
+SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues
+FROM chain AS c JOIN turns AS t ON t.id = c.id ORDER BY c.depth"""
 
 REQUEST_CANCEL = """
 UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = $1 AND status = 'running'"""

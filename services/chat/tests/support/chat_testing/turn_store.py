@@ -7,7 +7,16 @@ from uuid import UUID
 
 from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
-from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Reservation, Turn
+from chat.model import (
+    ConversationState,
+    IdempotencyKey,
+    NewTurn,
+    Outcome,
+    PastExchange,
+    Reservation,
+    Turn,
+    result_steps,
+)
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
 from parley.errors import DependencyUnavailable
 
@@ -233,8 +242,19 @@ class InMemoryTurnStore:
         read = 0
         turn = self.turns.get(turn_id)
         while turn is not None and turn.conversation_id == conversation_id and (found or not turn.running):
-            found.append(PastExchange(turn.id, turn.parent_id, turn.user_message, turn.content or "", turn.tool_calls))
-            read += len(turn.user_message) + len(turn.content or "")
+            before = result_steps(turn.tool_results)
+            found.append(
+                PastExchange(
+                    turn.id,
+                    turn.parent_id,
+                    turn.user_message,
+                    turn.content or "",
+                    turn.tool_calls,
+                    before=before,
+                    continues=turn.continues,
+                )
+            )
+            read += found[-1].length
             if len(found) >= limit or read >= characters:
                 break
             turn = self.turns.get(turn.parent_id) if turn.parent_id else None

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from chat.model import IdempotencyKey, NewTurn, Reservation, Turn, TurnError
+from chat.model import IdempotencyKey, NewTurn, Reservation, ToolResult, Turn, TurnError
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from chat_testing.turns import conversation_of, make_new_turn, make_outcome
 from parley.ids import new_id
@@ -95,6 +95,29 @@ class TurnStoreContract:
         assert not await store.move_reservation(replace(turn, epoch=2), "other", Reservation())
         await store.finish(turn, make_outcome("Hello"))
         assert not await store.move_reservation(turn, "other", Reservation())
+
+    async def test_tool_results_are_stored_and_in_the_chain(self, store: TurnStore) -> None:
+        first = await admitted(store, make_new_turn())
+        await store.finish(first, make_outcome("call"))
+        results = (ToolResult(new_id(), "c1", "Rain"), ToolResult(new_id(), None, "Wind"))
+        second = await admitted(
+            store,
+            make_new_turn(
+                user_id=first.user_id,
+                conversation_id=first.conversation_id,
+                parent_id=first.id,
+                tool_results=results,
+                continues=True,
+            ),
+        )
+        assert (second.tool_results, second.continues) == (results, True)
+        await store.finish(second, make_outcome("answer"))
+        chain = await store.chain(conversation_of(first), second.id, characters=1000, limit=10)
+        assert [(one.continues, len(one.before)) for one in chain] == [(True, 2), (False, 0)]
+        assert [(step.role, step.content, step.tool_call_id) for step in chain[0].before] == [
+            ("tool", "Rain", "c1"),
+            ("tool", "Wind", None),
+        ]
 
     async def test_finishing_twice_keeps_the_first_outcome(self, store: TurnStore) -> None:
         turn = await admitted(store, make_new_turn())

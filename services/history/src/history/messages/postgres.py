@@ -9,7 +9,8 @@ from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQue
 from parley_events.models import Usage
 
 _MESSAGE = """
-SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.content, m.tool_calls, m.status,
+SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.content, m.tool_calls, m.tool_call_id,
+    m.status,
     m.created_at, coalesce(t.finish_reason, m.imported_details->>'finish_reason') AS finish_reason,
     coalesce(t.model, m.imported_model) AS model, t.prompt_tokens, t.completion_tokens, t.total_tokens, t.cached_tokens,
     t.reasoning_tokens, t.estimated, m.imported_details->'usage' AS imported_usage,
@@ -38,7 +39,7 @@ WITH RECURSIVE branch (id, parent_id, step, size) AS (
     FROM branch AS b JOIN messages AS m ON m.id = b.parent_id AND m.conversation_id = $1
     WHERE b.size <= $4 AND b.step <= $5
 )
-SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.created_at,
+SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.created_at, m.tool_call_id,
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.content END AS content,
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.tool_calls END AS tool_calls
 FROM branch AS b JOIN messages AS m ON m.id = b.id ORDER BY b.step"""  # noqa: S608 - only constants are interpolated
@@ -122,6 +123,7 @@ def _branch_message(row: Row) -> BranchMessage:
         role=row["role"],
         content=row["content"],
         tool_calls=row["tool_calls"],
+        tool_call_id=row["tool_call_id"],
         created_at=row["created_at"],
     )
 
@@ -138,6 +140,7 @@ def _message(row: Row, family: Sequence[UUID], size: int) -> Message:
         role=row["role"],
         content=row["content"],
         tool_calls=row["tool_calls"],
+        tool_call_id=row["tool_call_id"],
         status=row["status"],
         finish_reason=row["finish_reason"],
         model=row["model"],

@@ -21,6 +21,7 @@ class BranchMessage(ResponseBody):
     role: Role
     content: str
     tool_calls: list[dict[str, Any]] | None
+    tool_call_id: str | None = Field(description="The tool call that a message with role `tool` is the result of.")
     created_at: Timestamp
 
 
@@ -44,6 +45,7 @@ class Message(ResponseBody):
     role: Role
     content: str
     tool_calls: list[dict[str, Any]] | None
+    tool_call_id: str | None = Field(description="The tool call that a message with role `tool` is the result of.")
     status: str
     finish_reason: str | None
     model: str | None

@@ -38,6 +38,7 @@ class MessageDraft:
     status: str = "completed"
     model: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
     number: int | None = None
     turn: str | None = None
     details: AnswerDetails | None = None

@@ -37,9 +37,9 @@ VALUES (:id, :user_id, :title, :title_source, 0, :archived, :model, :message_cou
     :tokens_used, :cost)""")
 _INSERT_MESSAGE = NamedStatement("""
 INSERT INTO messages (id, conversation_id, user_id, turn_id, number, parent_id, role, content, tool_calls, status,
-    created_at, search, imported_model, imported_details)
+    created_at, search, imported_model, imported_details, tool_call_id)
 VALUES (:id, :conversation_id, :user_id, :turn_id, :number, :parent_id, :role, :content, :tool_calls, :status,
-    :created_at, search_terms(:user_id, :words, string_to_array(:bigrams, ' ')), :model, :details)""")
+    :created_at, search_terms(:user_id, :words, string_to_array(:bigrams, ' ')), :model, :details, :tool_call_id)""")
 
 MAX_BATCH_SIZE = 200
 """Messages that are stored with one statement."""
@@ -163,6 +163,7 @@ def _message_values(message: MessageDraft, ids: Mapping[str, UUID]) -> dict[str,
         "role": message.role,
         "content": message.content,
         "tool_calls": message.tool_calls,
+        "tool_call_id": message.tool_call_id,
         "status": message.status,
         "words": words,
         # One text costs the event loop less than thousands of texts.

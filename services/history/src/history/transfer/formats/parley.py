@@ -73,6 +73,7 @@ class ParleyMessage(_ExportModel):
     role: Role
     content: Text = Field(max_length=MAX_CONTENT_LENGTH)
     tool_calls: Annotated[list[dict[str, Any]], at_most(MAX_TOOL_CALLS)] | None = None
+    tool_call_id: Text | None = Field(None, max_length=200)
     status: Literal["completed", "incomplete", "failed", "cancelled", "running"] = "completed"
     finish_reason: Text | None = Field(None, max_length=100)
     model: Text | None = Field(None, max_length=200)
@@ -185,6 +186,7 @@ def _draft(message: ParleyMessage, parent: str | None) -> MessageDraft:
         status="incomplete" if message.status == "running" else message.status,
         model=message.model,
         tool_calls=message.tool_calls,
+        tool_call_id=message.tool_call_id,
         number=message.number,
         turn=message.turn_id,
         details=None if details == AnswerDetails() else details,

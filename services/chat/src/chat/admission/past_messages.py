@@ -1,0 +1,67 @@
+"""Earlier exchanges as messages for a provider. A tool call is sent only with its result, as providers require."""
+
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import Any
+from uuid import UUID
+
+from chat.model import PastExchange, PastStep
+
+NO_TURN = UUID(int=0)
+"""ID of the exchange that the prompt asks to answer."""
+Message = dict[str, Any]
+
+
+def grouped(newest_first: Sequence[PastExchange]) -> list[list[PastExchange]]:
+    """Return the exchanges in groups, newest first. A group begins with a user message and stays together."""
+    groups: list[list[PastExchange]] = [[]]
+    for exchange in newest_first:
+        groups[-1].append(exchange)
+        if not exchange.continues:
+            groups.append([])
+    return [group for group in groups if group]
+
+
+def messages_of(group: Sequence[PastExchange]) -> list[Message]:
+    """Return the messages of a group, oldest first, with calls and results that may lack each other."""
+    found: list[Message] = []
+    for exchange in reversed(group):
+        if exchange.turn_id != NO_TURN and not exchange.answer and not exchange.tool_calls:
+            continue
+        if not found or not exchange.continues:
+            found.append({"role": "user", "content": exchange.user_message})
+        found += map(_message, exchange.before)
+        if exchange.turn_id != NO_TURN:
+            found.append(_message(PastStep("assistant", exchange.answer, exchange.tool_calls)))
+        found += map(_message, exchange.after)
+    return found
+
+
+def _message(step: PastStep) -> Message:
+    if step.role == "tool":
+        return {"role": "tool", "tool_call_id": step.tool_call_id, "content": step.content}
+    calls = {"tool_calls": step.tool_calls} if step.tool_calls else {}
+    return {"role": "assistant", "content": step.content, **calls}
+
+
+def with_paired_calls(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with each result right after its call. Calls and results without the other are left out."""
+    found: list[Message] = []
+    for index, message in enumerate(messages):
+        if message["role"] == "assistant":
+            later = messages[index + 1 :] if message.get("tool_calls") else ()
+            _add_answer(found, message, takewhile(lambda one: one["role"] != "assistant", later))
+        elif message["role"] != "tool":
+            found.append(message)
+    return found
+
+
+def _add_answer(found: list[Message], message: Message, later: Iterable[Message]) -> None:
+    calls = message.get("tool_calls") or ()
+    results = {one["tool_call_id"]: one for one in later if one["role"] == "tool"} if calls else {}
+    if calls and all(call.get("id") in results for call in calls):
+        found += [{**message, "content": message["content"] or None}, *(results[call["id"]] for call in calls)]
+    elif message["content"] and found and found[-1]["role"] == "assistant":
+        found[-1] = {**found[-1], "content": f"{found[-1]['content']}\n\n{message['content']}"}
+    elif message["content"]:
+        found.append({"role": "assistant", "content": message["content"]})
