@@ -1,6 +1,6 @@
 """Catalogue of the available models."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from chat.errors import ModelNotFound, ProviderUnavailable
@@ -47,13 +47,16 @@ class Catalogue:
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
 
-    def find(self, alias: str | None) -> Model:
-        """Return a model, the default one for None; raises ModelNotFound, and ProviderUnavailable without any model."""
+    def find(self, alias: str | None, allows: Callable[[str], bool] = lambda _: True) -> Model:
+        """Return a model that the plan ``allows``, the default one for None.
+
+        Raises ModelNotFound, and ProviderUnavailable without any model.
+        """
         if self.default is None:
             raise ProviderUnavailable("No model is configured.")
         model = self._models.get(alias or self.default)
-        if model is None:
-            raise ModelNotFound
+        if model is None or not allows(model.alias):
+            raise ModelNotFound(each.alias for each in self if allows(each.alias))
         return model
 
     def with_fallbacks(self, model: Model) -> list[Model]:

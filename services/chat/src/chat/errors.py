@@ -1,9 +1,14 @@
 """Errors of the chat service. The codes of provider failures are also the ``error.code`` of failed turns."""
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from parley.errors import DependencyUnavailable, InvalidRequest, NotFound, ParleyError
+
+MAX_NAMED_MODELS = 20
+"""Models that an error names."""
 
 
 class ContextLengthExceeded(InvalidRequest):
@@ -11,6 +16,10 @@ class ContextLengthExceeded(InvalidRequest):
 
     code, title = "context_length_exceeded", "Message too long"
     remedy = "Send a shorter message or system prompt, or use a model with a larger context window."
+
+    def __init__(self, prompt_tokens: int, accepted: int) -> None:
+        """Take the estimated tokens of the prompt, and the most that the model accepts."""
+        super().__init__(f"The prompt has about {prompt_tokens} tokens. The model accepts at most {accepted}.")
 
 
 class UnsupportedContent(InvalidRequest):
@@ -44,6 +53,13 @@ class ModelNotFound(NotFound):
 
     code, title = "model_not_found", "Model not found"
     remedy = "Use an ID listed by `GET /api/v1/models`, or omit `model` to use the default."
+
+    def __init__(self, available: Iterable[str]) -> None:
+        """Take the aliases of the models that the user may use."""
+        named = [f"`{alias}`" for alias in islice(available, MAX_NAMED_MODELS + 1)]
+        listed = ", ".join(named[:MAX_NAMED_MODELS]) + (", …" if len(named) > MAX_NAMED_MODELS else "")
+        hint = f"Your models: {listed}." if listed else "Your plan includes no model."
+        super().__init__(f"The model does not exist, or your plan does not include it. {hint}")
 
 
 class TurnInProgress(ParleyError):

@@ -30,13 +30,13 @@ from parley.ids import new_id
 
 
 def test_an_unknown_model_is_not_found() -> None:
-    with pytest.raises(ModelNotFound):
+    with pytest.raises(ModelNotFound, match=f"Your models: `{MODEL.alias}`"):
         ServiceBench().admission.select_model(make_request(model="unknown"))
 
 
 def test_a_model_outside_the_plan_is_not_found() -> None:
     bench = ServiceBench(plan=ChatPlan(models=("small-*",)))
-    with pytest.raises(ModelNotFound):
+    with pytest.raises(ModelNotFound, match="Your plan includes no model"):
         bench.admission.select_model(make_request())
 
 

@@ -30,7 +30,7 @@ def request(**members: Any) -> CompletionRequest:
 
 def checked(model: Model = MODEL, /, **members: Any) -> CompletionRequest:
     body = request(**members)
-    check(body, make_catalogue(model))
+    check(body, make_catalogue(model), lambda _: True)
     return body
 
 
@@ -73,7 +73,7 @@ def test_parameters_of_openai_are_forwarded_to_every_server(name: str) -> None:
 )
 def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
     param, message = refused(**{name: "x"})
-    assert param == {"a/b~": "a~1b~0"}.get(name, name[:64])
+    assert param == name[:64]
     assert "does not support" in message
 
 

@@ -39,7 +39,7 @@ def test_the_oldest_exchanges_are_omitted_and_counted() -> None:
 
 
 def test_a_message_longer_than_the_window_is_refused() -> None:
-    with pytest.raises(ContextLengthExceeded):
+    with pytest.raises(ContextLengthExceeded, match=r"about \d{4} tokens. The model accepts at most 484\."):
         fit(EarlierExchanges(), NewInput("x" * 4000), system_prompt=None, model=model_of(500, 100), max_tokens=None)
 
 

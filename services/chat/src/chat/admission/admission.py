@@ -14,7 +14,7 @@ from chat.admission.token_limits import TokenLimits
 from chat.admission.turn_job import TurnJob
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Catalogue, Model
-from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused, ModelNotFound
+from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused
 from chat.model import IdempotencyKey, Turn
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from parley.errors import FieldError, Overloaded, ValidationFailed
@@ -43,9 +43,7 @@ class TurnAdmission:
 
     def select_model(self, request: TurnRequest) -> Model:
         """Return the model of a request; raises ModelNotFound, ProviderUnavailable and ValidationFailed."""
-        model = self._catalogue.find(request.model)
-        if not self._budgets.plan(request.plan).allows(model.alias):
-            raise ModelNotFound
+        model = self._catalogue.find(request.model, self._budgets.plan(request.plan).allows)
         if request.max_tokens is not None and request.max_tokens > model.max_output_tokens and not request.lenient:
             detail = f"At most {model.max_output_tokens} for this model."
             raise ValidationFailed([FieldError("/max_tokens", "less_than_equal", detail)])

@@ -144,5 +144,6 @@ def client_context(request: TurnRequest, model: Model) -> PromptContext:
 
 
 def _require_fit(prompt_tokens: int, model: Model) -> None:
-    if prompt_tokens > model.context_window - MIN_ANSWER_TOKENS:
-        raise ContextLengthExceeded
+    accepted = model.context_window - MIN_ANSWER_TOKENS
+    if prompt_tokens > accepted:
+        raise ContextLengthExceeded(prompt_tokens, accepted)

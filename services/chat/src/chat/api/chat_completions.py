@@ -42,7 +42,7 @@ async def create_completion(
 
     ``Cache-Control`` as for ``POST /api/v1/chat``.
     """
-    check(body, services.catalogue)
+    check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(_turn_request(body, request, principal, key))
     updates = service.follow(opened.turn, 1, idle_after=PING_INTERVAL)

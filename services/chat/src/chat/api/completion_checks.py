@@ -1,5 +1,6 @@
 """Checks of ``POST /v1/chat/completions`` against the model: nothing that a client asks for is dropped silently."""
 
+from collections.abc import Callable
 from typing import Any
 
 from chat import errors
@@ -20,8 +21,11 @@ _HINTS = {
 _PART_MEMBERS = {"text": {"cache_control"}, "refusal": set[str](), "image_url": {"image_url", "cache_control"}}
 
 
-def check(body: CompletionRequest, catalogue: Catalogue) -> None:
-    """Raise InvalidRequest, ValidationFailed, UnsupportedContent or ModelNotFound."""
+def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> None:
+    """Raise InvalidRequest, ValidationFailed, UnsupportedContent or ModelNotFound.
+
+    ``allows``: whether the caller's plan includes a model.
+    """
     if not body.model:
         raise _invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
     if body.n is not None and body.n > 1:
@@ -29,7 +33,7 @@ def check(body: CompletionRequest, catalogue: Catalogue) -> None:
     if not any(message.role == "user" for message in body.messages):
         detail = "At least one message with role `user` is required."
         raise ValidationFailed([FieldError("/messages", "required", detail)])
-    model = catalogue.find(body.model)
+    model = catalogue.find(body.model, allows)
     for name in body.options():
         if name not in model.parameters:
             raise _unsupported(f"/{_escaped(name)}", _HINTS.get(name))

@@ -6,7 +6,6 @@ from fastapi import APIRouter
 
 from chat.api.dependencies import ApiServices, Caller, Services
 from chat.catalogue import Model
-from chat.errors import ModelNotFound
 from chat.protocols.parley.schemas import ModelPage, ModelResource, Pricing
 
 router = APIRouter(tags=["models"])
@@ -31,9 +30,7 @@ async def list_openai_models(principal: Caller, services: Services) -> dict[str,
 @router.get("/v1/models/{model_id:path}", responses={404: {}})
 async def get_openai_model(model_id: str, principal: Caller, services: Services) -> dict[str, Any]:
     """Return one model in OpenAI's format."""
-    model = services.catalogue.find(model_id)
-    if not services.budgets.plan(principal.plan).allows(model.alias):
-        raise ModelNotFound
+    model = services.catalogue.find(model_id, services.budgets.plan(principal.plan).allows)
     return _openai_resource(model, services)
 
 

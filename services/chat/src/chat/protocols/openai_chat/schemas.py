@@ -144,6 +144,9 @@ class StreamOptions(LenientModel):
     include_usage: bool = False
 
 
+SHAPE = "`messages` (an array) is expected; Parley's form is at `/api/v1/chat`."
+
+
 class CompletionRequest(OpenModel):
     """``POST /v1/chat/completions``."""
 
@@ -168,6 +171,13 @@ class CompletionRequest(OpenModel):
     tool_choice: Json = None
     tools: Json = None
     top_p: Json = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_parleys_form(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "messages" not in data and "message" in data:
+            raise FieldValueError("wrong_shape", SHAPE)
+        return data
 
     @field_validator("metadata", mode="before")
     @classmethod

@@ -38,6 +38,11 @@ MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA), at_most(MAX_METADATA)]
 
 
+SHAPE = "`message` (a string) is expected; OpenAI's form is at `/v1`."
+_OTHER_FORMS = ("messages", "prompt", "input", "content", "text", "query")
+"""Members under which other APIs expect a message."""
+
+
 class ChatRequest(RequestBody):
     """Request for one turn: a new message, or an answer to regenerate."""
 
@@ -58,6 +63,20 @@ class ChatRequest(RequestBody):
     max_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
     stream: bool = Field(False, strict=True)
     metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_another_form(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.keys() & {"message", "regenerate"} and data.keys() & set(_OTHER_FORMS):
+            raise FieldValueError("wrong_shape", SHAPE)
+        return data
+
+    @field_validator("message", mode="before")
+    @classmethod
+    def _text_message(cls, value: Any) -> Any:
+        if value is not None and not isinstance(value, str):
+            raise FieldValueError("string_type", SHAPE)
+        return value
 
     @field_validator("temperature", mode="before")
     @classmethod
