@@ -56,6 +56,7 @@ async def open_infrastructure(
         _register(runtime, pool, redis, bus)
         await stack.enter_async_context(background("relay", relay.lead, service=runtime.service))
         monitor = _monitor(pool, runtime, needs_writer=needs_writer)
+        await monitor.check()  # before the service becomes ready
         await stack.enter_async_context(background("database", monitor.run, service=runtime.service))
         yield Infrastructure(pool, redis, bus, relay, verifier)
 

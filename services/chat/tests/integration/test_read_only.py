@@ -22,6 +22,7 @@ from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased
 from parley_testing import eventually
+from parley_testing.faults.read_only import read_only_database
 
 pytestmark = pytest.mark.integration
 
@@ -113,6 +114,22 @@ async def test_a_read_only_database_delays_answers_and_events_and_loses_none(
         await replica.bus.publish(erased)
         assert (await user.chat("Hi [[fake tokens=1]]")).status_code == 200
         await eventually(lambda: replica.runtime.lifecycle.readiness() == (True, {"status": "ready"}))
+
+
+async def test_a_service_starts_on_a_read_only_database_and_is_ready_when_a_writer_is_there(
+    open_replica: OpenReplica, new_database: NewDatabase
+) -> None:
+    dsn = await new_database()
+    async with contextlib.AsyncExitStack() as stack:
+        async with read_only_database(dsn):
+            replica = await stack.enter_async_context(open_replica(dsn))
+            assert (await replica.client.get("/ready")).status_code == 503
+        await eventually(lambda: is_ready(replica))
+        assert (await replica.user().chat("Hi [[fake tokens=1]]")).status_code == 200
+
+
+async def is_ready(replica: ChatReplica) -> bool:
+    return bool((await replica.client.get("/ready")).status_code == 200)
 
 
 @contextlib.asynccontextmanager
