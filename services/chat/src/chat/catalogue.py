@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from chat.errors import ModelNotFound, ProviderUnavailable
-from chat.parameters import FORWARDED
+from chat.parameters import FORWARDED, ProviderKind
 from chat.prices import Price
 
 
@@ -14,6 +14,11 @@ class Target:
 
     base_url: str
     api_key: str | None
+    kind: ProviderKind = "compatible"
+    timeout: float | None = None
+    """Seconds to wait for the first byte and between tokens. None selects the setting."""
+    max_concurrent: int | None = None
+    """Maximum concurrent calls of a process."""
 
     def __repr__(self) -> str:
         return f"Target({self.base_url!r})"
@@ -36,6 +41,10 @@ class Model:
     fallbacks: tuple[str, ...] = ()
     parameters: frozenset[str] = FORWARDED["compatible"]
     """Request parameters that are forwarded to the provider."""
+    system_prompt: str | None = None
+    """System prompt of requests that have none."""
+    default_max_tokens: int | None = None
+    """Maximum answer length of requests that have none; at most ``max_output_tokens``."""
 
 
 class Catalogue:

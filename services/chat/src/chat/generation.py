@@ -66,3 +66,7 @@ class AnswerGenerator(Protocol):
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Yield the selected model, then batches of chunks; raises ProviderFailure if no model answers."""
         ...
+
+    def is_available(self, model: Model) -> bool:
+        """Tell whether requests are sent to the model's server."""
+        ...

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from chat.admission.admission import TurnAdmission
+from chat.admission.token_limits import TokenQuota
 from chat.admission.turn_request import TurnRequest
 from chat.errors import TurnNotFound
 from chat.model import FIRST_SEQ, Turn
@@ -30,6 +31,7 @@ class OpenedTurn:
 
     turn: Turn
     replayed: bool = False
+    token_quota: TokenQuota | None = None
 
 
 class ChatService:
@@ -67,7 +69,7 @@ class ChatService:
         if isinstance(admitted, Turn):
             return OpenedTurn(admitted, replayed=True)
         self._supervisor.start(admitted)
-        return OpenedTurn(admitted.turn)
+        return OpenedTurn(admitted.turn, token_quota=admitted.token_quota)
 
     async def get(self, user_id: UUID, turn_id: UUID | None) -> Turn:
         """Return a user's turn; raises TurnNotFound."""

@@ -44,7 +44,10 @@ class ChatSettings(DataSettings):
     model_name: str | None = Field(None, description="Display name of the model. Defaults to the provider's name.")
     model_context_window: int = Field(128_000, ge=256, description="Context window of the model in tokens.")
     model_max_output_tokens: int = Field(4096, ge=1, description="Maximum answer length in tokens.")
-    models_file: Path | None = Field(None, description="YAML file with the model catalogue. Replaces OPENAI_MODEL.")
+    models_file: Path | None = Field(
+        None,
+        description="YAML file with the model catalogue, such as deploy/models.example.yaml. Replaces OPENAI_MODEL.",
+    )
     plans_file: Path | None = Field(None, description="YAML file with the plans: limits and budgets.")
 
     enable_cache: bool = Field(False, description="Answer a repeated prompt of the same user from the response cache.")

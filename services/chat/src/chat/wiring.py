@@ -20,6 +20,7 @@ from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
 from chat.generation import AnswerGenerator, Provider
 from chat.metrics import ChatMetrics
+from chat.providers.call_slots import CallSlots
 from chat.providers.catalogue_file import load_catalogue
 from chat.providers.circuit_breaker import CircuitBreakers
 from chat.providers.openai_client import OpenAIProvider, open_session
@@ -148,6 +149,7 @@ async def open_services(
             service=service,
             conversations=ConversationCreator(adapters.turns, history),
             catalogue=catalogue,
+            generator=adapters.generator,
             budgets=budgets,
             started_at=times.now(),
             supervisor=engine.supervisor,
@@ -235,11 +237,13 @@ async def open_generator(
     settings: ChatSettings, metrics: ChatMetrics, tracer: Tracer | None = None
 ) -> AsyncIterator[AnswerGenerator]:
     """Open the clients of the model providers."""
-    timeout = settings.openai_timeout
+    slots = CallSlots()
     async with open_session(settings.max_running_turns) as session:
 
         def provider_of(model: Model) -> Provider:
-            provider = OpenAIProvider(session, model.target, timeout=timeout)
+            timeout = model.target.timeout or settings.openai_timeout
+            provider: Provider = OpenAIProvider(session, model.target, timeout=timeout)
+            provider = slots.limit(provider, model.target, timeout=timeout)
             return provider if tracer is None else TracedProvider(provider, model, tracer)
 
         yield FallbackGenerator(provider_of, CircuitBreakers(), metrics, max_retries=settings.openai_max_retries)

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from chat.catalogue import Catalogue
 from chat.errors import ModelNotFound, ProviderUnavailable
+from chat.providers import catalogue_file
 from chat.providers.catalogue_file import load_catalogue
 from chat.settings import OPENAI_BASE_URL, ChatSettings
 from parley.config.settings import SettingsError
+from parley_events.models import Usage
 
 
 def catalogue_of(**settings: Any) -> Catalogue:
@@ -91,3 +94,51 @@ def test_an_invalid_file_names_the_mistake(tmp_path: Path, text: str, message: s
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         catalogue_of(models_file=tmp_path / "missing.yaml")
+
+
+EXAMPLE = Path(__file__).parents[4] / "deploy" / "models.example.yaml"
+
+
+def example(tmp_path: Path) -> Catalogue:
+    (tmp_path / "key").write_text("secret\n")
+    text = EXAMPLE.read_text().replace("/run/secrets/groq_api_key", str(tmp_path / "key"))
+    return from_file(tmp_path, text, openai_api_key=SecretStr("key"))
+
+
+def test_the_example_file_is_valid_and_has_every_member(tmp_path: Path) -> None:
+    catalogue = example(tmp_path)
+    large = catalogue.find("large")
+    assert catalogue.find(None).alias == "fast"
+    assert catalogue.with_fallbacks(large) == [large, catalogue.find("fast")]
+    assert set(yaml.safe_load(EXAMPLE.read_text())["models"]["large"]) == set(catalogue_file._ModelEntry.model_fields)
+    assert (large.target.api_key, large.target.timeout, large.target.max_concurrent) == ("secret", 30, 50)
+    assert (large.system_prompt, large.default_max_tokens) == ("Answer in the user's language.", 2048)
+    assert "chunking" in large.parameters
+
+
+def test_a_price_of_the_operator_is_the_cost_at_a_host_without_a_listed_price(tmp_path: Path) -> None:
+    entry = """{provider_model: m, base_url: "http://10.0.0.1:8000/v1", pricing:
+      {input_per_million: 0.075, output_per_million: 0.000000001}}"""
+    price = from_file(tmp_path, f"models: {{own: {entry}}}").find("own").price
+    assert price is not None
+    assert (price.input_per_million, price.output_per_million) == (Decimal("0.075"), Decimal("1E-9"))
+    assert price.of(Usage(prompt_tokens=1000, completion_tokens=0, total_tokens=1000)) == Decimal("0.000075")
+    free = example(tmp_path).find("own").price
+    assert free is not None
+    assert free.of(Usage(prompt_tokens=9, completion_tokens=9, total_tokens=18)) == 0
+
+
+@pytest.mark.parametrize(
+    ("base_url", "kind", "accepts_top_k", "capabilities"),
+    [
+        (OPENAI_BASE_URL, None, False, ("stream", "tools", "vision")),
+        ("http://own/v1", None, True, ("stream",)),
+        ("http://own/v1", "openai", False, ("stream", "tools", "vision")),
+    ],
+)
+def test_the_kind_of_a_server_decides_what_is_forwarded(
+    tmp_path: Path, base_url: str, kind: str | None, accepts_top_k: bool, capabilities: tuple[str, ...]
+) -> None:
+    rest = f", kind: {kind}" if kind else ""
+    model = from_file(tmp_path, f'models: {{a: {{provider_model: a, base_url: "{base_url}"{rest}}}}}').find(None)
+    assert ("top_k" in model.parameters, model.capabilities) == (accepts_top_k, capabilities)

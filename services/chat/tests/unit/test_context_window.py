@@ -1,16 +1,25 @@
 """Context window and token estimates."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.admission.context_window import MIN_ANSWER_TOKENS, EarlierExchanges, NewInput, fit
+from chat.admission.context_window import (
+    MIN_ANSWER_TOKENS,
+    EarlierExchanges,
+    NewInput,
+    answer_room,
+    client_context,
+    fit,
+)
 from chat.catalogue import Model, Target
 from chat.errors import ContextLengthExceeded
 from chat.model import PastExchange, ToolResult, result_steps
 from chat.token_estimate import estimate, estimate_messages
+from chat_testing.turns import MODEL, make_request
 from parley.ids import new_id
 
 
@@ -128,3 +137,20 @@ def test_prompt_and_answer_always_fit_into_the_window(count: int, size: int, win
 @given(st.text())
 def test_an_estimate_is_never_less_than_a_quarter_of_the_characters(text: str) -> None:
     assert len(text) / 4 <= estimate(text) <= max(1, len(text))
+
+
+WITH_DEFAULTS = replace(MODEL, system_prompt="Be brief.", default_max_tokens=100)
+
+
+@pytest.mark.parametrize(("given", "granted"), [(None, 100), (50, 50), (5000, MODEL.max_output_tokens)])
+def test_the_models_default_length_applies_to_requests_without_one(given: int | None, granted: int) -> None:
+    assert answer_room(10, given, WITH_DEFAULTS) == granted
+
+
+def test_the_models_system_prompt_applies_to_messages_without_one() -> None:
+    user = {"role": "user", "content": "Hi"}
+    own = {"role": "developer", "content": "Own."}
+    context = client_context(make_request(messages=[user]), WITH_DEFAULTS)
+    assert context.messages == [{"role": "system", "content": "Be brief."}, user]
+    assert context.prompt_tokens > client_context(make_request(messages=[user]), MODEL).prompt_tokens
+    assert client_context(make_request(messages=[own, user]), WITH_DEFAULTS).messages == [own, user]

@@ -60,6 +60,15 @@ async def test_an_event_stream_numbers_its_events_and_finishes_once() -> None:
     assert (data_of(last)["tokens_used"], data_of(last)["cost"]) == (57, "0.000012340")
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+async def test_readers_that_split_at_any_line_end_read_the_stream(separator: str) -> None:
+    turn = make_turn()
+    text = f"a{separator}b\u00c2\u20ac"
+    (event,) = await streamed(turn, TurnDelta(2, [LogEntry(text)]))
+    identifier, data = event.decode().splitlines()[:2]
+    assert (identifier, orjson.loads(data.removeprefix("data: "))["delta"]) == ("id: 2", text)
+
+
 async def test_a_tool_call_is_an_event_without_text() -> None:
     turn = make_turn()
     (event,) = await streamed(turn, TurnDelta(2, [LogEntry("", (CALL,))]))

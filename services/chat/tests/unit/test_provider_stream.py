@@ -84,9 +84,11 @@ def test_a_breaker_opens_admits_one_trial_call_and_closes() -> None:
     for _ in range(FAILURE_THRESHOLD):
         breaker.check()
         breaker.failed()
+    assert breaker.is_open
     with pytest.raises(AttemptFailed):
         breaker.check()
     now[0] = OPEN_DURATION + 1
+    assert not breaker.is_open
     breaker.check()
     with pytest.raises(AttemptFailed):
         breaker.check()

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from chat.admission.plans import ChatPlan
+from chat.api.request_parsing import opened_headers
 from chat.errors import TurnNotFound
 from chat.generation import AnswerChunk
 from chat.model import IdempotencyKey, LogEntry
@@ -14,8 +16,8 @@ from chat.running.turn_view import TurnView
 from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator, answer_of
 from chat_testing.service_bench import ServiceBench
-from chat_testing.turns import ended_turn, make_request, make_turn
-from parley.errors import Draining, Overloaded
+from chat_testing.turns import MODEL, ended_turn, make_catalogue, make_request, make_turn
+from parley.errors import Draining, Overloaded, RateLimited
 from parley.ids import new_id
 from parley_testing import eventually
 
@@ -50,6 +52,32 @@ async def test_a_repeated_idempotency_key_opens_the_same_turn(bench: ServiceBenc
     first, second = await bench.service.open(request), await bench.service.open(request)
     assert (second.turn.id, second.replayed) == (first.turn.id, True)
     assert len(bench.engine.turns.turns) == 1
+
+
+async def test_the_rest_of_the_token_limit_is_in_the_headers_of_a_turn_and_of_a_refusal(bench: ServiceBench) -> None:
+    limited = ServiceBench(bench.engine, plan=ChatPlan(tokens_per_minute=100))
+    opened = await limited.service.open(make_request())
+    headers = {name: value for name, value in opened_headers(opened).items() if name.endswith("-tokens")}
+    assert headers == {
+        "x-ratelimit-limit-tokens": "100",
+        "x-ratelimit-remaining-tokens": "100",
+        "x-ratelimit-reset-tokens": "0s",
+    }
+    limited.limiter.retry_after = 7
+    with pytest.raises(RateLimited) as refused:
+        await limited.service.open(make_request())
+    assert {"Retry-After", *headers} <= refused.value.headers.keys()
+    assert "x-ratelimit-limit-tokens" not in opened_headers(await bench.service.open(make_request()))
+
+
+async def test_a_model_has_its_own_system_prompt_for_conversations_without_one(bench: ServiceBench) -> None:
+    generator = ScriptedGenerator(answer_of("Hello"))
+    model = replace(MODEL, system_prompt="Be brief.")
+    prompted = ServiceBench(EngineBench(generator=generator, catalogue=make_catalogue(model)))
+    async with prompted.engine.supervisor.open():
+        await prompted.ended(await prompted.service.open(make_request()))
+        await prompted.ended(await prompted.service.open(make_request(system_prompt="Own.")))
+    assert [prompt.messages[0]["content"] for prompt in generator.prompts] == ["Be brief.", "Own."]
 
 
 async def test_a_draining_service_opens_no_turn(bench: ServiceBench) -> None:

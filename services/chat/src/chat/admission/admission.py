@@ -79,7 +79,7 @@ class TurnAdmission:
             request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
         )
         terms = terms_of(request, context, model, grant.max_tokens, context.max_tokens)
-        await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
+        quota = await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
         new = new_turn(request, model, position, context, grant.reservation, self._turn_timeout)
         lookup = self._cache.lookup(request, model, terms.prompt) if self._cache is not None else None
         result = await self._store.admit(new, runner_id, request.key)
@@ -96,6 +96,7 @@ class TurnAdmission:
             reservations.reserve,
             settle=lambda ended: self._token_limits.settle(ended, plan),
             cache_lookup=lookup,
+            token_quota=quota,
         )
 
     async def _context(self, request: TurnRequest, model: Model, position: TurnPosition) -> PromptContext:
@@ -113,7 +114,7 @@ class TurnAdmission:
         return fit(
             past,
             NewInput(position.message, position.tool_results, position.continues),
-            system_prompt=position.system_prompt,
+            system_prompt=position.system_prompt or model.system_prompt,
             model=model,
             max_tokens=request.max_tokens,
         )

@@ -14,6 +14,7 @@ from chat.model import ContextState, PastExchange, ToolResult, result_steps
 from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages
 from chat.turn_store import TurnStore
 
+SYSTEM_ROLES = frozenset({"system", "developer"})
 MAX_EXCHANGES = 1000
 MIN_ANSWER_TOKENS = 16
 """Tokens of the context window that are kept free for the answer."""
@@ -132,12 +133,14 @@ def answer_room(prompt_tokens: int, max_tokens: int | None, model: Model) -> int
 
 
 def _wanted(max_tokens: int | None, model: Model) -> int:
-    return min(max_tokens or model.max_output_tokens, model.max_output_tokens)
+    return min(max_tokens or model.default_max_tokens or model.max_output_tokens, model.max_output_tokens)
 
 
 def client_context(request: TurnRequest, model: Model) -> PromptContext:
     """Return the context of a request that carries all messages itself; raises ContextLengthExceeded."""
     messages = list(request.messages or ())
+    if model.system_prompt and not any(message["role"] in SYSTEM_ROLES for message in messages):
+        messages.insert(0, {"role": "system", "content": model.system_prompt})
     needed = estimate_messages(messages)
     _require_fit(needed, model)
     return PromptContext(messages, needed, answer_room(needed, request.max_tokens, model), "complete", 0)

@@ -1,6 +1,8 @@
 """Limits on tokens per minute."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -24,23 +26,40 @@ class RateLimiter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TokenQuota:
+    """Tokens of a user's limit: the maximum, those left, and seconds until all are available again."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        """Return the quota as the headers of OpenAI's API."""
+        return {
+            "x-ratelimit-limit-tokens": str(self.limit),
+            "x-ratelimit-remaining-tokens": str(self.remaining),
+            "x-ratelimit-reset-tokens": f"{self.reset}s",
+        }
+
+
 class TokenLimits:
     """Takes the prompt's tokens at admission and settles the difference to the real usage afterwards."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
 
-    async def admit(self, user_id: UUID, plan: ChatPlan, prompt_tokens: int) -> None:
-        """Take the tokens of a prompt from the user's limit; raises RateLimited."""
+    async def admit(self, user_id: UUID, plan: ChatPlan, prompt_tokens: int) -> TokenQuota | None:
+        """Take the tokens of a prompt from the user's limit and return what is left of it; raises RateLimited."""
         limit = _limit(user_id, plan)
         if limit is None:
-            return
+            return None
         decision = await self._limiter.check([limit], cost=max(1, min(prompt_tokens, limit.burst)))
         if not decision.allowed:
             wait = max(1, round(decision.retry_after + 0.5))
-            raise RateLimited(
-                f"{limit.count} tokens a minute allowed. Retry in {wait} s.", headers={"Retry-After": str(wait)}
-            )
+            headers = {"Retry-After": str(wait), **_quota(decision).headers()}
+            raise RateLimited(f"{limit.count} tokens a minute allowed. Retry in {wait} s.", headers=headers)
+        return _quota(decision)
 
     async def settle(self, turn: Turn, plan: ChatPlan) -> None:
         """Charge the tokens used beyond the prompt's estimate, or return the unused ones."""
@@ -49,6 +68,11 @@ class TokenLimits:
         difference = used - max(1, min(turn.prompt_tokens, limit.burst)) if limit else 0
         if limit is not None and difference:
             await self._limiter.charge([limit], difference)
+
+
+def _quota(decision: Decision) -> TokenQuota:
+    (limit,), (state,) = decision.limits, decision.states
+    return TokenQuota(limit.count, max(0, state.remaining), math.ceil(state.reset))
 
 
 def _limit(user_id: UUID, plan: ChatPlan) -> Limit | None:

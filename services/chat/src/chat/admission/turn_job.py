@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from chat.admission.response_cache import CacheLookup
+from chat.admission.token_limits import TokenQuota
 from chat.catalogue import Model
 from chat.generation import Prompt
 from chat.model import Turn
@@ -29,3 +30,4 @@ class TurnJob:
     settle: Callable[[Turn], Awaitable[None]] | None = None
     """Called with the turn when its end is stored."""
     cache_lookup: CacheLookup | None = None
+    token_quota: TokenQuota | None = None

@@ -26,6 +26,7 @@ from parley.errors import FieldError, ValidationFailed
 from parley.ids import new_id
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute
+from parley.web.event_stream import one_line
 
 router = APIRouter(prefix="/v1/chat", route_class=JsonRoute, tags=["openai"])
 
@@ -160,4 +161,4 @@ def _frames(chunks: CompletionChunks, turn: Turn, update: TurnUpdate) -> bytes:
 
 
 def _data(data: bytes) -> bytes:
-    return b"data: %b\n\n" % data
+    return b"data: %b\n\n" % one_line(data)

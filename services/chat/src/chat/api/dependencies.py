@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from chat.admission.budgets import Budgets
 from chat.admission.conversations import ConversationCreator
 from chat.catalogue import Catalogue
+from chat.generation import AnswerGenerator
 from chat.service import ChatService
 from parley.security.identity import Principal, Verifier, caller
 
@@ -22,6 +23,7 @@ class ApiServices:
     service: ChatService
     conversations: ConversationCreator
     catalogue: Catalogue
+    generator: AnswerGenerator
     budgets: Budgets
     started_at: datetime
 

@@ -7,15 +7,23 @@ from fastapi import APIRouter
 from chat.api.dependencies import ApiServices, Caller, Services
 from chat.catalogue import Model
 from chat.protocols.parley.schemas import ModelPage, ModelResource, Pricing
+from parley.web.schemas import money
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/api/v1/models")
 async def list_models(principal: Caller, services: Services) -> ModelPage:
-    """List the models. ``default`` is used when a request names none."""
+    """List the models. ``default`` is used when a request names none.
+
+    ``available`` is false while the model's server fails and no request is sent to it.
+    """
     plan = services.budgets.plan(principal.plan)
-    data = [_resource(model) for model in services.catalogue if plan.allows(model.alias)]
+    data = [
+        _resource(model, available=services.generator.is_available(model))
+        for model in services.catalogue
+        if plan.allows(model.alias)
+    ]
     return ModelPage(data=data, next_cursor=None, default=services.catalogue.default)
 
 
@@ -39,15 +47,15 @@ def _openai_resource(model: Model, services: ApiServices) -> dict[str, Any]:
     return {"id": model.alias, "object": "model", "created": created, "owned_by": "parley"}
 
 
-def _resource(model: Model) -> ModelResource:
+def _resource(model: Model, *, available: bool) -> ModelResource:
     price = model.price
     pricing = None
     if price is not None:
         cached = price.cached_input_per_million
         pricing = Pricing(
-            input_per_million=f"{price.input_per_million:.2f}",
-            output_per_million=f"{price.output_per_million:.2f}",
-            cached_input_per_million=None if cached is None else f"{cached:f}",
+            input_per_million=money(price.input_per_million),
+            output_per_million=money(price.output_per_million),
+            cached_input_per_million=None if cached is None else money(cached),
             version=price.version,
         )
     return ModelResource(
@@ -58,5 +66,5 @@ def _resource(model: Model) -> ModelResource:
         max_output_tokens=model.max_output_tokens,
         pricing=pricing,
         capabilities=list(model.capabilities),
-        available=True,
+        available=available,
     )

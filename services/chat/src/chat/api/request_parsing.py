@@ -105,7 +105,8 @@ def turn_headers(turn: Turn) -> dict[str, str]:
 def opened_headers(opened: OpenedTurn) -> dict[str, str]:
     """Return the response headers of a new turn."""
     replayed = {"Idempotency-Replayed": "true"} if opened.replayed else {}
-    return {**turn_headers(opened.turn), **replayed}
+    quota = opened.token_quota.headers() if opened.token_quota else {}
+    return {**turn_headers(opened.turn), **replayed, **quota}
 
 
 def prefers_async(request: Request) -> bool:

@@ -9,6 +9,7 @@ import orjson
 from chat.model import FIRST_SEQ, Turn
 from chat.protocols.parley.projection import TurnProjection
 from chat.running.turn_updates import StreamInterrupted, StreamStarted, TurnDelta, TurnFinished, TurnUpdate
+from parley.web.event_stream import one_line
 
 PING = b": ping\n\n"
 DRAINING_RETRY_MS = 500
@@ -36,7 +37,7 @@ def frame(projection: TurnProjection, update: TurnUpdate) -> bytes:
 
 
 def _event(seq: int, data: bytes) -> bytes:
-    return b"id: %d\ndata: %b\n\n" % (seq, data)
+    return b"id: %d\ndata: %b\n\n" % (seq, one_line(data))
 
 
 def _interrupted(projection: TurnProjection, update: StreamInterrupted) -> bytes:

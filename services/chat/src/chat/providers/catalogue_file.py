@@ -40,6 +40,10 @@ class _ModelEntry(BaseModel):
     capabilities: tuple[str, ...] | None = None
     parameters: tuple[str, ...] = ()
     temperature: float | None = Field(None, ge=0, le=2)
+    system_prompt: str | None = Field(None, min_length=1, max_length=32_000)
+    max_tokens: int | None = Field(None, ge=1)
+    timeout: float | None = Field(None, gt=0, le=3600)
+    max_concurrent: int | None = Field(None, ge=1)
     pricing: _PriceEntry | None = None
     fallbacks: tuple[str, ...] = ()
 
@@ -87,7 +91,7 @@ def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
     target = _target(entry, settings)
     host = urlsplit(target.base_url).hostname or ""
     provider = entry.provider or ("openai" if target.base_url.startswith(OPENAI_BASE_URL) else host)
-    kind: ProviderKind = entry.kind or ("openai" if target.base_url == OPENAI_BASE_URL else "compatible")
+    kind = target.kind
     pricing = entry.pricing
     price = Price(**pricing.model_dump()) if pricing else listed_price(provider, entry.provider_model)
     return Model(
@@ -103,16 +107,22 @@ def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
         price=price,
         fallbacks=entry.fallbacks,
         parameters=FORWARDED[kind] | set(entry.parameters),
+        system_prompt=entry.system_prompt,
+        default_max_tokens=entry.max_tokens,
     )
 
 
 def _target(entry: _ModelEntry, settings: ChatSettings) -> Target:
+    base_url = (entry.base_url or settings.openai_base_url or OPENAI_BASE_URL).rstrip("/")
+    kind: ProviderKind = entry.kind or ("openai" if base_url == OPENAI_BASE_URL else "compatible")
+    return Target(base_url, _key(entry, settings), kind, entry.timeout, entry.max_concurrent)
+
+
+def _key(entry: _ModelEntry, settings: ChatSettings) -> str | None:
+    """Return the key of an entry. The key of the settings is only for the base URL of the settings."""
     if entry.base_url is None:
-        key = settings.openai_api_key
-        base_url = settings.openai_base_url or OPENAI_BASE_URL
-        return Target(base_url.rstrip("/"), key.get_secret_value() if key else None)
-    key_file = entry.api_key_file
+        return settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
     try:
-        return Target(entry.base_url.rstrip("/"), key_file.read_text(encoding="utf-8").strip() if key_file else None)
+        return entry.api_key_file.read_text(encoding="utf-8").strip() if entry.api_key_file else None
     except OSError:
         raise SettingsError("MODELS_FILE: an `api_key_file` cannot be read") from None

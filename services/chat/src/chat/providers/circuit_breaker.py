@@ -24,6 +24,11 @@ class CircuitBreaker:
         self._failures = 0
         self._half_open_at = 0.0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker is open."""
+        return self._failures >= FAILURE_THRESHOLD and self._clock() < self._half_open_at
+
     def check(self) -> None:
         """Raise CircuitOpen while the breaker is open."""
         remaining = self._half_open_at - self._clock()

@@ -15,7 +15,6 @@ from chat.errors import ProviderTimeout, ProviderUnavailable
 from chat.generation import AnswerChunk, Prompt
 from chat.providers.failures import AttemptFailed, from_status
 from chat.providers.response_reader import ResponseReader
-from chat.settings import OPENAI_BASE_URL
 from parley.process.sockets import KEEPALIVE, set_options
 from parley.process.timeouts import at_most
 
@@ -89,7 +88,7 @@ class OpenAIProvider:
 
     def _body(self, provider_model: str, prompt: Prompt) -> bytes:
         # OpenAI's newer models reject max_tokens; other servers do not support max_completion_tokens.
-        limit = "max_completion_tokens" if self._target.base_url == OPENAI_BASE_URL else "max_tokens"
+        limit = "max_completion_tokens" if self._target.kind == "openai" else "max_tokens"
         body: dict[str, Any] = {
             **(prompt.options or {}),
             "model": provider_model,

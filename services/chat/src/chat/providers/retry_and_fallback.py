@@ -62,6 +62,10 @@ class FallbackGenerator:
                     return
         raise last.failure
 
+    def is_available(self, model: Model) -> bool:
+        """Tell whether the breaker of the model's server admits requests."""
+        return not self._breakers.for_target(model.target.base_url).is_open
+
     async def _begin(
         self, model: Model, prompt: Prompt
     ) -> tuple[AsyncGenerator[Sequence[AnswerChunk], None], Sequence[AnswerChunk]]:

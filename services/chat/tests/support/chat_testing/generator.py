@@ -19,6 +19,11 @@ class ScriptedGenerator:
     failure: ProviderFailure | None = None
     endless: bool = False
     prompts: list[Prompt] = field(default_factory=list)
+    available: bool = True
+
+    def is_available(self, model: Model) -> bool:
+        return self.available
+
     down: frozenset[str] = frozenset()
     """Aliases of models that do not answer."""
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from chat.events.maintenance_store import UnconfirmedTurn
 from chat.events.verification import AcceptedTurn
 from parley.errors import DependencyUnavailable
-from parley.ratelimit.model import Decision, Limit
+from parley.ratelimit.model import Decision, Limit, LimitState
 
 
 @dataclass
@@ -145,7 +145,7 @@ def _decision(limits: Sequence[Limit], retry_after: float | None = None) -> Deci
         refused=None if retry_after is None else limits[0],
         retry_after=retry_after or 0.0,
         limits=limits,
-        states=[],
+        states=[LimitState(limit.burst, 0.0) for limit in limits],
         revocations_known=True,
         at=0,
     )

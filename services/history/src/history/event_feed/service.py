@@ -11,6 +11,7 @@ from history.change_notifier.notifier import ChangeNotifier
 from history.errors import CursorExpired
 from history.event_feed.store import FeedStore
 from parley.errors import DependencyUnavailable, Overloaded
+from parley.web.event_stream import one_line
 from parley_events.cloudevents import CloudEvent, to_structured
 
 PING_INTERVAL = 10.0
@@ -109,5 +110,5 @@ def _cursor(user_id: UUID, position: int) -> str:
 
 
 def _block(user_id: UUID, position: int, event: CloudEvent) -> str:
-    data = to_structured(event).decode()
+    data = one_line(to_structured(event)).decode()
     return f"id: {_cursor(user_id, position)}\nevent: {event.name}\ndata: {data}\n\n"

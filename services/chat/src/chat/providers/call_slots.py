@@ -1,0 +1,45 @@
+"""Limits of concurrent calls per model server."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+
+from chat.catalogue import Target
+from chat.errors import ProviderUnavailable
+from chat.generation import AnswerChunk, Prompt, Provider
+from chat.providers.failures import AttemptFailed
+from parley.process.timeouts import at_most
+
+
+class CallSlots:
+    """Slots by target. Models with the same target share them."""
+
+    def __init__(self) -> None:
+        self._by_target: dict[Target, asyncio.Semaphore] = {}
+
+    def limit(self, provider: Provider, target: Target, *, timeout: float) -> Provider:
+        """Return the provider with the target's limit. A call waits at most ``timeout`` seconds for a slot."""
+        if target.max_concurrent is None:
+            return provider
+        slots = self._by_target.setdefault(target, asyncio.Semaphore(target.max_concurrent))
+        return LimitedProvider(provider, slots, timeout=timeout)
+
+
+class LimitedProvider:
+    """Provider wrapper that holds a slot from the request to the end of the answer."""
+
+    def __init__(self, provider: Provider, slots: asyncio.Semaphore, *, timeout: float) -> None:
+        self._provider, self._slots, self._timeout = provider, slots, timeout
+
+    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+        """Stream from the wrapped provider; raises AttemptFailed if no slot becomes free in time."""
+        async with at_most(self._timeout) as wait:
+            await self._slots.acquire()
+        if wait.expired:
+            raise AttemptFailed(ProviderUnavailable(retry_after=1), retryable=False)
+        try:
+            async with contextlib.aclosing(self._provider.stream(provider_model, prompt)) as found:
+                async for chunks in found:
+                    yield chunks
+        finally:
+            self._slots.release()
