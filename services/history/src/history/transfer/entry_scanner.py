@@ -5,7 +5,8 @@ parse an entry.
 """
 
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from parley.errors import FieldError, ValidationFailed
@@ -15,7 +16,12 @@ MAX_ENTRIES = 20_000
 MAX_FILE_TOKENS = 3_000_000
 """Tokens in a file."""
 MAX_ENTRY_TOKENS = 400_000
-"""Tokens in one entry. Parsing as many takes up to 50 MiB and 50 ms."""
+"""Tokens in one entry. Parsing as many takes up to 50 MiB."""
+MAX_PART_TOKENS = 50_000
+"""Tokens of an entry outside its containers, or in one element of such a container, such as a message.
+
+They are parsed in one call, which takes up to 10 ms.
+"""
 MAX_ENTRY_BYTES = 8_388_608
 """Bytes of one entry, which is parsed as a whole."""
 MAX_DEPTH = 64
@@ -24,6 +30,7 @@ MAX_DEPTH = 64
 INCOMPLETE = ("invalid_json", "The file does not end with the end of its array.")
 
 _SPACE, _BOM = b" \t\r\n", b"\xef\xbb\xbf"
+_PART_DEPTH = 2
 _OPEN, _CLOSE, _QUOTE, _COMMA, _END_OF_ARRAY = b"{[", b"}]", ord('"'), ord(","), ord("]")
 _TOKEN = re.compile(rb'"[^"]*"|["{}\[\],]')
 _TOKEN_OF_LINES = re.compile(rb'"[^"\r\n]*"|["{}\[\],]|[\r\n][ \t\r\n]*')
@@ -32,11 +39,15 @@ _LINE_END, _STRING_END, _QUOTATION_MARK = re.compile(rb"[\r\n]"), re.compile(rb'
 
 @dataclass(frozen=True, slots=True)
 class RawEntry:
-    """The JSON text of an entry, or a code and a reason why it is not parsed."""
+    """The JSON text of an entry, or a code and a reason why it is not parsed.
+
+    ``cuts`` are the places of the brackets and commas of the containers inside the entry's own one.
+    """
 
     index: int
     text: bytes
     problem: tuple[str, str] | None = None
+    cuts: Sequence[int] = ()
 
 
 class EntryScanner:
@@ -46,12 +57,21 @@ class EntryScanner:
     the array, is an entry, too: it cannot be parsed, and the entries before it can.
     """
 
+    _text: bytearray
+    _cuts: "array[int]"
+    _size: int
+    _tokens: int
+    _head_tokens: int
+    _part_tokens: int
+    _depth: int
+    _too_deep: bool
+    _long_part: bool
+
     def __init__(self, *, lines: bool) -> None:
         self._lines, self._array, self._begun, self._closed = lines, False, False, False
         self._pattern = _TOKEN_OF_LINES if lines else _TOKEN
         self._index = self._file_tokens = 0
         self._in_string, self._held = False, b""
-        self._too_deep = False
         self._start_entry()
 
     @property
@@ -76,7 +96,7 @@ class EntryScanner:
         if self._in_string:
             at = self._end_of_string(masked)
         for token in () if self._in_string else self._pattern.finditer(masked, at):
-            if self._handle(masked, token):
+            if self._handle(masked, token, token.start() - start):
                 yield from self._end_entry(chunk[start : token.start()])
                 start = token.end()
             if self._in_string:
@@ -100,23 +120,34 @@ class EntryScanner:
         self._array = stripped.startswith(b"[")
         return len(chunk) - len(stripped) + self._array if self._begun else 0
 
-    def _handle(self, masked: bytes, token: re.Match[bytes]) -> bool:
+    def _handle(self, masked: bytes, token: re.Match[bytes], place: int) -> bool:
         """Count a token; return whether an entry ends at it."""
         byte = masked[token.start()]
         if byte in _CLOSE:
+            if self._depth == _PART_DEPTH:
+                self._cut(place)
             self._depth -= self._depth > 0 or (self._array and byte == _END_OF_ARRAY and not self._closed)
             ended = self._depth < 0
             self._closed = self._closed or ended
             return ended
         self._tokens += 1
+        if self._depth < _PART_DEPTH:
+            self._head_tokens += 1
+        else:
+            self._part_tokens += 1
+        self._long_part = self._long_part or max(self._head_tokens, self._part_tokens) > MAX_PART_TOKENS
         if byte == _QUOTE:
             alone = token.end() - token.start() == 1
             # In a file of lines, the string ends with its line: only that line is broken.
             self._in_string = alone and not (self._lines and _LINE_END.search(masked, token.end()))
         elif byte in _OPEN:
             self._depth += 1
+            if self._depth == _PART_DEPTH:
+                self._cut(place)
             self._too_deep = self._too_deep or self._depth > MAX_DEPTH
         elif byte == _COMMA:
+            if self._depth == _PART_DEPTH:
+                self._cut(place)
             return self._array and not self._depth and not self._closed
         else:
             return True
@@ -130,7 +161,14 @@ class EntryScanner:
             return 0
         return end.end() if masked[end.start()] == _QUOTE else end.start()
 
+    def _cut(self, place: int) -> None:
+        self._cuts.append(self._size + place)
+        self._part_tokens = 0
+
     def _start_entry(self) -> None:
+        self._cuts = array("I")
+        self._head_tokens = self._part_tokens = 0
+        self._long_part = False
         self._text, self._size, self._tokens, self._depth, self._too_deep = bytearray(), 0, 0, 0, False
 
     def _append(self, text: bytes) -> None:
@@ -145,13 +183,17 @@ class EntryScanner:
             return "too_long", f"Must have at most {MAX_ENTRY_BYTES:,} bytes."
         if self._tokens > MAX_ENTRY_TOKENS:
             return "too_long", f"Must have at most {MAX_ENTRY_TOKENS:,} brackets, commas and strings."
+        if self._long_part:
+            return "too_long", f"One part must have at most {MAX_PART_TOKENS:,} brackets, commas and strings."
         return ("too_deep", f"Must have at most {MAX_DEPTH} levels.") if self._too_deep else None
 
     def _end_entry(self, text: bytes, problem: tuple[str, str] | None = None) -> Iterator[RawEntry]:
         self._append(text)
         self._file_tokens += self._tokens
-        text = bytes(self._text).removeprefix(_BOM).strip(_SPACE)
-        entry = RawEntry(self._index, text, self._problem() or problem)
+        text = bytes(self._text).removeprefix(_BOM).lstrip(_SPACE)
+        before = len(self._text) - len(text)
+        cuts = array("I", [place - before for place in self._cuts]) if before else self._cuts
+        entry = RawEntry(self._index, text.rstrip(_SPACE), self._problem() or problem, cuts)
         self._start_entry()
         blank = not entry.text and not entry.problem
         if blank and (self._lines or (self._closed and not self._index)):

@@ -12,7 +12,7 @@ from history.transfer.entry_scanner import EntryScanner, RawEntry
 from history.transfer.formats import chatgpt, claude, parley
 from history.transfer.formats.lenient import invalid_parts
 from history.transfer.formats.message_order import InvalidConversation
-from history.transfer.json_loading import REPAIRED_DETAIL, load
+from history.transfer.json_loading import REPAIRED_DETAIL, LoadedJson, load
 from history.transfer.schemas import MAX_SKIPPED, Skipped
 from history.transfer.upload import Upload
 from parley.errors import FieldError, InvalidJson, ValidationFailed
@@ -58,9 +58,11 @@ def check_format(upload: Upload, *, lines: bool) -> Iterator[None]:
             count += 1
             if known:
                 continue
-            value, reason = _value(entry)
-            parsed += reason is None or value is not None
-            known += (isinstance(value, dict) and _format(value) is not None) or _is_beyond_a_bound(entry)
+            loaded, _ = _load(entry)
+            parsed += loaded is not None
+            known += _is_beyond_a_bound(entry) or (loaded is not None and _format(loaded.value) is not None)
+            if loaded:
+                loaded.release()
         yield
     if count and not parsed and not known:
         raise InvalidJson
@@ -93,9 +95,11 @@ def take(steps: Iterator[ParsedEntry | None]) -> tuple[list[ParsedEntry], bool]:
 
 def parse_entry(entry: RawEntry) -> ParsedEntry:
     """Return the draft of one entry, and what of it cannot be imported."""
-    value, reason = _value(entry)
-    draft, skipped = (None, [reason]) if reason and value is None else _draft(value)
-    if reason and value is not None:
+    loaded, reason = _load(entry)
+    draft, skipped = _draft(loaded.value) if loaded else (None, [])
+    if loaded:
+        loaded.release()
+    if reason:
         skipped = [reason, *skipped]
     if draft is not None and not draft.messages and not draft.empty:
         draft, skipped = None, [*skipped, EMPTY]
@@ -115,27 +119,27 @@ def _scan(upload: Upload, *, lines: bool) -> Iterator[Iterator[RawEntry]]:
     yield scanner.finish()
 
 
-def _value(entry: RawEntry) -> tuple[Any, SkippedPart | None]:
+def _load(entry: RawEntry) -> tuple[LoadedJson | None, SkippedPart | None]:
     """Return the JSON value of an entry, and what is wrong with its text; without a value, that is why."""
     if entry.problem:
         return None, SkippedPart("", *entry.problem)
     try:
-        value, repaired = load(entry.text)
+        loaded = load(entry.text, entry.cuts)
     except InvalidJson:
         return None, SkippedPart("", "invalid_json", "This is not valid JSON.")
-    return value, SkippedPart("", "invalid_text", REPAIRED_DETAIL) if repaired else None
+    return loaded, SkippedPart("", "invalid_text", REPAIRED_DETAIL) if loaded.repaired else None
 
 
 def _is_beyond_a_bound(entry: RawEntry) -> bool:
     return entry.problem is not None and entry.problem[0] != "invalid_json"
 
 
-def _format(value: dict[str, Any]) -> ImportFormat | None:
-    return next((one for one in FORMATS if one.recognises(value)), None)
+def _format(value: Any) -> ImportFormat | None:
+    return next((one for one in FORMATS if one.recognises(value)), None) if isinstance(value, dict) else None
 
 
 def _draft(value: Any) -> tuple[ConversationDraft | None, list[SkippedPart]]:
-    found = _format(value) if isinstance(value, dict) else None
+    found = _format(value)
     if found is None:
         return None, [UNKNOWN_FORMAT]
     try:
