@@ -62,7 +62,7 @@ class EntryScanner:
     _size: int
     _tokens: int
     _head_tokens: int
-    _part_tokens: int
+    _cut_tokens: int
     _depth: int
     _too_deep: bool
     _long_part: bool
@@ -131,11 +131,6 @@ class EntryScanner:
             self._closed = self._closed or ended
             return ended
         self._tokens += 1
-        if self._depth < _PART_DEPTH:
-            self._head_tokens += 1
-        else:
-            self._part_tokens += 1
-        self._long_part = self._long_part or max(self._head_tokens, self._part_tokens) > MAX_PART_TOKENS
         if byte == _QUOTE:
             alone = token.end() - token.start() == 1
             # In a file of lines, the string ends with its line: only that line is broken.
@@ -143,7 +138,7 @@ class EntryScanner:
         elif byte in _OPEN:
             self._depth += 1
             if self._depth == _PART_DEPTH:
-                self._cut(place)
+                self._cut(place, begins=True)
             self._too_deep = self._too_deep or self._depth > MAX_DEPTH
         elif byte == _COMMA:
             if self._depth == _PART_DEPTH:
@@ -161,13 +156,17 @@ class EntryScanner:
             return 0
         return end.end() if masked[end.start()] == _QUOTE else end.start()
 
-    def _cut(self, place: int) -> None:
+    def _cut(self, place: int, *, begins: bool = False) -> None:
+        """Note a place, and count the tokens since the last one: those before a container are outside of any."""
         self._cuts.append(self._size + place)
-        self._part_tokens = 0
+        part = self._tokens - self._cut_tokens
+        self._cut_tokens = self._tokens
+        self._head_tokens += part * begins
+        self._long_part = self._long_part or max(part, self._head_tokens) > MAX_PART_TOKENS
 
     def _start_entry(self) -> None:
         self._cuts = array("I")
-        self._head_tokens = self._part_tokens = 0
+        self._head_tokens = self._cut_tokens = 0
         self._long_part = False
         self._text, self._size, self._tokens, self._depth, self._too_deep = bytearray(), 0, 0, 0, False
 
@@ -183,7 +182,8 @@ class EntryScanner:
             return "too_long", f"Must have at most {MAX_ENTRY_BYTES:,} bytes."
         if self._tokens > MAX_ENTRY_TOKENS:
             return "too_long", f"Must have at most {MAX_ENTRY_TOKENS:,} brackets, commas and strings."
-        if self._long_part:
+        head_tokens = self._head_tokens if self._depth < _PART_DEPTH else 0
+        if self._long_part or head_tokens + self._tokens - self._cut_tokens > MAX_PART_TOKENS:
             return "too_long", f"One part must have at most {MAX_PART_TOKENS:,} brackets, commas and strings."
         return ("too_deep", f"Must have at most {MAX_DEPTH} levels.") if self._too_deep else None
 
