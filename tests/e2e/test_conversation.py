@@ -149,3 +149,21 @@ async def test_tool_results_are_messages_of_the_conversation(user: UserClient, p
     await user.chat(f"{mark} [[fake tokens=1]]", conversation_id=conversation)
     sent = (await provider.journal(contains=mark))[-1]["request"]["messages"]
     assert [message["role"] for message in sent] == ["user", "assistant", "tool", "assistant", "user"]
+
+
+async def test_an_api_key_with_the_default_scope_continues_an_imported_conversation(
+    user: UserClient, http: httpx2.AsyncClient, provider: FakeProvider
+) -> None:
+    mark = str(new_id())
+    first = await user.chat(f"{mark} remember [[fake tokens=3]]")
+    await stored(user, first["conversation_id"], 2)
+    exported = await user.request("GET", f"/api/v1/conversations/{first['conversation_id']}/export?format=json")
+    imported = await user.request("POST", "/api/v1/conversations/import", json=exported.json())
+    copy = imported.json()["imported"][0]["conversation_id"]
+    made = await user.request("POST", "/api/v1/auth/api-keys", json={"name": "default"})
+    assert made.json()["scopes"] == ["chat:write"]
+    body = {"message": f"{mark} again [[fake tokens=1]]", "conversation_id": copy}
+    answer = await http.post("/api/v1/chat", json=body, headers={"X-API-Key": made.json()["key"]})
+    assert (answer.status_code, answer.json()["context"]) == (200, "complete")
+    sent = (await provider.journal(contains=f"{mark} again"))[-1]["request"]["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "user"]

@@ -26,6 +26,8 @@ from parley.security.service_tokens import ServiceTokenProvider
 
 OWNER_TIMEOUT = 2.0
 CONTEXT_TIMEOUT = 0.3
+BRANCH_TIMEOUT = 1.0
+"""Seconds to wait for the chosen branch; afterwards a message follows the newest answer."""
 MAX_MESSAGES = 2_000
 """Messages of a branch that are read for a prompt."""
 MAX_EXCHANGE_MESSAGES = 500
@@ -50,7 +52,7 @@ class HistoryClient:
     async def chosen_branch(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the same as ``owner``, within a shorter time; raises HistoryUnavailable."""
         with _translate_errors():
-            async with asyncio.timeout(CONTEXT_TIMEOUT):
+            async with asyncio.timeout(BRANCH_TIMEOUT):
                 found = await self._get(f"/internal/conversations/{conversation_id}/owner")
             return _owner(found) if found is not None else None
 
