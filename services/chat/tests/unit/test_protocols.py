@@ -148,7 +148,12 @@ def test_the_message_of_the_resource_is_the_answer_and_the_user_message_the_ques
 def test_a_completion_has_the_answer_usage_and_finish_reason() -> None:
     body = openai_projection.completion(completed())
     assert body["object"] == "chat.completion"
-    assert body["choices"][0]["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
+    assert body["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": "Hello",
+        "refusal": None,
+        "annotations": [],
+    }
     assert (body["choices"][0]["finish_reason"], body["usage"]["total_tokens"]) == ("stop", 57)
 
 

@@ -59,6 +59,11 @@ def test_an_event_that_is_too_long_is_dropped_and_nothing_else() -> None:
     [
         (400, None, "provider_error", False),
         (400, {"error": {"code": "context_length_exceeded"}}, "context_length_exceeded", False),
+        (400, {"error": {"message": "maximum context length is 4096 tokens"}}, "context_length_exceeded", False),
+        (400, {"object": "error", "message": "Prompt is too long", "code": 400}, "context_length_exceeded", False),
+        (413, {"error": "context size exceeded"}, "context_length_exceeded", False),
+        (500, {"error": {"message": "no context length"}}, "provider_error", True),
+        (400, {"error": {"message": ["context length"]}}, "provider_error", False),
         (401, None, "provider_error", False),
         (408, None, "provider_timeout", True),
         (429, None, "provider_rate_limited", True),
@@ -73,7 +78,20 @@ def test_provider_statuses_map_to_error_codes(status: int, body: object, code: s
     assert (attempt.failure.code, attempt.retryable) == (code, retryable)
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("7", 7), ("999999", 3600), ("x", None), ("", None)])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7),
+        ("1.2", 2),
+        ("999999", 3600),
+        ("-5", None),
+        ("\u00b2", None),
+        ("nan", None),
+        ("inf", None),
+        ("x", None),
+        ("", None),
+    ],
+)
 def test_retry_after_is_bounded(value: str, seconds: int | None) -> None:
     assert retry_after({"Retry-After": value}) == seconds
 

@@ -2,6 +2,7 @@
 
 import email.utils
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from chat.errors import (
 )
 
 MAX_RETRY_AFTER = 3600
+MAX_MESSAGE_LENGTH = 1000
 FIRST_ERROR_STATUS, LAST_ERROR_STATUS = 400, 599
 _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
     408: (ProviderTimeout, True),
@@ -27,6 +29,11 @@ _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
     529: (ProviderUnavailable, True),
 }
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
+_BAD_REQUEST = frozenset({400, 413, 422})
+_CONTEXT_MESSAGE = re.compile(
+    r"context.{0,20}(length|window|size|limit)|prompt is too long|too many tokens", re.IGNORECASE
+)
+"""What servers say that have no code for a prompt that is too long."""
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _STATUS_BY_NAME = (
     ("quota", 429),
@@ -63,7 +70,7 @@ class AttemptFailed(Exception):
 def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFailed:
     """Return the failure of a response whose status is not 200."""
     codes = _codes(body)
-    if codes & _CONTEXT_CODES:
+    if codes & _CONTEXT_CODES or (status in _BAD_REQUEST and _CONTEXT_MESSAGE.search(_message(body))):
         return AttemptFailed(ProviderContextExceeded(), retryable=False)
     kind, retryable = _BY_STATUS.get(status, (ProviderFailure, False))
     if kind is ProviderRateLimited and codes & _QUOTA_CODES:
@@ -107,6 +114,12 @@ def _seconds_until(date: str) -> float:
 def _codes(body: Any) -> set[str]:
     error = body.get("error") if isinstance(body, dict) else None
     return {str(error.get(name)) for name in ("code", "type")} if isinstance(error, dict) else set()
+
+
+def _message(body: Any) -> str:
+    error = body.get("error", body) if isinstance(body, dict) else None
+    found = error.get("message") if isinstance(error, dict) else error
+    return found[:MAX_MESSAGE_LENGTH] if isinstance(found, str) else ""
 
 
 def _status(error: Mapping[str, Any]) -> int | None:
