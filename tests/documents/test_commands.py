@@ -36,7 +36,7 @@ PROGRAMS = ("parley", "make", "docker", "kubectl", "curl", "git", "pip", "python
 IN_CONTAINER = re.compile(r"(?:docker compose exec \w+|kubectl -n parley exec deployment/\w+ --) ")
 PARLEY = re.compile(r"(?:\.venv/bin/)?parley (?:admin|verify)\b|parley-auth ")
 PROVIDER = {"OPENAI_API_KEY", "OPENAI_BASE_URL"}
-MAKE = re.compile(r"make [\w-]+(?: ARGS=\S+)?$")
+MAKE = re.compile(r"make [\w-]+(?: [A-Z]+=\S+)*$")
 
 CUT_CONNECTION = 56
 """Exit status of curl for a connection that the fake provider cuts because the documented command asks for it."""
@@ -116,8 +116,8 @@ def test_every_reason_is_of_a_command_that_a_document_shows() -> None:
 def test_every_documented_target_of_make_exists() -> None:
     calls = {command.bare for command in RUNNABLE if is_make(command)}
     assert "make run" in calls
-    plain = sorted(call.split()[1] for call in calls if "ARGS" not in call)
-    for arguments in (plain, *(shlex.split(call)[1:] for call in calls if "ARGS" in call)):
+    plain = sorted(call.split()[1] for call in calls if "=" not in call)
+    for arguments in (plain, *(shlex.split(call)[1:] for call in calls if "=" in call)):
         done = subprocess.run(
             ["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
         )
@@ -128,7 +128,7 @@ def test_every_variable_before_a_documented_make_run_is_obeyed() -> None:
     known = {setting.name for setting in settings()}
     for command in RUNNABLE:
         if is_make(command) and command.text != command.bare:
-            given = dict(word.split("=", 1) for word in command.text.split() if "=" in word and "ARGS" not in word)
+            given = dict(word.split("=", 1) for word in command.text.removesuffix(command.bare).split())
             assert set(given) <= known
             local = LocalSettings(openai_base_url="http://localhost" if set(given) & PROVIDER else None)
             require_obeyed(local, given)

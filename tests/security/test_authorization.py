@@ -43,6 +43,8 @@ BODIES: dict[str, Any] = {
 }
 FORMS = {"POST /api/v1/auth/introspect", "POST /api/v1/auth/revoke", "POST /api/v1/auth/token"}
 ENDS_THE_CALLER = {"DELETE /api/v1/auth/me", "DELETE /api/v1/auth/sessions", "POST /api/v1/auth/me/password"}
+NOT_OWNED = frozenset({"erasure_id", "model_id"})
+"""Ids in paths that belong to no user."""
 QUERIES = {"GET /api/v1/search": {"q": "canary"}}
 
 
@@ -137,8 +139,9 @@ async def objects(owner: UserClient) -> Objects:
         "session_id": sessions[0]["id"],
         "user_id": me["id"],
         "erasure_id": secrets.token_urlsafe(32),
+        "model_id": "default",
     }
-    private = [canary, owner.username, *(value for name, value in ids.items() if name != "erasure_id")]
+    private = [canary, owner.username, *(value for name, value in ids.items() if name not in NOT_OWNED)]
     return Objects(ids, private, tokens["refresh_token"], tokens["access_token"], turn["message_id"])
 
 
@@ -209,7 +212,7 @@ def expected_of_a_stranger(operation: Operation) -> int | None:
     """Return the only right status, or None where the stranger acts on objects of its own."""
     if operation.for_administrators:
         return 403
-    if operation.object_of:
+    if operation.object_of and operation.object_of != "model_id":
         return 404
     return None
 
@@ -286,7 +289,7 @@ async def test_the_owner_and_an_administrator_are_let_through(
     await admin.log_in()
     wrong, counts = [], Counter[str]()
     for operation in OPERATIONS:
-        if operation.object_of in (None, "erasure_id"):
+        if operation.object_of in (None, *NOT_OWNED):
             continue
         name, caller = ("administrator", admin) if operation.for_administrators else ("owner", owner)
         counts[name] += 1
