@@ -34,7 +34,7 @@ async def test_a_conversation_is_put_and_continued(replica: ChatReplica) -> None
     assert (await user.chat("Hi [[fake tokens=1]]", conversation_id=chosen)).json()["conversation_id"] == chosen
 
 
-@pytest.mark.parametrize(("name", "status"), [("abc", 404), (str(uuid1()), 422)])
+@pytest.mark.parametrize(("name", "status"), [("abc", 404), (str(uuid1()), 422)], ids=["a word", "version 1"])
 async def test_only_a_uuid_of_version_4_or_7_is_put(replica: ChatReplica, name: str, status: int) -> None:
     assert (await replica.user().request("PUT", f"/api/v1/conversations/{name}")).status_code == status
 

@@ -156,6 +156,8 @@ async def test_a_flood_of_small_frames_closes_the_websocket(flood: bytes) -> Non
         (Frame(Opcode.TEXT, b"x").serialize(mask=False), 1002),
         (frame(Opcode.CLOSE, b"\x03\xed"), 1002),
     ],
+    # Frames have a random mask, and every process must give a case the same name.
+    ids=["text", "fragmented text", "size", "start", "fragment", "mask", "close"],
 )
 async def test_frames_that_break_the_protocol_close_without_a_traceback(
     data: bytes, code: int, caplog: pytest.LogCaptureFixture
