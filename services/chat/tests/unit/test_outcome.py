@@ -12,6 +12,11 @@ def test_a_turn_that_the_provider_ended_is_completed(reason: str) -> None:
     assert (end.status, end.finish_reason, end.error) == ("completed", reason, None)
 
 
+@pytest.mark.parametrize("stopped", ["deadline", "interrupted"])
+def test_a_whole_answer_is_completed_although_its_trailer_is_missing(stopped: StopReason) -> None:
+    assert decide(stopped, None, finish_reason="stop", has_output=True).status == "completed"
+
+
 def test_an_empty_answer_is_completed() -> None:
     assert decide(None, None, finish_reason="stop", has_output=False).status == "completed"
 

@@ -74,7 +74,9 @@ class ChunkParser:
                 # Only the first choice is asked for.
                 if isinstance(choice, dict) and _index(choice, position) == 0:
                     found += self._choice(choice)
-        return self._with_usage(found, document)
+        if self._held_usage is not None or document.get("usage"):
+            self._add_usage(found, document)
+        return found
 
     def finish(self, reason: str | None = None) -> list[AnswerChunk]:
         """Return the chunks that were held back, and the finish reason if there was none yet."""
@@ -89,11 +91,15 @@ class ChunkParser:
     def _choice(self, choice: dict[str, Any]) -> list[AnswerChunk]:
         found: list[AnswerChunk] = []
         message = self._message(choice)
-        if message is not None:
+        if message is not None and len(message) == 1 and isinstance(text := message.get("content"), str):
+            found = self._entries(self._text.add(text), [])  # most chunks
+        elif message is not None:
             thought = reasoning_of(message)
             found = self._reasoning_entries(self._reasoning.add(thought)) if thought else []
             found += self._entries(self._text.add(text_of(message)), self._tool_calls(message))
         given = choice.get("finish_reason")
+        if given is None and "error" not in choice:
+            return found
         reason = given.lower() if isinstance(given, str) else ""
         if choice.get("error") or reason in _FAILED_REASONS:
             self._report(reported_failure(choice, named=True))
@@ -135,7 +141,8 @@ class ChunkParser:
             found.append(AnswerChunk(LogEntry(text)))
         if calls:
             found.append(AnswerChunk(LogEntry("", tuple(calls))))
-        self.begun = self.begun or bool(found)
+        if found:
+            self.begun = True
         return found
 
     def _finish_chunk(self, given: str) -> AnswerChunk:
@@ -154,7 +161,7 @@ class ChunkParser:
             self.failure = self.failure or failure
         return failure is not None
 
-    def _with_usage(self, found: list[AnswerChunk], document: dict[str, Any]) -> list[AnswerChunk]:
+    def _add_usage(self, found: list[AnswerChunk], document: dict[str, Any]) -> None:
         reported = document.get("usage")
         if reported:
             model = document.get("model")
@@ -164,11 +171,12 @@ class ChunkParser:
             # Before the answer begins, a failed call may still be retried.
             found.append(self._held_usage)
             self._held_usage = None
-        return found
 
 
 def _index(choice: dict[str, Any], position: int) -> float:
     index = choice.get("index")
+    if index.__class__ is int:
+        return index
     if isinstance(index, str) and index.isascii() and index.isdigit():
         return int(index[:9])
     return index if isinstance(index, int | float) and not isinstance(index, bool) else position

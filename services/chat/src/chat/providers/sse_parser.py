@@ -26,7 +26,8 @@ class SseParser:
         self._buffer = bytearray()
         self._skip_line = self._after_cr = False
         self._at_start = True
-        self._reset()
+        self._data: list[bytes] = []
+        self._name, self._size = b"", 0
 
     def feed(self, chunk: bytes) -> Iterator[SseEvent]:
         """Yield each event that ends in this chunk."""
@@ -36,16 +37,18 @@ class SseParser:
             self._hold(chunk)
             return
         *lines, rest = chunk.split(b"\n")
-        lines[0] = self._first_line(lines[0])
+        if self._buffer or self._skip_line or self._at_start:
+            lines[0] = self._first_line(lines[0])
         for line in lines:
             if line.startswith(b"data:"):
                 self._add(line[5:].removeprefix(b" "))
-            elif not line:
-                if self._data:
-                    yield self._event()
+            elif line:
+                self._read_name(line)
+            elif self._data:
+                yield self._event()
                 self._reset()
-            elif line.startswith(b"event:"):
-                self._name = line[6:].strip()
+            else:
+                self._reset()
         self._hold(rest)
 
     def finish(self) -> Iterator[SseEvent]:
@@ -78,6 +81,10 @@ class SseParser:
             self._buffer.clear()
             self._skip_line = self.damaged = True
 
+    def _read_name(self, line: bytes) -> None:
+        if line.startswith(b"event:"):
+            self._name = line[6:].strip()
+
     def _add(self, data: bytes) -> None:
         self._size += len(data) + 1
         if len(data) > MAX_LINE or self._size > MAX_EVENT:
@@ -90,5 +97,4 @@ class SseParser:
         return SseEvent(self._name, self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
 
     def _reset(self) -> None:
-        self._data: list[bytes] = []
-        self._name, self._size = b"", 0
+        self._data, self._name, self._size = [], b"", 0

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.generation import AnswerChunk, Prompt, Provider
+from chat.generation import UNUSABLE_USAGE, AnswerChunk, Prompt, Provider
 from chat.providers.failures import AttemptFailed
 from parley.observability import tracing
 from parley.observability.tracing import Span, SpanKind, Tracer
@@ -66,7 +66,7 @@ def _set_attributes(span: Span, chunk: AnswerChunk) -> None:
         span.set_attribute("gen_ai.response.finish_reasons", [chunk.finish_reason])
     if chunk.response_model is not None:
         span.set_attribute("gen_ai.response.model", chunk.response_model)
-    if chunk.usage is not None:
+    if chunk.usage is not None and chunk.usage != UNUSABLE_USAGE:
         span.set_attributes(_usage_attributes(chunk.usage))
 
 

@@ -39,7 +39,7 @@ def decide(
     - The owner cancelled the turn: ``cancelled``.
     - Any other cause: ``incomplete`` with output, ``failed`` without.
     """
-    if finish_reason is not None and failure is None and stopped in {None, "deadline"}:
+    if finish_reason is not None and failure is None and stopped in {None, "deadline", "interrupted"}:
         if finish_reason == "length" and capped:
             return TurnEnd("incomplete", "budget")
         return TurnEnd("completed", finish_reason)
