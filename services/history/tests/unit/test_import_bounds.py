@@ -3,13 +3,13 @@
 import asyncio
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import orjson
 import pytest
 
 from history.transfer import entry_scanner
-from history.transfer.import_service import MAX_CONCURRENT_IMPORTS
+from history.transfer.import_service import MAX_CONCURRENT_IMPORTS, MAX_CONCURRENT_UPLOADS
 from history_testing.imports import BlockingImportStore, ForgetfulImportStore, ImportFixture, conversation
 from parley.errors import Draining, InvalidRequest, Overloaded, ValidationFailed
 from parley.ids import new_id
@@ -23,18 +23,51 @@ async def _endless_body(reads: list[int]) -> AsyncIterator[bytes]:
         await asyncio.sleep(0)
 
 
-async def test_imports_beyond_the_limit_are_refused_after_the_slot_timeout_and_their_bodies_not_read() -> None:
+async def _slow_body(begun: list[int], rest: asyncio.Event) -> AsyncIterator[bytes]:
+    begun.append(1)
+    await rest.wait()
+    yield orjson.dumps(conversation())
+
+
+async def test_imports_beyond_the_limit_are_refused_after_the_slot_timeout() -> None:
     store = BlockingImportStore()
     fixture = ImportFixture(store, slot_timeout=0.01)
-    body, reads = orjson.dumps(conversation()), list[int]()
+    body = orjson.dumps(conversation())
     running = [asyncio.create_task(fixture.run(body, user=new_id())) for _ in range(MAX_CONCURRENT_IMPORTS)]
     await eventually(lambda: store.entered == MAX_CONCURRENT_IMPORTS)
     with pytest.raises(Overloaded):
-        await fixture.run(_endless_body(reads))
-    assert not reads
+        await fixture.run(body)
     store.release.set()
     await asyncio.gather(*running)
     await fixture.run(body)
+
+
+async def test_bodies_beyond_the_limit_of_uploads_are_not_read() -> None:
+    fixture, rest, begun, reads = ImportFixture(slot_timeout=0.01), asyncio.Event(), list[int](), list[int]()
+    slow = [
+        asyncio.create_task(fixture.run(_slow_body(begun, rest), user=new_id())) for _ in range(MAX_CONCURRENT_UPLOADS)
+    ]
+    await eventually(lambda: len(begun) == MAX_CONCURRENT_UPLOADS)
+    with pytest.raises(Overloaded):
+        await fixture.run(_endless_body(reads))
+    assert not reads
+    await _cancel(slow)
+
+
+async def test_slow_uploads_do_not_block_the_imports_of_others() -> None:
+    fixture, rest, begun = ImportFixture(slot_timeout=5), asyncio.Event(), list[int]()
+    count = MAX_CONCURRENT_UPLOADS - 1
+    slow = [asyncio.create_task(fixture.run(_slow_body(begun, rest), user=new_id())) for _ in range(count)]
+    await eventually(lambda: len(begun) == count)
+    report, _ = await fixture.run(orjson.dumps(conversation()))
+    assert len(report.imported) == 1
+    await _cancel(slow)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_user_has_one_slot() -> None:

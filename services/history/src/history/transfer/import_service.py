@@ -25,10 +25,12 @@ from parley.process.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
+MAX_CONCURRENT_UPLOADS = 8
+"""Files that a process receives at a time, and one per user. The body of another one is not read."""
 MAX_CONCURRENT_IMPORTS = 2
-"""Concurrent imports per process, and one per user. An import takes its slot before its body is read."""
+"""Received files that a process imports at a time. A slow upload takes no place here."""
 SLOT_TIMEOUT = 10.0
-"""Seconds that an import waits for another one to finish."""
+"""Seconds that an import waits for another one of the user, to be received, and to be imported."""
 IMPORT_TIMEOUT = 100.0
 """Seconds of an import. What is not stored by then is reported as skipped; the gateway waits for 120 s."""
 STOPPED_DETAIL = "The import was stopped before this conversation. It and the later ones of the file were not imported."
@@ -70,7 +72,8 @@ class ImportService:
         self._store, self._changes, self._worker, self._wake_relay = store, changes, worker, wake_relay
         self._drain_started = drain_started
         self._slot_timeout, self._import_timeout = slot_timeout, import_timeout
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT_IMPORTS)
+        self._uploads = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
+        self._imports = asyncio.Semaphore(MAX_CONCURRENT_IMPORTS)
         # An entry exists while an import of the user waits or runs.
         self._users: weakref.WeakValueDictionary[UUID, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -81,20 +84,21 @@ class ImportService:
         Raises InvalidJson, ValidationFailed, IdempotencyKeyReused, Overloaded, Draining, or InvalidRequest when the
         client leaves.
         """
-        async with self._slot(user_id):
-            stop = StopSignal(self._drain_started, file.client_left, self._import_timeout)
+        mine = self._users.setdefault(user_id, asyncio.Lock())
+        async with self._slot(mine):
             with open_upload() as upload:
-                async with stop.deadline():
-                    await upload.receive(file.body, self._worker)
-                return await self._import(user_id, upload, file.lines, key, stop)
+                async with self._slot(self._uploads):
+                    stop = StopSignal(self._drain_started, file.client_left, self._import_timeout)
+                    async with stop.deadline():
+                        await upload.receive(file.body, self._worker)
+                async with self._slot(self._imports):
+                    return await self._import(user_id, upload, file.lines, key, stop)
 
     @contextlib.asynccontextmanager
-    async def _slot(self, user_id: UUID) -> AsyncIterator[None]:
-        mine = self._users.setdefault(user_id, asyncio.Lock())
+    async def _slot(self, slot: asyncio.Semaphore | asyncio.Lock) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             async with at_most(self._slot_timeout) as wait:
-                await stack.enter_async_context(mine)
-                await stack.enter_async_context(self._slots)
+                await stack.enter_async_context(slot)
             if wait.expired:
                 raise Overloaded("Too many imports are running. Try again later.")
             yield
