@@ -92,6 +92,13 @@ def test_a_tool_call_is_followed_by_its_result_and_the_answer() -> None:
     assert prompt_of(asked, new=NewInput("Weather?", [RESULT], continues=True)) == tools[:-1]
 
 
+def test_an_answer_that_is_generated_again_from_results_omits_nothing() -> None:
+    past = EarlierExchanges([exchange("Weather?", tool_calls=CALLS), exchange("Hello", "Hi")])
+    new = NewInput("Weather?", [RESULT], continues=True)
+    context = fit(past, new, system_prompt=None, model=model_of(8000, 100), max_tokens=None)
+    assert (context.state, context.omitted_turns, len(context.messages)) == ("complete", 0, 5)
+
+
 def test_a_result_that_came_with_the_next_message_follows_its_call() -> None:
     asked = exchange("Weather?", tool_calls=CALLS)
     later = exchange("And Paris?", "Sunny.", before=result_steps([RESULT]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from chat.admission.past_messages import NO_TURN, grouped, messages_of, with_paired_calls
+from chat.admission.past_messages import NO_TURN, grouped, has_steps, messages_of, with_paired_calls
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
@@ -101,23 +101,27 @@ def fit(
     Raises ContextLengthExceeded if the system prompt and the new input alone do not fit.
     """
     frame = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    newest, *groups = grouped([_unanswered(new), *past.exchanges])
-    needed = estimate_messages([*frame, *messages_of(newest)])
+    exchanges = [_unanswered(new), *past.exchanges]
+    groups = grouped(exchanges)
+    newest = next(groups)
+    kept = [messages_of(newest)]
+    needed = estimate_messages([*frame, *kept[0]])
     _require_fit(needed, model)
     wanted = _wanted(max_tokens, model)
     room = max(model.context_window - max(wanted, MIN_ANSWER_TOKENS), needed)
-    kept = [newest]
+    omitted = len(exchanges) - len(newest)
     for group in groups:
-        size = estimate_messages(messages_of(group))
+        messages = messages_of(group)
+        size = estimate_messages(messages)
         if needed + size > room:
             break
         needed += size
-        kept.append(group)
-    omitted = len(past.exchanges) + 1 - sum(map(len, kept))
+        omitted -= len(group)
+        kept.append(messages)
     state: ContextState = "partial" if past.partial else "trimmed" if omitted or past.more else "complete"
-    found = [message for group in reversed(kept) for message in messages_of(group)]
-    messages = with_paired_calls(found)
-    if messages != found:
+    messages = [message for group in reversed(kept) for message in group]
+    if any(map(has_steps, exchanges)):
+        messages = with_paired_calls(messages)
         needed = estimate_messages([*frame, *messages])
     return PromptContext([*frame, *messages], needed, answer_room(needed, max_tokens, model), state, omitted)
 

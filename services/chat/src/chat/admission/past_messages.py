@@ -1,6 +1,6 @@
 """Earlier exchanges as messages for a provider. A tool call is sent only with its result, as providers require."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 from uuid import UUID
@@ -12,14 +12,21 @@ NO_TURN = UUID(int=0)
 Message = dict[str, Any]
 
 
-def grouped(newest_first: Sequence[PastExchange]) -> list[list[PastExchange]]:
-    """Return the exchanges in groups, newest first. A group begins with a user message and stays together."""
-    groups: list[list[PastExchange]] = [[]]
+def has_steps(exchange: PastExchange) -> bool:
+    """Tell whether an exchange has more than a message and a text."""
+    return bool(exchange.before or exchange.tool_calls or exchange.after)
+
+
+def grouped(newest_first: Iterable[PastExchange]) -> Iterator[list[PastExchange]]:
+    """Yield the exchanges in groups, newest first. A group begins with a user message and stays together."""
+    group: list[PastExchange] = []
     for exchange in newest_first:
-        groups[-1].append(exchange)
+        group.append(exchange)
         if not exchange.continues:
-            groups.append([])
-    return [group for group in groups if group]
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def messages_of(group: Sequence[PastExchange]) -> list[Message]:
@@ -30,6 +37,9 @@ def messages_of(group: Sequence[PastExchange]) -> list[Message]:
             continue
         if not found or not exchange.continues:
             found.append({"role": "user", "content": exchange.user_message})
+        if not has_steps(exchange):
+            found += [{"role": "assistant", "content": exchange.answer}] if exchange.answer else []
+            continue
         found += map(_message, exchange.before)
         if exchange.turn_id != NO_TURN:
             found.append(_message(PastStep("assistant", exchange.answer, exchange.tool_calls)))
