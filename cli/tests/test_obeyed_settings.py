@@ -176,7 +176,9 @@ def test_a_refused_setting_prints_one_line_and_nothing_starts(
     else:
         (secrets / "amqp_url").write_text("amqp://localhost", encoding="utf-8")
     result = CliRunner().invoke(build(), ["run", "--data-dir", str(folder / "data")])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
+    assert result.stderr.startswith("parley: AMQP_URL: ")
+    assert result.stderr.count("\n") == 1
     assert not (folder / "data").exists()
 
 

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
-from parley_cli.commands.shared import AdminPortOption, DataDirOption, PortOption, load_settings, require_package
+from parley.config.settings import SettingsError
+from parley.config.sources import configured_variables
+from parley_cli.commands.shared import AdminPortOption, DataDirOption, PortOption, fail, load_settings, require_package
+from parley_cli.stack.refused_settings import require_obeyed
 
 NewSigningKeysOption = Annotated[
     bool,
@@ -23,4 +26,8 @@ def run(
     from parley_cli.stack import launcher
 
     settings = load_settings(data_dir, port=port, admin_port=admin_port)
+    try:
+        require_obeyed(settings, configured_variables())
+    except SettingsError as error:
+        fail("parley", str(error), status=2)
     raise typer.Exit(launcher.run(settings, new_signing_keys=new_signing_keys))

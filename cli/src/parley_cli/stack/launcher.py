@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from parley.config.settings import SettingsError
-from parley.config.sources import configured_variables
 from parley.errors import ParleyError
 from parley.observability import logs
 from parley.process.descriptors import raise_descriptor_limit
@@ -20,7 +19,6 @@ from parley_cli.stack.encryption_key import ensure_key, replace_key
 from parley_cli.stack.folder_lock import FolderInUseError
 from parley_cli.stack.log_file import RotatingLogFile
 from parley_cli.stack.ports import StackPorts, require_free
-from parley_cli.stack.refused_settings import require_obeyed
 from parley_cli.stack.service_settings import StackConfig
 from parley_cli.stack.services import open_services, wait_for_signal
 from parley_embedded.base_server import make_private
@@ -37,7 +35,6 @@ def run(settings: LocalSettings, *, new_signing_keys: bool = False) -> int:
     status = 0
     raise_descriptor_limit()
     try:
-        require_obeyed(settings, configured_variables())
         folder = prepare_folder(settings.data_dir)
         with folder_lock.hold(folder), _logging(folder, settings):
             uvloop.run(_run(settings, folder, new_signing_keys))
