@@ -6,6 +6,7 @@ import pytest
 
 from chat.generation import AnswerChunk
 from chat.model import LogEntry, Outcome, Turn
+from chat.running import runner
 from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator, answer_of
 from chat_testing.turn_store import InMemoryTurnStore
@@ -34,7 +35,8 @@ async def test_a_started_turn_runs_until_its_end_and_is_then_forgotten() -> None
     assert bench.registry.get_sample_value("chat_turns_running") == 0
 
 
-async def test_a_turn_that_crashes_abandons_its_log() -> None:
+async def test_a_turn_that_crashes_abandons_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MAX_UNFORESEEN_FAILURES", 2)
     bench = EngineBench(turns=BrokenTurnStore(), generator=ScriptedGenerator(answer_of("Hello")))
     log = bench.supervisor.start(await bench.job())
     await eventually(lambda: log.state == "abandoned")

@@ -96,6 +96,8 @@ class _Server(ThreadingMixIn, WSGIServer):
     """A thread for each of at most ``MAX_CONNECTIONS`` connections. The oldest one makes room for a new one."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """Connections that wait to be accepted; with 5, the default, a probe in a flood waits for seconds."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -53,8 +53,9 @@ def _router() -> APIRouter:
     router = APIRouter()
 
     @router.post("/things/{thing_id}")
-    async def change(thing_id: str, request: Request) -> dict[str, Any]:
+    async def change(thing_id: str, request: Request, q: str = "") -> dict[str, Any]:
         """Return the log context of the request."""
+        del q
         await request.body()
         request.scope["parley"].user_id = USER_ID
         return structlog.contextvars.get_contextvars()
