@@ -1,6 +1,7 @@
 """Supervision of running turns, capacity, and the shutdown."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -15,7 +16,12 @@ from parley_testing import eventually
 
 
 class BrokenTurnStore(InMemoryTurnStore):
+    """A store whose turns another runner owns, and that cannot read them."""
+
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
+        return None
+
+    async def get(self, turn_id: UUID) -> Turn | None:
         raise LookupError
 
 
