@@ -84,6 +84,9 @@ def test_a_key_file_is_read_for_its_own_entry_only(tmp_path: Path) -> None:
         ("default: b\nmodels: {a: {provider_model: a}}", "only name models of the file"),
         ("models: {a: {provider_model: a, fallbacks: [b]}}", "only name models of the file"),
         ('models: {a: {provider_model: a, base_url: "http://a", api_key_file: /missing}}', "api_key_file"),
+        ("models: {a: {provider_model: a, max_concurrent: 1}, b: {provider_model: b, max_concurrent: 2}}", "same"),
+        ("models: {a: {provider_model: a, timeout: 0}}", "models.a.timeout"),
+        ("models: {a: {provider_model: a, kind: anthropic}}", "models.a.kind"),
     ],
 )
 def test_an_invalid_file_names_the_mistake(tmp_path: Path, text: str, message: str) -> None:
@@ -94,6 +97,11 @@ def test_an_invalid_file_names_the_mistake(tmp_path: Path, text: str, message: s
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         catalogue_of(models_file=tmp_path / "missing.yaml")
+
+
+def test_the_models_of_a_server_share_its_limit_of_calls(tmp_path: Path) -> None:
+    catalogue = from_file(tmp_path, "models: {a: {provider_model: a, max_concurrent: 3}, b: {provider_model: b}}")
+    assert [model.target.max_concurrent for model in catalogue] == [3, 3]
 
 
 EXAMPLE = Path(__file__).parents[4] / "deploy" / "models.example.yaml"

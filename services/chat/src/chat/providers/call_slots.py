@@ -12,16 +12,16 @@ from parley.process.timeouts import at_most
 
 
 class CallSlots:
-    """Slots by target. Models with the same target share them."""
+    """Slots by base URL. Models of the same server share them."""
 
     def __init__(self) -> None:
-        self._by_target: dict[Target, asyncio.Semaphore] = {}
+        self._by_url: dict[str, asyncio.Semaphore] = {}
 
     def limit(self, provider: Provider, target: Target, *, timeout: float) -> Provider:
         """Return the provider with the target's limit. A call waits at most ``timeout`` seconds for a slot."""
         if target.max_concurrent is None:
             return provider
-        slots = self._by_target.setdefault(target, asyncio.Semaphore(target.max_concurrent))
+        slots = self._by_url.setdefault(target.base_url, asyncio.Semaphore(target.max_concurrent))
         return LimitedProvider(provider, slots, timeout=timeout)
 
 

@@ -1,6 +1,8 @@
 """Model catalogue from settings or from ``MODELS_FILE``."""
 
 import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -84,7 +86,24 @@ def _from_file(settings: ChatSettings, path: Path) -> Catalogue:
     unknown = [a for entry in found.models.values() for a in entry.fallbacks if a not in found.models]
     if unknown or (default and default not in found.models):
         raise SettingsError("MODELS_FILE: `default` and `fallbacks` may only name models of the file")
-    return Catalogue({alias: _model(alias, entry, settings) for alias, entry in found.models.items()}, default)
+    models = {alias: _model(alias, entry, settings) for alias, entry in found.models.items()}
+    limits = _call_limits(model.target for model in models.values())
+    return Catalogue({alias: _limited(model, limits) for alias, model in models.items()}, default)
+
+
+def _call_limits(targets: Iterable[Target]) -> dict[str, int]:
+    """Return the maximum concurrent calls by base URL."""
+    limits: dict[str, int] = {}
+    for target in targets:
+        limit = target.max_concurrent
+        if limit is not None and limits.setdefault(target.base_url, limit) != limit:
+            raise SettingsError("MODELS_FILE: models of one `base_url` must have the same `max_concurrent`")
+    return limits
+
+
+def _limited(model: Model, limits: Mapping[str, int]) -> Model:
+    limit = limits.get(model.target.base_url)
+    return replace(model, target=replace(model.target, max_concurrent=limit))
 
 
 def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
