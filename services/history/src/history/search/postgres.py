@@ -47,6 +47,7 @@ ORDER BY score DESC, created_at DESC, id DESC LIMIT :limit""")  # noqa: S608 - o
 MAX_BIGRAM_LENGTH = 2
 CLAIM_TIMEOUT = 60
 """Seconds after which another process may index the messages that a process has claimed."""
+_IS_FINISHED = "SELECT finished_at IS NOT NULL FROM search_reindexing WHERE version = $1"
 _BEGIN = "INSERT INTO search_reindexing (version) VALUES ($1) ON CONFLICT DO NOTHING"
 _CLAIM = """
 UPDATE search_reindexing SET claimed_until = now() + make_interval(secs => $2)
@@ -110,10 +111,10 @@ class PostgresReindexingStore:
 
     async def claim(self, version: int) -> bool:
         """Return whether the caller may index the next messages."""
-        if await self._database.value(_CLAIM, version, CLAIM_TIMEOUT):
-            return True
-        await self._database.row(_BEGIN, version)
-        return bool(await self._database.value(_CLAIM, version, CLAIM_TIMEOUT))
+        finished = await self._database.value(_IS_FINISHED, version)
+        if finished is None:
+            await self._database.row(_BEGIN, version)
+        return not finished and bool(await self._database.value(_CLAIM, version, CLAIM_TIMEOUT))
 
     async def next_texts(self, version: int, limit: int) -> list[StoredText]:
         """Return the messages after the last one that was indexed."""

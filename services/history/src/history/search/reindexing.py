@@ -47,7 +47,7 @@ class Reindexer:
         terms = await self._worker.run(_terms, texts)
         await self._store.store(INDEX_VERSION, terms, texts[-1].id if texts else None)
         if not texts:
-            log.info("search_index_complete", version=INDEX_VERSION)
+            log.debug("search_index_complete", version=INDEX_VERSION)
         return bool(texts)
 
 

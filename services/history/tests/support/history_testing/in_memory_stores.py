@@ -12,6 +12,7 @@ from history.conversations.schemas import Conversation, ConversationDeletion, Co
 from history.conversations.store import ConversationFilter
 from history.messages.schemas import BranchMessage, BranchResponse, Message
 from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
+from history.search.normalization import fold
 from history.turns.schemas import TurnDigest
 from history_testing.stored_turns import (
     TURN_DURATION,
@@ -74,11 +75,11 @@ class InMemoryConversationStore:
         self, wanted: ConversationFilter, after: tuple[datetime, UUID] | None, limit: int
     ) -> list[Conversation]:
         archived = {"false": (False,), "true": (True,), "all": (False, True)}[wanted.archived]
-        part = (wanted.title_part or "").lower()
+        part = fold(wanted.title_part or "")
         found = [
             one
             for one in self._history.visible(wanted.user_id)
-            if one.archived in archived and part in (one.title or "").lower()
+            if one.archived in archived and part in fold(one.title or "")
         ]
         found.sort(key=_update_order, reverse=True)
         return [one for one in found if after is None or _update_order(one) < after][:limit]

@@ -70,6 +70,21 @@ class HistoryStoreContract:
         assert await titles(archived="all", title_part="number") == {"Number 1", "Number 2", "Number 3"}
         assert await titles(title_part="BER 3") == {"Number 3"}
 
+    async def test_titles_are_compared_normalized_and_in_any_case(self, stores: Stores) -> None:
+        first = SampleTurn(question="\u0130stanbul, STRASSE")
+        await stores.add(first, SampleTurn(first.user_id, question="Cafe\u0301, o\ufb03ce, \u03a3\u0391\u03a3"))
+        for part in (
+            "istanbul",
+            "\u0130STANBUL",
+            "stra\u00dfe",
+            "CAF\u00c9",
+            "office",
+            "\u03c3\u03b1\u03c2",
+            "caf\u00ad\u00e9",
+        ):
+            wanted = ConversationFilter(first.user_id, title_part=part)
+            assert len(await stores.conversations.page(wanted, None, 10)) == 1, part
+
     async def test_pages_by_id_show_every_conversation_once(self, stores: Stores) -> None:
         turns = _three_conversations()
         await stores.add(*turns)
