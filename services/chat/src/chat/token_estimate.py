@@ -1,7 +1,9 @@
 """Token estimates for text that no provider has counted. Estimates err on the high side."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 PER_MESSAGE = 4
 """Overhead of a message in tokens."""
@@ -24,6 +26,11 @@ def estimate_messages(messages: Iterable[dict[str, Any]]) -> int:
         PER_MESSAGE + _content(message.get("content")) + _calls(message.get("tool_calls")) + _others(message)
         for message in messages
     )
+
+
+def estimate_options(options: Mapping[str, Any]) -> int:
+    """Return the estimated tokens of the options that a server adds to the prompt, such as tools and schemas."""
+    return sum(estimate(orjson.dumps(value).decode()) for value in options.values() if isinstance(value, dict | list))
 
 
 def _content(content: Any) -> int:

@@ -154,6 +154,16 @@ def test_the_models_default_length_applies_to_requests_without_one(given: int | 
     assert answer_room(10, given, WITH_DEFAULTS) == granted
 
 
+def test_tools_and_schemas_count_as_part_of_the_prompt() -> None:
+    said = [{"role": "user", "content": "Hi"}]
+    tools = [{"type": "function", "function": {"name": "f", "description": "x" * 4000}}]
+    plain = client_context(make_request(messages=said, options={"seed": 1}), MODEL)
+    with_tools = client_context(make_request(messages=said, options={"tools": tools}), MODEL)
+    assert with_tools.prompt_tokens >= plain.prompt_tokens + 1000
+    with pytest.raises(ContextLengthExceeded):
+        client_context(make_request(messages=said, options={"tools": tools * 10}), MODEL)
+
+
 def test_the_models_system_prompt_applies_to_messages_without_one() -> None:
     user = {"role": "user", "content": "Hi"}
     own = {"role": "developer", "content": "Own."}

@@ -11,7 +11,7 @@ from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
 from chat.history import History
 from chat.model import ContextState, PastExchange, ToolResult, result_steps
-from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages
+from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages, estimate_options
 from chat.turn_store import TurnStore
 
 SYSTEM_ROLES = frozenset({"system", "developer"})
@@ -145,7 +145,7 @@ def client_context(request: TurnRequest, model: Model) -> PromptContext:
     messages = list(request.messages or ())
     if model.system_prompt and not any(message["role"] in SYSTEM_ROLES for message in messages):
         messages.insert(0, {"role": "system", "content": model.system_prompt})
-    needed = estimate_messages(messages)
+    needed = estimate_messages(messages) + estimate_options(request.options)
     _require_fit(needed, model)
     return PromptContext(messages, needed, answer_room(needed, request.max_tokens, model), "complete", 0)
 
