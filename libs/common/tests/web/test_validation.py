@@ -104,6 +104,8 @@ def test_several_errors_are_counted_and_named() -> None:
 def test_units_have_a_singular(count: int, detail: str) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(Annotated[str, StringConstraints(min_length=count)])
     assert pairs(refused(adapter, "")) == [("", detail)]
+    checked: TypeAdapter[Any] = TypeAdapter(Annotated[Text, StringConstraints(min_length=count)])
+    assert pairs(refused(checked, "")) == [("", detail)]
     lists: TypeAdapter[Any] = TypeAdapter(Annotated[list[int], Field(min_length=count)])
     entries = {1: "At least 1 entry.", 2: "At least 2 entries."}
     assert pairs(refused(lists, [])) == [("", entries[count])]

@@ -160,7 +160,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.head_bytes += len(name) + len(value) + 4
         if self.head_fields > self.max_head_fields or self.head_bytes > self.max_head_bytes:
             self.stop_parsing(errors.HeadersTooLarge())
-        super().on_header(name, value)
+        # The same as uvicorn's method. A call of it for every field would cost as much as the rest.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def parse_waiting(self) -> None:
         """Parse data that was held back, as far as requests may wait now."""

@@ -118,7 +118,8 @@ def _code_and_detail(found: dict[str, Any], kind: str, pointer: str) -> tuple[st
 
 
 def _unit(context: dict[str, Any]) -> str:
-    one, many = ("entry", "entries") if "field_type" in context else ("character", "characters")
+    lists = context.get("field_type") in {"List", "Dictionary", "Set", "Tuple"}
+    one, many = ("entry", "entries") if lists else ("character", "characters")
     return one if 1 in (context.get("min_length"), context.get("max_length")) else many
 
 

@@ -85,7 +85,9 @@ class ChatRequest(RequestBody):
 
     @model_validator(mode="after")
     def _one_of(self) -> "ChatRequest":
-        if (self.message is None) == (self.regenerate is None):
+        if self.message is None and self.regenerate is None:
+            raise FieldValueError("exactly_one", "`message` (a string) is required, or `regenerate`.")
+        if self.message is not None and self.regenerate is not None:
             raise FieldValueError("exactly_one", "Send either `message` or `regenerate`, not both.")
         if self.conversation_id is None and (self.regenerate or self.parent_id):
             raise FieldValueError("required", "`regenerate` and `parent_id` require `conversation_id`.")
