@@ -20,6 +20,7 @@ def test_a_default_that_differs_between_services_is_shown_for_each() -> None:
     }
     assert "| gateway, local: none; auth: `127.0.0.0/8,::1/128` |" in rows["`TRUSTED_PROXIES`"]
     assert "| auth: `closed`; local: `open` |" in rows["`REGISTRATION`"]
+    assert "history-worker: `9013`" in rows["`ADMIN_PORT`"]
     for kind in SETTINGS_CLASSES:
         for field, name in environment_names(kind).items():
             default = kind.model_fields[field].get_default(call_default_factory=True)

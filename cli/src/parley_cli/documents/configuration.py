@@ -20,6 +20,7 @@ SETTINGS_CLASSES: tuple[type[ServiceSettings], ...] = (
     history.settings.HistorySettings,
     LocalSettings,
 )
+WORKER = "history-worker"
 HEAD = """# Configuration
 
 A setting is read from an environment variable, from a line in `.env`, or from a file with its lower-case name in the
@@ -65,6 +66,8 @@ def settings() -> list[SettingEntry]:
         variables = environment_names(kind)
         for field, info in kind.model_fields.items():
             _add(found, variables[field], kind.service, info)
+            if kind is history.settings.HistorySettings:
+                _add_other_default(found, variables[field], WORKER, history.settings.WorkerSettings.model_fields[field])
     return sorted(found.values(), key=lambda setting: setting.name)
 
 
@@ -86,6 +89,12 @@ def _add(found: dict[str, SettingEntry], name: str, service: str, info: FieldInf
     defaults = (*seen.defaults, _default(info)) if seen else (_default(info),)
     description = (seen.description if seen else None) or info.description or ""
     found[name] = SettingEntry(name, services, defaults, _is_secret(info), description)
+
+
+def _add_other_default(found: dict[str, SettingEntry], name: str, process: str, info: FieldInfo) -> None:
+    """Add a second process of a service where its default is another one."""
+    if _default(info) != found[name].defaults[-1]:
+        _add(found, name, process, info)
 
 
 def _default(info: FieldInfo) -> str | None:

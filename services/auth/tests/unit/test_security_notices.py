@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from auth.administration.creation import AccountRequest
 from auth.api_keys.model import DEFAULT_EXPIRY
 from auth.audit.model import RequestOrigin
+from auth.email_verification.service import MAIL_INTERVAL
 from auth.mail.mail_queue import Mail, MailQueue
 from auth.mail.notices import MAX_NOTICES, NOTICE_WINDOW, Recipient, SecurityEvent, SecurityNotices
 from auth.security.password_hashing import PasswordHasher
@@ -59,6 +61,32 @@ async def test_a_new_account_gets_a_link_that_verifies_its_address(mailing: Mail
     with pytest.raises(ValidationFailed) as refused:
         await mailing.auth.services.email_verification.confirm(token, HERE)
     assert refused.value.errors[0].pointer == "/verification_token"
+
+
+async def test_an_invited_person_gets_the_link_after_choosing_a_password(mailing: Mailing) -> None:
+    made = await mailing.auth.services.operator.create_user(AccountRequest("ada", "ada@example.org"))
+    assert made.link is not None
+    assert mailing.mailer.sent.empty()
+    await mailing.auth.services.password_resets.use(made.link.token, NEW_PASSWORD, HERE)
+    await mailing.auth.services.email_verification.confirm(await mailing.token(), HERE)
+    assert mailing.auth.database.users[made.user.id].email_verified
+
+
+async def test_an_address_that_an_administrator_changes_is_told_and_verified(mailing: Mailing) -> None:
+    user = await mailing.auth.user()
+    await mailing.token()
+    caller = await mailing.auth.principal(await mailing.auth.login())
+    mailing.auth.clock.forward(MAIL_INTERVAL + 1)
+    await mailing.auth.services.administration.change(
+        caller,
+        str(user.id),
+        status=None,
+        plan=None,
+        scopes=None,
+        origin=HERE,
+        profile={"email": "new@example.org"},
+    )
+    assert [(await mailing.next())[0] for _ in range(2)] == ["ada@example.org", "new@example.org"]
 
 
 async def test_a_link_verifies_no_other_address(mailing: Mailing) -> None:
