@@ -138,6 +138,7 @@ async def test_a_key_that_auth_cannot_check_is_an_outage(authenticator: Authenti
         ({"x-api-key": "other_a"}, errors.ApiKeyInvalid),
         ({"x-api-key": API_KEY}, API_KEY.encode()),
         ({"x-api-key": API_KEY, "authorization": f"Bearer {API_KEY}"}, API_KEY.encode()),
+        ({"x-api-key": API_KEY, "authorization": ""}, API_KEY.encode()),
         ({"x-api-key": API_KEY, "authorization": "Bearer a"}, errors.AmbiguousCredentials),
     ],
 )

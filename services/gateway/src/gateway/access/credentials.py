@@ -113,7 +113,7 @@ def presented_credential(request: Request) -> bytes:
     authorization, key = found.get(b"authorization"), found.get(b"x-api-key")
     if request.repeated_headers and request.repeated_headers & {b"authorization", b"x-api-key"}:
         raise errors.AmbiguousCredentials
-    if authorization is None:
+    if not authorization:
         if not key:
             raise errors.CredentialsMissing
         if not key.startswith(API_KEY_PREFIX.encode()):
