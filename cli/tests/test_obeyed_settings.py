@@ -195,6 +195,9 @@ def test_an_option_wins_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings().base_url() == "http://localhost:8200"
 
 
-@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8000"), ("10.1.2.3", "http://10.1.2.3:8000")])
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("0.0.0.0", "http://127.0.0.1:8000"), ("10.1.2.3", "http://10.1.2.3:8000"), ("::", "http://[::1]:8000")],
+)
 def test_the_printed_address_is_one_that_clients_can_reach(host: str, url: str) -> None:
     assert StackPorts(host=host).client_url() == url

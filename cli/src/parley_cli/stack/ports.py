@@ -7,7 +7,8 @@ from parley_embedded.errors import EmbeddedError
 
 SERVICES = ("gateway", "auth", "chat", "history")
 HOST = "127.0.0.1"
-ANY_ADDRESS = frozenset({HOST, "0.0.0.0", "localhost"})  # noqa: S104 - compared, not listened on
+LOOPBACK_OF = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - compared, not listened on
+"""Address of this machine by the address that stands for all of its addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class StackPorts:
 
     def client_url(self) -> str:
         """Return the URL of the gateway for clients on this machine."""
-        return self.url("gateway") if self.host in ANY_ADDRESS else f"http://{self.host}:{self.first}"
+        host = LOOPBACK_OF.get(self.host, self.host)
+        return f"http://[{host}]:{self.first}" if ":" in host else f"http://{host}:{self.first}"
 
     def all(self) -> list[int]:
         """Return every port."""
@@ -53,7 +55,7 @@ def require_free(ports: StackPorts) -> None:
 
 def is_free(port: int, host: str = HOST) -> bool:
     """Return whether a server can listen on the port."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
