@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -316,3 +317,39 @@ async def test_an_app_that_ends_without_a_response_is_answered_by_a_problem(path
         assert head.startswith("HTTP/1.1 500 ")
         assert {"content-type: application/problem+json", "x-request-id: r1"} <= set(head.split("\r\n"))
         assert ('"code":"internal_error"' in body) == (method == "GET")
+
+
+SECOND = [b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n", post(b"Host: a", b"Content-Length: 2", body=b"{}")]
+
+
+@pytest.mark.parametrize("request_bytes", SECOND, ids=["without a body", "with a body"])
+async def test_a_later_request_of_a_connection_may_take_longer_than_the_idle_timeout(request_bytes: bytes) -> None:
+    async with serve() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request_bytes)
+        await reader.readuntil(b"\r\n\r\n")
+        server.app.gate.clear()
+        writer.write(request_bytes)
+        await eventually(lambda: len(server.app.paths) == 2)
+        (connection,) = server.connections.open
+        connection.check_deadlines(time.monotonic() + 1000)
+        assert not connection.transport.is_closing()
+        server.app.gate.set()
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+@pytest.mark.parametrize("request_bytes", SECOND, ids=["without a body", "with a body"])
+async def test_the_head_of_a_later_request_has_the_same_deadline(request_bytes: bytes) -> None:
+    async with serve(header_timeout=10) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request_bytes)
+        await reader.readuntil(b"\r\n\r\n")
+        (connection,) = server.connections.open
+        connection.check_deadlines(time.monotonic() + 50)
+        assert not connection.transport.is_closing()
+        writer.write(b"GET / HTTP/1.1\r\nHost")
+        await eventually(lambda: connection.head_bytes > 1)
+        connection.check_deadlines(time.monotonic() + 11)
+        assert connection.transport.is_closing()
+        writer.close()

@@ -116,10 +116,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Parse data with the end of at most one request head."""
         was_in_head, heads = self.in_head, self.heads
         super().data_received(piece)
-        if self.in_head and self.rejection is None:
-            # Data that ended a head or a body belongs mostly to it. The fields of a following head are counted one by
-            # one in on_header.
-            self.head_bytes += len(piece) if was_in_head and self.heads == heads else 1
+        # Data that ended a head or a body belongs to it. The fields of a following head are counted in on_header.
+        if was_in_head and self.heads == heads and self.rejection is None:
+            self.head_bytes += len(piece)
             if self.head_bytes > self.max_head_bytes:
                 self.reject(errors.HeadersTooLarge())
 

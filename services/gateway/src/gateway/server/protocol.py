@@ -113,6 +113,7 @@ class ServerProtocol(BoundedHttpProtocol):
 
     def _start_cycle(self) -> None:
         self.limits.mark_busy(self)
+        self.idle_since = NEVER
         version = self.parser.get_http_version()
         scope = cast("dict[str, Any]", self.scope)
         complete_scope(scope, self.url, self.parser.get_method(), version)
