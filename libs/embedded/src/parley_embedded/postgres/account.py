@@ -88,7 +88,7 @@ async def account_of_user(cluster: Path, programs: Path, uid: int = UNPRIVILEGED
 
 def _admit_group(folder: Path, gid: int) -> None:
     """Let a group enter a private folder of root, but not list it. The files inside stay closed."""
-    if folder.stat().st_uid == os.geteuid():
+    if os.geteuid() == folder.stat().st_uid == 0:
         os.chown(folder, -1, gid)
         folder.chmod(GROUP_MAY_ENTER)
 
