@@ -108,6 +108,11 @@ def test_a_required_call_needs_tools_and_the_capability(choice: object) -> None:
     assert checked(OPENAI, tools=TOOLS, tool_choice=choice).options() == {"tools": TOOLS, "tool_choice": choice}
 
 
+def test_unknown_stream_options_are_refused_by_name() -> None:
+    assert refused(stream_options={"continuous_usage_stats": True})[0] == "stream_options.continuous_usage_stats"
+    checked(stream_options={"include_usage": True, "include_obfuscation": False})
+
+
 def test_n_above_one_is_refused_by_name() -> None:
     assert refused(n=2)[0] == "n"
 

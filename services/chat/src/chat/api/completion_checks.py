@@ -37,6 +37,9 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
     for name in body.options():
         if name not in model.parameters:
             raise _unsupported(f"/{_escaped(name)}", _HINTS.get(name))
+    for name, value in (body.stream_options.unknown if body.stream_options else {}).items():
+        if value is not False:
+            raise _unsupported(f"/stream_options/{_escaped(name)}", None)
     _check_tool_choice(body, model)
     for position, message in enumerate(body.messages):
         _check_message(message, f"/messages/{position}", model)

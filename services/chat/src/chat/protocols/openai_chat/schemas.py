@@ -74,12 +74,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 TEXT_PARTS = frozenset({"text", "refusal"})
 
 
-class LenientModel(BaseModel):
-    """Base of request parts that ignore unknown members."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
 class OpenModel(BaseModel):
     """Base of request parts that keep unknown members, for a check against what the model accepts."""
 
@@ -138,7 +132,7 @@ class CompletionMessage(OpenModel):
         return {"role": self.role, "content": None, **found}
 
 
-class StreamOptions(LenientModel):
+class StreamOptions(OpenModel):
     """Options of a streamed completion."""
 
     include_usage: bool = False
