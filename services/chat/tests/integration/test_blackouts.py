@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from chat.storage.log_format import key_of
 from chat_testing.replica import ChatReplica, OpenReplica, ReplicaPair
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
@@ -79,9 +81,12 @@ async def test_without_redis_turns_stream_and_are_cancelled_on_another_replica(
 
 async def test_streams_continue_while_redis_is_frozen(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
     here = pair[0].user()
-    failures = pair[0].sample(REPLICATION_FAILURES)
-    async with here.stream("/api/v1/chat/stream", json=TURN) as (_, found):
+    async with here.stream("/api/v1/chat/stream", json=TURN) as (response, found):
         seen = [await anext(found) for _ in range(10)]
+        async with open_redis(valkey.url, timeout=2) as client:
+            # The store may still count as unavailable after the test before this one.
+            await eventually(lambda: client.exists(key_of(UUID(response.headers["x-turn-id"]))))
+        failures = pair[0].sample(REPLICATION_FAILURES)
         async with frozen(valkey.child):
             # These arrive while Redis is frozen only because appends time out.
             seen += [await anext(found) for _ in range(30)]
