@@ -119,6 +119,21 @@ async def test_a_request_may_take_as_long_as_the_service_needs() -> None:
         await response(reader)
 
 
+async def test_a_request_that_waited_may_take_as_long_as_the_service_needs() -> None:
+    async with service() as (app, reader, writer):
+        app.gate.clear()
+        writer.write(REQUEST * 2)
+        await eventually(lambda: app.headers)
+        app.gate.set()
+        app.gate = asyncio.Event()
+        await response(reader)
+        await eventually(lambda: len(app.headers) == 2)
+        assert not app.late(IDLE_TIMEOUT)
+        app.gate.set()
+        await response(reader)
+        assert app.late(IDLE_TIMEOUT)
+
+
 async def test_a_client_that_leaves_while_its_requests_wait_is_noticed() -> None:
     async with service() as (app, _, writer):
         app.gate.clear()

@@ -89,8 +89,8 @@ class ServiceHttpProtocol(BoundedHttpProtocol):
         self._deadline = _NEVER
 
     def on_response_complete(self) -> None:
-        """End a response, and expect the next request."""
-        if self._deadline == _NEVER:
+        """End a response, and expect the next request unless one waits already."""
+        if self._deadline == _NEVER and not self.pipeline:
             self._expect(IDLE_TIMEOUT)
         super().on_response_complete()
 
