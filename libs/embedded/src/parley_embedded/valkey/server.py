@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.private_files import write_private
 from parley_embedded.process.child import ServerCommand
+from parley_embedded.process.environment import child_environment
 from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.sockets import SocketFolder, free_port
 from parley_embedded.valkey.program import find_valkey
@@ -70,6 +71,7 @@ class EmbeddedValkey(EmbeddedServer):
             name="Valkey",
             arguments=[str(program), str(configuration)],
             folder=self.data_dir,
+            environment=child_environment(),
             hint=HINT.format(folder=self.data_dir),
         )
 
