@@ -68,6 +68,8 @@ async def service() -> AsyncIterator[tuple[Service, asyncio.StreamReader, asynci
         writer.close()
         for connection in app.connections:
             connection.transport.abort()
+        app.gate.set()
+        await eventually(lambda: not state.tasks)
 
 
 async def response(reader: asyncio.StreamReader) -> None:
@@ -132,6 +134,21 @@ async def test_a_request_that_waited_may_take_as_long_as_the_service_needs() -> 
         app.gate.set()
         await response(reader)
         assert app.late(IDLE_TIMEOUT)
+
+
+async def test_a_head_that_is_not_read_because_earlier_requests_wait_is_not_late() -> None:
+    async with service() as (app, reader, writer):
+        app.gate.clear()
+        writer.write(REQUEST)
+        await eventually(lambda: app.headers)
+        writer.write(REQUEST + REQUEST[:20])
+        await eventually(lambda: app.connections[0].flow.read_paused and app.connections[0].head_bytes)
+        assert not app.late(HEAD_TIMEOUT * 2)
+        app.gate.set()
+        await response(reader)
+        await eventually(lambda: not app.connections[0].flow.read_paused)
+        assert not app.late(HEAD_TIMEOUT / 2)
+        assert app.late(HEAD_TIMEOUT * 3)
 
 
 async def test_a_client_that_leaves_while_its_requests_wait_is_noticed() -> None:

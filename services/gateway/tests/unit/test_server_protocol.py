@@ -32,6 +32,7 @@ class EchoApp:
     paths: list[str] = field(default_factory=list)
     headers: list[list[tuple[bytes, bytes]]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -49,6 +50,7 @@ class EchoApp:
             if message["type"] == "http.disconnect":
                 return
             body, more = body + message.get("body", b""), message.get("more_body", False)
+        self.waiting += 1
         await self.gate.wait()
         content = scope["path"].encode() + b" " + body
         length = (b"content-length", b"%d" % len(content))
@@ -351,5 +353,25 @@ async def test_the_head_of_a_later_request_has_the_same_deadline(request_bytes: 
         writer.write(b"GET / HTTP/1.1\r\nHost")
         await eventually(lambda: connection.head_bytes > 1)
         connection.check_deadlines(time.monotonic() + 11)
+        assert connection.transport.is_closing()
+        writer.close()
+
+
+async def test_a_head_that_is_not_read_because_earlier_requests_wait_is_not_late() -> None:
+    async with serve(header_timeout=10) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        server.app.gate.clear()
+        writer.write(SECOND[0])
+        await eventually(lambda: server.app.waiting)
+        writer.write(SECOND[0] + b"GET /last HTTP/1.1\r\nHost")
+        await eventually(lambda: [each for each in server.connections.open if each.head_bytes and each.pipeline])
+        (connection,) = server.connections.open
+        assert connection.flow.read_paused
+        connection.check_deadlines(time.monotonic() + 1000)
+        assert not connection.transport.is_closing()
+        server.app.gate.set()
+        await reader.readuntil(b"\r\n\r\n")
+        await eventually(lambda: len(server.app.paths) == 2 and not connection.flow.read_paused)
+        connection.check_deadlines(time.monotonic() + 2000)
         assert connection.transport.is_closing()
         writer.close()

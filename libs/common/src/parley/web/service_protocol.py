@@ -52,6 +52,8 @@ class ServiceHttpProtocol(BoundedHttpProtocol):
             return
         if self.flow.read_paused:
             late = has_left(self.transport.get_extra_info("socket"))
+            if self._deadline != _NEVER:
+                self._expect(HEAD_TIMEOUT)  # what is not read cannot arrive
         else:
             late = self.loop.time() > self._deadline
         if late:

@@ -177,7 +177,8 @@ class ServerProtocol(BoundedHttpProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self.cycle = cycle
-            self.deadlines.at = NEVER
+            if not self.head_bytes:
+                self.deadlines.at = NEVER
             self._start_asgi_task(cycle, app)
         elif not self._unparsed:
             self.idle_since = time.monotonic()
@@ -195,6 +196,8 @@ class ServerProtocol(BoundedHttpProtocol):
 
         While reading is paused, also close it if the client has left: the event loop notices that only when it reads.
         """
+        if self.flow.read_paused and self.deadlines.at != NEVER:
+            self.deadlines.at = now + self.settings.header_timeout  # what is not read cannot arrive
         pending = self.transport.get_write_buffer_size()
         received = self.body_bytes if self.in_body and not self.flow.read_paused else None
         idle = now - self.idle_since > self.limits.idle_timeout(self)
