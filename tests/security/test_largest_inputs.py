@@ -133,6 +133,20 @@ async def branches(user: UserClient) -> list[int]:
     return [response.status_code, *[(await user.request("GET", path)).status_code for _ in range(5)]]
 
 
+async def a_turn_after_a_long_import(user: UserClient) -> list[int]:
+    """Import the longest conversation, and continue it: only its end fits into the model's window."""
+    messages: list[dict[str, Any]] = []
+    for number in range(110):
+        parent = messages[-1]["id"] if messages else None
+        messages.append({**message("x" * 70_000, parent), "role": "assistant" if number % 2 else "user"})
+    response = await user.request("POST", "/api/v1/conversations/import", json=[conversation(messages)])
+    body = {"message": "Why? [[fake tokens=1]]", "conversation_id": response.json()["imported"][0]["conversation_id"]}
+    return [
+        response.status_code,
+        (await user.request("POST", "/api/v1/chat", json=body)).status_code,
+    ]
+
+
 def chain_of_nodes() -> bytes:
     nodes = {str(n): {"parent": str(n - 1), "message": None} for n in range(300_000)}
     return json.dumps([{"title": "x", "mapping": nodes, "current_node": "299999"}]).encode()
@@ -177,6 +191,7 @@ QUICK: dict[str, Attack] = {
     "searches": searches,
     "marks to import": marks_to_import,
     "branches": branches,
+    "a turn after a long import": a_turn_after_a_long_import,
 }
 
 
