@@ -53,7 +53,8 @@ class ServiceHttpProtocol(BoundedHttpProtocol):
         if self.flow.read_paused:
             late = has_left(self.transport.get_extra_info("socket"))
             if self._deadline != _NEVER:
-                self._expect(HEAD_TIMEOUT)  # what is not read cannot arrive
+                # What is not read cannot arrive.
+                self._expect(HEAD_TIMEOUT if self.in_head else BODY_TIMEOUT)
         else:
             late = self.loop.time() > self._deadline
         if late:
