@@ -151,6 +151,7 @@ class RouteTable:
     def __init__(self, routes: Iterable[Route]) -> None:
         """Raise ValueError when two routes have the same method and template."""
         self.routes = tuple(routes)
+        self._methods = {method for each in self.routes for method in each.methods}
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
         for each in self.routes:
@@ -174,8 +175,8 @@ class RouteTable:
 
     def allowed_methods(self, path: str) -> list[str]:
         """Return the methods of a path, with OPTIONS. Empty if there is no route. ``*`` stands for all paths."""
-        found = {m for each in self.routes for m in each.methods if path == "*" or self._find(m, path) is each}
-        return sorted({*found, "OPTIONS"}) if found else []
+        found = [method for method in self._methods if path == "*" or self._find(method, path)]
+        return sorted([*found, "OPTIONS"]) if found else []
 
     def _find(self, method: str, path: str) -> Route | None:
         exact = self._exact.get((method, path))
