@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -107,13 +108,16 @@ async def test_a_handshake_has_the_security_headers() -> None:
         (HEAD + b"\r\n", b"400"),
         (HEAD.replace(b"13", b"8") + KEY + b"\r\n", b"400"),
         (HEAD + KEY + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n", b"431"),
-        (HEAD.replace(b"/ws ", b"/ws" + b"a" * 20_000 + b" ") + KEY + b"\r\n", b"414"),
+        (HEAD.replace(b"/ws ", b"/ws" + b"a" * 20_000 + b" ") + KEY + b"\r\n", b"431"),
+        (HEAD + KEY + b"Upgrade: websocket\r\n\r\n", b"400"),
     ],
+    ids=["no key", "version", "field", "target", "two upgrades"],
 )
 async def test_a_refused_handshake_has_the_security_headers_and_closes(head: bytes, status: bytes) -> None:
     async with serving() as (_, port):
         answer = await exchange(port, head)
     assert answer.startswith(b"HTTP/1.1 " + status), answer
+    assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["status"] == int(status)
     for name in (b"strict-transport-security", b"content-security-policy", b"x-frame-options"):
         assert name in answer.lower()
 

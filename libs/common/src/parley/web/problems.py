@@ -26,6 +26,7 @@ _BY_STATUS: dict[int, type[ParleyError]] = {
     405: errors.MethodNotAllowed,
     406: errors.NotAcceptable,
     413: errors.BodyTooLarge,
+    414: errors.HeadersTooLarge,
     431: errors.HeadersTooLarge,
 }
 
@@ -86,7 +87,8 @@ def from_http(error: HTTPException) -> ParleyError:
         return errors.InvalidJson()
     if error.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
         return errors.UnsupportedMediaType()
-    kind = _BY_STATUS.get(error.status_code, errors.InternalError)
+    is_client_error = HTTPStatus.BAD_REQUEST <= error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+    kind = _BY_STATUS.get(error.status_code, errors.InvalidRequest if is_client_error else errors.InternalError)
     return kind(headers=error.headers)
 
 

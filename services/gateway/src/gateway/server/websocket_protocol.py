@@ -1,6 +1,7 @@
 """WebSocket server protocol: uvicorn's, with the gateway's headers on the handshake and a limit on small frames."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, cast
 
 import orjson
@@ -176,4 +177,4 @@ def _to_problem(response: Response, base_url: str) -> Response:
     for name, value in (("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body))), ("X-Request-ID", request_id)):
         headers.pop(name, None)
         headers[name] = value
-    return Response(response.status_code, response.reason_phrase, headers, body)
+    return Response(error.status, HTTPStatus(error.status).phrase, headers, body)
