@@ -185,7 +185,12 @@ async def assert_survival(
     with contextlib.ExitStack() as outage:
         for host in lost:
             outage.enter_context(host.lost())
+        await asyncio.sleep(SAMPLE_INTERVAL)  # bytes that had arrived
+        received = sum(host.received for host in lost)
         growth = await watch_memory(stack, before, OUTAGE)
+        if victim in DEPENDENCIES:
+            assert await stack.chat[0].dependency(DEPENDENCIES[victim]) == "down"
+        assert sum(host.received for host in lost) == received, "the host was not lost"
     began = time.monotonic()
     recovered = await recover(victim, stack, users)
     turns = await asyncio.gather(*reading)

@@ -52,6 +52,11 @@ class LostHost:
         """Return host and port of a service."""
         return f"{self._host}:{self._proxies[service].port}"
 
+    @property
+    def received(self) -> int:
+        """The number of bytes that the services of this host have received."""
+        return sum(proxy.counters.forward for proxy in self._proxies.values())
+
     def moved(self, url: str, service: str) -> str:
         """Return a URL with the address of a service."""
         parts = urlsplit(url)
