@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from parley.web import validation
-from parley.web.schemas import MAX_MEMBERS, Money, Page, RequestBody, ResponseBody, Text, at_most
+from parley.web.schemas import MAX_MEMBERS, Money, Page, RequestBody, ResponseBody, Text, max_entries
 
 
 class Note(RequestBody):
@@ -35,7 +35,7 @@ def test_money_has_nine_decimal_places() -> None:
 
 
 class Labelled(RequestBody):
-    labels: Annotated[dict[str, Text], at_most(2)]
+    labels: Annotated[dict[str, Text], max_entries(2)]
 
 
 def test_entries_are_counted_before_they_are_validated() -> None:

@@ -36,7 +36,7 @@ class RequestBody(BaseModel):
         return data
 
 
-def at_most(count: int) -> BeforeValidator:
+def max_entries(count: int) -> BeforeValidator:
     """Return a validator that checks the number of members or elements before it looks at any of them."""
 
     def check(value: object) -> object:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field
 
 from history.dependencies import not_blank
 from parley.times import Timestamp
-from parley.web.schemas import Money, RequestBody, ResponseBody, Text, at_most
+from parley.web.schemas import Money, RequestBody, ResponseBody, Text, max_entries
 from parley.web.validation import FieldValueError
 
 Archived = Literal["false", "true", "all"]
@@ -17,7 +17,7 @@ MAX_METADATA = 16
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200), AfterValidator(not_blank)]
 MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA), at_most(MAX_METADATA)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA), max_entries(MAX_METADATA)]
 
 
 class Conversation(ResponseBody):

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from parley.times import Timestamp
-from parley.web.schemas import Page, RequestBody, ResponseBody, Text, at_most
+from parley.web.schemas import Page, RequestBody, ResponseBody, Text, max_entries
 from parley.web.validation import FieldValueError
 from parley_events.models import ErrorInfo, Usage
 
@@ -35,7 +35,7 @@ SystemPrompt = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
 ClientId = Annotated[UUID, AfterValidator(_client_id)]
 MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA), at_most(MAX_METADATA)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA), max_entries(MAX_METADATA)]
 
 
 SHAPE = "`message` (a string) is expected; OpenAI's form is at `/v1`."

@@ -21,7 +21,7 @@ from history.transfer.drafts import (
 )
 from history.transfer.formats.lenient import validate
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, are_parents_first, parents_first
-from parley.web.schemas import Text, at_most
+from parley.web.schemas import Text, max_entries
 from parley.web.validation import FieldValueError
 from parley_events.models import Usage
 
@@ -72,7 +72,7 @@ class ParleyMessage(_ExportModel):
     number: int | None = Field(None, ge=1, lt=MAX_NUMBER)
     role: Role
     content: Text = Field(max_length=MAX_CONTENT_LENGTH)
-    tool_calls: Annotated[list[dict[str, Any]], at_most(MAX_TOOL_CALLS)] | None = None
+    tool_calls: Annotated[list[dict[str, Any]], max_entries(MAX_TOOL_CALLS)] | None = None
     tool_call_id: Text | None = Field(None, max_length=200)
     status: Literal["completed", "incomplete", "failed", "cancelled", "running"] = "completed"
     finish_reason: Text | None = Field(None, max_length=100)
