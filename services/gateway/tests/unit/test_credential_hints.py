@@ -51,6 +51,11 @@ def test_a_credential_in_the_query_string_is_recognised(name: str) -> None:
     assert error.detail.startswith("The query string contains an API key. Send it as `Authorization: Bearer <key>`")
 
 
+def test_json_in_base64_is_no_access_token() -> None:
+    error = errors.CredentialsMissing()
+    assert explain(with_query("limit=1&cursor=eyJpZCI6MX0"), error) is error
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -59,6 +64,7 @@ def test_a_credential_in_the_query_string_is_recognised(name: str) -> None:
         {"authorization": f"bearer  {KEY}"},
         {"x-api-key": KEY, "cookie": f"t={TOKEN}"},
         {"authorization": "Bearer rubbish", "x-request-id": KEY},
+        {"cookie": "session=eyJ1c2VyIjoxfQ.c2ln"},
     ],
 )
 def test_other_errors_are_not_changed(headers: dict[str, str]) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from gateway.request import Request
 from parley import errors
 
+_JWT, _JWT_DOTS = b"eyJ", 2
+"""How a JWT begins, as does other JSON in Base64 (cookies of other programs, cursors), and its dots."""
 _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"parley_", "an API key"),
     (b"cGFybGV5X", "an API key"),  # in Base64, as by `curl -u`
-    (b"eyJ", "an access token"),
+    (_JWT, "an access token"),
     (b"prt_", "a refresh token"),
     (b"prs_", "a password reset token"),
     (b"sk-", "a key of another provider"),
@@ -35,14 +37,14 @@ def explain(request: Request, error: errors.Unauthenticated) -> errors.Unauthent
     """Return the error with a detail that names a misplaced credential, if the request has one."""
     found = request.used_headers
     bearer, key = found.get(b"authorization", b""), found.get(b"x-api-key", b"")
-    if bearer[:7].lower() == b"bearer " and bearer[7:].lstrip().startswith((b"parley_", b"eyJ")):
+    if bearer[:7].lower() == b"bearer " and bearer[7:].lstrip().startswith((b"parley_", _JWT)):
         return error
     if not bearer and key.startswith(b"parley_"):
         return error
     for place, value in _places(request):
         candidate = value.strip().rpartition(b" ")[2].strip(b"\"'<>")
         for prefix, kind in _KINDS:
-            if candidate.startswith(prefix):
+            if candidate.startswith(prefix) and (prefix != _JWT or candidate.count(b".") == _JWT_DOTS):
                 return type(error)(f"{place} contains {kind}. {_REMEDIES[kind]}")
     return error
 
