@@ -37,6 +37,7 @@ async def test_jobs_beyond_the_queue_are_refused_and_cancelled_ones_are_not_star
         with pytest.raises(Overloaded):
             await worker.run(started.append, -1)
         waiting[0].cancel()
+        await asyncio.wait([waiting[0]])
         await asyncio.wait(waiting[:1])
         release.set()
         await asyncio.wait([blocking, *waiting])

@@ -50,7 +50,14 @@ class _LossDetection(AbstractConnection):
         return bool(await super().can_read())
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
-        """Send a command. uvloop raises RuntimeError when the transport is closed."""
+        """Send a command.
+
+        On a closed transport, uvloop raises RuntimeError, asyncio of Python 3.13 TypeError, and others nothing.
+        """
+        writer = self._writer
+        if writer is not None and writer.transport.is_closing():
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError("The connection is closed.")
         try:
             await super().send_packed_command(*args, **options)
         except RuntimeError as error:
