@@ -38,7 +38,9 @@ class RegenerationSource:
 
     def has_calls_of(self, results: Iterable[ToolResult]) -> bool:
         """Tell whether one of the results belongs to a tool call of the answer."""
-        return bool({call.get("id") for call in self.tool_calls or ()} & {result.tool_call_id for result in results})
+        ids = {result.tool_call_id for result in results}
+        # The calls of an imported answer may be any objects.
+        return any(isinstance(call.get("id"), str) and call["id"] in ids for call in self.tool_calls or ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,15 @@ def test_results_whose_call_is_not_known_are_left_out_but_not_the_question() -> 
     assert prompt_of(new=new) == [("user", "Weather?")]
 
 
+@pytest.mark.parametrize(
+    "call", [{}, {"id": ["c1"]}, {"id": {}, "function": {"name": "f"}}, {"id": "c1"}, {"id": "c1", "function": "f"}]
+)
+def test_an_imported_call_that_is_none_is_left_out(call: dict[str, Any]) -> None:
+    result = result_steps([ToolResult(new_id(), "c1", "Rain")])
+    said = exchange("Hi", "Yes", tool_calls=[call], after=result)
+    assert prompt_of(said) == [("user", "Hi"), ("assistant", "Yes"), ("user", "now")]
+
+
 def test_a_question_and_its_tool_calls_are_kept_or_omitted_together() -> None:
     asked = exchange("Weather? " + "x" * 800, tool_calls=CALLS)
     answered = exchange("Weather?", "Rainy.", before=result_steps([RESULT]), continues=True)

@@ -69,9 +69,15 @@ def with_paired_calls(messages: Sequence[Message]) -> list[Message]:
 def _add_answer(found: list[Message], message: Message, later: Iterable[Message]) -> None:
     calls = message.get("tool_calls") or ()
     results = {one["tool_call_id"]: one for one in later if one["role"] == "tool"} if calls else {}
-    if calls and all(call.get("id") in results for call in calls):
+    if calls and all(_is_call(call) and call["id"] in results for call in calls):
         found += [{**message, "content": message["content"] or None}, *(results[call["id"]] for call in calls)]
     elif message["content"] and found and found[-1]["role"] == "assistant":
         found[-1] = {**found[-1], "content": f"{found[-1]['content']}\n\n{message['content']}"}
     elif message["content"]:
         found.append({"role": "assistant", "content": message["content"]})
+
+
+def _is_call(call: Message) -> bool:
+    """Tell whether a call is one. The calls of an imported answer may be any objects."""
+    function = call.get("function")
+    return isinstance(call.get("id"), str) and isinstance(function, dict) and isinstance(function.get("name"), str)
