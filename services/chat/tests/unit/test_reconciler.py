@@ -119,3 +119,15 @@ async def test_more_deletions_than_a_page_are_compared_in_one_run() -> None:
     bench.history.deleted = [deletion(timedelta(hours=1)) for _ in range(PAGE_SIZE + 1)]
     await bench.reconciler.reconcile()
     assert len(bench.erasure.deleted) == PAGE_SIZE + 1
+
+
+async def test_deletions_of_one_moment_that_one_run_cannot_compare_do_not_hide_later_ones() -> None:
+    bench, moment = ReconcilerBench(), times.now() - timedelta(hours=1)
+    erased = [DeletedConversation(new_id(), new_id(), moment) for _ in range(PAGE_SIZE)]
+    later = deletion(timedelta(minutes=50))
+    bench.history.deleted = [*erased, later]
+    comparison = DeletionComparison(bench.erasure, bench.history, bench.delete, max_pages=1)
+    await comparison.compare()
+    assert later.conversation_id not in bench.erasure.deleted
+    await comparison.compare()
+    assert later.conversation_id in bench.erasure.deleted

@@ -19,6 +19,8 @@ OVERLAP = timedelta(minutes=15)
 EVENT_DELAY = timedelta(seconds=60)
 """Age from which the event of a deletion counts as lost."""
 
+Position = tuple[datetime, UUID]
+"""Time of a deletion and ID of its conversation."""
 Delete = Callable[[UUID, UUID, datetime], Awaitable[None]]
 """Deletes a conversation, given its ID, its owner and the time of the deletion."""
 
@@ -26,14 +28,16 @@ Delete = Callable[[UUID, UUID, datetime], Awaitable[None]]
 class DeletionComparison:
     """Asks history which conversations were deleted, and deletes those that are left here."""
 
-    def __init__(self, store: TurnErasureStore, history: History, delete: Delete) -> None:
-        self._store, self._history, self._delete = store, history, delete
+    def __init__(
+        self, store: TurnErasureStore, history: History, delete: Delete, *, max_pages: int = MAX_PAGES
+    ) -> None:
+        self._store, self._history, self._delete, self._max_pages = store, history, delete, max_pages
+        self._unfinished: Position | None = None
 
     async def compare(self) -> None:
-        """Compare all deletions since the last comparison; raises DependencyUnavailable."""
-        until = await self._store.deletions_compared_until()
-        position = (until - OVERLAP, UUID(int=0)) if until else None
-        for _ in range(MAX_PAGES):
+        """Compare the deletions since the last comparison, at most ``max_pages``; raises DependencyUnavailable."""
+        position, self._unfinished = self._unfinished or await self._start(), None
+        for _ in range(self._max_pages):
             page = await self._history.deletions(position, PAGE_SIZE)
             await self._apply(page)
             if not page:
@@ -42,6 +46,12 @@ class DeletionComparison:
             await self._store.record_comparison(min(page[-1].deleted_at, times.now()))
             if len(page) < PAGE_SIZE:
                 return
+        # The next run goes on here. With the overlap, it might get no further than this one.
+        self._unfinished = position
+
+    async def _start(self) -> Position | None:
+        until = await self._store.deletions_compared_until()
+        return (until - OVERLAP, UUID(int=0)) if until else None
 
     async def _apply(self, page: list[DeletedConversation]) -> None:
         lost_before = times.now() - EVENT_DELAY
