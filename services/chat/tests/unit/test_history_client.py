@@ -5,6 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from chat.errors import HistoryUnavailable
 from chat.history import PastBranch, RegenerationSource
 from chat.storage.history_client import MAX_CHARACTERS, HistoryClient
 from parley.ids import new_id
@@ -94,4 +95,17 @@ async def test_an_answer_to_tool_results_is_generated_again_from_them() -> None:
     assert first is not None
     assert (first.continues, str(first.parent_id)) == (False, question["parent_id"])
     assert first.has_calls_of(source.tool_results)
+    imported = await source_of(asked | {"tool_calls": [{"id": ["c1"]}, {}]}, question)
+    assert imported is not None
+    assert not imported.has_calls_of(source.tool_results)
     assert await source_of() is None
+
+
+async def test_a_history_of_the_previous_version_is_unavailable_and_not_without_the_answer() -> None:
+    transport = httpx2.MockTransport(lambda _request: httpx2.Response(404, json={"code": "not_found"}))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://history") as http:
+        client = HistoryClient(http, ServiceTokens())  # type: ignore[arg-type]  # a double of the token provider
+        with pytest.raises(HistoryUnavailable):
+            await client.exchanges(new_id(), new_id(), new_id(), characters=100)
+        with pytest.raises(HistoryUnavailable):
+            await client.regeneration_source(new_id(), new_id(), new_id())

@@ -123,7 +123,9 @@ class HistoryClient:
             "limit": str(limit),
         }
         found: dict[str, Any] | None = await self._get(f"/internal/conversations/{conversation_id}/branch", query)
-        return found or {"messages": [], "more": False}
+        if found is None:  # a history of the previous version
+            raise HistoryUnavailable
+        return found
 
     async def _get(self, path: str, query: dict[str, str] | None = None) -> Any:
         token = await self._tokens.get()
