@@ -109,3 +109,9 @@ def test_units_have_a_singular(count: int, detail: str) -> None:
     lists: TypeAdapter[Any] = TypeAdapter(Annotated[list[int], Field(min_length=count)])
     entries = {1: "At least 1 entry.", 2: "At least 2 entries."}
     assert pairs(refused(lists, [])) == [("", entries[count])]
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(2, "2"), (0.75, "0.75"), (10_000_000, "10000000")])
+def test_limits_of_numbers_are_written_out(limit: float, shown: str) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[float, Field(le=limit)])
+    assert pairs(refused(adapter, 1e9)) == [("", f"Must be at most {shown}.")]
