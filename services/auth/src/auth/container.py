@@ -105,15 +105,9 @@ def build_services(
     notices = SecurityNotices(mail)
     verification = EmailVerificationService(stores.email_verifications, mail, url=settings.verification_page())
     accounts = AccountService(
-        accounts=stores.accounts,
-        hasher=hasher,
-        policy=policy,
-        login=login,
-        revocations=revocations,
-        notices=notices,
-        verification=verification,
-        registration_open=settings.registration == "open",
-    )
+        accounts=stores.accounts, hasher=hasher, policy=policy, login=login, revocations=revocations,
+        notices=notices, verification=verification, registration_open=settings.registration == "open",
+    )  # fmt: skip
     issuer = TokenIssuer(keys, plans, issuer=settings.issuer(), lifetime=settings.access_token_lifetime)
     resets = PasswordResetService(
         stores.password_resets, hasher, policy, revocations, notices, verification, url=settings.reset_page()

@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from parley.errors import FieldError, Forbidden, ParleyError, RateLimited
+from parley.errors import Forbidden, ParleyError, RateLimited
+from parley.field_errors import FieldError
 
 
 class AccountExists(ParleyError):

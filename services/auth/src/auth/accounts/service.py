@@ -18,7 +18,8 @@ from auth.security.password_policy import PasswordPolicy
 from auth.security.reauthentication import require_recent_login
 from auth.security.scopes import DEFAULT_SCOPES
 from parley.config.plans import DEFAULT_PLAN
-from parley.errors import FieldError, TokenInvalid, ValidationFailed
+from parley.errors import TokenInvalid, ValidationFailed
+from parley.field_errors import FieldError
 from parley.ids import new_id
 from parley.security.identity import Principal
 

@@ -11,7 +11,8 @@ from auth.password_resets.model import PasswordLink
 from auth.password_resets.service import PasswordResetService
 from auth.security.scopes import DEFAULT_SCOPES
 from parley.config.plans import DEFAULT_PLAN
-from parley.errors import FieldError, ValidationFailed
+from parley.errors import ValidationFailed
+from parley.field_errors import FieldError
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from auth.security.scopes import ADMIN_SCOPE
 from auth.sessions.model import Session
 from auth.sessions.store import SessionStore
 from auth.tokens.token_issuer import API_KEY_CLIENT
-from parley.errors import FieldError, NotFound, ValidationFailed
+from parley.errors import NotFound, ValidationFailed
+from parley.field_errors import FieldError
 from parley.ids import parse_id
 from parley.security.identity import Principal
 

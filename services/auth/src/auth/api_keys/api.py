@@ -14,14 +14,8 @@ from auth.web.origin import Origins
 from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
 from auth.web.problem_responses import authenticated_problems
 from auth.web.response_headers import NO_STORE
-from parley.errors import (
-    FieldError,
-    InvalidCursor,
-    InvalidJson,
-    NotFound,
-    UnsupportedMediaType,
-    ValidationFailed,
-)
+from parley.errors import InvalidCursor, InvalidJson, NotFound, UnsupportedMediaType, ValidationFailed
+from parley.field_errors import FieldError
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
 from parley.web.schemas import Page

@@ -1,5 +1,6 @@
 """PostgreSQL store of API keys."""
 
+import dataclasses
 import hmac
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,10 +20,11 @@ from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 from parley_events.models import ApiKeyRevoked
 
-_INSERT = NamedStatement("""
-INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at, expires_at, idempotency_key, fingerprint)
-VALUES (:id, :user_id, :name, :prefix, :digest, :scopes, :created_at, :expires_at, :idempotency_key, :fingerprint)
-ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *""")
+_KEY_COLUMNS = tuple(field.name for field in dataclasses.fields(ApiKey))
+_COLUMNS = (*_KEY_COLUMNS, "digest", "idempotency_key", "fingerprint")
+_INSERT = NamedStatement(f"""
+INSERT INTO api_keys ({", ".join(_COLUMNS)}) VALUES ({", ".join(f":{name}" for name in _COLUMNS)})
+ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING *""")  # noqa: S608 - only constants are interpolated
 # The lock waits for a change of the password that has begun, so that no key escapes it, and for other new keys, so that
 # their number is exact.
 _LOCK_OWNER = "SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE"
@@ -59,18 +61,8 @@ class PostgresApiKeyStore:
         session_id: UUID | None = None,
         max_keys: int = MAX_KEYS,
     ) -> tuple[ApiKey, bool]:
-        values = {
-            "id": key.id,
-            "user_id": key.user_id,
-            "name": key.name,
-            "prefix": key.prefix,
-            "digest": digest,
-            "scopes": list(key.scopes),
-            "created_at": key.created_at,
-            "expires_at": key.expires_at,
-            "idempotency_key": idempotency_key,
-            "fingerprint": fingerprint,
-        }
+        values = dataclasses.asdict(key)
+        values |= {"digest": digest, "idempotency_key": idempotency_key, "fingerprint": fingerprint}
         async with self._database.transaction() as connection:
             await connection.execute(_LOCK_OWNER, key.user_id)
             if session_id is not None and await connection.fetchval(_SESSION_ENDED, session_id):
@@ -122,13 +114,4 @@ class PostgresApiKeyStore:
 
 
 def _key(row: Row) -> ApiKey:
-    return ApiKey(
-        id=row["id"],
-        user_id=row["user_id"],
-        name=row["name"],
-        prefix=row["prefix"],
-        scopes=tuple(row["scopes"]),
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        last_used_at=row["last_used_at"],
-    )
+    return ApiKey(**{name: row[name] for name in _KEY_COLUMNS} | {"scopes": tuple(row["scopes"])})

@@ -16,7 +16,8 @@ from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
 from auth.security.reauthentication import require_recent_login
 from parley import times
-from parley.errors import FieldError, NotFound, ValidationFailed
+from parley.errors import NotFound, ValidationFailed
+from parley.field_errors import FieldError
 from parley.ids import new_id, parse_id
 from parley.security.identity import Principal
 

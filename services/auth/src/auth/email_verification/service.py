@@ -8,7 +8,8 @@ from auth.audit.model import RequestOrigin
 from auth.email_verification.store import EmailVerificationStore
 from auth.mail.mail_queue import Mail, MailQueue
 from auth.security import secret_tokens
-from parley.errors import DependencyUnavailable, FieldError, ValidationFailed
+from parley.errors import DependencyUnavailable, ValidationFailed
+from parley.field_errors import FieldError
 
 log = structlog.get_logger()
 

@@ -10,7 +10,8 @@ from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
-from parley.errors import FieldError, NotFound, ValidationFailed
+from parley.errors import NotFound, ValidationFailed
+from parley.field_errors import FieldError
 
 RESET_TOKEN_LIFETIME = 3600
 """Seconds."""
