@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from parley_events import asyncapi
-from parley_events.models import CATALOGUE, EventData, model_of
+from parley_events.catalogue import CATALOGUE, model_of
+from parley_events.models import EventData
 from parley_testing.contracts.schema_changes import breaking_changes
 
 ROOT = Path(__file__).parents[3]

@@ -11,6 +11,7 @@ from cloudevents.core.formats.json import JSONFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parley_events.catalogue import CATALOGUE, model_of
 from parley_events.cloudevents import (
     CONTENT_TYPE,
     CloudEvent,
@@ -20,7 +21,6 @@ from parley_events.cloudevents import (
     to_headers,
     to_structured,
 )
-from parley_events.models import CATALOGUE, model_of
 
 EVENT = CloudEvent(
     id=UUID("01a200aa-0000-7000-8000-00000000000a"),

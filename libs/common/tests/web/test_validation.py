@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
-from parley.errors import FieldError, ParleyError, ValidationFailed
+from parley.errors import ParleyError, ValidationFailed
+from parley.field_errors import FieldError
 from parley.web.schemas import RequestBody, Text
 from parley.web.validation import from_validation
 

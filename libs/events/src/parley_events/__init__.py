@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from parley_events.catalogue import CATALOGUE, model_of
 from parley_events.cloudevents import CloudEvent, MalformedEvent
 from parley_events.decoding import decode, decode_as
 from parley_events.models import (
-    CATALOGUE,
     ApiKeyRevoked,
     AssistantMessage,
     ConversationCreated,
@@ -21,7 +21,6 @@ from parley_events.models import (
     UserErased,
     UserErasureConfirmed,
     UserMessage,
-    model_of,
 )
 from parley_events.subscription import Rejected
 

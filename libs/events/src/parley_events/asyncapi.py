@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from parley_events.catalogue import CATALOGUE
 from parley_events.cloudevents import CONTENT_TYPE, TYPE_PREFIX
-from parley_events.models import CATALOGUE, EventData
+from parley_events.models import EventData
 
 ASYNCAPI_VERSION = "3.0.0"
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"

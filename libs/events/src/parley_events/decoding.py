@@ -4,8 +4,9 @@ import json
 import re
 from typing import Any, TypeVar
 
+from parley_events.catalogue import model_of
 from parley_events.cloudevents import CloudEvent
-from parley_events.models import EventData, model_of
+from parley_events.models import EventData
 from parley_events.subscription import Rejected
 
 E = TypeVar("E", bound=EventData)

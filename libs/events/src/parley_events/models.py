@@ -243,25 +243,3 @@ class ApiKeyRevoked(EventData):
     user_id: UUID
     api_key_id: UUID
     at: Timestamp
-
-
-CATALOGUE: tuple[type[EventData], ...] = (
-    TurnStarted,
-    TurnEnded,
-    ConversationCreated,
-    ConversationUpdated,
-    ConversationDeleted,
-    UserChanged,
-    UserErased,
-    UserErasureConfirmed,
-    SessionRevoked,
-    ApiKeyRevoked,
-)
-
-
-def model_of(name: str, version: int = 1) -> type[EventData] | None:
-    """Return the model of an event type and version, or None if there is none."""
-    for model in CATALOGUE:
-        if name in model.names and model.schema_version == version:
-            return model
-    return None

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from chat.model import PastExchange, ToolResult
+from chat.exchanges import PastExchange
+from chat.model import ToolResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Turns, log entries and outcomes."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -220,41 +219,3 @@ class ConversationState:
     next_number: int = 1
     newest_turn_at: datetime | None = None
     """Start of the newest turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class PastStep:
-    """An earlier answer or tool result of an exchange that has several."""
-
-    role: Literal["assistant", "tool"]
-    content: str
-    tool_calls: list[dict[str, Any]] | None = None
-    tool_call_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PastExchange:
-    """An earlier user message and its answer."""
-
-    turn_id: UUID
-    parent_id: UUID | None
-    user_message: str
-    answer: str
-    tool_calls: list[dict[str, Any]] | None = None
-    before: tuple[PastStep, ...] = ()
-    """Steps between the user message and the answer."""
-    after: tuple[PastStep, ...] = ()
-    """Tool results after the answer."""
-    continues: bool = False
-    """Goes on with the exchange before; the user message is the same."""
-
-    @property
-    def length(self) -> int:
-        """Return the characters of the exchange."""
-        steps = sum(len(step.content) for step in (*self.before, *self.after))
-        return len(self.user_message) + len(self.answer) + steps
-
-
-def result_steps(results: Iterable[ToolResult]) -> tuple[PastStep, ...]:
-    """Return tool results as steps of an exchange."""
-    return tuple(PastStep("tool", result.content, tool_call_id=result.tool_call_id) for result in results)

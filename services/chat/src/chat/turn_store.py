@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, PastExchange, Reservation, Turn
+from chat.exchanges import PastExchange
+from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 
 
 class TurnRefused(Exception):

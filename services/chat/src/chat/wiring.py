@@ -13,19 +13,14 @@ from chat.admission.position import PositionResolver
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
 from chat.api.dependencies import ApiServices
-from chat.catalogue import Catalogue, Model
+from chat.catalogue import Catalogue
 from chat.events.deletions import DeletionComparison
 from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
-from chat.generation import AnswerGenerator, Provider
 from chat.metrics import ChatMetrics
-from chat.providers.call_slots import CallSlots
+from chat.providers.answer_generator import open_generator
 from chat.providers.catalogue_file import load_catalogue
-from chat.providers.circuit_breaker import CircuitBreakers
-from chat.providers.openai_client import OpenAIProvider, open_session
-from chat.providers.retry_and_fallback import FallbackGenerator
-from chat.providers.tracing import TracedProvider
 from chat.running.engine import EngineAdapters, open_engine
 from chat.running.lease import LEASE_LENGTH
 from chat.running.readers import TurnReaders
@@ -230,23 +225,6 @@ async def open_log_store(settings: ChatSettings) -> AsyncIterator[RedisLogStore]
         open_redis(url, timeout=None, max_connections=1) as writer,
     ):
         yield RedisLogStore(client, tail, StreamWriter(writer, timeout=APPEND_TIMEOUT))
-
-
-@contextlib.asynccontextmanager
-async def open_generator(
-    settings: ChatSettings, metrics: ChatMetrics, tracer: Tracer | None = None
-) -> AsyncIterator[AnswerGenerator]:
-    """Open the clients of the model providers."""
-    slots = CallSlots()
-    async with open_session(settings.max_running_turns) as session:
-
-        def provider_of(model: Model) -> Provider:
-            timeout = model.target.timeout or settings.openai_timeout
-            provider: Provider = OpenAIProvider(session, model.target, timeout=timeout)
-            provider = slots.limit(provider, model.target, timeout=timeout)
-            return provider if tracer is None else TracedProvider(provider, model, tracer)
-
-        yield FallbackGenerator(provider_of, CircuitBreakers(), metrics, max_retries=settings.openai_max_retries)
 
 
 async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) -> VerificationReport:

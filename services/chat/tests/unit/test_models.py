@@ -6,10 +6,9 @@ from decimal import Decimal
 from prometheus_client import CollectorRegistry
 
 from chat.api.models import _resource
-from chat.catalogue import Model
+from chat.catalogue import Model, Price
 from chat.generation import Provider
 from chat.metrics import ChatMetrics
-from chat.prices import Price
 from chat.providers.circuit_breaker import FAILURE_THRESHOLD, CircuitBreakers
 from chat.providers.retry_and_fallback import FallbackGenerator
 from chat_testing.turns import MODEL

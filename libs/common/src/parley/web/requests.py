@@ -10,7 +10,8 @@ from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parley.errors import FieldError, ValidationFailed
+from parley.errors import ValidationFailed
+from parley.field_errors import FieldError
 from parley.web.validation import MAX_POINTER_SEGMENT
 
 LENIENT_PREFIXES = ("/v1/", "/.well-known/", "/health", "/ready")

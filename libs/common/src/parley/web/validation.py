@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from parley import errors
-from parley.errors import FieldError, ParleyError
+from parley.errors import ParleyError
+from parley.field_errors import FieldError
 
 MAX_ERRORS = 100
 """Maximum number of field errors in a response; further ones are left out."""

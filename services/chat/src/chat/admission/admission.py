@@ -17,7 +17,8 @@ from chat.catalogue import Catalogue, Model
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused
 from chat.model import IdempotencyKey, Turn
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
-from parley.errors import FieldError, Overloaded, ValidationFailed
+from parley.errors import Overloaded, ValidationFailed
+from parley.field_errors import FieldError
 
 MAX_ATTEMPTS = 5
 

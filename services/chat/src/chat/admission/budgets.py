@@ -8,10 +8,9 @@ from typing import Protocol
 from uuid import UUID
 
 from chat.admission.plans import ChatPlan, ChatPlans
-from chat.catalogue import Model
+from chat.catalogue import Model, Price
 from chat.errors import QuotaExceeded
 from chat.model import Reservation
-from chat.prices import Price
 from parley import times
 from parley_events.models import Usage
 

@@ -9,8 +9,9 @@ from chat.admission.past_messages import NO_TURN, grouped, has_steps, messages_o
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
+from chat.exchanges import PastExchange, result_steps
 from chat.history import History
-from chat.model import ContextState, PastExchange, ToolResult, result_steps
+from chat.model import ContextState, ToolResult
 from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages, estimate_options
 from chat.turn_store import TurnStore
 

@@ -22,7 +22,8 @@ from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
 from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
-from parley.errors import FieldError, ValidationFailed
+from parley.errors import ValidationFailed
+from parley.field_errors import FieldError
 from parley.ids import new_id
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute

@@ -6,7 +6,8 @@ from typing import Any
 from chat import errors
 from chat.catalogue import Catalogue, Model
 from chat.protocols.openai_chat.schemas import TEXT_PARTS, CompletionMessage, CompletionRequest, ContentPart
-from parley.errors import FieldError, InvalidRequest, ValidationFailed
+from parley.errors import InvalidRequest, ValidationFailed
+from parley.field_errors import FieldError
 
 MAX_NAME = 64
 _HINTS = {

@@ -6,7 +6,8 @@ from fastapi.responses import Response
 from chat.api.dependencies import Caller, Services
 from chat.errors import ConversationNotFound
 from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
-from parley.errors import FieldError, ValidationFailed
+from parley.errors import ValidationFailed
+from parley.field_errors import FieldError
 from parley.ids import parse_id
 from parley.web import strict_json
 

@@ -12,6 +12,7 @@ import httpx2
 import orjson
 
 from chat.errors import HistoryUnavailable
+from chat.exchanges import PastExchange, PastStep
 from chat.history import (
     ConversationOwner,
     CreatedConversation,
@@ -20,7 +21,7 @@ from chat.history import (
     RegenerationSource,
     StoredTurn,
 )
-from chat.model import PastExchange, PastStep, ToolResult
+from chat.model import ToolResult
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import ServiceTokenProvider
 

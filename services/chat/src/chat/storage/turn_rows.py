@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any
 from uuid import UUID
 
-from chat.model import ConversationState, LogEntry, PastExchange, ToolResult, Turn, TurnError, result_steps
+from chat.exchanges import PastExchange, result_steps
+from chat.model import ConversationState, LogEntry, ToolResult, Turn, TurnError
 from parley_events.models import Usage
 
 _CONVERTED = {"entries", "usage", "error", "cancel_requested", "tool_results"}

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from chat.errors import HistoryUnavailable
+from chat.exchanges import PastExchange
 from chat.history import (
     ConversationOwner,
     CreatedConversation,
@@ -14,7 +15,6 @@ from chat.history import (
     RegenerationSource,
     StoredTurn,
 )
-from chat.model import PastExchange
 
 
 @dataclass

@@ -7,16 +7,8 @@ from uuid import UUID
 
 from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
-from chat.model import (
-    ConversationState,
-    IdempotencyKey,
-    NewTurn,
-    Outcome,
-    PastExchange,
-    Reservation,
-    Turn,
-    result_steps,
-)
+from chat.exchanges import PastExchange, result_steps
+from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
 from parley.errors import DependencyUnavailable
 

@@ -9,7 +9,8 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from parley.errors import FieldError, ValidationFailed
+from parley.errors import ValidationFailed
+from parley.field_errors import FieldError
 
 MAX_ENTRIES = 20_000
 """Conversations in a file."""

@@ -15,7 +15,8 @@ from history.transfer.formats.message_order import InvalidConversation
 from history.transfer.json_loading import REPAIRED_DETAIL, LoadedJson, load
 from history.transfer.schemas import MAX_SKIPPED, Skipped
 from history.transfer.upload import Upload
-from parley.errors import FieldError, InvalidJson, ValidationFailed
+from parley.errors import InvalidJson, ValidationFailed
+from parley.field_errors import FieldError
 
 STEPS_PER_JOB = 50
 """Steps of a file that are taken before the import looks whether it must stop."""

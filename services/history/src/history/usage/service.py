@@ -6,7 +6,8 @@ from uuid import UUID
 
 from history.usage.schemas import UsageGroup, UsageReport
 from history.usage.store import Grouping, UsageQuery, UsageStore
-from parley.errors import FieldError, ValidationFailed
+from parley.errors import ValidationFailed
+from parley.field_errors import FieldError
 
 DEFAULT_DAYS = 30
 MAX_DAYS = 366

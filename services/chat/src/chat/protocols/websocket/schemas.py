@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from parley.errors import FieldError, ParleyError, ValidationFailed
+from parley.errors import ParleyError, ValidationFailed
+from parley.field_errors import FieldError
 from parley.web.schemas import RequestBody, Text
 from parley.web.validation import from_validation
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from functools import lru_cache
 
-from chat.prices import Price
+from chat.catalogue import Price
 
 LOCAL = "local"
 

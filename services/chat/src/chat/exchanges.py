@@ -1,0 +1,46 @@
+"""Earlier exchanges of a conversation: a user message, its answer, and the tool calls and results between them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from chat.model import ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class PastStep:
+    """An earlier answer or tool result of an exchange that has several."""
+
+    role: Literal["assistant", "tool"]
+    content: str
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastExchange:
+    """An earlier user message and its answer."""
+
+    turn_id: UUID
+    parent_id: UUID | None
+    user_message: str
+    answer: str
+    tool_calls: list[dict[str, Any]] | None = None
+    before: tuple[PastStep, ...] = ()
+    """Steps between the user message and the answer."""
+    after: tuple[PastStep, ...] = ()
+    """Tool results after the answer."""
+    continues: bool = False
+    """Goes on with the exchange before; the user message is the same."""
+
+    @property
+    def length(self) -> int:
+        """Return the characters of the exchange."""
+        steps = sum(len(step.content) for step in (*self.before, *self.after))
+        return len(self.user_message) + len(self.answer) + steps
+
+
+def result_steps(results: Iterable[ToolResult]) -> tuple[PastStep, ...]:
+    """Return tool results as steps of an exchange."""
+    return tuple(PastStep("tool", result.content, tool_call_id=result.tool_call_id) for result in results)
