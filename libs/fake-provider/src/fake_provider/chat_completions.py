@@ -6,7 +6,7 @@ import uuid
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from fake_provider.answers import build_answer
+from fake_provider.answer_builder import build_answer
 from fake_provider.client_connection import ClientConnection
 from fake_provider.errors import RejectedRequestError
 from fake_provider.journal import CallJournal, JournalEntry

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from fake_provider.answers import ModelAnswer
+from fake_provider.answer_builder import ModelAnswer
 from fake_provider.client_connection import ClientConnection
 from fake_provider.errors import error_body, knob_error
 from fake_provider.journal import JournalEntry

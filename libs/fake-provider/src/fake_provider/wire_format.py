@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from fake_provider.answers import ModelAnswer
+from fake_provider.answer_builder import ModelAnswer
 from fake_provider.knobs import Knobs
 from fake_provider.schemas import ModelRequest
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chat.providers.circuit_breaker import FAILURE_THRESHOLD, OPEN_DURATION, CircuitBreaker
 from chat.providers.failures import AttemptFailed, from_status, retry_after
-from chat.providers.sse_parser import MAX_LINE, SseEvent, SseParser
+from chat.providers.sse_parser import MAX_LINE, ProviderEvent, SseParser
 
 
 @settings(max_examples=50)
@@ -23,18 +23,18 @@ def test_events_depend_neither_on_chunk_boundaries_nor_on_line_ends_nor_on_a_bom
     parser, found = SseParser(), []
     for start in range(0, len(stream), size):
         found += list(parser.feed(stream[start : start + size]))
-    assert found == [SseEvent(b"", text.encode()) for text in texts if text]
+    assert found == [ProviderEvent(b"", text.encode()) for text in texts if text]
 
 
 def test_comments_and_other_fields_are_skipped() -> None:
     found = list(SseParser().feed(b": ping\n\nevent: x\nid: 1\ndata: a\ndata: b\n\ndata: c\n\n"))
-    assert found == [SseEvent(b"x", b"a\nb"), SseEvent(b"", b"c")]
+    assert found == [ProviderEvent(b"x", b"a\nb"), ProviderEvent(b"", b"c")]
 
 
 def test_the_last_event_needs_no_blank_line() -> None:
     parser = SseParser()
-    assert list(parser.feed(b"data: a\n\ndata: b")) == [SseEvent(b"", b"a")]
-    assert list(parser.finish()) == [SseEvent(b"", b"b")]
+    assert list(parser.feed(b"data: a\n\ndata: b")) == [ProviderEvent(b"", b"a")]
+    assert list(parser.finish()) == [ProviderEvent(b"", b"b")]
 
 
 def test_a_line_that_is_too_long_is_dropped_and_nothing_else() -> None:

@@ -7,9 +7,9 @@ import structlog
 
 from chat.errors import ProviderFailure, ProviderTimeout
 from chat.generation import AnswerChunk
+from chat.providers.body_parser import BodyParser
 from chat.providers.chunks import ChunkParser, has_entry
 from chat.providers.failures import AttemptFailed
-from chat.providers.response_body import ResponseBody
 from parley.process.timeouts import IdleTimer
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ class ResponseReader:
 
     def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
         self._response, self._idle = response, idle
-        self._parser, self._body = ChunkParser(), ResponseBody()
+        self._parser, self._body = ChunkParser(), BodyParser()
         self._idle_timer = self._timer(idle)
         self._ended = self._trailing = False
 

@@ -8,7 +8,7 @@ MAX_EVENT = 4 * MAX_LINE
 BOM = b"\xef\xbb\xbf"
 
 
-class SseEvent(NamedTuple):
+class ProviderEvent(NamedTuple):
     """An event: its name, empty for most, and its data."""
 
     name: bytes
@@ -29,7 +29,7 @@ class SseParser:
         self._data: list[bytes] = []
         self._name, self._size = b"", 0
 
-    def feed(self, chunk: bytes) -> Iterator[SseEvent]:
+    def feed(self, chunk: bytes) -> Iterator[ProviderEvent]:
         """Yield each event that ends in this chunk."""
         if self._after_cr or b"\r" in chunk:
             chunk = self._with_line_feeds(chunk)
@@ -51,7 +51,7 @@ class SseParser:
                 self._reset()
         self._hold(rest)
 
-    def finish(self) -> Iterator[SseEvent]:
+    def finish(self) -> Iterator[ProviderEvent]:
         """Yield the last event if its blank line is missing."""
         return self.feed(b"\n\n")
 
@@ -93,8 +93,8 @@ class SseParser:
         else:
             self._data.append(data)
 
-    def _event(self) -> SseEvent:
-        return SseEvent(self._name, self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+    def _event(self) -> ProviderEvent:
+        return ProviderEvent(self._name, self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
 
     def _reset(self) -> None:
         self._data, self._name, self._size = [], b"", 0

@@ -1,17 +1,17 @@
-"""Body of a provider's response: server-sent events, or JSON."""
+"""Parser of a provider's response body: server-sent events, or JSON."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from chat.providers import lenient_json
 from chat.providers.lenient_json import MalformedJson
-from chat.providers.sse_parser import BOM, MAX_EVENT, SseEvent, SseParser
+from chat.providers.sse_parser import BOM, MAX_EVENT, ProviderEvent, SseParser
 
 MAX_LEADING_SPACE = 1024
 
 
-class ResponseBody:
-    """A body of events, or of JSON, which is read to its end."""
+class BodyParser:
+    """Incremental parser of a response body: bytes in, events out. A body of JSON is read to its end first."""
 
     def __init__(self) -> None:
         self.is_json = False
@@ -25,7 +25,7 @@ class ResponseBody:
         """Whether a part was too long."""
         return self._sse.damaged or self._too_long
 
-    def feed(self, received: bytes) -> Iterator[SseEvent]:
+    def feed(self, received: bytes) -> Iterator[ProviderEvent]:
         """Yield the events that end in these bytes; empty bytes are the end."""
         if not self._known:
             received = self._start = self._start + received
@@ -38,13 +38,13 @@ class ResponseBody:
             return self._feed_json(received)
         return self._sse.feed(received) if received else self._sse.finish()
 
-    def _feed_json(self, received: bytes) -> Iterator[SseEvent]:
+    def _feed_json(self, received: bytes) -> Iterator[ProviderEvent]:
         self._json += received
         if len(self._json) > MAX_EVENT:
             self._too_long = True
             self._json.clear()
         if not received:
-            yield from (SseEvent(b"", document) for document in _documents(bytes(self._json)))
+            yield from (ProviderEvent(b"", document) for document in _documents(bytes(self._json)))
 
 
 def _documents(body: bytes) -> Iterator[bytes]:
