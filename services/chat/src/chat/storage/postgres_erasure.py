@@ -18,15 +18,18 @@ from parley.storage.postgres import Connection
 from parley_events.models import UserErasureConfirmed
 
 # Every statement on several rows locks them in the order of their keys first: see docs/locks.md.
-_BLANK_TURNS = """
+# A turn may have no text: an image is not stored, and a call is no text.
+_HAS_CONTENT = """
+(t.content <> '' OR t.user_message <> '' OR t.tool_calls IS NOT NULL OR t.tool_results <> '[]')"""
+_BLANK_TURNS = f"""
 WITH locked AS (
-    SELECT id FROM turns
-    WHERE status <> 'running' AND conversation_id = ANY ($1::uuid[]) AND (content <> '' OR user_message <> '')
-    ORDER BY id FOR NO KEY UPDATE
+    SELECT t.id FROM turns AS t
+    WHERE t.status <> 'running' AND t.conversation_id = ANY ($1::uuid[]) AND {_HAS_CONTENT}
+    ORDER BY t.id FOR NO KEY UPDATE
 )
 UPDATE turns AS t SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
-    metadata = '{}', tool_results = '[]'
-FROM locked WHERE t.id = locked.id"""
+    metadata = '{{}}', tool_results = '[]'
+FROM locked WHERE t.id = locked.id"""  # noqa: S608 - only a constant is interpolated
 _BLANK_EVENTS = """
 WITH locked AS (
     SELECT id FROM outbox WHERE partition_key = ANY ($1::text[]) AND name LIKE 'conversation.turn.%'
@@ -77,9 +80,9 @@ UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = N
     metadata = '{}', tool_results = '[]'
 WHERE user_id = $1"""
 _LOCK_BUDGETS = 'SELECT FROM budgets WHERE user_id = $1 ORDER BY period COLLATE "C" FOR UPDATE'
-_LATE_TURNS = """
+_LATE_TURNS = f"""
 SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.id = t.conversation_id
-WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND (t.content <> '' OR t.user_message <> '') LIMIT 1000"""
+WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND {_HAS_CONTENT} LIMIT 1000"""  # noqa: S608 - only a constant is interpolated
 
 
 _NOT_DELETED = """
