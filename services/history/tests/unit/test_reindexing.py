@@ -1,5 +1,7 @@
 """Indexing stored messages again."""
 
+import asyncio
+
 from history.search.reindexing import BATCH_SIZE, Reindexer
 from history.search.store import StoredText
 from history_testing.fakes import InMemoryReindexingStore
@@ -24,3 +26,16 @@ async def test_a_process_leaves_the_work_to_the_one_that_is_at_it() -> None:
     with worker_thread("index") as worker:
         assert not await Reindexer(store, worker).index_batch()
     assert not store.terms
+
+
+async def test_a_new_turn_waits_for_the_terms_of_one_stored_text_only() -> None:
+    texts = [StoredText(new_id(), "1", "हिन्दी") for _ in range(BATCH_SIZE)]
+    store = InMemoryReindexingStore(texts)
+    with worker_thread("index") as worker:
+        batch = asyncio.create_task(Reindexer(store, worker).index_batch())
+        while worker.jobs != 1:
+            await asyncio.sleep(0)
+        await worker.run(len, "the text of a new turn")
+        assert not batch.done()
+        assert await batch
+    assert len(store.terms) == BATCH_SIZE

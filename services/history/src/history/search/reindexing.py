@@ -1,7 +1,6 @@
 """Indexing of stored messages again, after the way to find their terms has changed."""
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
@@ -44,12 +43,13 @@ class Reindexer:
         if not await self._store.claim(INDEX_VERSION):
             return False
         texts = await self._store.next_texts(INDEX_VERSION, BATCH_SIZE)
-        terms = await self._worker.run(_terms, texts)
+        # One job a text: the texts of new turns, which the same thread indexes, wait for one only.
+        terms = [await self._worker.run(_terms, text, text.content) for text in texts if text.content is not None]
         await self._store.store(INDEX_VERSION, terms, texts[-1].id if texts else None)
         if not texts:
             log.debug("search_index_complete", version=INDEX_VERSION)
         return bool(texts)
 
 
-def _terms(texts: Sequence[StoredText]) -> list[IndexTerms]:
-    return [IndexTerms(text, *index_terms(text.content)) for text in texts if text.content is not None]
+def _terms(text: StoredText, content: str) -> IndexTerms:
+    return IndexTerms(text, *index_terms(content))
