@@ -50,6 +50,7 @@ def test_a_broken_message_is_skipped_and_its_answers_move_up(broken: Any, pointe
         ({"created_at": "0001-01-01T00:00:00+14:00"}, "/created_at"),
         ({"created_at": "yesterday"}, "/created_at"),
         ({"number": 0}, "/number"),
+        ({"number": 2**31 - 2}, "/number"),
         ({"status": "fine"}, "/status"),
     ],
 )
@@ -126,3 +127,10 @@ def test_numbers_are_kept_only_when_they_are_the_order_of_the_messages() -> None
         draft, _ = parse_entry(0, _parley(*messages))
         assert draft
         assert [one.number for one in draft.messages] == kept
+
+
+@pytest.mark.parametrize("cost", ["0E+99999", "1E-99999", "0." + "0" * 20_000])
+def test_a_cost_has_digits_that_the_database_can_store(cost: str) -> None:
+    draft, _ = parse_entry(0, _parley(_HI, cost=cost))
+    assert draft
+    assert str(draft.totals.cost) == "0E-9"

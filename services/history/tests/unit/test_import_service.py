@@ -2,6 +2,7 @@
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from history.errors import IdempotencyKeyReused
 from history.transfer.schemas import MAX_SKIPPED
@@ -126,6 +127,9 @@ async def test_what_arrived_of_a_file_that_breaks_off_is_imported() -> None:
 
 async def test_a_conversation_that_the_database_refuses_is_skipped_alone() -> None:
     fixture = ImportFixture(RefusingImportStore("Bad"))
-    report, _ = await fixture.run(orjson.dumps([conversation("One"), conversation("Bad"), conversation("Two")]))
+    with capture_logs() as logs:
+        report, _ = await fixture.run(orjson.dumps([conversation("One"), conversation("Bad"), conversation("Two")]))
     assert [one.title for one in report.imported] == ["One", "Two"]
     assert [(one.pointer, one.code) for one in report.skipped] == [("/1", "not_storable")]
+    (logged,) = [line for line in logs if line["event"] == "import_not_storable"]
+    assert "exc_info" not in logged, "the driver's message quotes what the user imports"

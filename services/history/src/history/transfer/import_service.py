@@ -137,8 +137,9 @@ class ImportService:
         conversation_id = make_id(entry.index)
         try:
             title, new = await self._store.store(user_id, entry.draft, conversation_id)
-        except ConversationNotStorable:
-            log.warning("import_not_storable", index=entry.index, exc_info=True)
+        except ConversationNotStorable as refused:
+            # Not the driver's message: it quotes the value.
+            log.warning("import_not_storable", index=entry.index, error=type(refused.__cause__).__name__)
             report.skipped.append(_not_stored(entry.index))
             return False
         report.imported.append(_imported(entry.index, conversation_id, title, entry.draft))

@@ -32,10 +32,17 @@ MAX_TOOL_CALLS = 1_000
 """Tool calls of an imported message."""
 MAX_COUNT = 2**53
 MAX_COST = 1_000_000_000
-MAX_NUMBER = 2**31 - 1
+MAX_NUMBER = 1_000_000_000
+"""Highest number of an imported message. Later turns of the conversation have higher ones, up to 2**31 - 1."""
+COST_PLACES = 9
+"""Decimal places of a cost that are stored."""
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Cost = Annotated[Decimal, Field(ge=0, le=MAX_COST, allow_inf_nan=False)]
+Cost = Annotated[
+    Decimal,
+    Field(ge=0, le=MAX_COST, allow_inf_nan=False),
+    AfterValidator(lambda cost: round(cost, COST_PLACES)),  # the driver refuses exponents such as 0E+99999
+]
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -69,7 +76,7 @@ class ParleyMessage(_ExportModel):
     id: str = Field(max_length=100)
     parent_id: str | None = Field(None, max_length=100)
     turn_id: str | None = Field(None, max_length=100)
-    number: int | None = Field(None, ge=1, lt=MAX_NUMBER)
+    number: int | None = Field(None, ge=1, le=MAX_NUMBER)
     role: Role
     content: Text = Field(max_length=MAX_CONTENT_LENGTH)
     tool_calls: Annotated[list[dict[str, Any]], max_entries(MAX_TOOL_CALLS)] | None = None
