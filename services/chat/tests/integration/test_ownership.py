@@ -26,7 +26,11 @@ async def test_a_conversation_is_put_and_continued(replica: ChatReplica) -> None
     user, path = replica.user(), f"/api/v1/conversations/{uuid4()}"
     created = await user.request("PUT", path)
     assert (created.status_code, created.headers["location"]) == (201, path)
-    assert (await user.request("PUT", path, json={})).status_code == 200
+    again = await user.request("PUT", path, json={})
+    assert (again.status_code, again.json()) == (200, created.json())
+    writer = replica.user(user.id, "chat:write")
+    unread = await writer.request("PUT", path)
+    assert (unread.status_code, unread.json()) == (200, {"id": created.json()["id"]}), "a title takes `history:read`"
     refused = await user.request("PUT", path, json={"title": "Mine"})
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
     assert (await replica.user().request("PUT", path)).status_code == 404

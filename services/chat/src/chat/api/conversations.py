@@ -1,5 +1,6 @@
 """``PUT /conversations/{id}``: creates an empty conversation. All its other routes belong to history."""
 
+import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -18,7 +19,11 @@ router = APIRouter(prefix="/api/v1/conversations", tags=["conversations"])
     "/{conversation_id}",
     response_class=Response,
     responses={
-        200: {"description": "The conversation exists; the body is as of `GET`.", "content": {"application/json": {}}},
+        200: {
+            "description": "The conversation exists. The body is as of `GET`; without the scope `history:read`, "
+            "it has only the `id`.",
+            "content": {"application/json": {}},
+        },
         201: {"description": "The conversation is new.", "content": {"application/json": {}}},
         404: {"description": "`conversation_not_found`"},
     },
@@ -35,7 +40,9 @@ async def create_conversation(
     await _require_empty(request)
     found = await services.conversations.create(principal.user_id, wanted)
     headers = {"ETag": found.etag, **({"Location": request.url.path} if found.new else {})}
-    return Response(found.body, 201 if found.new else 200, headers, "application/json")
+    readable = found.new or "history:read" in principal.scopes
+    body = found.body if readable else orjson.dumps({"id": str(wanted)})
+    return Response(body, 201 if found.new else 200, headers, "application/json")
 
 
 async def _require_empty(request: Request) -> None:

@@ -51,7 +51,7 @@ class StubHistory:
             new = conversation_id not in self.owners
             fresh = {"user_id": orjson.loads(await request.body())["user_id"], "deleted": False, "last_number": 0}
             self.owners.setdefault(conversation_id, {**fresh, "latest_answer_id": None})
-            return JSONResponse({"id": conversation_id}, 201 if new else 200, {"ETag": '"1"'})
+            return JSONResponse({"id": conversation_id, "title": None}, 201 if new else 200, {"ETag": '"1"'})
 
         @app.get("/internal/conversations/{conversation_id}/branch")
         async def branch(conversation_id: str) -> dict[str, Any]:
