@@ -1,12 +1,30 @@
 """Indexing stored messages again."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from structlog.testing import capture_logs
 
 from history.search.reindexing import BATCH_SIZE, Reindexer
 from history.search.store import StoredText
 from history_testing.fakes import InMemoryReindexingStore
+from parley.errors import DependencyUnavailable, Overloaded, ParleyError
 from parley.ids import new_id
 from parley.process.worker_thread import worker_thread
+
+
+@dataclass(kw_only=True)
+class FailingReindexingStore(InMemoryReindexingStore):
+    """Raises an error when it is asked for texts."""
+
+    error: ParleyError
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def next_texts(self, version: int, limit: int) -> Sequence[StoredText]:
+        self.failed.set()
+        raise self.error
 
 
 async def test_every_stored_text_is_indexed_batch_by_batch_until_all_are() -> None:
@@ -39,3 +57,15 @@ async def test_a_new_turn_waits_for_the_terms_of_one_stored_text_only() -> None:
         assert not batch.done()
         assert await batch
     assert len(store.terms) == BATCH_SIZE
+
+
+@pytest.mark.parametrize("error", [DependencyUnavailable(), Overloaded()], ids=["database lost", "many new turns"])
+async def test_a_batch_that_cannot_be_indexed_now_does_not_end_the_loop(error: ParleyError) -> None:
+    store = FailingReindexingStore([StoredText(new_id(), "1", "é")], error=error)
+    with worker_thread("index") as worker, capture_logs() as logs:
+        loop = asyncio.create_task(Reindexer(store, worker).run())
+        await store.failed.wait()
+        await asyncio.wait([loop], timeout=0.01)
+        assert not loop.done()
+        loop.cancel()
+    assert not [line for line in logs if line["log_level"] == "error"]

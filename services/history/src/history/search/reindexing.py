@@ -1,11 +1,14 @@
 """Indexing of stored messages again, after the way to find their terms has changed."""
 
 import asyncio
+import contextlib
 
 import structlog
 
 from history.search.store import IndexTerms, ReindexingStore, StoredText
 from history.search.tokenizer import INDEX_VERSION, index_terms
+from parley.errors import Overloaded
+from parley.process.steps import run_step
 from parley.process.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -26,17 +29,20 @@ class Reindexer:
     """
 
     def __init__(self, store: ReindexingStore, worker: WorkerThread) -> None:
-        self._store, self._worker = store, worker
+        self._store, self._worker, self._has_more = store, worker, False
 
     async def run(self) -> None:
         """Index batch after batch, with pauses; runs until cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
-            began = clock()
-            if await self.index_batch():
-                await asyncio.sleep(max(MIN_PAUSE, PAUSE_FACTOR * (clock() - began)))
-            else:
-                await asyncio.sleep(RETRY_PAUSE)
+            began, self._has_more = clock(), False
+            await run_step("reindex", self._go_on)
+            pause = max(MIN_PAUSE, PAUSE_FACTOR * (clock() - began))
+            await asyncio.sleep(pause if self._has_more else RETRY_PAUSE)
+
+    async def _go_on(self) -> None:
+        with contextlib.suppress(Overloaded):  # the thread has enough to do with new turns
+            self._has_more = await self.index_batch()
 
     async def index_batch(self) -> bool:
         """Index the next messages; return whether there may be more for this process."""
