@@ -45,7 +45,7 @@ async def test_identity_and_gateway_headers_are_set_in_both_directions(gateway: 
     "path", ["/internal/revocations/check", "/metrics", "/status", "/api/v1/nothing", "/api/v1/chat/", "//api/v1/chat"]
 )
 async def test_a_path_that_is_not_in_the_table_reaches_no_service(gateway: RunningGateway, path: str) -> None:
-    response = await gateway.client.post(path, headers=gateway.bearer())
+    response = await gateway.client.post(f"http://127.0.0.1:{gateway.port}{path}", headers=gateway.bearer())
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
     assert gateway.chat.journal + gateway.history.journal == []
 

@@ -56,10 +56,9 @@ async def test_a_short_response_that_breaks_off_is_retried_on_another_replica(ru
         scripted_server() as two,
         run_gateway(history_url=f"{one.url},{two.url}") as gateway,
     ):
-        for _ in range(4):
+        while not one.journal:  # which replica is asked first is random
             response = await gateway.client.get("/api/v1/conversations", headers=gateway.bearer())
             assert (response.status_code, response.json()) == (200, {})
-        assert one.journal
 
 
 async def test_no_post_is_received_twice_when_a_replica_crashes(run_gateway: RunGateway) -> None:
