@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("services/*/src/*/migrations", "libs/*/src/**/migrations")
-APPLIED_BEFORE_THE_RULE = frozenset({"history/0004_message_families.sql", "history/0007_deletions_by_time.sql"})
-"""Files that databases have applied, and that must not change therefore."""
+APPLIED_BEFORE_THE_RULE = frozenset({"history/0004_message_families.sql"})
+"""Files that databases have applied, which must not change."""
 _TABLE = re.compile(r"\bCREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)", re.IGNORECASE)
 _INDEX = re.compile(
     r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY\b).*?\bON\s+(?:ONLY\s+)?(\w+)", re.IGNORECASE | re.DOTALL
