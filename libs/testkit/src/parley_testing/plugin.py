@@ -158,11 +158,19 @@ def _restored_logging(_plain_tracebacks: None) -> Iterator[None]:
     """Restore the logging configuration, which a command run in this process sets, often with a file that it closes."""
     import structlog
 
-    configured, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    configured, handlers, levels = structlog.get_config(), logging.root.handlers[:], _levels()
     yield
     structlog.configure(**configured)
     logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
+    for name, level in _levels().items():
+        if level != (before := levels.get(name, logging.NOTSET)):
+            logging.getLogger(name).setLevel(before)
+
+
+def _levels() -> dict[str, int]:
+    """Return the level of each logger by its name; the root's name is ``root``."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    return {logger.name: logger.level for logger in loggers if isinstance(logger, logging.Logger)}
 
 
 @pytest.fixture(scope="session", autouse=True)
