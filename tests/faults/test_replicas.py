@@ -20,7 +20,7 @@ from parley_testing.workload.turns import AnsweredTurn, ResumingReader, stored_e
 
 pytestmark = pytest.mark.e2e
 
-STREAM = "stream [[fake tokens=60 rate=15]]"
+STREAM = "stream [[fake tokens=30 rate=15]]"
 SHORT = "short [[fake tokens=1]]"
 PAUSE = 0.02
 """Seconds between a response and the next request."""
