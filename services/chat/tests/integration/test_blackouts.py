@@ -8,13 +8,10 @@ from uuid import UUID
 import pytest
 
 from chat.storage.log_format import key_of
-from chat_testing.replica import ChatReplica, OpenReplica, ReplicaPair
+from chat_testing.replica import ChatReplica, OpenReplica, ReplicaPair, own_postgres
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
-from parley.messaging import outbox
-from parley.storage import migrations
 from parley.storage.redis import open_redis
-from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 from parley_testing.faults.processes import frozen, kill
@@ -98,12 +95,9 @@ async def test_streams_continue_while_redis_is_frozen(pair: ReplicaPair, valkey:
 async def test_a_postgres_that_restarts_loses_no_turn(
     open_replica: OpenReplica, tmp_path: Path, provider: FakeProvider
 ) -> None:
-    postgres, mark = EmbeddedPostgres(tmp_path / "postgres", durable=True), str(new_id())
-    await postgres.start()
-    try:
-        await postgres.databases.create_database("chat")
+    mark = str(new_id())
+    async with own_postgres(tmp_path, tcp=False) as postgres:
         dsn = postgres.databases.url("chat")
-        await migrations.migrate(dsn, outbox.MIGRATIONS, "chat")
         async with open_replica(dsn) as one, open_replica(dsn) as two:
             users = [(one, two)[i % 2].user() for i in range(50)]
             body = {"message": f"{mark} [[fake tokens=60 rate=20]]"}
@@ -123,8 +117,6 @@ async def test_a_postgres_that_restarts_loses_no_turn(
                 "conversation.turn.completed": 50,
             }
         assert len(await provider.journal(contains=mark)) == 50
-    finally:
-        await postgres.stop()
 
 
 async def _all_answered(provider: FakeProvider, mark: str, expected: int) -> bool:

@@ -8,12 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from chat_testing.replica import ChatReplica, OpenReplica, ReplicaPair
+from chat_testing.replica import ChatReplica, OpenReplica, ReplicaPair, own_postgres
 from chat_testing.users import ChatUser
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
-from parley.messaging import outbox
-from parley.storage import migrations
 from parley.storage.postgres import COMMAND_TIMEOUT
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_testing import eventually
@@ -29,12 +27,8 @@ WHOLE = " ".join(f"t{i}" for i in range(1, TOKENS + 1))
 
 @pytest.fixture
 async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path / "postgres", durable=True, tcp=True)
-    await server.start()
-    await server.databases.create_database("chat")
-    await migrations.migrate(server.databases.url("chat"), outbox.MIGRATIONS, "chat")
-    yield server
-    await server.stop()
+    async with own_postgres(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

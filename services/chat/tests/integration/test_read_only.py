@@ -10,13 +10,11 @@ import asyncpg
 import pytest
 
 from chat.storage.postgres_turns import PostgresTurnStore
-from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, own_postgres
 from chat_testing.turns import make_new_turn
 from parley import times
 from parley.ids import new_id
-from parley.messaging import outbox
 from parley.messaging.bus import PublishError
-from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_events.cloudevents import CloudEvent
@@ -34,12 +32,8 @@ ATTEMPTS = 10
 
 @pytest.fixture
 async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path / "postgres", durable=False, tcp=True)
-    await server.start()
-    await server.databases.create_database("chat")
-    await migrations.migrate(server.databases.url("chat"), outbox.MIGRATIONS, "chat")
-    yield server
-    await server.stop()
+    async with own_postgres(tmp_path) as server:
+        yield server
 
 
 @contextlib.asynccontextmanager

@@ -24,6 +24,7 @@ from parley.storage import migrations
 from parley.storage.postgres import Pool, open_pool
 from parley.web.runtime import Runtime
 from parley.web.server import free_socket, make_server
+from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.process.child import ChildProcess
 from parley_testing.security.token_issuer import ALL_SCOPES, TestIssuer
 
@@ -111,6 +112,19 @@ class NewDatabase(Protocol):
 async def migrate(dsn: str) -> None:
     """Migrate a database of chat."""
     await migrations.migrate(dsn, outbox.MIGRATIONS, "chat")
+
+
+@contextlib.asynccontextmanager
+async def own_postgres(folder: Path, *, tcp: bool = True) -> AsyncIterator[EmbeddedPostgres]:
+    """A server with chat's database, for a test that stops or changes it."""
+    server = EmbeddedPostgres(folder / "postgres", durable=True, tcp=tcp)
+    await server.start()
+    try:
+        await server.databases.create_database("chat")
+        await migrate(server.databases.url("chat"))
+        yield server
+    finally:
+        await server.stop()
 
 
 @contextlib.asynccontextmanager
