@@ -136,6 +136,27 @@ async def test_a_deleted_conversation_ends_its_turn_and_is_not_found(replica: Ch
     assert [row["sequence"] for row in await replica.outbox(first["conversation_id"])] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("column", ["system_prompt", "metadata", "entries"])
+async def test_a_turn_without_texts_keeps_nothing_of_a_deleted_conversation(replica: ChatReplica, column: str) -> None:
+    user, mark = replica.user(), f"{CANARY}-{new_id()}"
+    turn = (await user.chat("[[fake tokens=1]]")).json()
+    content = {"system_prompt": mark, "metadata": {"note": mark}, "entries": [{"reasoning": mark}]}[column]
+    value = content if isinstance(content, str) else orjson.dumps(content).decode()
+    # As after a message that is an image, whose answer failed or was cut off while it reasoned.
+    query = f"UPDATE turns SET user_message = '', content = '', {column} = $1 WHERE conversation_id = $2"
+    await replica.pool.execute(query, value, turn["conversation_id"])
+    now = times.now()
+    data = ConversationDeleted(
+        conversation_id=turn["conversation_id"], user_id=user.id, deleted_at=now, purge_after=now
+    )
+    await publish(replica, "conversation.deleted", data, turn["conversation_id"])
+    await eventually(lambda: _forgotten(replica, mark))
+
+
+async def _forgotten(replica: ChatReplica, mark: str) -> bool:
+    return mark not in await everything_stored(replica)
+
+
 async def test_the_answers_of_a_deleted_conversation_leave_the_response_cache(
     open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
 ) -> None:

@@ -18,9 +18,11 @@ from parley.storage.postgres import Connection
 from parley_events.models import UserErasureConfirmed
 
 # Every statement on several rows locks them in the order of their keys first: see docs/locks.md.
-# A turn may have no text: an image is not stored, and a call is no text.
+
+# Every column that is blanked. A turn without texts can have others: the images of a message are not stored.
 _HAS_CONTENT = """
-(t.content <> '' OR t.user_message <> '' OR t.tool_calls IS NOT NULL OR t.tool_results <> '[]')"""
+(t.content <> '' OR t.user_message <> '' OR t.entries <> '[]' OR t.tool_calls IS NOT NULL OR t.tool_results <> '[]'
+ OR t.system_prompt IS NOT NULL OR t.metadata <> '{}')"""
 _BLANK_TURNS = f"""
 WITH locked AS (
     SELECT t.id FROM turns AS t
@@ -83,8 +85,6 @@ _LOCK_BUDGETS = 'SELECT FROM budgets WHERE user_id = $1 ORDER BY period COLLATE 
 _LATE_TURNS = f"""
 SELECT DISTINCT t.conversation_id FROM turns AS t JOIN conversations AS c ON c.id = t.conversation_id
 WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND {_HAS_CONTENT} LIMIT 1000"""  # noqa: S608 - only a constant is interpolated
-
-
 _NOT_DELETED = """
 SELECT id FROM unnest($1::uuid[]) AS id
 WHERE NOT EXISTS (SELECT FROM conversations AS c WHERE c.id = id.id AND c.deleted_at IS NOT NULL)"""
