@@ -188,19 +188,22 @@ WHERE t.user_id = $1 AND c.deleted_at IS NULL
   AND ($4::uuid IS NULL OR t.id < $4)
 ORDER BY t.id DESC LIMIT $5"""
 
-CHAIN = """
+_LENGTH = """
+length(t.user_message) + length(coalesce(t.content, ''))
+        + (SELECT coalesce(sum(length(r ->> 'content')), 0)::integer FROM jsonb_array_elements(t.tool_results) AS r)"""
+"""What an exchange counts as its length: see ``PastExchange.length``."""
+
+CHAIN = f"""
 WITH RECURSIVE chain AS (
-    SELECT t.id, t.parent_id, 1 AS depth, length(t.user_message) + length(coalesce(t.content, ''))
-        + length(t.tool_results::text) AS characters
+    SELECT t.id, t.parent_id, 1 AS depth, {_LENGTH} AS characters
     FROM turns AS t WHERE t.id = $2 AND t.conversation_id = $1 AND t.status <> 'running'
     UNION ALL
-    SELECT t.id, t.parent_id, c.depth + 1, c.characters + length(t.user_message) + length(coalesce(t.content, ''))
-        + length(t.tool_results::text)
+    SELECT t.id, t.parent_id, c.depth + 1, c.characters + {_LENGTH}
     FROM chain AS c JOIN turns AS t ON t.id = c.parent_id AND t.conversation_id = $1
     WHERE c.depth < $4 AND c.characters < $3
 )
 SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues
-FROM chain AS c JOIN turns AS t ON t.id = c.id ORDER BY c.depth"""
+FROM chain AS c JOIN turns AS t ON t.id = c.id ORDER BY c.depth"""  # noqa: S608 - only a constant is interpolated
 
 REQUEST_CANCEL = """
 UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = $1 AND status = 'running'"""

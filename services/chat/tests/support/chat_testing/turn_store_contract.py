@@ -114,6 +114,8 @@ class TurnStoreContract:
         await store.finish(second, make_outcome("answer"))
         chain = await store.chain(conversation_of(first), second.id, characters=1000, limit=10)
         assert [(one.continues, len(one.before)) for one in chain] == [(True, 2), (False, 0)]
+        longer = await store.chain(conversation_of(first), second.id, characters=chain[0].length + 1, limit=10)
+        assert longer == chain, "the limit counts what an exchange counts as its length"
         assert [(step.role, step.content, step.tool_call_id) for step in chain[0].before] == [
             ("tool", "Rain", "c1"),
             ("tool", "Wind", None),
