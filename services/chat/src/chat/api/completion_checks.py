@@ -49,7 +49,8 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
 def needed_capabilities(body: CompletionRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
     images = any(part.type not in TEXT_PARTS for message in body.messages for part in message.parts)
-    return frozenset((*(("vision",) if images else ()), *(("tools",) if _requires_call(body) else ())))
+    needed = {"vision": images, "tools": _requires_call(body)}
+    return frozenset(name for name, is_needed in needed.items() if is_needed)
 
 
 def _requires_call(body: CompletionRequest) -> bool:

@@ -121,11 +121,10 @@ class ChunkParser:
         return message if isinstance(message, dict) else None
 
     def _tool_calls(self, message: dict[str, Any]) -> list[dict[str, Any]]:
-        calls, legacy = message.get("tool_calls"), message.get("function_call")
-        if not calls and not legacy:
-            return []
-        found = self._calls.add(calls) if calls else []
-        return found + (self._calls.add(legacy, index=LEGACY_INDEX) if legacy and not calls else [])
+        if calls := message.get("tool_calls"):
+            return self._calls.add(calls)
+        legacy = message.get("function_call")
+        return self._calls.add(legacy, index=LEGACY_INDEX) if legacy else []
 
     def _rest(self) -> list[AnswerChunk]:
         """Return what was held back."""

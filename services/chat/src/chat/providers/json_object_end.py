@@ -24,7 +24,9 @@ class JsonObjectEnd:
             return part
         if self.reached:
             return ""
-        at, self._escaped = int(self._escaped and bool(part)), self._escaped and not part
+        if not part:
+            return part
+        at, self._escaped = int(self._escaped), False
         for piece in _TOKEN.finditer(part, at):
             if self._handle(piece.group()):
                 self.reached = True

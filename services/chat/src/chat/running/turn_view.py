@@ -1,10 +1,9 @@
 """A turn at one moment: its row, and its answer up to its newest event."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chat.model import LogEntry, Turn
+from chat.model import Turn
 from chat.running.tool_calls import join_calls
 from chat.running.turn_log import TurnLog
 
@@ -29,10 +28,6 @@ class TurnView:
         """Return the view of a turn with the entries that its readers may see."""
         if not log.turn.running:
             return cls.of_row(log.turn)
-        return cls.of_entries(log.turn, log.entries[: log.shown], log.last_seq)
-
-    @classmethod
-    def of_entries(cls, turn: Turn, entries: Sequence[LogEntry], last_seq: int) -> "TurnView":
-        """Return the view of a running turn."""
+        entries = log.entries[: log.shown]
         message = "".join(entry.text for entry in entries) if entries else None
-        return cls(turn, message, join_calls(entries), last_seq)
+        return cls(log.turn, message, join_calls(entries), log.last_seq)

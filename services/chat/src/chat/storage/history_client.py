@@ -45,15 +45,15 @@ class HistoryClient:
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the owner of a conversation, or None if it does not exist; raises HistoryUnavailable."""
-        with _translate_errors():
-            async with asyncio.timeout(OWNER_TIMEOUT):
-                found = await self._get(f"/internal/conversations/{conversation_id}/owner")
-            return _owner(found) if found is not None else None
+        return await self._owner_within(conversation_id, OWNER_TIMEOUT)
 
     async def chosen_branch(self, conversation_id: UUID) -> ConversationOwner | None:
         """Return the same as ``owner``, within a shorter time; raises HistoryUnavailable."""
+        return await self._owner_within(conversation_id, BRANCH_TIMEOUT)
+
+    async def _owner_within(self, conversation_id: UUID, seconds: float) -> ConversationOwner | None:
         with _translate_errors():
-            async with asyncio.timeout(BRANCH_TIMEOUT):
+            async with asyncio.timeout(seconds):
                 found = await self._get(f"/internal/conversations/{conversation_id}/owner")
             return _owner(found) if found is not None else None
 
@@ -61,14 +61,10 @@ class HistoryClient:
         """Create a conversation or return the existing one; raises HistoryUnavailable."""
         with _translate_errors():
             async with asyncio.timeout(OWNER_TIMEOUT):
-                response = await self._client.put(
-                    f"/internal/conversations/{conversation_id}",
-                    json={"user_id": str(user_id)},
-                    headers={"Authorization": f"Bearer {await self._tokens.get()}"},
-                )
-            if response.status_code == httpx2.codes.NOT_FOUND:
+                path, body = f"/internal/conversations/{conversation_id}", {"user_id": str(user_id)}
+                response = await self._request("PUT", path, json=body)
+            if response is None:
                 return None
-            self._raise_for_status(response)
             new = response.status_code == httpx2.codes.CREATED
             return CreatedConversation(new, response.content, response.headers["etag"])
 
@@ -129,29 +125,27 @@ class HistoryClient:
         return found
 
     async def _get(self, path: str, query: dict[str, str] | None = None) -> Any:
-        token = await self._tokens.get()
-        response = await self._client.get(path, params=query, headers={"Authorization": f"Bearer {token}"})
-        if response.status_code == httpx2.codes.NOT_FOUND:
-            return None
-        self._raise_for_status(response)
-        return orjson.loads(response.content)
+        response = await self._request("GET", path, params=query)
+        return orjson.loads(response.content) if response is not None else None
 
     async def _post_turn_ids(self, path: str, turn_ids: Collection[UUID]) -> dict[str, Any]:
         with _translate_errors():
-            token = await self._tokens.get()
-            response = await self._client.post(
-                path,
-                json={"turn_ids": [str(turn_id) for turn_id in turn_ids]},
-                headers={"Authorization": f"Bearer {token}"},
-            )
-            self._raise_for_status(response)
-            answer: dict[str, Any] = response.json()
+            response = await self._request("POST", path, json={"turn_ids": [str(turn_id) for turn_id in turn_ids]})
+            if response is None:
+                raise HistoryUnavailable
+            answer: dict[str, Any] = orjson.loads(response.content)
             return answer
 
-    def _raise_for_status(self, response: httpx2.Response) -> None:
+    async def _request(self, method: str, path: str, **content: Any) -> httpx2.Response | None:
+        """Return the response, or None for 404."""
+        token = await self._tokens.get()
+        response = await self._client.request(method, path, headers={"Authorization": f"Bearer {token}"}, **content)
+        if response.status_code == httpx2.codes.NOT_FOUND:
+            return None
         if response.status_code == httpx2.codes.UNAUTHORIZED:
             self._tokens.invalidate()
         response.raise_for_status()
+        return response
 
 
 def _owner(found: dict[str, Any]) -> ConversationOwner:

@@ -137,13 +137,13 @@ class PostgresTurnStore:
         """Retry unacknowledged commits; the statements are idempotent."""
         arguments = statement.arguments(values)
         began = time.monotonic()
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        for _ in range(1, MAX_ATTEMPTS):
             try:
                 return await self._database.row(statement.sql, *arguments)
             except DependencyUnavailable:
-                if attempt == MAX_ATTEMPTS or time.monotonic() - began > RETRY_WINDOW:
+                if time.monotonic() - began > RETRY_WINDOW:
                     raise
-        return None
+        return await self._database.row(statement.sql, *arguments)
 
 
 def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> dict[str, Any]:

@@ -54,7 +54,7 @@ _UNKNOWN_TYPE = FieldError("/type", "unknown_type", "Must be `auth`, `turn.creat
 
 
 class InvalidFrame(Exception):
-    """A frame that is no valid frame. ``ref`` is None if an error frame could not name it."""
+    """An invalid client frame. ``ref`` is None if the frame has no valid one; then no error frame can name it."""
 
     def __init__(self, ref: str | None, error: ParleyError) -> None:
         super().__init__()
