@@ -1,6 +1,7 @@
 """`parley admin`: accounts, administrators, password links and signing keys."""
 
 import asyncio
+import errno
 import re
 import secrets
 import subprocess
@@ -16,6 +17,7 @@ from auth.settings import AuthSettings
 from auth.wiring import open_offline
 from parley.config.settings import load
 from parley_cli.main import build
+from parley_cli.stack import folder_lock
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.stacks.commands import command_path
 
@@ -163,6 +165,26 @@ def test_without_a_server_nothing_is_created(folder: Path) -> None:
     assert result.exit_code == 2
     assert "There is no server here" in result.stderr
     assert list(folder.iterdir()) == []
+
+
+def test_a_folder_of_another_user_is_named_with_the_way_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".parley").mkdir()
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path / folder_lock.FILE_NAME))
+
+    monkeypatch.setattr(folder_lock, "is_held", refuse)
+    result = invoke("admin", "list-users")
+    assert result.exit_code == 2
+    assert "(Permission denied). Run this as the owner of" in " ".join(result.stderr.split())
+
+
+@pytest.mark.integration
+async def test_the_database_of_a_folder_without_a_redis_is_started(folder: Path) -> None:
+    (folder / ".parley").mkdir()
+    result = await parley("admin", "list-users")
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 1, "there is only the headline: no account exists"
 
 
 def test_the_help_names_every_subcommand() -> None:

@@ -45,10 +45,7 @@ async def _settings(local: LocalSettings, report: Report) -> AsyncIterator["Auth
     from auth.settings import AuthSettings
 
     folder = local.data_dir.absolute()
-    if OWN_SETTINGS & configured_variables().keys():
-        yield load(AuthSettings)
-    elif folder_lock.is_held(folder):
-        connections.use(folder)
+    if OWN_SETTINGS & configured_variables().keys() or connections.use(folder):
         yield load(AuthSettings)
     elif not folder.is_dir():
         raise SettingsError(
@@ -62,7 +59,7 @@ async def _settings(local: LocalSettings, report: Report) -> AsyncIterator["Auth
 
 
 def _public_url(local: LocalSettings, folder: Path) -> str:
-    """Return the URL of links: of the settings, or else of the last run."""
+    """Return the URL of links: set by the operator, or else that of the last run."""
     is_set = {"public_url", "port"} & local.model_fields_set
     return local.base_url() if is_set else connections.last_public_url(folder) or local.base_url()
 

@@ -12,7 +12,7 @@ from parley.process.tasks import background
 from parley_cli.model.process import LocalModel
 from parley_cli.settings import LocalSettings
 from parley_cli.stack.console import Console
-from parley_embedded.base_server import EmbeddedServer
+from parley_embedded.base_server import EmbeddedServer, make_private
 from parley_embedded.postgres.databases import Databases
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.secret_files import read_or_create_secret
@@ -61,16 +61,16 @@ async def open_account_database(settings: LocalSettings, folder: Path) -> AsyncI
 
     Auth copies new revocations to Redis when it starts, so that changes without Redis are not lost.
     """
-    postgres = None if settings.database_url else EmbeddedPostgres(folder / "postgres")
-    redis_url = _secret(settings.redis_url) if settings.redis_url else EmbeddedValkey(folder / "valkey").url
-    try:
-        if postgres is not None:
-            await postgres.start()
-        admin = postgres.databases if postgres else Databases(_secret(settings.database_url))
+    valkey = None if settings.redis_url else EmbeddedValkey(folder / "valkey")
+    if valkey is not None:
+        make_private(valkey.data_dir)  # the last run may have used another Redis
+    redis_url = valkey.url if valkey else _secret(settings.redis_url)
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.database_url:
+            admin = Databases(_secret(settings.database_url))
+        else:
+            admin = (await stack.enter_async_context(EmbeddedPostgres(folder / "postgres"))).databases
         yield await _create_database(admin, folder, "auth"), redis_url
-    finally:
-        if postgres is not None:
-            await postgres.stop()
 
 
 def internal_secrets(folder: Path) -> dict[str, str]:

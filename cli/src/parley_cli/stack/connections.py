@@ -27,20 +27,22 @@ def last_public_url(folder: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def use(folder: Path, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Add the settings of a running stack to the environment. Variables that are already set win.
+def use(folder: Path, environment: MutableMapping[str, str] = os.environ) -> bool:
+    """Add the settings of a running stack to the environment, and return whether a stack runs.
 
-    Raises SettingsError when the file is missing or damaged.
+    Variables that are already set win. Raises SettingsError when the file is missing or damaged.
     """
-    for name, value in _read(folder).items():
+    found = _read(folder)
+    for name, value in (found or {}).items():
         environment.setdefault(name, value)
+    return found is not None
 
 
-def _read(folder: Path) -> dict[str, str]:
+def _read(folder: Path) -> dict[str, str] | None:
     path = folder / FILE_NAME
     try:
         if not folder_lock.is_held(folder):
-            return {}
+            return None
         found = json.loads(path.read_text())
     except OSError as error:
         raise SettingsError(

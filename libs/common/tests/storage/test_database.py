@@ -120,6 +120,18 @@ class TestDatabaseMonitor:
         await monitor.check()
         assert reports == ["database_unreachable", None]
 
+    async def test_a_failure_after_a_read_only_reply_is_the_first_in_a_row(
+        self, reports: list[Unavailability | None]
+    ) -> None:
+        pool = FakePool(*(ConnectionRefusedError() for _ in range(UNREACHABLE_AFTER - 1)), value="on")
+        monitor = DatabaseMonitor(cast("Pool", pool), reports.append)
+        for _ in range(UNREACHABLE_AFTER):
+            await monitor.check()
+        assert reports == ["database_read_only"]
+        pool.errors = [ConnectionRefusedError()]
+        await monitor.check()
+        assert reports == ["database_read_only"]
+
     async def test_a_busy_pool_says_nothing_about_the_database(self, reports: list[Unavailability | None]) -> None:
         pool = FakePool(value="on")
         pool.idle = 0

@@ -51,6 +51,7 @@ class DatabaseMonitor:
             async with self._database.connection() as connection:
                 await require_writable(connection)
         except DatabaseReadOnly:
+            self._failures = 0
             await self._database.discard_connections()
             return "database_read_only"
         except DependencyUnavailable:
