@@ -48,7 +48,7 @@ class LocalSettings(ServiceSettings):
     )
 
     def base_url(self) -> str:
-        """Return the public URL; unless it is set, of the gateway's port on this machine."""
+        """Return the public URL. Default: the URL of the gateway's port on this machine."""
         return self.public_url if "public_url" in self.model_fields_set else f"http://localhost:{self.port}"
 
     def has_provider(self) -> bool:

@@ -12,7 +12,7 @@ def doctor(port: PortOption = None, admin_port: AdminPortOption = None, data_dir
     from parley_cli.stack.ports import StackPorts
 
     settings = load_settings(data_dir, port=port, admin_port=admin_port)
-    results = list(preflight.check_all(settings, StackPorts(settings.port, settings.admin_port, settings.host)))
+    results = list(preflight.check_all(settings, StackPorts.from_settings(settings)))
     for result in results:
         status = "ok  " if result.problem is None else "FAIL"
         typer.echo(f"{status}  {result.name:<12} {result.problem or ''}".rstrip())

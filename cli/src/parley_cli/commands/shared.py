@@ -23,7 +23,7 @@ DataDirOption = Annotated[Path | None, typer.Option(help="Data folder. Default: 
 def load_settings(
     data_dir: Path | None = None, *, port: int | None = None, admin_port: int | None = None
 ) -> LocalSettings:
-    """Return the launcher's settings, of which options win over variables.
+    """Return the launcher's settings. Command-line options win over variables.
 
     On an invalid setting, print one line for each and exit with status 2.
     """

@@ -69,7 +69,7 @@ def prepare_folder(data_dir: Path) -> Path:
 
 async def _run(settings: LocalSettings, folder: Path, new_signing_keys: bool) -> None:
     console = Console()
-    ports = StackPorts(settings.port, settings.admin_port, settings.host)
+    ports = StackPorts.from_settings(settings)
     require_free(ports)
     if not new_signing_keys:
         ensure_key(folder)

@@ -2,7 +2,9 @@
 
 import socket
 from dataclasses import dataclass
+from typing import Self
 
+from parley_cli.settings import LocalSettings
 from parley_embedded.errors import EmbeddedError
 
 SERVICES = ("gateway", "auth", "chat", "history")
@@ -19,6 +21,11 @@ class StackPorts:
     first_admin: int = 9000
     host: str = HOST
     """Address on which the gateway listens; the other services listen on this machine only."""
+
+    @classmethod
+    def from_settings(cls, settings: LocalSettings) -> Self:
+        """Return the ports that the settings choose."""
+        return cls(settings.port, settings.admin_port, settings.host)
 
     def of(self, service: str) -> int:
         """Return the port of a service."""

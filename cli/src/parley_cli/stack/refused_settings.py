@@ -50,7 +50,7 @@ def require_obeyed(settings: LocalSettings, variables: Mapping[str, str]) -> Non
 
 
 def _problems(settings: LocalSettings, variables: Mapping[str, str]) -> Iterator[str]:
-    refused = dict(REFUSED) if settings.has_provider() else {**REFUSED, **REFUSED_WITH_LOCAL_MODEL}
+    refused = REFUSED if settings.has_provider() else {**REFUSED, **REFUSED_WITH_LOCAL_MODEL}
     for name, refusal in refused.items():
         if name in variables and variables[name].strip().lower() not in refusal.accepted:
             yield f"{name}: {refusal.reason.replace('`', '')}"

@@ -30,7 +30,7 @@ class StackConfig:
     @property
     def ports(self) -> StackPorts:
         """The ports of the services."""
-        return StackPorts(self.local.port, self.local.admin_port, self.local.host)
+        return StackPorts.from_settings(self.local)
 
     def environment(self) -> dict[str, str]:
         """Return the settings with which the other subcommands reach this stack."""

@@ -1,6 +1,15 @@
-"""Error of one field of a request."""
+"""Error of one field of a request, and JSON pointers to fields."""
 
 from dataclasses import dataclass
+
+MAX_POINTER_SEGMENT = 64
+"""Maximum length of a client's field name in a JSON pointer; longer names are truncated."""
+
+
+def json_pointer(*names: object) -> str:
+    """Return the JSON pointer of nested fields."""
+    escaped = (str(name)[:MAX_POINTER_SEGMENT].replace("~", "~0").replace("/", "~1") for name in names)
+    return "".join(f"/{name}" for name in escaped)
 
 
 @dataclass(frozen=True, slots=True)

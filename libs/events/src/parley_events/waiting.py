@@ -6,7 +6,7 @@ from typing import Self
 
 
 def at_most(seconds: float | None) -> "WaitLimit":
-    """Limit the wait inside an ``async with`` to ``seconds``, and leave the block without an exception at its end.
+    """Limit the wait inside an ``async with`` to ``seconds``. At the limit, the block ends without an exception.
 
     Use it in place of ``except TimeoutError``, which also catches errors of sockets: ``OSError(ETIMEDOUT)``, with which
     the kernel reports a lost host, is a TimeoutError. Here, these pass.

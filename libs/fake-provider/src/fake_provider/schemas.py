@@ -45,7 +45,7 @@ class ModelRequest(BaseModel):
 
     @property
     def required_call(self) -> str | None:
-        """Return the name of the function that must be called, empty for any, None if a text is an answer, too."""
+        """Return the name of the function that must be called: empty for any function, None if text is allowed."""
         if isinstance(self.tool_choice, dict):
             function = self.tool_choice.get("function")
             return str(function.get("name", "")) if isinstance(function, dict) else ""

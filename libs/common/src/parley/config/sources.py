@@ -14,8 +14,7 @@ def configured_variables() -> dict[str, str]:
     A secret file has an empty value: it is not read.
     """
     folder = Path(os.environ.get("SECRETS_DIR", DEFAULT_SECRETS_DIR))
-    files = {path.name.upper(): "" for path in folder.iterdir() if path.is_file()} if folder.is_dir() else {}
-    found: dict[str, str] = dict(files)
+    found = {path.name.upper(): "" for path in folder.iterdir() if path.is_file()} if folder.is_dir() else {}
     for source in (DotEnvSettingsSource(ServiceSettings), EnvSettingsSource(ServiceSettings)):
         found |= {name.upper(): value for name, value in source.env_vars.items() if value}
     return found

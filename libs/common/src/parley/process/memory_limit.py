@@ -23,7 +23,7 @@ class MemoryUse(NamedTuple):
 
 
 class MemoryReader:
-    """Reads the limit that is nearest: of the cgroup and its parents, of the process, or of the machine."""
+    """Reads the memory in use and the nearest limit: of the cgroup, one of its parents, the process or the machine."""
 
     def __init__(self, process: Path = Path("/proc/self"), cgroups: Path = CGROUPS) -> None:
         self._statm, self._groups = process / "statm", _limited_groups(process / "cgroup", cgroups)
@@ -33,7 +33,7 @@ class MemoryReader:
         self._machine = self._page * os.sysconf("SC_PHYS_PAGES")
 
     def read(self) -> MemoryUse | None:
-        """Return the use of that limit; None on a system without ``/proc``."""
+        """Return the use with the highest share of its limit; None on a system without ``/proc``."""
         try:
             virtual, resident = (self._page * int(pages) for pages in self._statm.read_text().split()[:2])
         except (OSError, ValueError):

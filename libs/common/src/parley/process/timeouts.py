@@ -1,4 +1,4 @@
-"""Limits of waits: quiet ones, timeouts that tolerate event-loop lag, and idle timers that are cheap to reset."""
+"""Limits of waits: without exceptions, tolerant of event-loop lag, and idle timers that are cheap to reset."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ EXTRA_LOOP_TURNS = 10
 
 
 def at_most(seconds: float | None) -> "WaitLimit":
-    """Limit the wait inside an ``async with`` to ``seconds``, and leave the block without an exception at its end.
+    """Limit the wait inside an ``async with`` to ``seconds``. At the limit, the block ends without an exception.
 
     Use it in place of ``except TimeoutError``, which also catches errors of sockets: ``OSError(ETIMEDOUT)``, with which
     the kernel reports a lost host, is a TimeoutError. Here, these pass.

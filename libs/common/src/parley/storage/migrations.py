@@ -9,7 +9,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.resources import files
 
 import asyncpg
@@ -44,18 +43,15 @@ class MigrationSource:
     package: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Migration:
     """One migration file."""
 
     source: str
     number: int
     sql: str
-
-    @cached_property
-    def index_statements(self) -> list[IndexStatement]:
-        """Return the statements of a file that builds indexes outside a transaction, else none."""
-        return read_index_statements(self.sql)
+    index_statements: list[IndexStatement]
+    """The statements of a file that builds indexes outside a transaction, else none."""
 
     @property
     def digest(self) -> str:
@@ -79,12 +75,10 @@ def read(source: MigrationSource | str) -> list[Migration]:
 
 
 def _read_file(source: str, number: int, sql: str) -> Migration:
-    migration = Migration(source, number, sql)
     try:
-        _ = migration.index_statements
+        return Migration(source, number, sql, read_index_statements(sql))
     except ValueError as error:
         raise MigrationError(f"{source}: migration {number}: {error}") from None
-    return migration
 
 
 async def migrate(dsn: str, *sources: MigrationSource | str) -> int:

@@ -31,7 +31,7 @@ Executor: TypeAlias = "Pool | Connection | asyncpg.Connection[asyncpg.Record]"
 
 @contextlib.asynccontextmanager
 async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") -> AsyncIterator[Pool]:
-    """Open a pool of at most ``size`` connections; raise an error of ``is_unavailable`` when that fails."""
+    """Open a pool of at most ``size`` connections. Raises the error of asyncpg or the network when that fails."""
     pool = await asyncpg.create_pool(
         dsn,
         min_size=1,

@@ -23,11 +23,9 @@ class ServerRefused(RedisConnectionError):
     """The server answers that it is the wrong node, or that it cannot serve now; another connection may help."""
 
 
-def refusal_of(reply: object) -> ServerRefused | None:
-    """Return the exception for an error reply that is about the server, None for every other reply."""
-    if not isinstance(reply, ResponseError):
-        return None
-    found = _REFUSAL.search(reply.status_code or str(reply)) or _REFUSAL.search(str(reply))
+def refusal_of(reply: ResponseError) -> ServerRefused | None:
+    """Return the exception for an error reply that is about the server, None for every other one."""
+    found = _REFUSAL.search(reply.status_code or "") or _REFUSAL.search(str(reply))
     return ServerRefused(f"Redis answered {found[1]}.") if found else None
 
 

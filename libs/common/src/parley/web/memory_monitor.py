@@ -40,7 +40,7 @@ class MemoryMonitor:
 
 @contextlib.contextmanager
 def monitor_memory(metrics: Metrics, service: str, *, interval: float = CHECK_INTERVAL) -> Iterator[None]:
-    """Check the memory every ``interval`` seconds, in a thread: the event loop may be what is out of control."""
+    """Check the memory every ``interval`` seconds, in a thread, because a blocked event loop could not."""
     monitor, stopped = MemoryMonitor(metrics, service, MemoryReader().read), threading.Event()
 
     def run() -> None:

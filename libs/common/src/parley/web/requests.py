@@ -11,8 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley.errors import ValidationFailed
-from parley.field_errors import FieldError
-from parley.web.validation import MAX_POINTER_SEGMENT
+from parley.field_errors import FieldError, json_pointer
 
 LENIENT_PREFIXES = ("/v1/", "/.well-known/", "/health", "/ready")
 """Paths whose clients add parameters of their own: OpenAI's and OAuth's wire formats, and probes."""
@@ -38,7 +37,7 @@ async def refuse_unknown_parameters(connection: HTTPConnection) -> None:
 
 
 def _field_error(name: str, known: dict[str, float]) -> FieldError:
-    pointer = "/" + name[:MAX_POINTER_SEGMENT].replace("~", "~0").replace("/", "~1")
+    pointer = json_pointer(name)
     if name in known:
         return FieldError(pointer, "repeated_parameter", "Send this parameter once.")
     listed = f"Known: {', '.join(known)}." if known else "This route has none."

@@ -1,4 +1,4 @@
-"""HTTP protocol of services behind the gateway: bounded, with deadlines for whatever a client owes."""
+"""HTTP protocol of services behind the gateway: bounded, with deadlines for heads, bodies and idle connections."""
 
 import asyncio
 from http import HTTPStatus
@@ -87,7 +87,7 @@ class ServiceHttpProtocol(BoundedHttpProtocol):
         self._expect(BODY_TIMEOUT)
 
     def on_message_complete(self) -> None:
-        """End a request: the client owes nothing until the response is complete."""
+        """End a request. There is no deadline until the response is complete."""
         super().on_message_complete()
         self._deadline = _NEVER
 

@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 
 from parley import errors
 from parley.errors import ParleyError
-from parley.field_errors import FieldError
+from parley.field_errors import FieldError, json_pointer
 
 MAX_ERRORS = 100
 """Maximum number of field errors in a response; further ones are left out."""
-MAX_POINTER_SEGMENT = 64
-"""Maximum length of a client's field name in a JSON pointer; longer names are truncated."""
 _LOCATIONS = frozenset({"query", "path", "header", "cookie"})
 _UNKNOWN = object()
 
@@ -99,9 +97,9 @@ def from_validation(found: Sequence[Any], body: object = _UNKNOWN) -> ParleyErro
 def _convert(found: dict[str, Any], body: object) -> _Found:
     kind = str(found["type"])
     segments, union = _real_segments(found["loc"], kind, body)
-    pointer = _pointer(segments)
+    pointer = json_pointer(*segments)
     return _Found(
-        FieldError(pointer, *_code_and_detail(found, kind, pointer)), None if union is None else _pointer(union)
+        FieldError(pointer, *_code_and_detail(found, kind, pointer)), None if union is None else json_pointer(*union)
     )
 
 
@@ -173,8 +171,3 @@ def _join(details: Sequence[str]) -> str:
     if len(different) > 1 and all(each.startswith("Must be ") and each.count(".") == 1 for each in different):
         return f"Must be {' or '.join(each[8:-1] for each in different)}."
     return different[0]
-
-
-def _pointer(segments: Sequence[Any]) -> str:
-    escaped = (str(s)[:MAX_POINTER_SEGMENT].replace("~", "~0").replace("/", "~1") for s in segments)
-    return "".join(f"/{segment}" for segment in escaped)

@@ -51,11 +51,11 @@ async def choose_account(cluster: Path, programs: Path) -> ServerAccount:
                 f"{cluster} belongs to user ID {owner}; the current user ID is {me}. Change its owner or remove it."
             )
         return ServerAccount(programs)
-    if owner in {None, 0}:
+    if not owner:  # no cluster yet, or root's
         in_namespace = await _succeeds(*NAMESPACE, str(programs / "postgres"), "--version")
         return ServerAccount(programs, NAMESPACE) if in_namespace else await account_of_user(cluster, programs)
     try:
-        return await account_of_user(cluster, programs, owner or UNPRIVILEGED_UID)
+        return await account_of_user(cluster, programs, owner)
     except EmbeddedError as error:
         raise EmbeddedError(
             f"{cluster} belongs to user ID {owner}, which cannot enter {cluster.parent.parent}. "

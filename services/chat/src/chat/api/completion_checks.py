@@ -7,9 +7,8 @@ from chat import errors
 from chat.catalogue import Catalogue, Model
 from chat.protocols.openai_chat.schemas import TEXT_PARTS, CompletionMessage, CompletionRequest, ContentPart
 from parley.errors import InvalidRequest, ValidationFailed
-from parley.field_errors import FieldError
+from parley.field_errors import FieldError, json_pointer
 
-MAX_NAME = 64
 _HINTS = {
     "audio": "Answers are text.",
     "function_call": "Send `tool_choice`.",
@@ -37,10 +36,10 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
     model = catalogue.find(body.model, allows)
     for name in body.options():
         if name not in model.parameters:
-            raise _unsupported(f"/{_escaped(name)}", _HINTS.get(name))
+            raise _unsupported(json_pointer(name), _HINTS.get(name))
     for name, value in (body.stream_options.unknown if body.stream_options else {}).items():
         if value is not False:
-            raise _unsupported(f"/stream_options/{_escaped(name)}", None)
+            raise _unsupported(json_pointer("stream_options", name), None)
     _check_tool_choice(body, model)
     for position, message in enumerate(body.messages):
         _check_message(message, f"/messages/{position}", model)
@@ -70,7 +69,7 @@ def _check_tool_choice(body: CompletionRequest, model: Model) -> None:
 def _check_message(message: CompletionMessage, pointer: str, model: Model) -> None:
     for name in message.unknown:
         hint = "Send `tool_calls`." if name == "function_call" else None
-        raise _unsupported(f"{pointer}/{_escaped(name)}", hint)
+        raise _unsupported(pointer + json_pointer(name), hint)
     for name in ("reasoning_content", "reasoning"):
         if getattr(message, name) and name not in model.parameters:
             raise _unsupported(f"{pointer}/{name}", None)
@@ -87,7 +86,7 @@ def _check_part(part: ContentPart, pointer: str, model: Model) -> None:
         raise errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
     for name in part.unknown:
         if name not in members:
-            raise _unsupported(f"{pointer}/{_escaped(name)}", None)
+            raise _unsupported(pointer + json_pointer(name), None)
     if part.type == "image_url" and not _has_url(part.unknown.get("image_url")):
         raise _invalid(
             f"{pointer}/image_url", "required", "Must be an object with the address or data of an image as `url`."
@@ -105,7 +104,3 @@ def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:
 
 def _invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
     return InvalidRequest(errors=[FieldError(pointer, code, detail)])
-
-
-def _escaped(name: str) -> str:
-    return name[:MAX_NAME].replace("~", "~0").replace("/", "~1")

@@ -77,8 +77,3 @@ class SkippedPart:
     pointer: str
     code: str
     detail: str
-
-
-def pointer_to(*names: str | int) -> str:
-    """Return the JSON pointer of nested members. Long names are cut."""
-    return "".join(f"/{str(name)[:64].replace('~', '~0').replace('/', '~1')}" for name in names)

@@ -13,11 +13,11 @@ from history.transfer.drafts import (
     ConversationDraft,
     MessageDraft,
     SkippedPart,
-    pointer_to,
 )
 from history.transfer.formats.attachments import attachment_names, named_attachments, unsupported_attachment
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, parents_first
 from history.transfer.formats.values import text_of
+from parley.field_errors import json_pointer
 from parley.web.validation import FieldValueError
 
 NAME = "ChatGPT's `conversations.json` (each conversation has a `mapping`)"
@@ -97,7 +97,7 @@ def _message(key: str, node: Any, default_model: str | None, skipped: list[Skipp
     if role is None or metadata.get("is_visually_hidden_from_conversation"):
         return None
     attachments = attachment_names(metadata.get("attachments"), "name")
-    skipped.extend(unsupported_attachment(pointer_to("mapping", key), name) for name in attachments)
+    skipped.extend(unsupported_attachment(json_pointer("mapping", key), name) for name in attachments)
     text = _text(key, _member(message, "content"), skipped)
     if text is not None and not text.strip():
         text = named_attachments(attachments)
@@ -115,7 +115,7 @@ def _message(key: str, node: Any, default_model: str | None, skipped: list[Skipp
 
 
 def _text(key: str, content: dict[str, Any], skipped: list[SkippedPart]) -> str | None:
-    pointer, kind = pointer_to("mapping", key), content.get("content_type")
+    pointer, kind = json_pointer("mapping", key), content.get("content_type")
     if kind not in _TEXT_TYPES:
         if kind not in _IGNORED_TYPES:
             skipped.append(SkippedPart(pointer, "unsupported_content", "This content type cannot be imported."))

@@ -10,7 +10,6 @@ from history.transfer.drafts import (
     ConversationDraft,
     MessageDraft,
     SkippedPart,
-    pointer_to,
 )
 from history.transfer.formats.attachments import attachment_names, named_attachments, unsupported_attachment
 from history.transfer.formats.message_order import (
@@ -21,6 +20,7 @@ from history.transfer.formats.message_order import (
     parents_first,
 )
 from history.transfer.formats.values import key_of, text_of, time_of
+from parley.field_errors import json_pointer
 
 NAME = "Claude's `conversations.json` (each conversation has `chat_messages`)"
 MAX_RAW_TITLE = 1_000
@@ -87,7 +87,7 @@ def _parents(messages: list[Any]) -> dict[str, str | None]:
 
 
 def _message(index: int, key: str, message: Any, model: str | None, skipped: list[SkippedPart]) -> MessageDraft | None:
-    pointer = pointer_to("chat_messages", index)
+    pointer = json_pointer("chat_messages", index)
     role = _ROLES.get(str(message.get("sender"))) if isinstance(message, dict) else None
     if role is None:
         skipped.append(SkippedPart(pointer, "literal_error", "`sender` must be `human` or `assistant`."))
