@@ -94,7 +94,10 @@ def create_admin(
 
 @commands.command()
 def reset_password(context: typer.Context, username: LoginArgument) -> None:
-    """Print a link with which the owner of an account chooses a new password. It works once, within an hour."""
+    """Print a link with which the owner of an account chooses a new password.
+
+    It works once, within an hour; for an account without a password, within seven days.
+    """
     found = run_operation(folder_of(context), lambda operator: operator.issue_reset(username))
     output.print_link(found.user.username, found.link)
 

@@ -12,7 +12,7 @@ from parley_cli.commands.shared import fail
 
 GENERATED_PASSWORD_BYTES = 18
 PasswordStdinOption = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from standard input, or ask for it at a terminal.")
+    bool, typer.Option("--password-stdin", help="Read the password from standard input; prompt on a terminal.")
 ]
 GeneratePasswordOption = Annotated[
     bool, typer.Option("--generate-password", help="Print a generated password instead of a link.")

@@ -28,8 +28,8 @@ folder `SECRETS_DIR` (default `/run/secrets`). The environment wins over `.env`,
 into files. A service does not start with an unknown, missing or unsafe setting: it prints one line and exits with
 status 2.
 
-The service `local` is `make run`. It obeys the settings of its services, too, and refuses those that it decides
-itself: see [below](#settings-that-make-run-refuses). A default that differs between services is shown for each.
+`local` in the column "services" is `make run`. It also accepts the settings of the services that it starts, except
+[those that it sets itself](#settings-that-make-run-refuses). A default that differs between services is shown for each.
 
 | setting | services | default | secret | meaning |
 |---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""Settings of the services in this process: those of the operator, and those that the stack decides."""
+"""Settings of each service in this process, from the operator's settings and the ports and servers of the stack."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""HTTP protocol of services behind the gateway: bounded, with deadlines for heads, bodies and idle connections."""
+"""HTTP protocol of services behind the gateway: limits on connections, and deadlines for heads, bodies and idling."""
 
 import asyncio
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from parley.web.http_protocol import BoundedHttpProtocol, RequestResponseCycle
 from parley.web.tcp_state import has_left
 
 CONNECTION_SHARE = 2
-"""Connections to a service may need one descriptor in two."""
+"""The limit on open files divided by this is the maximum number of connections to a service."""
 HEAD_TIMEOUT = 10.0
 """Seconds for a complete head, from its first byte; also from a new connection to its first request."""
 BODY_TIMEOUT = 30.0
@@ -26,7 +26,7 @@ _NEVER = float("inf")
 
 
 class ServiceHttpProtocol(BoundedHttpProtocol):
-    """One connection to a service. Connections leave descriptors for the service's own sockets."""
+    """One connection to a service. Half of the descriptors are kept for the service's own sockets."""
 
     _deadline = _NEVER
     _check: asyncio.TimerHandle | None = None
@@ -53,7 +53,7 @@ class ServiceHttpProtocol(BoundedHttpProtocol):
         if self.flow.read_paused:
             late = has_left(self.transport.get_extra_info("socket"))
             if self._deadline != _NEVER:
-                # What is not read cannot arrive.
+                # Bytes that the service does not read cannot arrive.
                 self._expect(HEAD_TIMEOUT if self.in_head else BODY_TIMEOUT)
         else:
             late = self.loop.time() > self._deadline

@@ -9,7 +9,7 @@ from auth.mail.notices import Recipient
 from parley.config.plans import DEFAULT_PLAN
 
 Status = Literal["active", "disabled", "invited"]
-"""``invited``: nobody has chosen a password yet. The account becomes ``active`` with the first password."""
+"""``invited``: the account has no password yet. It becomes ``active`` when its owner chooses one."""
 
 
 @dataclass(frozen=True, slots=True)

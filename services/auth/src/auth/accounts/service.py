@@ -69,7 +69,7 @@ class AccountService:
         """Create an account, without a password an invited one; raises PasswordTooWeak or AccountExists."""
         if password is not None:
             self._policy.check(password, names=[username, *_email_parts(email)])
-        # Nobody knows the password of an invited account. A hash of the usual cost hides which accounts are invited.
+        # An invited account gets the hash of a random password, so that a login attempt takes as long as for any other.
         hashed = await self._hasher.hash(password or secrets.token_urlsafe())
         new = NewUser(
             new_id(),

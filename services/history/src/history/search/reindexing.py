@@ -19,7 +19,7 @@ PAUSE_FACTOR = 4.0
 """The pause after a batch, in times of the batch: a fifth of the time is spent."""
 MIN_PAUSE = 0.05
 RETRY_PAUSE = 60.0
-"""Seconds between two looks while another process is at it, or when all is done."""
+"""Seconds between two checks while another process indexes, or when nothing is left."""
 
 
 class Reindexer:

@@ -24,7 +24,7 @@ MAX_PART_TOKENS = 50_000
 They are parsed in one call, which takes up to 10 ms.
 """
 MAX_ENTRY_BYTES = 8_388_608
-"""Bytes of one entry, which is parsed as a whole."""
+"""Bytes of one entry, which is kept in memory as a whole."""
 MAX_DEPTH = 64
 """Levels of brackets in one entry."""
 

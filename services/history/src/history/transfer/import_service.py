@@ -28,9 +28,9 @@ log = structlog.get_logger()
 MAX_CONCURRENT_UPLOADS = 8
 """Files that a process receives at a time, and one per user. The body of another one is not read."""
 MAX_CONCURRENT_IMPORTS = 2
-"""Received files that a process imports at a time. A slow upload takes no place here."""
+"""Received files that a process imports at a time. A file that is still being uploaded does not count."""
 SLOT_TIMEOUT = 10.0
-"""Seconds that an import waits for another one of the user, to be received, and to be imported."""
+"""Seconds of each wait: for another import of the user, for an upload slot, and for an import slot."""
 IMPORT_TIMEOUT = 100.0
 """Seconds of an import. What is not stored by then is reported as skipped; the gateway waits for 120 s."""
 STOPPED_DETAIL = "The import was stopped before this conversation. It and the later ones of the file were not imported."
