@@ -81,3 +81,8 @@ def test_a_snippet_cuts_no_character_from_its_marks() -> None:
     text = "".join(s.text for s in segments).strip("…")
     assert not text.startswith("\u0301")
     assert text.endswith("\u0301")
+
+
+def test_the_rest_of_a_word_that_is_cut_behind_a_mark_is_no_match() -> None:
+    content = "हिन्दी " + "x" * 54 + " न्दी"
+    assert _matches(content, "न्दी") == ["न्दी"]

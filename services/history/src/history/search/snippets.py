@@ -98,7 +98,7 @@ def _begins_inside_a_word(content: str, begin: int) -> bool:
     if not begin:
         return False
     before = fold(content[max(0, begin - PIECE_LENGTH // 16) : begin])
-    return bool(before) and word_pattern(before).search(before[-1]) is not None
+    return any(word.end() == len(before) for word in word_pattern(before).finditer(before))
 
 
 def _cluster_start(content: str, at: int) -> int:
