@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,6 +17,7 @@ from auth_testing.replica import StartReplica
 from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
 from parley_testing import eventually
+from parley_testing.faults.processes import resident_bytes
 
 pytestmark = pytest.mark.integration
 log = structlog.get_logger()
@@ -126,7 +126,7 @@ async def test_fifty_concurrent_logins_stall_neither_the_event_loop_nor_exhaust_
     workers = max(1, (os.cpu_count() or 2) - 1)
     async with replica(await make_settings()) as (client, pid):
         await log_in(client, "crowd")
-        before, rounds = _resident(pid), []
+        before, rounds = resident_bytes(pid), []
         for _ in range(3):  # a machine busy with other things may spoil one or two
             quiet, _ = await _probe(client, pid, asyncio.gather(asyncio.sleep(1)))
             logins = asyncio.gather(*(_log_in_once(client) for _ in range(50)))
@@ -153,12 +153,7 @@ async def _probe(client: httpx2.AsyncClient, pid: int, until: "asyncio.Future[An
             began = time.perf_counter()
             assert (await prober.get("/health")).status_code == 200
             delays.append(time.perf_counter() - began)
-            peak = max(peak, _resident(pid))
+            peak = max(peak, resident_bytes(pid))
             await asyncio.sleep(0.002)
     await until
     return sorted(delays)[int(len(delays) * 0.99)], peak
-
-
-def _resident(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from gateway_testing.process import GatewayProcess, RunGatewayProcess
 from parley_testing import eventually
+from parley_testing.faults.processes import resident_bytes
 from parley_testing.http.scripted_server import respond
 
 pytestmark = [pytest.mark.integration, pytest.mark.alone]
@@ -17,13 +16,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.alone]
 CONNECTIONS, BYTES_EACH = 40, 262_144
 MAX_GROWTH = 50_000_000
 REQUEST = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def resident_bytes(gateway: GatewayProcess) -> int:
-    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 @contextlib.asynccontextmanager
@@ -41,13 +33,13 @@ async def pipelining(gateway: GatewayProcess) -> AsyncIterator[list[asyncio.Stre
 
 async def test_pipelined_requests_need_little_memory_and_give_it_back(run_process: RunGatewayProcess) -> None:
     async with run_process(respond(200, b"{}"), ANONYMOUS_RATE_LIMIT=1_000_000) as gateway:
-        before = resident_bytes(gateway)
+        before = resident_bytes(gateway.process.pid)
         async with pipelining(gateway) as readers:
             for reader in readers:
                 assert await reader.readexactly(100_000)
-                assert resident_bytes(gateway) - before < MAX_GROWTH
+                assert resident_bytes(gateway.process.pid) - before < MAX_GROWTH
         assert await gateway.is_ready()
-        await eventually(lambda: resident_bytes(gateway) - before < MAX_GROWTH)
+        await eventually(lambda: resident_bytes(gateway.process.pid) - before < MAX_GROWTH)
 
 
 async def test_an_address_over_its_limit_is_disconnected_with_429(run_process: RunGatewayProcess) -> None:

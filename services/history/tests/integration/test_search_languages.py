@@ -12,6 +12,7 @@ from history.search.store import IndexTerms, StoredText
 from history.search.tokenizer import INDEX_VERSION
 from history_testing.app import ApiUser, RunningHistory
 from history_testing.turn_events import SampleTurn
+from parley.ids import new_id
 from parley.process.worker_thread import worker_thread
 
 pytestmark = pytest.mark.integration
@@ -63,13 +64,10 @@ async def _hits(user: ApiUser, q: str) -> list[dict[str, Any]]:
 
 
 async def _store(history: RunningHistory) -> tuple[ApiUser, dict[str, SampleTurn]]:
-    first = SampleTurn(question=TEXTS["hindi"], answer="-")
-    rest = {
-        name: SampleTurn(first.user_id, question=text, answer="-") for name, text in TEXTS.items() if name != "hindi"
-    }
-    turns = {"hindi": first, **rest}
+    owner = new_id()
+    turns = {name: SampleTurn(owner, question=text, answer="-") for name, text in TEXTS.items()}
     await history.publish(*(turn.ended() for turn in turns.values()))
-    return history.user(first.user_id), turns
+    return history.user(owner), turns
 
 
 async def test_words_are_found_and_marked_in_every_script_and_case(history: RunningHistory) -> None:

@@ -9,7 +9,7 @@ from history.transfer.drafts import MAX_CONTENT_LENGTH, MAX_MESSAGES
 from history.transfer.formats.message_order import Ancestors
 from history.transfer.formats.parley import MAX_INVALID
 from history.transfer.parsing import MAX_TITLE_LENGTH
-from history_testing.imports import parse_entry
+from history_testing.imports import HI, parley_export, parse_entry
 
 
 def _node(parent: str | None, role: str, *parts: Any, kind: str = "text", **metadata: Any) -> dict[str, Any]:
@@ -19,10 +19,6 @@ def _node(parent: str | None, role: str, *parts: Any, kind: str = "text", **meta
 
 def _chatgpt(**mapping: dict[str, Any]) -> dict[str, Any]:
     return {"title": "Trip", "mapping": mapping}
-
-
-def _parley(*messages: Any, **conversation: Any) -> dict[str, Any]:
-    return {"format": "parley.conversation/1", "conversation": conversation, "messages": list(messages)}
 
 
 def _contents(entry: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -112,7 +108,7 @@ def test_the_active_node_is_the_nearest_imported_one() -> None:
 
 
 def test_a_parley_export_keeps_title_flags_metadata_and_models() -> None:
-    entry = _parley(
+    entry = parley_export(
         {"id": "2", "parent_id": "1", "role": "assistant", "content": "yes", "status": "running", "model": "large"},
         {"id": "1", "role": "user", "content": "hi"},
         title="x" * 300,
@@ -131,15 +127,12 @@ def test_a_parley_export_keeps_title_flags_metadata_and_models() -> None:
     ]
 
 
-_HI = {"id": "1", "parent_id": None, "role": "user", "content": "hi"}
-
-
 @pytest.mark.parametrize(
     ("entry", "pointer", "code"),
     [
-        (_parley({**_HI, "parent_id": "2"}, {**_HI, "id": "2", "parent_id": "1"}), "/0", "broken_tree"),
-        (_parley({**_HI, "role": "system"}), "/0/messages/0/role", "literal_error"),
-        (_parley(*({**_HI, "id": str(number)} for number in range(MAX_MESSAGES + 1))), "/0", "too_long"),
+        (parley_export({**HI, "parent_id": "2"}, {**HI, "id": "2", "parent_id": "1"}), "/0", "broken_tree"),
+        (parley_export({**HI, "role": "system"}), "/0/messages/0/role", "literal_error"),
+        (parley_export(*({**HI, "id": str(number)} for number in range(MAX_MESSAGES + 1))), "/0", "too_long"),
         (_chatgpt(**{str(n): _node(None, "user", "hi") for n in range(MAX_MESSAGES + 1)}), "/0", "too_long"),
         ({"mapping": []}, "/0/mapping", "dict_type"),
         ({"format": "parley.conversation/2"}, "/0/format", "literal_error"),
@@ -157,13 +150,16 @@ def test_an_entry_that_cannot_be_imported_is_skipped_with_a_reason(entry: object
 
 
 def test_the_number_of_reported_messages_is_bounded() -> None:
-    _, skipped = parse_entry(0, _parley(*[1] * (2 * MAX_INVALID)))
+    _, skipped = parse_entry(0, parley_export(*[1] * (2 * MAX_INVALID)))
     assert [one.pointer for one in skipped] == [*(f"/0/messages/{number}" for number in range(MAX_INVALID)), "/0"]
 
 
 def test_a_message_whose_parent_is_missing_becomes_a_root() -> None:
-    child = {**_HI, "id": "2", "parent_id": "1", "content": "there"}
-    assert [content for content, _ in _contents(_parley(child, {**_HI, "parent_id": "elsewhere"}))] == ["hi", "there"]
+    child = {**HI, "id": "2", "parent_id": "1", "content": "there"}
+    assert [content for content, _ in _contents(parley_export(child, {**HI, "parent_id": "elsewhere"}))] == [
+        "hi",
+        "there",
+    ]
 
 
 def test_the_default_model_of_a_chatgpt_conversation_made_the_answers_that_name_none() -> None:

@@ -8,31 +8,24 @@ import pytest
 from history.transfer import parsing
 from history.transfer.drafts import MAX_CONTENT_LENGTH
 from history.transfer.entry_scanner import RawEntry
-from history_testing.imports import parse_entry
-
-_HI = {"id": "1", "parent_id": None, "role": "user", "content": "hi"}
-
-
-def _parley(*messages: Any, **conversation: Any) -> dict[str, Any]:
-    return {"format": "parley.conversation/1", "conversation": conversation, "messages": list(messages)}
-
+from history_testing.imports import HI, parley_export, parse_entry
 
 _BROKEN_MESSAGES: list[tuple[Any, str, str]] = [
-    ({**_HI, "id": "2", "role": "system"}, "/0/messages/1/role", "literal_error"),
-    ({**_HI, "id": "2", "content": None}, "/0/messages/1/content", "string_type"),
+    ({**HI, "id": "2", "role": "system"}, "/0/messages/1/role", "literal_error"),
+    ({**HI, "id": "2", "content": None}, "/0/messages/1/content", "string_type"),
     ({"role": "user", "content": "hi"}, "/0/messages/1/id", "required"),
-    ({**_HI, "id": "2", "content": "x" * (MAX_CONTENT_LENGTH + 1)}, "/0/messages/1/content", "too_long"),
-    (dict(_HI), "/0/messages/1/id", "duplicate_id"),
+    ({**HI, "id": "2", "content": "x" * (MAX_CONTENT_LENGTH + 1)}, "/0/messages/1/content", "too_long"),
+    (dict(HI), "/0/messages/1/id", "duplicate_id"),
     (None, "/0/messages/1", "model_type"),
 ]
 
 
 @pytest.mark.parametrize(("broken", "pointer", "code"), _BROKEN_MESSAGES)
 def test_a_broken_message_is_skipped_and_its_answers_move_up(broken: Any, pointer: str, code: str) -> None:
-    answer = {**_HI, "id": "3", "role": "assistant", "parent_id": "2", "content": "there"}
+    answer = {**HI, "id": "3", "role": "assistant", "parent_id": "2", "content": "there"}
     if isinstance(broken, dict):
         broken = {**broken, "parent_id": "1"}
-    draft, skipped = parse_entry(0, _parley(_HI, broken, answer))
+    draft, skipped = parse_entry(0, parley_export(HI, broken, answer))
     assert draft
     expected_parent = "1" if isinstance(broken, dict) and broken.get("id") == "2" else None
     assert [(one.content, one.parent) for one in draft.messages] == [("hi", None), ("there", expected_parent)]
@@ -55,7 +48,7 @@ def test_a_broken_message_is_skipped_and_its_answers_move_up(broken: Any, pointe
     ],
 )
 def test_an_invalid_detail_of_a_message_is_left_out_and_its_text_is_kept(changed: dict[str, Any], pointer: str) -> None:
-    draft, skipped = parse_entry(0, _parley({**_HI, **changed}))
+    draft, skipped = parse_entry(0, parley_export({**HI, **changed}))
     assert draft
     assert [one.content for one in draft.messages] == ["hi"]
     assert [one.pointer for one in skipped] == [f"/0/messages/0{pointer}"]
@@ -71,24 +64,24 @@ def test_an_invalid_detail_of_a_message_is_left_out_and_its_text_is_kept(changed
     ],
 )
 def test_an_invalid_detail_of_a_conversation_is_left_out(conversation: dict[str, Any], pointer: str) -> None:
-    draft, skipped = parse_entry(0, {**_parley(_HI), "conversation": conversation})
+    draft, skipped = parse_entry(0, {**parley_export(HI), "conversation": conversation})
     assert draft
     assert (draft.title, draft.metadata, len(draft.messages)) == ("T", {}, 1)
     assert [one.pointer for one in skipped] == [pointer]
 
 
 def test_a_conversation_that_had_no_messages_is_imported_and_one_that_lost_them_is_not() -> None:
-    draft, skipped = parse_entry(0, _parley(title="T"))
+    draft, skipped = parse_entry(0, parley_export(title="T"))
     assert draft
     assert (draft.title, draft.messages, skipped) == ("T", [], [])
-    draft, skipped = parse_entry(0, _parley({**_HI, "role": "system"}))
+    draft, skipped = parse_entry(0, parley_export({**HI, "role": "system"}))
     assert draft is None
     assert [one.code for one in skipped] == ["literal_error", "empty"]
 
 
 @pytest.mark.parametrize("conversation", [None, [], 5])
 def test_messages_are_kept_where_the_conversation_is_invalid(conversation: Any) -> None:
-    draft, skipped = parse_entry(0, {**_parley(_HI), "conversation": conversation})
+    draft, skipped = parse_entry(0, {**parley_export(HI), "conversation": conversation})
     assert draft
     assert [one.content for one in draft.messages] == ["hi"]
     assert [one.pointer for one in skipped] == ["/0/conversation"]
@@ -107,7 +100,7 @@ def test_messages_are_kept_where_the_conversation_is_invalid(conversation: Any) 
     ],
 )
 def test_a_bad_character_is_replaced_and_reported(text: bytes, kept: str) -> None:
-    entry = orjson.dumps(_parley({**_HI, "content": "HERE"}, title="T")).replace(b"HERE", text)
+    entry = orjson.dumps(parley_export({**HI, "content": "HERE"}, title="T")).replace(b"HERE", text)
     parsed = parsing.parse_entry(RawEntry(0, entry))
     assert parsed.draft
     assert [one.content for one in parsed.draft.messages] == [kept]
@@ -115,22 +108,22 @@ def test_a_bad_character_is_replaced_and_reported(text: bytes, kept: str) -> Non
 
 
 def test_an_escaped_backslash_is_no_bad_character() -> None:
-    draft, skipped = parse_entry(0, _parley({**_HI, "content": "\\u0000 \\ud83d"}))
+    draft, skipped = parse_entry(0, parley_export({**HI, "content": "\\u0000 \\ud83d"}))
     assert draft
     assert (draft.messages[0].content, skipped) == ("\\u0000 \\ud83d", [])
 
 
 def test_numbers_are_kept_only_when_they_are_the_order_of_the_messages() -> None:
-    answer = {**_HI, "id": "2", "role": "assistant", "parent_id": "1"}
+    answer = {**HI, "id": "2", "role": "assistant", "parent_id": "1"}
     for numbers, kept in (((7, 7), [7, 7]), ((7, 6), [None, None]), ((7, None), [None, None])):
-        messages = ({**_HI, "number": numbers[0]}, {**answer, "number": numbers[1]})
-        draft, _ = parse_entry(0, _parley(*messages))
+        messages = ({**HI, "number": numbers[0]}, {**answer, "number": numbers[1]})
+        draft, _ = parse_entry(0, parley_export(*messages))
         assert draft
         assert [one.number for one in draft.messages] == kept
 
 
 @pytest.mark.parametrize("cost", ["0E+99999", "1E-99999", "0." + "0" * 20_000])
 def test_a_cost_has_digits_that_the_database_can_store(cost: str) -> None:
-    draft, _ = parse_entry(0, _parley(_HI, cost=cost))
+    draft, _ = parse_entry(0, parley_export(HI, cost=cost))
     assert draft
     assert str(draft.totals.cost) == "0E-9"

@@ -9,11 +9,16 @@ from fastapi import APIRouter, Depends, Query, Response
 from history.conversations.api import Conversations
 from history.conversations.schemas import Conversation, ConversationOwnerResponse, DeletionsResponse, NewConversation
 from history.dependencies import NOT_FOUND_RESPONSES, parse_conversation_id
-from parley.security.identity import INTERNAL_SCOPE, Principal, caller
+from parley.security.identity import INTERNAL_SCOPE, caller
 from parley.web.app import JsonRoute
 
-router = APIRouter(prefix="/internal/conversations", route_class=JsonRoute, tags=["internal"], include_in_schema=False)
-
+router = APIRouter(
+    prefix="/internal/conversations",
+    route_class=JsonRoute,
+    tags=["internal"],
+    include_in_schema=False,
+    dependencies=[Depends(caller(INTERNAL_SCOPE))],
+)
 
 MAX_DELETIONS = 1_000
 """Deletions in one response."""
@@ -21,16 +26,13 @@ FIRST_ID = UUID(int=0)
 
 
 @router.get("/{conversation_id}/owner", responses=NOT_FOUND_RESPONSES)
-async def conversation_owner(
-    conversation_id: str, _caller: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))], conversations: Conversations
-) -> ConversationOwnerResponse:
-    """Return the owner of a conversation, also of a deleted one, and where it is continued."""
+async def conversation_owner(conversation_id: str, conversations: Conversations) -> ConversationOwnerResponse:
+    """Return the owner of a conversation, even of a deleted one, its newest answer and the chosen answer."""
     return await conversations.owner(parse_conversation_id(conversation_id))
 
 
 @router.get("/deleted")
 async def deleted_conversations(
-    _caller: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))],
     conversations: Conversations,
     deleted_at: datetime | None = None,
     conversation_id: UUID = FIRST_ID,
@@ -45,7 +47,6 @@ async def deleted_conversations(
 async def create_conversation(
     conversation_id: UUID,
     body: NewConversation,
-    _caller: Annotated[Principal, Depends(caller(INTERNAL_SCOPE))],
     conversations: Conversations,
     response: Response,
 ) -> Conversation:

@@ -28,7 +28,7 @@ MAX_PATH_LENGTH = 100_000
 _PATH_UP = f"{_PATH} SELECT id FROM path LIMIT $4"  # noqa: S608 - only a constant is interpolated
 _PATH_DOWN = f"""{_PATH}
 SELECT id FROM (SELECT id, step FROM path LIMIT {MAX_PATH_LENGTH}) AS bounded ORDER BY step DESC LIMIT $4"""  # noqa: S608 - only constants are interpolated
-# The step after the bound is looked at, to tell whether there is more, but its text is not returned.
+# The query reads one message past the bound, to tell whether there is more, and does not return its text.
 _SIZE = "length(m.content)::bigint + coalesce(length(m.tool_calls::text), 0)"
 _BRANCH = f"""
 WITH RECURSIVE branch (id, parent_id, step, size) AS (

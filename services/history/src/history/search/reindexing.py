@@ -1,4 +1,4 @@
-"""Indexing of stored messages again, after the way to find their terms has changed."""
+"""Reindexing of stored messages after a change of the tokenizer."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 BATCH_SIZE = 50
 """Messages that are read at a time."""
 PAUSE_FACTOR = 4.0
-"""The pause after a batch, in times of the batch: a fifth of the time is spent."""
+"""Length of the pause after a batch, in multiples of the batch's time: a fifth of the time is work."""
 MIN_PAUSE = 0.05
 RETRY_PAUSE = 60.0
 """Seconds between two checks while another process indexes, or when nothing is left."""

@@ -64,7 +64,7 @@ class ReindexingStore(Protocol):
     """Messages to index again, in the order of their ids."""
 
     async def claim(self, version: int) -> bool:
-        """Return whether the caller may index the next messages: not all are, and no other process is at it."""
+        """Claim the next messages; False when all are indexed or another process holds the claim."""
         ...
 
     async def next_texts(self, version: int, limit: int) -> Sequence[StoredText]:

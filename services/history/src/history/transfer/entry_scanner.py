@@ -75,11 +75,6 @@ class EntryScanner:
         self._in_string, self._held = False, b""
         self._start_entry()
 
-    @property
-    def array(self) -> bool:
-        """Whether the file is a JSON array. Known after the first byte that is not whitespace."""
-        return self._array
-
     def feed(self, chunk: bytes) -> Iterator[RawEntry]:
         """Yield the entries that end in this chunk; raises ValidationFailed."""
         chunk = self._held + chunk

@@ -95,10 +95,18 @@ async def _parts(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + 1_000]
 
 
+HI: dict[str, Any] = {"id": "1", "parent_id": None, "role": "user", "content": "hi"}
+"""A message of an export."""
+
+
+def parley_export(*messages: Any, **conversation: Any) -> dict[str, Any]:
+    """Return an export of a conversation with these members."""
+    return {"format": "parley.conversation/1", "conversation": conversation, "messages": list(messages)}
+
+
 def conversation(title: str = "T") -> dict[str, Any]:
     """Return an export with one message."""
-    message = {"id": "1", "role": "user", "content": "hi"}
-    return {"format": "parley.conversation/1", "conversation": {"title": title}, "messages": [message]}
+    return parley_export(HI, title=title)
 
 
 def parse_entry(index: int, entry: object) -> tuple[ConversationDraft | None, list[Skipped]]:

@@ -16,7 +16,7 @@ from history.transfer.drafts import (
 )
 from history.transfer.formats.attachments import attachment_names, named_attachments, unsupported_attachment
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, parents_first
-from history.transfer.formats.values import text_of
+from history.transfer.formats.values import MAX_MODEL_LENGTH, MAX_RAW_TITLE, text_of
 from parley.field_errors import json_pointer
 from parley.web.validation import FieldValueError
 
@@ -25,9 +25,6 @@ _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "tool": "to
 _TEXT_TYPES = frozenset({"text", "multimodal_text", "code", "execution_output"})
 _IGNORED_TYPES = frozenset({"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"})
 _MAX_TIMESTAMP = 253_402_300_799
-MAX_RAW_TITLE = 1_000
-"""Characters of a title that are read before it is shortened."""
-MAX_MODEL_LENGTH = 200
 
 
 def _nodes(mapping: Any) -> Any:

@@ -16,16 +16,12 @@ from history.transfer.formats.message_order import (
     Ancestors,
     InvalidConversation,
     TooManyMessages,
-    are_parents_first,
-    parents_first,
+    in_order,
 )
-from history.transfer.formats.values import key_of, text_of, time_of
+from history.transfer.formats.values import MAX_MODEL_LENGTH, MAX_RAW_TITLE, key_of, text_of, time_of
 from parley.field_errors import json_pointer
 
 NAME = "Claude's `conversations.json` (each conversation has `chat_messages`)"
-MAX_RAW_TITLE = 1_000
-"""Characters of a title that are read before it is shortened."""
-_MODEL_LENGTH = 200
 _ROLES: dict[str, Role] = {"human": "user", "assistant": "assistant"}
 _IGNORED_BLOCKS = frozenset({"thinking", "redacted_thinking", "token_budget", "flag"})
 
@@ -51,7 +47,7 @@ def read(entry: dict[str, Any]) -> tuple[ConversationDraft, list[SkippedPart]]:
     skipped: list[SkippedPart] = []
     parents = _parents(messages)
     imported: dict[str, MessageDraft] = {}
-    model = text_of(entry.get("model"), _MODEL_LENGTH)
+    model = text_of(entry.get("model"), MAX_MODEL_LENGTH)
     for index, (message, key) in enumerate(zip(messages, parents, strict=True)):
         found = _message(index, key, message, model, skipped)
         if found is not None:
@@ -60,7 +56,7 @@ def read(entry: dict[str, Any]) -> tuple[ConversationDraft, list[SkippedPart]]:
     drafts = [replace(one, parent=ancestors.nearest(parents[key])) for key, one in imported.items()]
     draft = ConversationDraft(
         title=text_of(entry.get("name"), MAX_RAW_TITLE),
-        messages=drafts if are_parents_first(drafts) else parents_first(drafts),
+        messages=in_order(drafts),
         created_at=time_of(entry.get("created_at")),
         active=ancestors.nearest(key_of(entry.get("current_leaf_message_uuid"))),
         model=model,

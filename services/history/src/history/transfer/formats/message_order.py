@@ -19,7 +19,7 @@ class InvalidConversation(ValueError):
 
 
 class InvalidMessageTree(InvalidConversation):
-    """Two messages share a key, or the parents form a cycle."""
+    """The parents of some messages form a cycle."""
 
     code, detail = "broken_tree", "The parents of some messages form a cycle."
 
@@ -77,11 +77,11 @@ def parents_first(messages: Sequence[MessageDraft]) -> list[MessageDraft]:
     return ordered
 
 
-def are_parents_first(messages: Sequence[MessageDraft]) -> bool:
-    """Return whether each message stands behind its parent."""
+def in_order(messages: Sequence[MessageDraft]) -> list[MessageDraft]:
+    """Return the messages unchanged if parents come before children, else by time; raises InvalidMessageTree."""
     seen: set[str] = set()
     for message in messages:
         if message.parent is not None and message.parent not in seen:
-            return False
+            return parents_first(messages)
         seen.add(message.key)
-    return True
+    return list(messages)

@@ -20,7 +20,7 @@ from history.transfer.drafts import (
     SkippedPart,
 )
 from history.transfer.formats.lenient import validate
-from history.transfer.formats.message_order import Ancestors, TooManyMessages, are_parents_first, parents_first
+from history.transfer.formats.message_order import Ancestors, TooManyMessages, in_order
 from parley.web.schemas import Text, max_entries
 from parley.web.validation import FieldValueError
 from parley_events.models import Usage
@@ -162,7 +162,7 @@ def _messages(values: list[Any], skipped: list[SkippedPart]) -> list[MessageDraf
     skipped.extend(errors)
     ancestors = Ancestors(parents, valid)
     drafts = [_draft(message, ancestors.nearest(message.parent_id)) for message in valid.values()]
-    return _numbered(drafts if are_parents_first(drafts) else parents_first(drafts))
+    return _numbered(in_order(drafts))
 
 
 _REQUIRED = frozenset({"id", "role", "content"})

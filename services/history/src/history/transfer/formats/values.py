@@ -5,6 +5,10 @@ from typing import Any
 
 MAX_RAW_TIME = 40
 """Characters of a time."""
+MAX_RAW_TITLE = 1_000
+"""Characters of a title that are read before it is shortened."""
+MAX_MODEL_LENGTH = 200
+"""Characters of the name of a model."""
 
 
 def text_of(value: Any, max_length: int) -> str | None:
