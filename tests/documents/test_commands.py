@@ -19,6 +19,7 @@ from parley_cli.documents.configuration import settings
 from parley_cli.main import build
 from parley_cli.settings import LocalSettings
 from parley_cli.stack.refused_settings import require_obeyed
+from parley_embedded.process.tool import run_tool
 from parley_testing.stacks.commands import environment
 from parley_testing.stacks.embedded import EmbeddedStack
 
@@ -156,15 +157,9 @@ async def test_the_documented_requests_work_with_the_product(
             text = text.replace(placeholder, value)
         expected = CUT_CONNECTION if "cut_after" in command else 0
         lines.append(f"{{ {text}\n}} >out/{number} 2>&1; [ $? = {expected} ] || {{ echo {number}; cat out/{number}; }}")
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "-c", "\n".join(lines)),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 120)
-    assert output.decode() == "", run
+    script = "\n".join(lines)
+    _, output = await run_tool("bash", "-c", script, seconds=120, folder=tmp_path, environment=environment())
+    assert output == "", run
 
 
 @pytest.mark.e2e

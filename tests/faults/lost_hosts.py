@@ -5,7 +5,6 @@ Run by ``test_lost_hosts.py`` in a network namespace of its own.
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -21,6 +20,7 @@ from parley_testing import eventually
 from parley_testing.backends.private import PrivateBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.faults.lost_host import LostHost
+from parley_testing.faults.processes import resident_bytes
 from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
@@ -38,7 +38,6 @@ USERS, STREAMS = 4, 8
 MAX_GROWTH = 64 * 1024 * 1024
 """Bytes by which the resident memory of a process may grow during an outage."""
 SAMPLE_INTERVAL = 1.0
-PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 SECRET_URLS = {"database_url": "postgres", "redis_url": "redis", "amqp_url": "rabbitmq"}
 """Ends of the names of secrets, and the dependencies that they address."""
 PROVIDER_URL = "OPENAI_BASE_URL"
@@ -118,10 +117,10 @@ def uplinks(replica: ServiceProcess, host: LostHost) -> dict[str, str]:
         text = secret.read_text()
         service = next((name for end, name in SECRET_URLS.items() if secret.name.endswith(end)), None)
         (own / secret.name).write_text(host.moved(text, service) if service else text)
-    moved = {
-        key: host.moved(replica.settings[key], "provider") for key in ("OPENAI_BASE_URL",) if key in replica.settings
-    }
-    return {**replica.settings, **moved, "SECRETS_DIR": str(own)}
+    settings = {**replica.settings, "SECRETS_DIR": str(own)}
+    if PROVIDER_URL in settings:
+        settings[PROVIDER_URL] = host.moved(settings[PROVIDER_URL], "provider")
+    return settings
 
 
 def moved_replicas(urls: str, replicas: dict[str, ServiceProcess], hosts: dict[str, LostHost]) -> str:
@@ -152,7 +151,7 @@ async def test_streams_go_on_and_no_turn_is_lost(
     users: list[UserClient],
     gateways: list[httpx2.AsyncClient],
 ) -> None:
-    await assert_survival(victim, [hosts[victim]], stack, users, gateways)
+    await assert_survival(victim, hosts[victim], stack, users, gateways)
 
 
 @pytest.mark.parametrize("victim", ["chat", "history", "auth", "gateway"])
@@ -163,12 +162,12 @@ async def test_other_replicas_take_over(
     async with open_http(lost) as first, open_http(stack.gateways[1].url) as second:
         doors = [first, second]
         moved = [replace(user, http=second) for user in users]
-        await assert_survival(victim, [replica_hosts[victim]], stack, moved, doors)
+        await assert_survival(victim, replica_hosts[victim], stack, moved, doors)
 
 
 async def assert_survival(
     victim: str,
-    lost: list[LostHost],
+    host: LostHost,
     stack: SeparateStack,
     users: list[UserClient],
     gateways: list[httpx2.AsyncClient],
@@ -182,15 +181,13 @@ async def assert_survival(
     reading = [asyncio.create_task(reader.read(STREAM)) for reader in readers]
     await eventually(lambda: all(reader.text for reader in readers), within=SETTLE_TIMEOUT)
     before = memory_of(stack)
-    with contextlib.ExitStack() as outage:
-        for host in lost:
-            outage.enter_context(host.lost())
+    with host.lost():
         await asyncio.sleep(SAMPLE_INTERVAL)  # bytes that had arrived
-        received = sum(host.received for host in lost)
+        received = host.received
         growth = await watch_memory(stack, before, OUTAGE)
         if victim in DEPENDENCIES:
             assert await stack.chat[0].dependency(DEPENDENCIES[victim]) == "down"
-        assert sum(host.received for host in lost) == received, "the host was not lost"
+        assert host.received == received, "the host was not lost"
     began = time.monotonic()
     recovered = await recover(victim, stack, users)
     turns = await asyncio.gather(*reading)
@@ -221,7 +218,7 @@ async def watch_memory(stack: SeparateStack, before: dict[str, int], seconds: fl
 
 def memory_of(stack: SeparateStack) -> dict[str, int]:
     """Return the resident bytes of each process."""
-    return {process.name: _resident(process) for process in stack.everything}
+    return {process.name: resident_bytes(process.child.pid) for process in stack.everything}
 
 
 async def recover(victim: str, stack: SeparateStack, users: list[UserClient]) -> float:
@@ -248,7 +245,3 @@ async def takes_turns(user: UserClient) -> bool:
     except httpx2.TransportError:
         return False
     return response.status_code == httpx2.codes.OK and response.json()["status"] == "completed"
-
-
-def _resident(process: ServiceProcess) -> int:
-    return int(Path(f"/proc/{process.child.pid}/statm").read_text().split()[1]) * PAGE_SIZE

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import resource
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,9 +16,11 @@ from websockets.exceptions import ConnectionClosed
 
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
+from parley.process.descriptors import raise_descriptor_limit
 from parley_testing import eventually
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
+from parley_testing.faults.processes import resident_bytes
 from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.security.bystander import Bystander, watch
 from parley_testing.security.raw_http import send_raw
@@ -81,13 +82,6 @@ async def bystander(stack: SeparateStack) -> AsyncIterator[Bystander]:
         yield watching
 
 
-def raise_open_files() -> int:
-    """Raise the limit of open files of this process, and return it."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
-
-
 async def open_from(source: str, url: str) -> Streams | None:
     address = urlsplit(url)
     with contextlib.suppress(OSError):
@@ -119,7 +113,7 @@ async def close_all(opened: list[Streams | None]) -> None:
 
 
 async def test_one_hostile_address_of_fifty_refuses_nobody_else(gateways: list[ServiceProcess]) -> None:
-    files = raise_open_files()
+    files = raise_descriptor_limit()
     if files < CONNECTIONS + RESERVED_FILES:
         pytest.skip(f"{CONNECTIONS} connections need more open files than {files}")
     urls = [gateway.url for gateway in gateways]
@@ -144,27 +138,22 @@ async def test_one_hostile_address_of_fifty_refuses_nobody_else(gateways: list[S
     assert set(before) == set(during) == set(fresh) == {200}
 
 
-def resident_mib(gateway: ServiceProcess) -> int:
-    lines = Path(f"/proc/{gateway.child.pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) // 1024
-
-
 async def test_pipelined_requests_take_little_memory_and_delay_nobody(
     stack: SeparateStack, bystander: Bystander
 ) -> None:
     gateway = stack.gateways[0]
     await bystander.measure()
-    before, most = resident_mib(gateway), 0
+    before, most = resident_bytes(gateway.child.pid) >> 20, 0
     count = PIPELINE_BYTES // len(HEALTH)
     flood = asyncio.gather(
         *(send_raw(gateway.url, HEALTH * count, within=20, source=HOSTILE) for _ in range(PIPELINES))
     )
     while not flood.done():
-        most = max(most, resident_mib(gateway))
+        most = max(most, resident_bytes(gateway.child.pid) >> 20)
         await asyncio.sleep(0.05)
     answers = Counter(status for answer in await flood for status in answer.statuses)
     measured = await bystander.measure()
-    kept = resident_mib(gateway)
+    kept = resident_bytes(gateway.child.pid) >> 20
     memory = f"memory {before} MiB, at most {most}, then {kept}"
     print(
         f"\npipelining: {PIPELINES} x {count} requests: {dict(answers)}; {memory}; bystander p99 {measured.p99:.0f} ms"

@@ -39,6 +39,11 @@ class Restartable(Protocol):
         ...
 
 
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def state_of(pid: int) -> str | None:
     """Return a process's state letter in the kernel (``R``, ``S``, ``T``, …); None if it has ended."""
     process = Path(f"/proc/{pid}")
