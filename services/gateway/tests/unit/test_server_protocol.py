@@ -33,6 +33,7 @@ class EchoApp:
     headers: list[list[tuple[bytes, bytes]]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
+    parts_sent: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -43,6 +44,9 @@ class EchoApp:
         if scope["path"] == "/cancelled":
             raise asyncio.CancelledError
         if scope["path"] == "/silent":
+            return
+        if scope["path"] == "/parts":
+            await self._send_parts(send)
             return
         body, more = b"", True
         while more:
@@ -56,6 +60,13 @@ class EchoApp:
         length = (b"content-length", b"%d" % len(content))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": content})
+
+    async def _send_parts(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(2):
+            await send({"type": "http.response.body", "body": b"part", "more_body": True})
+            self.parts_sent += 1
+            await self.gate.wait()
 
 
 @dataclass
@@ -375,3 +386,17 @@ async def test_a_head_that_is_not_read_because_earlier_requests_wait_is_not_late
         connection.check_deadlines(time.monotonic() + 2000)
         assert connection.transport.is_closing()
         writer.close()
+
+
+async def test_a_response_goes_on_without_an_error_after_the_connection_sent_what_cannot_be_read() -> None:
+    async with serve() as server:
+        server.app.gate.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        with contextlib.closing(writer):
+            writer.write(b"GET /parts HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await eventually(lambda: server.app.parts_sent)
+            writer.write(b"rubbish\r\n\r\n")
+            async with asyncio.timeout(20):
+                await reader.read()
+            server.app.gate.set()
+            await eventually(lambda: server.app.parts_sent == 2)

@@ -209,10 +209,10 @@ class ServerProtocol(BoundedHttpProtocol):
         """Count the request, send an error response and close. If another response has begun, only count and close."""
         self.rejection = error
         responds = is_done(self.cycle) or (not self.pipeline and not self.cycle.response_started)
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # the app may still wait or send; what it sends is discarded
         if not responds:
             self._hang_up(unread=True)
-        elif self.cycle is not None:
-            self.cycle.disconnected = True  # the app may be waiting for the body; its response is discarded
         self.closing, self.in_body, self.deadlines.at = True, False, time.monotonic() + CLOSE_TIMEOUT
         task = self.loop.create_task(self._count_and_send(error, responds))
         self.tasks.add(task)
