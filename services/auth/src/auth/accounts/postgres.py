@@ -71,7 +71,7 @@ class PostgresAccountStore:
                 row = await connection.fetchrow(_INSERT.sql, *_INSERT.arguments(values))
                 assert row is not None
                 user = to_user(row)
-                await publish(connection, "user.registered", user, [])
+                await _publish(connection, "user.registered", user, [])
                 await audit.record(connection, "user.registered", origin, user.id)
                 return user
 
@@ -92,7 +92,7 @@ class PostgresAccountStore:
                 if before is None:
                     return None
                 row = await _write_profile(connection, before, changes)
-                return await _changed(connection, before, row, "user.updated", origin)
+                return await record_change(connection, before, row, "user.updated", origin)
 
     async def set_password(
         self, user_id: UUID, password_hash: str, *, keep_session: str | None, end_api_keys: bool, origin: RequestOrigin
@@ -148,7 +148,7 @@ class PostgresAccountStore:
             await self._revoker.end_sessions(connection, before.id, "disabled")
         if disabled or narrowed:
             await self._revoker.revoke_user(connection, before.id, cutoff)
-        return await _changed(connection, before, row, "user.disabled" if disabled else "user.updated", origin)
+        return await record_change(connection, before, row, "user.disabled" if disabled else "user.updated", origin)
 
     async def search(
         self,
@@ -202,13 +202,16 @@ async def _write_profile(connection: Connection, before: User, changes: Mapping[
     return row
 
 
-async def _changed(connection: Connection, before: User, row: Row | None, name: str, origin: RequestOrigin) -> User:
+async def record_change(
+    connection: Connection, before: User, row: Row | None, name: str, origin: RequestOrigin
+) -> User:
+    """Publish and audit the members that a statement changed; return the account after it."""
     assert row is not None
     after = to_user(row)
     members = ("username", "email", "display_name", "status", "plan", "scopes")
     changed = [member for member in members if getattr(before, member) != getattr(after, member)]
     if changed:
-        await publish(connection, name, after, changed)
+        await _publish(connection, name, after, changed)
         await audit.record(connection, name, origin, after.id, detail={"changed": changed})
     return after
 
@@ -218,7 +221,7 @@ async def _locked(connection: Connection, user_id: UUID) -> User | None:
     return to_user(row) if row else None
 
 
-async def publish(connection: Connection, name: str, user: User, changed: list[str]) -> None:
+async def _publish(connection: Connection, name: str, user: User, changed: list[str]) -> None:
     """Publish an event about an account in the transaction of the caller."""
     data = UserChanged(
         user_id=user.id,

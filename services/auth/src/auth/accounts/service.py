@@ -66,7 +66,7 @@ class AccountService:
         scopes: tuple[str, ...] = DEFAULT_SCOPES,
         plan: str = DEFAULT_PLAN,
     ) -> User:
-        """Create an account, without a password an invited one; raises PasswordTooWeak or AccountExists."""
+        """Create an account, which is ``invited`` without a password; raises PasswordTooWeak or AccountExists."""
         if password is not None:
             self._policy.check(password, names=[username, *_email_parts(email)])
         # An invited account gets the hash of a random password, so that a login attempt takes as long as for any other.
@@ -127,7 +127,7 @@ class AccountService:
         return after
 
     async def announce_email(self, before: User, after: User, origin: RequestOrigin) -> None:
-        """Tell the old e-mail address of another one, and mail a link that verifies the new one."""
+        """Notify the old e-mail address of the change, and mail a link that verifies the new one."""
         if after.email != before.email:
             self._notices.send(SecurityEvent.EMAIL_CHANGED, before.recipient(), origin)
             await self._verification.try_send_link(after.id, origin)

@@ -51,7 +51,7 @@ async def list_users(
     del principal
     before = cursors.decode("users", cursor)
     found = await admin.search(text=q, status=status, plan=plan, scope=scope, before=before, limit=limit + 1)
-    return cursors.page("users", found, limit, view=UserView.of, identify=lambda user: user.id)
+    return cursors.page("users", found, limit, view=UserView.of)
 
 
 @router.post(
@@ -137,13 +137,7 @@ async def list_user_sessions(
     """List the live sessions of an account, newest first."""
     before = cursors.decode("user sessions", cursor)
     found = await admin.sessions(user_id, before=before, limit=limit + 1)
-    return cursors.page(
-        "user sessions",
-        found,
-        limit,
-        view=lambda session: SessionView.of(session, principal.session_id),
-        identify=lambda session: session.id,
-    )
+    return cursors.page("user sessions", found, limit, view=lambda each: SessionView.of(each, principal.session_id))
 
 
 @router.delete("/users/{user_id}/sessions", status_code=204, responses=authenticated_problems(NotFound))
@@ -195,4 +189,4 @@ async def read_audit(
     filters = {"actor": actor, "action": action, "target": target, "from": since, "to": until}
     before = cursors.decode("audit", cursor)
     found = await admin.audit(filters, before=before, limit=limit + 1)
-    return cursors.page("audit", found, limit, view=AuditView.of, identify=lambda entry: entry.id)
+    return cursors.page("audit", found, limit, view=AuditView.of)

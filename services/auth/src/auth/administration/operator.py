@@ -87,9 +87,7 @@ class OperatorService:
 
     async def has_admin(self) -> bool:
         """Return whether an account has the scope ``admin``, with or without a password."""
-        return bool(
-            await self._store.search(text=None, status=None, plan=None, before=None, limit=1, scope=ADMIN_SCOPE)
-        )
+        return bool(await self.users(scope=ADMIN_SCOPE, limit=1))
 
     async def users(
         self,

@@ -72,7 +72,7 @@ async def list_api_keys(
     """List the API keys of the caller, newest first."""
     before = cursors.decode("api-keys", cursor)
     found = await api_keys.list(principal, before=before, limit=limit + 1)
-    return cursors.page("api-keys", found, limit, view=ApiKeyView.of, identify=lambda key: key.id)
+    return cursors.page("api-keys", found, limit, view=ApiKeyView.of)
 
 
 @router.delete("/{key_id}", status_code=204, responses=authenticated_problems(NotFound))

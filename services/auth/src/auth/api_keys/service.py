@@ -60,7 +60,7 @@ class ApiKeyService:
 
         Raises ValidationFailed for scopes that the caller does not have or an expiry that the plan does not allow,
         ReauthenticationRequired for wide scopes or a long lifetime without a recent login, and IdempotencyKeyReused.
-        An account that has ``MAX_KEYS`` raises ValidationFailed, too.
+        Also raises ValidationFailed if the account has ``MAX_KEYS`` keys that have not expired.
         """
         _check_scopes(principal, scopes)
         now = times.now()

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from auth.accounts.model import User
-from auth.accounts.postgres import publish, to_user
+from auth.accounts.postgres import record_change, to_user
 from auth.audit import postgres as audit
 from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase
@@ -82,11 +82,8 @@ class PostgresPasswordResetStore:
             if before is None or user_id is None:
                 return False
             row = await connection.fetchrow(_SET_HASH, user_id, password_hash)
-            assert row is not None
-            if row["status"] != before["status"]:
-                await publish(connection, "user.updated", to_user(row), ["status"])
-                await audit.record(connection, "user.updated", origin, user_id, detail={"changed": ["status"]})
             await connection.execute(_DELETE_ALL, user_id)
             keys = await self._revoker.end_password(connection, user_id, keep_session=None, api_keys=end_api_keys)
+            await record_change(connection, to_user(before), row, "user.updated", origin)
             await audit.record(connection, "password.reset", origin, user_id, detail={"ended_api_keys": keys})
             return True

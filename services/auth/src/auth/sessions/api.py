@@ -29,13 +29,7 @@ async def list_sessions(
     """List the live sessions of the caller, newest first."""
     before = cursors.decode("sessions", cursor)
     found = await sessions.list(principal, before=before, limit=limit + 1)
-    return cursors.page(
-        "sessions",
-        found,
-        limit,
-        view=lambda session: SessionView.of(session, principal.session_id),
-        identify=lambda session: session.id,
-    )
+    return cursors.page("sessions", found, limit, view=lambda each: SessionView.of(each, principal.session_id))
 
 
 @router.delete("", status_code=204, responses=authenticated_problems())

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query
@@ -14,7 +14,13 @@ from auth.web.dependencies import provide
 from parley.errors import InvalidCursor
 from parley.web.schemas import Page
 
-T = TypeVar("T")
+
+class _Listed(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+T = TypeVar("T", bound=_Listed)
 V = TypeVar("V")
 ID_BYTES, MAC_BYTES = 16, 16
 
@@ -46,12 +52,10 @@ class CursorCodec:
             raise InvalidCursor
         return UUID(bytes=last)
 
-    def page(
-        self, list_name: str, found: Sequence[T], limit: int, *, view: Callable[[T], V], identify: Callable[[T], UUID]
-    ) -> Page[V]:
+    def page(self, list_name: str, found: Sequence[T], limit: int, *, view: Callable[[T], V]) -> Page[V]:
         """Return a page of ``limit`` entries; ``found`` holds one more if the list continues."""
         shown = found[:limit]
-        following = self.encode(list_name, identify(shown[-1])) if len(found) > limit else None
+        following = self.encode(list_name, shown[-1].id) if len(found) > limit else None
         return Page(data=[view(element) for element in shown], next_cursor=following)
 
     def _mac(self, list_name: str, last: bytes) -> bytes:
