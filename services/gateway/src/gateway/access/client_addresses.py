@@ -2,10 +2,10 @@
 
 import functools
 import ipaddress
-import re
 from collections.abc import Iterable
 
 from gateway.request import ClientAddress, Request
+from gateway.server.framing import HOST
 from gateway.settings import GatewaySettings, split_list
 from parley.config.settings import SettingsError
 from parley.ratelimit.limiter import Limit
@@ -15,7 +15,6 @@ MAX_CACHED, MAX_CACHED_LENGTH = 10_000, 100
 """Cached results, and the longest ``X-Forwarded-For`` whose result is cached."""
 MINUTE = 60
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_HOST = re.compile(rb"[A-Za-z0-9._~:\[\]-]{1,255}\Z")
 
 
 class ClientAddresses:
@@ -37,7 +36,7 @@ class ClientAddresses:
             scheme, host = (_last(found.get(name)) for name in (b"x-forwarded-proto", b"x-forwarded-host"))
             if scheme.lower() in {b"http", b"https"}:
                 request.scheme = scheme.lower()
-            if _HOST.match(host):  # it is written into quotes of the Forwarded header
+            if host and HOST.match(host):  # it is written into quotes of the Forwarded header
                 request.host = host
         else:
             request.client = self._client(peer)

@@ -7,7 +7,7 @@ because mail scanners open links.
 import functools
 from collections.abc import Mapping
 
-from gateway.local.docs_pages import JAVASCRIPT, LocalPage, Render, packaged_file
+from gateway.local.docs_pages import HTML, JAVASCRIPT, LocalPage, Render, packaged_file
 
 CONTENT_SECURITY_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -27,7 +27,4 @@ def account_pages() -> Mapping[str, Render]:
 
 
 def _page(name: str) -> LocalPage:
-    found = packaged_file(f"static/{name}", b"text/html; charset=utf-8")
-    headers = tuple(pair for pair in found.headers if pair[0] not in {b"content-security-policy", b"cache-control"})
-    own = ((b"content-security-policy", CONTENT_SECURITY_POLICY), (b"cache-control", b"no-store"))
-    return LocalPage(found.status, found.body, (*headers, *own))
+    return packaged_file(f"static/{name}", HTML, policy=CONTENT_SECURITY_POLICY, cache=b"no-store")

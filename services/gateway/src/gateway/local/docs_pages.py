@@ -14,7 +14,7 @@ CONTENT_SECURITY_POLICY = (
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 CACHE_FOR_A_DAY = b"public, max-age=86400"
-_HTML, _CSS, JAVASCRIPT = b"text/html; charset=utf-8", b"text/css", b"text/javascript"
+HTML, _CSS, JAVASCRIPT = b"text/html; charset=utf-8", b"text/css", b"text/javascript"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def docs_pages() -> Mapping[str, Render]:
         "/docs": lambda: _html("swagger", ["swagger-ui.css"], ["swagger-ui-bundle.js", "swagger.js"]),
         "/redoc": lambda: _html("redoc", [], ["redoc.standalone.js", "redoc.js"]),
         "/openapi.json": lambda: packaged_file("openapi.json", b"application/json"),
-        "/docs/errors": lambda: packaged_file("static/errors.html", _HTML),
+        "/docs/errors": lambda: packaged_file("static/errors.html", HTML),
         "/docs/static/page.css": lambda: packaged_file("static/page.css", _CSS),
         "/docs/static/swagger-ui.css": lambda: _compressed_file("swagger-ui.css", _CSS),
         "/docs/static/swagger-ui-bundle.js": lambda: _compressed_file("swagger-ui-bundle.js", JAVASCRIPT),
@@ -64,19 +64,21 @@ def _html(body_class: str, styles: list[str], scripts: list[str]) -> LocalPage:
         f'<body class="{body_class}"><div id="page"></div></body></html>'
     )
     return LocalPage(
-        200, body.encode(), ((b"content-type", _HTML), (b"content-security-policy", CONTENT_SECURITY_POLICY))
+        200, body.encode(), ((b"content-type", HTML), (b"content-security-policy", CONTENT_SECURITY_POLICY))
     )
 
 
-def packaged_file(name: str, media_type: bytes) -> LocalPage:
+def packaged_file(
+    name: str, media_type: bytes, *, policy: bytes = CONTENT_SECURITY_POLICY, cache: bytes = b"no-cache"
+) -> LocalPage:
     """Return a file of this package as a page; 404 if it is missing."""
     found = resources.files("gateway.local").joinpath(name)
     if not found.is_file():
         return LocalPage(404, b"", ())
     headers = (
         (b"content-type", media_type),
-        (b"cache-control", b"no-cache"),
-        (b"content-security-policy", CONTENT_SECURITY_POLICY),
+        (b"cache-control", cache),
+        (b"content-security-policy", policy),
     )
     return LocalPage(200, found.read_bytes(), headers)
 

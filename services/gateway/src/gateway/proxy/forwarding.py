@@ -164,7 +164,7 @@ def _is_draining_problem(body: bytes | None) -> bool:
     except orjson.JSONDecodeError:
         return False
     if isinstance(problem, dict) and isinstance(problem.get("error"), dict):
-        problem = problem["error"]  # a problem has it, too
+        problem = problem["error"]  # problems and OpenAI's format have it
     return isinstance(problem, dict) and problem.get("code") == errors.Draining.code
 
 

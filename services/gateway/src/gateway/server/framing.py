@@ -9,7 +9,7 @@ from parley.web.http_protocol import CHUNKED, VERSIONS
 MIN_BODY_PREFIX = 32_768
 """Body bytes to receive (or the whole body) before the request is forwarded, so that slow clients hold no upstream
 connection."""
-_HOST = re.compile(rb"[A-Za-z0-9._~:\[\]-]{0,255}\Z")
+HOST = re.compile(rb"[A-Za-z0-9._~:\[\]-]{0,255}\Z")
 
 
 def body_length(headers: list[Header], version: str) -> int | None:
@@ -24,7 +24,7 @@ def body_length(headers: list[Header], version: str) -> int | None:
     for name, value in headers:
         if name == b"host":
             hosts += 1
-            if not _HOST.match(value):
+            if not HOST.match(value):
                 raise errors.InvalidRequest("The Host header is not a valid host name.")
         elif name == b"transfer-encoding":
             codings += 1

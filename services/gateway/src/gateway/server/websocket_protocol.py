@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
-import orjson
 from starlette.exceptions import HTTPException
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -13,12 +12,11 @@ from websockets.server import ServerProtocol
 
 from gateway.errors import ClientDisconnected
 from gateway.http import Header
-from gateway.server.refusals import CountRefusal, count_refusal, forwarded_for
+from gateway.server.refusals import CountRefusal, count_refusal
 from gateway.server.uvicorn_internals import Config, ServerState, WebSocketsSansIOProtocol
 from parley.errors import InvalidRequest
 from parley.ids import new_id
 from parley.web import problems
-from parley.web.problems import MEDIA_TYPE
 
 FRAME_BURST, FRAMES_PER_SECOND = 2_000, 200
 """Frames that a client may send at once, and in the long run. Pings and fragments count too, because they never reach
@@ -104,7 +102,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Start the app, unless the handshake is invalid."""
         super().handle_connect(event)
         if self.handshake_complete:
-            self._count_handshake(forwarded_for((k.lower().encode(), v.encode()) for k, v in event.headers.raw_items()))
+            self._count_handshake(",".join(event.headers.get_all("X-Forwarded-For")))
         else:
             cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self._set_caller_known
 
@@ -172,9 +170,9 @@ def _to_problem(response: Response, base_url: str) -> Response:
     """Return a problem in place of the plain text of a library."""
     request_id = str(new_id())
     error = problems.from_http(HTTPException(response.status_code))
-    body = orjson.dumps(problems.problem_body(error, instance="", request_id=request_id, base_url=base_url))
+    body, media_type = problems.error_body(error, instance="", request_id=request_id, base_url=base_url)
     headers = Headers(response.headers.raw_items())
-    for name, value in (("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body))), ("X-Request-ID", request_id)):
+    for name, value in (("Content-Type", media_type), ("Content-Length", str(len(body))), ("X-Request-ID", request_id)):
         headers.pop(name, None)
         headers[name] = value
     return Response(error.status, HTTPStatus(error.status).phrase, headers, body)
