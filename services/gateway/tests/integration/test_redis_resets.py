@@ -9,6 +9,7 @@ import pytest
 
 from gateway_testing.process import RunGatewayProcess
 from parley_embedded.valkey.server import EmbeddedValkey
+from parley_testing import eventually
 from parley_testing.faults.tcp_proxy import TcpProxy
 from parley_testing.http.scripted_server import respond
 
@@ -37,6 +38,9 @@ async def test_resets_of_idle_sockets_fail_no_request(run_process: RunGatewayPro
                 return f"{response.status_code} {response.text[:100]}" if response.status_code != 200 else "200"
 
             for _ in range(RESETS):
+                await eventually(
+                    lambda: proxy.open_connections
+                )  # After a reset of a call, the next one is a second later.
                 assert await asyncio.gather(*map(ask, range(REQUESTS))) == ["200"] * REQUESTS
                 proxy.cut()
             assert await asyncio.gather(*map(ask, range(REQUESTS))) == ["200"] * REQUESTS
