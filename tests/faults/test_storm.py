@@ -27,7 +27,7 @@ CONVERSATIONS = 16
 KILLS = {"broker": 3, "worker": 10, "chat": 8, "everything": 16}
 RETRY_DELAY = 0.3
 TURN_TIMEOUT = 60.0
-SETTLE_TIMEOUT = 30.0
+SETTLE_TIMEOUT = 120.0
 ENDED_WITH_OUTPUT = {"completed", "incomplete"}
 
 Fault = Callable[[], Awaitable[None]]
