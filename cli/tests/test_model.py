@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from parley_cli.model.process import CONTEXT_TOKENS, MODEL_NAME, LocalModel
+from parley_cli.model.server import REPEAT_PENALTY, SYSTEM_PROMPT
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.child import ServerCommand
 
@@ -53,6 +54,15 @@ async def test_an_answer_is_streamed_and_ends_with_its_usage(client: httpx2.Asyn
     assert 1 <= counted["completion_tokens"] <= 8
     assert counted["total_tokens"] == counted["prompt_tokens"] + counted["completion_tokens"]
     assert done == "[DONE]"
+
+
+async def test_a_question_alone_gets_a_system_prompt_and_its_most_likely_answer(client: httpx2.AsyncClient) -> None:
+    answers = [(await client.post("chat/completions", json=question())).json() for _ in range(2)]
+    assert answers[0]["choices"] == answers[1]["choices"]
+    asked = {"role": "system", "content": SYSTEM_PROMPT}
+    explicit = question(messages=[asked, *question()["messages"]], temperature=0, repeat_penalty=REPEAT_PENALTY)
+    assert (await client.post("chat/completions", json=explicit)).json()["choices"] == answers[0]["choices"]
+    assert answers[0]["usage"]["prompt_tokens"] > len(SYSTEM_PROMPT.split())
 
 
 async def test_the_context_window_is_as_large_as_announced(client: httpx2.AsyncClient) -> None:

@@ -17,6 +17,18 @@ running answer when the answers together overflow it."""
 MAX_OUTPUT_TOKENS = 1024
 SLOTS = 2
 MODEL_NAME = "smollm2-135m-instruct"
+SYSTEM_PROMPT = "You are a helpful assistant. Answer briefly and correctly."
+"""For conversations without one: the model wanders without instructions."""
+REPEAT_PENALTY = 1.1
+"""For requests without one: a model of this size repeats itself otherwise."""
+CHAT_TEMPLATE = f"""\
+{{%- if messages[0].role != 'system' %}}<|im_start|>system
+{SYSTEM_PROMPT}<|im_end|>
+{{% endif %}}{{% for message in messages %}}<|im_start|>{{{{ message.role }}}}
+{{{{ message.content }}}}<|im_end|>
+{{% endfor %}}{{% if add_generation_prompt %}}<|im_start|>assistant
+{{% endif %}}"""
+"""The template of the weights file, with our system prompt."""
 VERBOSITY = 1
 """Errors and warnings only: higher levels log prompts."""
 
@@ -33,12 +45,17 @@ def main() -> None:
 
 
 def configure(params: Any, options: argparse.Namespace) -> Any:
-    """Set the limits of a request, and disable the pages that show the prompts of other requests."""
+    """Set the limits and defaults of a request, and disable the pages that show the prompts of other requests.
+
+    Without a `temperature`, the model takes the most likely token: at 0.8, its answers make little sense.
+    """
     params.model.path = str(options.weights)
     params.model_alias = {MODEL_NAME}
     params.hostnames, params.port = [options.host], options.port
     params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT_TOKENS
     params.n_predict = MAX_OUTPUT_TOKENS
+    params.chat_template = CHAT_TEMPLATE
+    params.sampling.temp, params.sampling.penalty_repeat = 0.0, REPEAT_PENALTY
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
     params.cache_ram_mib = 0
     params.verbosity = VERBOSITY

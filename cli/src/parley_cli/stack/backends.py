@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from parley.process.tasks import background
 from parley_cli.model.process import LocalModel
 from parley_cli.settings import LocalSettings
-from parley_cli.stack.console import Console
+from parley_cli.stack.terminal import Terminal
 from parley_embedded.base_server import EmbeddedServer, make_private
 from parley_embedded.postgres.databases import Databases
 from parley_embedded.postgres.server import EmbeddedPostgres
@@ -33,7 +33,7 @@ class StackBackends:
 
 
 @contextlib.asynccontextmanager
-async def open_backends(settings: LocalSettings, folder: Path, console: Console) -> AsyncIterator[StackBackends]:
+async def open_backends(settings: LocalSettings, folder: Path, terminal: Terminal) -> AsyncIterator[StackBackends]:
     """Start each server for which the settings have no URL; raise EmbeddedError when a server does not start."""
     async with contextlib.AsyncExitStack() as stack:
         model = None if settings.has_provider() else LocalModel(folder / "model")
@@ -46,7 +46,7 @@ async def open_backends(settings: LocalSettings, folder: Path, console: Console)
         async with asyncio.TaskGroup() as group:
             for name, server in servers.items():
                 if server is not None:
-                    group.create_task(_start(name, server, console))
+                    group.create_task(_start(name, server, terminal))
         admin = postgres.databases if postgres else Databases(_secret(settings.database_url))
         urls = await _create_databases(admin, folder)
         redis_url = valkey.url if valkey else _secret(settings.redis_url)
@@ -78,8 +78,8 @@ def internal_secrets(folder: Path) -> dict[str, str]:
     return {service: read_or_create_secret(folder / f"internal-{service}-secret") for service in SERVICES_WITH_CLIENT}
 
 
-async def _start(name: str, server: EmbeddedServer, console: Console) -> None:
-    with console.step(name):
+async def _start(name: str, server: EmbeddedServer, terminal: Terminal) -> None:
+    with terminal.step(name):
         await server.start()
 
 

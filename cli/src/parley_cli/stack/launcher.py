@@ -13,7 +13,6 @@ from parley_cli.model.process import DISPLAY_NAME
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import connections, folder_lock, preflight
 from parley_cli.stack.backends import open_backends
-from parley_cli.stack.console import Console, admin_command
 from parley_cli.stack.demo_account import demo_login
 from parley_cli.stack.encryption_key import ensure_key, replace_key
 from parley_cli.stack.folder_lock import FolderInUseError
@@ -21,11 +20,13 @@ from parley_cli.stack.log_file import RotatingLogFile
 from parley_cli.stack.ports import StackPorts, require_free
 from parley_cli.stack.service_settings import StackConfig
 from parley_cli.stack.services import open_services, wait_for_signal
+from parley_cli.stack.terminal import Terminal, admin_command
 from parley_embedded.base_server import make_private
 from parley_embedded.errors import EmbeddedError, explain
 
 LOG_FILE = "parley.log"
 MAX_REASON_LENGTH = 300
+TINY_MODEL = f"{DISPLAY_NAME}, a tiny model to try things out. OPENAI_API_KEY or OPENAI_BASE_URL set a better one."
 
 
 def run(settings: LocalSettings, *, new_signing_keys: bool = False) -> int:
@@ -68,25 +69,25 @@ def prepare_folder(data_dir: Path) -> Path:
 
 
 async def _run(settings: LocalSettings, folder: Path, new_signing_keys: bool) -> None:
-    console = Console()
+    terminal = Terminal()
     ports = StackPorts.from_settings(settings)
     require_free(ports)
     if not new_signing_keys:
         ensure_key(folder)
-    console.print("Starting Parley …")
-    async with open_backends(settings, folder, console) as backends:
+    terminal.print("Starting Parley …")
+    async with open_backends(settings, folder, terminal) as backends:
         if new_signing_keys:
             await replace_key(folder, backends.database_urls["auth"])
         config = StackConfig(settings, folder, backends)
         connections.save(folder, config.environment())
         login = demo_login(folder)
         async with open_services(config, login) as has_admin:
-            model = "configured provider" if settings.has_provider() else DISPLAY_NAME
+            model = "configured provider" if settings.has_provider() else TINY_MODEL
             command = None if has_admin else admin_command(sys.argv[0], settings.data_dir)
-            console.print_ready(ports, login, model=model, folder=str(folder), admin_command=command)
+            terminal.print_ready(ports, login, model=model, folder=str(folder), admin_command=command)
             await wait_for_signal()
-            console.print("Stopping: waiting for open answers. Press Ctrl-C again to stop now.")
-    console.print("Stopped.")
+            terminal.print("Stopping: waiting for open answers. Press Ctrl-C again to stop now.")
+    terminal.print("Stopped.")
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def admin_command(program: str, data_dir: Path) -> str:
     return f"{program} admin{option}"
 
 
-class Console:
+class Terminal:
     """Standard output of the launcher, one line a step."""
 
     def __init__(self) -> None:
