@@ -37,6 +37,7 @@ from auth.settings import AuthSettings
 from auth.signing_keys.key_ring import KeyRing
 from auth.tokens.grants import GrantService, SessionLifetimes
 from auth.tokens.introspection import TokenInspector
+from auth.tokens.refresh_cookie import RefreshCookie
 from auth.tokens.revocation import TokenRevoker
 from auth.tokens.token_issuer import TokenIssuer
 from auth.web.origin import OriginResolver
@@ -72,6 +73,7 @@ class AuthServices:
     stores: AuthStores
     accounts: AccountService
     grants: GrantService
+    refresh_cookie: RefreshCookie
     inspector: TokenInspector
     revoker: TokenRevoker
     revocations: RevocationService
@@ -122,6 +124,7 @@ def build_services(
         stores=stores,
         accounts=accounts,
         grants=_grants(settings, stores, login, issuer, revocations, notices),
+        refresh_cookie=RefreshCookie(settings.issuer()),
         inspector=TokenInspector(verifier, stores.accounts, issuer=settings.issuer()),
         revoker=TokenRevoker(verifier, stores.sessions, revocations),
         revocations=revocations,

@@ -25,7 +25,10 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~:-]*\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route. ``scope``: None for public; ``timeout``: seconds to the response head; ``max_body``: in bytes."""
+    """One route. ``scope``: None for public; ``timeout``: seconds to the response head; ``max_body``: in bytes.
+
+    ``browser_session``: the route reads the refresh cookie.
+    """
 
     methods: frozenset[str]
     template: str
@@ -38,6 +41,7 @@ class Route:
     strict: bool = False
     websocket: bool = False
     endless: bool = False
+    browser_session: bool = False
 
 
 def route(
@@ -53,6 +57,7 @@ def route(
     strict: bool = False,
     websocket: bool = False,
     endless: bool = False,
+    browser_session: bool = False,
 ) -> Route:
     """Return a route. ``methods`` are separated by spaces; GET includes HEAD."""
     names = frozenset(methods.split())
@@ -70,6 +75,7 @@ def route(
         strict=strict,
         websocket=websocket,
         endless=endless,
+        browser_session=browser_session,
     )
 
 
@@ -80,8 +86,8 @@ def auth_routes() -> list[Route]:
         route("GET", "/.well-known/jwks.json", "auth", PUBLIC),
         route("GET", "/.well-known/oauth-authorization-server", "auth", PUBLIC),
         route("POST", f"{base}/register", "auth", PUBLIC, strict=True),
-        route("POST", f"{base}/token", "auth", PUBLIC, strict=True),
-        route("POST", f"{base}/revoke", "auth", PUBLIC),
+        route("POST", f"{base}/token", "auth", PUBLIC, strict=True, browser_session=True),
+        route("POST", f"{base}/revoke", "auth", PUBLIC, browser_session=True),
         route("POST", f"{base}/password-reset", "auth", PUBLIC, strict=True),
         route("POST", f"{base}/password-reset/request", "auth", PUBLIC, strict=True),
         route("POST", f"{base}/email-verification", "auth", PUBLIC, strict=True),

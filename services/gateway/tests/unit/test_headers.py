@@ -15,6 +15,7 @@ from gateway.proxy.headers import (
     request_header_lines,
     response_headers,
 )
+from gateway.routes import all_routes
 
 TOKEN = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=20).map(str.encode)
 KNOWN = st.sampled_from(
@@ -52,3 +53,11 @@ def test_the_cache_of_header_names_is_bounded() -> None:
 
 def test_connection_options_are_found_in_any_spelling() -> None:
     assert connection_options(b"close, X-Secret ,keep-alive,,Foo") == {b"x-secret", b"foo"}
+
+
+def test_only_the_routes_of_browser_sessions_forward_the_cookie() -> None:
+    sent = [(b"cookie", b"parley_refresh=prt_x"), (b"x-parley-client", b"web"), (b"x-user-id", b"root")]
+    assert request_header_lines(sent) == []
+    assert request_header_lines(sent, browser_session=True)[0::4] == [b"cookie", b"x-parley-client"]
+    reading = {each.template for each in all_routes() if each.browser_session}
+    assert reading == {"/api/v1/auth/token", "/api/v1/auth/revoke"}

@@ -23,7 +23,7 @@ MAX_AGE = b"7200"
 
 
 class Cors:
-    """The allowed origins. The API uses no cookies, so responses never allow credentials."""
+    """The allowed origins. Pages of other origins cannot use the refresh cookie: responses never allow credentials."""
 
     def __init__(self, origins: Iterable[str]) -> None:
         """Take origins such as ``https://chat.example.org``, or with any port, ``http://localhost:*``."""

@@ -63,7 +63,7 @@ class RequestForwarder:
         """Forward a request and wait for the head of the response. Raise ParleyError or ClientDisconnected."""
         pool = self._pools[route.service]
         pool.retries.count_request()
-        head = _head(request, body)
+        head = _head(request, route, body)
         avoid: set[bytes] = set()
         while True:
             request.attempts += 1
@@ -123,12 +123,13 @@ class RequestForwarder:
         request.upstream_time = time.perf_counter() - started
 
 
-def _head(request: Request, body: ForwardedBody) -> tuple[bytes, bytes]:
+def _head(request: Request, route: Route, body: ForwardedBody) -> tuple[bytes, bytes]:
     """Return the head before and after the value of the Host header, which depends on the endpoint."""
     connection = request.used_headers.get(b"connection", b"close")
     target = request.raw_path + b"?" + request.query if request.query else request.raw_path
     first = b"%b %b HTTP/1.1\r\nhost: " % (request.method.encode(), target)
-    pieces = [b"\r\n", *request_header_lines(request.headers, connection_options(connection))]
+    options = connection_options(connection)
+    pieces = [b"\r\n", *request_header_lines(request.headers, options, browser_session=route.browser_session)]
     node, scheme, host = request.client.node, request.scheme, request.host
     pieces.append(
         b"x-request-id: %b\r\nvia: 1.1 parley\r\nx-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n"

@@ -27,14 +27,22 @@ REPLACED_IN_RESPONSES = frozenset({
     b"x-dns-prefetch-control", b"x-powered-by", b"x-xss-protection",
 })  # fmt: skip
 """Response headers that the gateway sets itself."""
+BROWSER_SESSION_HEADERS = frozenset({b"cookie", b"x-parley-client"})
+"""Request headers that only the routes of browser sessions forward."""
 MAX_CACHED_NAMES = 1000
 
 
-def request_header_lines(headers: Iterable[Header], hop_names: frozenset[bytes] = EMPTY_NAMES) -> list[bytes]:
-    """Return the header lines to forward, in pieces. ``hop_names``: from the client's Connection header."""
+def request_header_lines(
+    headers: Iterable[Header], hop_names: frozenset[bytes] = EMPTY_NAMES, *, browser_session: bool = False
+) -> list[bytes]:
+    """Return the header lines to forward, in pieces. ``hop_names``: from the client's Connection header.
+
+    ``browser_session``: whether the route forwards the headers of browser sessions.
+    """
     pieces: list[bytes] = []
+    decisions = _FORWARDED_WITH_SESSION if browser_session else _FORWARDED
     for name, value in headers:
-        if _FORWARDED[name] and name not in hop_names:
+        if decisions[name] and name not in hop_names:
             pieces += (name, b": ", value, b"\r\n")
     return pieces
 
@@ -72,4 +80,5 @@ class HeaderDecisions(dict[bytes, bool]):
         return decision
 
 
+_FORWARDED_WITH_SESSION = HeaderDecisions(lambda name: name in BROWSER_SESSION_HEADERS or forwards_request_header(name))
 _FORWARDED, _RELAYED = HeaderDecisions(forwards_request_header), HeaderDecisions(relays_response_header)
