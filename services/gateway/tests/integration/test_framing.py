@@ -18,7 +18,7 @@ def post(*fields: bytes, body: bytes = b"", version: bytes = b"1.1", path: bytes
     return b"POST %b HTTP/%b\r\n%b\r\n%b" % (path, version, lines, body)
 
 
-# All vectors are in unit/test_server_protocol.py.
+# All vectors are in unit/test_framing_rules.py.
 VECTORS = {
     "length and chunked": post(b"Host: a", b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
     "chunked by HTTP/1.0": post(b"Host: a", b"Transfer-Encoding: chunked", version=b"1.0", body=b"0\r\n\r\n"),

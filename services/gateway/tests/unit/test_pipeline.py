@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.errors import ClientDisconnected
 from gateway_testing.pipeline import AsgiClient, TestPipeline, open_pipeline
 from parley.ids import new_id
 from parley_testing import eventually
@@ -74,30 +73,6 @@ async def test_an_exceeded_limit_is_a_429_with_the_remaining_quota(pipeline: Tes
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "status"),
-    [
-        ("/health", "GET", 200),
-        ("/ready", "GET", 200),
-        ("/docs", "GET", 200),
-        ("/docs", "POST", 405),
-        (MODELS, "OPTIONS", 204),
-        (MODELS, "PUT", 405),
-        ("/nothing", "GET", 404),
-        (MODELS, "GET", 401),
-    ],
-)
-async def test_every_request_without_a_caller_counts_once_on_its_address(
-    pipeline: TestPipeline, path: str, method: str, status: int
-) -> None:
-    assert (await pipeline.request(path, method=method)).status == status
-    assert pipeline.limiter.policies == ["address"]
-    pipeline.limiter.refused_policies.add("address")
-    response = await pipeline.request(path, method=method)
-    assert (response.status, response.code) == (429, "rate_limited")
-    assert response.headers["connection"] == "close"
-
-
-@pytest.mark.parametrize(
     ("path", "allowed"),
     [
         (MODELS, "GET, HEAD, OPTIONS"),
@@ -115,30 +90,6 @@ async def test_options_and_405_list_the_methods_of_the_path(pipeline: TestPipeli
     if path != "*":
         wrong = await pipeline.request(path, method="TRACE")
         assert (wrong.status, wrong.headers["allow"]) == (405, allowed)
-
-
-async def test_a_preflight_counts_on_the_address() -> None:
-    async with open_pipeline(cors_origins="https://app.example") as pipeline:
-        pipeline.limiter.refused_policies.add("address")
-        headers = {"origin": "https://app.example", "access-control-request-method": "POST"}
-        assert (await pipeline.request(MODELS, method="OPTIONS", headers=headers)).status == 429
-
-
-async def test_requests_over_the_limit_of_a_user_count_on_the_address_too(pipeline: TestPipeline) -> None:
-    pipeline.limiter.refused_policies.add("user")
-    response = await pipeline.request(MODELS, headers=pipeline.bearer())
-    assert (response.status, "connection" in response.headers) == (429, False)
-    assert response.headers["ratelimit-policy"].startswith('"user"')
-    assert pipeline.limiter.policies == ["user", "address"]
-    pipeline.limiter.refused_policies.add("address")
-    response = await pipeline.request(MODELS, headers=pipeline.bearer())
-    assert (response.status, response.headers["connection"]) == (429, "close")
-
-
-async def test_a_websocket_without_a_route_or_from_another_origin_counts_on_the_address(pipeline: TestPipeline) -> None:
-    await pipeline.websocket("/nothing")
-    await pipeline.websocket("/api/v1/chat/ws", headers={"origin": "https://other.example"})
-    assert pipeline.limiter.policies == ["address", "address"]
 
 
 async def test_pages_are_compressed_for_clients_that_accept_it(pipeline: TestPipeline) -> None:
@@ -221,69 +172,6 @@ async def test_a_disconnect_is_recorded_as_499(pipeline: TestPipeline) -> None:
     await pipeline.pipeline(scope, disconnect, client.send)
     assert client.sent == []
     assert [line["status"] for line in pipeline.log_lines()] == [499]
-
-
-@pytest.mark.parametrize(
-    ("path", "headers", "status", "code"),
-    [
-        (MODELS, {}, 404, "not_found"),
-        (SOCKET, {"origin": "https://evil.example"}, 403, "insufficient_scope"),
-    ],
-)
-async def test_a_rejected_websocket_is_a_problem(
-    pipeline: TestPipeline, path: str, headers: dict[str, str], status: int, code: str
-) -> None:
-    client = await pipeline.websocket(path, headers=headers)
-    assert [message["type"] for message in client.sent] == [
-        "websocket.http.response.start",
-        "websocket.http.response.body",
-    ]
-    assert (client.status, client.code) == (status, code)
-
-
-@pytest.mark.parametrize(
-    ("headers", "offered", "code"),
-    [
-        ({"authorization": "Bearer rubbish"}, [], "token_invalid"),
-        ({}, ["parley.bearer.rubbish"], "token_invalid"),
-        ({"x-api-key": f"parley_{'0' * 38}"}, [], "api_key_invalid"),
-        ({"authorization": "Basic YTpi"}, [], "credentials_missing"),
-    ],
-)
-async def test_a_websocket_with_a_bad_credential_is_accepted_and_closed_with_4401(
-    pipeline: TestPipeline, headers: dict[str, str], offered: list[str], code: str
-) -> None:
-    client = await pipeline.websocket(SOCKET, headers=headers, subprotocols=["parley.v1", *offered])
-    accepted, closed = client.sent
-    assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "parley.v1")
-    assert closed == {"type": "websocket.close", "code": 4401, "reason": code}
-    assert [line["status"] for line in pipeline.log_lines()] == [401]
-    assert pipeline.chat.journal == []
-
-
-async def test_a_websocket_client_that_leaves_is_not_logged_as_an_error(
-    pipeline: TestPipeline, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def gone(_: object) -> None:
-        raise ClientDisconnected
-
-    for path in (SOCKET, MODELS):
-        await pipeline.websocket(path, headers={"authorization": "Bearer rubbish"}, send=gone)
-    assert [line["status"] for line in pipeline.log_lines()] == [401, 404]
-    assert "unhandled_error" not in "".join(capsys.readouterr())
-
-
-async def test_different_credentials_of_a_websocket_are_ambiguous(pipeline: TestPipeline) -> None:
-    offered = ["parley.v1", "parley.bearer.another"]
-    client = await pipeline.websocket(SOCKET, headers=pipeline.bearer(), subprotocols=offered)
-    assert (client.status, client.code) == (400, "ambiguous_credentials")
-
-
-async def test_a_websocket_to_an_unreachable_service_is_rejected(pipeline: TestPipeline) -> None:
-    await pipeline.chat.stop()
-    client = await pipeline.websocket(SOCKET, headers={"origin": "http://localhost"})
-    assert (client.status, client.code) == (503, "dependency_unavailable")
-    assert [line["status"] for line in pipeline.log_lines()] == [503]
 
 
 @pytest.mark.parametrize("name", ["idempotency-key", "origin"])
