@@ -28,6 +28,8 @@ RESPONSES_BEFORE, RESPONSES_AFTER = 160, 160
 """Responses before and after a replica ends."""
 LOAD_TURNS = 2
 """Maximum turns of the load at one chat."""
+STREAMS_PER_USER = 4
+"""Twice as many at each chat as the load has turns, so that a stream is seen there however the load is spread."""
 TIMEOUT = 30.0
 
 Ask = Callable[[], Awaitable[httpx2.Response]]
@@ -128,7 +130,7 @@ async def test_sigterm_of_replicas_in_turn_fails_no_request_and_breaks_no_stream
     async with load.running(asks):
         for number in range(rounds):
             ending = [private_stack.chat[number], private_stack.history[number]]
-            streams = asyncio.create_task(read(everywhere * 2))
+            streams = asyncio.create_task(read(everywhere * STREAMS_PER_USER))
             await eventually(partial(streams_at, ending[0]), within=TIMEOUT, message="no stream at the ending chat")
             await asyncio.gather(*map(terminate, ending))
             await streams

@@ -88,7 +88,7 @@ def gateway_runner(redis_url: str) -> RunGateway:
                     "admin_port": 0,
                     "log_level": "warning",
                     "redis_url": redis_url,
-                    "rate_limit_patience": 1.0,  # Redis can be slow on a busy machine
+                    "rate_limit_patience": 5.0,  # Redis can be slow on a busy machine
                     "auth_url": auth.url,
                     "chat_url": chat.url,
                     "history_url": history.url,
