@@ -12,6 +12,7 @@ from history.database import Database
 from history.erasure.postgres import PostgresUserDataEraser
 from history.event_feed.postgres import PostgresFeedStore
 from history.event_feed.service import FeedService
+from history.messages.ancestry import AncestryBuilder
 from history.messages.postgres import PostgresMessageStore
 from history.messages.service import MessageService
 from history.projection.consumer import TurnEventHandler, consume_events, outcome_counter
@@ -83,6 +84,8 @@ async def wire(
             indexer = stack.enter_context(worker_thread("index"))
             handler = _event_handler(database, runtime, infrastructure, changes, indexer)
             reindexer = Reindexer(PostgresReindexingStore(database), indexer)
+            ancestry = AncestryBuilder(database)
+            await stack.enter_async_context(background("ancestry", ancestry.run, service=runtime.service))
             await stack.enter_async_context(background("reindex", reindexer.run, service=runtime.service))
             await stack.enter_async_context(consume_events(infrastructure.bus, handler))
         workers = Workers(*(stack.enter_context(worker_thread(name)) for name in ("search", "import")))
