@@ -1,18 +1,15 @@
 """Object-level authorization: every operation of the OpenAPI document, for its owner and for those who may not."""
 
-import json
-import re
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from gateway.routes import ANY, PUBLIC, all_routes
+from gateway_testing.operations import MESSAGE, OPERATIONS, Operation, call
 from parley_embedded.process.tool import run_tool
 from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.commands import command_path, environment
@@ -20,55 +17,11 @@ from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "services/gateway/src/gateway/local/openapi.json"
 SOCKETS = {"/api/v1/chat/ws"}
 """Routes that OpenAPI cannot describe."""
-MESSAGE = {"message": "hi [[fake tokens=1]]"}
-COMPLETION = {"model": "default", "messages": [{"role": "user", "content": "hi [[fake tokens=1]]"}]}
-PASSWORDS = {"current_password": "wrong-password-of-mine", "new_password": "another-password-of-mine"}
-BODIES: dict[str, Any] = {
-    "POST /api/v1/auth/api-keys": {"name": "made by the test"},
-    "PATCH /api/v1/auth/me": {"display_name": "Changed"},
-    "POST /api/v1/auth/me/password": PASSWORDS,
-    "POST /api/v1/admin/users": {"username": "made-by-the-test", "email": "made-by-the-test@example.org"},
-    "PATCH /api/v1/admin/users/{}": {"plan": "default"},
-    "PATCH /api/v1/conversations/{}": {"title": "Changed"},
-    "POST /api/v1/chat": MESSAGE,
-    "POST /api/v1/chat/stream": MESSAGE,
-    "POST /v1/chat/completions": COMPLETION,
-    "POST /api/v1/conversations/import": [],
-    "POST /api/v1/auth/register": {},
-    "POST /api/v1/auth/password-reset": {},
-    "POST /api/v1/auth/password-reset/request": {},
-}
-FORMS = {"POST /api/v1/auth/introspect", "POST /api/v1/auth/revoke", "POST /api/v1/auth/token"}
 ENDS_THE_CALLER = {"DELETE /api/v1/auth/me", "DELETE /api/v1/auth/sessions", "POST /api/v1/auth/me/password"}
 NOT_OWNED = frozenset({"erasure_id", "model_id"})
 """Ids in paths that belong to no user."""
-QUERIES = {"GET /api/v1/search": {"q": "canary"}}
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation of the document. ``scope`` is that of the route table; ``object_of`` names the id in its path."""
-
-    method: str
-    path: str
-    public: bool
-    scope: str | None = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.method} {re.sub(r'{[^}]*}', '{}', self.path)}"
-
-    @property
-    def object_of(self) -> str | None:
-        found = re.search(r"{(\w+)}", self.path)
-        return found[1] if found else None
-
-    @property
-    def for_administrators(self) -> bool:
-        return self.scope == "admin"
 
 
 @dataclass
@@ -88,24 +41,6 @@ class Findings:
 
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-
-
-def operations() -> list[Operation]:
-    """Return the operations with the scope of their route; those that delete come last, the account at the end."""
-    scopes = {
-        f"{method} {each.template.replace('{id}', '{}')}": each.scope
-        for each in all_routes()
-        for method in each.methods
-    }
-    found = []
-    for path, methods in json.loads(DOCUMENT.read_text(encoding="utf-8"))["paths"].items():
-        for method, described in methods.items():
-            operation = Operation(method.upper(), path, described.get("security") == [])
-            found.append(Operation(operation.method, path, operation.public, scopes[operation.name]))
-    return sorted(found, key=lambda each: (each.method == "DELETE", each.for_administrators, -len(each.path)))
-
-
-OPERATIONS = operations()
 
 
 @pytest.fixture(scope="module")
@@ -147,22 +82,6 @@ async def objects(owner: UserClient) -> Objects:
 
 def key_scopes(missing: str | None) -> list[str]:
     return sorted({"chat:write", "events:read", "history:read", "history:write"} - {missing})
-
-
-async def call(
-    http: httpx2.AsyncClient, operation: Operation, ids: dict[str, str], headers: dict[str, str]
-) -> tuple[int, str]:
-    """Send the operation with these ids in its path. The body of an endless stream is not read."""
-    path = operation.path.format_map(ids)
-    options: dict[str, Any] = {"headers": headers, "params": QUERIES.get(operation.name)}
-    if operation.name in FORMS:
-        options["data"] = {"token": "nothing"}
-    elif operation.name in BODIES:
-        options["json"] = BODIES[operation.name]
-    async with http.stream(operation.method, path, **options) as response:
-        if operation.path == "/api/v1/events" and response.status_code == httpx2.codes.OK:
-            return response.status_code, ""
-        return response.status_code, (await response.aread()).decode()
 
 
 def leaks(objects: Objects, operation: Operation, text: str) -> list[str]:

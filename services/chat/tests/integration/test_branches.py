@@ -11,6 +11,7 @@ from parley.ids import new_id
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
+
 ASYNC = {"Prefer": "respond-async"}
 
 

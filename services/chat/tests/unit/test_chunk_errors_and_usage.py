@@ -6,7 +6,7 @@ import pytest
 
 from chat.generation import UNUSABLE_USAGE
 from chat.providers.chunks import ChunkParser
-from chat_testing.answers import chunk, delta, parse
+from chat_testing.parsed_answers import chunk, delta, parse
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from chat.model import LogEntry
 from chat.providers.chunks import ChunkParser
 from chat.providers.text import TextJoiner, storable
 from chat.running.tool_calls import join_calls
-from chat_testing.answers import Answer, chunk, delta, parse
+from chat_testing.parsed_answers import Answer, chunk, delta, parse
 
 
 def with_index(index: Any, text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from chat.providers.chunks import ChunkParser
 from chat.providers.failures import AttemptFailed
 from chat.providers.response_reader import ResponseReader
 from chat.providers.sse_parser import MAX_EVENT
-from chat_testing.answers import Answer, chunk, delta
+from chat_testing.parsed_answers import Answer, chunk, delta
 
 STOP = chunk({}, "stop")
 RESET = aiohttp.ClientOSError(104, "reset")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chat.model import LogEntry
 from chat.providers.tool_call_parser import MAX_CALLS, ToolCallParser
 from chat.running.tool_calls import join_calls
-from chat_testing.answers import delta, parse
+from chat_testing.parsed_answers import delta, parse
 
 Calls = list[tuple[str, str, str]]
 

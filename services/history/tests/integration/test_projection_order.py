@@ -12,6 +12,7 @@ from history_testing.app import RunningHistory
 from history_testing.turn_events import SampleTurn, user_erased
 
 pytestmark = pytest.mark.integration
+
 _STATE = (
     """SELECT title, title_source, model, message_count, tokens_used, cost, last_number, last_turn_id, created_at,
         updated_at, last_message_at FROM conversations WHERE user_id = $1 ORDER BY id""",

@@ -11,6 +11,7 @@ from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
+from parley_events.cloudevents import CloudEvent, from_headers
 from parley_testing.backends.shared import SharedBackends
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
@@ -74,3 +75,12 @@ def take_all(broker: EmbeddedRabbitMQ) -> Take:
             return found
 
     return take
+
+
+async def get_one(broker: EmbeddedRabbitMQ, queue: str) -> tuple[CloudEvent, dict[str, object], str | None]:
+    """Take an event out of a queue; return it with its headers and the id of its message."""
+    async with await connect(broker.url, timeout=10) as connection:
+        channel = await connection.channel()
+        message = await (await channel.get_queue(queue)).get(timeout=10)
+        await message.ack()
+        return from_headers(message.headers, message.body), dict(message.headers), message.message_id

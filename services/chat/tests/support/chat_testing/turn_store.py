@@ -9,7 +9,8 @@ from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
 from chat.exchanges import PastExchange, result_steps
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
-from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
+from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused
+from chat_testing.budgets import InMemoryBudgets
 from parley.errors import DependencyUnavailable
 
 
@@ -20,14 +21,6 @@ class _Conversation:
     system_prompt: str | None
     latest_turn_id: UUID | None = None
     deleted: bool = False
-
-
-@dataclass
-class _Budget:
-    tokens: int = 0
-    cost: Decimal = Decimal(0)
-    reserved_tokens: int = 0
-    reserved_cost: Decimal = Decimal(0)
 
 
 @dataclass
@@ -46,7 +39,7 @@ class InMemoryTurnStore:
     unavailable: bool = False
     failure: Exception | None = None
     _keys: dict[tuple[UUID, str, str], IdempotencyRecord] = field(default_factory=dict)
-    _budgets: dict[tuple[UUID, str], _Budget] = field(default_factory=dict)
+    budgets: InMemoryBudgets = field(default_factory=InMemoryBudgets)
     _reservations: dict[UUID, Reservation] = field(default_factory=dict)
 
     async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
@@ -58,7 +51,7 @@ class InMemoryTurnStore:
             if record is not None:
                 return AdmissionResult(record.turn_id, None, record.body_hash)
         number = self._next_number(turn)
-        self._reserve(turn.user_id, turn.reservation)
+        self.budgets.reserve(turn.user_id, turn.reservation)
         self._reservations[turn.id] = turn.reservation
         if key is not None:
             self._keys[key.user_id, key.route, key.key] = IdempotencyRecord(turn.id, key.body_hash)
@@ -92,40 +85,15 @@ class InMemoryTurnStore:
             conversation.next_number += 1
             conversation.system_prompt = kept_prompt or conversation.system_prompt
 
-    def _reserve(self, user_id: UUID, reservation: Reservation) -> None:
-        limits = zip(reservation.periods, reservation.token_limits, reservation.cost_limits, strict=True)
-        for period, token_limit, cost_limit in limits:
-            budget = self._budgets.get((user_id, period), _Budget())
-            tokens = budget.tokens + budget.reserved_tokens + reservation.tokens
-            cost = budget.cost + budget.reserved_cost + reservation.cost
-            if (token_limit is not None and tokens > token_limit) or (cost_limit is not None and cost > cost_limit):
-                raise BudgetExceeded
-        for period in reservation.periods:
-            budget = self._budgets.setdefault((user_id, period), _Budget())
-            budget.reserved_tokens += reservation.tokens
-            budget.reserved_cost += reservation.cost
-
     async def move_reservation(self, turn: Turn, model: str, reservation: Reservation) -> bool:
         self._require_available()
         row = self.turns.get(turn.id)
         if row is None or row.epoch != turn.epoch or not row.running:
             return False
-        held = self._reservations[turn.id]
-        self._release(turn.user_id, held)
-        try:
-            self._reserve(turn.user_id, reservation)
-        except BudgetExceeded:
-            self._reserve(turn.user_id, _unlimited(held))
-            raise
+        self.budgets.move(turn.user_id, self._reservations[turn.id], reservation)
         self._reservations[turn.id] = reservation
         self.turns[turn.id] = replace(row, answering_model=model)
         return True
-
-    def _release(self, user_id: UUID, reservation: Reservation) -> None:
-        for period in reservation.periods:
-            budget = self._budgets[user_id, period]
-            budget.reserved_tokens -= reservation.tokens
-            budget.reserved_cost -= reservation.cost
 
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
         self._require_available()
@@ -154,19 +122,11 @@ class InMemoryTurnStore:
         )
         if ended.conversation_id is not None and outcome.has_output:
             self.conversations[ended.conversation_id].latest_turn_id = ended.id
-        self._settle(ended, outcome)
+        self.budgets.settle(ended.user_id, self._reservations.get(ended.id, Reservation()), outcome)
         if outcome.status == "failed":
             self._keys = {key: record for key, record in self._keys.items() if record.turn_id != ended.id}
         self.event_names.append(f"conversation.turn.{outcome.status}")
         return ended
-
-    def _settle(self, turn: Turn, outcome: Outcome) -> None:
-        reservation = self._reservations.get(turn.id, Reservation())
-        self._release(turn.user_id, reservation)
-        for period in reservation.periods:
-            budget = self._budgets[turn.user_id, period]
-            budget.tokens += outcome.usage.total_tokens
-            budget.cost += outcome.cost or 0
 
     async def get(self, turn_id: UUID) -> Turn | None:
         self._require_available()
@@ -234,18 +194,7 @@ class InMemoryTurnStore:
         read = 0
         turn = self.turns.get(turn_id)
         while turn is not None and turn.conversation_id == conversation_id and (found or not turn.running):
-            before = result_steps(turn.tool_results)
-            found.append(
-                PastExchange(
-                    turn.id,
-                    turn.parent_id,
-                    turn.user_message,
-                    turn.content or "",
-                    turn.tool_calls,
-                    before=before,
-                    continues=turn.continues,
-                )
-            )
+            found.append(_exchange(turn))
             read += found[-1].length
             if len(found) >= limit or read >= characters:
                 break
@@ -260,12 +209,7 @@ class InMemoryTurnStore:
 
     async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
         self._require_available()
-        found = {period: self._budgets.get((user_id, period)) for period in periods}
-        return {
-            period: (budget.tokens + budget.reserved_tokens, budget.cost + budget.reserved_cost)
-            for period, budget in found.items()
-            if budget is not None
-        }
+        return self.budgets.spent(user_id, periods)
 
     async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
         self._require_available()
@@ -300,6 +244,7 @@ class InMemoryTurnStore:
             raise DependencyUnavailable
 
 
-def _unlimited(reservation: Reservation) -> Reservation:
-    none = (None,) * len(reservation.periods)
-    return replace(reservation, token_limits=none, cost_limits=none)
+def _exchange(turn: Turn) -> PastExchange:
+    said = (turn.user_message, turn.content or "", turn.tool_calls)
+    before = result_steps(turn.tool_results)
+    return PastExchange(turn.id, turn.parent_id, *said, before=before, continues=turn.continues)

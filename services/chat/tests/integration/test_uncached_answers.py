@@ -1,0 +1,113 @@
+"""Answers that the response cache does not keep, or that a request does not want from it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from chat_testing.cached_turns import calls, complete, new_prompt, open_cache_replica
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from fake_provider.process import FakeProvider
+from parley_testing import eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+async def cache_replica(
+    open_replica: OpenReplica, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ChatReplica]:
+    async with open_cache_replica(open_replica, new_database, tmp_path_factory.mktemp("plans")) as found:
+        yield found
+
+
+async def test_cached_answers_are_not_shared_between_users(cache_replica: ChatReplica, provider: FakeProvider) -> None:
+    message = new_prompt()
+    for user in (cache_replica.user(), cache_replica.user()):
+        assert (await complete(user, message))["cached"] is False
+    assert await calls(provider, message) == 2
+
+
+async def test_without_the_setting_the_provider_is_always_called(replica: ChatReplica, provider: FakeProvider) -> None:
+    user, message = replica.user(), new_prompt()
+    assert [(await user.chat(message)).json()["cached"] for _ in range(2)] == [False, False]
+    assert await calls(provider, message) == 2
+
+
+async def test_a_cached_answer_expires(
+    open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
+) -> None:
+    async with open_replica(await new_database(), enable_cache=True, cache_ttl=2) as replica:
+        user, message = replica.user(), new_prompt()
+        await complete(user, message)
+        assert (await complete(user, message))["cached"] is True
+
+        async def asked_anew() -> bool:
+            return not (await complete(user, message))["cached"]
+
+        await eventually(asked_anew)
+        assert await calls(provider, message) == 2
+
+
+async def test_no_cache_requests_a_new_answer_that_is_cached(
+    cache_replica: ChatReplica, provider: FakeProvider
+) -> None:
+    user, message = cache_replica.user(), new_prompt()
+    first = await complete(user, message)
+    second = await complete(user, message, headers={"Cache-Control": "no-cache"})
+    assert second["cached"] is False
+    await cache_replica.pool.execute("UPDATE turns SET content = 'old' WHERE id = $1", first["turn_id"])
+    third = await complete(user, message)
+    assert (third["cached"], third["message"]) == (True, "t1 t2 t3")
+    assert await calls(provider, message) == 2
+
+
+async def test_no_store_keeps_an_answer_out_of_the_cache(cache_replica: ChatReplica, provider: FakeProvider) -> None:
+    user, message = cache_replica.user(), new_prompt()
+    for _ in range(2):
+        assert (await complete(user, message, headers={"Cache-Control": "no-store"}))["cached"] is False
+    assert (await complete(user, message))["cached"] is False
+    assert (await complete(user, message, headers={"Cache-Control": "max-age=0, no-store"}))["cached"] is False
+    assert await calls(provider, message) == 4
+
+
+async def test_a_regeneration_is_not_answered_from_the_cache(
+    cache_replica: ChatReplica, provider: FakeProvider
+) -> None:
+    user, message = cache_replica.user(), new_prompt()
+    first = await complete(user, message)
+    redo = {"regenerate": first["turn_id"], "conversation_id": first["conversation_id"]}
+    response = await user.chat(None, **redo)
+    assert (response.status_code, response.json()["cached"]) == (200, False)
+    assert await calls(provider, message) == 2
+
+
+@pytest.mark.parametrize(
+    "knobs", ["tokens=3 finish_reason=length", "tokens=3 finish_reason=content_filter", "tokens=3 cut_after=2"]
+)
+async def test_an_incomplete_answer_is_not_cached(
+    cache_replica: ChatReplica, provider: FakeProvider, knobs: str
+) -> None:
+    user, message = cache_replica.user(), new_prompt(knobs)
+    for _ in range(2):
+        assert (await complete(user, message))["cached"] is False
+    assert await calls(provider, message) == 2
+
+
+async def test_the_answer_of_a_fallback_model_is_not_cached(
+    open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider, tmp_path: Path
+) -> None:
+    models = tmp_path / "models.yaml"
+    entries = {
+        "default": {"provider_model": "fake", "base_url": "http://127.0.0.1:9/v1", "fallbacks": ["other"]},
+        "other": {"provider_model": "fake"},
+    }
+    models.write_text(orjson.dumps({"models": entries}).decode())
+    async with open_replica(
+        await new_database(), enable_cache=True, models_file=models, openai_max_retries=0
+    ) as replica:
+        user, message = replica.user(), new_prompt()
+        assert [(await complete(user, message))["cached"] for _ in range(2)] == [False, False]
+        assert await calls(provider, message) == 2
+        assert [(await complete(user, message, model="other"))["cached"] for _ in range(2)] == [False, True]
