@@ -97,6 +97,10 @@ bench: setup ## Run the benchmarks of the whole product
 bench-gateway: setup ## Run the benchmark of the gateway
 	@$(PY) tests/bench/run.py gateway $(ARGS)
 
+.PHONY: bench-history
+bench-history: setup ## Run the benchmark of reading and searching a million messages
+	@$(PY) tests/bench/run.py history_reads $(ARGS)
+
 ##@ Check
 
 .PHONY: check

@@ -25,6 +25,7 @@ from gateway_configurations import (  # type: ignore[import-not-found]
     upstream_configuration,
 )
 from processes import cpu_seconds, running  # type: ignore[import-not-found]
+from verdicts import judge  # type: ignore[import-not-found]
 from wrk import WrkResult, run_wrk  # type: ignore[import-not-found]
 
 from parley.ids import new_id
@@ -38,6 +39,9 @@ from parley_testing.security.token_issuer import TestIssuer
 USERS = 64
 PATH = "/api/v1/models"
 MIN_UPSTREAM_RATIO = 3
+ENVOYS = {"log": "envoy, access log", "policy": "envoy", "cache": "envoy, token cache", "bare": "envoy, no policy"}
+MAX_RATIOS = {"envoy": 0.7, "envoy, token cache": 1.2}
+"""Largest cost of Parley, as a multiple of these proxies' cost."""
 
 
 @dataclass
@@ -67,8 +71,8 @@ class Bench:
     options: argparse.Namespace
 
 
-async def main() -> None:
-    """Measure each proxy and print a table."""
+async def main() -> int:
+    """Measure each proxy and print a table; return the exit status."""
     options = _options()
     tools = tools_folder(Path.cwd(), os.environ)
     nginx, envoy = await find_nginx(tools), find_envoy(tools)
@@ -81,7 +85,7 @@ async def main() -> None:
             bench = prepare(folder, redis, options)
             show_configuration(bench, nginx, envoy)
             async with running([str(nginx), "-c", str(folder / "upstream.conf"), "-p", name], bench.ports.upstream):
-                await measure_all(bench, nginx, envoy)
+                return 0 if await measure_all(bench, nginx, envoy) else 1
         finally:
             await redis.stop()
 
@@ -92,8 +96,8 @@ async def claim_revocations(redis: EmbeddedValkey) -> None:
         await client.set(REVOCATIONS_MARKER, 1)
 
 
-async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
-    """Measure the upstream, then each proxy in turn."""
+async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> bool:
+    """Measure the upstream, then each proxy in turn; return whether the targets are met."""
     direct = load_port(bench, bench.ports.upstream)
     print(
         f"\nupstream itself: {direct.rate:,.0f} req/s, p50 {direct.p50:.2f} ms, p99 {direct.p99:.2f} ms {direct.errors}"
@@ -105,23 +109,11 @@ async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
         quiet = {**environment(bench), "LOG_LEVEL": "warning"}
         contestants.append(("parley, no access log", contestants[0][1], bench.ports.parley, quiet))
     if envoy is not None:
-        for name in ("log", "policy", "cache", "bare"):
-            label = {
-                "log": "envoy, access log",
-                "policy": "envoy",
-                "cache": "envoy, token cache",
-                "bare": "envoy, no policy",
-            }
+        for name, label in ENVOYS.items():
             command = [str(envoy), "-c", str(bench.folder / f"envoy-{name}.json"), "--concurrency", "1", "-l", "error"]
-            contestants.append((label[name], [*command, "--disable-hot-restart"], bench.ports.envoy, {}))
-    contestants.append(
-        (
-            "nginx, limit only",
-            [str(nginx), "-c", str(bench.folder / "nginx.conf"), "-p", str(bench.folder)],
-            bench.ports.nginx,
-            {},
-        )
-    )
+            contestants.append((label, [*command, "--disable-hot-restart"], bench.ports.envoy, {}))
+    command = [str(nginx), "-c", str(bench.folder / "nginx.conf"), "-p", str(bench.folder)]
+    contestants.append(("nginx, limit only", command, bench.ports.nginx, {}))
     wanted = [each for each in contestants if each[0].startswith(bench.options.only or "")]
     # One round measures all proxies, so that other load on the machine affects each of them.
     found: dict[str, list[Result]] = {name: [] for name, *_ in wanted}
@@ -133,7 +125,7 @@ async def measure_all(bench: Bench, nginx: Path, envoy: Path | None) -> None:
     slowest_needed = MIN_UPSTREAM_RATIO * fastest
     if direct.rate < slowest_needed:
         sys.exit(f"upstream too slow: {direct.rate:,.0f} req/s is less than {MIN_UPSTREAM_RATIO} times {fastest:,.0f}")
-    show(results)
+    return show(results)
 
 
 async def measure(bench: Bench, name: str, command: list[str], port: int, extra: dict[str, str]) -> Result:
@@ -154,15 +146,22 @@ def cheapest(repeats: list[Result]) -> Result:
     return min(repeats, key=lambda result: result.total)
 
 
-def show(results: list[Result]) -> None:
-    """Print the table, with each cost as a multiple of Parley's."""
+def show(results: list[Result]) -> bool:
+    """Print the table and Parley's cost as a multiple of each other's; return whether the targets are met."""
     print(f"\n{'proxy':24}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs':>9}{'+Redis':>9}{'sum':>9}   errors")
     for result in results:
         load = result.load
         row = f"{load.rate:10,.0f}{load.p50:9.2f}{load.p99:9.2f}{result.cpu:9.1f}{result.redis:9.1f}{result.total:9.1f}"
         print(f"{result.name:24}{row}   {load.errors}")
+    verdicts = []
     for other in results[1:]:
-        print(f"parley / {other.name}: {results[0].total / other.total:.2f}")
+        ratio, most = results[0].total / other.total, MAX_RATIOS.get(other.name)
+        text = f"parley / {other.name}: {ratio:.2f}"
+        if most is None:
+            print(text)
+        else:
+            verdicts.append(judge(f"{text}, most {most}", met=ratio <= most))
+    return all(verdicts)
 
 
 def show_configuration(bench: Bench, nginx: Path, envoy: Path | None) -> None:
@@ -243,4 +242,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main()))

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from processes import resident_mb  # type: ignore[import-not-found]
+from verdicts import judge  # type: ignore[import-not-found]
 
 from fake_provider.process import FakeProvider
 from parley_testing.backends.shared import SharedBackends
@@ -48,10 +49,10 @@ async def measure() -> bool:
                 for replica in stack.everything:
                     name = replica.name.partition("-")[0]
                     memory, seconds = resident_mb(replica.child.pid), import_seconds(MODULES[name])
-                    good = good and memory <= MAX_MB and seconds <= MAX_IMPORT_SECONDS
-                    print(
-                        f"{name:<10} {memory:6.1f} MB (max {MAX_MB}), load {seconds:.2f} s (max {MAX_IMPORT_SECONDS})"
+                    text = (
+                        f"{name:<10} {memory:6.1f} MB, most {MAX_MB}, load {seconds:.2f} s, most {MAX_IMPORT_SECONDS}"
                     )
+                    good &= judge(text, met=memory <= MAX_MB and seconds <= MAX_IMPORT_SECONDS)
     return good
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from stage import FOLDER, Stage, staged  # type: ignore[import-not-found]
 from upstream import LARGE  # type: ignore[import-not-found]
+from verdicts import judge  # type: ignore[import-not-found]
 
 from parley_embedded.binaries.debian import unpack_debian
 from parley_embedded.binaries.tools_folder import tools_folder
@@ -136,25 +137,22 @@ async def healthy_for(stage: Stage, seconds: float) -> dict[str, Any]:
 
 
 def _judge(results: list[AttackResult], quiet: list[dict[str, Any]], connections: int) -> int:
-    wrong = []
+    verdicts: list[bool] = []
     for number, result in enumerate(results):
         # The machine may have other load: compare with the healthy client right before and right after.
         alone = (quiet[number]["p99"] + quiet[number + 1]["p99"]) / 2
         slower = result.healthy["p99"] / alone
-        print(f"{result.name}: p99 {slower:.2f} times that without an attack (must {MAX_SLOWDOWN})")
-        wrong += [
-            f"{result.name}: {what}"
-            for what, bad in (
-                ("healthy requests failed", bool(result.healthy["failures"])),
-                ("the healthy client was slowed down", slower > MAX_SLOWDOWN),
-                ("not closed in time", result.closed_after > result.allowed_seconds),
-                ("too much memory", result.memory > MAX_KB),
-                ("the attack did not come through", result.most < connections * 0.9),
+        verdicts += [
+            judge(f"{result.name}: {text}", met=met)
+            for text, met in (
+                (f"{sum(result.healthy['failures'].values())} healthy requests failed", not result.healthy["failures"]),
+                (f"p99 {slower:.2f} times that without an attack, most {MAX_SLOWDOWN}", slower <= MAX_SLOWDOWN),
+                (f"closed in {result.allowed_seconds:.1f} s", result.closed_after <= result.allowed_seconds),
+                (f"memory {result.memory:.0f} KB each, most {MAX_KB}", result.memory <= MAX_KB),
+                (f"{result.most} of {connections} connections came through", result.most >= connections * 0.9),
             )
-            if bad
         ]
-    print("\n".join(wrong) or "all held")
-    return 1 if wrong else 0
+    return 0 if all(verdicts) else 1
 
 
 def _times(found: dict[str, Any]) -> str:

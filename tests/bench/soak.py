@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from stage import Stage, staged  # type: ignore[import-not-found]
+from verdicts import RefusalCounter, judge  # type: ignore[import-not-found]
 from wrk import run_wrk  # type: ignore[import-not-found]
 
 USERS, CONNECTIONS = 64, 64
@@ -22,24 +23,26 @@ PATH = "/api/v1/models"
 
 async def main() -> int:
     """Load the gateway and print its memory; return the exit status."""
-    options = _options()
+    options, refusals = _options(), RefusalCounter()
     async with staged() as stage:
         with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
             script = Path(folder) / "load.lua"
             script.write_text(_script(stage))
             print(f"start      {stage.memory:6.1f} MB", flush=True)
-            figures = soak(stage, script, options.requests)
+            figures = soak(stage, script, options.requests, refusals)
     growth = figures[-1] - figures[0]
-    print(f"growth from the first to the last figure: {growth:+.1f} MB (must {MAX_GROWTH_MB})")
-    return 0 if growth <= MAX_GROWTH_MB else 1
+    text = f"growth from the first to the last figure: {growth:+.1f} MB, most {MAX_GROWTH_MB}"
+    return (
+        0 if judge(text, met=growth <= MAX_GROWTH_MB) & judge(f"requests: {refusals}", met=not refusals.statuses) else 1
+    )
 
 
-def soak(stage: Stage, script: Path, requests: int) -> list[float]:
+def soak(stage: Stage, script: Path, requests: int, refusals: RefusalCounter) -> list[float]:
     """Return the resident memory after each step."""
     figures: list[float] = []
     done, began = 0, time.monotonic()
     while done < requests:
-        done += _load(stage.port, script)
+        done += _load(stage.port, script, refusals)
         if done // STEP > len(figures):
             figures.append(stage.memory)
             rate = done / (time.monotonic() - began)
@@ -47,10 +50,10 @@ def soak(stage: Stage, script: Path, requests: int) -> list[float]:
     return figures or [stage.memory]
 
 
-def _load(port: int, script: Path) -> int:
+def _load(port: int, script: Path, refusals: RefusalCounter) -> int:
     found = run_wrk(f"http://127.0.0.1:{port}{PATH}", script, connections=CONNECTIONS, seconds=SLICE_SECONDS)
     if found.errors != "none":
-        sys.exit(found.errors)
+        refusals.add(found.errors)
     return int(found.total)
 
 
