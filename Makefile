@@ -89,6 +89,10 @@ chaos: setup ## Run the long fault tests: kills, freezes and network faults
 security: setup ## Check code and dependencies for known weaknesses, then attack the product; needs minutes
 	@scripts/security $(ARGS)
 
+.PHONY: test-browser
+test-browser: setup ## Drive the console in Chromium (CHROMIUM=path), and take screenshots of every view
+	@scripts/console test-browser
+
 .PHONY: bench
 bench: setup ## Run the benchmarks of the whole product
 	@$(PY) tests/bench/run.py $(ARGS)
@@ -104,7 +108,7 @@ bench-history: setup ## Run the benchmark of reading and searching a million mes
 ##@ Check
 
 .PHONY: check
-check: format-check lint types imports dependencies addresses migrations docs-check lock-check ## Run every check except the tests
+check: format-check lint types imports dependencies addresses migrations docs-check console-sources lock-check ## Run every check except the tests
 
 .PHONY: format
 format: setup ## Format the code and sort its imports
@@ -118,7 +122,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/fresh scripts/lock scripts/security scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/lock scripts/security scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types
@@ -148,6 +152,18 @@ docs: setup ## Write the generated documents
 docs-check: setup ## Fail if a generated document is out of date or a link is broken
 	@$(PY) scripts/docs.py --check
 	@$(PY) scripts/check_links.py
+
+.PHONY: console
+console: setup ## Build the console into the gateway's package, after a change in console/ or of the API
+	@scripts/console build
+
+.PHONY: console-check
+console-check: setup ## Fail if building the console would change a byte; run the unit tests of its client
+	@scripts/console check
+
+.PHONY: console-sources
+console-sources: setup
+	@$(PY) scripts/check_console.py
 
 .PHONY: lock
 lock: setup ## Pin the dependencies of the pyproject files; ARGS=--upgrade updates all pins

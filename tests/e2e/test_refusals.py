@@ -147,7 +147,7 @@ async def test_a_refresh_token_is_no_access_token(http: httpx2.AsyncClient, user
 
 async def test_unlisted_paths_are_not_found(user: UserClient) -> None:
     for path in (
-        "/",
+        "/assets/none.js",
         "/metrics",
         "/internal/turns/known",
         "/api/v1/nope",

@@ -1,7 +1,7 @@
 """Settings of the gateway, from environment variables."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
@@ -50,6 +50,9 @@ class GatewaySettings(ServiceSettings):
         "",
         description="Origins whose pages may call the API, separated by commas. `*` stands for any port. "
         "Default in development: localhost.",
+    )
+    console: Literal["on", "off"] = Field(
+        "on", description="`on` serves the console, a web app for people and operators, at `/`."
     )
     trusted_proxies: str = Field(
         "", description="Networks (CIDR, separated by commas) whose X-Forwarded-* headers are used."

@@ -19,6 +19,7 @@ from gateway.access.revocations import RevocationLookup
 from gateway.access.stream_leases import StreamLeases
 from gateway.access.streams import OpenStreams
 from gateway.local.account_pages import account_pages
+from gateway.local.console_pages import console_pages
 from gateway.local.docs_pages import docs_pages
 from gateway.local.health import HealthPages
 from gateway.local.responses import LocalResponses
@@ -148,6 +149,8 @@ def make_pipeline(
     cors, health = Cors(settings.origins()), HealthPages(runtime)
     common = ResponseHeaders(cors, runtime.lifecycle, public_url=settings.issuer())
     pages = {"/health": health.health, "/ready": health.ready, **docs_pages(), **account_pages()}
+    if settings.console == "on":
+        pages.update(console_pages())
     return Pipeline(
         addresses=client_addresses(settings),
         local=LocalResponses(pages, routes, cors, policy, common, base_url=settings.issuer()),

@@ -1,0 +1,1 @@
+export default function AccountView(): React.JSX.Element { return <p>…</p>; }

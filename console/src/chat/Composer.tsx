@@ -1,0 +1,185 @@
+import { useEffect, useRef, useState } from "react";
+
+import type { Model } from "@parley/client";
+
+import { useOnline } from "../app/online";
+import { t } from "../i18n";
+import { Dialog, IconButton, Select } from "../ui/controls";
+import { Icon } from "../ui/Icon";
+import type { Refusal, TurnSettings } from "./thread";
+
+const MAX_MESSAGE = 32_000;
+
+/** The box at the foot of a conversation: message, model, settings, send and stop. */
+export function Composer(props: {
+  running: boolean;
+  reconnecting: boolean;
+  refusal: Refusal | null;
+  models: readonly Model[];
+  settings: TurnSettings;
+  onSettings: (settings: TurnSettings) => void;
+  onSend: (text: string) => void;
+  onStop: () => void;
+  onDismiss: () => void;
+}): React.JSX.Element {
+  const [text, setText] = useState("");
+  const [settingsOpen, setSettingsOpen] = useState(false);
+  const area = useRef<HTMLTextAreaElement>(null);
+  const online = useOnline();
+  const wait = useCountdown(props.refusal?.retryAt ?? null);
+
+  useEffect(() => {
+    if (props.refusal?.text) setText((now) => now || props.refusal!.text);
+  }, [props.refusal]);
+  useEffect(() => {
+    const box = area.current;
+    if (!box) return;
+    box.style.height = "auto";
+    box.style.height = `${Math.min(box.scrollHeight, 240)}px`;
+  }, [text]);
+
+  const sendable = !props.running && text.trim() !== "" && text.length <= MAX_MESSAGE && online && wait === 0;
+  const send = (): void => {
+    if (!sendable) return;
+    props.onSend(text);
+    setText("");
+  };
+  return (
+    <div className="composer">
+      <Notice {...props} online={online} wait={wait} tooLong={text.length > MAX_MESSAGE} />
+      <form
+        className="composer-box"
+        onSubmit={(event) => {
+          event.preventDefault();
+          send();
+        }}
+      >
+        <textarea
+          ref={area}
+          value={text}
+          rows={1}
+          placeholder={t("chat.placeholder")}
+          aria-label={t("chat.message")}
+          autoFocus
+          onChange={(event) => setText(event.target.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
+              event.preventDefault();
+              send();
+            }
+          }}
+        />
+        <div className="composer-tools">
+          <Select
+            hidden
+            label={t("chat.model")}
+            value={props.settings.model ?? ""}
+            options={[["", t("chat.defaultModel")], ...props.models.map((model) => [model.id, modelName(model)] as const)]}
+            onChange={(model) => props.onSettings({ ...props.settings, model: model || null })}
+          />
+          <IconButton
+            icon="sliders"
+            label={t("chat.settings")}
+            className={props.settings.systemPrompt || props.settings.temperature !== null ? "changed" : ""}
+            onClick={() => setSettingsOpen(true)}
+          />
+          <span className="grow" />
+          {props.running ? (
+            <button type="button" className="round stop" aria-label={t("chat.stop")} title={t("chat.stop")} onClick={props.onStop}>
+              <Icon name="stop" />
+            </button>
+          ) : (
+            <button type="submit" className="round" aria-label={t("chat.send")} title={t("chat.send")} disabled={!sendable}>
+              <Icon name="send" />
+            </button>
+          )}
+        </div>
+      </form>
+      <p className="composer-hint">{t("chat.hint")}</p>
+      {settingsOpen && <Settings settings={props.settings} onSettings={props.onSettings} onClose={() => setSettingsOpen(false)} />}
+    </div>
+  );
+}
+
+function Notice(props: {
+  online: boolean;
+  wait: number;
+  tooLong: boolean;
+  reconnecting: boolean;
+  refusal: Refusal | null;
+  onDismiss: () => void;
+}): React.JSX.Element | null {
+  let text: string | null = null;
+  if (!props.online) text = t("error.offline");
+  else if (props.reconnecting) text = t("chat.reconnecting");
+  else if (props.refusal) text = props.wait > 0 ? t("error.rateLimited", { seconds: props.wait }) : props.refusal.message;
+  else if (props.tooLong) text = t("chat.tooLong");
+  if (text === null) return null;
+  return (
+    <div className="notice" role="alert">
+      {props.reconnecting ? <span className="spinner" aria-hidden="true" /> : <Icon name="warning" size={16} />}
+      <span>{text}</span>
+      {props.refusal && <IconButton icon="close" size={14} label={t("action.close")} onClick={props.onDismiss} />}
+    </div>
+  );
+}
+
+function Settings(props: { settings: TurnSettings; onSettings: (settings: TurnSettings) => void; onClose: () => void }): React.JSX.Element {
+  const { settings, onSettings } = props;
+  const warm = settings.temperature !== null;
+  return (
+    <Dialog title={t("chat.settings")} onClose={props.onClose}>
+      <div className="form">
+        <div className="field">
+          <label htmlFor="system-prompt">{t("chat.systemPrompt")}</label>
+          <textarea
+            id="system-prompt"
+            rows={5}
+            value={settings.systemPrompt}
+            onChange={(event) => onSettings({ ...settings, systemPrompt: event.target.value })}
+          />
+          <p className="hint">{t("chat.systemPromptHint")}</p>
+        </div>
+        <div className="field">
+          <label className="check">
+            <input type="checkbox" checked={warm} onChange={() => onSettings({ ...settings, temperature: warm ? null : 0.7 })} />
+            {t("chat.ownTemperature")}
+          </label>
+          {warm && (
+            <div className="row">
+              <input
+                type="range"
+                min={0}
+                max={2}
+                step={0.1}
+                aria-label={t("chat.temperature")}
+                value={settings.temperature ?? 0.7}
+                onChange={(event) => onSettings({ ...settings, temperature: Number(event.target.value) })}
+              />
+              <output>{settings.temperature?.toFixed(1)}</output>
+            </div>
+          )}
+        </div>
+        <button type="button" className="button primary" onClick={props.onClose}>
+          {t("action.done")}
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+function modelName(model: Model): string {
+  return model.available ? model.name : `${model.name} (${t("chat.unavailable")})`;
+}
+
+/** Seconds until a moment; 0 when it has passed. */
+function useCountdown(until: number | null): number {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    if (until === null || until <= Date.now()) return;
+    setNow(Date.now());
+    const timer = setInterval(() => setNow(Date.now()), 500);
+    return () => clearInterval(timer);
+  }, [until]);
+  return until === null ? 0 : Math.max(0, Math.ceil((until - now) / 1000));
+}

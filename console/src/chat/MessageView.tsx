@@ -1,0 +1,155 @@
+import { lazy, memo, Suspense, useState } from "react";
+
+import { t } from "../i18n";
+import { count, money, moment } from "../i18n/format";
+import { Copy, IconButton } from "../ui/controls";
+import { Icon } from "../ui/Icon";
+import type { Node } from "./tree";
+
+const Markdown = lazy(() => import("./Markdown"));
+
+interface Actions {
+  onEdit: (node: Node, text: string) => void;
+  onRegenerate: (node: Node) => void;
+  onShow: (node: Node, step: number) => void;
+}
+
+/** One message with its actions. `place` is its number among `places` siblings. */
+export const MessageView = memo(function MessageView(
+  props: { node: Node; place: number; places: number; busy: boolean; streaming: boolean } & Actions,
+): React.JSX.Element {
+  const { node, streaming } = props;
+  const [editing, setEditing] = useState(false);
+  const mine = node.role === "user";
+  return (
+    <article className={`message ${node.role}`} aria-label={t(mine ? "chat.you" : "chat.assistant")}>
+      {editing ? (
+        <Editor
+          text={node.content}
+          onCancel={() => setEditing(false)}
+          onSave={(text) => {
+            setEditing(false);
+            props.onEdit(node, text);
+          }}
+        />
+      ) : (
+        <>
+          <div className="message-content">
+            {mine ? <p className="plain">{node.content}</p> : <Answer node={node} streaming={streaming} />}
+          </div>
+          {!streaming && (
+            <footer>
+              {props.places > 1 && (
+                <span className="branches">
+                  <IconButton icon="left" size={14} label={t("chat.previous")} disabled={props.place === 1} onClick={() => props.onShow(node, -1)} />
+                  <span aria-label={t("chat.version", { place: props.place, places: props.places })}>
+                    {props.place}/{props.places}
+                  </span>
+                  <IconButton icon="right" size={14} label={t("chat.next")} disabled={props.place === props.places} onClick={() => props.onShow(node, 1)} />
+                </span>
+              )}
+              <span className="actions">
+                <Copy text={node.content} label={t("action.copy")} />
+                {mine && <IconButton icon="edit" size={16} label={t("chat.edit")} disabled={props.busy} onClick={() => setEditing(true)} />}
+                {!mine && <IconButton icon="refresh" size={16} label={t("chat.regenerate")} disabled={props.busy} onClick={() => props.onRegenerate(node)} />}
+              </span>
+              {!mine && <Facts node={node} />}
+            </footer>
+          )}
+        </>
+      )}
+    </article>
+  );
+});
+
+function Answer({ node, streaming }: { node: Node; streaming: boolean }): React.JSX.Element {
+  return (
+    <>
+      {node.content ? (
+        <Suspense fallback={<p className="plain">{node.content}</p>}>
+          <Markdown text={node.content} />
+        </Suspense>
+      ) : (
+        streaming && (
+          <span className="thinking" role="status" aria-label={t("chat.thinking")}>
+            <i />
+            <i />
+            <i />
+          </span>
+        )
+      )}
+      <Ending node={node} />
+    </>
+  );
+}
+
+/** How the answer ended, unless it simply ended. */
+function Ending({ node }: { node: Node }): React.JSX.Element | null {
+  const reason = ending(node);
+  if (!reason) return null;
+  return (
+    <p className="ending">
+      <Icon name="warning" size={15} />
+      {reason}
+    </p>
+  );
+}
+
+function ending(node: Node): string | null {
+  if (node.status === "cancelled") return t("end.cancelled");
+  if (node.status === "failed") return node.error ?? t("end.failed");
+  if (node.status === "incomplete") {
+    if (node.finishReason === "budget") return t("end.budget");
+    if (node.finishReason === "deadline") return t("end.deadline");
+    if (node.finishReason === "interrupted") return t("end.interrupted");
+    return node.error ?? t("end.failed");
+  }
+  if (node.finishReason === "length") return t("end.length");
+  if (node.finishReason === "content_filter") return t("end.filter");
+  return null;
+}
+
+/** Model, tokens and cost of the turn. */
+function Facts({ node }: { node: Node }): React.JSX.Element {
+  const { usage } = node;
+  return (
+    <span className="facts">
+      {node.model && <span>{node.model}</span>}
+      {usage && (
+        <span title={t("chat.tokensDetail", { prompt: count(usage.prompt_tokens), completion: count(usage.completion_tokens) })}>
+          {usage.estimated ? "≈ " : ""}
+          {t("chat.tokens", { tokens: count(usage.total_tokens) })}
+        </span>
+      )}
+      {usage && <span>{money(node.cost)}</span>}
+      <time dateTime={node.createdAt}>{moment(node.createdAt)}</time>
+    </span>
+  );
+}
+
+function Editor(props: { text: string; onSave: (text: string) => void; onCancel: () => void }): React.JSX.Element {
+  const [text, setText] = useState(props.text);
+  return (
+    <div className="editor">
+      <textarea
+        value={text}
+        aria-label={t("chat.edit")}
+        autoFocus
+        rows={Math.min(12, text.split("\n").length + 1)}
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Escape") props.onCancel();
+          if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && text.trim()) props.onSave(text);
+        }}
+      />
+      <div className="row end">
+        <button type="button" className="button" onClick={props.onCancel}>
+          {t("action.cancel")}
+        </button>
+        <button type="button" className="button primary" disabled={!text.trim()} onClick={() => props.onSave(text)}>
+          {t("chat.send")}
+        </button>
+      </div>
+    </div>
+  );
+}

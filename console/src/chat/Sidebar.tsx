@@ -1,0 +1,201 @@
+import { useEffect, useRef, useState } from "react";
+
+import type { Conversation, SearchHit } from "@parley/client";
+
+import { api, logOut, viewer } from "../app/client";
+import { notify, notifyError } from "../app/feedback";
+import { go, href, usePlace } from "../app/router";
+import { useStore } from "../app/store";
+import { t } from "../i18n";
+import { period } from "../i18n/format";
+import { IconButton, Menu } from "../ui/controls";
+import { Icon } from "../ui/Icon";
+import { change, list, more, refresh, remove, showArchived } from "./conversations";
+import { exportConversation, importConversations } from "./transfer";
+
+export function Sidebar({ onNavigate }: { onNavigate: () => void }): React.JSX.Element {
+  const [query, setQuery] = useState("");
+  const { archived } = useStore(list);
+  return (
+    <nav className="sidebar" aria-label={t("chat.conversations")}>
+      <div className="sidebar-head">
+        <a className="brand" href={href()} onClick={onNavigate}>
+          <span className="brand-mark" aria-hidden="true" />
+          Parley
+        </a>
+        <Menu
+          label={t("chat.listActions")}
+          items={[
+            { icon: "archive", label: t(archived ? "chat.showActive" : "chat.showArchived"), run: () => showArchived(!archived) },
+            { icon: "upload", label: t("chat.import"), run: () => void importConversations().then(refresh) },
+          ]}
+        />
+      </div>
+      <a className="button new" href={href()} onClick={onNavigate}>
+        <Icon name="plus" size={16} />
+        {t("chat.new")}
+      </a>
+      <div className="search">
+        <Icon name="search" size={16} />
+        <input type="search" value={query} placeholder={t("chat.search")} aria-label={t("chat.search")} onChange={(event) => setQuery(event.target.value)} />
+      </div>
+      {query.trim() ? <SearchResults query={query.trim()} onNavigate={onNavigate} /> : <Conversations onNavigate={onNavigate} />}
+      <Profile />
+    </nav>
+  );
+}
+
+function Conversations({ onNavigate }: { onNavigate: () => void }): React.JSX.Element {
+  const { items, cursor, loading, archived } = useStore(list);
+  const end = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (cursor === null || !end.current) return;
+    const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && void more());
+    observer.observe(end.current);
+    return () => observer.disconnect();
+  }, [cursor, items.length]);
+  let heading = "";
+  return (
+    <div className="conversations" tabIndex={0} role="region" aria-label={t("chat.conversations")}>
+      {archived && <h2>{t("chat.archived")}</h2>}
+      {!loading && items.length === 0 && <p className="quiet">{t(archived ? "chat.noneArchived" : "chat.none")}</p>}
+      {items.map((each) => {
+        const now = period(each.updated_at);
+        const first = now !== heading && !archived;
+        heading = now;
+        return (
+          <div key={each.id} className="conversation-group">
+            {first && <h2>{now}</h2>}
+            <Item conversation={each} onNavigate={onNavigate} />
+          </div>
+        );
+      })}
+      <div ref={end} className="list-end">
+        {loading && <span className="spinner" aria-hidden="true" />}
+      </div>
+    </div>
+  );
+}
+
+function Item({ conversation, onNavigate }: { conversation: Conversation; onNavigate: () => void }): React.JSX.Element {
+  const [renaming, setRenaming] = useState(false);
+  const place = usePlace();
+  const current = place[0] === "c" && place[1] === conversation.id;
+  const title = conversation.title ?? t("chat.untitled");
+  if (renaming) {
+    return (
+      <Rename
+        title={title}
+        onDone={(changed) => {
+          setRenaming(false);
+          if (changed && changed !== conversation.title) void change(conversation, { title: changed });
+        }}
+      />
+    );
+  }
+  return (
+    <div className={current ? "conversation current" : "conversation"}>
+      <a href={href("c", conversation.id)} aria-current={current ? "page" : undefined} onClick={onNavigate} title={title}>
+        {title}
+      </a>
+      {conversation.running_turn_id && <span className="live" title={t("chat.answering")} />}
+      <Menu
+        label={t("chat.actionsOf", { title })}
+        items={[
+          { icon: "edit", label: t("action.rename"), run: () => setRenaming(true) },
+          {
+            icon: "archive",
+            label: t(conversation.archived ? "chat.unarchive" : "chat.archive"),
+            run: () => void change(conversation, { archived: !conversation.archived }),
+          },
+          { icon: "download", label: t("chat.exportMarkdown"), run: () => void exportConversation(conversation, "markdown") },
+          { icon: "download", label: t("chat.exportJson"), run: () => void exportConversation(conversation, "json") },
+          {
+            icon: "trash",
+            label: t("action.delete"),
+            bad: true,
+            run: () => {
+              remove(conversation);
+              if (current) go();
+            },
+          },
+        ]}
+      />
+    </div>
+  );
+}
+
+function Rename({ title, onDone }: { title: string; onDone: (title: string | null) => void }): React.JSX.Element {
+  const [text, setText] = useState(title);
+  return (
+    <input
+      className="rename"
+      value={text}
+      autoFocus
+      maxLength={200}
+      aria-label={t("action.rename")}
+      onFocus={(event) => event.target.select()}
+      onChange={(event) => setText(event.target.value)}
+      onBlur={() => onDone(text.trim())}
+      onKeyDown={(event) => {
+        if (event.key === "Enter") onDone(text.trim());
+        if (event.key === "Escape") onDone(null);
+      }}
+    />
+  );
+}
+
+function SearchResults({ query, onNavigate }: { query: string; onNavigate: () => void }): React.JSX.Element {
+  const [hits, setHits] = useState<readonly SearchHit[] | null>(null);
+  useEffect(() => {
+    const stop = new AbortController();
+    const timer = setTimeout(() => {
+      api
+        .GET("/api/v1/search", { params: { query: { q: query.slice(0, 200), limit: 30 } }, signal: stop.signal })
+        .then(({ data }) => setHits(data!.data))
+        .catch((error: unknown) => !stop.signal.aborted && notifyError(error));
+    }, 200);
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
+  }, [query]);
+  return (
+    <div className="conversations" tabIndex={0} role="region" aria-label={t("chat.searchResults")}>
+      {hits?.length === 0 && <p className="quiet">{t("chat.noHits", { query })}</p>}
+      {hits?.map((hit) => (
+        <a key={hit.message_id} className="hit" href={href("c", hit.conversation_id)} onClick={onNavigate}>
+          <strong>{hit.conversation_title ?? t("chat.untitled")}</strong>
+          <span>{hit.snippet.map((part, index) => (part.match ? <mark key={index}>{part.text}</mark> : <span key={index}>{part.text}</span>))}</span>
+        </a>
+      ))}
+      {hits === null && <span className="spinner" aria-hidden="true" />}
+    </div>
+  );
+}
+
+function Profile(): React.JSX.Element | null {
+  const found = useStore(viewer);
+  if (found.state !== "in") return null;
+  const { user, scopes } = found;
+  return (
+    <div className="sidebar-foot">
+      <Menu
+        up
+        label={t("account.menu")}
+        items={[
+          { icon: "user", label: t("account.title"), run: () => go("account") },
+          ...(scopes.has("admin") ? [{ icon: "shield" as const, label: t("operator.title"), run: () => go("operator") }] : []),
+          { icon: "book", label: t("nav.docs"), run: () => void window.open("/docs", "_blank", "noopener") },
+          { icon: "logout", label: t("auth.logOut"), run: () => void logOut().catch(() => notify(t("error.unreachable"), { bad: true })) },
+        ]}
+      >
+        <span className="avatar" aria-hidden="true">
+          {(user.display_name ?? user.username).slice(0, 1).toUpperCase()}
+        </span>
+        <span className="who">{user.display_name ?? user.username}</span>
+      </Menu>
+      <IconButton icon="sliders" label={t("account.preferences")} onClick={() => go("account", "preferences")} />
+    </div>
+  );
+}

@@ -1,0 +1,165 @@
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+
+import type { Model } from "@parley/client";
+
+import { api, viewer } from "../app/client";
+import { notifyError } from "../app/feedback";
+import { go, replacePlace } from "../app/router";
+import { useStore } from "../app/store";
+import { t } from "../i18n";
+import { Loading } from "../ui/controls";
+import { Icon } from "../ui/Icon";
+import { Composer } from "./Composer";
+import { MessageView } from "./MessageView";
+import { shown, type Thread, type TurnSettings } from "./thread";
+import { siblings, type Node } from "./tree";
+
+const DEFAULTS: TurnSettings = { model: null, systemPrompt: "", temperature: null };
+const NEAR_END = 80;
+const choices = new Map<string, TurnSettings>();
+
+export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }): React.JSX.Element {
+  const state = useStore(thread.state);
+  const [settings, setSettings] = useState(() => choices.get(thread.id) ?? DEFAULTS);
+  const models = useModels();
+  const nodes = shown(state);
+  const running = state.running !== null;
+  const scroller = useFollowedEnd(nodes, running);
+  const choose = (chosen: TurnSettings): void => {
+    choices.set(thread.id, chosen);
+    setSettings(chosen);
+  };
+  const send = (text: string): void => {
+    if (isNew) {
+      choices.set(thread.id, settings);
+      replacePlace("c", thread.id);
+    }
+    void thread.send(text, settings);
+  };
+  const onEdit = useCallback((node: Node, text: string) => void thread.edit(node, text, settings), [thread, settings]);
+  const onRegenerate = useCallback((node: Node) => void thread.regenerate(node, settings), [thread, settings]);
+  const onShow = useCallback((node: Node, step: number) => thread.show(node, step), [thread]);
+  useEscape(running, () => void thread.stop());
+
+  if (state.missing) return <Missing />;
+  return (
+    <>
+      <div className="thread" ref={scroller} tabIndex={0} role="region" aria-label={t("chat.messages")}>
+        <div className="thread-inner">
+          {state.loading && <Loading />}
+          {!state.loading && nodes.length === 0 && <Welcome onPick={send} />}
+          {nodes.map((node) => {
+            const places = siblings(state.tree, node);
+            const place = places.findIndex((each) => each.id === node.id) + 1;
+            return (
+              <MessageView
+                key={`${node.role}-${node.parentId}-${place}`}
+                node={node}
+                place={place}
+                places={places.length}
+                busy={running}
+                streaming={node.id === state.running}
+                onEdit={onEdit}
+                onRegenerate={onRegenerate}
+                onShow={onShow}
+              />
+            );
+          })}
+        </div>
+      </div>
+      <div className="visually-hidden" role="status" aria-live="polite">
+        {running ? t("chat.answering") : nodes.length ? t("chat.answered") : ""}
+      </div>
+      <Composer
+        running={running}
+        reconnecting={state.reconnecting}
+        refusal={state.refusal}
+        models={models}
+        settings={settings}
+        onSettings={choose}
+        onSend={send}
+        onStop={() => void thread.stop()}
+        onDismiss={() => thread.dismissRefusal()}
+      />
+    </>
+  );
+}
+
+function Welcome({ onPick }: { onPick: (text: string) => void }): React.JSX.Element {
+  const found = useStore(viewer);
+  const name = found.state === "in" ? (found.user.display_name ?? found.user.username) : "";
+  return (
+    <div className="welcome">
+      <h1>{t("welcome.title", { name })}</h1>
+      <p>{t("welcome.text")}</p>
+      <div className="suggestions">
+        {(["welcome.one", "welcome.two", "welcome.three"] as const).map((key) => (
+          <button key={key} type="button" onClick={() => onPick(t(key))}>
+            {t(key)}
+          </button>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function Missing(): React.JSX.Element {
+  return (
+    <div className="empty">
+      <Icon name="search" size={32} />
+      <h1>{t("chat.missing")}</h1>
+      <p>{t("chat.missingText")}</p>
+      <button type="button" className="button primary" onClick={() => go()}>
+        {t("chat.new")}
+      </button>
+    </div>
+  );
+}
+
+let modelsRead: Promise<readonly Model[]> | null = null;
+
+function useModels(): readonly Model[] {
+  const [models, setModels] = useState<readonly Model[]>([]);
+  useEffect(() => {
+    modelsRead ??= api.GET("/api/v1/models").then(({ data }) => data!.data);
+    modelsRead.then(setModels, (error: unknown) => {
+      modelsRead = null;
+      notifyError(error);
+    });
+  }, []);
+  return models;
+}
+
+/** Keep the end in view while an answer grows, unless the person has scrolled up. */
+function useFollowedEnd(nodes: readonly Node[], running: boolean): React.RefObject<HTMLDivElement | null> {
+  const ref = useRef<HTMLDivElement>(null);
+  const following = useRef(true);
+  useEffect(() => {
+    const box = ref.current;
+    if (!box) return;
+    const onScroll = (): void => {
+      following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
+    };
+    box.addEventListener("scroll", onScroll, { passive: true });
+    return () => box.removeEventListener("scroll", onScroll);
+  }, []);
+  useEffect(() => {
+    if (running) following.current = true;
+  }, [running]);
+  const last = nodes.at(-1);
+  useLayoutEffect(() => {
+    if (following.current && ref.current) ref.current.scrollTop = ref.current.scrollHeight;
+  }, [last?.id, last?.content, last?.status]);
+  return ref;
+}
+
+function useEscape(active: boolean, run: () => void): void {
+  useEffect(() => {
+    if (!active) return;
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key === "Escape" && !document.querySelector("dialog[open]")) run();
+    };
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  });
+}

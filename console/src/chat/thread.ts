@@ -1,0 +1,298 @@
+/** One open conversation: its tree, the turn that runs, and what the person does with it. */
+
+import { newId, ParleyError, type components, type TurnRequest, type TurnUpdate } from "@parley/client";
+
+import { api, parley } from "../app/client";
+import { describe, notifyError } from "../app/feedback";
+import { Store } from "../app/store";
+import { branch, firstLeaf, newestLeaf, siblings, toNode, type Node, type Tree } from "./tree";
+
+export interface TurnSettings {
+  model: string | null;
+  systemPrompt: string;
+  temperature: number | null;
+}
+
+/** What the person wanted to send, and why it was not sent. */
+export interface Refusal {
+  text: string;
+  message: string;
+  retryAt: number | null;
+}
+
+export interface ThreadState {
+  loading: boolean;
+  missing: boolean;
+  tree: Tree;
+  leaf: string | null;
+  /** The answer that is being written here. */
+  running: string | null;
+  reconnecting: boolean;
+  refusal: Refusal | null;
+}
+
+const EMPTY: ThreadState = {
+  loading: false,
+  missing: false,
+  tree: new Map(),
+  leaf: null,
+  running: null,
+  reconnecting: false,
+  refusal: null,
+};
+const PAGE = 100;
+const MOST_PAGES = 40;
+
+export class Thread {
+  readonly state = new Store<ThreadState>(EMPTY);
+  private stopReading: AbortController | null = null;
+  private stopWanted = false;
+  private pending = "";
+  private frame = 0;
+
+  constructor(
+    readonly id: string,
+    /** Whether the server does not know the conversation yet. */
+    private isNew: boolean,
+    private readonly onChange: () => void,
+  ) {
+    if (!isNew) void this.load();
+  }
+
+  /** Read the conversation. A turn that runs is followed from its first word. */
+  async load(): Promise<void> {
+    this.update({ loading: this.state.get().tree.size === 0 });
+    try {
+      const path = { conversation_id: this.id };
+      const { data: conversation } = await api.GET("/api/v1/conversations/{conversation_id}", { params: { path } });
+      const tree = new Map<string, Node>();
+      let cursor: string | null | undefined;
+      for (let page = 0; page < MOST_PAGES && cursor !== null; page += 1) {
+        const query = { tree: true, limit: PAGE, ...(cursor ? { cursor } : {}) };
+        const { data } = await api.GET("/api/v1/conversations/{conversation_id}/messages", { params: { path, query } });
+        for (const message of data!.data) tree.set(message.id, toNode(message));
+        cursor = data!.next_cursor;
+      }
+      const turns = await api.GET("/api/v1/chat/turns", { params: { query: { conversation_id: this.id, status: "running" } } });
+      if (this.stopReading) return; // a turn began meanwhile; its own updates are newer
+      for (const turn of turns.data!.data) addTurn(tree, turn);
+      const before = this.state.get().leaf;
+      const leaf = before !== null && tree.has(before) ? newestLeaf(tree, before) : firstLeaf(tree, conversation!.active_message_id);
+      this.update({ loading: false, tree, leaf });
+      const running = [...tree.values()].find((node) => node.status === "running" && node.role === "assistant");
+      if (running) await this.follow(running);
+    } catch (error) {
+      const missing = error instanceof ParleyError && error.status === 404;
+      this.update({ loading: false, missing });
+      if (!missing) notifyError(error);
+    }
+  }
+
+  /** Send a message after the last answer, or after `parentId` (the conversation's id: as the first message). */
+  async send(text: string, settings: TurnSettings, parentId?: string): Promise<void> {
+    const { tree, leaf } = this.state.get();
+    const last = leaf === null ? null : tree.get(leaf)!;
+    const parent = parentId ?? (last?.role === "user" ? (last.parentId ?? this.id) : (last?.id ?? null));
+    const user = newNode("user", parent === this.id ? null : parent, text, "completed");
+    const answer = newNode("assistant", user.id, "", "running");
+    const request = { message: text, parent_id: parent, ...(this.isNew ? { create: true } : {}) };
+    await this.run(request, settings, [user, answer], text);
+  }
+
+  /** Write an answer again, beside the one that is there. */
+  async regenerate(node: Node, settings: TurnSettings): Promise<void> {
+    await this.run({ regenerate: node.id }, settings, [newNode("assistant", node.parentId, "", "running")], null);
+  }
+
+  /** Send a message again in other words. The old branch stays. */
+  async edit(node: Node, text: string, settings: TurnSettings): Promise<void> {
+    await this.send(text, settings, node.parentId ?? this.id);
+  }
+
+  /** Stop the turn that runs. What it has written stays. */
+  async stop(): Promise<void> {
+    const { running, tree } = this.state.get();
+    const turnId = running === null ? null : tree.get(running)?.turnId;
+    this.stopWanted = true;
+    if (!turnId) return; // stopped as soon as the turn is known
+    try {
+      await parley.cancel(turnId);
+    } catch (error) {
+      notifyError(error);
+    }
+  }
+
+  /** Show the previous (-1) or next (1) sibling of a message. */
+  show(node: Node, step: number): void {
+    const { tree } = this.state.get();
+    const all = siblings(tree, node);
+    const other = all[all.findIndex((each) => each.id === node.id) + step];
+    if (!other) return;
+    const leaf = newestLeaf(tree, other.id);
+    this.update({ leaf });
+    const answer = tree.get(leaf)!;
+    if (answer.role !== "assistant" || answer.status === "running") return;
+    const body = { active_message_id: leaf };
+    void api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: this.id } }, body }).catch(() => {});
+  }
+
+  /** A turn of this conversation began or ended on another device or in another tab. */
+  changedElsewhere(turnId: string): void {
+    const { tree } = this.state.get();
+    if (this.stopReading || this.isNew) return;
+    const known = tree.get(turnId);
+    if (!known || known.status === "running" || known.id !== turnId) void this.load();
+  }
+
+  dismissRefusal(): void {
+    this.update({ refusal: null });
+  }
+
+  close(): void {
+    this.stopReading?.abort();
+  }
+
+  private async run(request: TurnRequest, settings: TurnSettings, added: Node[], text: string | null): Promise<void> {
+    if (this.stopReading) return;
+    const before = this.state.get();
+    const tree = new Map(before.tree);
+    for (const node of added) tree.set(node.id, node);
+    const answer = added.at(-1)!;
+    this.update({ tree, leaf: answer.id, running: answer.id, refusal: null });
+    const body: TurnRequest = {
+      ...request,
+      conversation_id: this.id,
+      ...(settings.model ? { model: settings.model } : {}),
+      ...(settings.systemPrompt.trim() ? { system_prompt: settings.systemPrompt.trim() } : {}),
+      ...(settings.temperature === null ? {} : { temperature: settings.temperature }),
+    };
+    try {
+      await this.read((signal) => parley.ask(body, signal), added);
+    } catch (error) {
+      if (isAbort(error)) return;
+      const retryAt = error instanceof ParleyError && error.retryAfter ? Date.now() + error.retryAfter * 1000 : null;
+      const refusal = { text: text ?? "", message: describe(error), retryAt };
+      this.update({ tree: before.tree, leaf: before.leaf, refusal, running: null, reconnecting: false });
+    }
+  }
+
+  private async follow(node: Node): Promise<void> {
+    this.patch(node.id, { content: "" });
+    this.update({ running: node.id, leaf: newestLeaf(this.state.get().tree, node.id) });
+    try {
+      await this.read((signal) => parley.follow(node.turnId ?? node.id, signal), [node]);
+    } catch (error) {
+      if (!isAbort(error)) this.update({ running: null, reconnecting: false });
+    }
+  }
+
+  private async read(open: (signal: AbortSignal) => AsyncGenerator<TurnUpdate>, added: Node[]): Promise<void> {
+    const reading = (this.stopReading = new AbortController());
+    this.stopWanted = false;
+    let id = added.at(-1)!.id;
+    try {
+      for await (const update of open(reading.signal)) {
+        if (update.kind === "delta") this.append(id, update.text);
+        else {
+          this.flush(id);
+          id = this.apply(id, update, added);
+        }
+      }
+    } finally {
+      this.flush(id);
+      this.stopReading = null;
+    }
+  }
+
+  /** Apply an update other than text; return the id of the answer, which changes when the server names it. */
+  private apply(id: string, update: Exclude<TurnUpdate, { kind: "delta" }>, added: Node[]): string {
+    switch (update.kind) {
+      case "started":
+        this.isNew = false;
+        this.name(id, update, added);
+        this.onChange();
+        if (this.stopWanted) void this.stop();
+        return update.messageId;
+      case "reconnecting":
+        this.update({ reconnecting: update.attempt > 1 });
+        return id;
+      case "connected":
+        this.update({ reconnecting: false });
+        return id;
+      case "finished": {
+        const { status, finishReason, usage, cost } = update;
+        this.patch(id, { status, finishReason, usage, cost, error: update.error?.message ?? null });
+        this.update({ running: null, reconnecting: false });
+        this.onChange();
+        return id;
+      }
+    }
+  }
+
+  /** Replace the ids that this page made by those of the server. */
+  private name(id: string, update: Extract<TurnUpdate, { kind: "started" }>, added: Node[]): void {
+    const tree = new Map(this.state.get().tree);
+    const answer = tree.get(id)!;
+    tree.delete(id);
+    if (added.length > 1) {
+      const user = tree.get(added[0]!.id);
+      if (user) {
+        tree.delete(user.id);
+        tree.set(update.userMessageId, { ...user, id: update.userMessageId, turnId: update.turnId });
+      }
+    }
+    const parentId = update.userMessageId || answer.parentId;
+    tree.set(update.messageId, { ...answer, id: update.messageId, parentId, turnId: update.turnId, model: update.model });
+    const state = this.state.get();
+    this.update({ tree, leaf: state.leaf === id ? update.messageId : state.leaf, running: update.messageId });
+  }
+
+  private append(id: string, text: string): void {
+    this.pending += text;
+    if (document.hidden) this.flush(id);
+    else this.frame ||= requestAnimationFrame(() => this.flush(id));
+  }
+
+  private flush(id: string): void {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const text = this.pending;
+    this.pending = "";
+    const node = this.state.get().tree.get(id);
+    if (text && node) this.patch(id, { content: node.content + text });
+  }
+
+  private patch(id: string, changed: Partial<Node>): void {
+    const tree = new Map(this.state.get().tree);
+    const node = tree.get(id);
+    if (node) tree.set(id, { ...node, ...changed });
+    this.update({ tree });
+  }
+
+  private update(changed: Partial<ThreadState>): void {
+    this.state.set((before) => ({ ...before, ...changed }));
+  }
+}
+
+/** The messages that a thread shows. */
+export function shown(state: ThreadState): Node[] {
+  return branch(state.tree, state.leaf);
+}
+
+/** Add the messages of a turn that runs and that history does not show yet. */
+function addTurn(tree: Map<string, Node>, turn: components["schemas"]["TurnResource"]): void {
+  const { user_message_id: userId, message_id: id, created_at: createdAt } = turn;
+  const common = { turnId: turn.id, createdAt };
+  const leaf = firstLeaf(tree, null);
+  if (!tree.has(userId)) tree.set(userId, { ...newNode("user", leaf, turn.user_message.content, "completed"), ...common, id: userId });
+  tree.set(id, { ...newNode("assistant", userId, "", "running"), ...common, id, model: turn.model });
+}
+
+function newNode(role: Node["role"], parentId: string | null, content: string, status: string): Node {
+  const none = { turnId: null, finishReason: null, model: null, usage: null, cost: null, error: null };
+  return { id: newId(), parentId, role, content, status, createdAt: new Date().toISOString(), ...none };
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}

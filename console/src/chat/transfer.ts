@@ -1,0 +1,66 @@
+import type { Conversation } from "@parley/client";
+
+import { api, parley } from "../app/client";
+import { notify, notifyError } from "../app/feedback";
+import { t } from "../i18n";
+
+const MAX_IMPORT = 32 * 1024 * 1024;
+
+/** Save a conversation as a file. */
+export async function exportConversation(conversation: Conversation, format: "json" | "markdown"): Promise<void> {
+  try {
+    const url = `${parley.baseUrl}/api/v1/conversations/${conversation.id}/export?format=${format}`;
+    const response = await parley.send(new Request(url, { signal: AbortSignal.timeout(60_000) }));
+    save(await response.blob(), `${fileName(conversation.title)}.${format === "json" ? "json" : "md"}`);
+  } catch (error) {
+    notifyError(error);
+  }
+}
+
+/** Save everything of the account as a file. */
+export async function exportAll(): Promise<void> {
+  try {
+    const response = await parley.send(new Request(`${parley.baseUrl}/api/v1/export`, { signal: AbortSignal.timeout(180_000) }));
+    save(await response.blob(), "parley-export.ndjson");
+  } catch (error) {
+    notifyError(error);
+  }
+}
+
+/** Let the person choose a file of Parley, ChatGPT or Claude, and import it. */
+export async function importConversations(): Promise<void> {
+  const file = await choose();
+  if (!file) return;
+  if (file.size > MAX_IMPORT) return void notify(t("import.tooLarge"), { bad: true });
+  try {
+    const body = JSON.parse(await file.text()) as never;
+    const { data } = await api.POST("/api/v1/conversations/import", { body });
+    notify(t("import.done", { imported: data!.imported.length, skipped: data!.skipped.length }));
+  } catch (error) {
+    if (error instanceof SyntaxError) notify(t("import.notJson"), { bad: true });
+    else notifyError(error);
+  }
+}
+
+function choose(): Promise<File | null> {
+  return new Promise((resolve) => {
+    const input = document.createElement("input");
+    input.type = "file";
+    input.accept = ".json,application/json";
+    input.addEventListener("change", () => resolve(input.files?.[0] ?? null));
+    input.addEventListener("cancel", () => resolve(null));
+    input.click();
+  });
+}
+
+function save(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function fileName(title: string | null): string {
+  return (title ?? "conversation").replace(/[^\p{L}\p{N}._ -]/gu, "").trim().slice(0, 80) || "conversation";
+}

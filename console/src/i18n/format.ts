@@ -1,0 +1,38 @@
+import { locale, t } from ".";
+
+/** Numbers, money and times as people read them. */
+export function count(value: number): string {
+  return new Intl.NumberFormat(locale()).format(value);
+}
+
+/** USD with as many digits as the amount needs. */
+export function money(value: string | null | undefined): string {
+  if (value == null) return t("usage.unknownPrice");
+  const amount = Number(value);
+  if (amount === 0) return "$0";
+  const digits = amount >= 1 ? 2 : amount >= 0.01 ? 4 : 6;
+  return `$${amount.toFixed(digits)}`;
+}
+
+export function moment(value: string | null | undefined): string {
+  if (!value) return "–";
+  return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
+}
+
+export function day(value: string): string {
+  return new Intl.DateTimeFormat(locale(), { month: "short", day: "numeric", timeZone: "UTC" }).format(new Date(`${value}T00:00:00Z`));
+}
+
+/** The heading under which a conversation stands in the list. */
+export function period(value: string): string {
+  const days = Math.floor((startOfDay(new Date()) - startOfDay(new Date(value))) / 86_400_000);
+  if (days <= 0) return t("time.today");
+  if (days === 1) return t("time.yesterday");
+  if (days < 7) return t("time.week");
+  if (days < 30) return t("time.month");
+  return t("time.older");
+}
+
+function startOfDay(date: Date): number {
+  return new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
+}

@@ -1,0 +1,1 @@
+export default function OperatorView(): React.JSX.Element { return <p>…</p>; }

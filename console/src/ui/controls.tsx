@@ -1,0 +1,264 @@
+import { useEffect, useId, useRef, useState, type ReactNode } from "react";
+
+import { t } from "../i18n";
+import { Icon, type IconName } from "./Icon";
+
+/** A button that shows only an icon. */
+export function IconButton(props: {
+  icon: IconName;
+  label: string;
+  onClick?: () => void;
+  pressed?: boolean;
+  disabled?: boolean;
+  size?: number;
+  className?: string;
+}): React.JSX.Element {
+  return (
+    <button
+      type="button"
+      className={`icon-button ${props.className ?? ""}`}
+      aria-label={props.label}
+      title={props.label}
+      aria-pressed={props.pressed}
+      disabled={props.disabled}
+      onClick={props.onClick}
+    >
+      <Icon name={props.icon} size={props.size ?? 18} />
+    </button>
+  );
+}
+
+/** A labelled input with an optional hint. */
+export function Field(props: {
+  label: string;
+  type?: string;
+  value: string;
+  onChange: (value: string) => void;
+  hint?: string;
+  autoComplete?: string;
+  required?: boolean;
+  minLength?: number;
+  autoFocus?: boolean;
+}): React.JSX.Element {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>{props.label}</label>
+      <input
+        id={id}
+        type={props.type ?? "text"}
+        value={props.value}
+        onChange={(event) => props.onChange(event.target.value)}
+        autoComplete={props.autoComplete ?? "off"}
+        required={props.required}
+        minLength={props.minLength}
+        autoFocus={props.autoFocus}
+        aria-describedby={props.hint ? `${id}-hint` : undefined}
+        spellCheck={false}
+        autoCapitalize="none"
+      />
+      {props.hint && (
+        <p className="hint" id={`${id}-hint`}>
+          {props.hint}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** A labelled choice. */
+export function Select(props: {
+  label: string;
+  value: string;
+  options: readonly (readonly [value: string, label: string])[];
+  onChange: (value: string) => void;
+  hidden?: boolean;
+}): React.JSX.Element {
+  const id = useId();
+  return (
+    <div className={props.hidden ? "select" : "field"}>
+      <label htmlFor={id} className={props.hidden ? "visually-hidden" : undefined}>
+        {props.label}
+      </label>
+      <select id={id} value={props.value} onChange={(event) => props.onChange(event.target.value)}>
+        {props.options.map(([value, label]) => (
+          <option key={value} value={value}>
+            {label}
+          </option>
+        ))}
+      </select>
+    </div>
+  );
+}
+
+/** A modal dialog. Escape and a click beside it close it. */
+export function Dialog(props: { title: string; onClose: () => void; children: ReactNode; wide?: boolean }): React.JSX.Element {
+  const ref = useRef<HTMLDialogElement>(null);
+  const title = useId();
+  useEffect(() => {
+    ref.current?.showModal();
+  }, []);
+  return (
+    <dialog
+      ref={ref}
+      className={props.wide ? "dialog wide" : "dialog"}
+      aria-labelledby={title}
+      onClose={props.onClose}
+      onClick={(event) => event.target === ref.current && ref.current?.close()}
+    >
+      <div className="dialog-body">
+        <header>
+          <h2 id={title}>{props.title}</h2>
+          <IconButton icon="close" label={t("action.close")} onClick={() => ref.current?.close()} />
+        </header>
+        {props.children}
+      </div>
+    </dialog>
+  );
+}
+
+export interface MenuItem {
+  icon: IconName;
+  label: string;
+  run: () => void;
+  bad?: boolean;
+}
+
+/** A button that opens a list of actions. */
+export function Menu(props: { label: string; items: readonly MenuItem[]; children?: ReactNode; className?: string; up?: boolean }): React.JSX.Element {
+  const [open, setOpen] = useState(false);
+  const root = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!open) return;
+    root.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
+    const close = (event: MouseEvent): void => {
+      if (!root.current?.contains(event.target as Node)) setOpen(false);
+    };
+    document.addEventListener("mousedown", close);
+    return () => document.removeEventListener("mousedown", close);
+  }, [open]);
+  const onKeyDown = (event: React.KeyboardEvent): void => {
+    if (event.key === "Escape") {
+      setOpen(false);
+      root.current?.querySelector<HTMLElement>("button")?.focus();
+    }
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    event.preventDefault();
+    const items = [...(root.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])];
+    const step = event.key === "ArrowDown" ? 1 : -1;
+    const at = items.indexOf(document.activeElement as HTMLElement);
+    items[(at + step + items.length) % items.length]?.focus();
+  };
+  return (
+    <div className={`menu ${props.className ?? ""}`} ref={root} onKeyDown={onKeyDown}>
+      <button
+        type="button"
+        className={props.children ? "menu-button" : "icon-button"}
+        aria-label={props.children ? undefined : props.label}
+        aria-haspopup="menu"
+        aria-expanded={open}
+        onClick={() => setOpen(!open)}
+      >
+        {props.children ?? <Icon name="more" />}
+      </button>
+      {open && (
+        <div role="menu" aria-label={props.label} className={props.up ? "menu-list up" : "menu-list"}>
+          {props.items.map((item) => (
+            <button
+              key={item.label}
+              type="button"
+              role="menuitem"
+              className={item.bad ? "bad" : undefined}
+              onClick={() => {
+                setOpen(false);
+                item.run();
+              }}
+            >
+              <Icon name={item.icon} size={16} />
+              {item.label}
+            </button>
+          ))}
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** A form whose button shows that it works, and that shows what went wrong. */
+export function Form(props: {
+  submit: string;
+  onSubmit: () => Promise<void>;
+  describe: (error: unknown) => string;
+  children: ReactNode;
+  bad?: boolean;
+  disabled?: boolean;
+}): React.JSX.Element {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<string | null>(null);
+  const submit = async (event: React.FormEvent): Promise<void> => {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      await props.onSubmit();
+    } catch (reason) {
+      setError(props.describe(reason));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <form className="form" onSubmit={(event) => void submit(event)}>
+      {props.children}
+      {error && (
+        <p className="form-error" role="alert">
+          {error}
+        </p>
+      )}
+      <button type="submit" className={props.bad ? "button danger" : "button primary"} disabled={busy || props.disabled} aria-busy={busy}>
+        {busy && <span className="spinner" aria-hidden="true" />}
+        {props.submit}
+      </button>
+    </form>
+  );
+}
+
+/** A value that can be copied. */
+export function Copy({ text, label }: { text: string | (() => string); label: string }): React.JSX.Element {
+  const [done, setDone] = useState(false);
+  return (
+    <IconButton
+      icon={done ? "check" : "copy"}
+      label={done ? t("action.copied") : label}
+      size={16}
+      onClick={() => {
+        void copyText(typeof text === "string" ? text : text()).then(() => {
+          setDone(true);
+          setTimeout(() => setDone(false), 1500);
+        });
+      }}
+    />
+  );
+}
+
+/** Copy to the clipboard, also on pages without HTTPS. */
+export async function copyText(text: string): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "visually-hidden";
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+/** A place without content yet. */
+export function Loading(): React.JSX.Element {
+  return (
+    <div className="loading" role="status">
+      <span className="spinner" aria-hidden="true" />
+      <span className="visually-hidden">{t("state.loading")}</span>
+    </div>
+  );
+}

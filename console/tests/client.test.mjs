@@ -1,0 +1,99 @@
+// Unit tests of the client against a scripted `fetch`: streams that resume, credentials that are renewed.
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import { build } from "vite";
+
+const folder = await mkdtemp(join(tmpdir(), "parley-client-"));
+after(() => rm(folder, { recursive: true }));
+await build({
+  configFile: false,
+  logLevel: "error",
+  build: { outDir: folder, lib: { entry: "client/src/index.ts", formats: ["es"], fileName: "client" }, minify: false },
+});
+const { BrowserSession, NetworkError, Parley, ParleyError, TokenSession } = await import(join(folder, "client.js"));
+
+const BASE = "http://parley.test";
+const first = { turn_id: "t", conversation_id: "c", message_id: "t", user_message_id: "u", model: "m", delta: "", finished: false };
+const delta = (text) => ({ turn_id: "t", conversation_id: "c", delta: text, finished: false });
+const last = { turn_id: "t", conversation_id: "c", delta: "", finished: true, status: "completed", finish_reason: "stop" };
+
+/** An SSE response with events numbered from `from`; it ends there, as a broken connection does. */
+function stream(from, ...events) {
+  const lines = events.map((event, index) => `id: ${from + index}\ndata: ${JSON.stringify(event)}\n\n`);
+  return new Response(lines.join(""), { headers: { "content-type": "text/event-stream" } });
+}
+
+/** Answer each request with the next response, and return the requests. */
+function script(...responses) {
+  const requests = [];
+  globalThis.fetch = async (input, init) => {
+    requests.push(new Request(input, init));
+    const next = responses.shift();
+    if (next instanceof Error) throw next;
+    return next;
+  };
+  return requests;
+}
+
+async function textOf(updates) {
+  let text = "";
+  for await (const update of updates) if (update.kind === "delta") text += update.text;
+  return text;
+}
+
+const parley = () => new Parley({ baseUrl: BASE, session: new TokenSession("token") });
+
+test("a broken stream is resumed after its last event, and nothing is lost or repeated", async () => {
+  const requests = script(
+    stream(1, first, delta("one ")),
+    new TypeError("connection refused"),
+    stream(2, delta("one "), delta("two "), last),
+  );
+  assert.equal(await textOf(parley().ask({ message: "Hi" })), "one two ");
+  assert.deepEqual(requests.map((each) => each.headers.get("last-event-id")), [null, "2", "2"]);
+  assert.equal(new URL(requests[2].url).pathname, "/api/v1/chat/turns/t/stream");
+});
+
+test("a request whose response was lost is sent again with the same idempotency key", async () => {
+  const requests = script(new TypeError("connection reset"), stream(1, first, delta("one"), last));
+  assert.equal(await textOf(parley().ask({ message: "Hi" })), "one");
+  const keys = requests.map((each) => each.headers.get("idempotency-key"));
+  assert.ok(keys[0]);
+  assert.equal(keys[0], keys[1]);
+});
+
+test("a refused turn is not repeated", async () => {
+  const problem = { code: "rate_limited", detail: "Slow down.", errors: [] };
+  const requests = script(Response.json(problem, { status: 429, headers: { "retry-after": "8" } }));
+  await assert.rejects(textOf(parley().ask({ message: "Hi" })), (error) => {
+    assert.ok(error instanceof ParleyError);
+    assert.deepEqual([error.code, error.retryAfter], ["rate_limited", 8]);
+    return true;
+  });
+  assert.equal(requests.length, 1);
+});
+
+test("an expired access token is renewed once, by the cookie, and the request repeated", async () => {
+  const granted = (token) => Response.json({ access_token: token, expires_in: 900, scope: "chat:write" });
+  const requests = script(
+    granted("old"),
+    Response.json({ code: "token_expired", detail: "Expired." }, { status: 401 }),
+    granted("new"),
+    Response.json({ data: [] }),
+  );
+  const session = new BrowserSession(BASE);
+  await session.logIn("ada", "secret");
+  await new Parley({ baseUrl: BASE, session }).api.GET("/api/v1/models");
+  assert.deepEqual(requests.map((each) => each.headers.get("authorization")), [null, "Bearer old", null, "Bearer new"]);
+  assert.equal(requests[2].headers.get("x-parley-client"), "web");
+  assert.match(await requests[2].text(), /grant_type=refresh_token&token_delivery=cookie/);
+});
+
+test("a server that cannot be reached is an error of the network", async () => {
+  script(new TypeError("failed"));
+  await assert.rejects(parley().api.GET("/api/v1/models"), NetworkError);
+});
