@@ -8,6 +8,7 @@ import pytest
 
 from history.database import Database
 from history.messages.ancestry import AncestryBuilder
+from history.messages.postgres import PostgresMessageStore
 from history_testing.app import NewDatabase, RunningHistory
 from history_testing.message_trees import MessageTree
 from parley.storage.postgres import Pool, open_pool
@@ -121,6 +122,20 @@ async def test_the_background_task_stores_what_earlier_versions_and_long_waits_h
         for tree in (old, late):
             assert await _stored(pool, tree) == _expected(tree)
         assert not await pool.fetchval("SELECT count(*) FROM ancestry_pending")
+
+
+async def test_pages_of_a_branch_are_the_same_with_and_without_ancestry(history: RunningHistory) -> None:
+    tree = _random_tree(5)
+    await tree.store(history.pool)
+    store = PostgresMessageStore(Database(history.pool))
+    branches = {leaf: [tree.ids[one] for one in tree.path(leaf)] for leaf in range(0, len(tree.ids), 7)}
+    for _ in ("with", "without"):
+        for leaf, branch in branches.items():
+            for start in range(len(branch)):
+                stop = branch[start - 1] if start else None
+                found = await store.path_down(tree.conversation_id, tree.ids[leaf], stop, 3)
+                assert found == branch[start : start + 3]
+        await history.pool.execute("DELETE FROM message_ancestry WHERE conversation_id = $1", tree.conversation_id)
 
 
 async def test_a_deleted_conversation_leaves_no_ancestry(history: RunningHistory) -> None:

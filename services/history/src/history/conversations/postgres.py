@@ -14,24 +14,34 @@ from parley.storage.postgres import Connection
 from parley.times import now
 from parley_events.models import ConversationCreated, ConversationDeleted, ConversationUpdated
 
+# LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index. Positions of pages are not NULL,
+# because a generic plan cannot use an index for "$4 IS NULL OR …". See docs/query-plans.md.
+_MESSAGE = "LATERAL (SELECT * FROM messages WHERE id = {} OFFSET 0)"
+_FIRST_ID = "'00000000-0000-0000-0000-000000000000'"
 # The choice of a branch ends with the first turn that starts later.
 _CHOSEN = """CASE WHEN c.active_since >= coalesce(
     (SELECT t.started_at FROM turns AS t WHERE t.id = c.last_turn_id), '-infinity'
 ) THEN c.active_message_id END"""
-_CONVERSATION = f"""
+_CONVERSATION_COLUMNS = f"""
 SELECT c.*, coalesce({_CHOSEN}, c.last_turn_id) AS active_id,
     (SELECT t.id FROM turns AS t WHERE t.conversation_id = c.id AND t.status = 'running' AND t.stored
-     ORDER BY t.number DESC LIMIT 1) AS running_turn_id
-FROM conversations AS c"""  # noqa: S608 - only a constant is interpolated
+     ORDER BY t.number DESC LIMIT 1) AS running_turn_id"""  # noqa: S608 - only a constant is interpolated
+_CONVERSATION = f"{_CONVERSATION_COLUMNS} FROM conversations AS c"
 _FIND = f"{_CONVERSATION} WHERE c.id = $1 AND c.user_id = $2 AND c.deleted_at IS NULL"
 _PAGE = f"""{_CONVERSATION}
 WHERE c.user_id = $1 AND c.deleted_at IS NULL
   AND ($2::boolean IS NULL OR c.archived = $2)
   AND ($3::text IS NULL OR strpos(folded_title(c.title), folded_title($3)) > 0)
-  AND ($4::timestamptz IS NULL OR (c.updated_at, c.id) < ($4, $5::uuid))
+  AND (c.updated_at, c.id) < (coalesce($4::timestamptz, 'infinity'), coalesce($5::uuid, {_FIRST_ID}))
 ORDER BY c.updated_at DESC, c.id DESC LIMIT $6"""
-_PAGE_BY_ID = f"""{_CONVERSATION}
-WHERE c.user_id = $1 AND c.deleted_at IS NULL AND ($2::uuid IS NULL OR c.id > $2) ORDER BY c.id LIMIT $3"""
+# No index has a user's conversations by id. OFFSET 0 keeps Postgres from reading those of all users in that order.
+_PAGE_BY_ID = f"""
+WITH page AS (
+    SELECT id FROM (SELECT id FROM conversations WHERE user_id = $1 AND deleted_at IS NULL OFFSET 0) AS own
+    WHERE id > coalesce($2::uuid, {_FIRST_ID}) ORDER BY id LIMIT $3
+)
+{_CONVERSATION_COLUMNS}
+FROM page CROSS JOIN LATERAL (SELECT * FROM conversations WHERE id = page.id OFFSET 0) AS c ORDER BY c.id"""  # noqa: S608 - only constants are interpolated
 _OWNER = f"""
 SELECT c.user_id, c.deleted_at IS NOT NULL AS deleted, c.last_number,
     CASE WHEN c.active_message_id IS NOT NULL THEN c.active_since END AS chosen_at, (
@@ -40,10 +50,10 @@ SELECT c.user_id, c.deleted_at IS NOT NULL AS deleted, c.last_number,
     ORDER BY m.number DESC, CASE m.role WHEN 'user' THEN 0 ELSE 1 END DESC, m.id DESC LIMIT 1
 ) AS latest_answer_id, (
     WITH RECURSIVE above (id, parent_id, role) AS (
-        SELECT m.id, m.parent_id, m.role FROM messages AS m WHERE m.conversation_id = $1 AND m.id = {_CHOSEN}
+        SELECT m.id, m.parent_id, m.role FROM {_MESSAGE.format(_CHOSEN)} AS m WHERE m.conversation_id = $1
         UNION ALL
-        SELECT m.id, m.parent_id, m.role FROM above AS a JOIN messages AS m
-            ON m.id = a.parent_id AND m.conversation_id = $1 AND a.role <> 'assistant'
+        SELECT m.id, m.parent_id, m.role FROM above AS a CROSS JOIN {_MESSAGE.format("a.parent_id")} AS m
+        WHERE m.conversation_id = $1 AND a.role <> 'assistant'
     )
     SELECT id FROM above WHERE role = 'assistant' LIMIT 1
 ) AS chosen_answer_id
@@ -51,18 +61,20 @@ FROM conversations AS c WHERE c.id = $1
 UNION ALL SELECT user_id, true, 0, NULL, NULL, NULL FROM conversation_tombstones WHERE conversation_id = $1
 LIMIT 1"""  # noqa: S608 - only a constant is interpolated
 # The newest answer below a message, the message itself if it is an answer or has none.
-_NEWEST_ANSWER = """
+_NEWEST_ANSWER = f"""
 WITH RECURSIVE below (id, role, number) AS (
-    SELECT id, role, number FROM messages WHERE id = $1 AND conversation_id = $2
+    SELECT m.id, m.role, m.number FROM {_MESSAGE.format("$1")} AS m WHERE m.conversation_id = $2
     UNION ALL
-    SELECT m.id, m.role, m.number FROM below AS b JOIN messages AS m
-        ON m.conversation_id = $2 AND m.parent_id = b.id AND m.role <> 'user' AND b.role <> 'assistant'
+    SELECT m.id, m.role, m.number FROM below AS b CROSS JOIN LATERAL (
+        SELECT * FROM messages WHERE conversation_id = $2 AND parent_id = b.id OFFSET 0
+    ) AS m
+    WHERE m.role <> 'user' AND b.role <> 'assistant'
 )
-SELECT id FROM below ORDER BY role = 'assistant' DESC, number DESC, id DESC LIMIT 1"""
-_DELETIONS = """
+SELECT id FROM below ORDER BY role = 'assistant' DESC, number DESC, id DESC LIMIT 1"""  # noqa: S608 - only constants are interpolated
+_DELETIONS = f"""
 SELECT conversation_id, user_id, deleted_at FROM conversation_tombstones
-WHERE ($1::timestamptz IS NULL OR (deleted_at, conversation_id) > ($1, $2::uuid))
-ORDER BY deleted_at, conversation_id LIMIT $3"""
+WHERE (deleted_at, conversation_id) > (coalesce($1::timestamptz, '-infinity'), coalesce($2::uuid, {_FIRST_ID}))
+ORDER BY deleted_at, conversation_id LIMIT $3"""  # noqa: S608 - only constants are interpolated
 _UPDATE = """
 UPDATE conversations SET
     title = coalesce($2, title), title_source = CASE WHEN $2::text IS NULL THEN title_source ELSE 'user' END,

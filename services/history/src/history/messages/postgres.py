@@ -8,42 +8,64 @@ from history.messages.schemas import BranchMessage, BranchResponse, Message
 from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
 from parley_events.models import Usage
 
-_MESSAGE = """
+# LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
+_ONE = "LATERAL (SELECT * FROM messages WHERE id = {} OFFSET 0)"
+_COLUMNS = """
 SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.content, m.tool_calls, m.tool_call_id,
     m.status,
     m.created_at, coalesce(t.finish_reason, m.imported_details->>'finish_reason') AS finish_reason,
     coalesce(t.model, m.imported_model) AS model, t.prompt_tokens, t.completion_tokens, t.total_tokens, t.cached_tokens,
     t.reasoning_tokens, t.estimated, m.imported_details->'usage' AS imported_usage,
-    coalesce(t.cost, (m.imported_details->>'cost')::numeric) AS cost
-FROM messages AS m LEFT JOIN turns AS t ON t.id = m.id"""
-_PATH = """
+    coalesce(t.cost, (m.imported_details->>'cost')::numeric) AS cost"""
+_TURN = "LEFT JOIN LATERAL (SELECT * FROM turns WHERE id = m.id OFFSET 0) AS t ON true"
+_PATH = f"""
 WITH RECURSIVE path (id, parent_id, step) AS (
-    SELECT id, parent_id, 1 FROM messages WHERE conversation_id = $1 AND id = $2
+    SELECT m.id, m.parent_id, 1 FROM {_ONE.format("$2")} AS m WHERE m.conversation_id = $1
     UNION ALL
-    SELECT m.id, m.parent_id, p.step + 1 FROM path AS p JOIN messages AS m
-        ON m.id = p.parent_id AND m.conversation_id = $1 AND m.id IS DISTINCT FROM $3
+    SELECT m.id, m.parent_id, p.step + 1 FROM path AS p CROSS JOIN {_ONE.format("p.parent_id")} AS m
+    WHERE m.conversation_id = $1 AND m.id IS DISTINCT FROM $3
 )
-"""
+"""  # noqa: S608 - only constants are interpolated
 MAX_PATH_LENGTH = 100_000
-_PATH_UP = f"{_PATH} SELECT id FROM path LIMIT $4"  # noqa: S608 - only a constant is interpolated
-_PATH_DOWN = f"""{_PATH}
+_PATH_UP = f"{_PATH} SELECT id FROM path LIMIT $4"  # noqa: S608 - only constants are interpolated
+# From the leaf to the last message of the page by far ancestors, then through the page by parents.
+_PATH_DOWN = """
+WITH RECURSIVE walk (id, parent_id, depth, jump_id, jump_depth, first, last) AS (
+    SELECT a.id, a.parent_id, a.depth, a.jump_id, a.jump_depth, b.first, least(b.first + $4::integer - 1, a.depth)
+    FROM message_ancestry AS a CROSS JOIN (
+        SELECT coalesce((SELECT depth + 1 FROM message_ancestry WHERE conversation_id = $1 AND id = $3), 0) AS first
+    ) AS b
+    WHERE a.conversation_id = $1 AND a.id = $2
+    UNION ALL
+    SELECT a.id, a.parent_id, a.depth, a.jump_id, a.jump_depth, w.first, w.last
+    FROM walk AS w CROSS JOIN LATERAL (
+        SELECT * FROM message_ancestry WHERE conversation_id = $1
+            AND id = CASE WHEN w.jump_depth >= w.last THEN w.jump_id ELSE w.parent_id END OFFSET 0
+    ) AS a
+    WHERE w.depth > w.first
+)
+SELECT id FROM walk WHERE depth BETWEEN first AND last ORDER BY depth"""
+_WHOLE_PATH_DOWN = f"""{_PATH}
 SELECT id FROM (SELECT id, step FROM path LIMIT {MAX_PATH_LENGTH}) AS bounded ORDER BY step DESC LIMIT $4"""  # noqa: S608 - only constants are interpolated
 # The query reads one message past the bound, to tell whether there is more, and does not return its text.
 _SIZE = "length(m.content)::bigint + coalesce(length(m.tool_calls::text), 0)"
 _BRANCH = f"""
 WITH RECURSIVE branch (id, parent_id, step, size) AS (
-    SELECT m.id, m.parent_id, 1, {_SIZE} FROM messages AS m JOIN conversations AS c ON c.id = m.conversation_id
-    WHERE m.conversation_id = $1 AND m.id = $2 AND c.user_id = $3 AND c.deleted_at IS NULL
+    SELECT m.id, m.parent_id, 1, {_SIZE} FROM {_ONE.format("$2")} AS m
+    CROSS JOIN LATERAL (SELECT user_id, deleted_at FROM conversations WHERE id = m.conversation_id OFFSET 0) AS c
+    WHERE m.conversation_id = $1 AND c.user_id = $3 AND c.deleted_at IS NULL
     UNION ALL
     SELECT m.id, m.parent_id, b.step + 1, b.size + {_SIZE}
-    FROM branch AS b JOIN messages AS m ON m.id = b.parent_id AND m.conversation_id = $1
-    WHERE b.size <= $4 AND b.step <= $5
+    FROM branch AS b CROSS JOIN {_ONE.format("b.parent_id")} AS m
+    WHERE b.size <= $4 AND b.step <= $5 AND m.conversation_id = $1
 )
 SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.created_at, m.tool_call_id,
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.content END AS content,
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.tool_calls END AS tool_calls
-FROM branch AS b JOIN messages AS m ON m.id = b.id ORDER BY b.step"""  # noqa: S608 - only constants are interpolated
-_FETCH = f"{_MESSAGE} WHERE m.conversation_id = $1 AND m.id = ANY($2::uuid[])"
+FROM branch AS b CROSS JOIN {_ONE.format("b.id")} AS m ORDER BY b.step"""  # noqa: S608 - only constants are interpolated
+_FETCH = f"""{_COLUMNS}
+FROM unnest($2::uuid[]) WITH ORDINALITY AS wanted (id, place) CROSS JOIN {_ONE.format("wanted.id")} AS m {_TURN}
+WHERE m.conversation_id = $1 ORDER BY wanted.place"""
 # The siblings of a message have its parent and role. The index messages_families has them in this order.
 _FAMILIES = f"""
 SELECT f.parent_id, f.role, s.ids, s.size
@@ -58,12 +80,19 @@ FROM unnest($2::uuid[], $3::text[]) AS f (parent_id, role) CROSS JOIN LATERAL (
          ORDER BY number, id LIMIT {MAX_SIBLING_COUNT + 1})
     ) AS family
 ) AS s"""  # noqa: S608 - only constants are interpolated
-_TREE = f"""{_MESSAGE}
-WHERE m.conversation_id = $1 AND ($2::bigint IS NULL
-    OR (m.number, CASE m.role WHEN 'user' THEN 0 ELSE 1 END, m.id) {{compare}} ($2, $3::integer, $4::uuid))
-ORDER BY m.number {{order}}, CASE m.role WHEN 'user' THEN 0 ELSE 1 END {{order}}, m.id {{order}} LIMIT $5"""
+_CREATION_ORDER = "m.number {order}, CASE m.role WHEN 'user' THEN 0 ELSE 1 END {order}, m.id {order}"
+_TREE = f"""{_COLUMNS}
+FROM (
+    SELECT * FROM messages AS m
+    WHERE m.conversation_id = $1
+      AND (m.number, CASE m.role WHEN 'user' THEN 0 ELSE 1 END, m.id) {{compare}} ($2::bigint, $3::integer, $4::uuid)
+    ORDER BY {_CREATION_ORDER} LIMIT $5
+) AS m {_TURN}
+ORDER BY {_CREATION_ORDER}"""  # noqa: S608 - only constants are interpolated
 _TREE_ASCENDING = _TREE.format(compare=">", order="ASC")
 _TREE_DESCENDING = _TREE.format(compare="<", order="DESC")
+# Positions rather than NULL: a generic plan cannot use an index for "$2 IS NULL OR …".
+_BEFORE_ALL, _AFTER_ALL = (-1, 0, UUID(int=0)), (2**31, 0, UUID(int=0))
 
 
 class PostgresMessageStore:
@@ -79,7 +108,10 @@ class PostgresMessageStore:
 
     async def path_down(self, conversation_id: UUID, leaf: UUID, stop: UUID | None, limit: int) -> list[UUID]:
         """Return the first ``limit`` ids of the path from the root, or from below ``stop``, down to ``leaf``."""
-        found = await self._database.fetch(_PATH_DOWN, conversation_id, leaf, stop, limit)
+        arguments = (conversation_id, leaf, stop, limit)
+        found = await self._database.fetch(_PATH_DOWN, *arguments)
+        if not found:  # the leaf has no ancestry yet, or does not exist
+            found = await self._database.fetch(_WHOLE_PATH_DOWN, *arguments)
         return [row["id"] for row in found]
 
     async def branch(self, wanted: BranchQuery) -> BranchResponse:
@@ -92,15 +124,15 @@ class PostgresMessageStore:
 
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
         """Return messages in the order of their ids."""
-        found = {row["id"]: row for row in await self._database.fetch(_FETCH, conversation_id, ids)}
-        return await self._with_siblings(conversation_id, [found[one] for one in ids if one in found])
+        return await self._with_siblings(conversation_id, await self._database.fetch(_FETCH, conversation_id, ids))
 
     async def tree(
         self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
     ) -> list[Message]:
         """Return messages of every branch in creation order."""
         query = _TREE_DESCENDING if descending else _TREE_ASCENDING
-        position = (after.number, _role_rank(after.role), after.id) if after else (None, None, None)
+        first = _AFTER_ALL if descending else _BEFORE_ALL
+        position = (after.number, _role_rank(after.role), after.id) if after else first
         found = await self._database.fetch(query, conversation_id, *position, limit)
         return await self._with_siblings(conversation_id, found)
 

@@ -9,17 +9,22 @@ from history.turns.schemas import TurnDigest
 _HAS_ENDED = """
 SELECT EXISTS (SELECT FROM turns WHERE id = $1 AND conversation_id = $2 AND user_id = $3
     AND status <> 'running')"""
-_KNOWN = """
-SELECT t.id FROM turns AS t
-WHERE t.id = ANY($1::uuid[]) AND t.status <> 'running' AND (
-    NOT t.stored
-    OR EXISTS (SELECT FROM messages AS m WHERE m.id = t.id AND m.status = t.status)
-    OR EXISTS (SELECT FROM conversation_tombstones AS d WHERE d.conversation_id = t.conversation_id))
-UNION SELECT dropped_turn_id FROM inbox WHERE dropped_turn_id = ANY($1::uuid[])"""
-_DIGESTS = """
-SELECT t.id, t.status, encode(sha256(convert_to(m.content, 'UTF8')), 'hex') AS sha256
-FROM turns AS t LEFT JOIN messages AS m ON m.id = t.id
-WHERE t.id = ANY($1::uuid[]) AND (m.id IS NOT NULL OR NOT t.stored)"""
+# LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
+_TURNS = """
+FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = wanted.id OFFSET 0) AS t
+LEFT JOIN LATERAL (SELECT id, status, content FROM messages WHERE id = t.id OFFSET 0) AS m ON true"""
+_KNOWN = f"""
+SELECT t.id {_TURNS} LEFT JOIN LATERAL (
+    SELECT conversation_id FROM conversation_tombstones WHERE conversation_id = t.conversation_id OFFSET 0
+) AS deleted ON true
+WHERE t.status <> 'running' AND (NOT t.stored OR m.status = t.status OR deleted.conversation_id IS NOT NULL)
+UNION
+SELECT wanted.id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+    SELECT FROM inbox WHERE dropped_turn_id = wanted.id OFFSET 0
+) AS dropped"""  # noqa: S608 - only constants are interpolated
+_DIGESTS = f"""
+SELECT t.id, t.status, encode(sha256(convert_to(m.content, 'UTF8')), 'hex') AS sha256 {_TURNS}
+WHERE m.id IS NOT NULL OR NOT t.stored"""
 
 
 class PostgresTurnLookup:
