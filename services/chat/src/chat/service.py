@@ -21,6 +21,8 @@ from parley.process.timeouts import at_most
 
 CANCEL_TIMEOUT = 2.0
 """Seconds to wait for a cancelled turn to end."""
+ABANDON_DELAY = 1.0
+"""Seconds in which a gateway that lost its connection to this replica continues the stream on another one."""
 NEVER_IDLE = 3600.0
 """Idle interval of readers that ignore idle updates, in seconds."""
 
@@ -45,9 +47,11 @@ class ChatService:
         supervisor: Supervisor,
         readers: TurnReaders,
         draining: asyncio.Event,
+        abandon_delay: float = ABANDON_DELAY,
     ) -> None:
         self._store, self._admission = store, admission
         self._supervisor, self._readers, self._draining = supervisor, readers, draining
+        self._abandon_delay = abandon_delay
 
     async def open(self, request: TurnRequest) -> OpenedTurn:
         """Admit a turn and start it, or return the earlier turn of its idempotency key.
@@ -114,6 +118,9 @@ class ChatService:
 
     async def abandon(self, turn: Turn) -> None:
         """Cancel a turn whose client disconnected, unless it has other readers or they cannot be determined."""
+        if await self._readers.has_readers(turn.id):
+            return
+        await asyncio.sleep(self._abandon_delay)
         if not await self._readers.has_readers(turn.id):
             with contextlib.suppress(DependencyUnavailable):
                 await self.request_cancel(turn)

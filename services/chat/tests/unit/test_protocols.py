@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -13,7 +13,7 @@ from chat.protocols.openai_chat import projection as openai_projection
 from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.parley import projection as parley_projection
 from chat.protocols.parley.projection import TurnProjection
-from chat.protocols.sse import PING, event_stream
+from chat.protocols.sse import MOVED, PING, event_stream
 from chat.protocols.websocket.projection import turn_frames
 from chat.running.turn_updates import (
     StreamIdle,
@@ -35,12 +35,12 @@ def completed() -> Turn:
     return replace(ended_turn(make_turn(), "Hel", "lo"), usage=USAGE, cost=Decimal("0.00001234"))
 
 
-async def streamed(turn: Turn, *updates: TurnUpdate) -> list[bytes]:
+async def streamed(turn: Turn, *updates: TurnUpdate, moves: bool = False) -> list[bytes]:
     async def source() -> AsyncGenerator[TurnUpdate, None]:
         for update in updates:
             yield update
 
-    return [part async for part in event_stream(turn, source())]
+    return [part async for part in event_stream(turn, source(), moves=moves)]
 
 
 def data_of(event: bytes) -> Any:
@@ -110,6 +110,18 @@ async def test_an_interrupted_stream_ends_with_a_named_event(
     (event,) = await streamed(make_turn(), update)
     assert event.startswith(b"event: " + name + b"\n")
     assert data_of(event) == data
+
+
+@pytest.mark.parametrize("reason", ["draining", "interrupted"])
+async def test_the_gateway_is_asked_to_continue_an_interrupted_stream_elsewhere(
+    reason: Literal["draining", "interrupted"],
+) -> None:
+    assert await streamed(make_turn(), StreamInterrupted(reason), moves=True) == [MOVED]
+
+
+async def test_the_gateway_is_told_of_a_pending_answer() -> None:
+    (event,) = await streamed(make_turn(), StreamInterrupted("interrupted", "finish_pending"), moves=True)
+    assert data_of(event)["code"] == "finish_pending"
 
 
 async def test_a_pending_answer_is_named_in_the_interruption() -> None:

@@ -1,7 +1,8 @@
 """Use cases of chat on in-memory stores."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 import pytest
 
@@ -15,6 +16,7 @@ from chat.running.turn_updates import StreamStarted, TurnFinished
 from chat.running.turn_view import TurnView
 from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator, answer_of
+from chat_testing.log_store import InMemoryLogStore
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import MODEL, ended_turn, make_catalogue, make_request, make_turn
 from parley.errors import Draining, Overloaded, RateLimited
@@ -22,6 +24,17 @@ from parley.ids import new_id
 from parley_testing import eventually
 
 ENDLESS = ScriptedGenerator([AnswerChunk(LogEntry("Hel"))], endless=True)
+
+
+@dataclass
+class ReadLater(InMemoryLogStore):
+    """Logs that have a reader from the second check on."""
+
+    checks: int = 0
+
+    async def is_read(self, turn_id: UUID) -> bool:
+        self.checks += 1
+        return self.checks > 1
 
 
 @pytest.fixture
@@ -131,6 +144,14 @@ async def test_an_abandoned_turn_is_cancelled(endless: ServiceBench) -> None:
     opened = await endless.service.open(make_request())
     await endless.service.abandon(opened.turn)
     assert (await endless.ended(opened)).status == "cancelled"
+
+
+async def test_a_turn_that_another_replica_reads_a_moment_later_is_not_cancelled() -> None:
+    bench = ServiceBench(EngineBench(generator=ENDLESS, logs=ReadLater()))
+    async with bench.engine.supervisor.open():
+        opened = await bench.service.open(make_request())
+        await bench.service.abandon(opened.turn)
+        assert not bench.engine.turns.turns[opened.turn.id].cancel_requested
 
 
 @pytest.mark.parametrize("readers", ["marked", "unknown"])

@@ -27,6 +27,7 @@ from gateway.observability.access_log import AccessLog, Write, write_stdout
 from gateway.pipeline import Pipeline
 from gateway.proxy.http_proxy import HttpProxy
 from gateway.proxy.response_headers import ResponseHeaders
+from gateway.proxy.resuming import StreamResumer
 from gateway.proxy.websocket import WebSocketProxy
 from gateway.routes import RouteTable, all_routes
 from gateway.settings import GatewaySettings, split_list
@@ -157,7 +158,9 @@ def make_pipeline(
         routes=routes,
         policy=policy,
         streams=streams,
-        proxy=HttpProxy(pools, streams, common, idle_timeout=settings.idle_timeout),
+        proxy=HttpProxy(
+            pools, streams, common, StreamResumer(runtime.metrics.registry), idle_timeout=settings.idle_timeout
+        ),
         websockets=WebSocketProxy(pools, streams, policy),
         cors=cors,
         access_log=access_log if settings.log_level in {"debug", "info"} else None,

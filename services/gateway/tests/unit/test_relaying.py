@@ -1,4 +1,4 @@
-"""Response relaying: complete responses, streamed ones, and event streams."""
+"""Response relaying: complete responses, and streamed ones."""
 
 import asyncio
 import gzip
@@ -7,19 +7,14 @@ from typing import Any
 import pytest
 
 from gateway.access.cors import Cors
-from gateway.access.streams import OpenStreams
-from gateway.errors import StreamTerminated
 from gateway.http import Header
-from gateway.proxy.relaying import PIECE_SIZE, ResponseRelay, is_event_stream
+from gateway.proxy.relaying import PIECE_SIZE, ResponseRelay
 from gateway.proxy.response_headers import ResponseHeaders
-from gateway.routes import Route, route
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.failures import ConnectionBroken
-from gateway_testing.fakes import FakeStreamLeases, make_request
+from gateway_testing.fakes import make_request
 from parley.web.lifecycle import Lifecycle
 
-STREAM = route("POST", "/chat/stream", "chat", "chat:write", stream=True)
-OPENAI = route("POST", "/v1/chat/completions", "chat", "chat:write", stream=True)
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 JSON = (b"content-type", b"application/json")
 
@@ -51,18 +46,8 @@ def client() -> FakeClient:
 
 
 @pytest.fixture
-def streams() -> OpenStreams:
-    async def none_revoked(_sessions: object) -> set[str]:
-        return set()
-
-    return OpenStreams(none_revoked, FakeStreamLeases(), limit=10)
-
-
-@pytest.fixture
-def relay(streams: OpenStreams) -> ResponseRelay:
-    return ResponseRelay(
-        streams, ResponseHeaders(Cors([]), Lifecycle(), public_url="https://chat.example"), idle_timeout=5
-    )
+def relay() -> ResponseRelay:
+    return ResponseRelay(ResponseHeaders(Cors([]), Lifecycle(), public_url="https://chat.example"), idle_timeout=5)
 
 
 def response(data: bytes) -> UpstreamConnection:
@@ -117,39 +102,3 @@ async def test_a_truncated_response_is_not_completed(relay: ResponseRelay, clien
     with pytest.raises(ConnectionBroken):
         await relay.relay_streamed(make_request(), connection, [JSON], client.send)
     assert not client.complete
-
-
-async def test_an_event_stream_is_relayed_to_its_end(
-    relay: ResponseRelay, client: FakeClient, streams: OpenStreams
-) -> None:
-    connection = response(CHUNKED + chunk(b"data: 1\n\ndata: 2\n\ndata: half") + b"0\r\n\r\n")
-    await relay.relay_events(make_request(), STREAM, connection, [], client.send)
-    assert (client.body, client.complete) == (b"data: 1\n\ndata: 2\n\ndata: half", True)
-    assert (b"x-accel-buffering", b"no") in client.headers
-    assert streams.count == 0
-
-
-async def test_an_interrupted_event_stream_ends_with_a_final_event(relay: ResponseRelay, client: FakeClient) -> None:
-    connection = response(CHUNKED + chunk(b"data: 1\n\ndata: half"))
-    connection.connection_lost(None)
-    await relay.relay_events(make_request(), STREAM, connection, [], client.send)
-    assert client.body == b'data: 1\n\nevent: interrupted\ndata: {"code":"upstream_error"}\n\n'
-    assert client.complete
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [(STREAM, b'event: draining\ndata: {"retry_after_ms":500}\n\n'), (OPENAI, b'data: {"error":{"message":')],
-)
-async def test_a_terminated_stream_ends_with_the_event_of_its_format(
-    relay: ResponseRelay, client: FakeClient, path: Route, expected: bytes
-) -> None:
-    connection = response(CHUNKED)
-    connection.fail(StreamTerminated("draining", {"retry_after_ms": 500}))
-    await relay.relay_events(make_request(), path, connection, [], client.send)
-    assert client.body.startswith(expected)
-
-
-def test_only_server_sent_events_are_an_event_stream() -> None:
-    assert is_event_stream([(b"content-type", b"text/event-stream; charset=utf-8")])
-    assert not is_event_stream([JSON])

@@ -13,6 +13,7 @@ from chat.api.request_parsing import (
     prefers_async,
     to_turn_request,
 )
+from chat.api.resumption import resumes, resumption_headers
 from chat.api.streaming import StreamingTurnResponse
 from chat.model import Turn
 from chat.protocols.parley import projection
@@ -58,7 +59,10 @@ async def stream_turn(body: ChatRequest, request: Request, principal: Caller, se
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(to_turn_request(request, principal, body, key, cache_policy_of(request)))
     updates = service.follow(opened.turn, 0, idle_after=PING_INTERVAL)
-    return StreamingTurnResponse(event_stream(opened.turn, updates), headers=opened_headers(opened))
+    return StreamingTurnResponse(
+        event_stream(opened.turn, updates, moves=resumes(request)),
+        headers=opened_headers(opened) | resumption_headers(request, opened.turn, 0),
+    )
 
 
 async def _accepted(service: ChatService, opened: OpenedTurn) -> Response:

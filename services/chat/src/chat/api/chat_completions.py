@@ -13,27 +13,25 @@ from chat import errors
 from chat.admission.turn_request import TurnRequest
 from chat.api.chat import JSON, failure_of
 from chat.api.completion_checks import check, needed_capabilities
+from chat.api.completion_stream import completion_events
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.request_parsing import PING_INTERVAL, cache_policy_of, idempotency_key_of, opened_headers
-from chat.api.streaming import EVENT_STREAM, StreamingTurnResponse
+from chat.api.resumption import completion_resumption_headers, resumes
+from chat.api.streaming import StreamingTurnResponse
 from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.openai_chat import projection
-from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
-from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
+from chat.running.turn_updates import StreamInterrupted, TurnFinished, TurnUpdate
 from parley.errors import ValidationFailed
 from parley.field_errors import FieldError
 from parley.ids import new_id
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute
-from parley.web.event_stream import one_line
 
 router = APIRouter(prefix="/v1/chat", route_class=JsonRoute, tags=["openai"])
 
 TOOL_ROLES = frozenset({"tool", "function"})
-PING = b": ping\n"
-"""No blank line follows: OpenAI's Python client parses a separate comment block as an event."""
 
 
 @router.post("/completions", response_class=Response, responses={400: {}, 404: {}, 429: {}, 502: {}, 503: {}})
@@ -61,9 +59,11 @@ async def create_completion(
             on_disconnect=cancel_abandoned,
         )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    chunks = _chunks(opened.turn, updates, include_usage=include_usage)
+    resumption = completion_resumption_headers(request, opened.turn, include_usage=include_usage, cancel=key is None)
     return StreamingTurnResponse(
-        chunks, media_type=EVENT_STREAM, headers=opened_headers(opened), on_disconnect=cancel_abandoned
+        completion_events(opened.turn, updates, include_usage=include_usage, moves=resumes(request)),
+        headers=opened_headers(opened) | resumption,
+        on_disconnect=cancel_abandoned,
     )
 
 
@@ -130,36 +130,3 @@ async def _whole(turn: Turn, updates: AsyncGenerator[TurnUpdate, None]) -> Async
                 return
             if isinstance(update, StreamInterrupted):
                 raise errors.TurnPending(turn.id)
-
-
-async def _chunks(
-    turn: Turn, updates: AsyncGenerator[TurnUpdate, None], *, include_usage: bool
-) -> AsyncGenerator[bytes, None]:
-    chunks = CompletionChunks(turn, include_usage=include_usage)
-    started = False
-    async with contextlib.aclosing(updates):
-        async for update in updates:
-            if isinstance(update, StreamIdle):
-                if started:
-                    yield PING
-                continue
-            prefix = b"" if started else _data(chunks.started())
-            if isinstance(update, TurnFinished) and not started and projection.failed(update.turn):
-                raise failure_of(update.turn)
-            if isinstance(update, StreamInterrupted) and not started:
-                raise errors.TurnPending(turn.id)
-            started = True
-            yield prefix + _frames(chunks, turn, update)
-
-
-def _frames(chunks: CompletionChunks, turn: Turn, update: TurnUpdate) -> bytes:
-    if isinstance(update, TurnDelta):
-        return b"".join(_data(chunks.delta(entry)) for entry in update.entries)
-    if isinstance(update, TurnFinished):
-        return b"".join(_data(data) for data in chunks.finished(update.turn))
-    pending = isinstance(update, StreamInterrupted) and update.code == "finish_pending"
-    return _data(orjson.dumps(projection.pending(turn) if pending else projection.error(turn)))
-
-
-def _data(data: bytes) -> bytes:
-    return b"data: %b\n\n" % one_line(data)

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from chat.api.dependencies import Caller, Service
 from chat.api.request_parsing import PING_INTERVAL, cursor_of, turn_headers
+from chat.api.resumption import resumes, resumption_headers
 from chat.api.streaming import StreamingTurnResponse
 from chat.protocols.parley import projection
 from chat.protocols.parley.schemas import TurnResource
@@ -82,7 +83,10 @@ async def resume_turn(
     if not turn.running and not turn.log_lost:
         check_cursor(cursor, turn.last_seq)
     updates = service.follow(turn, cursor, idle_after=PING_INTERVAL)
-    return StreamingTurnResponse(event_stream(turn, updates), headers=turn_headers(turn))
+    return StreamingTurnResponse(
+        event_stream(turn, updates, moves=resumes(request)),
+        headers=turn_headers(turn) | resumption_headers(request, turn, cursor),
+    )
 
 
 @router.post("/{turn_id}/cancel", response_model=TurnResource, responses={202: {"model": TurnResource}, 404: {}})

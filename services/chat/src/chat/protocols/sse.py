@@ -12,15 +12,27 @@ from chat.running.turn_updates import StreamInterrupted, StreamStarted, TurnDelt
 from parley.web.event_stream import one_line
 
 PING = b": ping\n\n"
+MOVED = b": moved\n\n"
+"""Comment that ends a stream which the gateway continues on another replica. Clients never receive it."""
 DRAINING_RETRY_MS = 500
 
 
-async def event_stream(turn: Turn, updates: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
-    """Yield the event stream of a turn, with available events batched."""
+async def event_stream(
+    turn: Turn, updates: AsyncGenerator[TurnUpdate, None], *, moves: bool = False
+) -> AsyncGenerator[bytes, None]:
+    """Yield the event stream of a turn, with available events batched.
+
+    ``moves``: the gateway continues an interrupted stream on another replica.
+    """
     projection = TurnProjection(turn)
     async with contextlib.aclosing(updates):
         async for update in updates:
-            yield frame(projection, update)
+            yield MOVED if moves and is_movable(update) else frame(projection, update)
+
+
+def is_movable(update: TurnUpdate) -> bool:
+    """Return whether another replica can continue the stream after this update."""
+    return isinstance(update, StreamInterrupted) and update.code != "finish_pending"
 
 
 def frame(projection: TurnProjection, update: TurnUpdate) -> bytes:

@@ -48,6 +48,7 @@ class ServiceBench:
             supervisor=engine.supervisor,
             readers=TurnReaders(engine.supervisor, self.remote_logs, engine.logs),
             draining=self.draining,
+            abandon_delay=0,
         )
 
     async def ended(self, opened: OpenedTurn) -> Turn:

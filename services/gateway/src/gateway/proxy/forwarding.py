@@ -36,6 +36,14 @@ class ForwardedRequest:
     endpoint: Endpoint
     connection: UpstreamConnection
     tasks: "list[asyncio.Task[None]]"
+    ended: BaseException | None = None
+    """Why the response is over, before its end: a disconnect, a revocation or a shutdown."""
+
+    def end(self, reason: BaseException) -> None:
+        """End the response, also while its stream moves to another connection."""
+        if self.ended is None:
+            self.ended = reason
+        self.connection.fail(reason)
 
     async def stop_tasks(self) -> None:
         """Stop the tasks. A service that responded before it read the whole body does not get another request."""
@@ -102,14 +110,14 @@ class RequestForwarder:
         pool, endpoint, connection = forwarded.pool, forwarded.endpoint, forwarded.connection
         started, cycle = time.perf_counter(), request.cycle
         if cycle is not None:
-            cycle.on_disconnect = lambda: connection.fail(ClientDisconnected())
+            cycle.on_disconnect = lambda: forwarded.end(ClientDisconnected())
         was_used = connection.received
         try:
             connection.start_request(request.method, head[0] + endpoint.name + head[1], timeout=route.timeout)
             if body.more:
                 forwarded.tasks.append(asyncio.create_task(bodies.stream_rest(connection, route, body, receive)))
             elif cycle is None:
-                forwarded.tasks.append(asyncio.create_task(_watch_client(connection, receive)))
+                forwarded.tasks.append(asyncio.create_task(_watch_client(forwarded, receive)))
             await connection.read_head()
         except BaseException as error:
             for task in forwarded.tasks:
@@ -130,19 +138,27 @@ def _head(request: Request, route: Route, body: ForwardedBody) -> tuple[bytes, b
     first = b"%b %b HTTP/1.1\r\nhost: " % (request.method.encode(), target)
     options = connection_options(connection)
     pieces = [b"\r\n", *request_header_lines(request.headers, options, browser_session=route.browser_session)]
+    pieces += origin_lines(request)
+    if route.stream:
+        pieces.append(b"x-parley-resumes: 1\r\n")
+    pieces += (body.framing, b"\r\n", body.first)
+    return first, b"".join(pieces)
+
+
+def origin_lines(request: Request) -> list[bytes]:
+    """Return the header lines that tell a service who sent the request, and through which gateway."""
     node, scheme, host = request.client.node, request.scheme, request.host
-    pieces.append(
+    lines = [
         b"x-request-id: %b\r\nvia: 1.1 parley\r\nx-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n"
         b'x-forwarded-host: %b\r\nforwarded: for=%b;host="%b";proto=%b\r\n'
         % (request.request_id.encode(), request.client.text.encode(), scheme, host, node, host, scheme)
-    )
+    ]
     traceparent = request.traceparent()
     if traceparent is not None:
-        pieces.append(b"traceparent: %b\r\n" % traceparent)
+        lines.append(b"traceparent: %b\r\n" % traceparent)
     if request.caller is not None:
-        pieces.append(request.caller.authorization)
-    pieces += (body.framing, b"\r\n", body.first)
-    return first, b"".join(pieces)
+        lines.append(request.caller.authorization)
+    return lines
 
 
 async def _is_refused_by_draining(forwarded: ForwardedRequest, request: Request) -> bool:
@@ -183,11 +199,11 @@ def _closed_while_idle(failure: UpstreamFailure, connection: UpstreamConnection)
     return isinstance(failure, ConnectionBroken) and not connection.received
 
 
-async def _watch_client(connection: UpstreamConnection, receive: Receive) -> None:
+async def _watch_client(forwarded: ForwardedRequest, receive: Receive) -> None:
     """Wait for the client's disconnect on ASGI servers without the disconnect callback."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    connection.fail(ClientDisconnected())
+    forwarded.end(ClientDisconnected())
 
 
 def to_problem(failure: UpstreamFailure) -> errors.ParleyError:

@@ -62,7 +62,9 @@ def forwards_request_header(name: bytes) -> bool:
 def relays_response_header(name: bytes) -> bool:
     """Return whether a service's header of that lower-case name is relayed."""
     return not (
-        name in HOP_BY_HOP or name in REPLACED_IN_RESPONSES or name.startswith((b"access-control-", b"x-envoy-"))
+        name in HOP_BY_HOP
+        or name in REPLACED_IN_RESPONSES
+        or name.startswith((b"access-control-", b"x-envoy-", b"x-parley-"))
     )
 
 

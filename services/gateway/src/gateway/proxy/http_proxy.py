@@ -6,10 +6,13 @@ from gateway.access.streams import OpenStreams
 from gateway.errors import UpstreamBroken
 from gateway.http import Receive, Send
 from gateway.proxy import bodies
+from gateway.proxy.event_relaying import EventRelay
 from gateway.proxy.forwarding import RequestForwarder
 from gateway.proxy.headers import response_headers
-from gateway.proxy.relaying import ResponseRelay, is_event_stream, is_json
+from gateway.proxy.relaying import ResponseRelay, is_json
 from gateway.proxy.response_headers import ResponseHeaders
+from gateway.proxy.resuming import StreamResumer
+from gateway.proxy.sse import is_event_stream
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.upstream.pool import Pool
@@ -22,11 +25,18 @@ class HttpProxy:
     """Forwards requests and relays responses."""
 
     def __init__(
-        self, pools: Mapping[str, Pool], streams: OpenStreams, common: ResponseHeaders, *, idle_timeout: float
+        self,
+        pools: Mapping[str, Pool],
+        streams: OpenStreams,
+        common: ResponseHeaders,
+        resumer: StreamResumer,
+        *,
+        idle_timeout: float,
     ) -> None:
         """``idle_timeout``: seconds a service may send nothing inside a response."""
         self._forwarder = RequestForwarder(pools)
-        self._relay = ResponseRelay(streams, common, idle_timeout=idle_timeout)
+        self._relay = ResponseRelay(common, idle_timeout=idle_timeout)
+        self._events = EventRelay(streams, common, resumer, idle_timeout=idle_timeout)
 
     async def handle(self, request: Request, route: Route, receive: Receive, send: Send) -> None:
         """Forward a request and relay the response. Before the response starts, raise ParleyError.
@@ -52,7 +62,7 @@ class HttpProxy:
         forwarded.pool.release_slot(endpoint, connection)
         try:
             if is_event_stream(headers):
-                await self._relay.relay_events(request, route, connection, headers, send)
+                await self._events.relay(request, route, forwarded, headers, send)
             else:
                 await self._relay.relay_streamed(request, connection, headers, send)
         finally:

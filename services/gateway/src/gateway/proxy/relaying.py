@@ -1,15 +1,11 @@
-"""Response relaying: complete responses, streamed responses with backpressure, and event streams."""
+"""Response relaying: complete responses, and streamed responses with backpressure."""
 
 from collections.abc import Iterable
 
-from gateway.access.streams import OpenStream, OpenStreams
-from gateway.errors import StreamTerminated
 from gateway.http import Header, Send, has_header
-from gateway.proxy import compression, sse
-from gateway.proxy.forwarding import to_problem
+from gateway.proxy import compression
 from gateway.proxy.response_headers import ResponseHeaders
 from gateway.request import Request
-from gateway.routes import Route
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.failures import UpstreamFailure
 from gateway.upstream.response_parser import BODILESS
@@ -21,9 +17,9 @@ MAX_SINGLE_WRITE, PIECE_SIZE = 262_144, 65_536
 class ResponseRelay:
     """Relays the responses of services to their clients."""
 
-    def __init__(self, streams: OpenStreams, common: ResponseHeaders, *, idle_timeout: float) -> None:
+    def __init__(self, common: ResponseHeaders, *, idle_timeout: float) -> None:
         """``idle_timeout``: seconds a service may send nothing inside a response."""
-        self._streams, self._common, self._idle_timeout = streams, common, idle_timeout
+        self._common, self._idle_timeout = common, idle_timeout
 
     async def relay_complete(
         self, request: Request, status: int, headers: list[Header], data: bytes, send: Send
@@ -67,45 +63,6 @@ class ResponseRelay:
             await send({"type": "http.response.body", "body": data, "more_body": more})
         return more
 
-    async def relay_events(
-        self, request: Request, route: Route, connection: UpstreamConnection, headers: list[Header], send: Send
-    ) -> None:
-        """Send events while they arrive. An interrupted stream ends with a final event."""
-        if not has_header(headers, b"x-accel-buffering"):
-            headers.append((b"x-accel-buffering", b"no"))
-        headers = [pair for pair in headers if pair[0] != b"content-length"]
-        await self._start(request, connection, headers, send)
-        session = request.caller.session if request.caller else None
-        framer, last = sse.SseFramer(), b""
-        openai = route.template.startswith("/v1/")
-        with self._streams.watch(OpenStream(session, route.endless, connection.fail)):
-            try:
-                while await self._send_events(request, connection, framer, send):
-                    pass
-                last = framer.flush()
-            except StreamTerminated as reason:
-                last = sse.final_event(reason, openai=openai)
-            except UpstreamFailure as failure:
-                last = sse.final_event(to_problem(failure), openai=openai)
-        request.bytes_sent += len(last)
-        await send({"type": "http.response.body", "body": last if framer.at_boundary else b"", "more_body": False})
-
-    async def _send_events(
-        self, request: Request, connection: UpstreamConnection, framer: sse.SseFramer, send: Send
-    ) -> bool:
-        """Send the complete events that have arrived, and return whether more may follow."""
-        cycle = request.cycle
-        if cycle is not None:
-            await cycle.wait_writable()
-        data = await connection.read_body(idle_timeout=self._idle_timeout)
-        events = framer.feed(data) if data else b""
-        request.bytes_sent += len(events)
-        if events and cycle is not None:
-            cycle.send_part(events)
-        elif events:
-            await send({"type": "http.response.body", "body": events, "more_body": True})
-        return bool(data)
-
     async def _start(self, request: Request, connection: UpstreamConnection, headers: list[Header], send: Send) -> None:
         request.status = connection.status
         headers = self._common.add(request, headers)
@@ -121,11 +78,6 @@ async def send_response(request: Request, status: int, headers: list[Header], bo
     for start in range(0, 0 if request.method == "HEAD" else len(body), PIECE_SIZE):
         await send({"type": "http.response.body", "body": body[start : start + PIECE_SIZE], "more_body": True})
     await send({"type": "http.response.body", "body": b""})
-
-
-def is_event_stream(headers: Iterable[Header]) -> bool:
-    """Return whether a response is a stream of server-sent events."""
-    return any(name == b"content-type" and value.startswith(sse.MEDIA_TYPE) for name, value in headers)
 
 
 def is_json(headers: Iterable[Header]) -> bool:

@@ -1,10 +1,12 @@
 """Server-sent events: event boundaries in a relayed stream, and the final event of an interrupted one."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
 from gateway.errors import StreamTerminated
+from gateway.http import Header
 from parley.errors import ParleyError
 from parley.web.problems import openai_type
 
@@ -43,13 +45,21 @@ class SseFramer:
         return buffered
 
 
-def final_event(reason: StreamTerminated | ParleyError, *, openai: bool) -> bytes:
-    """Return the event that ends an interrupted stream: a named event, or an error in OpenAI's format."""
+def is_event_stream(headers: Iterable[Header]) -> bool:
+    """Return whether a response is a stream of server-sent events."""
+    return any(name == b"content-type" and value.startswith(MEDIA_TYPE) for name, value in headers)
+
+
+def final_event(reason: StreamTerminated | ParleyError, *, openai: bool, cursor: bytes = b"") -> bytes:
+    """Return the event that ends an interrupted stream: a named event, or an error in OpenAI's format.
+
+    ``cursor``: the last event ID, with which the client can resume the stream.
+    """
     if isinstance(reason, StreamTerminated):
         name, data = reason.event, reason.data
         code, message = name, "The stream was interrupted."
     else:
-        name, data = "interrupted", {"code": reason.code}
+        name, data = "interrupted", {"code": reason.code} | ({"last_event_id": cursor.decode()} if cursor else {})
         code, message = reason.code, reason.detail
     if not openai:
         return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(data) + b"\n\n"

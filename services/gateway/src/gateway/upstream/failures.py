@@ -29,3 +29,9 @@ class ResponseTimeout(UpstreamFailure):
     """The service did not respond in time."""
 
     reason = "slow"
+
+
+class StreamMoved(UpstreamFailure):
+    """The service asks to continue its stream on another endpoint."""
+
+    reason = "moved"

@@ -1,0 +1,30 @@
+"""Resumption by the gateway: the headers with which a stream says how another replica continues it."""
+
+from fastapi import Request
+
+from chat.api.request_parsing import PING_INTERVAL
+from chat.model import Turn
+
+RESUMES = "x-parley-resumes"
+"""Request header of a gateway that continues a broken stream itself. It removes the header of clients."""
+
+
+def resumes(request: Request) -> bool:
+    """Return whether the gateway that sent the request continues a broken stream itself."""
+    return RESUMES in request.headers
+
+
+def resumption_headers(request: Request, turn: Turn, after: int) -> dict[str, str]:
+    """Return the headers of a stream in Parley's format that begins after a cursor."""
+    query = f"?after={after}" if after else ""
+    return _headers(request, f"/api/v1/chat/turns/{turn.id}/stream{query}")
+
+
+def completion_resumption_headers(request: Request, turn: Turn, *, include_usage: bool, cancel: bool) -> dict[str, str]:
+    """Return the headers of a stream in OpenAI's format. Its events have no IDs: the gateway counts them."""
+    query = f"include_usage={include_usage:d}&cancel={cancel:d}"
+    return _headers(request, f"/internal/completions/{turn.id}/stream?{query}")
+
+
+def _headers(request: Request, target: str) -> dict[str, str]:
+    return {"X-Parley-Resume": target, "X-Parley-Ping": str(PING_INTERVAL)} if resumes(request) else {}

@@ -1,0 +1,127 @@
+"""Event stream relaying: events with backpressure, continued on another replica when theirs is lost."""
+
+from gateway.access.streams import OpenStream, OpenStreams
+from gateway.errors import StreamTerminated
+from gateway.http import Header, Send, has_header
+from gateway.proxy import sse
+from gateway.proxy.forwarding import ForwardedRequest, to_problem
+from gateway.proxy.response_headers import ResponseHeaders
+from gateway.proxy.resuming import StreamResumer
+from gateway.proxy.stream_position import (
+    StreamPosition,
+    ends_moved,
+    silence_limit,
+    stream_position,
+    without_move,
+)
+from gateway.request import Request
+from gateway.routes import Route
+from gateway.upstream.failures import StreamMoved, UpstreamFailure
+
+PING, OPENAI_PING = b": ping\n\n", b": ping\n"
+"""Comments while a stream is interrupted. OpenAI's Python client parses a separate comment block as an event."""
+
+
+class EventRelay:
+    """Relays event streams of services to their clients."""
+
+    def __init__(
+        self, streams: OpenStreams, common: ResponseHeaders, resumer: StreamResumer, *, idle_timeout: float
+    ) -> None:
+        """``idle_timeout``: seconds a service may send nothing, unless it announces pings."""
+        self._streams, self._common, self._resumer, self._idle_timeout = streams, common, resumer, idle_timeout
+
+    async def relay(
+        self, request: Request, route: Route, forwarded: ForwardedRequest, headers: list[Header], send: Send
+    ) -> None:
+        """Send events while they arrive. A stream that cannot be continued ends with a final event."""
+        if not has_header(headers, b"x-accel-buffering"):
+            headers.append((b"x-accel-buffering", b"no"))
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+        request.status = forwarded.connection.status
+        head = self._common.add(request, headers)
+        await send({"type": "http.response.start", "status": request.status, "headers": head})
+        stream = RelayedStream(request, forwarded, send, idle_timeout=self._idle_timeout, openai=_is_openai(route))
+        session = request.caller.session if request.caller else None
+        with self._streams.watch(OpenStream(session, route.endless, forwarded.end)):
+            last = await stream.relay(self._resumer)
+        request.bytes_sent += len(last)
+        await send({"type": "http.response.body", "body": last if stream.at_boundary else b"", "more_body": False})
+
+
+class RelayedStream:
+    """One event stream."""
+
+    __slots__ = ("_forwarded", "_framer", "_openai", "_position", "_request", "_send", "_silence_limit")
+
+    def __init__(
+        self, request: Request, forwarded: ForwardedRequest, send: Send, *, idle_timeout: float, openai: bool
+    ) -> None:
+        self._request, self._forwarded, self._send, self._openai = request, forwarded, send, openai
+        self._framer = sse.SseFramer()
+        headers = forwarded.connection.headers
+        self._position: StreamPosition | None = stream_position(headers, counts=openai)
+        self._silence_limit = silence_limit(headers, default=idle_timeout)
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the client's data ends between two events."""
+        return self._framer.at_boundary
+
+    async def relay(self, resumer: StreamResumer) -> bytes:
+        """Relay events until the stream ends, and return its last data."""
+        position = self._position
+        resumption = None
+        while True:
+            try:
+                while await self._send_events():
+                    pass
+                return self._framer.flush()
+            except StreamTerminated as reason:
+                return sse.final_event(reason, openai=self._openai)
+            except UpstreamFailure as failure:
+                problem = to_problem(failure)
+                if position is None or not self.at_boundary:
+                    return sse.final_event(problem, openai=self._openai)
+                resumption = resumption or resumer.begin(self._request, self._forwarded, position)
+                try:
+                    resumed = await resumption.resume(failure, self._ping)
+                except StreamTerminated as reason:
+                    return sse.final_event(reason, openai=self._openai)
+                if not resumed:
+                    return sse.final_event(problem, openai=self._openai, cursor=position.cursor)
+                self._framer = sse.SseFramer()
+
+    async def _send_events(self) -> bool:
+        """Send the complete events that have arrived, and return whether more may follow."""
+        request, position = self._request, self._position
+        cycle = request.cycle
+        if cycle is not None:
+            await cycle.wait_writable()
+        data = await self._forwarded.connection.read_body(idle_timeout=self._silence_limit)
+        events = self._framer.feed(data) if data else b""
+        if not events:
+            return bool(data)
+        moved = position is not None and ends_moved(events)
+        if moved:
+            events = without_move(events)
+        if position is not None:
+            position.record(events)
+        request.bytes_sent += len(events)
+        if cycle is not None:
+            cycle.send_part(events)
+        else:
+            await self._send({"type": "http.response.body", "body": events, "more_body": True})
+        if moved:
+            raise StreamMoved
+        return True
+
+    async def _ping(self) -> None:
+        """Tell the client that its stream goes on."""
+        ping = OPENAI_PING if self._openai else PING
+        self._request.bytes_sent += len(ping)
+        await self._send({"type": "http.response.body", "body": ping, "more_body": True})
+
+
+def _is_openai(route: Route) -> bool:
+    return route.template.startswith("/v1/")
