@@ -71,3 +71,13 @@ def test_the_schemas_are_compatible_with_the_last_release() -> None:
     assert set(baseline) <= set(current), "a released type or version is gone"
     broken = {urn: breaking_changes(old, current[urn]) for urn, old in baseline.items()}
     assert not any(broken.values()), broken
+
+
+def test_no_member_has_both_a_fixed_value_and_a_default_because_generated_code_would_not_compile() -> None:
+    def both(node: Any) -> bool:
+        if isinstance(node, dict):
+            return ("const" in node and "default" in node) or any(both(value) for value in node.values())
+        return isinstance(node, list) and any(both(each) for each in node)
+
+    assert not both(asyncapi.document("1.2.3"))
+    assert not any(both(asyncapi.schema(name, model)) for name, model in TYPES)

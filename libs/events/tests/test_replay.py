@@ -1,140 +1,189 @@
-"""Replay of the event log: its start, its end, lost connections, and failing handlers."""
+"""Replay of the event log: start, end, progress, lost connections, refusals, and failing handlers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity, ProbableAuthenticationError
+from aiormq.exceptions import ChannelAccessRefused
 
-from parley_events import CloudEvent, TopologyError
-from parley_events.connection import RECONNECT_DELAY
-from parley_events.replay import MAX_LOOKUPS, OFFSET_HEADER, LogReplay, Start
-from parley_testing.contracts.bus import make_event
-from parley_testing.fakes.amqp import FakeBroker, FakeMessage
+from parley_events import CloudEvent, TopologyError, TurnEnded
+from parley_events.offsets import FileOffsets, Progress, Start
+from parley_events.replay import MAX_LOOKUPS, REPORT_EVERY, LogReplay
+from parley_events.testing import InProcessBus, sample
 from parley_testing.virtual_time import virtual_time
 
+Handler = Callable[[CloudEvent], Awaitable[None]]
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NAIVE = NOON.replace(tzinfo=None)
 
 
-def logged(offset: int) -> FakeMessage:
-    """Return the log message at an offset; its time is as many minutes past noon."""
-    event = make_event(sequence=offset)
-    message = FakeMessage(event)
-    message.headers |= {OFFSET_HEADER: offset, "ce-time": (NOON + timedelta(minutes=offset)).isoformat()}
-    return message
+async def bus_with(count: int = 10) -> InProcessBus:
+    """Return a bus whose log has the sequences 0 and up; each was published a minute after the one before."""
+    bus = InProcessBus()
+    await bus.publish(*(sample(TurnEnded, key="k", sequence=number) for number in range(count)))
+    for position, message in enumerate(bus.log.messages):
+        message.timestamp = NOON + timedelta(minutes=position)
+    return bus
 
 
-class LogBroker(FakeBroker):
-    """A broker whose log holds the offsets 0 to 9."""
-
+class Recorder:
     def __init__(self) -> None:
-        super().__init__()
-        self.log = [logged(offset) for offset in range(10)]
-
-
-class OffsetRecorder:
-    def __init__(self) -> None:
-        self.offsets: list[int] = []
+        self.sequences: list[int] = []
 
     async def __call__(self, event: CloudEvent) -> None:
-        self.offsets.append(event.sequence)
+        self.sequences.append(event.sequence)
 
 
-async def replay(broker: FakeBroker, handler: Callable[[CloudEvent], Awaitable[None]], since: Start = "first") -> int:
-    return await LogReplay("amqp://broker/", handler, connect=broker.connect).run(since, idle=2)
+def replay_of(bus: InProcessBus, handler: Handler, **options: Any) -> LogReplay:
+    return LogReplay("amqp://broker/", handler, connect=bus.connect, **options)
 
 
-@virtual_time
-async def test_all_events_are_handled_in_order_and_the_next_offset_is_returned() -> None:
-    broker, handler = LogBroker(), OffsetRecorder()
-    assert await replay(broker, handler) == 10
-    assert handler.offsets == list(range(10))
-    assert {message.outcome for message in broker.log} == {"acknowledged"}
-
-
-@pytest.mark.parametrize(("since", "expected"), [(4, range(4, 10)), (NOON + timedelta(minutes=7), range(7, 10))])
-def test_events_before_the_start_are_skipped(since: Start, expected: range) -> None:
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        ("first", "now", range(10)),
+        (4, "now", range(4, 10)),
+        (4, 7, range(4, 7)),
+        (4, 99, range(4, 10)),
+        (NOON + timedelta(minutes=7), "now", range(7, 10)),
+        (NOON + timedelta(minutes=3), NOON + timedelta(minutes=6), range(3, 6)),
+        ("next", "now", range(0)),
+        (10, "now", range(0)),
+    ],
+)
+def test_a_replay_handles_the_events_between_its_ends_and_returns_where_to_continue(
+    since: Start, until: Any, expected: range
+) -> None:
     @virtual_time
     async def scenario() -> None:
-        handler = OffsetRecorder()
-        assert await replay(LogBroker(), handler, since) == 10
-        assert handler.offsets == list(expected)
+        handler = Recorder()
+        end = await replay_of(await bus_with(), handler).run(since, until=until)
+        assert handler.sequences == list(expected)
+        assert end == (expected.stop if len(expected) else 10)
 
     scenario()
 
 
-@pytest.mark.parametrize(("since", "end"), [(7, 7), ("first", 0)])
+@virtual_time
+async def test_a_replay_ends_although_events_keep_coming() -> None:
+    bus, handled = await bus_with(), list[int]()
+
+    async def handler(event: CloudEvent) -> None:
+        handled.append(event.sequence)
+        await bus.publish(sample(TurnEnded, key="k", sequence=len(handled) + 100))
+
+    assert await replay_of(bus, handler).run("first") == 10
+    assert handled == list(range(10))
+
+
+@virtual_time
+async def test_a_time_that_matches_nothing_continues_at_the_end_of_the_log() -> None:
+    handler = Recorder()
+    assert await replay_of(await bus_with(), handler).run(NOON + timedelta(days=1)) == 10
+    assert not handler.sequences
+
+
+@virtual_time
+async def test_an_event_that_happened_early_and_was_published_late_is_not_skipped() -> None:
+    bus, handler = await bus_with(), Recorder()
+    bus.log.messages[8].headers["ce-time"] = (NOON - timedelta(days=1)).isoformat()
+    await replay_of(bus, handler).run(NOON + timedelta(minutes=7))
+    assert handler.sequences == [7, 8, 9]
+
+
+@pytest.mark.parametrize(("since", "end"), [(7, 7), ("first", 0), (NOON, 0)])
 def test_an_empty_log_ends_where_the_replay_started(since: Start, end: int) -> None:
     @virtual_time
     async def scenario() -> None:
-        assert await replay(FakeBroker(), OffsetRecorder(), since) == end
+        assert await replay_of(await bus_with(0), Recorder()).run(since) == end
 
     scenario()
 
 
-@virtual_time
-async def test_a_replay_ends_when_no_event_arrives_for_the_idle_time() -> None:
-    await replay(LogBroker(), OffsetRecorder())
-    assert asyncio.get_running_loop().time() == pytest.approx(2)
+@pytest.mark.parametrize("options", [{"since": NAIVE}, {"since": "first", "until": NAIVE}])
+async def test_a_time_without_a_time_zone_is_refused_with_a_remedy(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"without a time zone\. Add one"):
+        await replay_of(InProcessBus(), Recorder()).run(**options)
 
 
 @virtual_time
 async def test_a_lost_connection_repeats_and_skips_no_event() -> None:
-    broker, offsets = LogBroker(), list[int]()
+    bus, sequences = await bus_with(), list[int]()
 
     async def handler(event: CloudEvent) -> None:
-        offsets.append(event.sequence)
+        sequences.append(event.sequence)
         if event.sequence == 4:
-            broker.connections[0].lose()
-            await asyncio.sleep(1)
+            bus.disconnect()
 
-    assert await replay(broker, handler) == 10
-    assert offsets == list(range(10))
-    assert len(broker.connections) == 2
+    assert await replay_of(bus, handler).run("first") == 10
+    assert sequences == list(range(10))
+
+
+async def test_a_replay_that_crashed_continues_at_its_stored_offset(tmp_path: Path) -> None:
+    bus, offsets, progress = await bus_with(), FileOffsets(tmp_path), list[Progress]()
+
+    async def crash(event: CloudEvent) -> None:
+        if event.sequence == 3:
+            raise MemoryError
+
+    with pytest.raises(MemoryError) as failure:
+        await replay_of(bus, crash, offsets=offsets, name="sub.q").run("first", idle=0.1)
+    assert "at offset 3 of parley.log" in failure.value.__notes__[0]
+    handler = Recorder()
+    replay = replay_of(bus, handler, offsets=offsets, name="sub.q", on_progress=progress.append)
+    assert await replay.run("first", idle=0.1) == 10
+    assert handler.sequences == list(range(3, 10))
+    assert progress == [Progress(offset=10, end=10, handled=7)]
+
+
+@virtual_time
+async def test_progress_is_reported_while_the_replay_runs() -> None:
+    bus, progress = await bus_with(2 * REPORT_EVERY + 1), list[Progress]()
+    await replay_of(bus, Recorder(), on_progress=progress.append).run("first")
+    assert [each.handled for each in progress] == [REPORT_EVERY, 2 * REPORT_EVERY, 2 * REPORT_EVERY + 1]
+    assert {each.end for each in progress} == {2 * REPORT_EVERY + 1}
 
 
 @virtual_time
 async def test_a_malformed_message_is_skipped() -> None:
-    broker, handler = LogBroker(), OffsetRecorder()
-    del broker.log[3].headers["ce-type"]
-    assert await replay(broker, handler) == 10
-    assert handler.offsets == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-
-
-@virtual_time
-async def test_a_failing_handler_ends_the_replay_and_names_the_offset() -> None:
-    async def handler(event: CloudEvent) -> None:
-        if event.sequence == 3:
-            raise ConnectionError("of the handler")
-
-    broker = LogBroker()
-    with pytest.raises(ConnectionError, match="of the handler") as failure:
-        await replay(broker, handler)
-    assert failure.value.__notes__ == ["at offset 3 of parley.log"]
-    assert [message.outcome for message in broker.log[2:4]] == ["acknowledged", "pending"]
+    bus, handler = await bus_with(), Recorder()
+    del bus.log.messages[3].headers["ce-type"]
+    assert await replay_of(bus, handler).run("first") == 10
+    assert handler.sequences == [0, 1, 2, 4, 5, 6, 7, 8, 9]
 
 
 @virtual_time
 async def test_a_broker_that_is_down_is_waited_for() -> None:
-    broker, handler = LogBroker(), OffsetRecorder()
-    broker.is_down = True
-    asyncio.get_running_loop().call_later(10, setattr, broker, "is_down", False)
-    assert await replay(broker, handler) == 10
-    assert broker.attempts == 11
+    bus, handler = await bus_with(), Recorder()
+    bus.is_down = True
+    asyncio.get_running_loop().call_later(10, setattr, bus, "is_down", False)
+    assert await replay_of(bus, handler).run("first") == 10
 
 
-@virtual_time
-async def test_a_log_that_is_not_recovered_yet_is_looked_up_again() -> None:
-    broker, handler = LogBroker(), OffsetRecorder()
-    broker.queue_errors.extend(ChannelNotFoundEntity("NOT_FOUND") for _ in range(MAX_LOOKUPS - 1))
-    assert await replay(broker, handler) == 10
-    assert asyncio.get_running_loop().time() == pytest.approx((MAX_LOOKUPS - 1) * RECONNECT_DELAY + 2)
+@pytest.mark.parametrize(
+    ("error", "message", "expected"),
+    [
+        (ChannelNotFoundEntity("NOT_FOUND"), r"no queue parley\.log", MAX_LOOKUPS),
+        (ChannelAccessRefused("ACCESS_REFUSED"), "permissions", MAX_LOOKUPS),
+        (ProbableAuthenticationError("ACCESS_REFUSED"), "the user or the password", 1),
+    ],
+)
+def test_a_missing_log_and_a_refusal_end_the_replay(error: Exception, message: str, expected: int) -> None:
+    attempts: list[str] = []
 
+    async def refuse(url: str, _name: str) -> AbstractConnection:
+        attempts.append(url)
+        raise error
 
-@virtual_time
-async def test_a_missing_log_is_an_error() -> None:
-    broker = FakeBroker()
-    broker.queue_errors.extend(ChannelNotFoundEntity("NOT_FOUND") for _ in range(MAX_LOOKUPS))
-    with pytest.raises(TopologyError, match=r"no queue parley\.log"):
-        await replay(broker, OffsetRecorder())
+    @virtual_time
+    async def scenario() -> None:
+        with pytest.raises(TopologyError, match=message):
+            await LogReplay("amqp://broker/", Recorder(), connect=refuse).run("first")
+
+    scenario()
+    assert len(attempts) == expected

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from parley_events.catalogue import CATALOGUE, model_of
 from parley_events.cloudevents import CloudEvent, MalformedEvent
 from parley_events.decoding import decode, decode_as
+from parley_events.gaps import Gap
 from parley_events.models import (
     ApiKeyRevoked,
     AssistantMessage,
@@ -38,6 +39,7 @@ __all__ = [
     "ConversationUpdated",
     "ErrorInfo",
     "EventData",
+    "Gap",
     "MalformedEvent",
     "Rejected",
     "SessionRevoked",

@@ -41,7 +41,7 @@ def samples() -> Json:
 
 def schema(name: str, model: type[EventData]) -> Json:
     """Return the JSON Schema of an event's data. It allows unknown members, since later releases may add some."""
-    body = model.model_json_schema(mode="serialization")
+    body = _without_fixed_defaults(model.model_json_schema(mode="serialization"))
     return {"$schema": SCHEMA_DIALECT, "$id": _urn(name, model), **body, "title": f"{name} v{model.schema_version}"}
 
 
@@ -61,8 +61,21 @@ def document(version: str) -> Json:
         "operations": {f"send.{name}": _operation(name) for name, _ in types},
         "components": {
             "messages": {name: _message(name, model, payloads[model], examples[name]) for name, model in types},
-            "schemas": definitions["$defs"],
+            "schemas": _without_fixed_defaults(definitions["$defs"]),
         },
+    }
+
+
+def _without_fixed_defaults(node: Any) -> Any:
+    """Remove the defaults of members with one possible value: code generators write such a member twice."""
+    if isinstance(node, list):
+        return [_without_fixed_defaults(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: _without_fixed_defaults(value)
+        for name, value in node.items()
+        if not (name == "default" and "const" in node)
     }
 
 

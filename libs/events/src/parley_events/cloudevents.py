@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from parley_events.fields import format_timestamp
 TYPE_PREFIX = "io.parley."
 CONTENT_TYPE = "application/json"
 SEQUENCE_DIGITS = 20
+OFFSET_HEADER = "x-stream-offset"
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -24,7 +25,7 @@ class CloudEvent:
     """One event: the attributes of the envelope, and the data as JSON bytes.
 
     ``name`` is the type without prefix and version. ``sequence`` counts the events of ``source`` and ``partition_key``
-    from 1 without gaps.
+    from 1 without gaps. ``offset`` is the position in the event log; it is None outside of a replay.
     """
 
     id: UUID
@@ -37,6 +38,7 @@ class CloudEvent:
     sequence: int
     data: bytes
     traceparent: str | None = None
+    offset: int | None = field(default=None, compare=False)
 
     @property
     def type(self) -> str:
@@ -103,6 +105,7 @@ def from_headers(headers: Mapping[str, Any], body: bytes) -> CloudEvent:
             sequence=int(str(headers["ce-sequence"])),
             data=bytes(body),
             traceparent=str(headers["ce-traceparent"]) if headers.get("ce-traceparent") else None,
+            offset=int(str(headers[OFFSET_HEADER])) if OFFSET_HEADER in headers else None,
         )
     except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise MalformedEvent(f"{type(error).__name__}: {error}") from error

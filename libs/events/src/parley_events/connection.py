@@ -7,7 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AuthenticationError, ProbableAuthenticationError
+from aiormq.exceptions import (
+    ChannelAccessRefused,
+    ChannelLockedResource,
+    ChannelPreconditionFailed,
+    ConnectionNotAllowed,
+)
 
 from parley_events.topology import SETUP_TIMEOUT, TopologyError
 from parley_events.waiting import at_most
@@ -19,6 +25,8 @@ CONNECT_TIMEOUT = 5.0
 RECONNECT_DELAY = 1.0
 TOPOLOGY_RETRY_DELAY = 30.0
 """Seconds before the next attempt after a topology conflict: an operator has to resolve it first."""
+LOGIN_RETRY_DELAY = 5.0
+"""Seconds before the next attempt after the broker refused the user: somebody has to correct the password."""
 HEALTH_CHECK_INTERVAL = 2.0
 HEALTH_CHECK_TIMEOUT = 8.0
 """Seconds without an answer after which the broker counts as frozen: earlier than the AMQP heartbeat detects it."""
@@ -26,6 +34,9 @@ CLOSE_TIMEOUT = 5.0
 
 OUTAGES: tuple[type[Exception], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """Errors that aio-pika raises while the broker is down, starting, or frozen, or when it closes the connection."""
+
+LOGIN_REFUSED = (AuthenticationError, ProbableAuthenticationError)
+REFUSED = (ChannelAccessRefused, ChannelLockedResource, ChannelPreconditionFailed, ConnectionNotAllowed)
 
 Prepare = Callable[[AbstractConnection], Awaitable[None]]
 Connect = Callable[[str, str], Awaitable[AbstractConnection]]
@@ -37,6 +48,17 @@ async def connect(url: str, name: str) -> AbstractConnection:
         return await aio_pika.connect(
             url, timeout=CONNECT_TIMEOUT, heartbeat=HEARTBEAT, client_properties={"connection_name": name}
         )
+
+
+def refusal(error: BaseException) -> str:
+    """Return what the broker refuses and what to do, or an empty text for an outage, which passes by itself."""
+    if isinstance(error, LOGIN_REFUSED):
+        return "RabbitMQ refuses the user or the password. Correct the address, or the user on the broker."
+    if isinstance(error, ConnectionNotAllowed):
+        return f"RabbitMQ refuses the virtual host: {error}. Correct the address, or the user's permissions."
+    if isinstance(error, REFUSED):
+        return f"RabbitMQ refuses: {error}. Correct the user's permissions."
+    return ""
 
 
 async def close(connection: AbstractConnection) -> None:
@@ -105,14 +127,18 @@ class SupervisedConnection:
             return TOPOLOGY_RETRY_DELAY
         except OUTAGES as error:
             self._note_outage(error)
+            return LOGIN_RETRY_DELAY if refusal(error) else RECONNECT_DELAY
         except Exception as error:
             self.down_reason = type(error).__name__
             log.exception("broker_connection_failed", extra={"connection": self._name})
         return RECONNECT_DELAY
 
     def _note_outage(self, error: Exception) -> None:
-        reason = type(error).__name__
-        if reason != self.down_reason:
+        refused = refusal(error)
+        reason = refused or type(error).__name__
+        if reason != self.down_reason and refused:
+            log.error("broker_login_refused", extra={"connection": self._name, "reason": reason})
+        elif reason != self.down_reason:
             log.warning("broker_unreachable", extra={"connection": self._name, "reason": reason})
         self.down_reason = reason
 

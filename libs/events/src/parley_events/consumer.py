@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import logging
+from typing import Protocol
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPChannelError
 
 from parley_events.connection import OUTAGES, RECONNECT_DELAY, TOPOLOGY_RETRY_DELAY, SupervisedConnection
-from parley_events.dispatcher import KeyedDispatcher
 from parley_events.subscription import Subscription
 from parley_events.topology import SETUP_TIMEOUT, Arguments, TopologyError, declare_queue, topology_error
 from parley_events.waiting import at_most
@@ -21,6 +21,18 @@ CANCEL_TIMEOUT = 2.0
 CHANNEL_CLOSE_TIMEOUT = 2.0
 
 
+class Dispatcher(Protocol):
+    """Handles the deliveries of a consumer."""
+
+    async def dispatch(self, message: AbstractIncomingMessage) -> None:
+        """Take a message."""
+        ...
+
+    async def stop(self, timeout: float) -> None:
+        """Let running handlers finish within ``timeout`` seconds, and start no others."""
+        ...
+
+
 class QueueConsumer:
     """Consumes one subscription while ``run`` runs; call ``stop`` before cancelling ``run``."""
 
@@ -29,11 +41,13 @@ class QueueConsumer:
         connection: SupervisedConnection,
         subscription: Subscription,
         arguments: Arguments,
-        dispatcher: KeyedDispatcher,
+        dispatcher: Dispatcher,
+        consuming: asyncio.Event | None = None,
     ) -> None:
         self._connection, self._subscription = connection, subscription
         self._arguments, self._dispatcher = arguments, dispatcher
-        self._consuming = asyncio.Event()
+        self.consuming = consuming or asyncio.Event()
+        """Set while events are delivered."""
         self._lost = asyncio.Event()
         self._stopping = False
         self._channel: AbstractChannel | None = None
@@ -43,8 +57,8 @@ class QueueConsumer:
     async def wait_consuming(self, timeout: float | None) -> bool:
         """Wait at most ``timeout`` seconds (None: no limit) until events are delivered; return whether they are."""
         async with at_most(timeout):
-            await self._consuming.wait()
-        return self._consuming.is_set()
+            await self.consuming.wait()
+        return self.consuming.is_set()
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -55,7 +69,7 @@ class QueueConsumer:
     async def stop(self, finish_timeout: float = FINISH_TIMEOUT) -> None:
         """Stop deliveries, let running handlers finish and acknowledge, and return the other events to the queue."""
         self._stopping = True
-        if self._queue is not None and self._channel is not None and not self._channel.is_closed:
+        if self._tag and self._queue is not None and self._channel is not None and not self._channel.is_closed:
             with contextlib.suppress(*OUTAGES):
                 await self._queue.cancel(self._tag, timeout=CANCEL_TIMEOUT)
         await self._dispatcher.stop(finish_timeout)
@@ -80,20 +94,18 @@ class QueueConsumer:
         try:
             async with asyncio.timeout(SETUP_TIMEOUT):
                 await self._open(connection)
-            self._consuming.set()
+            await self._become_active()
+            if not self._lost.is_set():
+                self.consuming.set()
             await self._lost.wait()
             if not self._stopping:
                 log.warning("consumer_lost", extra={"queue": self._subscription.queue})
         finally:
-            self._consuming.clear()
+            self.consuming.clear()
             await self._close_channel()
 
     async def _open(self, connection: AbstractConnection) -> None:
-        # aio-pika holds a channel only weakly; this reference keeps it alive.
-        self._channel = channel = await connection.channel(publisher_confirms=False)
-        channel.close_callbacks.add(self._on_lost)
-        underlay = await channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(self._on_lost)
+        channel = await self._new_channel(connection)
         await channel.set_qos(prefetch_count=self._subscription.prefetch)
         try:
             self._queue = await declare_queue(
@@ -103,11 +115,23 @@ class QueueConsumer:
             raise topology_error(error) from None
         self._tag = await self._queue.consume(self._dispatcher.dispatch)
 
+    async def _new_channel(self, connection: AbstractConnection) -> AbstractChannel:
+        """Open the channel whose loss starts the consumer again."""
+        # aio-pika holds a channel only weakly; this reference keeps it alive.
+        self._channel = channel = await connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(self._on_lost)
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(self._on_lost)
+        return channel
+
+    async def _become_active(self) -> None:
+        """Wait until this replica may consume. The replicas of a service share their queue."""
+
     def _on_lost(self, *_: object) -> None:
         self._lost.set()
 
     async def _close_channel(self) -> None:
-        channel, self._channel, self._queue = self._channel, None, None
+        channel, self._channel, self._queue, self._tag = self._channel, None, None, ""
         if channel is None or channel.is_closed:
             return
         with contextlib.suppress(*OUTAGES):

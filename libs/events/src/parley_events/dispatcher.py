@@ -1,25 +1,23 @@
 """Keyed dispatcher: handles deliveries in order within a partition key, and different keys concurrently."""
 
 import asyncio
-import contextlib
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from aio_pika.abc import AbstractIncomingMessage
 
+from parley_events.acknowledgement import send
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
-from parley_events.connection import OUTAGES
 from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
 from parley_events.subscription import Subscription
 from parley_events.waiting import at_most
 
 log = logging.getLogger(__name__)
 
-ACKNOWLEDGE_TIMEOUT = 5.0
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 2.0
 """Seconds between two attempts at one event: doubled after each attempt, up to the maximum."""
 
@@ -76,7 +74,7 @@ class KeyedDispatcher:
         except MalformedEvent as error:
             log.error("message_malformed", extra={"queue": self._subscription.queue, "reason": str(error)})  # noqa: TRY400
             self._on_outcome("dead", None)
-            await _send(message.reject(requeue=False))
+            await send(message.reject(requeue=False))
             return
         waiting = self._deliveries.get(event.partition_key)
         if waiting is not None:
@@ -130,12 +128,12 @@ class KeyedDispatcher:
 
     async def _acknowledge(self, delivery: Delivery) -> None:
         self._on_outcome("handled", delivery.event)
-        await _send(delivery.message.ack())
+        await send(delivery.message.ack())
 
     async def _dead_letter(self, delivery: Delivery, error: Exception) -> None:
         self._on_outcome("dead", delivery.event)
         log.error("event_dead_lettered", extra=self._describe(delivery, error))
-        await _send(delivery.message.reject(requeue=False))
+        await send(delivery.message.reject(requeue=False))
 
     def _note_retry(self, delivery: Delivery, error: Exception, delay: float) -> None:
         self._on_outcome("retried", delivery.event)
@@ -147,6 +145,8 @@ class KeyedDispatcher:
             "queue": self._subscription.queue,
             "type": event.type,
             "id": str(event.id),
+            "key": event.partition_key,
+            "sequence": event.sequence,
             "attempt": delivery.attempts,
             "reason": type(error).__name__,
         }
@@ -154,10 +154,3 @@ class KeyedDispatcher:
     async def _wait_unless_stopping(self, seconds: float) -> None:
         async with at_most(seconds):
             await self._stopping.wait()
-
-
-async def _send(acknowledgement: Coroutine[object, object, None]) -> None:
-    # If an acknowledgement is lost, the broker delivers the message again.
-    with contextlib.suppress(*OUTAGES):
-        async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT):
-            await acknowledgement

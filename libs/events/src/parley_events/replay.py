@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import inspect
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from parley_events.cloudevents import MalformedEvent, from_headers
-from parley_events.connection import OUTAGES, RECONNECT_DELAY, Connect, close, connect
+from parley_events.cloudevents import OFFSET_HEADER, MalformedEvent, from_headers
+from parley_events.connection import LOGIN_REFUSED, OUTAGES, RECONNECT_DELAY, Connect, close, connect, refusal
+from parley_events.offsets import End, OffsetStore, OnProgress, Progress, Start, check_time
 from parley_events.subscription import Handler
 from parley_events.topology import EVENT_LOG, SETUP_TIMEOUT, TopologyError
 from parley_events.waiting import at_most
@@ -21,10 +23,12 @@ log = logging.getLogger(__name__)
 PREFETCH = 100
 MAX_LOOKUPS = 5
 """Attempts to find the log, ``RECONNECT_DELAY`` seconds apart, before it counts as missing."""
-OFFSET_HEADER = "x-stream-offset"
+END_QUIET, END_LIMIT = 0.5, 1.0
+"""Seconds without an event after which the end of the log is known, and the most seconds to look for it."""
+REPORT_EVERY = 500
+"""Events between two reports of progress, and between two saved offsets."""
 
-Start: TypeAlias = datetime | int | Literal["first"]
-"""Where a replay starts: at a time, at an offset, or at the first event of the log."""
+Action: TypeAlias = Callable[[], Awaitable[int]]
 Messages: TypeAlias = "asyncio.Queue[AbstractIncomingMessage | None]"
 
 
@@ -38,73 +42,136 @@ class _HandlerFailed(Exception):
 class LogReplay:
     """One pass over the event log; it reconnects after an outage and continues at the next offset."""
 
-    def __init__(self, url: str, handler: Handler, *, connect: Connect = connect) -> None:
+    def __init__(
+        self,
+        url: str,
+        handler: Handler,
+        *,
+        connect: Connect = connect,
+        on_progress: OnProgress | None = None,
+        offsets: OffsetStore | None = None,
+        name: str = "replay",
+    ) -> None:
+        """``offsets`` keeps the position under ``name``: a replay that crashed continues there."""
         self._url, self._handler, self._connect = url, handler, connect
-        self._next_offset: int | None = None
+        self._on_progress, self._offsets, self._name = on_progress, offsets, name
+        self._next: int | None = None
+        self._end: int | None = None
+        self._handled = 0
 
-    async def run(self, since: Start, *, idle: float) -> int:
-        """Read until no event arrives for ``idle`` seconds; return the offset of the next event.
+    async def run(self, since: Start, *, until: End = "now", idle: float = 2.0) -> int:
+        """Read from ``since`` to ``until``; return the offset of the next event.
 
-        Raise ``TopologyError`` if the broker has no event log.
+        Wait at most ``idle`` seconds for the first event of a log that may be empty. Raise ``TopologyError`` if the
+        broker has no event log or refuses to show it.
         """
+        check_time("since", since)
+        check_time("until", until)
+        start: Start = since
+        if self._offsets is not None and (saved := await self._offsets.load_offset(self._name)) is not None:
+            start = saved
+        if until != "never":
+            tail = await self._insist(lambda: self._find_end(idle))
+            self._end = min(tail, until) if isinstance(until, int) else tail
+            if start == "next":
+                return tail
+        return await self._pass_over(start, until, idle)
+
+    async def _pass_over(self, start: Start, until: End, idle: float) -> int:
+        try:
+            await self._insist(lambda: self._read_from(start, until, idle))
+        finally:
+            if self._next is not None:
+                await self._report()
+        if self._next is not None:
+            return self._next
+        return max(start, self._end or 0) if isinstance(start, int) else self._end or 0
+
+    async def _insist(self, action: Action) -> int:
+        """Try again during an outage; end on a refusal."""
         lookups = 0
         while True:
             try:
-                async with self._messages(since if self._next_offset is None else self._next_offset) as messages:
-                    await self._read(messages, since, idle)
+                return await action()
             except _HandlerFailed as failed:
                 raise failed.cause from None
-            except ChannelNotFoundEntity as error:
-                # A broker that has just started answers "not found" until it has recovered the log.
-                lookups += 1
-                if lookups >= MAX_LOOKUPS:
-                    raise TopologyError(f"This broker has no queue {EVENT_LOG}.") from error
-                await asyncio.sleep(RECONNECT_DELAY)
             except OUTAGES as error:
-                log.warning(
-                    "replay_interrupted", extra={"reason": type(error).__name__, "next_offset": self._next_offset}
-                )
-                await asyncio.sleep(RECONNECT_DELAY)
-            else:
-                return self._end(since)
+                reason = _explain(error)
+                # A broker that has just started answers "not found" until it has recovered the log.
+                lookups += bool(reason)
+                if lookups >= MAX_LOOKUPS or isinstance(error, LOGIN_REFUSED):
+                    raise TopologyError(reason) from error
+                log.warning("replay_interrupted", extra={"reason": type(error).__name__, "next_offset": self._next})
+            await asyncio.sleep(RECONNECT_DELAY)
 
-    def _end(self, since: Start) -> int:
-        if self._next_offset is not None:
-            return self._next_offset
-        return since if isinstance(since, int) else 0
+    async def _find_end(self, idle: float) -> int:
+        """Return the offset behind the last event that the log has now."""
+        clock = asyncio.get_running_loop().time
+        deadline, end, quiet = clock() + idle + END_LIMIT, 0, idle
+        async with self._messages("last") as messages:
+            while clock() < deadline and (message := await _next_message(messages, quiet)) is not None:
+                end, quiet = _offset(message) + 1, min(END_QUIET, idle)
+                await message.ack()
+        return end
 
-    async def _read(self, messages: Messages, since: Start, idle: float) -> None:
-        while (message := await _next_message(messages, idle)) is not None:
-            offset = int(str(message.headers[OFFSET_HEADER]))
-            if self._next_offset is None or offset >= self._next_offset:
-                await self._handle(message, offset, since)
-                self._next_offset = offset + 1
-            await message.ack()
+    async def _read_from(self, start: Start, until: End, idle: float) -> int:
+        if self._end == 0 or self._is_at_end(self._next if self._next is not None else start):
+            return 0
+        async with self._messages(start if self._next is None else self._next) as messages:
+            wait = None if until == "never" or isinstance(start, int) or start == "first" else idle
+            while (message := await _next_message(messages, wait)) is not None:
+                offset, wait = _offset(message), None
+                # The broker starts at the beginning of a chunk: the first events may be older than requested.
+                first = self._next if self._next is not None else start
+                if not isinstance(first, int) or offset >= first:
+                    if self._is_at_end(offset) or _is_published_after(message, until):
+                        return 0
+                    await self._handle(message, offset)
+                    await self._advance(offset + 1)
+                await message.ack()
+                if self._is_at_end(self._next):
+                    return 0
+        return 0
 
-    async def _handle(self, message: AbstractIncomingMessage, offset: int, since: Start) -> None:
-        # The broker starts at the beginning of a chunk, so the first events may be older than requested.
-        if isinstance(since, int) and offset < since:
-            return
+    def _is_at_end(self, offset: object) -> bool:
+        return self._end is not None and isinstance(offset, int) and offset >= self._end
+
+    async def _handle(self, message: AbstractIncomingMessage, offset: int) -> None:
         try:
             event = from_headers(message.headers, message.body)
-        except MalformedEvent:
-            return
-        if isinstance(since, datetime) and event.time < since:
+        except MalformedEvent as error:
+            log.warning("message_malformed", extra={"queue": EVENT_LOG, "offset": offset, "reason": str(error)})
             return
         try:
             await self._handler(event)
         except Exception as error:
-            error.add_note(f"at offset {offset} of {EVENT_LOG}")
+            error.add_note(f"at offset {offset} of {EVENT_LOG}, event {event.id} of {event.partition_key}")
             raise _HandlerFailed(error) from error
 
+    async def _advance(self, offset: int) -> None:
+        self._next = offset
+        self._handled += 1
+        if self._handled % REPORT_EVERY == 0:
+            await self._report()
+
+    async def _report(self) -> None:
+        assert self._next is not None
+        if self._offsets is not None:
+            await self._offsets.save_offset(self._name, self._next)
+        if self._on_progress is not None:
+            result = self._on_progress(Progress(self._next, self._end, self._handled))
+            if inspect.isawaitable(result):
+                await result
+
     @contextlib.asynccontextmanager
-    async def _messages(self, start: Start) -> AsyncIterator[Messages]:
+    async def _messages(self, start: Start | Literal["last"]) -> AsyncIterator[Messages]:
         messages: Messages = asyncio.Queue(PREFETCH + 1)
         connection = await self._connect(self._url, "parley-replay")
-        connection.close_callbacks.add(lambda *_: messages.put_nowait(None))
+        connection.close_callbacks.add(lambda *_: _note_lost(messages))
         try:
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await connection.channel(publisher_confirms=False)
+                channel.close_callbacks.add(lambda *_: _note_lost(messages))
                 await channel.set_qos(prefetch_count=PREFETCH)
                 stream = await channel.get_queue(EVENT_LOG)
                 await stream.consume(messages.put, arguments={OFFSET_HEADER: start})
@@ -113,7 +180,32 @@ class LogReplay:
             await close(connection)
 
 
-async def _next_message(messages: Messages, idle: float) -> AbstractIncomingMessage | None:
+def _explain(error: BaseException) -> str:
+    """Return why waiting does not help, or an empty text during an outage."""
+    if isinstance(error, ChannelNotFoundEntity):
+        return f"This broker has no queue {EVENT_LOG}."
+    return refusal(error)
+
+
+def _offset(message: AbstractIncomingMessage) -> int:
+    return int(str(message.headers[OFFSET_HEADER]))
+
+
+def _is_published_after(message: AbstractIncomingMessage, until: End) -> bool:
+    """Return whether a message was published at or after a time; events of old releases have no such time."""
+    if not isinstance(until, datetime):
+        return False
+    published = message.timestamp
+    return published is not None and published >= until
+
+
+def _note_lost(messages: Messages) -> None:
+    # A full queue has messages to handle before the loss shows: the next delivery or acknowledgement finds it.
+    with contextlib.suppress(asyncio.QueueFull):
+        messages.put_nowait(None)
+
+
+async def _next_message(messages: Messages, idle: float | None) -> AbstractIncomingMessage | None:
     """Return the next message, or None after ``idle`` seconds. Raise ConnectionResetError on a lost connection."""
     message = None
     async with at_most(idle) as wait:

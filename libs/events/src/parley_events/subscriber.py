@@ -5,42 +5,52 @@ r"""Subscriber for services outside of Parley: typed handlers on a durable queue
     @subscriber.on(TurnEnded)
     async def store(turn: TurnEnded, event: CloudEvent) -> None: ...
 
-    await subscriber.run()
+    asyncio.run(subscriber.run())
 
-Events are delivered at least once: deduplicate by ``event.id``. The broker user needs these permissions: configure and
-write ``^sub\.``, read ``^(sub\.|parley\.(events|log)$)``.
+Events are delivered at least once: deduplicate by ``event.id`` (``parley_events.stores``). The broker user needs these
+permissions: configure and write ``^sub\.TEAM\.``, read ``^(sub\.TEAM\.|parley\.(events|log)$)``.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
+import logging
+from datetime import timedelta
 
 from parley_events.cloudevents import CloudEvent
-from parley_events.connection import SupervisedConnection
-from parley_events.consumer import QueueConsumer
-from parley_events.decoding import decode_as
-from parley_events.dispatcher import KeyedDispatcher
-from parley_events.failure_policy import ErrorTypes, FailurePolicy
-from parley_events.models import EventData
-from parley_events.replay import LogReplay, Start
+from parley_events.connection import Connect, SupervisedConnection, connect
+from parley_events.dead_letter_writer import Clock
+from parley_events.dispatcher import OutcomeObserver, ignore_outcome
+from parley_events.failure_policy import DeadlinePolicy, ErrorTypes, OnPoison
+from parley_events.gaps import Gap, GapDetector, OnGap, SequenceStore
+from parley_events.handlers import EventHandlers
+from parley_events.offsets import End, OffsetStore, OnProgress, Start
+from parley_events.replay import LogReplay
+from parley_events.side_queues import OwnExchange
+from parley_events.signals import stop_on_sigterm
+from parley_events.subscriber_consumer import SubscriberConsumer
+from parley_events.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.subscription import Subscription
 from parley_events.tasks import running
-from parley_events.topology import QueueType, external_subscriber_queue_arguments
+from parley_events.topology import QueueType, SubscriberNames
 
 QUEUE_PREFIX = "sub."
-
-E = TypeVar("E", bound=EventData)
-TypedHandler: TypeAlias = Callable[[E, CloudEvent], Awaitable[None]]
+EVERY_EVENT = "#"
 
 
-class Subscriber:
+class Subscriber(EventHandlers):
     """Calls typed handlers with events; events without a handler for their type and version are skipped.
 
-    ``queue`` is the name of a durable queue and starts with ``sub.``. Its size is limited: if it is not consumed for
-    too long, the broker drops the oldest events, which can be replayed.
+    ``queue`` is the name of a durable queue and starts with ``sub.``. Of several replicas, one at a time is active, so
+    that the events of one partition key stay in order. Within it, ``workers`` handlers run at the same time, each for
+    another key.
 
-    A failed event is retried, up to ``max_attempts`` attempts in all, then logged and skipped. ``outages`` are the
-    errors that handlers raise while a dependency of their own is unavailable: they do not count as attempts.
+    A failed event is tried again with growing delays for ``retry_for`` after its first failure, then it becomes a dead
+    letter in the queue ``<queue>.dead``. ``Rejected`` and the ``permanent`` errors make it one at once. ``on_poison``
+    says what the later events of its key do then: ``skip`` goes on, ``park`` lets them wait until the dead letter is
+    redriven or dropped.
+
+    ``on_gap`` is called before an event that shows that earlier ones of its key were lost; ``refill`` replays them. It
+    makes the queue receive every event of Parley, since sequences count all types. ``sequences`` keeps the last
+    sequence of each key over restarts.
     """
 
     def __init__(
@@ -49,58 +59,113 @@ class Subscriber:
         queue: str,
         *,
         prefetch: int = 32,
-        max_attempts: int = 10,
+        workers: int | None = None,
+        retry_for: timedelta | None = timedelta(days=1),
+        permanent: ErrorTypes = (),
+        on_poison: OnPoison = "skip",
         queue_type: QueueType = "classic",
-        outages: ErrorTypes = (ConnectionError, TimeoutError),
+        on_gap: OnGap | None = None,
+        sequences: SequenceStore | None = None,
+        on_outcome: OutcomeObserver = ignore_outcome,
+        connect: Connect = connect,
     ) -> None:
+        """``on_outcome`` is told each attempt's outcome. ``connect`` opens connections: tests use another."""
+        super().__init__()
         if not queue.startswith(QUEUE_PREFIX):
             raise ValueError(f"The queue {queue!r} does not start with {QUEUE_PREFIX!r}. Choose another name.")
-        self._url, self._queue, self._queue_type = url, queue, queue_type
-        self._prefetch, self._max_attempts = prefetch, max_attempts
-        self._policy = FailurePolicy(outages)
-        self._handlers: dict[tuple[str, int], tuple[type[EventData], TypedHandler[Any]]] = {}
+        self._url, self._queue_type = url, queue_type
+        self.queue, self.connect = queue, connect
+        self.clock: Clock | None = None
+        """Seconds since 1970; None is the clock of the machine. Tests with virtual time use another."""
+        self._prefetch, self._workers = prefetch, workers or prefetch
+        self._policy = DeadlinePolicy(retry_for, permanent, on_poison)
+        self._gaps, self._on_outcome = GapDetector(on_gap, sequences), on_outcome
+        self._every_event = on_gap is not None
+        self._stop = asyncio.Event()
         self.consuming = asyncio.Event()
-        """Set while events are delivered."""
-
-    def on(self, model: type[E]) -> Callable[[TypedHandler[E]], TypedHandler[E]]:
-        """Register the handler of a model's events, which is called with the data and the envelope."""
-
-        def register(handler: TypedHandler[E]) -> TypedHandler[E]:
-            for name in model.names:
-                self._handlers[name, model.schema_version] = (model, handler)
-            return handler
-
-        return register
+        """Set while events are delivered to this replica."""
 
     async def run(self) -> None:
-        """Consume until cancelled; while the broker is unavailable, keep trying to connect."""
-        bindings = tuple(sorted({name for name, _ in self._handlers}))
-        subscription = Subscription(self._queue, bindings, self.handle, self._prefetch, self._max_attempts)
-        connection = SupervisedConnection(self._url, name=self._queue)
-        arguments = external_subscriber_queue_arguments(self._queue_type)
-        dispatcher = KeyedDispatcher(subscription, self._policy)
-        consumer = QueueConsumer(connection, subscription, arguments, dispatcher)
-        async with running(connection.run, consumer.run):
-            try:
-                await consumer.wait_consuming(None)
-                self.consuming.set()
-                await asyncio.Event().wait()
-            finally:
-                self.consuming.clear()
-                await consumer.stop()
+        """Consume until cancelled, until ``stop`` is called, or until SIGTERM; running handlers finish first.
 
-    async def replay(self, since: Start = "first", *, idle: float = 2.0) -> int:
+        While the broker is unavailable, keep trying to connect.
+        """
+        _quiet_client()
+        self._stop.clear()
+        bindings = (EVERY_EVENT,) if self._every_event else self.names()
+        subscription = Subscription(self.queue, bindings, self.handle, self._prefetch)
+        connection = SupervisedConnection(self._url, name=self.queue, connect=self.connect)
+        own = OwnExchange(SubscriberNames(self.queue))
+        dispatcher = self._dispatcher(own)
+        consumer = SubscriberConsumer(connection, subscription, self._queue_type, own, dispatcher, self.consuming)
+        with stop_on_sigterm(self._stop):
+            async with running(connection.run, consumer.run):
+                try:
+                    await self._stop.wait()
+                finally:
+                    self.consuming.clear()
+                    await consumer.stop()
+
+    def stop(self) -> None:
+        """Make ``run`` return after the running handlers have finished."""
+        self._stop.set()
+
+    async def replay(
+        self,
+        since: Start = "first",
+        *,
+        until: End = "now",
+        idle: float = 2.0,
+        on_progress: OnProgress | None = None,
+        offsets: OffsetStore | None = None,
+    ) -> int:
         """Call the handlers with the events of the log, oldest first; return the offset at which to continue.
 
-        ``since`` is a time, an offset that an earlier call returned, or ``first``. The replay ends when no event
-        arrives for ``idle`` seconds, or with a handler's exception, whose note names the event's offset.
+        ``since`` and ``until`` are times of publication or offsets; ``until="now"`` is the end that the log has when
+        the replay begins. ``offsets`` keeps the position, so that a replay continues after a crash. A handler's
+        exception ends the replay; its note names the event's offset.
         """
-        return await LogReplay(self._url, self.handle).run(since, idle=idle)
+        _quiet_client()
+        replay = LogReplay(
+            self._url,
+            self.handle,
+            connect=self.connect,
+            on_progress=on_progress,
+            offsets=offsets,
+            name=self.queue,
+        )
+        return await replay.run(since, until=until, idle=idle)
 
-    async def handle(self, event: CloudEvent) -> None:
-        """Call the handler of one event. Raise ``Rejected`` if the data does not fit the handler's model."""
-        found = self._handlers.get((event.name, event.version))
-        if found is None:
-            return
-        model, handler = found
-        await handler(decode_as(model, event), event)
+    async def refill(self, gap: Gap, *, idle: float = 2.0) -> int:
+        """Call the handlers with the lost events that the log still has; return how many are missing for good."""
+        missing = set(range(gap.first, gap.last + 1))
+
+        async def handle(event: CloudEvent) -> None:
+            if (event.source, event.partition_key) == (gap.source, gap.key) and event.sequence in missing:
+                await self.handle(event)
+                missing.discard(event.sequence)
+
+        since: Start = gap.after - timedelta(hours=1) if gap.after is not None else "first"
+        await LogReplay(self._url, handle, connect=self.connect).run(since, idle=idle)
+        return len(missing)
+
+    def _dispatcher(self, own: OwnExchange) -> SubscriberDispatcher:
+        return SubscriberDispatcher(
+            self.queue,
+            self.handle,
+            self._policy,
+            own,
+            prefetch=self._prefetch,
+            workers=self._workers,
+            gaps=self._gaps,
+            on_outcome=self._on_outcome,
+            clock=self.clock,
+        )
+
+
+def _quiet_client() -> None:
+    """Keep the AMQP client from logging a traceback for each attempt of an outage, which this package reports once."""
+    for name in ("aiormq", "aio_pika"):
+        client = logging.getLogger(name)
+        if client.level == logging.NOTSET:
+            client.setLevel(logging.CRITICAL)

@@ -1,8 +1,10 @@
 """Names and arguments of Parley's exchange and queues, as far as consumers need them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
@@ -15,6 +17,11 @@ SETUP_TIMEOUT = 10.0
 EXTERNAL_QUEUE_MAX_BYTES = 500_000_000
 DELIVERY_LIMIT = 20
 """Deliveries of one message from a quorum queue: more than the attempts of any consumer."""
+SIDE_QUEUE_DELIVERY_LIMIT = 1_000_000
+"""Parked events are delivered again at every start of the subscriber, for as long as they wait."""
+
+MAIN, PARKED, DEAD = "main", "parked", "dead"
+"""Routing keys of a subscriber's own exchange."""
 
 QueueType: TypeAlias = Literal["classic", "quorum"]
 Arguments: TypeAlias = dict[str, Any]
@@ -24,11 +31,59 @@ class TopologyError(Exception):
     """The broker refuses a declaration: an existing queue differs, or a permission is missing."""
 
 
-def external_subscriber_queue_arguments(queue_type: QueueType) -> Arguments:
-    """Return the arguments of an external subscriber's queue, whose size is limited to protect the broker."""
-    arguments: Arguments = {"x-queue-type": queue_type, "x-max-length-bytes": EXTERNAL_QUEUE_MAX_BYTES}
+@dataclass(frozen=True, slots=True)
+class SubscriberNames:
+    """Names of what one external subscriber declares: its queue, and an exchange and two queues beside it."""
+
+    queue: str
+
+    @property
+    def exchange(self) -> str:
+        """The direct exchange through which the subscriber publishes into its own queues, and nowhere else."""
+        return f"{self.queue}.kit"
+
+    @property
+    def parked(self) -> str:
+        """The queue of the events that wait for another attempt, or behind a dead letter of their key."""
+        return f"{self.queue}.parked"
+
+    @property
+    def dead(self) -> str:
+        """The queue of the subscriber's dead letters."""
+        return f"{self.queue}.dead"
+
+
+def external_subscriber_queue_arguments(queue_type: QueueType, queue: str) -> Arguments:
+    """Return the arguments of an external subscriber's queue.
+
+    Its size is limited to protect the broker. One consumer at a time is active, which keeps the order of each key over
+    all replicas.
+    """
+    arguments: Arguments = {
+        "x-queue-type": queue_type,
+        "x-max-length-bytes": EXTERNAL_QUEUE_MAX_BYTES,
+        "x-single-active-consumer": True,
+    }
     if queue_type == "quorum":
-        arguments["x-delivery-limit"] = DELIVERY_LIMIT
+        arguments |= {
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": SubscriberNames(queue).exchange,
+            "x-dead-letter-routing-key": DEAD,
+        }
+    return arguments
+
+
+def side_queue_arguments(queue_type: QueueType, *, single_active: bool) -> Arguments:
+    """Return the arguments of the parked and the dead queue, which refuse messages when they are full."""
+    arguments: Arguments = {
+        "x-queue-type": queue_type,
+        "x-max-length-bytes": EXTERNAL_QUEUE_MAX_BYTES,
+        "x-overflow": "reject-publish",
+    }
+    if single_active:
+        arguments["x-single-active-consumer"] = True
+    if queue_type == "quorum":
+        arguments["x-delivery-limit"] = SIDE_QUEUE_DELIVERY_LIMIT
     return arguments
 
 
@@ -52,3 +107,22 @@ async def declare_queue(
     for binding in bindings:
         await queue.bind(EVENTS_EXCHANGE, binding)
     return queue
+
+
+async def declare_subscriber(
+    channel: AbstractChannel, names: SubscriberNames, bindings: Sequence[str], queue_type: QueueType
+) -> tuple[AbstractQueue, AbstractQueue]:
+    """Declare a subscriber's exchange and queues; return its queue and its parked queue."""
+    own = await channel.declare_exchange(names.exchange, ExchangeType.DIRECT, durable=True)
+    dead = await channel.declare_queue(
+        names.dead, durable=True, arguments=side_queue_arguments(queue_type, single_active=False)
+    )
+    parked = await channel.declare_queue(
+        names.parked, durable=True, arguments=side_queue_arguments(queue_type, single_active=True)
+    )
+    queue = await declare_queue(
+        channel, names.queue, bindings, external_subscriber_queue_arguments(queue_type, names.queue)
+    )
+    for each, key in ((queue, MAIN), (parked, PARKED), (dead, DEAD)):
+        await each.bind(own, key)
+    return queue, parked

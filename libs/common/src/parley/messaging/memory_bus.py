@@ -15,9 +15,9 @@ import structlog
 
 from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.outages import SERVICE_FAILURE_POLICY
-from parley.messaging.routing import matches
 from parley_events.cloudevents import CloudEvent, round_trip
 from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
+from parley_events.routing import matches
 from parley_events.subscription import Subscription
 
 log = structlog.get_logger()

@@ -199,5 +199,7 @@ def _properties(event: CloudEvent) -> Basic.Properties:
         content_type=CONTENT_TYPE,
         delivery_mode=PERSISTENT,
         message_id=new_id().hex,
+        # Replays start and end by the time of publication; `ce-time` is when the change happened.
+        timestamp=datetime.now(UTC),
         headers=dict(to_headers(event)),
     )

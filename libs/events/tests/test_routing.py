@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.messaging.routing import matches
+from parley_events.routing import matches
 
 words = st.lists(st.sampled_from(["a", "b", "c"]), max_size=4)
 

@@ -1,0 +1,34 @@
+"""Metrics of a subscriber for Prometheus (extra `prometheus`)."""
+
+from datetime import UTC, datetime
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from parley_events.cloudevents import CloudEvent
+from parley_events.dispatcher import Outcome
+
+
+class SubscriberMetrics:
+    """Counts the outcomes of a subscriber's events and measures its lag; pass it as ``on_outcome``."""
+
+    def __init__(self, queue: str, registry: CollectorRegistry = REGISTRY) -> None:
+        outcomes = Counter(
+            "parley_events_outcomes",
+            "Attempts at events by outcome: handled, retried (failed, to be tried again), or dead.",
+            ["queue", "outcome"],
+            registry=registry,
+        )
+        # The series exist from the start: Prometheus sees no increase when one appears with the value 1.
+        self._outcomes = {each: outcomes.labels(queue, each) for each in ("handled", "retried", "dead")}
+        self._lag = Gauge(
+            "parley_events_lag_seconds",
+            "Age of the last handled event when it was handled.",
+            ["queue"],
+            registry=registry,
+        ).labels(queue)
+
+    def __call__(self, outcome: Outcome, event: CloudEvent | None) -> None:
+        """Count the outcome of an attempt."""
+        self._outcomes[outcome].inc()
+        if outcome == "handled" and event is not None:
+            self._lag.set(max(0.0, (datetime.now(UTC) - event.time).total_seconds()))

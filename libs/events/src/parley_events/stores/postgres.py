@@ -1,0 +1,78 @@
+"""Idempotency store in a Postgres database, with asyncpg."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+
+from parley_events.cloudevents import CloudEvent
+from parley_events.stores import KEPT_FOR
+
+STATEMENT_TIMEOUT = 10.0
+_TABLES = """
+CREATE TABLE IF NOT EXISTS parley_handled_events (
+    event_id uuid PRIMARY KEY, handled_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS parley_sequences (
+    source text, key text, sequence bigint NOT NULL, PRIMARY KEY (source, key)
+);
+CREATE TABLE IF NOT EXISTS parley_offsets (name text PRIMARY KEY, log_offset bigint NOT NULL);
+"""
+_NOTE_HANDLED = "INSERT INTO parley_handled_events (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1"
+_SAVE_SEQUENCE = """
+INSERT INTO parley_sequences AS kept VALUES ($1, $2, $3)
+ON CONFLICT (source, key) DO UPDATE SET sequence = greatest(kept.sequence, excluded.sequence)
+"""
+_SAVE_OFFSET = """
+INSERT INTO parley_offsets VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET log_offset = excluded.log_offset
+"""
+
+
+class PostgresStore:
+    """Remembers handled events, sequences and offsets in the application's database. Call ``prepare`` first."""
+
+    def __init__(self, pool: Any) -> None:
+        """``pool`` is a pool of asyncpg."""
+        self._pool: asyncpg.Pool = pool
+
+    async def prepare(self) -> None:
+        """Create the tables, if they do not exist."""
+        await self._pool.execute(_TABLES, timeout=STATEMENT_TIMEOUT)
+
+    @contextlib.asynccontextmanager
+    async def once(self, event: CloudEvent) -> AsyncIterator[Any]:
+        """Yield a connection in a transaction, or None if the event was handled before.
+
+        The transaction is committed at the end of the block, and rolled back after an exception. A second delivery of
+        the same event waits for the first.
+        """
+        async with self._pool.acquire(timeout=STATEMENT_TIMEOUT) as connection, connection.transaction():
+            is_new = await connection.fetchval(_NOTE_HANDLED, event.id, timeout=STATEMENT_TIMEOUT)
+            yield connection if is_new else None
+
+    async def last_sequence(self, source: str, key: str) -> int | None:
+        """Return the last handled sequence of a source and key, or None."""
+        return await self._value("SELECT sequence FROM parley_sequences WHERE source = $1 AND key = $2", source, key)
+
+    async def save_sequence(self, source: str, key: str, sequence: int) -> None:
+        """Keep a sequence, unless a higher one is kept already."""
+        await self._pool.execute(_SAVE_SEQUENCE, source, key, sequence, timeout=STATEMENT_TIMEOUT)
+
+    async def load_offset(self, name: str) -> int | None:
+        """Return the offset saved under a name, or None."""
+        return await self._value("SELECT log_offset FROM parley_offsets WHERE name = $1", name)
+
+    async def save_offset(self, name: str, offset: int) -> None:
+        """Save an offset."""
+        await self._pool.execute(_SAVE_OFFSET, name, offset, timeout=STATEMENT_TIMEOUT)
+
+    async def forget(self, kept_for: timedelta = KEPT_FOR) -> None:
+        """Delete the IDs of events handled longer ago than ``kept_for``. Call it once a day."""
+        query = "DELETE FROM parley_handled_events WHERE handled_at < now() - $1::interval"
+        await self._pool.execute(query, kept_for, timeout=STATEMENT_TIMEOUT)
+
+    async def _value(self, query: str, *parameters: str) -> int | None:
+        found: int | None = await self._pool.fetchval(query, *parameters, timeout=STATEMENT_TIMEOUT)
+        return found

@@ -1,0 +1,85 @@
+"""Dead letters: list, redrive and drop, and the order of a parked key."""
+
+import asyncio
+
+from parley_events import CloudEvent, Rejected
+from parley_events.dead_letters import DeadLetters
+from parley_events.testing import InProcessBus
+from parley_testing.subscriber_runs import QUEUE, Recorder, subscriber_of, turn
+from parley_testing.virtual_time import virtual_time
+
+
+def poison(event: CloudEvent) -> Exception | None:
+    return Rejected("price is unknown") if event.sequence == 1 else None
+
+
+def letters_of(bus: InProcessBus) -> DeadLetters:
+    return DeadLetters("amqp://broker/", QUEUE, connect=bus.connect)
+
+
+@virtual_time
+async def test_dead_letters_are_listed_with_their_reason_and_stay() -> None:
+    bus, handler = InProcessBus(), Recorder(poison)
+    async with bus.running(subscriber_of(bus, handler)):
+        await bus.publish(turn("a", 1), turn("b", 1), turn("b", 2))
+        await asyncio.sleep(5)
+        for _ in range(2):
+            found = await letters_of(bus).list()
+            assert [(letter.key, letter.sequence, letter.reason) for letter in found] == [
+                ("a", "1", "rejected"),
+                ("b", "1", "rejected"),
+            ]
+        assert found[0].error == "Rejected: price is unknown"
+
+
+@virtual_time
+async def test_redriving_a_parked_key_restores_its_order() -> None:
+    bus, handler = InProcessBus(), Recorder(poison)
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await bus.publish(*(turn("a", number) for number in range(1, 6)))
+        await asyncio.sleep(60)
+        assert not handler.handled
+        handler.fail = None
+        assert await letters_of(bus).redrive() == 1
+        await bus.publish(turn("a", 6))
+        await asyncio.sleep(5)
+        assert bus.parked(QUEUE) == 0
+    assert handler.of("a") == [1, 2, 3, 4, 5, 6]
+    assert not bus.dead_letters(QUEUE)
+
+
+@virtual_time
+async def test_redriving_while_the_subscriber_is_stopped_restores_the_order_too() -> None:
+    bus, handler = InProcessBus(), Recorder(poison)
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await bus.publish(turn("a", 1), turn("a", 2))
+        await asyncio.sleep(60)
+    handler.fail = None
+    assert await letters_of(bus).redrive() == 1
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await asyncio.sleep(5)
+    assert handler.of("a") == [1, 2]
+
+
+@virtual_time
+async def test_a_redriven_event_that_fails_again_is_a_dead_letter_again() -> None:
+    bus, handler = InProcessBus(), Recorder(poison)
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await bus.publish(turn("a", 1), turn("a", 2))
+        await asyncio.sleep(5)
+        assert await letters_of(bus).redrive() == 1
+        await asyncio.sleep(5)
+        assert len(bus.dead_letters(QUEUE)) == 1
+        assert not handler.handled
+
+
+@virtual_time
+async def test_dropping_a_dead_letter_lets_its_key_go_on() -> None:
+    bus, handler = InProcessBus(), Recorder(poison)
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await bus.publish(turn("a", 1), turn("a", 2), turn("b", 1), turn("b", 2))
+        await asyncio.sleep(60)
+        assert await letters_of(bus).drop(lambda letter: letter.key == "a") == 1
+        await asyncio.sleep(5)
+        assert handler.handled == [("a", 2)]
+        assert [letter.key for letter in await letters_of(bus).list()] == ["b"]

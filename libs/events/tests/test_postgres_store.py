@@ -1,0 +1,50 @@
+"""Idempotency store in Postgres."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from parley.ids import new_id
+from parley_events import TurnEnded
+from parley_events.stores.postgres import PostgresStore
+from parley_events.testing import sample
+from parley_testing.backends.shared import SharedBackends
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def pool(backends: SharedBackends) -> AsyncIterator[asyncpg.Pool]:
+    schema = f"events_{new_id().hex}"
+    async with asyncpg.create_pool(
+        await backends.database_url(), min_size=1, max_size=2, server_settings={"search_path": schema}
+    ) as pool:
+        await pool.execute(f"CREATE SCHEMA {schema}")
+        yield pool
+        await pool.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+async def test_an_event_is_handled_once_in_the_transaction_of_the_handler(pool: asyncpg.Pool) -> None:
+    store, event = PostgresStore(pool), sample(TurnEnded)
+    await store.prepare()
+    await store.prepare()
+    await pool.execute("CREATE TABLE turns (id uuid)")
+
+    async def handle(*, fail: bool) -> bool:
+        async with store.once(event) as connection:
+            if connection is not None:
+                await connection.execute("INSERT INTO turns VALUES ($1)", event.id)
+            if fail:
+                raise RuntimeError
+            return connection is not None
+
+    with pytest.raises(RuntimeError):
+        await handle(fail=True)
+    assert [await handle(fail=False), await handle(fail=False)] == [True, False]
+    assert await pool.fetchval("SELECT count(*) FROM turns") == 1
+    await store.save_sequence("/services/chat", "k", 7)
+    await store.save_sequence("/services/chat", "k", 3)
+    await store.save_offset("sub.q", 42)
+    assert (await store.last_sequence("/services/chat", "k"), await store.load_offset("sub.q")) == (7, 42)
+    await store.forget()
