@@ -36,6 +36,9 @@ class LocalSettings(ServiceSettings):
         description="`make run`: DSN of an administrator of a Postgres server that replaces the embedded one.",
     )
     database_pool_size: int = Field(8, ge=2, le=200, description="Maximum Postgres connections of each service.")
+    database_pool_min_size: int = Field(
+        2, ge=1, le=200, description="Postgres connections of each service that stay open, up to the maximum."
+    )
     redis_url: SecretStr | None = Field(None, description="`make run`: URL of a Redis that replaces the embedded one.")
     openai_api_key: SecretStr | None = Field(
         None, description="`make run`: API key of a provider that replaces the local model."

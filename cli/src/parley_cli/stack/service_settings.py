@@ -62,6 +62,7 @@ class StackConfig:
             **self.common_settings(service),
             "database_url": self.backends.database_urls[service],
             "database_pool_size": self.local.database_pool_size,
+            "database_pool_min_size": self.local.database_pool_min_size,
             "jwks_url": f"{self.ports.url('auth')}/.well-known/jwks.json",
         }
 

@@ -15,6 +15,7 @@ from parley.process.tasks import background
 from parley.security.tokens import TokenVerifier, open_verifier
 from parley.storage import migrations, postgres
 from parley.storage import redis as redis_storage
+from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.monitor import DatabaseMonitor, Unavailability
 from parley.storage.postgres import Pool
 from parley.storage.redis import RedisClient, open_redis
@@ -30,6 +31,8 @@ class Infrastructure:
     bus: Bus
     relay: OutboxRelay
     verifier: TokenVerifier
+    queue: ConnectionQueue
+    """The queue of requests for connections of the pool."""
 
 
 @contextlib.asynccontextmanager
@@ -44,7 +47,12 @@ async def open_infrastructure(
     await migrations.migrate(dsn, outbox.MIGRATIONS, runtime.service)
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
-            postgres.open_pool(dsn, size=settings.database_pool_size, application=f"parley-{runtime.service}")
+            postgres.open_pool(
+                dsn,
+                size=settings.database_pool_size,
+                minimum=settings.database_pool_min_size,
+                application=f"parley-{runtime.service}",
+            )
         )
         redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
         if bus is None:
@@ -58,7 +66,7 @@ async def open_infrastructure(
         monitor = _monitor(pool, runtime, needs_writer=needs_writer)
         await monitor.check()  # before the service becomes ready
         await stack.enter_async_context(background("database", monitor.run, service=runtime.service))
-        yield Infrastructure(pool, redis, bus, relay, verifier)
+        yield Infrastructure(pool, redis, bus, relay, verifier, ConnectionQueue(settings.database_pool_size))
 
 
 def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextlib.AbstractAsyncContextManager[Bus]:

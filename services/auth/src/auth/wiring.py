@@ -33,6 +33,7 @@ from parley.messaging.bus import Bus
 from parley.process.steps import run_step
 from parley.process.tasks import background
 from parley.storage import migrations
+from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.postgres import Pool, open_pool
 from parley.storage.redis import RedisClient, open_redis
 from parley.web.runtime import Runtime
@@ -67,7 +68,9 @@ async def open_services(
         infrastructure = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
         mailer = stack.enter_context(_open_mailer(settings))
         mail = MailQueue(mailer) if mailer else None
-        services = await _build(settings, infrastructure.pool, infrastructure.redis, hasher, plans, mail)
+        stores = postgres_stores(infrastructure.pool, settings.access_token_lifetime, infrastructure.queue)
+        keys = await _start_keys(settings, infrastructure.pool)
+        services = await _build(settings, stores, keys, infrastructure.redis, hasher, plans, mail)
         if mailer and mail:
             await stack.enter_async_context(background("mail", mail.deliver, service=runtime.service))
             resets = ResetRequestQueue(services.stores.password_resets, mailer, url=settings.reset_page())
@@ -97,7 +100,8 @@ async def open_offline(settings: AuthSettings) -> AsyncIterator[AuthServices]:
         open_redis(settings.redis_url.get_secret_value()) as redis,
     ):
         with open_hasher(settings) as hasher:
-            yield await _build(settings, pool, redis, hasher, read_plans(settings.plans_file))
+            stores, keys = postgres_stores(pool, settings.access_token_lifetime), await _start_keys(settings, pool)
+            yield await _build(settings, stores, keys, redis, hasher, read_plans(settings.plans_file))
 
 
 async def delete_signing_keys(dsn: str) -> None:
@@ -120,9 +124,9 @@ async def _start_keys(settings: AuthSettings, pool: Pool) -> KeyRing:
     return keys
 
 
-def postgres_stores(pool: Pool, token_lifetime: int) -> AuthStores:
+def postgres_stores(pool: Pool, token_lifetime: int, queue: ConnectionQueue | None = None) -> AuthStores:
     """Return the stores over a pool; ``token_lifetime`` is the lifetime of access tokens in seconds."""
-    database, revoker = AccountDatabase(pool), Revoker(token_lifetime)
+    database, revoker = AccountDatabase(pool, queue), Revoker(token_lifetime)
     return AuthStores(
         accounts=PostgresAccountStore(database, revoker),
         sessions=PostgresSessionStore(database, revoker),
@@ -137,7 +141,8 @@ def postgres_stores(pool: Pool, token_lifetime: int) -> AuthStores:
 
 async def _build(
     settings: AuthSettings,
-    pool: Pool,
+    stores: AuthStores,
+    keys: KeyRing,
     redis: RedisClient,
     hasher: PasswordHasher,
     plans: Plans,
@@ -146,8 +151,8 @@ async def _build(
     await hasher.dummy()
     return build_services(
         settings,
-        stores=postgres_stores(pool, settings.access_token_lifetime),
-        keys=await _start_keys(settings, pool),
+        stores=stores,
+        keys=keys,
         hasher=hasher,
         failures=RedisFailureCounter(redis),
         revocation_cache=RedisRevocationCache(redis),

@@ -174,7 +174,7 @@ def _admission(
 
 def turn_store(infrastructure: Infrastructure) -> PostgresTurnStore:
     """Return the turn store of a service's database."""
-    return PostgresTurnStore(infrastructure.pool, infrastructure.relay.hint)
+    return PostgresTurnStore(infrastructure.pool, infrastructure.relay.hint, infrastructure.queue)
 
 
 @contextlib.asynccontextmanager

@@ -1,5 +1,6 @@
 """Access to the conversation database."""
 
+from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.database import PostgresDatabase
 from parley.storage.database import Row as Row  # noqa: PLC0414 - the stores import it from here
 from parley.storage.postgres import Pool
@@ -8,5 +9,5 @@ from parley.storage.postgres import Pool
 class Database(PostgresDatabase):
     """The conversation database."""
 
-    def __init__(self, pool: Pool) -> None:
-        super().__init__(pool, "The conversation database")
+    def __init__(self, pool: Pool, queue: ConnectionQueue | None = None) -> None:
+        super().__init__(pool, "The conversation database", queue=queue)

@@ -72,9 +72,10 @@ async def wire(
         infrastructure = await stack.enter_async_context(
             open_infrastructure(settings, runtime, bus=bus, needs_writer=worker)
         )
-        database, changes = Database(infrastructure.pool), ChangeNotifier()
-        source = PostgresChangeSource(database)
-        purger = Purger(database, feed_retention=settings.feed_retention_hours * 3600)
+        database, changes = Database(infrastructure.pool, infrastructure.queue), ChangeNotifier()
+        background_database = Database(infrastructure.pool)
+        source = PostgresChangeSource(background_database)
+        purger = Purger(background_database, feed_retention=settings.feed_retention_hours * 3600)
         for name, run in (
             ("changes", lambda: changes.run(source)),
             ("purge", lambda: purge_periodically(purger.purge_batch, settings.purge_interval)),
@@ -83,9 +84,9 @@ async def wire(
         if settings.run_consumer:
             indexer = stack.enter_context(worker_thread("index"))
             handler = _event_handler(database, runtime, infrastructure, changes, indexer)
-            reindexer = Reindexer(PostgresReindexingStore(database), indexer)
-            ancestry = AncestryBuilder(database)
+            ancestry = AncestryBuilder(background_database)
             await stack.enter_async_context(background("ancestry", ancestry.run, service=runtime.service))
+            reindexer = Reindexer(PostgresReindexingStore(background_database), indexer)
             await stack.enter_async_context(background("reindex", reindexer.run, service=runtime.service))
             await stack.enter_async_context(consume_events(infrastructure.bus, handler))
         workers = Workers(*(stack.enter_context(worker_thread(name)) for name in ("search", "import")))

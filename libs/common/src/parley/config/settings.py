@@ -80,6 +80,9 @@ class DataSettings(ServiceSettings):
     redis_url: SecretStr = Field(description="Redis URL.")
     amqp_url: SecretStr | None = Field(None, description="RabbitMQ URL. When unset, events stay inside the process.")
     database_pool_size: int = Field(10, ge=2, le=200, description="Maximum Postgres connections of one process.")
+    database_pool_min_size: int = Field(
+        4, ge=1, le=200, description="Postgres connections of one process that stay open, up to the maximum."
+    )
     jwks_url: str = Field(
         "http://localhost:8001/.well-known/jwks.json", description="URL of the keys that verify access tokens."
     )

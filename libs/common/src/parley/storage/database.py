@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate_unavailable
 from parley.storage.postgres_errors import is_conflict, is_stale
 
@@ -31,21 +32,36 @@ class PostgresDatabase:
     so that the next ones reach the new writer.
     """
 
-    def __init__(self, pool: Pool, name: str = "The database") -> None:
-        """Use ``pool``; errors call the database ``name``."""
-        self._pool, self._name = pool, name
+    def __init__(
+        self,
+        pool: Pool,
+        name: str = "The database",
+        *,
+        queue: ConnectionQueue | None = None,
+        urgent: bool = False,
+    ) -> None:
+        """Use ``pool``; errors call the database ``name``.
+
+        Statements wait in ``queue``, before others if ``urgent``. Without a queue, they are background work.
+        """
+        self._pool, self._name, self._queue, self._urgent = pool, name, queue, urgent
         self._discarded_at = float("-inf")
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection for the duration of the context."""
         with translate_unavailable(self._name):
+            if self._queue is not None:
+                await self._queue.acquire(urgent=self._urgent)
             try:
                 async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                     yield connection
             except Exception as error:
                 await self._discard_if_stale(error)
                 raise
+            finally:
+                if self._queue is not None:
+                    self._queue.release()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -82,12 +98,17 @@ class PostgresDatabase:
             return await self._run_once(statement)
 
     async def _run_once(self, statement: Callable[[Connection], Awaitable[T]]) -> T:
+        if self._queue is not None:
+            await self._queue.acquire(urgent=self._urgent)
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 return await statement(connection)
         except Exception as error:
             await self._discard_if_stale(error)
             raise
+        finally:
+            if self._queue is not None:
+                self._queue.release()
 
     async def _discard_if_stale(self, error: Exception) -> None:
         if is_stale(error):

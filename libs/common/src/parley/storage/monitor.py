@@ -1,6 +1,8 @@
-"""Monitor of a database: whether it responds and accepts writes, for readiness."""
+"""Monitor of a database: whether it responds and accepts writes, for readiness. Keeps the minimum of connections."""
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -8,11 +10,13 @@ import structlog
 
 from parley.errors import DependencyUnavailable
 from parley.storage.database import PostgresDatabase
-from parley.storage.postgres import DatabaseReadOnly, Pool, require_writable
+from parley.storage.postgres import DatabaseReadOnly, Pool, keep_open, require_writable, translate_unavailable
 
 log = structlog.get_logger()
 
 CHECK_INTERVAL = 1.0
+KEEP_OPEN_INTERVAL = 60.0
+"""Seconds between two uses of the minimum of connections; less than asyncpg's limit on idle time of 300 s."""
 UNREACHABLE_AFTER = 3
 """Failed checks in a row after which a database counts as unreachable; one may only be slow."""
 
@@ -29,11 +33,13 @@ class DatabaseMonitor:
         self._pool, self._database, self._report = pool, PostgresDatabase(pool), report
         self._found: Unavailability | None = None
         self._failures = 0
+        self._kept_open_at = time.monotonic()
 
     async def run(self) -> None:
         """Check until cancelled."""
         while True:
             await self.check()
+            await self._keep_open()
             await asyncio.sleep(CHECK_INTERVAL)
 
     async def check(self) -> None:
@@ -45,6 +51,13 @@ class DatabaseMonitor:
             log.warning("database_availability_changed", unavailable=found)
             self._found = found
             self._report(found)
+
+    async def _keep_open(self) -> None:
+        if time.monotonic() - self._kept_open_at < KEEP_OPEN_INTERVAL:
+            return
+        self._kept_open_at = time.monotonic()
+        with contextlib.suppress(DependencyUnavailable), translate_unavailable():
+            await keep_open(self._pool)
 
     async def _check(self) -> Unavailability | None:
         try:

@@ -30,11 +30,11 @@ Executor: TypeAlias = "Pool | Connection | asyncpg.Connection[asyncpg.Record]"
 
 
 @contextlib.asynccontextmanager
-async def open_pool(dsn: str, *, size: int = 10, application: str = "parley") -> AsyncIterator[Pool]:
-    """Open a pool of at most ``size`` connections. Raises the error of asyncpg or the network when that fails."""
+async def open_pool(dsn: str, *, size: int = 10, minimum: int = 1, application: str = "parley") -> AsyncIterator[Pool]:
+    """Open a pool of ``minimum`` to ``size`` connections. Raises the error of asyncpg or the network if it fails."""
     pool = await asyncpg.create_pool(
         dsn,
-        min_size=1,
+        min_size=min(minimum, size),
         max_size=size,
         command_timeout=COMMAND_TIMEOUT,
         timeout=CONNECT_TIMEOUT,
@@ -89,6 +89,16 @@ async def require_writable(connection: Executor) -> None:
     """Raise DatabaseReadOnly, or the error of a database that does not respond."""
     if await connection.fetchval("SHOW transaction_read_only", timeout=PING_TIMEOUT) == "on":
         raise DatabaseReadOnly
+
+
+async def keep_open(pool: Pool) -> None:
+    """Use the minimum of connections at once, so that those that are missing or idle for long are open.
+
+    asyncpg closes idle connections also below the minimum. A request would then wait for a new one.
+    """
+    async with contextlib.AsyncExitStack() as used:
+        for _ in range(pool.get_min_size() - (pool.get_size() - pool.get_idle_size())):
+            await used.enter_async_context(pool.acquire(timeout=ACQUIRE_TIMEOUT))
 
 
 async def _close(pool: Pool) -> None:

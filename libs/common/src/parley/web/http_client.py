@@ -31,7 +31,7 @@ async def open_client(
     )
     client = httpx2.AsyncClient(
         base_url=base_url,
-        timeout=httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT, pool=CONNECT_TIMEOUT),
+        timeout=httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT),  # a busy pool makes a request wait
         transport=transport if tracer is None else TracedTransport(transport, tracer),
         follow_redirects=False,
         trust_env=False,

@@ -19,6 +19,6 @@ class PostgresBudgetStore:
 
     async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
         """Return used plus reserved tokens and cost, by period."""
-        async with self._turns.connection() as connection:
+        async with self._turns.connection(queued=True) as connection:
             rows = await connection.fetch(_SPENT, user_id, list(periods))
         return {row["period"]: (row["tokens"], row["cost"]) for row in rows}

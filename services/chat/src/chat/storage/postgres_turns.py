@@ -17,9 +17,10 @@ from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Rese
 from chat.storage import turn_statements
 from chat.storage.turn_rows import to_conversation, to_exchange, to_turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
-from parley.errors import DependencyUnavailable
+from parley.errors import DependencyUnavailable, Overloaded
 from parley.ids import new_id
 from parley.observability.tracing import current_traceparent
+from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.database import PostgresDatabase
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection, Pool
@@ -37,13 +38,16 @@ Hint = Callable[[], None]
 class PostgresTurnStore:
     """Turns in Postgres; ``hint`` notifies the relay of a committed event."""
 
-    def __init__(self, pool: Pool, hint: Hint) -> None:
-        self._database, self.hint = PostgresDatabase(pool), hint
+    def __init__(self, pool: Pool, hint: Hint, queue: ConnectionQueue | None = None) -> None:
+        """Let requests wait in ``queue`` for a connection. Ends of turns are before them: they free resources."""
+        self._database = PostgresDatabase(pool, queue=queue)
+        self._endings = PostgresDatabase(pool, queue=queue, urgent=True)
+        self._background, self.hint = PostgresDatabase(pool), hint
 
     async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
         """Admit a turn with its ``turn.started`` event in one statement."""
         try:
-            row = await self._execute(turn_statements.ADMIT, _admission(turn, runner_id, key))
+            row = await self._execute(self._database, turn_statements.ADMIT, _admission(turn, runner_id, key))
         except asyncpg.NotNullViolationError as error:
             raise (BudgetExceeded if error.column_name == "periods" else TurnRefused) from error
         except asyncpg.UniqueViolationError as error:
@@ -66,13 +70,13 @@ class PostgresTurnStore:
         """Move the reservation of a running turn to a fallback model in one statement; raises BudgetExceeded."""
         values = {**_columns(reservation), "turn_id": turn.id, "epoch": turn.epoch, "model": model}
         try:
-            return await self._execute(turn_statements.MOVE_RESERVATION, values) is not None
+            return await self._execute(self._database, turn_statements.MOVE_RESERVATION, values) is not None
         except asyncpg.NotNullViolationError as error:
             raise BudgetExceeded from error
 
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
         """Finish a running turn of this epoch with its event in one statement."""
-        row = await self._execute(turn_statements.FINISH, _ending(turn, outcome))
+        row = await self._execute(self._endings, turn_statements.FINISH, _ending(turn, outcome))
         if row is not None:
             self.hint()
             return to_turn(row)
@@ -128,22 +132,29 @@ class PostgresTurnStore:
         await self._database.execute(turn_statements.REQUEST_CANCEL, turn_id)
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; raises DependencyUnavailable while Postgres is unavailable."""
-        async with self._database.connection() as connection:
+    async def connection(self, *, queued: bool = False) -> AsyncIterator[Connection]:
+        """Lend a connection for background work, or ``queued`` for a request.
+
+        Raises DependencyUnavailable while Postgres is unavailable.
+        """
+        database = self._database if queued else self._background
+        async with database.connection() as connection:
             yield connection
 
-    async def _execute(self, statement: NamedStatement, values: dict[str, Any]) -> Any:
+    @staticmethod
+    async def _execute(database: PostgresDatabase, statement: NamedStatement, values: dict[str, Any]) -> Any:
         """Retry unacknowledged commits; the statements are idempotent."""
         arguments = statement.arguments(values)
         began = time.monotonic()
         for _ in range(1, MAX_ATTEMPTS):
             try:
-                return await self._database.row(statement.sql, *arguments)
+                return await database.row(statement.sql, *arguments)
+            except Overloaded:
+                raise
             except DependencyUnavailable:
                 if time.monotonic() - began > RETRY_WINDOW:
                     raise
-        return await self._database.row(statement.sql, *arguments)
+        return await database.row(statement.sql, *arguments)
 
 
 def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> dict[str, Any]:
