@@ -11,7 +11,7 @@ from uuid import UUID
 from history_text import TextSource  # type: ignore[import-not-found]
 
 USERS = 1_000
-LARGEST, LINE, BRANCHES, BRANCH_LENGTH = 50_000, 10_000, 500, 20
+LARGEST, LINE, BRANCHES, BRANCH_LENGTH = 50_000, 10_000, 500, 200
 """Messages of the largest user and of the long conversation; branches, and messages of each."""
 CONVERSATION = 20
 """Messages of an ordinary conversation."""
@@ -74,7 +74,7 @@ class Generator:
         """Yield the messages of one conversation after the other."""
         marks = self.landmarks
         largest, line = min(LARGEST, self.total // 4), min(LINE, self.total // 10)
-        branches = min(BRANCHES, self.total // 100)
+        branches = min(BRANCHES, self.total // 2_000)
         yield self._line(marks.line_owner, marks.line, line)
         yield self._branches(marks.branches_owner, marks.branches, branches)
         rest = max(0, self.total - line - branches * BRANCH_LENGTH)

@@ -93,6 +93,12 @@ async def _stored_ids(pool: Pool, tree: MessageTree) -> list[object]:
     return [row["id"] for row in rows]
 
 
+async def test_one_statement_with_a_long_line_stores_all_its_ancestry(history: RunningHistory) -> None:
+    tree = MessageTree.line(1_050)
+    await tree.store(history.pool)
+    assert len(await _stored_ids(history.pool, tree)) == 1_050
+
+
 async def test_a_message_with_another_parent_takes_everything_below_it_along(history: RunningHistory) -> None:
     tree = _random_tree(3)
     await tree.store(history.pool)
