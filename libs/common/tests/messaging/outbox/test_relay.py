@@ -1,12 +1,14 @@
 """Outbox relay: order within a key, independence of keys, retries, and one leader at a time."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import pytest
 
-from parley.messaging.outbox.relay import LOCK_KEY, OutboxRelay
-from parley.messaging.outbox.store import backlog, purge
+from parley.messaging.outbox.relay import LOCK_KEY, PLANNER_SETTINGS, OutboxRelay
+from parley.messaging.outbox.store import _WAITING, backlog, fetch_waiting, purge, record
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
@@ -191,3 +193,15 @@ async def test_purging_keeps_unsent_recent_and_unconfirmed_events(pool: Pool, ap
     assert await purge(pool, retention=86_400, confirmed_only=True) == 1
     assert await purge(pool, retention=86_400, confirmed_only=False) == 1
     assert await pool.fetchval("SELECT array_agg(sequence ORDER BY sequence) FROM outbox") == [3, 4]
+
+
+async def test_a_fetch_does_not_visit_the_events_that_were_sent(dsn: str, append: Append) -> None:
+    connection = await asyncpg.connect(dsn, server_settings=PLANNER_SETTINGS)
+    for number in range(20):
+        await append(f"k{number}", 10)
+        waiting = await fetch_waiting(connection, 100, without=[])
+        await record(connection, [row["id"] for row in waiting], [])
+    await fetch_waiting(connection, 100, without=[])  # removes the entries of the last sent events
+    plan = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_WAITING}", 100, [])
+    await connection.close()
+    assert json.loads(plan)[0]["Plan"]["Shared Hit Blocks"] < 5

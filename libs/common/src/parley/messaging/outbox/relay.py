@@ -29,6 +29,9 @@ STANDBY_INTERVAL = 1.0
 BUS_DOWN_DELAY = 0.5
 SESSION_SETTINGS = {"idle_session_timeout": "10s", "tcp_user_timeout": "10s", "statement_timeout": "5s"}
 """PostgreSQL ends the session of a leader that is silent for this long, so that a frozen leader loses the lock."""
+PLANNER_SETTINGS = {"enable_bitmapscan": "off", "enable_seqscan": "off"}
+"""Waiting events are read by a plain index scan. It removes the entries of sent events from the partial index, so that
+the next scan does not visit them; a bitmap scan visits all of them until the next vacuum."""
 COMMAND_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 2.0
 BATCH_ROWS = 250
@@ -133,7 +136,7 @@ class OutboxRelay:
             self._dsn,
             timeout=COMMAND_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
-            server_settings={**SESSION_SETTINGS, "application_name": "parley-relay"},
+            server_settings={**SESSION_SETTINGS, **PLANNER_SETTINGS, "application_name": "parley-relay"},
         )
         detect_loss(connection)
         try:
