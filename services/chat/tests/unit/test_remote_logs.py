@@ -8,7 +8,7 @@ import pytest
 
 from chat.model import LogEntry, Turn
 from chat.running.remote_logs import RemoteLogs
-from chat.running.turn_log_store import LogAppend
+from chat.running.turn_log_store import LogAppend, LogEnd
 from chat.running.turn_view import TurnView
 from chat_testing.log_store import InMemoryLogStore
 from chat_testing.turn_store import InMemoryTurnStore
@@ -54,7 +54,7 @@ async def test_a_log_ends_with_the_row_of_its_turn(bench: RemoteBench) -> None:
     turn = await bench.running_turn("a")
     async with bench.remote_logs.open(turn) as (log, _):
         bench.turns.turns[turn.id] = ended_turn(turn, "a", "b")
-        await bench.logs.mark_ended(turn.id, 1, 4)
+        await bench.logs.mark_ended([LogEnd(turn.id, 1, 4)])
         await eventually(lambda: log.state == "ended")
         assert [entry.text for entry in log.entries] == ["a", "b"]
 
@@ -63,7 +63,7 @@ async def test_a_log_whose_row_is_gone_is_abandoned(bench: RemoteBench) -> None:
     turn = await bench.running_turn("a")
     async with bench.remote_logs.open(turn) as (log, _):
         bench.turns.turns.clear()
-        await bench.logs.mark_ended(turn.id, 1, 3)
+        await bench.logs.mark_ended([LogEnd(turn.id, 1, 3)])
         await eventually(lambda: log.state == "abandoned")
 
 

@@ -24,7 +24,7 @@ PING_INTERVAL = 3.0
 
 def idempotency_key_of(request: Request, user_id: UUID, body: Any) -> IdempotencyKey | None:
     """Return the idempotency key of a request, or None; raises InvalidRequest if it is malformed."""
-    return parse_idempotency_key(request.headers.get("idempotency-key"), user_id, request.url.path, body)
+    return parse_idempotency_key(request.headers.get("idempotency-key"), user_id, request.scope["path"], body)
 
 
 def parse_idempotency_key(given: str | None, user_id: UUID, route: str, body: Any) -> IdempotencyKey | None:

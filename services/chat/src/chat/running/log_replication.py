@@ -17,7 +17,7 @@ from chat.metrics import ChatMetrics
 from chat.model import FIRST_SEQ
 from chat.running.lease import RunnerLease
 from chat.running.turn_log import TurnLog
-from chat.running.turn_log_store import AppendResult, LogAppend, LogStore, LogStoreUnavailable
+from chat.running.turn_log_store import LogAppend, LogEnd, LogStore, LogStoreUnavailable
 from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
@@ -103,27 +103,28 @@ class LogReplicator:
         dirty, self._dirty = self._dirty, {}
         ended, self._ended = self._ended, []
         held = self._lease.held()
-        # Without the lease no log is started: a recovery may have sealed the one that is missing.
-        self._dirty.update({turn_id: replica for turn_id, replica in dirty.items() if not replica.count and not held})
+        if not held:  # no log is started: a recovery may have sealed the one that is missing
+            self._dirty.update({turn_id: replica for turn_id, replica in dirty.items() if not replica.count})
         replicas = [replica for replica in dirty.values() if (replica.behind if replica.count else held)]
         batches = [replica.next_batch() for replica in replicas]
         try:
             results = await self._store.append(batches) if batches else []
-            for ended_log in ended:
-                await self._store.mark_ended(ended_log.turn.id, ended_log.turn.epoch, ended_log.last_seq)
+            if ended:
+                await self._store.mark_ended([LogEnd(each.turn.id, each.turn.epoch, each.last_seq) for each in ended])
         except LogStoreUnavailable:
             self._on_unavailable(dirty)
             return
         for replica, batch, result in zip(replicas, batches, results, strict=True):
-            await self._settle(replica, batch, result)
+            if result == "appended":
+                replica.count += len(batch.entries)
+            elif result == "missing":
+                replica.count = 0
+            else:
+                await self._on_refused(replica)
+            self._settle(replica)
 
-    async def _settle(self, replica: _Replica, batch: LogAppend, result: AppendResult) -> None:
-        if result == "appended":
-            replica.count += len(batch.entries)
-        elif result == "missing":
-            replica.count = 0
-        else:
-            await self._on_refused(replica)
+    def _settle(self, replica: _Replica) -> None:
+        """Show what is replicated, and replicate what has arrived meanwhile."""
         replica.log.show(replica.count - 1)
         if replica.log.turn.id in self._replicas and replica.behind:
             self._dirty[replica.log.turn.id] = replica

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from chat.model import LogEntry
@@ -16,8 +16,7 @@ AppendResult = Literal["appended", "missing", "refused"]
 """``missing``: the store has no log of the turn; ``refused``: the log already has a later position."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogAppend:
+class LogAppend(NamedTuple):
     """Entries to append to one log from position ``seq``. None is the log's beginning. ``create`` starts the log."""
 
     turn_id: UUID
@@ -25,6 +24,14 @@ class LogAppend:
     seq: int
     entries: Sequence[LogEntry | None]
     create: bool = False
+
+
+class LogEnd(NamedTuple):
+    """The end of one log at position ``seq``."""
+
+    turn_id: UUID
+    epoch: int
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,8 @@ class LogStore(Protocol):
         """Append to several logs in one round trip."""
         ...
 
-    async def mark_ended(self, turn_id: UUID, epoch: int, seq: int) -> None:
-        """Mark a log as ended and let it expire soon."""
+    async def mark_ended(self, ends: Sequence[LogEnd]) -> None:
+        """Mark logs as ended and let them expire soon, in one round trip."""
         ...
 
     async def seal(self, turn_id: UUID, epoch: int) -> list[LogItem]:

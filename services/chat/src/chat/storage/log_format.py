@@ -27,7 +27,7 @@ def turn_id_of(key: bytes) -> UUID:
 
 def encode_entry(entry: LogEntry | None) -> bytes:
     """Encode an entry, or the start of a log."""
-    return orjson.dumps(entry.to_json() if entry else None)
+    return orjson.dumps(None if entry is None else entry.to_json())
 
 
 def position_of(identifier: bytes) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from chat.events.turn_events import ended_event, started_event
 from chat.exchanges import PastExchange
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 from chat.storage import turn_statements
-from chat.storage.turn_rows import to_conversation, to_exchange, to_turn
+from chat.storage.turn_rows import ended_turn, to_conversation, to_exchange, to_turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
 from parley.errors import DependencyUnavailable, Overloaded
 from parley.ids import new_id
@@ -77,10 +77,12 @@ class PostgresTurnStore:
     async def finish(self, turn: Turn, outcome: Outcome) -> Turn | None:
         """Finish a running turn of this epoch with its event in one statement."""
         row = await self._execute(self._endings, turn_statements.FINISH, _ending(turn, outcome))
-        if row is not None:
-            self.hint()
-            return to_turn(row)
-        return await self._finished_by_us(turn)
+        if row is None:
+            return await self._finished_by_us(turn)
+        self.hint()
+        if outcome.tool_calls:  # Postgres stores the members of their objects in an order of its own
+            return await self._finished_by_us(turn)
+        return ended_turn(turn, outcome, row)
 
     async def _finished_by_us(self, turn: Turn) -> Turn | None:
         row = await self._database.row("SELECT * FROM turns WHERE id = $1", turn.id)

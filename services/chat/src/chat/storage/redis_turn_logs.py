@@ -5,14 +5,12 @@ from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Seque
 from typing import Any
 from uuid import UUID
 
-from chat.running.turn_log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
+from chat.running.turn_log_store import AppendResult, LogAppend, LogEnd, LogItem, LogStoreUnavailable
 from chat.storage.log_format import END, LIFETIME, decode_item, key_of, position_of, turn_id_of
 from chat.storage.stream_writer import StreamWriter
 from parley.process.tasks import EarlyEnds
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ping
 
-ENDED_LIFETIME = 60
-"""Seconds until the log of an ended turn expires."""
 SEAL_SEQ = 0
 CANCEL_CHANNEL = "parley:chat:cancel"
 SUBSCRIBE_TIMEOUT = 1.0
@@ -29,13 +27,9 @@ class RedisLogStore:
         """Append to several logs in one round trip; raises LogStoreUnavailable."""
         return await self._writer.append(batches)
 
-    async def mark_ended(self, turn_id: UUID, epoch: int, seq: int) -> None:
-        """Mark a log as ended and let it expire soon; raises LogStoreUnavailable."""
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.execute_command("XADD", key_of(turn_id), "NOMKSTREAM", f"{epoch}-{seq}", END, b"1")
-        pipeline.expire(key_of(turn_id), ENDED_LIFETIME)
-        with _translate_unavailable():
-            await pipeline.execute(raise_on_error=False)
+    async def mark_ended(self, ends: Sequence[LogEnd]) -> None:
+        """Mark logs as ended and let them expire soon; raises LogStoreUnavailable."""
+        await self._writer.mark_ended(ends)
 
     async def seal(self, turn_id: UUID, epoch: int) -> list[LogItem]:
         """Refuse appends of lower epochs and return their items; raises LogStoreUnavailable."""

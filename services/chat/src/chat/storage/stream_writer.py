@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chat.running.turn_log_store import AppendResult, LogAppend, LogStoreUnavailable
-from chat.storage.log_format import ENTRY, LIFETIME, encode_entry, key_of
+from chat.running.turn_log_store import AppendResult, LogAppend, LogEnd, LogStoreUnavailable
+from chat.storage.log_format import END, ENTRY, LIFETIME, encode_entry, key_of
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ResponseError
 from parley.storage.redis_internals import RawConnection, pack
 
 MAX_ENTRIES = 1000
 """Entries in one call. Each call has the full timeout."""
+ENDED_LIFETIME = 60
+"""Seconds until the log of an ended turn expires."""
 
 
 class StreamWriter:
@@ -23,13 +25,29 @@ class StreamWriter:
         """Append to many logs, usually in one call; raises LogStoreUnavailable if Redis does not respond."""
         return [appended for part in _parts(batches) for appended in await self._append(part)]
 
-    async def _append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
-        commands = [list(_commands(batch)) for batch in batches]
+    async def mark_ended(self, ends: Sequence[LogEnd]) -> None:
+        """End logs and let them expire soon, in one call; raises LogStoreUnavailable if Redis does not respond."""
+        commands = []
+        for turn_id, epoch, seq in ends:
+            key = key_of(turn_id)
+            commands.append(pack("XADD", key, "NOMKSTREAM", f"{epoch}-{seq}", END, b"1"))
+            commands.append(pack("EXPIRE", key, ENDED_LIFETIME))
         try:
-            replies = iter(await self._connection.call([command for each in commands for command in each]))
+            await self._connection.call(commands)
         except REDIS_UNAVAILABLE as error:
             raise LogStoreUnavailable from error
-        return [_result_of([next(replies) for _ in each]) for each in commands]
+
+    async def _append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
+        commands: list[bytes] = []
+        ends = []
+        for batch in batches:
+            _add_commands(batch, commands)
+            ends.append(len(commands))
+        try:
+            replies = await self._connection.call(commands)
+        except REDIS_UNAVAILABLE as error:
+            raise LogStoreUnavailable from error
+        return [_result_of(replies[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _parts(batches: Sequence[LogAppend]) -> Iterator[list[LogAppend]]:
@@ -46,14 +64,15 @@ def _parts(batches: Sequence[LogAppend]) -> Iterator[list[LogAppend]]:
         yield part
 
 
-def _commands(batch: LogAppend) -> Iterator[bytes]:
-    key, create = key_of(batch.turn_id), batch.create
+def _add_commands(batch: LogAppend, commands: list[bytes]) -> None:
+    key, epoch, create = key_of(batch.turn_id), batch.epoch, batch.create
     for seq, entry in enumerate(batch.entries, batch.seq):
-        only_existing = () if create else ("NOMKSTREAM",)
-        yield pack("XADD", key, *only_existing, f"{batch.epoch}-{seq}", ENTRY, encode_entry(entry))
         if create:
-            yield pack("EXPIRE", key, LIFETIME)
             create = False
+            commands.append(pack("XADD", key, f"{epoch}-{seq}", ENTRY, encode_entry(entry)))
+            commands.append(pack("EXPIRE", key, LIFETIME))
+        else:
+            commands.append(pack("XADD", key, "NOMKSTREAM", f"{epoch}-{seq}", ENTRY, encode_entry(entry)))
 
 
 def _result_of(replies: Sequence[Any]) -> AppendResult:

@@ -5,11 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from chat.exchanges import PastExchange, result_steps
-from chat.model import ConversationState, LogEntry, ToolResult, Turn, TurnError
+from chat.model import ConversationState, LogEntry, Outcome, ToolResult, Turn, TurnError
 from parley_events.models import Usage
 
 _CONVERTED = {"entries", "usage", "error", "cancel_requested", "tool_results"}
 _COLUMNS = [field.name for field in dataclasses.fields(Turn) if field.name not in _CONVERTED]
+_OUTCOME_COLUMNS = {field.name for field in dataclasses.fields(Outcome)} - {"cost"}
 
 
 def to_turn(row: Any) -> Turn:
@@ -22,6 +23,17 @@ def to_turn(row: Any) -> Turn:
         error=TurnError(**error) if error else None,
         cancel_requested=row["cancel_requested_at"] is not None,
         tool_results=to_tool_results(row["tool_results"]),
+    )
+
+
+def ended_turn(turn: Turn, outcome: Outcome, row: Any) -> Turn:
+    """Return a running turn with the outcome that was stored; ``row`` has what the database decides."""
+    return dataclasses.replace(
+        turn,
+        **{name: getattr(outcome, name) for name in _OUTCOME_COLUMNS},
+        cost=row["cost"],
+        answering_model=row["answering_model"],
+        cancel_requested=row["cancel_requested_at"] is not None,
     )
 
 

@@ -156,7 +156,8 @@ WITH key_lock AS MATERIALIZED (
     sequence
     FROM turn, (SELECT count(*) FROM settled) AS after_settled
 )
-SELECT turn.*, (SELECT max(sequence) FROM ended) AS sequence, (SELECT count(*) FROM freed) AS freed FROM turn""")
+SELECT turn.cost, turn.answering_model, turn.cancel_requested_at, (SELECT max(sequence) FROM ended) AS sequence
+FROM turn""")
 
 GET = """
 SELECT t.* FROM turns AS t LEFT JOIN conversations AS c ON c.id = t.conversation_id

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from chat.running.turn_log_store import AppendResult, LogAppend, LogItem, LogStoreUnavailable
+from chat.running.turn_log_store import AppendResult, LogAppend, LogEnd, LogItem, LogStoreUnavailable
 
 
 @dataclass
@@ -48,10 +48,11 @@ class InMemoryLogStore:
         self._changed.set()
         return True
 
-    async def mark_ended(self, turn_id: UUID, epoch: int, seq: int) -> None:
+    async def mark_ended(self, ends: Sequence[LogEnd]) -> None:
         self._require_available()
-        if turn_id in self.logs:
-            self._add(turn_id, LogItem(epoch, seq, None, end=True))
+        for turn_id, epoch, seq in ends:
+            if turn_id in self.logs:
+                self._add(turn_id, LogItem(epoch, seq, None, end=True))
 
     async def seal(self, turn_id: UUID, epoch: int) -> list[LogItem]:
         self._require_available()

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chat.model import LogEntry
-from chat.running.turn_log_store import LogAppend, LogItem, LogStore
+from chat.running.turn_log_store import LogAppend, LogEnd, LogItem, LogStore
 from parley.ids import new_id
 
 ENTRIES = [LogEntry("a"), LogEntry("", ({"index": 0, "function": {"name": "f"}},))]
@@ -56,9 +56,9 @@ class LogStoreContract:
     async def test_an_ended_log_has_an_end_marker(self, store: LogStore) -> None:
         turn_id = new_id()
         await store.append([first_append(turn_id)])
-        await store.mark_ended(turn_id, 1, 4)
+        await store.mark_ended([LogEnd(turn_id, 1, 4)])
         assert (await store.read(turn_id))[-1].end
-        await store.mark_ended(new_id(), 1, 4)
+        await store.mark_ended([LogEnd(new_id(), 1, 4)])
 
     async def test_a_tail_returns_the_items_behind_each_cursor(self, store: LogStore) -> None:
         one, other = new_id(), new_id()

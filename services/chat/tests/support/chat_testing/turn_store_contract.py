@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from chat.model import IdempotencyKey, NewTurn, Reservation, ToolResult, Turn, TurnError
+from chat.model import IdempotencyKey, NewTurn, Outcome, Reservation, ToolResult, Turn, TurnError
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from chat_testing.turns import conversation_of, make_new_turn, make_outcome
 from parley.ids import new_id
@@ -52,6 +52,19 @@ class TurnStoreContract:
         conversation = await store.conversation(conversation_of(turn))
         assert conversation is not None
         assert (conversation.latest_turn_id, conversation.running_turn_id) == (turn.id, None)
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [
+            make_outcome("Hel", "lo", cost=Decimal("0.01")),
+            make_outcome(status="failed", finish_reason="error", error=TurnError("provider_error", "It failed.", 5)),
+            make_outcome(tool_calls=[{"type": "function", "id": "a", "function": {"name": "f", "arguments": "{}"}}]),
+        ],
+    )
+    async def test_a_finished_turn_is_returned_as_it_is_stored(self, store: TurnStore, outcome: Outcome) -> None:
+        turn = await admitted(store, make_new_turn())
+        await store.request_cancel(turn.id)
+        assert await store.finish(turn, outcome) == await store.get(turn.id)
 
     async def test_a_claimed_conversation_belongs_to_the_first_user_and_takes_turn_one(self, store: TurnStore) -> None:
         turn = make_new_turn()
