@@ -13,7 +13,14 @@ from uvicorn.server import ServerState
 from parley.config.settings import ServiceSettings, load
 from parley.web.http_protocol import MAX_HEAD_FIELDS
 from parley.web.server import make_server
-from parley.web.service_protocol import BODY_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, ServiceHttpProtocol
+from parley.web.service_protocol import (
+    BODY_TIMEOUT,
+    EXTENSION,
+    HEAD_TIMEOUT,
+    IDLE_TIMEOUT,
+    ResponseStream,
+    ServiceHttpProtocol,
+)
 from parley_testing import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -47,10 +54,30 @@ class Service:
         return connection.transport.is_closing()
 
 
+@dataclass
+class StreamingService(Service):
+    """An app that sends parts of a stream until it is cancelled, past the layers of an app."""
+
+    part: bytes = b"token"
+    parts: int = 2
+    sent: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        stream: ResponseStream = scope["extensions"][EXTENSION]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(self.parts):
+            await stream.send(self.part)
+            self.sent += 1
+        await send({"type": "http.response.body"})
+
+
 @contextlib.asynccontextmanager
-async def service() -> AsyncIterator[tuple[Service, asyncio.StreamReader, asyncio.StreamWriter]]:
+async def service(
+    app: Service | None = None,
+) -> AsyncIterator[tuple[Service, asyncio.StreamReader, asyncio.StreamWriter]]:
     """Serve, and open one connection."""
-    app, loop = Service(), asyncio.get_running_loop()
+    app, loop = app or Service(), asyncio.get_running_loop()
     app.gate.set()
     config = make_server(app, load(ServiceSettings, admin_port=0)).config
     config.load()
@@ -191,3 +218,29 @@ async def test_trailers_are_ignored() -> None:
         writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-user: root\r\n\r\n")
         await response(reader)
         assert b"x-user" not in app.headers[0]
+
+
+async def test_parts_of_a_stream_are_chunks_and_the_next_request_is_served() -> None:
+    async with service(StreamingService()) as (_, reader, writer):
+        for _ in range(2):
+            writer.write(REQUEST)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"transfer-encoding: chunked" in head
+            assert await reader.readuntil(b"\r\n0\r\n\r\n") == b"5\r\ntoken\r\n5\r\ntoken\r\n0\r\n\r\n"
+
+
+async def test_parts_of_a_stream_wait_for_a_client_that_does_not_read() -> None:
+    app = StreamingService(part=b"x" * 1_000_000, parts=100)
+    async with service(app) as (_, _, writer):
+        writer.write(REQUEST)
+        await eventually(lambda: app.connections[0].flow.write_paused)
+        assert app.sent < app.parts
+
+
+async def test_a_client_that_left_ends_the_parts_of_a_stream() -> None:
+    app = StreamingService(part=b"x" * 1_000_000, parts=100)
+    async with service(app) as (_, _, writer):
+        writer.write(REQUEST)
+        await eventually(lambda: app.connections[0].flow.write_paused)
+        writer.transport.abort()
+        await eventually(lambda: app.sent == app.parts)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from chat.catalogue import Model
 from chat.model import LogEntry
@@ -28,8 +28,7 @@ def has_images(prompt: Prompt) -> bool:
     return any(part.get("type") == "image_url" for parts in contents if isinstance(parts, list) for part in parts)
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerChunk:
+class AnswerChunk(NamedTuple):
     """Part of a streamed answer. The last chunks have ``finish_reason``, and ``usage`` if the provider counts."""
 
     entry: LogEntry | None = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from parley_events.models import Usage
@@ -18,9 +18,11 @@ FIRST_SEQ = 1
 """Sequence number of a turn's first event. Deltas start at 2."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One delta of an answer: text, tool calls in OpenAI's delta format, or the model's reasoning before its answer."""
+class LogEntry(NamedTuple):
+    """One delta of an answer: text, tool calls in OpenAI's delta format, or the model's reasoning before its answer.
+
+    A tuple, because one is made for every token.
+    """
 
     text: str = ""
     tool_calls: tuple[dict[str, Any], ...] = ()

@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from parley import errors
 from parley.errors import ParleyError
 
-__all__ = ["BoundedHttpProtocol", "RequestResponseCycle"]
+__all__ = ["BoundedHttpProtocol", "FlowControl", "RequestResponseCycle"]
 
 MAX_WAITING_REQUESTS = 16
 """Parsed requests of one connection that wait for the response before them."""

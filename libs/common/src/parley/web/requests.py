@@ -81,7 +81,7 @@ class HeadRequests:
             else:
                 await send({"type": "http.response.body", "body": b""})
 
-        inner = {**scope, "method": "GET"}
+        inner = {**scope, "method": "GET", "extensions": {}}
         if "parley" in scope:
             scope["parley"].send = send_head
         await _run_until(streaming, self.app(inner, receive, send_head))

@@ -9,7 +9,7 @@ from parley.errors import ParleyError
 from parley.ids import new_id
 from parley.process.descriptors import descriptor_limit
 from parley.web import problems
-from parley.web.http_protocol import BoundedHttpProtocol, RequestResponseCycle
+from parley.web.http_protocol import BoundedHttpProtocol, FlowControl, RequestResponseCycle
 from parley.web.tcp_state import has_left
 
 CONNECTION_SHARE = 2
@@ -22,7 +22,25 @@ IDLE_TIMEOUT = 75.0
 """Seconds between requests; must exceed the keep-alive time of the gateway's pool."""
 CHECK_INTERVAL = 5.0
 """Seconds between two checks of a connection's deadline."""
+EXTENSION = "parley.response_stream"
+"""The key of the ResponseStream in the ASGI scope's ``extensions``."""
 _NEVER = float("inf")
+
+
+class ResponseStream:
+    """Parts of a chunked response, written without the layers of the app: a stream has one for every token."""
+
+    __slots__ = ("_flow", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        self._transport, self._flow = transport, flow
+
+    async def send(self, data: bytes) -> None:
+        """Write a part of a body whose head was sent without a length. Wait first while the client is slower."""
+        if self._flow.write_paused:
+            await self._flow.drain()
+        if not self._transport.is_closing():
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 
 class ServiceHttpProtocol(BoundedHttpProtocol):
@@ -34,6 +52,7 @@ class ServiceHttpProtocol(BoundedHttpProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start a connection, or close it if the connections of this server need too many descriptors."""
         super().connection_made(transport)
+        self._response_stream = ResponseStream(self.transport, self.flow)
         if len(self.connections) > descriptor_limit() // CONNECTION_SHARE:
             self.transport.abort()
             return
@@ -79,6 +98,8 @@ class ServiceHttpProtocol(BoundedHttpProtocol):
     def on_headers_complete(self) -> None:
         """End a head."""
         super().on_headers_complete()
+        if not self._upgraded:
+            self.scope["extensions"] = {EXTENSION: self._response_stream}  # type: ignore[dict-item]
         self._expect(BODY_TIMEOUT)
 
     def on_body(self, body: bytes) -> None:

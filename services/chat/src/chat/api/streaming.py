@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from parley.web.middleware import RequestInfo
+from parley.web.service_protocol import EXTENSION, ResponseStream
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
@@ -33,7 +34,7 @@ class StreamingTurnResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the chunks until they end or the client disconnects."""
-        sending = asyncio.create_task(self._send(scope["parley"], send))
+        sending = asyncio.create_task(self._send(scope, send))
         disconnecting = asyncio.create_task(_wait_for_disconnect(receive))
         try:
             await asyncio.wait({sending, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
@@ -47,15 +48,32 @@ class StreamingTurnResponse(Response):
         if not sending.cancelled():
             sending.result()
 
-    async def _send(self, info: RequestInfo, send: Send) -> None:
-        # Bypasses the middleware, which only acts on the start of a response: each layer would add CPU to every token.
+    async def _send(self, scope: Scope, send: Send) -> None:
+        info: RequestInfo = scope["parley"]
+        send_part = _sender_of_parts(scope)
         async with contextlib.aclosing(self._chunks) as chunks:
             async for chunk in chunks:
                 if not info.response_started:
                     await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 info.sent += len(chunk)
-                await info.send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send_part(chunk)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _sender_of_parts(scope: Scope) -> Callable[[bytes], Awaitable[None]]:
+    """Return a function that sends a part of the body.
+
+    It bypasses the middleware, which only acts on the start of a response: each layer would add CPU to every token.
+    """
+    stream: ResponseStream | None = scope.get("extensions", {}).get(EXTENSION)
+    if stream is not None:
+        return stream.send
+    info: RequestInfo = scope["parley"]
+
+    async def send_part(chunk: bytes) -> None:
+        await info.send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    return send_part
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

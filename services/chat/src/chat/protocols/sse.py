@@ -38,7 +38,9 @@ def is_movable(update: TurnUpdate) -> bool:
 def frame(projection: TurnProjection, update: TurnUpdate) -> bytes:
     """Return the server-sent events of one update."""
     if isinstance(update, TurnDelta):
-        return b"".join(_event(update.seq + i, projection.delta(entry)) for i, entry in enumerate(update.entries))
+        if len(update.entries) == 1:
+            return _event(update.seq, projection.delta(update.entries[0]))
+        return b"".join([_event(update.seq + i, projection.delta(entry)) for i, entry in enumerate(update.entries)])
     if isinstance(update, StreamStarted):
         return _event(FIRST_SEQ, projection.started(update.turn))
     if isinstance(update, TurnFinished):

@@ -1,6 +1,6 @@
 """Parser of a provider's response body: server-sent events, or JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from chat.providers import lenient_json
@@ -25,13 +25,13 @@ class BodyParser:
         """Whether a part was too long."""
         return self._sse.damaged or self._too_long
 
-    def feed(self, received: bytes) -> Iterator[ProviderEvent]:
-        """Yield the events that end in these bytes; empty bytes are the end."""
+    def feed(self, received: bytes) -> Iterable[ProviderEvent]:
+        """Return the events that end in these bytes; empty bytes are the end."""
         if not self._known:
             received = self._start = self._start + received
             begin = received.removeprefix(BOM).lstrip()
             if received and len(received) < MAX_LEADING_SPACE and (not begin or BOM.startswith(received)):
-                return iter(())
+                return ()
             self._known, self._start = True, b""
             self.is_json = begin[:1] in {b"{", b"["}
         if self.is_json:

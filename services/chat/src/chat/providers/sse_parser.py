@@ -1,6 +1,6 @@
 """Parser of server-sent events, with bounded lines and events."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 MAX_LINE = 1_048_576
@@ -29,8 +29,25 @@ class SseParser:
         self._data: list[bytes] = []
         self._name, self._size = b"", 0
 
-    def feed(self, chunk: bytes) -> Iterator[ProviderEvent]:
-        """Yield each event that ends in this chunk."""
+    def feed(self, chunk: bytes) -> Iterable[ProviderEvent]:
+        """Return each event that ends in this chunk."""
+        if self._is_one_event(chunk):
+            return (ProviderEvent(b"", chunk[6:-2]),)
+        return self._events(chunk)
+
+    def _is_one_event(self, chunk: bytes) -> bool:
+        """Tell whether a chunk is one event with one line, as most are when tokens arrive one by one."""
+        return (
+            chunk.startswith(b"data: ")
+            and chunk.endswith(b"\n\n")
+            and chunk.count(b"\n") == 2  # noqa: PLR2004 - both are the end
+            and len(chunk) <= MAX_LINE
+            and not (self._buffer or self._data or self._name or self._skip_line or self._after_cr)
+            and b"\r" not in chunk
+            and not self._at_start
+        )
+
+    def _events(self, chunk: bytes) -> Iterator[ProviderEvent]:
         if self._after_cr or b"\r" in chunk:
             chunk = self._with_line_feeds(chunk)
         if b"\n" not in chunk:
@@ -51,8 +68,8 @@ class SseParser:
                 self._reset()
         self._hold(rest)
 
-    def finish(self) -> Iterator[ProviderEvent]:
-        """Yield the last event if its blank line is missing."""
+    def finish(self) -> Iterable[ProviderEvent]:
+        """Return the last event if its blank line is missing."""
         return self.feed(b"\n\n")
 
     def _with_line_feeds(self, chunk: bytes) -> bytes:
