@@ -56,6 +56,15 @@ export class BrowserSession implements Session {
     this.accept(await this.request({ grant_type: "password", username, password }));
   }
 
+  /** Log in once more, for a change that needs a recent log-in. The session before it ends. */
+  async logInAgain(username: string, password: string): Promise<void> {
+    const before = this.access?.token;
+    await this.logIn(username, password);
+    if (before === undefined) return;
+    const body = new URLSearchParams({ token: before });
+    await fetch(`${this.baseUrl}/api/v1/auth/revoke`, { method: "POST", body, credentials: "omit" }).catch(() => {});
+  }
+
   /** Continue the session of the cookie. Return whether there is one. */
   async resume(): Promise<boolean> {
     return (await this.refresh()) !== null;

@@ -1,11 +1,13 @@
 import { lazy, Suspense, useEffect, useState } from "react";
 
+import { erasure, ErasureProgress } from "../account/erasure";
 import { AuthView } from "../auth/AuthView";
 import { ChatView, useConversations } from "../chat/ChatView";
 import { Sidebar } from "../chat/Sidebar";
 import { t, useLanguage } from "../i18n";
 import { IconButton, Loading } from "../ui/controls";
 import { resumeSession, viewer } from "./client";
+import { PasswordQuestion } from "./confirm";
 import { describe, Toasts } from "./feedback";
 import { usePlace } from "./router";
 import { useStore } from "./store";
@@ -16,6 +18,7 @@ const OperatorView = lazy(() => import("../operator/OperatorView"));
 export function App(): React.JSX.Element {
   const found = useStore(viewer);
   const language = useLanguage();
+  const erasing = useStore(erasure) !== null;
   const [failed, setFailed] = useState<string | null>(null);
   const start = (): void => {
     setFailed(null);
@@ -25,8 +28,10 @@ export function App(): React.JSX.Element {
   return (
     <div className="app" key={language}>
       {found.state === "unknown" && (failed ? <Unreachable text={failed} onRetry={start} /> : <Loading />)}
-      {found.state === "out" && <AuthView expired={found.expired} />}
-      {found.state === "in" && <Main />}
+      {erasing && <ErasureProgress />}
+      {!erasing && found.state === "out" && <AuthView expired={found.expired} />}
+      {!erasing && found.state === "in" && <Main />}
+      <PasswordQuestion />
       <Toasts />
     </div>
   );

@@ -1,1 +1,29 @@
-export default function OperatorView(): React.JSX.Element { return <p>…</p>; }
+import { viewer } from "../app/client";
+import { usePlace } from "../app/router";
+import { useStore } from "../app/store";
+import { t } from "../i18n";
+import { TabbedPage } from "../ui/Page";
+import { AuditLog } from "./AuditLog";
+import { Models } from "./Models";
+import { ServiceStatus } from "./ServiceStatus";
+import { Users } from "./Users";
+
+/** The pages of an administrator. */
+export default function OperatorView(): React.JSX.Element | null {
+  const tab = usePlace()[1];
+  const found = useStore(viewer);
+  if (found.state !== "in" || !found.scopes.has("admin")) return null;
+  return (
+    <TabbedPage
+      title={t("operator.title")}
+      root="operator"
+      current={tab}
+      tabs={[
+        { id: "users", icon: "users", label: t("operator.users"), view: Users },
+        { id: "audit", icon: "clock", label: t("operator.audit"), view: AuditLog },
+        { id: "models", icon: "cube", label: t("operator.models"), view: Models },
+        { id: "status", icon: "heart", label: t("operator.status"), view: ServiceStatus },
+      ]}
+    />
+  );
+}

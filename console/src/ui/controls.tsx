@@ -202,6 +202,7 @@ export function Form(props: {
     try {
       await props.onSubmit();
     } catch (reason) {
+      if (reason instanceof DOMException && reason.name === "AbortError") return;
       setError(props.describe(reason));
     } finally {
       setBusy(false);

@@ -1,0 +1,100 @@
+import { useState } from "react";
+
+import { api, viewer } from "../app/client";
+import { confirmed } from "../app/confirm";
+import { describe, notify, notifyError } from "../app/feedback";
+import { usePages } from "../app/loading";
+import { useStore } from "../app/store";
+import { t } from "../i18n";
+import { moment } from "../i18n/format";
+import { Field, Form, Loading } from "../ui/controls";
+import { Card } from "../ui/Page";
+import { browser } from "./browser";
+
+export function Security(): React.JSX.Element {
+  return (
+    <>
+      <Sessions />
+      <Password />
+    </>
+  );
+}
+
+function Sessions(): React.JSX.Element {
+  const { items, more, again } = usePages(async (cursor) => {
+    const { data } = await api.GET("/api/v1/auth/sessions", { params: { query: { limit: 50, ...(cursor ? { cursor } : {}) } } });
+    return data!;
+  });
+  const end = (id: string | null): void => {
+    const run =
+      id === null
+        ? () => api.DELETE("/api/v1/auth/sessions")
+        : () => api.DELETE("/api/v1/auth/sessions/{session_id}", { params: { path: { session_id: id } } });
+    confirmed<unknown>(run).then(() => {
+      notify(t("account.sessionEnded"));
+      again();
+    }, notifyError);
+  };
+  const others = items?.some((each) => !each.current);
+  return (
+    <Card
+      title={t("account.sessions")}
+      text={t("account.sessionsText")}
+      actions={
+        others && (
+          <button type="button" className="button danger small" onClick={() => end(null)}>
+            {t("account.endOthers")}
+          </button>
+        )
+      }
+    >
+      {items === null && <Loading />}
+      <ul className="rows">
+        {items?.map((each) => (
+          <li key={each.id}>
+            <div>
+              <strong>{browser(each.user_agent) ?? each.client_id}</strong>
+              {each.current && <span className="badge good">{t("account.thisSession")}</span>}
+              <p className="quiet">
+                {[each.ip, t("account.lastUsed", { date: moment(each.last_used_at) })].filter(Boolean).join(" · ")}
+              </p>
+            </div>
+            {!each.current && (
+              <button type="button" className="button small" onClick={() => end(each.id)}>
+                {t("account.end")}
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+      {more && (
+        <button type="button" className="button" onClick={more}>
+          {t("action.more")}
+        </button>
+      )}
+    </Card>
+  );
+}
+
+function Password(): React.JSX.Element {
+  const [current, setCurrent] = useState("");
+  const [next, setNext] = useState("");
+  const found = useStore(viewer);
+  const name = found.state === "in" ? found.user.username : ""; // for password managers
+  const submit = async (): Promise<void> => {
+    const body = { current_password: current, new_password: next } as never; // `end_api_keys` has a default
+    await confirmed(() => api.POST("/api/v1/auth/me/password", { body }));
+    setCurrent("");
+    setNext("");
+    notify(t("account.passwordChanged"));
+  };
+  return (
+    <Card title={t("account.changePassword")}>
+      <Form submit={t("account.changePassword")} describe={describe} onSubmit={submit}>
+        <input type="text" className="visually-hidden" autoComplete="username" value={name} readOnly tabIndex={-1} aria-hidden="true" />
+        <Field label={t("account.currentPassword")} type="password" value={current} onChange={setCurrent} autoComplete="current-password" required />
+        <Field label={t("account.newPassword")} type="password" value={next} onChange={setNext} autoComplete="new-password" hint={t("auth.passwordHint")} required />
+      </Form>
+    </Card>
+  );
+}

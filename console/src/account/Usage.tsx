@@ -1,0 +1,141 @@
+import { useState } from "react";
+
+import type { components } from "@parley/client";
+
+import { api } from "../app/client";
+import { useLoaded } from "../app/loading";
+import { t } from "../i18n";
+import { count, day, money } from "../i18n/format";
+import { Loading, Select } from "../ui/controls";
+import { Card, Table } from "../ui/Page";
+
+type Group = components["schemas"]["UsageGroup"];
+type Measure = "cost" | "total_tokens" | "turns";
+const MEASURES = [
+  ["cost", "usage.cost"],
+  ["total_tokens", "usage.tokens"],
+  ["turns", "usage.turns"],
+] as const;
+const PERIODS = [7, 30, 90] as const;
+const DAY_MS = 86_400_000;
+
+export function UsageReport(): React.JSX.Element {
+  const [days, setDays] = useState(30);
+  const [measure, setMeasure] = useState<Measure>("total_tokens");
+  const [report] = useLoaded(() => read(days), [days]);
+  const total = report?.byDay.total;
+  return (
+    <>
+      <div className="toolbar">
+        <Select
+          hidden
+          label={t("usage.range")}
+          value={String(days)}
+          options={PERIODS.map((each) => [String(each), t("usage.days", { days: each })] as const)}
+          onChange={(chosen) => setDays(Number(chosen))}
+        />
+      </div>
+      {!report || !total ? (
+        <Loading />
+      ) : (
+        <>
+          <div className="tiles">
+            <Tile label={t("usage.cost")} value={money(total.cost)} />
+            <Tile label={t("usage.tokens")} value={count(total.total_tokens)} />
+            <Tile label={t("usage.turns")} value={count(total.turns)} />
+          </div>
+          <Card
+            title={t("usage.byDay")}
+            actions={
+              <div className="segments" role="group" aria-label={t("usage.byDay")}>
+                {MEASURES.map(([id, label]) => (
+                  <button key={id} type="button" aria-pressed={measure === id} onClick={() => setMeasure(id)}>
+                    {t(label)}
+                  </button>
+                ))}
+              </div>
+            }
+          >
+            <Bars groups={report.byDay.data} measure={measure} />
+          </Card>
+          <Card title={t("usage.byModel")}>
+            <Rows first={t("chat.model")} label={t("usage.byModel")} groups={report.byModel.data} name={(key) => key} />
+          </Card>
+          <Card title={t("usage.byDay")}>
+            <Rows first={t("usage.day")} label={t("usage.byDay")} groups={report.byDay.data.filter((each) => each.turns > 0).reverse()} name={day} />
+          </Card>
+        </>
+      )}
+    </>
+  );
+}
+
+async function read(days: number): Promise<{ byDay: components["schemas"]["UsageReport"]; byModel: components["schemas"]["UsageReport"] }> {
+  const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const date = (moment: number): string => new Intl.DateTimeFormat("sv-SE", { timeZone: tz }).format(new Date(moment));
+  const range = { from: date(Date.now() - (days - 1) * DAY_MS), to: date(Date.now() + DAY_MS), tz };
+  const [byDay, byModel] = await Promise.all([
+    api.GET("/api/v1/usage", { params: { query: { ...range, group: "day" } } }),
+    api.GET("/api/v1/usage", { params: { query: { ...range, group: "model" } } }),
+  ]);
+  return { byDay: byDay.data!, byModel: byModel.data! };
+}
+
+export function Tile({ label, value }: { label: string; value: string }): React.JSX.Element {
+  return (
+    <div className="tile">
+      <span>{label}</span>
+      <strong>{value}</strong>
+    </div>
+  );
+}
+
+const WIDTH = 720;
+const HEIGHT = 180;
+const FLOOR = 22;
+
+/** Bars by day. */
+function Bars({ groups, measure }: { groups: readonly Group[]; measure: Measure }): React.JSX.Element {
+  const values = groups.map((each) => Number(each[measure] ?? 0));
+  const top = Math.max(...values, 0);
+  const step = WIDTH / Math.max(groups.length, 1);
+  const every = Math.ceil(groups.length / 8);
+  const name = t(MEASURES.find(([id]) => id === measure)![1]);
+  const text = (index: number): string => (measure === "cost" ? money(groups[index]!.cost) : count(values[index]!));
+  return (
+    <svg className="bars" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={t("usage.chart", { measure: name })}>
+      <line x1={0} x2={WIDTH} y1={HEIGHT - FLOOR} y2={HEIGHT - FLOOR} />
+      {groups.map((each, index) => {
+        const height = top ? (values[index]! / top) * (HEIGHT - FLOOR - 14) : 0;
+        return (
+          <g key={each.key}>
+            <rect x={index * step + step * 0.15} width={step * 0.7} y={HEIGHT - FLOOR - height} height={height} rx={Math.min(4, step * 0.2)}>
+              <title>{`${day(each.key ?? "")}: ${text(index)}`}</title>
+            </rect>
+            {index % every === 0 && (
+              <text x={index === 0 ? 0 : index * step + step / 2} y={HEIGHT - 5} textAnchor={index === 0 ? "start" : "middle"}>
+                {day(each.key ?? "")}
+              </text>
+            )}
+          </g>
+        );
+      })}
+    </svg>
+  );
+}
+
+function Rows(props: { label: string; first: string; groups: readonly Group[]; name: (key: string) => string }): React.JSX.Element {
+  if (props.groups.length === 0) return <p className="quiet">{t("usage.none")}</p>;
+  return (
+    <Table label={props.label} head={[props.first, t("usage.turns"), t("usage.tokens"), t("usage.cost")]} numbersFrom={1}>
+      {props.groups.map((each) => (
+        <tr key={each.key}>
+          <td>{props.name(each.key ?? "–")}</td>
+          <td className="number">{count(each.turns)}</td>
+          <td className="number">{count(each.total_tokens)}</td>
+          <td className="number">{money(each.cost)}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}

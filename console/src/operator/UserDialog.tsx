@@ -1,0 +1,155 @@
+import { useState } from "react";
+
+import type { components, User } from "@parley/client";
+
+import { browser } from "../account/browser";
+import { api, viewer } from "../app/client";
+import { confirmed } from "../app/confirm";
+import { describe, notify, notifyError } from "../app/feedback";
+import { useLoaded } from "../app/loading";
+import { useStore } from "../app/store";
+import { t } from "../i18n";
+import { moment } from "../i18n/format";
+import { Copy, Dialog, Field, Form, Loading } from "../ui/controls";
+import { Secret } from "../ui/Page";
+import { StatusBadge } from "./Users";
+
+/** One account: plan, rights, status, link for a password, sessions, erasure. */
+export function UserDialog(props: { user: User; onClose: () => void }): React.JSX.Element {
+  const [user, setUser] = useState(props.user);
+  const path = { user_id: user.id };
+  const patch = async (body: components["schemas"]["AdminUserBody"]): Promise<void> => {
+    const { data } = await confirmed(() => api.PATCH("/api/v1/admin/users/{user_id}", { params: { path }, body }));
+    setUser(data!);
+    notify(t("action.saved"));
+  };
+  return (
+    <Dialog wide title={user.username} onClose={props.onClose}>
+      <p className="facts-line">
+        <StatusBadge status={user.status} />
+        <span>{user.email ?? "–"}</span>
+        <span>
+          {t("operator.lastLogin")}: {user.last_login_at ? moment(user.last_login_at) : t("operator.never")}
+        </span>
+      </p>
+      <Rights user={user} onSave={patch} />
+      <Access user={user} onPatch={patch} />
+      <Sessions user={user} />
+      <Erase user={user} onDone={props.onClose} />
+    </Dialog>
+  );
+}
+
+function Rights({ user, onSave }: { user: User; onSave: (body: components["schemas"]["AdminUserBody"]) => Promise<void> }): React.JSX.Element {
+  const [plan, setPlan] = useState(user.plan);
+  const [admin, setAdmin] = useState(user.scopes.includes("admin"));
+  const save = (): Promise<void> => {
+    const others = user.scopes.filter((each) => each !== "admin");
+    const scopes = admin === user.scopes.includes("admin") ? {} : { scopes: admin ? [...others, "admin"] : others };
+    return onSave({ ...(plan === user.plan ? {} : { plan }), ...scopes });
+  };
+  const unchanged = plan === user.plan && admin === user.scopes.includes("admin");
+  return (
+    <Form submit={t("action.save")} describe={describe} onSubmit={save} disabled={unchanged}>
+      <Field label={t("operator.plan")} value={plan} onChange={setPlan} />
+      <label className="check">
+        <input type="checkbox" checked={admin} onChange={() => setAdmin(!admin)} />
+        {t("operator.administrator")}
+      </label>
+    </Form>
+  );
+}
+
+function Access({ user, onPatch }: { user: User; onPatch: (body: components["schemas"]["AdminUserBody"]) => Promise<void> }): React.JSX.Element {
+  const [link, setLink] = useState<components["schemas"]["ResetView"] | null>(null);
+  const reset = async (): Promise<void> => {
+    const { data } = await confirmed(() =>
+      api.POST("/api/v1/admin/users/{user_id}/password-reset", { params: { path: { user_id: user.id } } }),
+    );
+    setLink(data!);
+  };
+  const disabled = user.status === "disabled";
+  return (
+    <>
+      <div className="row">
+        <button type="button" className="button" onClick={() => void reset().catch(notifyError)}>
+          {t("operator.reset")}
+        </button>
+        {user.status !== "invited" && (
+          <button
+            type="button"
+            className={disabled ? "button" : "button danger"}
+            onClick={() => void onPatch({ status: disabled ? "active" : "disabled" }).catch(notifyError)}
+          >
+            {t(disabled ? "operator.enable" : "operator.disable")}
+          </button>
+        )}
+      </div>
+      {link && (
+        <Secret
+          text={t("operator.resetLink", { name: user.username, date: moment(link.expires_at) })}
+          value={link.url}
+          copy={<Copy text={link.url} label={t("action.copy")} />}
+        />
+      )}
+    </>
+  );
+}
+
+function Sessions({ user }: { user: User }): React.JSX.Element {
+  const path = { user_id: user.id };
+  const [sessions, again] = useLoaded(
+    async () => (await api.GET("/api/v1/admin/users/{user_id}/sessions", { params: { path, query: { limit: 20 } } })).data!.data,
+    [user.id, user.status],
+  );
+  const end = (): void => {
+    confirmed(() => api.DELETE("/api/v1/admin/users/{user_id}/sessions", { params: { path } })).then(() => {
+      notify(t("operator.sessionsEnded"));
+      again();
+    }, notifyError);
+  };
+  return (
+    <section className="stack">
+      <div className="row">
+        <h3 className="grow">{t("operator.sessions")}</h3>
+        {sessions !== null && sessions.length > 0 && (
+          <button type="button" className="button danger small" onClick={end}>
+            {t("operator.endSessions")}
+          </button>
+        )}
+      </div>
+      {sessions === null && <Loading />}
+      {sessions?.length === 0 && <p className="quiet">{t("operator.noSessions")}</p>}
+      <ul className="rows">
+        {sessions?.map((each) => (
+          <li key={each.id}>
+            <div>
+              <strong>{browser(each.user_agent) ?? each.client_id}</strong>
+              <p className="quiet">{[each.ip, t("account.lastUsed", { date: moment(each.last_used_at) })].filter(Boolean).join(" · ")}</p>
+            </div>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Erase({ user, onDone }: { user: User; onDone: () => void }): React.JSX.Element {
+  const [typed, setTyped] = useState("");
+  const me = useStore(viewer);
+  const erase = async (): Promise<void> => {
+    await confirmed(() => api.DELETE("/api/v1/admin/users/{user_id}", { params: { path: { user_id: user.id } } }));
+    notify(t("operator.erasing", { name: user.username }));
+    onDone();
+  };
+  if (me.state === "in" && me.user.id === user.id) return <></>;
+  return (
+    <section className="stack danger-zone">
+      <h3>{t("operator.erase")}</h3>
+      <p className="quiet">{t("operator.eraseText", { name: user.username })}</p>
+      <Form bad submit={t("operator.erase")} describe={describe} onSubmit={erase} disabled={typed !== user.username}>
+        <Field label={t("account.eraseConfirm")} value={typed} onChange={setTyped} />
+      </Form>
+    </section>
+  );
+}
