@@ -18,7 +18,8 @@ class Groups:
         pairs = [line.split(maxsplit=1) for line in lines]
         self._paths = [(path, group) for group, path in pairs]
         names = "|".join(re.escape(name) for name in dict.fromkeys(group for group, _ in pairs))
-        self._parameter = re.compile(rf"\[(?:.*-)?({names})(?:-.*)?\]$") if names else None
+        pattern = rf"\[(?:.*-)?({names})(?:-.*)?\]$"
+        self._parameter = re.compile(pattern) if names else None  # nosemgrep: regex-from-data - our groups
 
     def of(self, nodeid: str) -> str:
         """Return the group of a test: the one that a parameter names, or that of its path, or its file."""

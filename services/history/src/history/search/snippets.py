@@ -109,7 +109,7 @@ def _cluster_start(content: str, at: int) -> int:
 
 @functools.cache
 def _extension() -> re.Pattern[str]:
-    return re.compile(f"[{extending_class()}]{{0,64}}")
+    return re.compile(f"[{extending_class()}]{{0,64}}")  # nosemgrep: regex-from-data - constants
 
 
 def _add(segments: list[Segment], text: str, *, match: bool) -> None:
