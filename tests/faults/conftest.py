@@ -27,11 +27,17 @@ async def private_stack(separate: SeparateStack) -> SeparateStack:
 
 
 @pytest.fixture(scope="session")
-async def users(private_stack: SeparateStack) -> AsyncIterator[list[UserClient]]:
+async def registered_users(private_stack: SeparateStack) -> AsyncIterator[list[UserClient]]:
     async with open_users(private_stack, USERS) as found:
         turns = await take_turns(found, USERS, "first [[fake tokens=1]]")
         await stored_exactly_once(turns, within=FIRST_TURNS_TIMEOUT)
         yield found
+
+
+@pytest.fixture
+async def users(registered_users: list[UserClient]) -> list[UserClient]:
+    await asyncio.gather(*(user.renew() for user in registered_users))
+    return registered_users
 
 
 @pytest.fixture(scope="session")

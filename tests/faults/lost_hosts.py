@@ -131,10 +131,16 @@ def moved_replicas(urls: str, replicas: dict[str, ServiceProcess], hosts: dict[s
 
 
 @pytest.fixture(scope="module")
-async def users(stack: SeparateStack) -> AsyncIterator[list[UserClient]]:
+async def registered_users(stack: SeparateStack) -> AsyncIterator[list[UserClient]]:
     async with open_users(stack, USERS) as found:
         await stored_exactly_once(await take_turns(found, USERS, SHORT), within=SETTLE_TIMEOUT)
         yield found
+
+
+@pytest.fixture
+async def users(registered_users: list[UserClient]) -> list[UserClient]:
+    await asyncio.gather(*(user.renew() for user in registered_users))
+    return registered_users
 
 
 @pytest.fixture(scope="module")

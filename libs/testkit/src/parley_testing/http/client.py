@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import httpx2
 
 TIMEOUT = 30.0
+MAX_TOKEN_AGE = 300.0
+"""Seconds after which ``renew`` logs in again: a third of the lifetime of an access token."""
 
 
 @dataclass
@@ -36,6 +39,8 @@ class UserClient:
     username: str
     password: str
     tokens: dict[str, Any] = field(default_factory=dict)
+    logged_in_at: float = 0.0
+    """Monotonic time of the last login."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -47,7 +52,12 @@ class UserClient:
         form = {"grant_type": "password", "username": self.username, "password": self.password}
         response = await self.http.post("/api/v1/auth/token", data=form)
         assert response.status_code == httpx2.codes.OK, response.text
-        self.tokens = response.json()
+        self.tokens, self.logged_in_at = response.json(), time.monotonic()
+
+    async def renew(self) -> None:
+        """Log in again if the access token is old, for fixtures that live longer than a token."""
+        if time.monotonic() - self.logged_in_at > MAX_TOKEN_AGE:
+            await self.log_in()
 
     async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Send a request with the user's credentials."""
