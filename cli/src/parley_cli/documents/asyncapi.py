@@ -25,7 +25,8 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-def _asyncapi() -> str:
+def yaml_document() -> str:
+    """Render the AsyncAPI document."""
     return to_yaml(document(version("parley-events")))
 
 
@@ -34,7 +35,7 @@ def _schema(name: str, model: type[EventData]) -> str:
 
 
 def _pages() -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "docs/asyncapi.yaml", _asyncapi
+    yield "docs/asyncapi.yaml", yaml_document
     for name, model in event_types():
         yield f"docs/schemas/{name}.v{model.schema_version}.json", partial(_schema, name, model)
 

@@ -1,8 +1,6 @@
-"""docs/errors.md and the gateway's page of it, from the error classes."""
+"""docs/errors.md, from the error classes."""
 
-import html
 import importlib
-import re
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -20,13 +18,6 @@ request. The `error` object repeats the error in the form that OpenAI's SDKs rea
 
 A client may retry a request after 408, 429, 502, 503 or 504 once the time in `Retry-After` has passed, unless the
 response has the header `x-should-retry: false`.
-"""
-
-WEB_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Parley errors</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="/docs/static/page.css"></head>
-<body><main class="text"><h1>Errors</h1>
 """
 
 
@@ -51,25 +42,6 @@ def page() -> str:
         parts.append(f"\n## {status}\n")
         parts.extend(_entry(kind) for kind in kinds)
     return "".join(parts)
-
-
-def web_page() -> str:
-    """Render the gateway's page `/docs/errors`, the target of every problem's `type`."""
-    parts = [WEB_HEAD, *(f"<p>{_to_html(part)}</p>\n" for part in HEAD.split("\n\n")[1:])]
-    for status, kinds in groupby(catalogue(), key=lambda kind: kind.status):
-        parts.append(f"<h2>{status}</h2>\n")
-        parts.extend(_web_entry(kind) for kind in kinds)
-    return "".join([*parts, "</main></body></html>\n"])
-
-
-def _web_entry(kind: type[ParleyError]) -> str:
-    meaning = (kind.__doc__ or kind.title).strip().splitlines()[0]
-    title = f'<h3 id="{kind.code}"><a href="#{kind.code}"><code>{kind.code}</code></a></h3>'
-    return f"{title}\n<p>{_to_html(meaning)}</p>\n<p>What to do: {_to_html(kind.remedy)}</p>\n"
-
-
-def _to_html(text: str) -> str:
-    return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text.strip()))
 
 
 def _entry(kind: type[ParleyError]) -> str:

@@ -13,7 +13,7 @@ import chat.main
 import chat.settings
 import history.main
 import history.settings
-from gateway.routes import PUBLIC, Route, all_routes
+from gateway.routes import ANY, PUBLIC, Route, all_routes
 from parley import __version__
 from parley.web.problems import speaks_openai
 
@@ -30,9 +30,22 @@ HEAD: dict[str, Any] = {
         "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
     },
     "servers": [{"url": "/"}],
-    "security": [{"bearer": []}, {"apiKey": []}],
 }
+SCOPES = {
+    "account": "Read and change one's own account, sessions and API keys.",
+    "admin": "Manage users and read the audit log.",
+    "chat:write": "Take turns.",
+    "events:read": "Read the event feed.",
+    "history:read": "Read conversations, search, usage and exports.",
+    "history:write": "Change, delete and import conversations.",
+}
+LOGIN_URL = "/api/v1/auth/token"
 SECURITY_SCHEMES = {
+    "login": {
+        "type": "oauth2",
+        "description": "Log in with a user name and a password.",
+        "flows": {"password": {"tokenUrl": LOGIN_URL, "refreshUrl": LOGIN_URL, "scopes": SCOPES}},
+    },
     "bearer": {"type": "http", "scheme": "bearer", "description": "An access token or an API key."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
@@ -110,9 +123,16 @@ def _public_operation(operation: dict[str, Any], path: str, method: str) -> dict
     responses["default"] = {"description": "An error; see /docs/errors.", "content": problem}
     found = {**operation, "responses": responses}
     route = _find_route(path, method)
-    if route is not None and route.scope is PUBLIC:
-        found["security"] = []
+    if route is not None:
+        found["security"] = _security(route)
     return found
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    if route.scope is PUBLIC:
+        return []
+    scopes = [] if route.scope == ANY else [route.scope]
+    return [{scheme: scopes} for scheme in SECURITY_SCHEMES]
 
 
 def _with_unique_names(document: dict[str, Any], service: str, taken: Mapping[str, Any]) -> dict[str, Any]:

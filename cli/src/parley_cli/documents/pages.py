@@ -4,27 +4,30 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from parley_cli.documents import asyncapi, configuration, errors, openapi
+from parley_cli.documents import asyncapi, configuration, errors, openapi, portal
 
 Render = Callable[[], str]
 
 PAGES: Mapping[str, Render] = {
     "docs/errors.md": errors.page,
-    "services/gateway/src/gateway/local/static/errors.html": errors.web_page,
     "docs/configuration.md": configuration.page,
     ".env.example": configuration.example,
     "services/gateway/src/gateway/local/openapi.json": openapi.merged,
+    "services/gateway/src/gateway/local/asyncapi.yaml": asyncapi.yaml_document,
     **asyncapi.PAGES,
+    **portal.PAGES,
 }
 
 
 def write(root: Path) -> list[str]:
-    """Write the files that are out of date and return their paths."""
-    changed = outdated(root)
-    for path in changed:
-        target = root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(PAGES[path](), encoding="utf-8")
+    """Write the files that are out of date and return their paths. Later files may be made from earlier ones."""
+    changed = []
+    for path, render in PAGES.items():
+        target, text = root / path, render()
+        if _read(target) != text:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+            changed.append(path)
     return changed
 
 

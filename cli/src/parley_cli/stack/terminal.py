@@ -15,7 +15,7 @@ READY = """
 Parley is ready ({seconds:.1f} s).
 
   API         {url}  (base URL for clients)
-  Docs        {url}/docs  (every operation, with a form to try it)
+  Docs        {url}/docs  (guides, and every operation with a form to try it)
   Status      {status}  (auth, chat and history use the next three ports)
   Model       {model}
   Data, logs  {folder}

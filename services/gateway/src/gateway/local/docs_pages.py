@@ -1,8 +1,8 @@
-"""Documentation pages: Swagger UI, ReDoc, the OpenAPI document and the error catalogue, from packaged files."""
+"""Developer portal: guides, Swagger UI, ReDoc and the API descriptions, from packaged files."""
 
 import functools
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -32,10 +32,14 @@ Render = Callable[[], LocalPage]
 def docs_pages() -> Mapping[str, Render]:
     """Return the documentation pages by path. Files are read on first use."""
     pages: dict[str, Render] = {
-        "/docs": lambda: _html("swagger", ["swagger-ui.css"], ["swagger-ui-bundle.js", "swagger.js"]),
-        "/redoc": lambda: _html("redoc", [], ["redoc.standalone.js", "redoc.js"]),
+        **{path: functools.partial(packaged_file, f"static/portal/{name}", HTML) for path, name in _portal_pages()},
+        "/docs/api": lambda: _html("swagger", ["swagger-ui.css"], ["swagger-ui-bundle.js", "swagger.js"]),
+        "/docs/reference": _reference,
+        "/redoc": _reference,
         "/openapi.json": lambda: packaged_file("openapi.json", b"application/json"),
-        "/docs/errors": lambda: packaged_file("static/errors.html", HTML),
+        "/asyncapi.yaml": lambda: packaged_file("asyncapi.yaml", b"application/yaml"),
+        "/docs/static/portal.css": lambda: packaged_file("static/portal.css", _CSS),
+        "/docs/static/portal.js": lambda: packaged_file("static/portal.js", JAVASCRIPT),
         "/docs/static/page.css": lambda: packaged_file("static/page.css", _CSS),
         "/docs/static/swagger-ui.css": lambda: _compressed_file("swagger-ui.css", _CSS),
         "/docs/static/swagger-ui-bundle.js": lambda: _compressed_file("swagger-ui-bundle.js", JAVASCRIPT),
@@ -44,6 +48,17 @@ def docs_pages() -> Mapping[str, Render]:
         "/docs/static/redoc.js": lambda: packaged_file("static/redoc.js", JAVASCRIPT),
     }
     return {path: functools.cache(render) for path, render in pages.items()}
+
+
+def _portal_pages() -> Iterator[tuple[str, str]]:
+    """Yield the path and the file of each page: ``guides-quickstart.html`` is ``/docs/guides/quickstart``."""
+    for file in resources.files("gateway.local").joinpath("static/portal").iterdir():
+        name = file.name.removesuffix(".html")
+        yield "/docs" if name == "index" else f"/docs/{name.replace('guides-', 'guides/')}", file.name
+
+
+def _reference() -> LocalPage:
+    return _html("redoc", [], ["redoc.standalone.js", "redoc.js"])
 
 
 @functools.lru_cache(maxsize=8)
