@@ -42,7 +42,8 @@ _REHASH = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash =
 _SEARCH = """
 SELECT * FROM users
 WHERE ($1::text IS NULL OR starts_with(username_key, $1) OR starts_with(email_key, $1))
-  AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR plan = $3) AND ($4::uuid IS NULL OR id < $4)
+  AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR plan = $3)
+  AND id < coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
   AND ($6::text IS NULL OR $6 = ANY (scopes))
 ORDER BY id DESC LIMIT $5"""
 

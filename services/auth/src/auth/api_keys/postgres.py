@@ -36,7 +36,8 @@ _EXPIRE_IDEMPOTENCY_KEY = """
 UPDATE api_keys SET idempotency_key = NULL
 WHERE user_id = $1 AND idempotency_key = $2 AND created_at < now() - interval '24 hours'"""
 _LIVE = """
-SELECT * FROM api_keys WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
+SELECT * FROM api_keys WHERE user_id = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+ORDER BY id DESC LIMIT $3"""
 _DELETE = "DELETE FROM api_keys WHERE user_id = $1 AND id = $2 RETURNING id"
 _USE = """
 UPDATE api_keys SET last_used_at = now()

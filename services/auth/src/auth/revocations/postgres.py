@@ -23,7 +23,9 @@ _END = """
 WITH live AS (
     SELECT id FROM sessions
     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
-      AND ($3::uuid IS NULL OR id = $3) AND ($4::uuid IS NULL OR id <> $4)
+      AND id BETWEEN coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
+          AND coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+      AND id IS DISTINCT FROM $4::uuid
     ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE sessions AS s SET revoked_at = now(), revoked_reason = $2 FROM live WHERE s.id = live.id RETURNING s.id"""

@@ -57,7 +57,7 @@ WHERE t.digest = $1 AND s.revoked_at IS NULL AND s.expires_at > now() AND s.idle
 _LIVE = """
 SELECT * FROM sessions
 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expires_at > now()
-  AND ($2::uuid IS NULL OR id < $2)
+  AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 ORDER BY id DESC LIMIT $3"""
 _PURGE = """
 WITH old AS (

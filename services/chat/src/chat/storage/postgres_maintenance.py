@@ -7,10 +7,12 @@ from chat.events.maintenance_store import UnconfirmedTurn
 from chat.storage.postgres_turns import PostgresTurnStore
 from parley.messaging.outbox.store import purge
 
+# A position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …": see docs/query-plans.md.
 _UNCONFIRMED = """
 SELECT id, finished_at FROM turns
 WHERE confirmed_at IS NULL AND finished_at < now() - make_interval(secs => $1)
-  AND ($2::timestamptz IS NULL OR (finished_at, id) > ($2, $3::uuid))
+  AND (finished_at, id) > (
+      coalesce($2::timestamptz, '-infinity'), coalesce($3::uuid, '00000000-0000-0000-0000-000000000000'))
 ORDER BY finished_at, id LIMIT $4"""
 # Every statement on several rows locks them in the order of their keys first, or skips locked ones: see docs/locks.md.
 _CONFIRM = """

@@ -121,7 +121,11 @@ class PostgresTurnStore:
         self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
     ) -> list[Turn]:
         """Return a user's turns, newest first."""
-        rows = await self._database.fetch(turn_statements.LIST, user_id, conversation_id, status, before, limit)
+        arguments = (user_id, status, before, limit)
+        if conversation_id is None:
+            rows = await self._database.fetch(turn_statements.LIST, *arguments)
+        else:
+            rows = await self._database.fetch(turn_statements.LIST_OF_CONVERSATION, *arguments, conversation_id)
         return [to_turn(row) for row in rows]
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:

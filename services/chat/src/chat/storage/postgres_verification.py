@@ -9,11 +9,11 @@ _ACCEPTED = """
 SELECT t.id, t.status, encode(sha256(convert_to(coalesce(t.content, ''), 'UTF8')), 'hex') AS sha256,
     t.confirmed_at IS NOT NULL AS confirmed, o.id IS NOT NULL AS has_event, o.sent_at IS NOT NULL AS sent
 FROM turns AS t
-JOIN accounts AS a ON a.user_id = t.user_id AND a.erased_at IS NULL
-LEFT JOIN conversations AS c ON c.id = t.conversation_id
-LEFT JOIN outbox AS o ON o.id = t.ended_event_id
-WHERE t.finished_at < now() - make_interval(secs => $1) AND c.deleted_at IS NULL
-  AND ($2::uuid IS NULL OR t.id > $2)
+CROSS JOIN LATERAL (SELECT erased_at FROM accounts WHERE user_id = t.user_id OFFSET 0) AS a
+LEFT JOIN LATERAL (SELECT deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0) AS c ON true
+LEFT JOIN LATERAL (SELECT id, sent_at FROM outbox WHERE id = t.ended_event_id OFFSET 0) AS o ON true
+WHERE t.finished_at < now() - make_interval(secs => $1) AND a.erased_at IS NULL AND c.deleted_at IS NULL
+  AND t.id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
 ORDER BY t.id LIMIT $3"""
 _OVERDUE = """
 SELECT id FROM turns WHERE status = 'running' AND deadline_at < now() - make_interval(secs => $1) LIMIT 1000"""

@@ -181,13 +181,16 @@ FIND_KEY = """
 SELECT turn_id, body_hash FROM idempotency_keys
 WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at >= now() - interval '24 hours'"""
 
-LIST = """
-SELECT t.* FROM turns AS t LEFT JOIN conversations AS c ON c.id = t.conversation_id
-WHERE t.user_id = $1 AND c.deleted_at IS NULL
-  AND ($2::uuid IS NULL OR t.conversation_id = $2)
-  AND ($3::text IS NULL OR t.status = $3)
-  AND ($4::uuid IS NULL OR t.id < $4)
-ORDER BY t.id DESC LIMIT $5"""
+# Two statements, and a position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …". LATERAL
+# (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
+_LIST = """
+SELECT t.* FROM turns AS t
+LEFT JOIN LATERAL (SELECT deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0) AS c ON true
+WHERE t.user_id = $1 {chosen} AND c.deleted_at IS NULL
+  AND ($2::text IS NULL OR t.status = $2) AND t.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+ORDER BY t.id DESC LIMIT $4"""
+LIST = _LIST.format(chosen="")
+LIST_OF_CONVERSATION = _LIST.format(chosen="AND t.conversation_id = $5")
 
 _LENGTH = """
 length(t.user_message) + length(coalesce(t.content, ''))
@@ -197,14 +200,15 @@ length(t.user_message) + length(coalesce(t.content, ''))
 CHAIN = f"""
 WITH RECURSIVE chain AS (
     SELECT t.id, t.parent_id, 1 AS depth, {_LENGTH} AS characters
-    FROM turns AS t WHERE t.id = $2 AND t.conversation_id = $1 AND t.status <> 'running'
+    FROM LATERAL (SELECT * FROM turns WHERE id = $2 OFFSET 0) AS t
+    WHERE t.conversation_id = $1 AND t.status <> 'running'
     UNION ALL
     SELECT t.id, t.parent_id, c.depth + 1, c.characters + {_LENGTH}
-    FROM chain AS c JOIN turns AS t ON t.id = c.parent_id AND t.conversation_id = $1
-    WHERE c.depth < $4 AND c.characters < $3
+    FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.parent_id OFFSET 0) AS t
+    WHERE c.depth < $4 AND c.characters < $3 AND t.conversation_id = $1
 )
 SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues
-FROM chain AS c JOIN turns AS t ON t.id = c.id ORDER BY c.depth"""  # noqa: S608 - only a constant is interpolated
+FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.id OFFSET 0) AS t ORDER BY c.depth"""  # noqa: S608 - only a constant is interpolated
 
 REQUEST_CANCEL = """
 UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = $1 AND status = 'running'"""

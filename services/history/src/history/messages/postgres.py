@@ -67,19 +67,15 @@ _FETCH = f"""{_COLUMNS}
 FROM unnest($2::uuid[]) WITH ORDINALITY AS wanted (id, place) CROSS JOIN {_ONE.format("wanted.id")} AS m {_TURN}
 WHERE m.conversation_id = $1 ORDER BY wanted.place"""
 # The siblings of a message have its parent and role. The index messages_families has them in this order.
+_FAMILY = f"""ARRAY(
+    SELECT id FROM messages WHERE conversation_id = $1 AND parent_id {{}} AND role = f.role
+    ORDER BY number, id LIMIT {MAX_SIBLING_COUNT + 1})"""  # noqa: S608 - only constants are interpolated
 _FAMILIES = f"""
-SELECT f.parent_id, f.role, s.ids, s.size
-FROM unnest($2::uuid[], $3::text[]) AS f (parent_id, role) CROSS JOIN LATERAL (
-    SELECT (array_agg(id ORDER BY number, id))[:{MAX_SIBLING_IDS + 1}] AS ids, count(*) AS size FROM (
-        (SELECT id, number FROM messages
-         WHERE conversation_id = $1 AND parent_id = f.parent_id AND role = f.role
-         ORDER BY number, id LIMIT {MAX_SIBLING_COUNT + 1})
-        UNION ALL
-        (SELECT id, number FROM messages
-         WHERE conversation_id = $1 AND parent_id IS NULL AND role = f.role AND f.parent_id IS NULL
-         ORDER BY number, id LIMIT {MAX_SIBLING_COUNT + 1})
-    ) AS family
-) AS s"""  # noqa: S608 - only constants are interpolated
+SELECT parent_id, role, ids[:{MAX_SIBLING_IDS + 1}] AS ids, cardinality(ids) AS size FROM (
+    SELECT f.parent_id, f.role, CASE WHEN f.parent_id IS NULL
+        THEN {_FAMILY.format("IS NULL")} ELSE {_FAMILY.format("= f.parent_id")} END AS ids
+    FROM unnest($2::uuid[], $3::text[]) AS f (parent_id, role) OFFSET 0
+) AS families"""  # noqa: S608 - only constants are interpolated
 _CREATION_ORDER = "m.number {order}, CASE m.role WHEN 'user' THEN 0 ELSE 1 END {order}, m.id {order}"
 _TREE = f"""{_COLUMNS}
 FROM (

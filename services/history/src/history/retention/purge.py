@@ -34,24 +34,22 @@ _PURGE_CONVERSATIONS = (
         WHEN 'conversation.created' THEN '{"title": null, "metadata": {}}'::jsonb ELSE '{"changed": {}}'::jsonb END
     FROM locked WHERE o.id = locked.id""",
 )
+# The physical places of the locked rows: no plan but to go there, see docs/query-plans.md.
 _PURGE_FEED = """
-WITH old AS (
-    SELECT user_id, position FROM feed WHERE stored_at < now() - make_interval(secs => $1)
+DELETE FROM feed WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM feed WHERE stored_at < now() - make_interval(secs => $1)
     ORDER BY stored_at LIMIT $2 FOR UPDATE SKIP LOCKED
-)
-DELETE FROM feed AS f USING old WHERE f.user_id = old.user_id AND f.position = old.position"""
+))"""
 _PURGE_INBOX = """
-WITH old AS (
-    SELECT event_id FROM inbox WHERE received_at < now() - make_interval(days => $1)
+DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM inbox WHERE received_at < now() - make_interval(days => $1)
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED
-)
-DELETE FROM inbox AS i USING old WHERE i.event_id = old.event_id"""
+))"""
 _PURGE_IMPORT_KEYS = """
-WITH old AS (
-    SELECT user_id, key FROM import_keys WHERE created_at < now() - interval '24 hours'
+DELETE FROM import_keys WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM import_keys WHERE created_at < now() - interval '24 hours'
     ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED
-)
-DELETE FROM import_keys AS k USING old WHERE k.user_id = old.user_id AND k.key = old.key"""
+))"""
 
 
 class Purger:

@@ -1,0 +1,100 @@
+"""Tables of any schema filled with rows that fit together, so that the plans of statements show how they scale.
+
+Row ``n`` has the id ``identifier(n)``. Its owner, its conversation and so on are ``identifier(n % GROUPS)``, and its
+parent is ``identifier(n + GROUPS)``: a chain within the group. ``SAMPLES`` has arguments that meet row and group 7.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from parley.storage.postgres import Connection
+
+GROUPS = 50
+SAMPLE = 7
+_TABLES = """
+SELECT c.oid, c.relname AS name FROM pg_class AS c
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'schema_migrations' ORDER BY 2"""
+_COLUMNS = """
+SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, NOT a.attnotnull AS nullable,
+    a.atthasdef AS has_default,
+    EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique
+        AND i.indkey[i.indnkeyatts - 1] = a.attnum) AS ends_a_key,
+    (SELECT string_agg(pg_get_constraintdef(k.oid), ' ') FROM pg_constraint AS k
+     WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND a.attnum = ANY (k.conkey)) AS checks
+FROM pg_attribute AS a
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity = '' AND a.attgenerated = ''"""
+_KNOWN_TIMES = {"finished_at", "sent_at", "last_message_at", "last_used_at"}
+"""Times that most rows have although they are nullable."""
+_VALUES = {"boolean": "n % 10 = 0", "jsonb": "'{}'::jsonb", "text[]": "ARRAY['t7']", "tsvector": "'t7'::tsvector"}
+
+
+def identifier(number: int) -> UUID:
+    """Return the UUID of a row or of a group of rows."""
+    return UUID(hashlib.md5(f"u{number}".encode(), usedforsecurity=False).hexdigest())
+
+
+SAMPLES: dict[str, Any] = {
+    "uuid": identifier(SAMPLE),
+    "uuid[]": [identifier(SAMPLE), identifier(SAMPLE + GROUPS)],
+    "text": f"t{SAMPLE}",
+    "text[]": [f"t{SAMPLE}"],
+    "bytea": hashlib.md5(b"b7", usedforsecurity=False).digest(),
+    "timestamp with time zone": datetime.now(UTC) - timedelta(minutes=1000),
+    "date": date(2026, 1, 1),
+    "boolean": True,
+    "jsonb": {},
+    "double precision": 3600,
+    "tsquery": "t7",
+    **dict.fromkeys(("integer", "bigint", "smallint", "numeric"), 20),
+    **{kind: [20] for kind in ("integer[]", "bigint[]", "numeric[]")},
+}
+"""An argument of each type."""
+
+
+async def fill_tables(connection: Connection, rows: int) -> None:
+    """Insert rows into every table of the database, without triggers and foreign keys. Needs a superuser."""
+    await connection.execute("SET session_replication_role = replica")
+    for table in await connection.fetch(_TABLES):
+        columns = await connection.fetch(_COLUMNS, table["oid"])
+        values = {column["name"]: value for column in columns if (value := _value(column))}
+        await connection.execute(
+            f"INSERT INTO {table['name']} ({', '.join(values)}) SELECT {', '.join(values.values())}"  # noqa: S608 - names of the schema
+            f" FROM generate_series(0, {rows - 1}) AS n ON CONFLICT DO NOTHING"
+        )
+    await connection.execute("SET session_replication_role = origin")
+    await connection.execute("VACUUM ANALYZE")
+
+
+def _value(column: Any) -> str | None:
+    """Return the expression of a column's value in row ``n``, or None for the default."""
+    name, kind = column["name"], column["type"]
+    number = "n" if column["ends_a_key"] or name in ("number", "position", "sequence") else f"n % {GROUPS}"
+    if kind == "text":
+        return _text(number, re.findall(r"'([^']*)'::text", column["checks"] or ""))
+    if kind == "timestamp with time zone":
+        return _time(name, nullable=column["nullable"])
+    if kind == "jsonb" and (column["nullable"] or column["has_default"]):
+        return None
+    own_number = {"id": "n", "parent_id": f"n + {GROUPS}"}.get(name, number)
+    values = {"uuid": f"md5('u' || ({own_number}))::uuid", "bytea": f"decode(md5('b' || ({number})), 'hex')"}
+    values |= dict.fromkeys(("integer", "bigint", "smallint", "numeric", "double precision"), number)
+    return "true" if name == "stored" else {**_VALUES, **values}.get(kind)
+
+
+def _text(number: str, allowed: Sequence[str]) -> str:
+    # A running turn is one of few, and a conversation has only one.
+    words = [f"'{word}'" for word in allowed if word != "running"]
+    return f"(ARRAY[{', '.join(words)}])[n % {len(words)} + 1]" if words else f"'t' || ({number})"
+
+
+def _time(name: str, *, nullable: bool) -> str:
+    if "expires" in name or name in ("until", "purge_after"):
+        return "now() + (n - 2000) * interval '1 minute'"
+    past = "now() - n * interval '1 minute'"
+    if not nullable:
+        return past
+    return f"CASE WHEN n % 10 {'<>' if name in _KNOWN_TIMES else '='} 0 THEN {past} END"
