@@ -22,6 +22,7 @@ _COLUMNS = """
 SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, NOT a.attnotnull AS nullable,
     a.atthasdef AS has_default,
     EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique
+        AND (i.indpred IS NULL OR i.indnkeyatts > 1)
         AND i.indkey[i.indnkeyatts - 1] = a.attnum) AS ends_a_key,
     (SELECT string_agg(pg_get_constraintdef(k.oid), ' ') FROM pg_constraint AS k
      WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND a.attnum = ANY (k.conkey)) AS checks

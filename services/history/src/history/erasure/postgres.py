@@ -24,8 +24,8 @@ _ERASE = (
     """
     WITH locked AS (
         SELECT id FROM outbox
-        WHERE name IN ('conversation.created', 'conversation.updated') AND partition_key IN (
-            SELECT conversation_id::text FROM conversation_tombstones WHERE user_id = $1)
+        WHERE name IN ('conversation.created', 'conversation.updated') AND partition_key = ANY(ARRAY(
+            SELECT conversation_id::text FROM conversation_tombstones WHERE user_id = $1))
         ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE outbox AS o SET data = o.data || CASE o.name

@@ -27,7 +27,7 @@ _PURGE_CONVERSATIONS = (
     WITH locked AS (
         SELECT id FROM outbox
         WHERE name IN ('conversation.created', 'conversation.updated')
-          AND partition_key IN (SELECT unnest($1::uuid[])::text)
+          AND partition_key = ANY($1::uuid[]::text[])
         ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE outbox AS o SET data = o.data || CASE o.name
