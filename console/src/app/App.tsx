@@ -39,8 +39,10 @@ export function App(): React.JSX.Element {
 
 function Main(): React.JSX.Element {
   useConversations();
-  const [page] = usePlace();
+  const place = usePlace();
+  const [page] = place;
   const [open, setOpen] = useState(false);
+  useEffect(() => setOpen(false), [place]);
   return (
     <div className={open ? "main open" : "main"}>
       <Sidebar onNavigate={() => setOpen(false)} />

@@ -6,7 +6,8 @@ import { Copy, IconButton } from "../ui/controls";
 import { Icon } from "../ui/Icon";
 import type { Node } from "./tree";
 
-const Markdown = lazy(() => import("./Markdown"));
+/** A server that was replaced may not have the file any more. */
+const Markdown = lazy(() => import("./Markdown").catch(() => ({ default: memo(Plain) })));
 
 interface Actions {
   onEdit: (node: Node, text: string) => void;
@@ -35,7 +36,7 @@ export const MessageView = memo(function MessageView(
       ) : (
         <>
           <div className="message-content">
-            {mine ? <p className="plain">{node.content}</p> : <Answer node={node} streaming={streaming} />}
+            {mine ? <Plain text={node.content} /> : <Answer node={node} streaming={streaming} />}
           </div>
           {!streaming && (
             <footer>
@@ -66,7 +67,7 @@ function Answer({ node, streaming }: { node: Node; streaming: boolean }): React.
   return (
     <>
       {node.content ? (
-        <Suspense fallback={<p className="plain">{node.content}</p>}>
+        <Suspense fallback={<Plain text={node.content} />}>
           <Markdown text={node.content} />
         </Suspense>
       ) : (
@@ -81,6 +82,10 @@ function Answer({ node, streaming }: { node: Node; streaming: boolean }): React.
       <Ending node={node} />
     </>
   );
+}
+
+function Plain({ text }: { text: string }): React.JSX.Element {
+  return <p className="plain">{text}</p>;
 }
 
 /** How the answer ended, unless it simply ended. */

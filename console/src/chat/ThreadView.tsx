@@ -10,6 +10,7 @@ import { t } from "../i18n";
 import { Loading } from "../ui/controls";
 import { Icon } from "../ui/Icon";
 import { Composer } from "./Composer";
+import { list } from "./conversations";
 import { MessageView } from "./MessageView";
 import { shown, type Thread, type TurnSettings } from "./thread";
 import { siblings, type Node } from "./tree";
@@ -25,6 +26,13 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
   const nodes = shown(state);
   const running = state.running !== null;
   const scroller = useFollowedEnd(nodes, running);
+  const title = useStore(list).items.find((each) => each.id === thread.id)?.title ?? t("chat.untitled");
+  useEffect(() => {
+    document.title = nodes.length ? `${title} – Parley` : "Parley";
+    return () => {
+      document.title = "Parley";
+    };
+  }, [title, nodes.length > 0]);
   const choose = (chosen: TurnSettings): void => {
     choices.set(thread.id, chosen);
     setSettings(chosen);
@@ -46,6 +54,7 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
     <>
       <div className="thread" ref={scroller} tabIndex={0} role="region" aria-label={t("chat.messages")}>
         <div className="thread-inner">
+          {nodes.length > 0 && <h1 className="visually-hidden">{title}</h1>}
           {state.loading && <Loading />}
           {!state.loading && nodes.length === 0 && <Welcome onPick={send} />}
           {nodes.map((node) => {

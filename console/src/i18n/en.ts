@@ -8,6 +8,7 @@ export const en = {
   "action.delete": "Delete",
   "action.done": "Done",
   "action.more": "Show more",
+  "action.reload": "Reload",
   "action.rename": "Rename",
   "action.retry": "Try again",
   "action.save": "Save",

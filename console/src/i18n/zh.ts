@@ -10,6 +10,7 @@ export const zh: Record<Key, string> = {
   "action.delete": "删除",
   "action.done": "完成",
   "action.more": "显示更多",
+  "action.reload": "刷新",
   "action.rename": "重命名",
   "action.retry": "重试",
   "action.save": "保存",

@@ -14,6 +14,7 @@ from parley_cli.stack.ports import StackPorts
 READY = """
 Parley is ready ({seconds:.1f} s).
 
+  Console     {url}  (chat, account, and the pages of an operator)
   API         {url}  (base URL for clients)
   Docs        {url}/docs  (guides, and every operation with a form to try it)
   Status      {status}  (auth, chat and history use the next three ports)
