@@ -5,7 +5,7 @@ import sys
 from fastapi import FastAPI
 
 from chat import VERSION
-from chat.api import chat, chat_completions, completion_stream, conversations, models, turns, websocket
+from chat.api import budget, chat, chat_completions, completion_stream, conversations, models, turns, websocket
 from chat.settings import ChatSettings
 from chat.wiring import ChatServices
 from chat.wiring import wire as wire_chat
@@ -25,7 +25,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
         wire=wire,
         routers=[
             *(chat.router, turns.router, conversations.router),
-            *(models.router, chat_completions.router, completion_stream.router, websocket.router),
+            *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
         ],
     )
 

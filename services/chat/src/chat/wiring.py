@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from chat.admission.admission import TurnAdmission
+from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
 from chat.admission.conversations import ConversationCreator
@@ -131,7 +132,8 @@ async def open_services(
             open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
         )
         cache = _response_cache(settings, infrastructure.redis, adapters, metrics)
-        admission = _admission(config, adapters.turns, history, budgets, TokenLimits(limiter), cache)
+        token_limits = TokenLimits(limiter)
+        admission = _admission(config, adapters.turns, history, budgets, token_limits, cache)
         service = ChatService(
             store=adapters.turns,
             admission=admission,
@@ -146,6 +148,7 @@ async def open_services(
             catalogue=catalogue,
             generator=adapters.generator,
             budgets=budgets,
+            budget_reports=BudgetReports(budgets, token_limits),
             started_at=times.now(),
             supervisor=engine.supervisor,
             reconciler=reconciler,

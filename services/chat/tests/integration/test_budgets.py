@@ -100,3 +100,18 @@ async def test_a_plan_may_exclude_models(metered: ChatReplica) -> None:
     response = await user.chat("Hi")
     assert (response.status_code, response.json()["code"]) == (404, "model_not_found")
     assert (await user.request("GET", "/api/v1/models")).json()["data"] == []
+
+
+async def test_the_budget_report_shows_what_is_used_and_left(metered: ChatReplica) -> None:
+    user = on_plan(metered, "paying")
+    body = (await user.chat("Hi [[fake tokens=10]]")).json()
+    report = (await user.request("GET", "/api/v1/usage/budget")).json()
+    cost = Decimal(body["cost"])
+    assert (report["plan"], report["month"]) == ("paying", None)
+    day = report["day"]
+    assert (day["limit"], day["used"], day["reserved"]) == ("0.001000000", body["cost"], "0.000000000")
+    assert Decimal(day["remaining"]) == Decimal("0.001") - cost
+    assert day["resets_at"].endswith("T00:00:00.000Z")
+    minute = report["tokens_per_minute"]
+    assert minute["limit"] == 100_000
+    assert minute["remaining"] >= 100_000 - body["tokens_used"]

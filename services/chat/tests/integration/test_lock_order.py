@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from chat.admission.budgets import BudgetUse
 from chat.model import IdempotencyKey, Reservation
 from chat.storage.postgres_budgets import PostgresBudgetStore
 from chat.storage.postgres_erasure import PostgresTurnErasureStore
@@ -66,8 +67,8 @@ async def test_two_hundred_turns_of_one_user_over_two_periods_never_deadlock(new
     user_id, slots = new_id(), asyncio.Semaphore(CONNECTIONS)
     async with stores_without_deadlocks(new_database) as store:
         await asyncio.gather(*(run_turn(store, user_id, slots) for _ in range(TURNS)))
-        spent = await PostgresBudgetStore(store).spent(user_id, PERIODS)
-    assert spent == {period: (TURNS * 10, TURNS * Decimal("0.01")) for period in PERIODS}
+        use = await PostgresBudgetStore(store).use(user_id, PERIODS)
+    assert use == dict.fromkeys(PERIODS, BudgetUse(tokens=TURNS * 10, cost=TURNS * Decimal("0.01")))
 
 
 async def keep_turns_coming(store: PostgresTurnStore, user_id: UUID) -> None:

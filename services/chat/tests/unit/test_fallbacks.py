@@ -42,8 +42,8 @@ async def ended(bench: ServiceBench, **members: Any) -> Turn:
 
 
 async def spent(bench: ServiceBench, turn: Turn) -> tuple[int, Decimal]:
-    (found,) = (await bench.engine.turns.spent(turn.user_id, [f"{turn.created_at:%Y-%m-%d}"])).values()
-    return found
+    (found,) = (await bench.engine.turns.use(turn.user_id, [f"{turn.created_at:%Y-%m-%d}"])).values()
+    return found.spent
 
 
 async def test_a_fallback_outside_the_plan_does_not_answer() -> None:

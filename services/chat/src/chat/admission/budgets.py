@@ -1,6 +1,6 @@
 """Budgets per day and month: reserved at admission, settled when the turn ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -25,11 +25,26 @@ class PeriodLimit:
     cost: Decimal | None
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """Tokens and cost of one budget period: used by ended turns, and reserved for running ones."""
+
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+    reserved_tokens: int = 0
+    reserved_cost: Decimal = Decimal(0)
+
+    @property
+    def spent(self) -> tuple[int, Decimal]:
+        """The tokens and the cost that are used or reserved."""
+        return self.tokens + self.reserved_tokens, self.cost + self.reserved_cost
+
+
 class BudgetStore(Protocol):
     """Spending of users, by budget period."""
 
-    async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
-        """Return the tokens and the cost that are used or reserved, by period."""
+    async def use(self, user_id: UUID, periods: Sequence[str]) -> dict[str, BudgetUse]:
+        """Return what is used and reserved, by period; periods without any are left out."""
         ...
 
 
@@ -51,6 +66,11 @@ class Budgets:
         """Return a plan by name."""
         return self._plans.find(name)
 
+    async def use(self, user_id: UUID, limits: Mapping[str, PeriodLimit]) -> dict[str, BudgetUse]:
+        """Return what a user has used and reserved in each of these periods."""
+        use = await self._store.use(user_id, list(limits)) if limits else {}
+        return {period: use.get(period, BudgetUse()) for period in limits}
+
     async def reserve(
         self,
         user_id: UUID,
@@ -68,10 +88,10 @@ class Budgets:
         limits = period_limits(self._plans.find(plan_name), times.now(), priced=model.price is not None)
         if not limits:
             return BudgetGrant(Reservation(), max_tokens)
-        spent = await self._store.spent(user_id, list(limits))
+        use = await self._store.use(user_id, list(limits))
         tokens = max_tokens
         for period, limit in limits.items():
-            others = without(held, period, spent.get(period, (0, Decimal(0))))
+            others = without(held, period, use.get(period, BudgetUse()).spent)
             tokens = min(tokens, affordable(limit, others, model.price, prompt_tokens))
         if tokens < 1:
             raise QuotaExceeded

@@ -61,6 +61,11 @@ class TokenLimits:
             raise RateLimited(f"{limit.count} tokens a minute allowed. Retry in {wait} s.", headers=headers)
         return _quota(decision)
 
+    async def remaining(self, user_id: UUID, plan: ChatPlan) -> TokenQuota | None:
+        """Return what is left of the user's limit; None if there is none."""
+        limit = _limit(user_id, plan)
+        return None if limit is None else _quota(await self._limiter.charge([limit], 0))
+
     async def settle(self, turn: Turn, plan: ChatPlan) -> None:
         """Charge the tokens used beyond the prompt's estimate, or return the unused ones."""
         limit = _limit(turn.user_id, plan)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.conversations import ConversationCreator
 from chat.catalogue import Catalogue
@@ -25,6 +26,7 @@ class ApiServices:
     catalogue: Catalogue
     generator: AnswerGenerator
     budgets: Budgets
+    budget_reports: BudgetReports
     started_at: datetime
 
 

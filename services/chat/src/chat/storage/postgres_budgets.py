@@ -1,13 +1,13 @@
 """Budgets in Postgres."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from uuid import UUID
 
+from chat.admission.budgets import BudgetUse
 from chat.storage.postgres_turns import PostgresTurnStore
 
-_SPENT = """
-SELECT period, tokens + reserved_tokens AS tokens, cost + reserved_cost AS cost FROM budgets
+_USE = """
+SELECT period, tokens, cost, reserved_tokens, reserved_cost FROM budgets
 WHERE user_id = $1 AND period = ANY ($2::text[])"""
 
 
@@ -17,8 +17,8 @@ class PostgresBudgetStore:
     def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
 
-    async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
-        """Return used plus reserved tokens and cost, by period."""
+    async def use(self, user_id: UUID, periods: Sequence[str]) -> dict[str, BudgetUse]:
+        """Return what is used and reserved, by period."""
         async with self._turns.connection(queued=True) as connection:
-            rows = await connection.fetch(_SPENT, user_id, list(periods))
-        return {row["period"]: (row["tokens"], row["cost"]) for row in rows}
+            rows = await connection.fetch(_USE, user_id, list(periods))
+        return {period: BudgetUse(*use) for period, *use in rows}

@@ -1,10 +1,11 @@
 """In-memory budgets of users: what is spent and what is reserved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
+from chat.admission.budgets import BudgetUse
 from chat.model import Outcome, Reservation
 from chat.turn_store import BudgetExceeded
 
@@ -54,14 +55,10 @@ class InMemoryBudgets:
             budget.tokens += outcome.usage.total_tokens
             budget.cost += outcome.cost or 0
 
-    def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
-        """Return the tokens and the cost that are spent or reserved, by period."""
+    def use(self, user_id: UUID, periods: Sequence[str]) -> dict[str, BudgetUse]:
+        """Return what is used and reserved, by period."""
         found = {period: self._budgets.get((user_id, period)) for period in periods}
-        return {
-            period: (budget.tokens + budget.reserved_tokens, budget.cost + budget.reserved_cost)
-            for period, budget in found.items()
-            if budget is not None
-        }
+        return {period: BudgetUse(*astuple(budget)) for period, budget in found.items() if budget is not None}
 
     def _release(self, user_id: UUID, reservation: Reservation) -> None:
         for period in reservation.periods:

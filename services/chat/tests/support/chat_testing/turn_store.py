@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from uuid import UUID
 
+from chat.admission.budgets import BudgetUse
 from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
 from chat.exchanges import PastExchange, result_steps
@@ -207,9 +207,9 @@ class InMemoryTurnStore:
         if turn is not None and turn.running:
             self.turns[turn_id] = replace(turn, cancel_requested=True)
 
-    async def spent(self, user_id: UUID, periods: Sequence[str]) -> dict[str, tuple[int, Decimal]]:
+    async def use(self, user_id: UUID, periods: Sequence[str]) -> dict[str, BudgetUse]:
         self._require_available()
-        return self.budgets.spent(user_id, periods)
+        return self.budgets.use(user_id, periods)
 
     async def renew_lease(self, runner_id: UUID, lease: float) -> list[UUID]:
         self._require_available()
