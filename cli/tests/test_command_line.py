@@ -11,7 +11,7 @@ from parley_cli.main import build
 def test_the_help_lists_every_subcommand() -> None:
     result = CliRunner().invoke(build(), ["--help"])
     assert result.exit_code == 0
-    assert all(name in result.stdout for name in ("run", "doctor", "verify", "admin"))
+    assert all(name in result.stdout for name in ("run", "doctor", "verify", "admin", "events"))
 
 
 def test_a_missing_package_is_named_and_exits_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from parley_cli.commands import admin, auth, doctor, run, verify
+from parley_cli.commands import admin, auth, doctor, events, run, verify
 
 
 def build() -> typer.Typer:
@@ -17,6 +17,7 @@ def build() -> typer.Typer:
     cli.command()(doctor.doctor)
     cli.command()(verify.verify)
     cli.add_typer(admin.commands, name="admin")
+    cli.add_typer(events.commands, name="events")
     cli.add_typer(auth.commands, name="auth", hidden=True)
     return cli
 

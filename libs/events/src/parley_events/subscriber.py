@@ -7,8 +7,8 @@ r"""Subscriber for services outside of Parley: typed handlers on a durable queue
 
     asyncio.run(subscriber.run())
 
-Events are delivered at least once: deduplicate by ``event.id`` (``parley_events.stores``). The broker user needs these
-permissions: configure and write ``^sub\.TEAM\.``, read ``^(sub\.TEAM\.|parley\.(events|log)$)``.
+Events are delivered at least once: deduplicate by ``event.id`` (``parley_events.stores``). `parley events access TEAM`
+prints the commands that create the broker user of a team.
 """
 
 import asyncio

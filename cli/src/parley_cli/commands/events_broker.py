@@ -1,0 +1,76 @@
+"""What the subcommands of `parley events` share: the broker, and options that name moments and events."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from parley_cli.commands.shared import fail
+
+if TYPE_CHECKING:
+    from parley_events.queue_tools import EventFilter
+
+T = TypeVar("T")
+COMMAND = "parley events"
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+NAMED = {"first", "next", "now", "never"}
+REFUSED, MISUSED = 1, 2
+
+UrlOption = Annotated[
+    str, typer.Option("--url", envvar="AMQP_URL", help="Address of RabbitMQ, with user and password.", show_envvar=True)
+]
+
+
+def run_on_broker(operation: Callable[[], Awaitable[T]]) -> T:
+    """Return the result of an operation; on an error of the broker print one line and exit."""
+    from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
+
+    from parley.observability import logs
+    from parley_events import TopologyError
+    from parley_events.connection import OUTAGES, refusal
+
+    logs.configure("critical")
+
+    async def run() -> T:
+        return await operation()
+
+    try:
+        return asyncio.run(run())
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    except ChannelNotFoundEntity as error:
+        fail(COMMAND, f"RabbitMQ has no such queue: {error}", status=REFUSED)
+    except (TopologyError, ValueError) as error:
+        fail(COMMAND, str(error), status=REFUSED)
+    except DeliveryError as error:
+        fail(COMMAND, f"RabbitMQ did not take the event: {error}", status=REFUSED)
+    except OUTAGES as error:
+        reason = refusal(error) or f"Cannot reach RabbitMQ: {type(error).__name__} {error}"
+        fail(COMMAND, reason, status=REFUSED)
+
+
+def moment(text: str, option: str) -> Any:
+    """Return the place in the log that an option names: a word, an offset, or a time."""
+    if text in NAMED:
+        return text
+    if text.isdecimal():
+        return int(text)
+    if found := re.fullmatch(r"(\d+)([smhd])", text):
+        return datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        fail(COMMAND, f"--{option} {text}: use first, next, now, an offset, 30m, 2h, 7d, or a time.", status=MISUSED)
+    if time.tzinfo is None:
+        fail(COMMAND, f"--{option} {text}: add a time zone, such as {text}Z.", status=MISUSED)
+    return time
+
+
+def filter_of(types: list[str] | None, key: str) -> "EventFilter":
+    """Return the filter that options describe."""
+    from parley_events.queue_tools import EventFilter
+
+    return EventFilter(tuple(types or ()), key)

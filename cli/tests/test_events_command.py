@@ -1,0 +1,114 @@
+"""`parley events`: what needs no broker."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from parley_cli.commands.events_access import binding_pattern, broker_commands
+from parley_cli.commands.events_broker import moment
+from parley_cli.main import build
+from parley_events import TurnEnded
+from parley_events.cloudevents import to_structured
+from parley_events.testing import sample
+
+TEN = datetime(2026, 11, 22, 10, tzinfo=UTC)
+NOWHERE = "amqp://parley:secret@127.0.0.1:9/"
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(build(), ["events", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("first", "first"),
+        ("next", "next"),
+        ("42", 42),
+        ("2026-11-22T10:00:00Z", datetime(2026, 11, 22, 10, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_a_word_an_offset_or_a_time(text: str, expected: object) -> None:
+    assert moment(text, "since") == expected
+
+
+def test_a_moment_may_be_an_age() -> None:
+    assert abs(moment("2h", "since") - (datetime.now(UTC) - timedelta(hours=2))) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-11-22T10:00:00", "5 minutes"])
+def test_another_moment_is_refused_with_what_is_allowed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        moment(text, "since")
+    assert ended.value.exit_code == 2
+    assert "parley events: --since" in capsys.readouterr().err
+
+
+def test_lint_accepts_every_form_of_valid_events(tmp_path: Path) -> None:
+    event = json.loads(to_structured(sample(TurnEnded)))
+    for number, text in enumerate((json.dumps(event, indent=1), json.dumps([event]), f"{json.dumps(event)}\n" * 2)):
+        file = tmp_path / f"{number}.json"
+        file.write_text(text)
+        result = call("lint", str(file))
+        assert (result.exit_code, result.stdout) == (0, "No findings.\n")
+
+
+def test_lint_names_each_event_that_is_wrong(tmp_path: Path) -> None:
+    event = json.loads(to_structured(sample(TurnEnded)))
+    wrong = [
+        {**event, "type": "io.parley.conversation.turn.completed.v9"},
+        {name: value for name, value in event.items() if name != "subject"},
+        {**event, "data": {**event["data"], "status": "unsure"}},
+        event,
+        7,
+    ]
+    file = tmp_path / "events.json"
+    file.write_text(json.dumps(wrong))
+    result = call("lint", str(file))
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["event 1", "event 2", "event 3", "event 5", "4 findings"]
+    assert "unknown type" in lines[0]
+    assert "ce-subject" in lines[1]
+    assert "status" in lines[2]
+
+
+def test_an_unknown_type_is_not_triggered() -> None:
+    result = call("trigger", "conversation.sneezed", "--to", "sub.x.y", "--url", NOWHERE)
+    assert result.exit_code == 2
+    assert "no event type conversation.sneezed" in result.stderr
+
+
+def test_a_broker_that_is_away_is_one_line_without_the_password() -> None:
+    result = call("lag", "sub.team.turns", "--url", NOWHERE)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("parley events: Cannot reach RabbitMQ")
+    assert "secret" not in result.output
+
+
+def test_nothing_is_redriven_unless_it_is_named() -> None:
+    result = call("dead", "redrive", "sub.team.turns", "--url", NOWHERE)
+    assert result.exit_code == 2
+    assert "--all" in result.stderr
+
+
+def test_access_prints_commands_without_a_password() -> None:
+    result = call("access", "analytics")
+    assert result.exit_code == 0
+    assert r"set_permissions -p / analytics '^sub\.analytics\.' '^sub\.analytics\.'" in result.stdout
+    assert "add_user analytics\n" in result.stdout
+
+
+def test_access_refuses_names_that_would_widen_the_patterns() -> None:
+    for name in ("a.b", ".*", "A", ""):
+        assert call("access", name).exit_code == 2
+
+
+def test_a_team_with_chosen_types_binds_only_these_and_reads_no_log() -> None:
+    assert binding_pattern(("conversation.turn.*", "user.#")) == r"^(conversation\.turn\.[^.#]+|user\..*)$"
+    permissions = broker_commands("a", ("user.erased",), may_replay=False)[1]
+    assert permissions[-1] == r"^(sub\.a\..*|parley\.(events))$"

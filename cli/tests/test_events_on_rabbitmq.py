@@ -1,0 +1,182 @@
+"""`parley events` on RabbitMQ: its subcommands, and what the broker user of a team cannot do."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aio_pika import ExchangeType, Message, connect
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import AMQPError
+from typer.testing import CliRunner, Result
+
+from parley.ids import new_id
+from parley.messaging.rabbit_bus import RabbitBus
+from parley.observability.metrics import Metrics
+from parley_cli.commands.events_access import broker_commands
+from parley_cli.main import build
+from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
+from parley_events import CloudEvent, Subscriber, TurnEnded, UserErased
+from parley_events.testing import sample
+from parley_testing.backends.rabbitmq_fixtures import broker, open_bus, own_bus
+from parley_testing.contracts.subscriber import EventRecorder, running
+from parley_testing.waiting import eventually
+
+__all__ = ["broker", "open_bus", "own_bus"]
+
+pytestmark = pytest.mark.integration
+Attempt = Callable[[AbstractChannel], Awaitable[object]]
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics("test", "0", "unknown")
+
+
+@pytest.fixture
+async def team(broker: EmbeddedRabbitMQ) -> AsyncIterator[str]:
+    """The name of a team whose user was created with the printed commands."""
+    name = f"t{new_id().hex[:12]}"
+    create, *others = broker_commands(name)
+    await broker.ctl(*create, "secret")
+    await asyncio.gather(*(broker.ctl(*command) for command in others))
+    yield name
+    await broker.ctl("delete_user", name)
+
+
+def url_of(broker: EmbeddedRabbitMQ, user: str, password: str = "secret") -> str:
+    return f"amqp://{user}:{password}@127.0.0.1:{broker.port}/"
+
+
+def attempts(team: str) -> dict[str, Attempt]:
+    """Return what the user of a team must not be able to do."""
+    other = "sub.other.turns"
+
+    async def publish(channel: AbstractChannel, exchange: str, key: str) -> None:
+        await (await channel.get_exchange(exchange, ensure=False)).publish(Message(b"{}"), key, timeout=5)
+
+    async def bind(channel: AbstractChannel) -> None:
+        queue = await channel.declare_queue(f"sub.{team}.x", durable=True)
+        await queue.bind("parley.dead", "#")
+
+    async def consume(channel: AbstractChannel, queue: str) -> None:
+        await channel.set_qos(prefetch_count=1)
+        await (await channel.get_queue(queue, ensure=False)).consume(_ignore)
+
+    async def purge(channel: AbstractChannel, queue: str) -> None:
+        await (await channel.get_queue(queue, ensure=False)).purge()
+
+    return {
+        "publish an event": lambda channel: publish(channel, "parley.events", "user.erased"),
+        "publish a dead letter": lambda channel: publish(channel, "parley.dead", "user.erased"),
+        "forge into another team's queue": lambda channel: channel.default_exchange.publish(Message(b"{}"), other),
+        "read another team's queue": lambda channel: consume(channel, other),
+        "purge another team's queue": lambda channel: purge(channel, other),
+        "delete another team's queue": lambda channel: channel.queue_delete(other),
+        "declare another team's queue": lambda channel: channel.declare_queue("sub.other.new", durable=True),
+        "declare a queue of a team with a longer name": lambda channel: channel.declare_queue(f"sub.{team}x.q"),
+        "declare a queue without a team": lambda channel: channel.declare_queue(""),
+        "forge by dead letters": lambda channel: channel.declare_queue(
+            f"sub.{team}.forge", arguments={"x-dead-letter-exchange": "parley.events"}
+        ),
+        "delete the log": lambda channel: channel.queue_delete("parley.log"),
+        "purge the log": lambda channel: purge(channel, "parley.log"),
+        "read a service's queue": lambda channel: consume(channel, "parley.dead"),
+        "bind a service's exchange": bind,
+        "delete the exchange": lambda channel: channel.exchange_delete("parley.events"),
+        "replace the exchange": lambda channel: channel.declare_exchange("parley.new", ExchangeType.FANOUT),
+    }
+
+
+async def _ignore(_message: object) -> None:
+    """Receive nothing."""
+
+
+async def test_the_user_of_a_team_can_subscribe_and_replay_and_nothing_else(
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, team: str
+) -> None:
+    async with await connect(broker.url, timeout=10) as connection:
+        await (await connection.channel()).declare_queue("sub.other.turns", durable=True)
+    handler, key = EventRecorder(poison=1), str(new_id())
+    subscriber = Subscriber(url_of(broker, team), f"sub.{team}.turns")
+    subscriber.on(TurnEnded)(handler)
+    async with running(subscriber):
+        await own_bus.publish(sample(TurnEnded, key=key, sequence=1))
+        await own_bus.publish(sample(TurnEnded, key=key, sequence=2))
+        await eventually(lambda: handler.handled == {key: [2]})
+    assert await subscriber.replay("next", idle=0.5) > 0
+    refused = []
+    for name, attempt in attempts(team).items():
+        async with await connect(url_of(broker, team), timeout=10) as connection:
+            channel = await connection.channel()
+            try:
+                async with asyncio.timeout(10):
+                    await attempt(channel)
+            except AMQPError:
+                refused.append(name)
+    assert refused == list(attempts(team))
+
+
+async def test_an_operator_policy_limits_queues_that_a_team_declares_without_a_limit(
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, team: str
+) -> None:
+    async with await connect(url_of(broker, team), timeout=10) as connection:
+        await (await connection.channel()).declare_queue(f"sub.{team}.unbounded", durable=True)
+        listed = await broker.ctl("-q", "list_queues", "name", "effective_policy_definition")
+    (line,) = [line for line in listed.splitlines() if line.startswith(f"sub.{team}.unbounded")]
+    assert "500000000" in line
+
+
+async def test_a_team_with_chosen_types_cannot_bind_others_or_read_the_log(
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, team: str
+) -> None:
+    for command in broker_commands(team, ("conversation.turn.*",), may_replay=False)[1:3]:
+        await broker.ctl(*command)
+    results = []
+    for binding in ("conversation.turn.completed", "conversation.turn.*", "user.erased", "#", "conversation.#"):
+        async with await connect(url_of(broker, team), timeout=10) as connection:
+            queue = await (await connection.channel()).declare_queue(f"sub.{team}.types", durable=True)
+            try:
+                await queue.bind("parley.events", binding)
+                results.append(True)
+            except AMQPError:
+                results.append(False)
+    assert results == [True, True, False, False, False]
+    async with await connect(url_of(broker, team), timeout=10) as connection:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=1)
+        with pytest.raises(AMQPError):
+            await (await channel.get_queue("parley.log", ensure=False)).consume(_ignore)
+
+
+async def test_the_subcommands_show_move_and_count_events(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:
+    queue, key = f"sub.cli.{new_id()}", str(new_id())
+
+    async def call(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, build(), ["events", *arguments, "--url", broker.url])
+
+    handler = EventRecorder(poison=1)
+    subscriber = Subscriber(broker.url, queue)
+    subscriber.on(TurnEnded)(handler)
+    events: list[CloudEvent] = [sample(TurnEnded, key=key, sequence=number) for number in (1, 2)]
+    async with running(subscriber):
+        for event in [*events, sample(UserErased, key=key)]:
+            await own_bus.publish(event)
+        await eventually(lambda: handler.handled == {key: [2]})
+        dead = await call("dead", "list", queue)
+        assert f"rejected  {key} #1 Rejected: poison" in dead.stdout
+        assert '"status":"completed"' in (await call("dead", "show", queue, str(events[0].id))).stdout
+        handler.poison = 0
+        assert "1 events are delivered again" in (await call("dead", "redrive", queue, "--all")).stdout
+        await eventually(lambda: handler.handled == {key: [2, 1]})
+        shown = await call(
+            "tail", "--since", "first", "--until", "now", "--key", key, "--json", "--type", "conversation.#"
+        )
+        assert [json.loads(line)["id"] for line in shown.stdout.splitlines()] == [str(event.id) for event in events]
+    assert f"was put into {queue}" in (await call("trigger", "conversation.turn.failed", "--to", queue)).stdout
+    sent = await call("replay", "--since", "first", "--to", queue, "--key", key, "--type", "conversation.#")
+    assert f"2 events were put into {queue}" in sent.stdout
+    assert "        3 waiting   0 consumers" in (await call("lag", queue)).stdout
+    missing = await call("lag", "sub.cli.none")
+    assert missing.exit_code == 1
+    assert "no such queue" in missing.stderr
