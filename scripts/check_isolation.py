@@ -65,7 +65,7 @@ class Member:
 
 
 MEMBERS = (
-    Member("events", "libs/events", "parley_events", (), modules_of_extras=("metrics", "postgres", "redis")),
+    Member("events", "libs/events", "parley_events", (), modules_of_extras=("metrics", "postgres", "redis", "tracing")),
     Member("common", "libs/common", "parley", ("libs/events",)),
     Member("embedded", "libs/embedded", "parley_embedded", ()),
     Member(

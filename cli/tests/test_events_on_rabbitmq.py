@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from aio_pika import ExchangeType, Message, connect
@@ -25,6 +25,7 @@ from parley_testing.waiting import eventually
 __all__ = ["broker", "open_bus", "own_bus"]
 
 pytestmark = pytest.mark.integration
+QUEUE_BYTES = 100_000
 Attempt = Callable[[AbstractChannel], Awaitable[object]]
 
 
@@ -33,15 +34,18 @@ def metrics() -> Metrics:
     return Metrics("test", "0", "unknown")
 
 
-@pytest.fixture
-async def team(broker: EmbeddedRabbitMQ) -> AsyncIterator[str]:
-    """The name of a team whose user was created with the printed commands."""
+async def create_user(broker: EmbeddedRabbitMQ, *types: str) -> str:
+    """Create the user of a new team with the printed commands; return the team's name."""
     name = f"t{new_id().hex[:12]}"
-    create, *others = broker_commands(name)
+    create, *others = broker_commands(name, types, may_replay=not types, queue_bytes=QUEUE_BYTES)
     await broker.ctl(*create, "secret")
     await asyncio.gather(*(broker.ctl(*command) for command in others))
-    yield name
-    await broker.ctl("delete_user", name)
+    return name
+
+
+@pytest.fixture(scope="module")
+async def team(broker: EmbeddedRabbitMQ) -> str:
+    return await create_user(broker)
 
 
 def url_of(broker: EmbeddedRabbitMQ, user: str, password: str = "secret") -> str:
@@ -121,17 +125,20 @@ async def test_an_operator_policy_limits_queues_that_a_team_declares_without_a_l
     own_bus: RabbitBus, broker: EmbeddedRabbitMQ, team: str
 ) -> None:
     async with await connect(url_of(broker, team), timeout=10) as connection:
-        await (await connection.channel()).declare_queue(f"sub.{team}.unbounded", durable=True)
-        listed = await broker.ctl("-q", "list_queues", "name", "effective_policy_definition")
-    (line,) = [line for line in listed.splitlines() if line.startswith(f"sub.{team}.unbounded")]
-    assert "500000000" in line
+        channel = await connection.channel()
+        exchange = await channel.declare_exchange(f"sub.{team}.own", durable=True)
+        queue = await channel.declare_queue(f"sub.{team}.unbounded", durable=True)
+        await queue.bind(exchange, "x")
+        for _ in range(5):
+            await exchange.publish(Message(bytes(QUEUE_BYTES // 2)), "x", timeout=5)
+        again = await channel.declare_queue(f"sub.{team}.unbounded", durable=True)
+        assert again.declaration_result.message_count == 2
 
 
 async def test_a_team_with_chosen_types_cannot_bind_others_or_read_the_log(
-    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, team: str
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ
 ) -> None:
-    for command in broker_commands(team, ("conversation.turn.*",), may_replay=False)[1:3]:
-        await broker.ctl(*command)
+    team = await create_user(broker, "conversation.turn.*")
     results = []
     for binding in ("conversation.turn.completed", "conversation.turn.*", "user.erased", "#", "conversation.#"):
         async with await connect(url_of(broker, team), timeout=10) as connection:

