@@ -105,6 +105,10 @@ bench-gateway: setup ## Run the benchmark of the gateway
 bench-history: setup ## Run the benchmark of reading and searching a million messages
 	@$(PY) tests/bench/run.py history_reads $(ARGS)
 
+.PHONY: bench-events
+bench-events: setup ## Measure the subscriber kit beside bare aio-pika
+	@$(PY) tests/bench/run.py events $(ARGS)
+
 ##@ Check
 
 .PHONY: check

@@ -9,7 +9,19 @@ import traceback
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-BENCHES = ("gateway", "relay", "tokens", "turns", "memory", "slow", "soak", "streams", "latency", "history_reads")
+BENCHES = (
+    "gateway",
+    "relay",
+    "events",
+    "tokens",
+    "turns",
+    "memory",
+    "slow",
+    "soak",
+    "streams",
+    "latency",
+    "history_reads",
+)
 
 
 def main(arguments: list[str]) -> int:
