@@ -41,7 +41,7 @@ def samples() -> Json:
 
 def schema(name: str, model: type[EventData]) -> Json:
     """Return the JSON Schema of an event's data. It allows unknown members, since later releases may add some."""
-    body = _without_fixed_defaults(model.model_json_schema(mode="serialization"))
+    body = _with_enums(model.model_json_schema(mode="serialization"))
     return {"$schema": SCHEMA_DIALECT, "$id": _urn(name, model), **body, "title": f"{name} v{model.schema_version}"}
 
 
@@ -61,22 +61,21 @@ def document(version: str) -> Json:
         "operations": {f"send.{name}": _operation(name) for name, _ in types},
         "components": {
             "messages": {name: _message(name, model, payloads[model], examples[name]) for name, model in types},
-            "schemas": _without_fixed_defaults(definitions["$defs"]),
+            "schemas": _with_enums(definitions["$defs"]),
         },
     }
 
 
-def _without_fixed_defaults(node: Any) -> Any:
-    """Remove the defaults of members with one possible value: code generators write such a member twice."""
+def _with_enums(node: Any) -> Any:
+    """Describe members with one possible value as enumerations: code made from ``const`` by generators is invalid."""
     if isinstance(node, list):
-        return [_without_fixed_defaults(each) for each in node]
+        return [_with_enums(each) for each in node]
     if not isinstance(node, dict):
         return node
-    return {
-        name: _without_fixed_defaults(value)
-        for name, value in node.items()
-        if not (name == "default" and "const" in node)
-    }
+    if "const" in node:
+        node = {("enum" if name == "const" else name): value for name, value in node.items() if name != "default"}
+        node["enum"] = [node["enum"]]
+    return {name: _with_enums(value) for name, value in node.items()}
 
 
 def _urn(name: str, model: type[EventData]) -> str:
