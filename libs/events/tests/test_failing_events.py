@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from parley_events import Rejected
+from parley_events import CloudEvent, Gap, Rejected, TurnEnded
+from parley_events.failure_policy import HANDLER_TIMEOUT
 from parley_events.testing import InProcessBus
 from parley_testing.subscriber_runs import QUEUE, Recorder, subscriber_of, turn
 from parley_testing.virtual_time import virtual_time
@@ -173,6 +174,41 @@ async def test_the_log_names_key_sequence_and_text_of_a_failure(caplog: pytest.L
         assert "key=a sequence=7" in record["message"]
         assert "error=ValueError: column is missing" in record["message"]
         assert (record["key"], record["sequence"], record["error"]) == ("a", 7, "ValueError: column is missing")
+
+
+@virtual_time
+async def test_filling_a_gap_may_take_longer_than_a_handler_and_the_later_event_waits() -> None:
+    bus, handler, gaps = InProcessBus(), Recorder(), list[tuple[int, int]]()
+
+    async def fill(gap: Gap) -> None:
+        assert handler.of("a") == [1]
+        await asyncio.sleep(5 * HANDLER_TIMEOUT)
+        gaps.append((gap.first, gap.last))
+
+    subscriber = subscriber_of(bus, handler, on_gap=fill)
+    async with bus.running(subscriber):
+        await bus.publish(turn("a", 1), turn("a", 4), turn("a", 4))
+        await asyncio.sleep(10 * HANDLER_TIMEOUT)
+    assert gaps == [(2, 3)]
+    assert handler.of("a") == [1, 4, 4]
+
+
+@virtual_time
+async def test_no_more_handlers_run_at_once_than_there_are_workers() -> None:
+    bus, running, most = InProcessBus(), 0, 0
+
+    async def handler(_turn: TurnEnded, _event: CloudEvent) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(1)
+        running -= 1
+
+    subscriber = subscriber_of(bus, handler, workers=3)
+    async with bus.running(subscriber):
+        await bus.publish(*(turn(f"key-{number}", 1) for number in range(12)))
+        await bus.settled(subscriber)
+    assert most == 3
 
 
 @virtual_time

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import requires
+from pathlib import Path
 
 import parley_events
 
@@ -23,6 +24,11 @@ def test_the_package_without_extras_requires_only_the_amqp_client_and_pydantic()
     required = [each for each in requires("parley-events") or () if "extra ==" not in each]
     names = {re.split(r"[^\w.-]", requirement, maxsplit=1)[0] for requirement in required}
     assert names == ALLOWED
+
+
+def test_the_package_installs_few_others() -> None:
+    pins = (Path(__file__).parents[3] / "requirements/events.txt").read_text(encoding="utf-8")
+    assert len(re.findall(r"^[\w.-]+==", pins, re.MULTILINE)) <= 15
 
 
 def test_every_public_name_exists() -> None:

@@ -198,8 +198,9 @@ class SubscriberDispatcher:
     async def _attempt(self, event: CloudEvent) -> Exception | None:
         limit = asyncio.timeout(HANDLER_TIMEOUT)
         try:
+            # Refilling a gap reads the log, which takes as long as it takes.
+            await self._gaps.check(event)
             async with self._workers, limit:
-                await self._gaps.check(event)
                 await self._handler(event)
                 await self._gaps.note_handled(event)
         except Exception as error:  # noqa: BLE001 - the policy decides about whatever a handler raises
