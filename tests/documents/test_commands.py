@@ -47,7 +47,7 @@ NOT_RUNNABLE = {
     r"(OPENAI_BASE_URL=\S+ )?docker (compose .*up .*|build .*|run .*)": "needs Docker",
     r"kubectl .*": "needs a cluster",
     r"(\.venv/bin/)?python (-m pytest|tests/bench/\S+) ?.*": "the tests themselves, and benchmarks that take minutes",
-    r"parley events .*": "needs RabbitMQ, which the product of these tests has not: cli/tests run the subcommands",
+    r"parley events.*": "needs RabbitMQ, which the product of these tests has not: cli/tests run the subcommands",
     r"(pip install \./libs/events|uv build --package parley-events)": "the setup of the tests installs the package so",
 }
 """Commands that no test can run, by pattern, with the reason."""
