@@ -212,6 +212,22 @@ async def test_no_more_handlers_run_at_once_than_there_are_workers() -> None:
 
 
 @virtual_time
+async def test_an_idle_subscriber_holds_no_message_for_longer_than_the_broker_allows() -> None:
+    bus, handler = InProcessBus(), Recorder()
+    async with bus.running(subscriber_of(bus, handler)):
+        parked = bus.exchanges.queues[f"{QUEUE}.parked"]
+        held: list[set[int]] = []
+        for _ in range(3):
+            held.append({position for each in parked.consumers for position in each.unacknowledged})
+            await asyncio.sleep(21 * 60)
+        assert [len(positions) for positions in held] == [1, 1, 1]
+        assert held[0].isdisjoint(held[1] | held[2])
+        await bus.publish(turn("a", 1))
+        await asyncio.sleep(1)
+    assert handler.of("a") == [1]
+
+
+@virtual_time
 async def test_a_dead_letter_that_the_broker_refuses_keeps_its_event() -> None:
     bus = InProcessBus()
     handler = Recorder(lambda _event: Rejected("never"))

@@ -15,7 +15,6 @@ def test_a_queue_of_an_external_subscriber_is_limited_and_has_one_active_consume
         "x-queue-type": "classic",
         "x-max-length-bytes": 500_000_000,
         "x-single-active-consumer": True,
-        "x-consumer-timeout": 604_800_000,
     }
 
 

@@ -97,7 +97,7 @@ class QueueConsumer:
             await self._become_active()
             if not self._lost.is_set():
                 self.consuming.set()
-            await self._lost.wait()
+            await self._wait_lost()
             if not self._stopping:
                 log.warning("consumer_lost", extra={"queue": self._subscription.queue})
         finally:
@@ -126,6 +126,10 @@ class QueueConsumer:
 
     async def _become_active(self) -> None:
         """Wait until this replica may consume. The replicas of a service share their queue."""
+
+    async def _wait_lost(self) -> None:
+        """Return when the channel is lost."""
+        await self._lost.wait()
 
     def _on_lost(self, *_: object) -> None:
         self._lost.set()

@@ -21,9 +21,13 @@ from parley_events.topology import (
     external_subscriber_queue_arguments,
     topology_error,
 )
+from parley_events.waiting import at_most
 
 log = logging.getLogger(__name__)
 
+BATON_RENEWAL = 600.0
+"""Seconds for which one baton is held. RabbitMQ closes a channel that does not acknowledge a message for 30 minutes;
+one that holds events for longer is closed, and the subscriber starts again where it was."""
 LOAD_TIMEOUT = 60.0
 """Seconds for the broker to deliver the parked events."""
 
@@ -89,6 +93,13 @@ class SubscriberConsumer(QueueConsumer):
         await channel.set_qos(prefetch_count=self._subscription.prefetch)
         self._tag = await queue.consume(self._dispatcher.dispatch)
 
+    async def _wait_lost(self) -> None:
+        while not self._lost.is_set():
+            async with at_most(BATON_RENEWAL):
+                await self._lost.wait()
+            if not self._lost.is_set():
+                await self._own.publish(PARKED, b"", {BATON: uuid4().hex})
+
     async def _first_of(self, event: asyncio.Event) -> None:
         """Wait for an event or the loss of the channel."""
         waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._lost.wait())]
@@ -103,10 +114,9 @@ class SubscriberConsumer(QueueConsumer):
         if mark is None:
             await self._events.dispatch_parked(message)
             return
-        if self._held_baton is None:
-            self._held_baton = message
-            self._baton.set()
-        else:
-            await send(message.ack())
+        previous, self._held_baton = self._held_baton, message
+        self._baton.set()
+        if previous is not None:
+            await send(previous.ack())
         if mark == self._marker_id:
             self._marker.set()

@@ -20,9 +20,6 @@ DELIVERY_LIMIT = 20
 SIDE_QUEUE_DELIVERY_LIMIT = 1_000_000
 """Parked events are delivered again at every start of the subscriber, for as long as they wait."""
 
-CONSUMER_TIMEOUT_MS = 7 * 24 * 3600 * 1000
-"""Milliseconds until the broker gives up on a delivery: parked events wait unacknowledged. RabbitMQ before 3.12
-closes the channel after 30 minutes, and the subscriber starts again where it was."""
 MAIN, PARKED, DEAD = "main", "parked", "dead"
 """Routing keys of a subscriber's own exchange."""
 
@@ -66,7 +63,6 @@ def external_subscriber_queue_arguments(queue_type: QueueType, queue: str) -> Ar
         "x-queue-type": queue_type,
         "x-max-length-bytes": EXTERNAL_QUEUE_MAX_BYTES,
         "x-single-active-consumer": True,
-        "x-consumer-timeout": CONSUMER_TIMEOUT_MS,
     }
     if queue_type == "quorum":
         arguments |= {
@@ -85,7 +81,7 @@ def side_queue_arguments(queue_type: QueueType, *, single_active: bool) -> Argum
         "x-overflow": "reject-publish",
     }
     if single_active:
-        arguments |= {"x-single-active-consumer": True, "x-consumer-timeout": CONSUMER_TIMEOUT_MS}
+        arguments["x-single-active-consumer"] = True
     if queue_type == "quorum":
         arguments["x-delivery-limit"] = SIDE_QUEUE_DELIVERY_LIMIT
     return arguments
