@@ -13,6 +13,7 @@ from parley_cli.model.process import CONTEXT_TOKENS, MODEL_NAME, LocalModel
 from parley_cli.model.server import REPEAT_PENALTY, SYSTEM_PROMPT
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.child import ServerCommand
+from parley_testing.http.client import open_http
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +33,7 @@ async def model(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local
 
 @pytest.fixture
 async def client(model: LocalModel) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=model.base_url, timeout=60, trust_env=False) as found:
+    async with open_http(model.base_url, timeout=60) as found:
         yield found
 
 
@@ -78,7 +79,7 @@ async def test_a_prompt_over_the_context_window_is_refused(client: httpx2.AsyncC
 
 
 async def test_pages_with_other_prompts_are_disabled(model: LocalModel) -> None:
-    async with httpx2.AsyncClient(base_url=model.url, trust_env=False) as client:
+    async with open_http(model.url) as client:
         assert (await client.get("/slots")).status_code == 501
         assert (await client.get("/")).status_code == 404
 

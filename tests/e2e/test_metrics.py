@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -62,7 +61,7 @@ async def pages(separate: SeparateStack) -> list[str]:
     await eventually(
         lambda: worker.metric("events_consumed_total", queue="history.turns", outcome="handled"), within=20
     )
-    async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:
+    async with open_http(timeout=10) as client:
         return [(await client.get(f"{each.admin_url}/metrics")).text for each in separate.everything]
 
 

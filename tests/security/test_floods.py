@@ -203,7 +203,7 @@ async def test_a_flood_of_wrong_passwords_locks_neither_the_owner_nor_others_out
     stack: SeparateStack, user: UserClient
 ) -> None:
     """Attack one account from many sources while its owner, who is known to the server, logs in."""
-    async with httpx2.AsyncClient(base_url=stack.gateways[0].url, timeout=60, trust_env=False) as http:
+    async with open_http(stack.gateways[0].url, timeout=60) as http:
         form = {"grant_type": "password", "username": user.username}
         guesses = (http.post("/api/v1/auth/token", data={**form, "password": secrets.token_hex()}) for _ in range(200))
         statuses = Counter(response.status_code for response in await asyncio.gather(*guesses))

@@ -45,7 +45,7 @@ ATTACKS: dict[str, Attack] = {**QUICK, "frames": frames}
 
 @pytest.fixture(scope="module")
 async def http(embedded: EmbeddedStack) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=embedded.url, timeout=150, trust_env=False) as client:
+    async with open_http(embedded.url, timeout=150) as client:
         yield client
 
 

@@ -27,13 +27,13 @@ async def own_provider() -> AsyncIterator[FakeProvider]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def http_client(provider: FakeProvider) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(base_url=provider.url, timeout=10) as client:
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def openai_client(provider: FakeProvider) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=provider.base_url, api_key="sk-secret", max_retries=0) as client:
         yield client

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 
+from parley.web.http_client import open_client
 from parley_cli.model.libraries import find_openmp, link_openmp
 from parley_cli.model.server import CONTEXT_TOKENS, MAX_OUTPUT_TOKENS, MODEL_NAME
 from parley_embedded.base_server import EmbeddedServer
@@ -81,9 +82,9 @@ class LocalModel(EmbeddedServer):
 
     async def is_ready(self) -> bool:
         """Return whether the weights are loaded."""
-        async with httpx2.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=False) as client:
+        async with open_client(self.url, read_timeout=PROBE_TIMEOUT) as client:
             try:
-                response = await client.get(f"{self.url}/health")
+                response = await client.get("/health")
             except httpx2.HTTPError:
                 return False
         return response.status_code == httpx2.codes.OK

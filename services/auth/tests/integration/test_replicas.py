@@ -18,6 +18,7 @@ from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
 from parley_testing import eventually
 from parley_testing.faults.processes import resident_bytes
+from parley_testing.http.client import open_http
 
 pytestmark = pytest.mark.integration
 log = structlog.get_logger()
@@ -148,7 +149,7 @@ async def _log_in_once(client: httpx2.AsyncClient) -> None:
 async def _probe(client: httpx2.AsyncClient, pid: int, until: "asyncio.Future[Any]") -> tuple[float, int]:
     """Request /health until a future is done; returns the p99 in seconds and the peak memory in bytes."""
     delays, peak = [], 0
-    async with httpx2.AsyncClient(base_url=client.base_url, timeout=30) as prober:
+    async with open_http(str(client.base_url)) as prober:
         while not until.done():
             began = time.perf_counter()
             assert (await prober.get("/health")).status_code == 200

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from gateway_testing.process import GatewayProcess, RunGatewayProcess
@@ -16,6 +15,7 @@ from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 from parley_testing.faults import processes
+from parley_testing.http.client import open_http
 from parley_testing.http.scripted_server import respond
 
 pytestmark = pytest.mark.integration
@@ -27,7 +27,7 @@ USERS, CLIENTS = 3, 12
 
 async def decided_locally(first_port: int, expected: set[bool]) -> bool:
     """Return whether the limits are local in both gateway processes, in none, or differ, as ``expected``."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with open_http() as client:
         pages = [(await client.get(f"http://127.0.0.1:{port}/metrics")).text for port in (first_port, first_port + 1)]
     return {"gateway_ratelimit_local 1.0" in page for page in pages} == expected
 

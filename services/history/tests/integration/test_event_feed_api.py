@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-import httpx2
 import orjson
 import pytest
 
@@ -13,6 +12,7 @@ from history_testing.app import NewDatabase, OpenHistory, RunningHistory
 from history_testing.turn_events import SampleTurn
 from parley.web.server import free_socket, make_server
 from parley_testing import eventually
+from parley_testing.http.client import open_http
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +30,7 @@ class FeedReader:
 
     async def read(self, **params: str) -> None:
         async with (
-            httpx2.AsyncClient(timeout=30) as client,
+            open_http() as client,
             client.stream("GET", f"{self.url}{PATH}", params=params, headers=self.headers) as response,
         ):
             self.status = response.status_code

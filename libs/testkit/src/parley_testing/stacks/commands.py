@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 
 from parley_embedded.sockets import free_port
+from parley_testing.http.client import open_http
 
 PROBE_SECONDS = 1.0
 CONSECUTIVE = 4
@@ -43,7 +44,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 async def answers(url: str) -> bool:
     """Return whether a GET request returns 200."""
-    async with httpx2.AsyncClient(timeout=PROBE_SECONDS, trust_env=False) as client:
+    async with open_http(timeout=PROBE_SECONDS) as client:
         try:
             return (await client.get(url)).status_code == httpx2.codes.OK
         except httpx2.HTTPError:

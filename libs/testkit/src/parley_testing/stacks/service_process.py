@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from parley_embedded.process.child import ChildProcess, ServerCommand
+from parley_testing.http.client import open_http
 from parley_testing.stacks.commands import answers, command_path, environment, free_ports
 
 START_SECONDS = 60.0
@@ -65,7 +65,7 @@ class ServiceProcess:
 
     async def status(self) -> dict[str, object]:
         """Return the document of the admin port's `/status`."""
-        async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
+        async with open_http(timeout=START_SECONDS) as client:
             found: dict[str, object] = (await client.get(f"{self.admin_url}/status")).json()
             return found
 
@@ -77,7 +77,7 @@ class ServiceProcess:
 
     async def metric(self, name: str, **labels: str) -> float:
         """Return a metric summed over all labels that are not given; 0 if it is absent."""
-        async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
+        async with open_http(timeout=START_SECONDS) as client:
             text = (await client.get(f"{self.admin_url}/metrics")).text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())

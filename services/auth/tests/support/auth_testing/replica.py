@@ -13,6 +13,7 @@ import httpx2
 
 from auth.settings import AuthSettings
 from parley_testing import eventually
+from parley_testing.http.client import open_http
 
 PROGRAM = """
 import sys
@@ -65,7 +66,7 @@ async def running_replica(settings: AuthSettings, folder: Path, **more: str) -> 
         )
     limits = httpx2.Limits(max_connections=60)
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=limits) as client:
+        async with open_http(f"http://127.0.0.1:{port}", timeout=60, limits=limits) as client:
             await eventually(lambda: _is_ready(client), within=30)
             yield Replica(client, process.pid)
     finally:

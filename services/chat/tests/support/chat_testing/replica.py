@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-import httpx2
 from fastapi import FastAPI
 
 from chat.main import create_app
@@ -26,6 +25,7 @@ from parley.web.runtime import Runtime
 from parley.web.server import free_socket, make_server
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.process.child import ChildProcess
+from parley_testing.http.client import open_http
 from parley_testing.security.token_issuer import ALL_SCOPES, TestIssuer
 
 PROCESS_SCRIPT = Path(__file__).parent.parent / "chat_process.py"
@@ -36,7 +36,7 @@ class ChatReplica:
 
     def __init__(self, app: FastAPI | None, url: str, dsn: str, issuer: TestIssuer, pool: Pool, bus: MemoryBus) -> None:
         self._app, self.url, self.dsn, self.issuer, self.pool, self.bus = app, url, dsn, issuer, pool, bus
-        self.client = httpx2.AsyncClient(base_url=url, timeout=60)
+        self.client = open_http(url, timeout=60)
 
     @property
     def app(self) -> FastAPI:

@@ -15,6 +15,7 @@ import orjson
 
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
+from parley_testing.http.client import open_http
 from parley_testing.http.scripted_server import RecordedRequest, Responder, respond, scripted_server
 from parley_testing.security.token_issuer import TestIssuer
 
@@ -33,7 +34,7 @@ class GatewayProcess:
 
     def client(self) -> httpx2.AsyncClient:
         limits = httpx2.Limits(max_connections=MAX_CLIENTS)
-        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=20, limits=limits)
+        return open_http(f"http://127.0.0.1:{self.port}", timeout=20, limits=limits)
 
     async def is_ready(self) -> bool:
         try:

@@ -22,6 +22,7 @@ from parley.web.lifespan import lifespan
 from parley.web.runtime import Runtime
 from parley.web.server import free_socket, make_server
 from parley_testing import eventually
+from parley_testing.http.client import open_http
 from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer, respond, scripted_server
 from parley_testing.security.token_issuer import TestIssuer
 
@@ -98,7 +99,7 @@ def gateway_runner(redis_url: str) -> RunGateway:
             app = create_app(settings, wire=wire_with_routes(all_routes() if routes is None else routes))
             async with (
                 _served(app, settings) as port,
-                httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as client,
+                open_http(f"http://127.0.0.1:{port}", timeout=10) as client,
             ):
                 yield RunningGateway(app, port, issuer, auth, chat, history, client)
 
