@@ -10,10 +10,10 @@ from chat.admission.admission import TurnAdmission
 from chat.admission.token_limits import TokenQuota
 from chat.admission.turn_request import TurnRequest
 from chat.errors import TurnNotFound
-from chat.model import FIRST_SEQ, Turn
+from chat.model import Turn
 from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
-from chat.running.turn_updates import TurnFinished, TurnUpdate
+from chat.running.turn_updates import TurnUpdate
 from chat.running.turn_view import TurnView
 from chat.turn_store import TurnStore
 from parley.errors import DependencyUnavailable, Draining
@@ -23,8 +23,6 @@ CANCEL_TIMEOUT = 2.0
 """Seconds to wait for a cancelled turn to end."""
 ABANDON_DELAY = 1.0
 """Seconds in which a gateway that lost its connection to this replica continues the stream on another one."""
-NEVER_IDLE = 3600.0
-"""Idle interval of readers that ignore idle updates, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +128,5 @@ class ChatService:
         if not turn.running:
             return turn
         with contextlib.suppress(DependencyUnavailable):
-            async with contextlib.aclosing(self.follow(turn, FIRST_SEQ, idle_after=NEVER_IDLE)) as updates:
-                async for update in updates:
-                    if isinstance(update, TurnFinished):
-                        return update.turn
+            return await self._readers.ended(turn)
         return None

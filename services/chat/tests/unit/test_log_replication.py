@@ -122,3 +122,29 @@ async def test_the_log_of_an_ended_turn_is_marked_as_ended(bench: EngineBench) -
     log.end(ended_turn(log.turn, "a"))
     bench.replicator.closed(log)
     await eventually(lambda: bench.logs.logs[log.turn.id][-1].end)
+
+
+async def test_entries_of_an_answer_that_is_awaited_as_a_whole_share_a_later_commit(bench: EngineBench) -> None:
+    log = opened_log(bench)
+    await eventually(lambda: bench.logs.positions(log.turn.id) == [(1, 1)])
+    waiting = asyncio.create_task(log.wait_closed())
+    await eventually(lambda: log.is_only_awaited)
+    appends = bench.logs.appends
+    for number in range(50):
+        append(bench, log, str(number))
+        await asyncio.sleep(0)
+    await eventually(lambda: log.shown == 50)
+    assert bench.logs.appends == appends + 1
+    log.end(ended_turn(log.turn))
+    await waiting
+
+
+async def test_a_reader_that_follows_an_awaited_answer_gets_the_next_entry_at_once(bench: EngineBench) -> None:
+    log = opened_log(bench)
+    waiting = asyncio.create_task(log.wait_closed())
+    await eventually(lambda: log.is_only_awaited)
+    with log.reading(60):
+        append(bench, log, "a")
+        assert log.turn.id in bench.replicator._dirty
+    log.end(ended_turn(log.turn))
+    await waiting

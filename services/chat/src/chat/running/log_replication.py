@@ -28,6 +28,9 @@ RETRY_INTERVAL = 1.0
 """Seconds until logs that could not be started are tried again."""
 MIN_COMMIT_INTERVAL = 0.004
 """Minimum seconds between commits, so that under load many entries share one."""
+WHOLE_ANSWER_INTERVAL = 0.25
+"""Seconds between commits for logs whose callers wait for the whole answer. A killed process loses the end of an answer
+that nobody has seen."""
 MAX_BATCH_ENTRIES = 500
 """Maximum entries of one log in one commit."""
 
@@ -61,6 +64,8 @@ class LogReplicator:
         self._store, self._lease, self._fence, self._metrics = store, lease, fence, metrics
         self._replicas: dict[UUID, _Replica] = {}
         self._dirty: dict[UUID, _Replica] = {}
+        self._deferred: dict[UUID, _Replica] = {}
+        self._deferral: asyncio.TimerHandle | None = None
         self._ended: list[TurnLog] = []
         self._wake = asyncio.Event()
         self._unavailable = False
@@ -71,15 +76,27 @@ class LogReplicator:
         self._wake.set()
 
     def grown(self, log: TurnLog) -> None:
-        """Replicate the new entries of a log, then show them."""
+        """Replicate the new entries of a log, then show them. If its callers wait for the whole answer, do so later."""
         replica = self._replicas.get(log.turn.id)
-        if replica is not None:
+        if replica is None:
+            return
+        if not log.is_only_awaited:
             self._dirty[log.turn.id] = replica
             self._wake.set()
+            return
+        self._deferred[log.turn.id] = replica
+        if self._deferral is None:
+            self._deferral = asyncio.get_running_loop().call_later(WHOLE_ANSWER_INTERVAL, self._end_deferral)
+
+    def _end_deferral(self) -> None:
+        deferred, self._deferred, self._deferral = self._deferred, {}, None
+        self._dirty.update(deferred)
+        self._wake.set()
 
     def closed(self, log: TurnLog) -> None:
         """Stop the replication of a log; the stored log of an ended turn expires soon."""
         self._dirty.pop(log.turn.id, None)
+        self._deferred.pop(log.turn.id, None)
         if self._replicas.pop(log.turn.id, None) is not None and log.state == "ended" and not self._unavailable:
             self._ended.append(log)
             self._wake.set()

@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
-from chat.model import Turn
+from chat.model import FIRST_SEQ, Turn
 from chat.running.remote_logs import RemoteLogs
 from chat.running.supervisor import Supervisor
+from chat.running.turn_log import NEVER_IDLE
 from chat.running.turn_log_store import LogStore, LogStoreUnavailable
-from chat.running.turn_updates import TurnUpdate, from_log, from_row
+from chat.running.turn_updates import TurnFinished, TurnUpdate, from_log, from_row
 from chat.running.turn_view import TurnView
 
 
@@ -24,6 +25,21 @@ class TurnReaders:
         if log is not None:
             return from_log(log, after, idle_after=idle_after)
         return self._from_remote(turn, after, idle_after) if turn.running else from_row(turn, after)
+
+    async def ended(self, turn: Turn) -> Turn | None:
+        """Wait for the end of a running turn; None if its end cannot be determined now."""
+        log = self._supervisor.log(turn.id)
+        if log is None:
+            return await self._ended_elsewhere(turn)
+        await log.wait_closed()
+        return log.turn if log.state == "ended" else None
+
+    async def _ended_elsewhere(self, turn: Turn) -> Turn | None:
+        async with contextlib.aclosing(self._from_remote(turn, FIRST_SEQ, NEVER_IDLE)) as updates:
+            async for update in updates:
+                if isinstance(update, TurnFinished):
+                    return update.turn
+        return None
 
     async def _from_remote(self, turn: Turn, after: int, idle_after: float) -> AsyncGenerator[TurnUpdate, None]:
         async with (

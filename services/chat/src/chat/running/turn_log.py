@@ -8,6 +8,8 @@ from typing import Literal
 from chat.model import FIRST_SEQ, LogEntry, Turn
 from parley.process.timeouts import IdleTimer
 
+NEVER_IDLE = 3600.0
+"""Idle interval of readers that ignore idle updates, in seconds."""
 LogState = Literal["open", "pending", "ended", "abandoned", "dismissed"]
 
 
@@ -35,7 +37,14 @@ class TurnLog:
         """Show the first ``count`` entries to readers."""
         if count > self.shown:
             self.shown = count
-            self._wake()
+            for reader in self.readers:
+                if reader.follows:
+                    reader.wake()
+
+    @property
+    def is_only_awaited(self) -> bool:
+        """Tell whether all readers here wait for the end, and none for entries. False without readers."""
+        return bool(self.readers) and not any(reader.follows for reader in self.readers)
 
     def end(self, turn: Turn) -> None:
         """Close the log with the stored turn and its entries."""
@@ -70,15 +79,21 @@ class TurnLog:
         return self.entries[seq - FIRST_SEQ : self.shown]
 
     @contextlib.contextmanager
-    def reading(self, idle_after: float) -> Iterator["LogReader"]:
-        """Register a reader whose waits last at most ``idle_after`` seconds."""
-        reader = LogReader(idle_after)
+    def reading(self, idle_after: float, *, follows: bool = True) -> Iterator["LogReader"]:
+        """Register a reader whose waits last at most ``idle_after`` seconds; entries end them if it ``follows``."""
+        reader = LogReader(idle_after, follows=follows)
         self.readers.add(reader)
         try:
             yield reader
         finally:
             self.readers.discard(reader)
             reader.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the log gets no more entries."""
+        with self.reading(NEVER_IDLE, follows=False) as reader:
+            while self.state == "open":
+                await reader.changed()
 
     def _wake(self) -> None:
         for reader in self.readers:
@@ -88,7 +103,8 @@ class TurnLog:
 class LogReader:
     """Waits for changes of a log, at most ``idle_after`` seconds each time."""
 
-    def __init__(self, idle_after: float) -> None:
+    def __init__(self, idle_after: float, *, follows: bool = True) -> None:
+        self.follows = follows
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[bool] | None = None
         self._timer = IdleTimer(idle_after, lambda: self.wake(changed=False))
