@@ -40,6 +40,8 @@ async def open_redis(
         socket_connect_timeout=max(CONNECT_TIMEOUT, timeout or 0),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
+        # With it, each new connection reads the metadata of installed packages and makes two more calls.
+        driver_info=None,
         # When enabled, redis-py 8.1 reuses a connection that the server has closed: after a restart of Redis, one call
         # on each pooled connection would fail (redis-py #4252).
         maint_notifications_config=MaintNotificationsConfig(enabled=False),

@@ -10,6 +10,7 @@ from parley.storage.redis_internals import RawConnection, pack
 
 MAX_ENTRIES = 1000
 """Entries in one call. Each call has the full timeout."""
+_APPEND = b"*6\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$10\r\nNOMKSTREAM\r\n$%d\r\n%b\r\n$1\r\ne\r\n$%d\r\n%b\r\n"
 ENDED_LIFETIME = 60
 """Seconds until the log of an ended turn expires."""
 
@@ -72,7 +73,12 @@ def _add_commands(batch: LogAppend, commands: list[bytes]) -> None:
             commands.append(pack("XADD", key, f"{epoch}-{seq}", ENTRY, encode_entry(entry)))
             commands.append(pack("EXPIRE", key, LIFETIME))
         else:
-            commands.append(pack("XADD", key, "NOMKSTREAM", f"{epoch}-{seq}", ENTRY, encode_entry(entry)))
+            commands.append(append_command(key.encode(), b"%d-%d" % (epoch, seq), encode_entry(entry)))
+
+
+def append_command(key: bytes, position: bytes, entry: bytes) -> bytes:
+    """Encode the append to an existing log, as ``pack`` does in three times the time."""
+    return _APPEND % (len(key), key, len(position), position, len(entry), entry)
 
 
 def _result_of(replies: Sequence[Any]) -> AppendResult:
