@@ -39,7 +39,8 @@ async def create_user(broker: EmbeddedRabbitMQ, *types: str) -> str:
     name = f"t{new_id().hex[:12]}"
     create, *others = broker_commands(name, types, may_replay=not types, queue_bytes=QUEUE_BYTES)
     await broker.ctl(*create, "secret")
-    await asyncio.gather(*(broker.ctl(*command) for command in others))
+    # The limits of the user and its queues need no second try for a team with chosen types.
+    await asyncio.gather(*(broker.ctl(*command) for command in (others[:2] if types else others)))
     return name
 
 
@@ -108,7 +109,7 @@ async def test_the_user_of_a_team_can_subscribe_and_replay_and_nothing_else(
         await own_bus.publish(sample(TurnEnded, key=key, sequence=1))
         await own_bus.publish(sample(TurnEnded, key=key, sequence=2))
         await eventually(lambda: handler.handled == {key: [2]})
-    assert await subscriber.replay("next", idle=0.5) > 0
+    assert await subscriber.replay("next", idle=10) > 0
     refused = []
     for name, attempt in attempts(team).items():
         async with await connect(url_of(broker, team), timeout=10) as connection:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 class RabbitEvents:
     """The real broker, published to as Parley's services do."""
 
-    idle = 1.0
+    idle = 10.0
 
     def __init__(self, bus: RabbitBus, url: str) -> None:
         self.url, self.connect, self._bus = url, connect, bus
@@ -46,7 +46,7 @@ async def test_a_replay_continues_after_the_broker_was_killed_without_repeating_
     own_bus: RabbitBus, broker: EmbeddedRabbitMQ
 ) -> None:
     subscriber = Subscriber(broker.url, "sub.replay")
-    start = await subscriber.replay("next", idle=1)
+    start = await subscriber.replay("next")
     events = [sample(TurnEnded) for _ in range(400)]
     for event in events:
         await publish_until_confirmed(own_bus, event)
@@ -68,7 +68,7 @@ async def test_a_replay_continues_after_the_broker_was_killed_without_repeating_
 async def test_a_wrong_password_ends_a_replay_and_is_named(broker: EmbeddedRabbitMQ) -> None:
     url = f"amqp://parley:wrong@127.0.0.1:{broker.port}/"
     with pytest.raises(TopologyError, match="refuses the user or the password"):
-        await Subscriber(url, "sub.replay").replay("first", idle=1)
+        await Subscriber(url, "sub.replay").replay("first")
 
 
 async def test_a_wrong_password_is_logged_once_as_such_without_tracebacks(

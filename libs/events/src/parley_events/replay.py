@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from parley_events.cloudevents import OFFSET_HEADER, MalformedEvent, from_headers
@@ -108,16 +108,20 @@ class LogReplay:
         """Return the offset behind the last event that the log has now."""
         clock = asyncio.get_running_loop().time
         deadline, end, quiet = clock() + idle + END_LIMIT, 0, idle
-        async with self._messages("last") as messages:
-            while clock() < deadline and (message := await _next_message(messages, quiet)) is not None:
-                end, quiet = _offset(message) + 1, min(END_QUIET, idle)
-                await message.ack()
+        async with self._opened("last") as (messages, channel):
+            while clock() < deadline:
+                message = await _next_message(messages, quiet)
+                if message is not None:
+                    end, quiet = _offset(message) + 1, min(END_QUIET, idle)
+                    await message.ack()
+                elif await _has_nothing(messages, channel):
+                    break
         return end
 
     async def _read_from(self, start: Start, until: End, idle: float) -> int:
         if self._end == 0 or self._is_at_end(self._next if self._next is not None else start):
             return 0
-        async with self._messages(start if self._next is None else self._next) as messages:
+        async with self._opened(start if self._next is None else self._next) as (messages, _):
             wait = None if until == "never" or isinstance(start, int) or start == "first" else idle
             while (message := await _next_message(messages, wait)) is not None:
                 offset, wait = _offset(message), None
@@ -164,7 +168,7 @@ class LogReplay:
                 await result
 
     @contextlib.asynccontextmanager
-    async def _messages(self, start: Start | Literal["last"]) -> AsyncIterator[Messages]:
+    async def _opened(self, start: Start | Literal["last"]) -> AsyncIterator[tuple[Messages, AbstractChannel]]:
         messages: Messages = asyncio.Queue(PREFETCH + 1)
         connection = await self._connect(self._url, "parley-replay")
         connection.close_callbacks.add(lambda *_: _note_lost(messages))
@@ -175,7 +179,7 @@ class LogReplay:
                 await channel.set_qos(prefetch_count=PREFETCH)
                 stream = await channel.get_queue(EVENT_LOG)
                 await stream.consume(messages.put, arguments={OFFSET_HEADER: start})
-            yield messages
+            yield messages, channel
         finally:
             await close(connection)
 
@@ -203,6 +207,13 @@ def _note_lost(messages: Messages) -> None:
     # A full queue has messages to handle before the loss shows: the next delivery or acknowledgement finds it.
     with contextlib.suppress(asyncio.QueueFull):
         messages.put_nowait(None)
+
+
+async def _has_nothing(messages: Messages, channel: AbstractChannel) -> bool:
+    """Return whether no message is on its way: the answer to a request comes after what was sent before it."""
+    async with asyncio.timeout(SETUP_TIMEOUT):
+        await channel.set_qos(prefetch_count=PREFETCH)
+    return messages.empty()
 
 
 async def _next_message(messages: Messages, idle: float | None) -> AbstractIncomingMessage | None:
