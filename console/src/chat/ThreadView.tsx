@@ -17,13 +17,17 @@ import { siblings, type Node } from "./tree";
 
 const DEFAULTS: TurnSettings = { model: null, systemPrompt: "", temperature: null };
 const NEAR_END = 80;
+/** Messages that are in the page at first, and that each scroll to its beginning adds. */
+const WINDOW = 60;
 const choices = new Map<string, TurnSettings>();
 
 export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }): React.JSX.Element {
   const state = useStore(thread.state);
   const [settings, setSettings] = useState(() => choices.get(thread.id) ?? DEFAULTS);
   const models = useModels();
-  const nodes = shown(state);
+  const all = shown(state);
+  const [windowSize, setWindowSize] = useState(WINDOW);
+  const nodes = all.slice(-windowSize);
   const running = state.running !== null;
   const scroller = useFollowedEnd(nodes, running);
   const title = useStore(list).items.find((each) => each.id === thread.id)?.title ?? t("chat.untitled");
@@ -55,6 +59,7 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
       <div className="thread" ref={scroller} tabIndex={0} role="region" aria-label={t("chat.messages")}>
         <div className="thread-inner">
           {nodes.length > 0 && <h1 className="visually-hidden">{title}</h1>}
+          {all.length > nodes.length && <Earlier key={nodes.length} onReach={() => setWindowSize(windowSize + WINDOW)} />}
           {state.loading && <Loading />}
           {!state.loading && nodes.length === 0 && <Welcome onPick={send} />}
           {nodes.map((node) => {
@@ -92,6 +97,17 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
       />
     </>
   );
+}
+
+/** Asks for earlier messages shortly before the person reaches the first one. */
+function Earlier({ onReach }: { onReach: () => void }): React.JSX.Element {
+  const ref = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && onReach(), { rootMargin: "600px 0px" });
+    observer.observe(ref.current!);
+    return () => observer.disconnect();
+  }, []);
+  return <div ref={ref} className="earlier" />;
 }
 
 function Welcome({ onPick }: { onPick: (text: string) => void }): React.JSX.Element {

@@ -59,33 +59,50 @@ export class Thread {
     if (!isNew) void this.load();
   }
 
-  /** Read the conversation. A turn that runs is followed from its first word. */
+  /** Read the conversation, its newest messages first. A turn that runs is followed from its first word. */
   async load(): Promise<void> {
     this.update({ loading: this.state.get().tree.size === 0 });
     try {
-      const path = { conversation_id: this.id };
-      const { data: conversation } = await api.GET("/api/v1/conversations/{conversation_id}", { params: { path } });
-      const tree = new Map<string, Node>();
-      let cursor: string | null | undefined;
-      for (let page = 0; page < MOST_PAGES && cursor !== null; page += 1) {
-        const query = { tree: true, limit: PAGE, ...(cursor ? { cursor } : {}) };
-        const { data } = await api.GET("/api/v1/conversations/{conversation_id}/messages", { params: { path, query } });
-        for (const message of data!.data) tree.set(message.id, toNode(message));
-        cursor = data!.next_cursor;
-      }
-      const turns = await api.GET("/api/v1/chat/turns", { params: { query: { conversation_id: this.id, status: "running" } } });
+      const running = { conversation_id: this.id, status: "running" as const };
+      const [conversation, page, turns] = await Promise.all([
+        api.GET("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: this.id } } }),
+        this.page(null),
+        api.GET("/api/v1/chat/turns", { params: { query: running } }),
+      ]);
       if (this.stopReading) return; // a turn began meanwhile; its own updates are newer
+      const tree = new Map(page.data.map((message) => [message.id, toNode(message)]));
       for (const turn of turns.data!.data) addTurn(tree, turn);
       const before = this.state.get().leaf;
-      const leaf = before !== null && tree.has(before) ? newestLeaf(tree, before) : firstLeaf(tree, conversation!.active_message_id);
+      const active = conversation.data!.active_message_id;
+      const leaf = before !== null && tree.has(before) ? newestLeaf(tree, before) : firstLeaf(tree, active);
       this.update({ loading: false, tree, leaf });
-      const running = [...tree.values()].find((node) => node.status === "running" && node.role === "assistant");
-      if (running) await this.follow(running);
+      void this.loadEarlier(page.next_cursor, active).catch(notifyError);
+      const answer = [...tree.values()].find((node) => node.status === "running" && node.role === "assistant");
+      if (answer) await this.follow(answer);
     } catch (error) {
       const missing = error instanceof ParleyError && error.status === 404;
       this.update({ loading: false, missing });
       if (!missing) notifyError(error);
     }
+  }
+
+  /** Read the messages before those of the first page. */
+  private async loadEarlier(first: string | null, active: string | null): Promise<void> {
+    let cursor = first;
+    for (let number = 1; number < MOST_PAGES && cursor !== null; number += 1) {
+      const page = await this.page(cursor);
+      const tree = new Map(page.data.map((message) => [message.id, toNode(message)]));
+      for (const [id, node] of this.state.get().tree) tree.set(id, node);
+      this.update({ tree, leaf: this.state.get().leaf ?? firstLeaf(tree, active) });
+      cursor = page.next_cursor;
+    }
+  }
+
+  private async page(cursor: string | null): Promise<components["schemas"]["Page_Message_"]> {
+    const path = { conversation_id: this.id };
+    const query = { tree: true, order: "desc" as const, limit: PAGE, ...(cursor ? { cursor } : {}) };
+    const { data } = await api.GET("/api/v1/conversations/{conversation_id}/messages", { params: { path, query } });
+    return data!;
   }
 
   /** Send a message after the last answer, or after `parentId` (the conversation's id: as the first message). */

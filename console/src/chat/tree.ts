@@ -51,9 +51,19 @@ export function siblings(tree: Tree, node: Node): Node[] {
   return childrenOf(tree, node.parentId).filter((each) => each.role === node.role);
 }
 
-export function childrenOf(tree: Tree, parentId: string | null): Node[] {
-  const found = [...tree.values()].filter((each) => each.parentId === parentId);
-  return found.sort((a, b) => (a.createdAt === b.createdAt ? (a.id < b.id ? -1 : 1) : a.createdAt < b.createdAt ? -1 : 1));
+export function childrenOf(tree: Tree, parentId: string | null): readonly Node[] {
+  let children = indexes.get(tree);
+  if (!children) indexes.set(tree, (children = indexOf(tree)));
+  return children.get(parentId) ?? [];
+}
+
+/** The children of each message, once for each tree: trees never change. */
+const indexes = new WeakMap<Tree, Map<string | null, Node[]>>();
+
+function indexOf(tree: Tree): Map<string | null, Node[]> {
+  const found = Map.groupBy(tree.values(), (each) => each.parentId);
+  for (const group of found.values()) group.sort((a, b) => (a.createdAt === b.createdAt ? (a.id < b.id ? -1 : 1) : a.createdAt < b.createdAt ? -1 : 1));
+  return found;
 }
 
 /** The newest leaf below a message. */
@@ -67,9 +77,10 @@ export function newestLeaf(tree: Tree, id: string): string {
   return leaf;
 }
 
-/** The leaf to show first: below the active message of the conversation, else the newest of all. */
+/** The leaf to show first: below the active message of the conversation, else below the newest. */
 export function firstLeaf(tree: Tree, active: string | null): string | null {
   if (active !== null && tree.has(active)) return newestLeaf(tree, active);
-  const root = childrenOf(tree, null).at(-1);
-  return root ? newestLeaf(tree, root.id) : null;
+  let newest: Node | null = null;
+  for (const node of tree.values()) if (newest === null || node.createdAt >= newest.createdAt) newest = node;
+  return newest ? newestLeaf(tree, newest.id) : null;
 }
