@@ -15,6 +15,7 @@ from parley.process.tasks import background
 from parley.security.tokens import TokenVerifier, open_verifier
 from parley.storage import migrations, postgres
 from parley.storage import redis as redis_storage
+from parley.storage.connection_gate import ConnectionGate
 from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.monitor import DatabaseMonitor, Unavailability
 from parley.storage.postgres import Pool
@@ -45,6 +46,7 @@ async def open_infrastructure(
     """
     dsn = settings.database_url.get_secret_value()
     await migrations.migrate(dsn, outbox.MIGRATIONS, runtime.service)
+    gate = ConnectionGate()
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             postgres.open_pool(
@@ -52,6 +54,7 @@ async def open_infrastructure(
                 size=settings.database_pool_size,
                 minimum=settings.database_pool_min_size,
                 application=f"parley-{runtime.service}",
+                gate=gate,
             )
         )
         redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
@@ -63,7 +66,7 @@ async def open_infrastructure(
         relay = OutboxRelay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
         _register(runtime, pool, redis, bus)
         await stack.enter_async_context(background("relay", relay.lead, service=runtime.service))
-        monitor = _monitor(pool, runtime, needs_writer=needs_writer)
+        monitor = _monitor(pool, gate, runtime, needs_writer=needs_writer)
         await monitor.check()  # before the service becomes ready
         await stack.enter_async_context(background("database", monitor.run, service=runtime.service))
         yield Infrastructure(pool, redis, bus, relay, verifier, ConnectionQueue(settings.database_pool_size))
@@ -80,12 +83,12 @@ def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextl
     )
 
 
-def _monitor(pool: Pool, runtime: Runtime, *, needs_writer: bool) -> DatabaseMonitor:
+def _monitor(pool: Pool, gate: ConnectionGate, runtime: Runtime, *, needs_writer: bool) -> DatabaseMonitor:
     def report(unavailable: Unavailability | None) -> None:
         if needs_writer:
             runtime.lifecycle.unavailable = unavailable
 
-    return DatabaseMonitor(pool, report)
+    return DatabaseMonitor(pool, gate, report)
 
 
 def _register(runtime: Runtime, pool: Pool, redis: RedisClient, bus: Bus) -> None:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from parley.errors import DependencyUnavailable
+from parley.storage.connection_gate import ConnectionGate, ServerLost
 from parley.storage.database import CONFLICT_ATTEMPTS, PostgresDatabase
 from parley.storage.monitor import UNREACHABLE_AFTER, DatabaseMonitor, Unavailability
 from parley.storage.postgres import Pool
@@ -20,6 +21,7 @@ class FakePool:
         self.errors, self.value = list(errors), value
         self.calls = self.expirations = 0
         self.idle = 1
+        self.terminated = False
 
     @contextlib.asynccontextmanager
     async def acquire(self, *, timeout: float) -> AsyncIterator["FakePool"]:
@@ -31,6 +33,9 @@ class FakePool:
         if self.errors:
             raise self.errors.pop(0)
         return self.value
+
+    def terminate(self) -> None:
+        self.terminated = True
 
     async def expire_connections(self) -> None:
         self.expirations += 1
@@ -99,7 +104,7 @@ class TestDatabaseMonitor:
         self, reports: list[Unavailability | None]
     ) -> None:
         pool = FakePool(value="on")
-        monitor = DatabaseMonitor(cast("Pool", pool), reports.append)
+        monitor = DatabaseMonitor(cast("Pool", pool), ConnectionGate(), reports.append)
         await monitor.check()
         await monitor.check()
         assert (reports, pool.expirations) == (["database_read_only"], 1)
@@ -111,7 +116,7 @@ class TestDatabaseMonitor:
         self, reports: list[Unavailability | None]
     ) -> None:
         pool = FakePool(*(ConnectionRefusedError() for _ in range(UNREACHABLE_AFTER)))
-        monitor = DatabaseMonitor(cast("Pool", pool), reports.append)
+        monitor = DatabaseMonitor(cast("Pool", pool), ConnectionGate(), reports.append)
         for _ in range(UNREACHABLE_AFTER - 1):
             await monitor.check()
         assert reports == []
@@ -124,7 +129,7 @@ class TestDatabaseMonitor:
         self, reports: list[Unavailability | None]
     ) -> None:
         pool = FakePool(*(ConnectionRefusedError() for _ in range(UNREACHABLE_AFTER - 1)), value="on")
-        monitor = DatabaseMonitor(cast("Pool", pool), reports.append)
+        monitor = DatabaseMonitor(cast("Pool", pool), ConnectionGate(), reports.append)
         for _ in range(UNREACHABLE_AFTER):
             await monitor.check()
         assert reports == ["database_read_only"]
@@ -135,5 +140,43 @@ class TestDatabaseMonitor:
     async def test_a_busy_pool_says_nothing_about_the_database(self, reports: list[Unavailability | None]) -> None:
         pool = FakePool(value="on")
         pool.idle = 0
-        await DatabaseMonitor(cast("Pool", pool), reports.append).check()
+        await DatabaseMonitor(cast("Pool", pool), ConnectionGate(), reports.append).check()
         assert (reports, pool.calls) == ([], 0)
+
+    async def test_statements_fail_at_once_from_a_probe_without_response_to_one_with(
+        self, reports: list[Unavailability | None]
+    ) -> None:
+        gate = ProbedGate(FakePool())
+        monitor = DatabaseMonitor(cast("Pool", FakePool(TimeoutError())), gate, reports.append)
+        await monitor.check()
+        with pytest.raises(ServerLost):
+            await gate.connect()
+        await monitor.check()
+        assert not gate.lost
+        assert gate.probe.terminated
+
+    async def test_a_refused_connection_closes_no_gate(self, reports: list[Unavailability | None]) -> None:
+        gate = ProbedGate(FakePool())
+        await DatabaseMonitor(cast("Pool", FakePool(ConnectionRefusedError())), gate, reports.append).check()
+        assert not gate.lost
+
+    async def test_a_server_is_probed_past_a_pool_that_stays_busy(self, reports: list[Unavailability | None]) -> None:
+        gate = ProbedGate(FakePool(TimeoutError()))
+        pool = FakePool()
+        pool.idle = 0
+        monitor = DatabaseMonitor(cast("Pool", pool), gate, reports.append)
+        await monitor.check()
+        assert not gate.lost
+        await monitor.check()
+        assert (gate.lost, pool.calls) == (True, 0)
+
+
+class ProbedGate(ConnectionGate):
+    """A gate whose connection outside the pool is ``probe``."""
+
+    def __init__(self, probe: FakePool) -> None:
+        super().__init__()
+        self.probe = probe
+
+    async def open_probe(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return cast("asyncpg.Connection[asyncpg.Record]", self.probe)

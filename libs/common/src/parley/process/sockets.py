@@ -3,7 +3,7 @@
 import socket
 from typing import Any
 
-IDLE, INTERVAL, PROBES = 5, 2, 3
+IDLE, INTERVAL, PROBES = 4, 2, 3
 """Seconds of silence before the first keepalive probe, seconds between two probes, and lost probes that end it."""
 LOST_AFTER_MS = (IDLE + INTERVAL * PROBES) * 1000
 """Milliseconds for which sent data may be unacknowledged, or wait because the receiver's window is closed."""

@@ -9,6 +9,7 @@ import orjson
 
 from parley.errors import DependencyUnavailable
 from parley.process.timeouts import at_most
+from parley.storage.connection_gate import ConnectionGate
 from parley.storage.postgres_errors import is_transient
 from parley.storage.postgres_internals import detect_loss
 
@@ -30,10 +31,21 @@ Executor: TypeAlias = "Pool | Connection | asyncpg.Connection[asyncpg.Record]"
 
 
 @contextlib.asynccontextmanager
-async def open_pool(dsn: str, *, size: int = 10, minimum: int = 1, application: str = "parley") -> AsyncIterator[Pool]:
-    """Open a pool of ``minimum`` to ``size`` connections. Raises the error of asyncpg or the network if it fails."""
+async def open_pool(
+    dsn: str,
+    *,
+    size: int = 10,
+    minimum: int = 1,
+    application: str = "parley",
+    gate: ConnectionGate | None = None,
+) -> AsyncIterator[Pool]:
+    """Open a pool of ``minimum`` to ``size`` connections, through ``gate`` if there is one.
+
+    Raises the error of asyncpg or the network if it fails.
+    """
     pool = await asyncpg.create_pool(
         dsn,
+        connect=gate.connect if gate else None,
         min_size=min(minimum, size),
         max_size=size,
         command_timeout=COMMAND_TIMEOUT,
@@ -85,9 +97,9 @@ class DatabaseReadOnly(Exception):
     status_detail = "read only"
 
 
-async def require_writable(connection: Executor) -> None:
+async def require_writable(connection: Executor, *, timeout: float = PING_TIMEOUT) -> None:
     """Raise DatabaseReadOnly, or the error of a database that does not respond."""
-    if await connection.fetchval("SHOW transaction_read_only", timeout=PING_TIMEOUT) == "on":
+    if await connection.fetchval("SHOW transaction_read_only", timeout=timeout) == "on":
         raise DatabaseReadOnly
 
 
