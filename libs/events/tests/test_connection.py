@@ -152,3 +152,23 @@ async def test_ending_waits_for_a_frozen_broker_only_for_the_close_timeout() -> 
         broker.connections[0].is_frozen = True
         left = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - left <= CLOSE_TIMEOUT
+
+
+@virtual_time
+async def test_the_next_node_of_a_cluster_is_tried_after_one_that_refuses() -> None:
+    broker, seen = FakeBroker(), list[str]()
+
+    async def connect(url: str, name: str) -> AbstractConnection:
+        seen.append(url)
+        broker.is_down = "node1" in url
+        return await broker.connect(url, name)
+
+    urls = "amqp://a:b,c@node1/, amqps://node2/,amqp://node3/"
+    connection = SupervisedConnection(urls, name="test", connect=connect)
+    async with running(connection.run):
+        await connection.connection()
+        for _ in range(2):
+            broker.connections[-1].lose()
+            await asyncio.sleep(3 * RECONNECT_DELAY)
+            assert connection.is_up
+    assert set(seen) == {"amqp://a:b,c@node1/", "amqps://node2/", "amqp://node3/"}

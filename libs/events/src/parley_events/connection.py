@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import random
+import re
 from collections.abc import Awaitable, Callable
 
 import aio_pika
@@ -37,9 +40,23 @@ OUTAGES: tuple[type[Exception], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError)
 
 LOGIN_REFUSED = (AuthenticationError, ProbableAuthenticationError)
 REFUSED = (ChannelAccessRefused, ChannelLockedResource, ChannelPreconditionFailed, ConnectionNotAllowed)
+_BETWEEN_URLS = re.compile(r",(?=\s*amqps?://)")
 
 Prepare = Callable[[AbstractConnection], Awaitable[None]]
 Connect = Callable[[str, str], Awaitable[AbstractConnection]]
+
+
+class NodeUrls:
+    """URLs of a cluster's nodes, separated by commas, in rotation from a random one. A password may contain a comma."""
+
+    def __init__(self, urls: str) -> None:
+        found = [url.strip() for url in _BETWEEN_URLS.split(urls)]
+        first = random.randrange(len(found))  # noqa: S311 - spreads clients over the nodes
+        self._urls = itertools.cycle(found[first:] + found[:first])
+
+    def next(self) -> str:
+        """Return the URL for the next attempt."""
+        return next(self._urls)
 
 
 async def connect(url: str, name: str) -> AbstractConnection:
@@ -71,13 +88,14 @@ async def close(connection: AbstractConnection) -> None:
 class SupervisedConnection:
     """Keeps one connection to the broker while ``run`` runs.
 
+    ``url`` is one URL, or several separated by commas, one for each node of a cluster: each attempt uses the next.
     ``prepare`` runs on every new connection before ``connection()`` returns it. aio-pika's own recovery
     (``connect_robust``) is not used: consumers have to declare their queues again before they consume, and publishers
     have to know at once that they are disconnected.
     """
 
     def __init__(self, url: str, *, name: str, prepare: Prepare | None = None, connect: Connect = connect) -> None:
-        self._url, self._name = url, name
+        self._urls, self._name = NodeUrls(url), name
         self._prepare, self._connect = prepare, connect
         self._connection: AbstractConnection | None = None
         self._up = asyncio.Event()
@@ -143,7 +161,7 @@ class SupervisedConnection:
         self.down_reason = reason
 
     async def _keep(self) -> None:
-        connection = await self._connect(self._url, self._name)
+        connection = await self._connect(self._urls.next(), self._name)
         self._lost.clear()
         connection.close_callbacks.add(self._on_close)
         try:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
-from parley_events.connection import Connect, close, connect
+from parley_events.connection import Connect, NodeUrls, close, connect
 from parley_events.side_queues import (
     ATTEMPTS,
     DIED_AT,
@@ -53,7 +53,7 @@ class DeadLetters:
     """The dead letters of one subscriber, oldest first."""
 
     def __init__(self, url: str, queue: str, *, connect: Connect = connect) -> None:
-        self._url, self._names, self._connect = url, SubscriberNames(queue), connect
+        self._urls, self._names, self._connect = NodeUrls(url), SubscriberNames(queue), connect
 
     async def list(self, limit: int = MAX_BROWSED) -> "list[DeadLetter]":
         """Return dead letters; they stay where they are."""
@@ -84,7 +84,7 @@ class DeadLetters:
 
     @contextlib.asynccontextmanager
     async def _opened(self) -> AsyncIterator[tuple[AbstractQueue, OwnExchange]]:
-        connection = await self._connect(self._url, f"{self._names.dead}-tool")
+        connection = await self._connect(self._urls.next(), f"{self._names.dead}-tool")
         try:
             own = OwnExchange(self._names)
             await own.open(connection)

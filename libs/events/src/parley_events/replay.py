@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from parley_events.cloudevents import OFFSET_HEADER, MalformedEvent, from_headers
-from parley_events.connection import LOGIN_REFUSED, OUTAGES, RECONNECT_DELAY, Connect, close, connect, refusal
+from parley_events.connection import LOGIN_REFUSED, OUTAGES, RECONNECT_DELAY, Connect, NodeUrls, close, connect, refusal
 from parley_events.offsets import End, OffsetStore, OnProgress, Progress, Start, check_time
 from parley_events.subscription import Handler
 from parley_events.topology import EVENT_LOG, SETUP_TIMEOUT, TopologyError
@@ -53,7 +53,7 @@ class LogReplay:
         name: str = "replay",
     ) -> None:
         """``offsets`` keeps the position under ``name``: a replay that crashed continues there."""
-        self._url, self._handler, self._connect = url, handler, connect
+        self._urls, self._handler, self._connect = NodeUrls(url), handler, connect
         self._on_progress, self._offsets, self._name = on_progress, offsets, name
         self._next: int | None = None
         self._end: int | None = None
@@ -170,7 +170,7 @@ class LogReplay:
     @contextlib.asynccontextmanager
     async def _opened(self, start: Start | Literal["last"]) -> AsyncIterator[tuple[Messages, AbstractChannel]]:
         messages: Messages = asyncio.Queue(PREFETCH + 1)
-        connection = await self._connect(self._url, "parley-replay")
+        connection = await self._connect(self._urls.next(), "parley-replay")
         connection.close_callbacks.add(lambda *_: _note_lost(messages))
         try:
             async with asyncio.timeout(SETUP_TIMEOUT):

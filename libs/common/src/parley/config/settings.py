@@ -78,7 +78,11 @@ class DataSettings(ServiceSettings):
 
     database_url: SecretStr = Field(description="Postgres URL of the service's own database.")
     redis_url: SecretStr = Field(description="Redis URL.")
-    amqp_url: SecretStr | None = Field(None, description="RabbitMQ URL. When unset, events stay inside the process.")
+    amqp_url: SecretStr | None = Field(
+        None,
+        description="RabbitMQ URL, or the URLs of a cluster's nodes, separated by commas. When unset, events stay "
+        "inside the process.",
+    )
     database_pool_size: int = Field(10, ge=2, le=200, description="Maximum Postgres connections of one process.")
     database_pool_min_size: int = Field(
         4, ge=1, le=200, description="Postgres connections of one process that stay open, up to the maximum."
