@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 
-from parley.process.sockets import IDLE, LOST_AFTER_MS
+from parley.process.sockets import PEER_TIMEOUT
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ResponseError, open_redis
 from parley.storage.redis_connection import CONNECTION_CLASSES, ServerRefused, refusal_of
 from parley.storage.redis_internals import RawConnection, execute, pack
@@ -164,5 +164,5 @@ async def test_the_kernel_reports_a_lost_host_within_seconds() -> None:
         connection = (await open_connections(client, 1))[0]
         assert connection._writer is not None
         opened = connection._writer.transport.get_extra_info("socket")
-        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == LOST_AFTER_MS
-        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == IDLE
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == int(PEER_TIMEOUT.seconds * 1000)
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == PEER_TIMEOUT.idle_and_interval[0]

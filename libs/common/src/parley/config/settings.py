@@ -57,6 +57,13 @@ class ServiceSettings(TraceSettings):
         "json", description="Log format: `json`, or `console` for reading in a terminal."
     )
     git_sha: str = Field("unknown", description="Commit of the build, shown in `/status`.")
+    peer_timeout: float = Field(
+        10,
+        ge=2,
+        le=300,
+        description="Seconds of silence after which the peer of a connection is lost: databases, services, and "
+        "replicas that miss the pings of a stream. Use one value for all services.",
+    )
     drain_delay: float = Field(
         0,
         ge=0,

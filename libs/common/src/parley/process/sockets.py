@@ -1,33 +1,65 @@
 """Options of outgoing TCP sockets: the kernel reports a lost host within seconds instead of after 15 minutes."""
 
 import socket
+from dataclasses import dataclass
 from typing import Any
 
-IDLE, INTERVAL, PROBES = 4, 2, 3
-"""Seconds of silence before the first keepalive probe, seconds between two probes, and lost probes that end it."""
-LOST_AFTER_MS = (IDLE + INTERVAL * PROBES) * 1000
-"""Milliseconds for which sent data may be unacknowledged, or wait because the receiver's window is closed."""
+SocketOptions = tuple[tuple[int, int, int], ...]
 
+DEFAULT_PEER_TIMEOUT = 10.0
+PROBES = 3
+"""Lost keepalive probes that end a connection."""
+PINGS_PER_TIMEOUT = 0.3
+"""Interval of a stream's pings as a part of the timeout: a lost peer misses three, and a tenth is left for delays."""
 _KEEPALIVE_IDLE = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
 """macOS has another name for it."""
-KEEPALIVE: tuple[tuple[int, int, int], ...] = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *((socket.IPPROTO_TCP, option, value) for option, value in (
-        (_KEEPALIVE_IDLE, IDLE),
-        (getattr(socket, "TCP_KEEPINTVL", None), INTERVAL),
-        (getattr(socket, "TCP_KEEPCNT", None), PROBES),
-    ) if option is not None),
-)  # fmt: skip
-"""Options that detect a lost host while this process only waits. For peers that may rightly read slowly."""
-DETECT_LOSS: tuple[tuple[int, int, int], ...] = (
-    *KEEPALIVE,
-    *((socket.IPPROTO_TCP, option, LOST_AFTER_MS) for option in (getattr(socket, "TCP_USER_TIMEOUT", None),) if option),
-)
-"""Options that also detect a lost host while sent data is unacknowledged. For servers that always read: databases."""
 
 
-def set_options(opened: Any, options: tuple[tuple[int, int, int], ...]) -> None:
+@dataclass
+class PeerTimeout:
+    """Seconds of silence after which the peer of a connection is lost."""
+
+    seconds: float = DEFAULT_PEER_TIMEOUT
+
+    @property
+    def ping_interval(self) -> float:
+        """Seconds of silence after which a stream sends a ping."""
+        return self.seconds * PINGS_PER_TIMEOUT
+
+    @property
+    def idle_and_interval(self) -> tuple[int, int]:
+        """Whole seconds of silence before the first keepalive probe, and between two probes."""
+        interval = max(1, int(self.seconds / (PROBES + 2)))
+        return max(1, int(self.seconds) - interval * PROBES), interval
+
+    def keepalive(self) -> SocketOptions:
+        """Options that detect a lost host while this process only waits. For peers that may rightly read slowly."""
+        idle, interval = self.idle_and_interval
+        return (
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            *_tcp(_KEEPALIVE_IDLE, idle),
+            *_tcp(getattr(socket, "TCP_KEEPINTVL", None), interval),
+            *_tcp(getattr(socket, "TCP_KEEPCNT", None), PROBES),
+        )
+
+    def loss_detection(self) -> SocketOptions:
+        """Options that also detect a lost host while sent data is unacknowledged.
+
+        For servers that always read: databases. The window of a slow reader is closed for as long as it likes.
+        """
+        return (*self.keepalive(), *_tcp(getattr(socket, "TCP_USER_TIMEOUT", None), int(self.seconds * 1000)))
+
+
+PEER_TIMEOUT = PeerTimeout()
+"""The timeout of this process, set from its settings at the start."""
+
+
+def set_options(opened: Any, options: SocketOptions) -> None:
     """Set options on a socket; other kinds of sockets than TCP, and None, are left as they are."""
     if opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6):
         for level, option, value in options:
             opened.setsockopt(level, option, value)
+
+
+def _tcp(option: int | None, value: int) -> SocketOptions:
+    return () if option is None else ((socket.IPPROTO_TCP, option, value),)

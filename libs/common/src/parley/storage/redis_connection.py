@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from parley.process.sockets import DETECT_LOSS, set_options
+from parley.process.sockets import PEER_TIMEOUT, set_options
 
 _REFUSAL = re.compile(
     r"(?:\A|: -)(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MOVED|ASK|TRYAGAIN|NOREPLICAS|MISCONF|OOM|BUSY|NOAUTH)\b"
@@ -35,7 +35,7 @@ class _LossDetection(AbstractConnection):
     async def _connect(self) -> None:
         await super()._connect()  # type: ignore[safe-super,no-untyped-call]
         assert self._writer is not None
-        set_options(self._writer.transport.get_extra_info("socket"), DETECT_LOSS)
+        set_options(self._writer.transport.get_extra_info("socket"), PEER_TIMEOUT.loss_detection())
 
     async def can_read(self) -> bool:
         """Return whether an idle connection is unusable: it has data, or it was closed or reset.

@@ -14,6 +14,7 @@ from parley import errors
 from parley.config.settings import ServiceSettings
 from parley.observability.metrics import Metrics
 from parley.observability.tracing import open_tracer
+from parley.process.sockets import PEER_TIMEOUT
 from parley.process.tasks import background
 from parley.web import admin_port, problems, strict_json
 from parley.web.loop_monitor import monitor_loop
@@ -78,6 +79,7 @@ def build_app(
 @contextlib.asynccontextmanager
 async def run_service(runtime: Runtime, settings: S, wire: Wire[S, R]) -> AsyncIterator[R]:
     """Run a service while the context is open: admin port, tracer, loop monitor, and the resources of ``wire``."""
+    PEER_TIMEOUT.seconds = settings.peer_timeout
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admin_port.serve_admin(runtime))
         stack.enter_context(monitor_memory(runtime.metrics, runtime.service))

@@ -9,7 +9,7 @@ import httpx2
 
 from parley.observability import tracing
 from parley.observability.tracing import SpanKind, Tracer
-from parley.process.sockets import KEEPALIVE
+from parley.process.sockets import PEER_TIMEOUT
 
 CONNECT_TIMEOUT = 1.0
 READ_TIMEOUT = 10.0
@@ -29,7 +29,7 @@ async def open_client(
     """Open a pooled client; timeouts are in seconds. With a ``tracer``, requests have spans and a ``traceparent``."""
     limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=30)
     transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(
-        verify=_trusted(), limits=limits, trust_env=False, socket_options=list(KEEPALIVE)
+        verify=_trusted(), limits=limits, trust_env=False, socket_options=list(PEER_TIMEOUT.keepalive())
     )
     client = httpx2.AsyncClient(
         base_url=base_url,

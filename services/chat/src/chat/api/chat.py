@@ -6,7 +6,6 @@ from fastapi.responses import Response
 from chat import errors
 from chat.api.dependencies import Caller, Service
 from chat.api.request_parsing import (
-    PING_INTERVAL,
     cache_policy_of,
     idempotency_key_of,
     opened_headers,
@@ -20,6 +19,7 @@ from chat.protocols.parley import projection
 from chat.protocols.parley.schemas import ChatAnswer, ChatRequest, TurnResource
 from chat.protocols.sse import event_stream
 from chat.service import ChatService, OpenedTurn
+from parley.process.sockets import PEER_TIMEOUT
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/api/v1/chat", route_class=JsonRoute, tags=["chat"])
@@ -58,7 +58,7 @@ async def stream_turn(body: ChatRequest, request: Request, principal: Caller, se
     """Run a turn and stream it. A disconnect does not stop the turn. ``Cache-Control`` as for ``POST /chat``."""
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(to_turn_request(request, principal, body, key, cache_policy_of(request)))
-    updates = service.follow(opened.turn, 0, idle_after=PING_INTERVAL)
+    updates = service.follow(opened.turn, 0, idle_after=PEER_TIMEOUT.ping_interval)
     return StreamingTurnResponse(
         event_stream(opened.turn, updates, moves=resumes(request)),
         headers=opened_headers(opened) | resumption_headers(request, opened.turn, 0),

@@ -15,7 +15,7 @@ from chat.api.chat import JSON, failure_of
 from chat.api.completion_checks import check, needed_capabilities
 from chat.api.completion_stream import completion_events
 from chat.api.dependencies import Caller, Service, Services
-from chat.api.request_parsing import PING_INTERVAL, cache_policy_of, idempotency_key_of, opened_headers
+from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.resumption import completion_resumption_headers, resumes
 from chat.api.streaming import StreamingTurnResponse
 from chat.model import IdempotencyKey, ToolResult, Turn
@@ -26,6 +26,7 @@ from chat.running.turn_updates import StreamInterrupted, TurnFinished, TurnUpdat
 from parley.errors import ValidationFailed
 from parley.field_errors import FieldError
 from parley.ids import new_id
+from parley.process.sockets import PEER_TIMEOUT
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute
 
@@ -45,7 +46,7 @@ async def create_completion(
     check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(_turn_request(body, request, principal, key))
-    updates = service.follow(opened.turn, 1, idle_after=PING_INTERVAL)
+    updates = service.follow(opened.turn, 1, idle_after=PEER_TIMEOUT.ping_interval)
 
     async def cancel_abandoned() -> None:
         if key is None:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from chat import errors
 from chat.api.chat import failure_of
 from chat.api.dependencies import Caller, Service
-from chat.api.request_parsing import PING_INTERVAL, cursor_of
+from chat.api.request_parsing import cursor_of
 from chat.api.resumption import completion_resumption_headers, resumes
 from chat.api.streaming import StreamingTurnResponse
 from chat.model import FIRST_SEQ, Turn
@@ -19,6 +19,7 @@ from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.sse import MOVED, is_movable
 from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
 from parley.ids import parse_id
+from parley.process.sockets import PEER_TIMEOUT
 from parley.web.app import JsonRoute
 from parley.web.event_stream import one_line
 
@@ -35,7 +36,7 @@ async def resume_completion(
     """Stream a completion after the first ``Last-Event-ID`` events. ``cancel``: a disconnect cancels the turn."""
     turn = await service.get(principal.user_id, parse_id(turn_id))
     received = cursor_of(request, None)
-    updates = service.follow(turn, _cursor(turn, received), idle_after=PING_INTERVAL)
+    updates = service.follow(turn, _cursor(turn, received), idle_after=PEER_TIMEOUT.ping_interval)
 
     async def cancel_abandoned() -> None:
         if cancel:

@@ -18,8 +18,6 @@ from parley.security.identity import Principal
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 _CURSOR = re.compile(r"[0-9]{1,9}\Z")
-PING_INTERVAL = 3.0
-"""Seconds of silence before a stream sends a ping. The gateway gives a replica up that misses three of them."""
 
 
 def idempotency_key_of(request: Request, user_id: UUID, body: Any) -> IdempotencyKey | None:

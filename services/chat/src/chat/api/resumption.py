@@ -2,8 +2,8 @@
 
 from fastapi import Request
 
-from chat.api.request_parsing import PING_INTERVAL
 from chat.model import Turn
+from parley.process.sockets import PEER_TIMEOUT
 
 RESUMES = "x-parley-resumes"
 """Request header of a gateway that continues a broken stream itself. It removes the header of clients."""
@@ -27,4 +27,4 @@ def completion_resumption_headers(request: Request, turn: Turn, *, include_usage
 
 
 def _headers(request: Request, target: str) -> dict[str, str]:
-    return {"X-Parley-Resume": target, "X-Parley-Ping": str(PING_INTERVAL)} if resumes(request) else {}
+    return {"X-Parley-Resume": target, "X-Parley-Ping": str(PEER_TIMEOUT.ping_interval)} if resumes(request) else {}

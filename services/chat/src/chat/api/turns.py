@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from chat.api.dependencies import Caller, Service
-from chat.api.request_parsing import PING_INTERVAL, cursor_of, turn_headers
+from chat.api.request_parsing import cursor_of, turn_headers
 from chat.api.resumption import resumes, resumption_headers
 from chat.api.streaming import StreamingTurnResponse
 from chat.protocols.parley import projection
@@ -18,6 +18,7 @@ from chat.protocols.sse import event_stream
 from chat.running.turn_updates import check_cursor
 from parley.errors import InvalidCursor
 from parley.ids import parse_id
+from parley.process.sockets import PEER_TIMEOUT
 from parley.web.app import JsonRoute
 from parley.web.schemas import Page
 
@@ -82,7 +83,7 @@ async def resume_turn(
     cursor = cursor_of(request, after)
     if not turn.running and not turn.log_lost:
         check_cursor(cursor, turn.last_seq)
-    updates = service.follow(turn, cursor, idle_after=PING_INTERVAL)
+    updates = service.follow(turn, cursor, idle_after=PEER_TIMEOUT.ping_interval)
     return StreamingTurnResponse(
         event_stream(turn, updates, moves=resumes(request)),
         headers=turn_headers(turn) | resumption_headers(request, turn, cursor),

@@ -15,7 +15,7 @@ from chat.errors import ProviderTimeout, ProviderUnavailable
 from chat.generation import AnswerChunk, Prompt
 from chat.providers.failures import AttemptFailed, from_status
 from chat.providers.response_reader import ResponseReader
-from parley.process.sockets import KEEPALIVE, set_options
+from parley.process.sockets import PEER_TIMEOUT, set_options
 from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
@@ -106,7 +106,7 @@ def _keepalive_socket(address: Any) -> socket.socket:
     """Return a socket on which the kernel notices a lost host, although the host may rightly be silent."""
     family, kind, protocol, *_ = address
     opened = socket.socket(family, kind, protocol)
-    set_options(opened, KEEPALIVE)
+    set_options(opened, PEER_TIMEOUT.keepalive())
     return opened
 
 

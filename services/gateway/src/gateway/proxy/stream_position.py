@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 
 from gateway.http import Header
+from parley.process.sockets import PINGS_PER_TIMEOUT
 
 RESUME, PING = b"x-parley-resume", b"x-parley-ping"
 """Headers of a service's stream: the target that continues it, and seconds of silence before it sends a ping."""
-MISSED_PINGS = 3
-GRACE = 1.0
-"""Seconds by which a ping may be late."""
 MAX_KEPT = 2048
 """Bytes of events that are kept as they are until the cursor is needed."""
 _MOVED = b": moved\n\n"
@@ -52,7 +50,7 @@ def silence_limit(headers: Iterable[Header], *, default: float) -> float:
         ping = float(next((value for name, value in headers if name == PING), b""))
     except ValueError:
         return default
-    return min(default, ping * MISSED_PINGS + GRACE)
+    return min(default, ping / PINGS_PER_TIMEOUT)
 
 
 def ends_moved(events: bytes) -> bool:

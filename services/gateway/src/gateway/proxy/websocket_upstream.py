@@ -11,7 +11,7 @@ from gateway.request import Request
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.failures import ConnectFailed
 from gateway.upstream.pool import Pool
-from parley.process.sockets import KEEPALIVE, set_options
+from parley.process.sockets import PEER_TIMEOUT, set_options
 
 PROTOCOL, BEARER_PREFIX = "parley.v1", "parley.bearer."
 MAX_FRAME = 1_048_576
@@ -59,7 +59,7 @@ async def _connect(endpoint: Endpoint, request: Request, offered: Sequence[str])
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUED_FRAMES,
         )
-        set_options(upstream.transport.get_extra_info("socket"), KEEPALIVE)
+        set_options(upstream.transport.get_extra_info("socket"), PEER_TIMEOUT.keepalive())
     except InvalidStatus as error:
         raise UpstreamUnavailable(f"The service rejected the WebSocket with {error.response.status_code}.") from None
     except (OSError, TimeoutError, InvalidHandshake) as error:

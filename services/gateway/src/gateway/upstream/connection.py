@@ -11,7 +11,7 @@ import httptools
 
 from gateway.upstream.failures import ConnectFailed, ConnectionBroken, UpstreamFailure
 from gateway.upstream.response_parser import ResponseParser
-from parley.process.sockets import KEEPALIVE, set_options
+from parley.process.sockets import PEER_TIMEOUT, set_options
 
 HIGH_WATER, READ_SIZE = 32_768, 32_768
 """Buffered response bytes at which the upstream is paused, and bytes of one read."""
@@ -139,7 +139,7 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
         opened = transport.get_extra_info("socket")
         if opened is not None:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            set_options(opened, KEEPALIVE)
+            set_options(opened, PEER_TIMEOUT.keepalive())
             self._poll = select.poll()
             self._poll.register(opened.fileno(), select.POLLIN)
 

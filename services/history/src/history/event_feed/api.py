@@ -35,4 +35,6 @@ async def follow_events(
     """Stream the events of your conversations, starting now or after a cursor."""
     position = await feed.begin(user.user_id, last_event_id or after)
     blocks = feed.follow(user.user_id, position, until=user.expires_at)
-    return StreamingResponse(blocks, media_type="text/event-stream", headers=FEED_HEADERS)
+    return StreamingResponse(
+        blocks, media_type="text/event-stream", headers=FEED_HEADERS | {"X-Parley-Ping": f"{feed.ping_interval:g}"}
+    )

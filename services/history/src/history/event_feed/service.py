@@ -11,11 +11,10 @@ from history.change_notifier.notifier import ChangeNotifier
 from history.errors import CursorExpired
 from history.event_feed.store import FeedStore
 from parley.errors import DependencyUnavailable, Overloaded
+from parley.process.sockets import PEER_TIMEOUT
 from parley.web.event_stream import one_line
 from parley_events.cloudevents import CloudEvent, to_structured
 
-PING_INTERVAL = 10.0
-"""Seconds without an event after which a ping is sent."""
 BATCH_SIZE = 100
 """Entries read in one query."""
 MAX_READERS = 5000
@@ -37,11 +36,12 @@ class FeedService:
         changes: ChangeNotifier,
         *,
         drain_started: asyncio.Event,
-        ping_interval: float = PING_INTERVAL,
+        ping_interval: float | None = None,
         max_readers: int = MAX_READERS,
     ) -> None:
         self._store, self._changes, self._drain_started = store, changes, drain_started
-        self._ping_interval, self._max_readers, self._readers = ping_interval, max_readers, 0
+        self.ping_interval = ping_interval or PEER_TIMEOUT.ping_interval
+        self._max_readers, self._readers = max_readers, 0
 
     async def begin(self, user_id: UUID, cursor: str | None) -> int:
         """Return the position to start after; raises InvalidCursor, CursorExpired or Overloaded."""
@@ -93,7 +93,7 @@ class FeedService:
         """Wait until the feed grows or the service drains; return False when a ping is due."""
         waiting = [asyncio.ensure_future(event.wait()) for event in (grown, self._drain_started)]
         try:
-            done, _ = await asyncio.wait(waiting, timeout=self._ping_interval, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waiting, timeout=self.ping_interval, return_when=asyncio.FIRST_COMPLETED)
             return bool(done)
         finally:
             for task in waiting:
