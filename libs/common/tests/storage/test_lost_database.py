@@ -1,7 +1,7 @@
 """A Postgres server whose packets vanish."""
 
 import asyncio
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -20,9 +20,11 @@ LOSS_TIMEOUT = 0.3
 
 async def test_waiting_and_later_statements_fail_until_a_probe_succeeds(dsn: str) -> None:
     parts = urlsplit(dsn)
-    assert parts.hostname
-    async with TcpProxy(parts.hostname, parts.port or 5432) as proxy:
-        moved = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}").geturl()
+    options = dict(parse_qsl(parts.query))
+    target = f"{options['host']}/.s.PGSQL.{options['port']}" if "host" in options else str(parts.hostname)
+    async with TcpProxy(target, parts.port or 5432) as proxy:
+        user = parts.netloc.rpartition("@")[0]
+        moved = f"postgresql://{user}@127.0.0.1:{proxy.port}{parts.path}"
         gate = ConnectionGate()
         async with open_pool(moved, size=2, gate=gate) as pool:
             database = PostgresDatabase(pool)

@@ -24,6 +24,7 @@ from parley_embedded.postgres.programs import postgres_program
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_events.connection import OUTAGES, close, connect
 from parley_testing.backends.shared import SharedBackends
+from parley_testing.faults.tcp_proxy import open_target
 
 pytestmark = pytest.mark.integration
 
@@ -100,7 +101,7 @@ async def tls_in_front_of(url: str, authority: Authority) -> AsyncIterator[str]:
         task = asyncio.current_task()
         assert task is not None
         connections.add(task)
-        inner_reader, inner_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        inner_reader, inner_writer = await open_target(parts.hostname or parts.path, parts.port or 0)
         try:
             await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
         except (OSError, asyncio.CancelledError):

@@ -60,7 +60,7 @@ class _Connection:
         target, port = self.proxy.target
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                from_target, self.target = await asyncio.open_connection(target, port)
+                from_target, self.target = await open_target(target, port)
         except OSError:
             self.reset()
             return
@@ -105,8 +105,18 @@ class _Connection:
         self.client.write_eof()
 
 
+async def open_target(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a host and port, or to the path of a Unix socket."""
+    if host.startswith("/"):
+        return await asyncio.open_unix_connection(host)
+    return await asyncio.open_connection(host, port)
+
+
 class TcpProxy:
-    """Listens on ``port`` of 127.0.0.1, or on ``listener``, and forwards bytes to the target ``host`` and ``port``."""
+    """Listens on ``port`` of 127.0.0.1, or on ``listener``, and forwards bytes to the target ``host`` and ``port``.
+
+    ``host`` may be the path of a Unix socket.
+    """
 
     def __init__(self, host: str, port: int, *, listener: socket.socket | None = None) -> None:
         self.target, self._listener = (host, port), listener
