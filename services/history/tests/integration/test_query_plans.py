@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -19,15 +19,15 @@ from parley_testing.telemetry.query_plans import PLAN_MODES, explain
 
 pytestmark = pytest.mark.integration
 
-LENGTH, BRANCHES, LIMIT = 1_600, 100, 20
+LIMIT = 20
 MAX_WORK = 12 * LIMIT
 """A page, its turns and siblings, and the way to it. The conversation has many times more messages."""
 # Many small conversations: for the average one, reading all its messages costs less than looking some up.
 _OTHERS = """
 WITH others AS (
     INSERT INTO conversations (id, user_id, created_at, updated_at)
-    SELECT md5(n::text)::uuid, CASE WHEN n % 4 > 0 THEN md5('person ' || n % 300)::uuid ELSE $1 END, now(), now()
-    FROM generate_series(1, 1500) AS n RETURNING id, user_id
+    SELECT md5(n::text)::uuid, CASE WHEN n % 4 > 0 THEN md5('person ' || n % 200)::uuid ELSE $1 END, now(), now()
+    FROM generate_series(1, 1000) AS n RETURNING id, user_id
 )
 INSERT INTO messages (id, conversation_id, user_id, number, parent_id, role, content, status, created_at)
 SELECT md5(o.id::text || n)::uuid, o.id, o.user_id, n, CASE WHEN n > 1 THEN md5(o.id::text || n - 1)::uuid END,
@@ -46,28 +46,30 @@ class Filled:
     tree: MessageTree
     pool: Pool
     database: RecordingDatabase
+    length: int
+    """Messages of the longest branch: the first ones of the tree."""
 
     @property
-    def leaf(self) -> int:
-        return LENGTH - 1
+    def leaf(self) -> UUID:
+        return self.tree.ids[self.length - 1]
 
-    def page(self, start: int) -> list[Any]:
+    def page(self, start: int) -> list[UUID]:
         """Return the ids of a page of the long branch."""
         return self.tree.ids[start : start + LIMIT]
 
 
-@pytest.fixture(scope="module")
-async def filled(new_database: NewDatabase) -> AsyncIterator[Filled]:
-    # A branch begins at each of some messages; the line is the longest one.
-    forks: list[int | None] = [(LENGTH // BRANCHES) * n for n in range(BRANCHES)]
-    tree = MessageTree([None, *range(LENGTH - 1), *forks])
+@pytest.fixture(scope="module", params=[(1_000, 50), pytest.param((100_000, 500), marks=pytest.mark.chaos)])
+async def filled(new_database: NewDatabase, request: pytest.FixtureRequest) -> AsyncIterator[Filled]:
+    length, branches = request.param
+    forks: list[int | None] = [(length // branches) * n for n in range(branches)]
+    tree = MessageTree([None, *range(length - 1), *forks])
     async with open_pool(await new_database(), size=1) as pool:
         for start in range(0, len(tree.ids), 800):
             await tree.store(pool, range(start, min(start + 800, len(tree.ids))))
         await pool.execute(_OTHERS, tree.user_id)
         await pool.execute(_TURNS)
         await pool.execute("ANALYZE")
-        yield Filled(tree, pool, RecordingDatabase(pool))
+        yield Filled(tree, pool, RecordingDatabase(pool), length)
 
 
 async def _works(filled: Filled, call: Callable[[], Awaitable[object]]) -> dict[str, int]:
@@ -85,11 +87,12 @@ async def _works(filled: Filled, call: Callable[[], Awaitable[object]]) -> dict[
     return found
 
 
-@pytest.mark.parametrize("start", [0, 700, LENGTH - LIMIT])
-async def test_a_page_of_a_branch_costs_the_same_at_any_depth(filled: Filled, start: int) -> None:
+@pytest.mark.parametrize("depth", [0, 0.4, 1])
+async def test_a_page_of_a_branch_costs_the_same_at_any_depth(filled: Filled, depth: float) -> None:
     store, tree = PostgresMessageStore(filled.database), filled.tree
+    start = round(depth * (filled.length - LIMIT))
     stop = tree.ids[start - 1] if start else None
-    leaf, page = tree.ids[filled.leaf], filled.page(start)
+    leaf, page = filled.leaf, filled.page(start)
 
     async def ascending() -> None:
         assert await store.path_down(tree.conversation_id, leaf, stop, LIMIT) == page
@@ -104,11 +107,11 @@ async def test_a_page_of_a_branch_costs_the_same_at_any_depth(filled: Filled, st
 
 async def test_the_context_of_a_turn_costs_what_it_returns(filled: Filled) -> None:
     tree = filled.tree
-    wanted = BranchQuery(tree.user_id, tree.conversation_id, tree.ids[filled.leaf], 100_000, LIMIT)
+    wanted = BranchQuery(tree.user_id, tree.conversation_id, filled.leaf, 100_000, LIMIT)
 
     async def branch() -> None:
         found = await PostgresMessageStore(filled.database).branch(wanted)
-        assert [one.id for one in found.messages] == filled.page(LENGTH - LIMIT)[::-1]
+        assert [one.id for one in found.messages] == filled.page(filled.length - LIMIT)[::-1]
 
     await _works(filled, branch)
 
@@ -140,7 +143,7 @@ async def test_a_conversation_and_its_state_are_read_without_its_messages(filled
         assert await store.owner(tree.conversation_id)
         await turns.known(filled.page(700))
         await turns.digests(filled.page(700))
-        await turns.has_ended(tree.user_id, tree.conversation_id, tree.ids[filled.leaf])
+        await turns.has_ended(tree.user_id, tree.conversation_id, filled.leaf)
 
     await _works(filled, read)
 
