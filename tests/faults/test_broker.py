@@ -84,6 +84,7 @@ async def test_turns_running_while_rabbitmq_is_killed_end_normally_and_are_store
     await event_recorder.expect([turn.id for turn in turns], within=DRAIN_TIMEOUT)
 
 
+@pytest.mark.chaos
 async def test_history_is_refilled_after_the_broker_lost_confirmed_events(
     private_backends: PrivateBackends,
     private_stack: SeparateStack,

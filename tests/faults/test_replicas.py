@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 
 STREAM = "stream [[fake tokens=30 rate=15]]"
 SHORT = "short [[fake tokens=1]]"
-PAUSE = 0.02
+PAUSE = 0.1
 """Seconds between a response and the next request."""
 RESPONSES_BEFORE, RESPONSES_AFTER = 160, 160
 """Responses before and after a replica ends."""

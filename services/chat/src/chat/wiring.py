@@ -35,7 +35,7 @@ from chat.storage.postgres_maintenance import PostgresMaintenanceStore
 from chat.storage.postgres_runners import PostgresRunnerStore
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.storage.postgres_verification import PostgresVerificationSource
-from chat.storage.redis_response_index import RedisResponseIndex
+from chat.storage.redis_response_index import LOOKUP_TIMEOUT, RedisResponseIndex
 from chat.storage.redis_turn_logs import RedisLogStore
 from chat.storage.stream_writer import StreamWriter
 from chat.turn_store import TurnStore
@@ -113,6 +113,7 @@ async def open_services(
     metrics: ChatMetrics,
     *,
     lease_length: float = LEASE_LENGTH,
+    cache_timeout: float = LOOKUP_TIMEOUT,
 ) -> AsyncIterator[ChatServices]:
     """Run the turn engine, the event consumer and the reconciler, and yield the services on top of them."""
     settings, catalogue = config.settings, config.catalogue
@@ -131,7 +132,7 @@ async def open_services(
         limiter = await stack.enter_async_context(
             open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
         )
-        cache = _response_cache(settings, infrastructure.redis, adapters, metrics)
+        cache = _response_cache(settings, infrastructure.redis, adapters, metrics, timeout=cache_timeout)
         token_limits = TokenLimits(limiter)
         admission = _admission(config, adapters.turns, history, budgets, token_limits, cache)
         service = ChatService(
@@ -211,11 +212,12 @@ def _reconciler(
 
 
 def _response_cache(
-    settings: ChatSettings, redis: RedisClient, adapters: EngineAdapters, metrics: ChatMetrics
+    settings: ChatSettings, redis: RedisClient, adapters: EngineAdapters, metrics: ChatMetrics, *, timeout: float
 ) -> ResponseCache | None:
     if not settings.enable_cache:
         return None
-    return ResponseCache(RedisResponseIndex(redis, ttl=settings.cache_ttl), adapters.turns, metrics)
+    index = RedisResponseIndex(redis, ttl=settings.cache_ttl, timeout=timeout)
+    return ResponseCache(index, adapters.turns, metrics)
 
 
 @contextlib.asynccontextmanager

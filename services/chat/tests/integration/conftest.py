@@ -20,7 +20,7 @@ from chat_testing.replica import (
     serving,
 )
 from chat_testing.stub_history import StubHistory
-from chat_testing.wiring import LEASE_LENGTH
+from chat_testing.wiring import CACHE_TIMEOUT, LEASE_LENGTH
 from fake_provider.process import FakeProvider
 from parley.messaging.memory_bus import MemoryBus
 from parley.storage.postgres import Pool
@@ -73,9 +73,12 @@ async def open_replica(
     backends: SharedBackends, issuer: TestIssuer, provider: FakeProvider, history: StubHistory
 ) -> OpenReplica:
     @contextlib.asynccontextmanager
-    async def opened(dsn: str, *, bus: MemoryBus | None = None, **changed: object) -> AsyncIterator[ChatReplica]:
+    async def opened(
+        dsn: str, *, bus: MemoryBus | None = None, cache_timeout: float = CACHE_TIMEOUT, **changed: object
+    ) -> AsyncIterator[ChatReplica]:
         options = replica_options(await backends.redis_url(), history, provider.base_url)
-        async with running_replica(dsn, issuer, bus or MemoryBus(), {**options, **changed}) as replica:
+        used, settings = bus or MemoryBus(), {**options, **changed}
+        async with running_replica(dsn, issuer, used, settings, cache_timeout=cache_timeout) as replica:
             yield replica
 
     return opened

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from chat.storage.redis_response_index import RedisResponseIndex
+from chat.storage.redis_response_index import LOOKUP_TIMEOUT, RedisResponseIndex
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
 from chat_testing.users import ChatUser
 from fake_provider.process import FakeProvider
@@ -34,7 +34,8 @@ def lookups(replica: ChatReplica, result: str) -> float:
 async def test_without_redis_the_provider_is_called(
     open_replica: OpenReplica, new_database: NewDatabase, valkey: EmbeddedValkey, provider: FakeProvider
 ) -> None:
-    async with open_replica(await new_database(), enable_cache=True, redis_url=valkey.url) as replica:
+    caching: dict[str, Any] = {"enable_cache": True, "cache_timeout": LOOKUP_TIMEOUT, "redis_url": valkey.url}
+    async with open_replica(await new_database(), **caching) as replica:
         user, message = replica.user(), f"{new_id()} [[fake tokens=3]]"
 
         answers_cached: list[bool] = []

@@ -1,7 +1,9 @@
 """Answers that the response cache does not keep, or that a request does not want from it."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from chat_testing.cached_turns import calls, complete, new_prompt, open_cache_replica
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from fake_provider.process import FakeProvider
+from parley.storage.redis import RedisClient, open_redis
+from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
@@ -36,18 +40,23 @@ async def test_without_the_setting_the_provider_is_always_called(replica: ChatRe
 
 
 async def test_a_cached_answer_expires(
-    open_replica: OpenReplica, new_database: NewDatabase, provider: FakeProvider
+    open_replica: OpenReplica, new_database: NewDatabase, valkey: EmbeddedValkey, provider: FakeProvider
 ) -> None:
-    async with open_replica(await new_database(), enable_cache=True, cache_ttl=2) as replica:
+    caching: dict[str, Any] = {"enable_cache": True, "cache_ttl": 60, "redis_url": valkey.url}
+    async with open_replica(await new_database(), **caching) as replica, open_redis(valkey.url, timeout=10) as redis:
         user, message = replica.user(), new_prompt()
         await complete(user, message)
         assert (await complete(user, message))["cached"] is True
-
-        async def asked_anew() -> bool:
-            return not (await complete(user, message))["cached"]
-
-        await eventually(asked_anew)
+        (key,) = [key async for key in redis.scan_iter("parley:answer:*")]
+        assert 0 < await redis.pttl(key) <= 60_000
+        await redis.pexpire(key, 1)
+        await eventually(partial(is_gone, redis, key))
+        assert (await complete(user, message))["cached"] is False
         assert await calls(provider, message) == 2
+
+
+async def is_gone(redis: RedisClient, key: bytes) -> bool:
+    return not await redis.exists(key)
 
 
 async def test_no_cache_requests_a_new_answer_that_is_cached(

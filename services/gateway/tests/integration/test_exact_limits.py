@@ -1,4 +1,4 @@
-"""Rate limit decisions of four gateway processes, compared with a model."""
+"""Rate limit decisions of two gateway processes, compared with a model."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from parley_testing.http.scripted_server import respond
 pytestmark = pytest.mark.integration
 
 PROGRAM = Path(__file__).parents[1] / "support" / "recording_gateway.py"
-PROCESSES, CLIENTS, USERS, REQUESTS = 4, 200, 25, 10
+PROCESSES, CLIENTS, USERS, REQUESTS = 2, 100, 12, 10
 PLANS = "default: {requests_per_minute: 20, window: 1, burst: 6, requests_per_day: 25}\n"
 OFTEN = 100
 """Minimum number of admitted and of rejected requests for a meaningful comparison."""
@@ -42,7 +42,7 @@ def admissible(decisions: list[dict[str, Any]]) -> list[bool]:
     return answers
 
 
-async def test_decisions_of_four_processes_equal_the_model(run_process: RunGatewayProcess, tmp_path: Path) -> None:
+async def test_decisions_of_two_processes_equal_the_model(run_process: RunGatewayProcess, tmp_path: Path) -> None:
     plans, decisions = tmp_path / "plans.yaml", tmp_path / "decisions"
     plans.write_text(PLANS)
     command = (sys.executable, str(PROGRAM), str(decisions))

@@ -21,7 +21,9 @@ from parley_testing.http.scripted_server import respond
 pytestmark = pytest.mark.integration
 
 BURST, RATE = 40, 10.0
-DOWN = 3.0
+DOWN = 1.5
+PAUSE = 0.04
+"""Seconds between two requests of a client: the clients of a user ask ten times as often as the rate allows."""
 USERS, CLIENTS = 3, 12
 
 
@@ -50,7 +52,7 @@ class Load:
         async with self.gateway.client() as client:
             while not self.stop.is_set():
                 seen[(await client.get("/api/v1/models", headers=headers)).status_code] += 1
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(PAUSE)
 
     def admitted(self) -> list[int]:
         return [statuses[200] for statuses in self.seen]
@@ -87,7 +89,7 @@ async def test_a_redis_crash_fails_no_request_and_the_limits_are_shared_until_it
         await redis.start()
         await eventually(partial(decided_locally, admin_port, {False}), within=20)
         recovered, before = time.monotonic(), load.admitted()
-        await asyncio.sleep(3)
+        await asyncio.sleep(DOWN)
         load.stop.set()
         await running
         ended = time.monotonic()

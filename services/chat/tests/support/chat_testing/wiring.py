@@ -15,6 +15,8 @@ from parley.web.runtime import Runtime
 
 LEASE_LENGTH = 4.0
 """Seconds: less than half of the production value, which the end-to-end tests use."""
+CACHE_TIMEOUT = 10.0
+"""Seconds: on a busy machine Redis may take longer than in production, where the provider then answers."""
 
 WrapAdapters = Callable[[EngineAdapters], EngineAdapters]
 
@@ -27,12 +29,21 @@ async def wire_for_tests(
     bus: MemoryBus,
     wrap: WrapAdapters = lambda adapters: adapters,
     lease_length: float = LEASE_LENGTH,
+    cache_timeout: float = CACHE_TIMEOUT,
     verifier: Verifier | None = None,
 ) -> AsyncIterator[ChatServices]:
     config, metrics = load_config(settings), ChatMetrics(runtime.metrics.registry)
     async with (
         open_infrastructure(settings, runtime, bus=bus) as infrastructure,
         open_adapters(settings, runtime, infrastructure, metrics) as adapters,
-        open_services(config, runtime, infrastructure, wrap(adapters), metrics, lease_length=lease_length) as services,
+        open_services(
+            config,
+            runtime,
+            infrastructure,
+            wrap(adapters),
+            metrics,
+            lease_length=lease_length,
+            cache_timeout=cache_timeout,
+        ) as services,
     ):
         yield services if verifier is None else dataclasses.replace(services, verifier=verifier)
