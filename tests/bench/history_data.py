@@ -73,7 +73,7 @@ class Generator:
     def conversations(self) -> Iterator[list[MessageRow]]:
         """Yield the messages of one conversation after the other."""
         marks = self.landmarks
-        largest, line = min(LARGEST, self.total // 4), min(LINE, self.total // 10)
+        largest, line = min(LARGEST, self.total // 2), min(LINE, self.total // 10)
         branches = min(BRANCHES, self.total // 2_000)
         yield self._line(marks.line_owner, marks.line, line)
         yield self._branches(marks.branches_owner, marks.branches, branches)
@@ -85,14 +85,17 @@ class Generator:
             yield from self._library(user, round(weight * each))
 
     def _library(self, user: UUID, messages: int) -> Iterator[list[MessageRow]]:
-        """Yield ordinary conversations of a user with so many messages together."""
-        while messages > 1:
-            size = min(messages, 2 * max(1, round(self.random.expovariate(2 / CONVERSATION))))
-            yield self._line(user, None, size)
-            messages -= size
+        """Yield ordinary conversations of a user with so many messages together, in the order of time."""
+        left = messages
+        while left > 1:
+            size = min(left, 2 * max(1, round(self.random.expovariate(2 / CONVERSATION))))
+            yield self._line(user, None, size, BEGIN + PERIOD * (1 - left / messages))
+            left -= size
 
-    def _line(self, user: UUID, conversation: UUID | None, messages: int) -> list[MessageRow]:
-        began = self._moment()
+    def _line(
+        self, user: UUID, conversation: UUID | None, messages: int, began: datetime | None = None
+    ) -> list[MessageRow]:
+        began = began or self._moment()
         conversation = conversation or self._id(began)
         return list(self._turns(user, conversation, None, itertools.count(1), messages // 2, began))
 

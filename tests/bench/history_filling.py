@@ -1,6 +1,5 @@
 """Filling of a history database with COPY, its search index built afterwards."""
 
-import asyncio
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,15 +14,9 @@ from history.search.tokenizer import index_terms
 BATCH = 5_000
 """Messages that are copied at a time."""
 TIMEOUT = 3_600.0
-_STAGING = """
-CREATE TEMP TABLE staging (LIKE messages);
-ALTER TABLE staging ADD COLUMN words text, ADD COLUMN bigrams text;
-ALTER TABLE staging ALTER COLUMN status SET DEFAULT 'completed'"""
-_MOVE = """
-INSERT INTO messages (id, conversation_id, user_id, turn_id, number, parent_id, role, content, created_at,
-    status, search)
-SELECT id, conversation_id, user_id, turn_id, number, parent_id, role, content, created_at, 'completed',
-    search_terms(user_id, words, string_to_array(bigrams, ' ')) FROM staging"""
+_INDEX = "SELECT index_messages($1::uuid[], $2::text[])"
+INDEX_BATCH = 100
+"""Messages that are indexed at a time, so that the segments of the index are as large as those of live messages."""
 _INVERTED = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE '%USING gin%'"
 
 
@@ -35,7 +28,6 @@ async def fill(dsn: str, generator: Generator) -> int:
         indexes = await connection.fetch(_INVERTED)
         for index in indexes:
             await connection.execute(f"DROP INDEX {index['indexname']}")
-        await connection.execute(_STAGING)
         for batch in _batches(generator.conversations()):
             stored += await _store(connection, batch)
             print(f"\r{stored:,} messages, {time.perf_counter() - began:.0f} s", end="", flush=True)
@@ -54,11 +46,11 @@ async def _store(connection: asyncpg.Connection, conversations: Sequence[Sequenc
     messages = list(itertools.chain.from_iterable(conversations))
     await _copy(connection, "conversations", CONVERSATION_COLUMNS, map(_conversation, conversations))
     await _copy(connection, "turns", TURN_COLUMNS, (_turn(row) for row in messages if row.role == "assistant"))
-    rows = await asyncio.to_thread(_with_terms, messages)
-    async with connection.transaction():
-        await _copy(connection, "staging", (*MessageRow._fields, "words", "bigrams"), rows)
-        await connection.execute(_MOVE, timeout=TIMEOUT)
-        await connection.execute("TRUNCATE staging")
+    rows = [(*row, "completed") for row in messages]
+    await _copy(connection, "messages", (*MessageRow._fields, "status"), rows)
+    for start in range(0, len(messages), INDEX_BATCH):
+        some = messages[start : start + INDEX_BATCH]
+        await connection.execute(_INDEX, [row.id for row in some], [index_terms(row.content) for row in some])
     return len(messages)
 
 
@@ -93,14 +85,6 @@ def _turn(row: MessageRow) -> tuple[Any, ...]:
     began = row.created_at - timedelta(seconds=20)
     position = (row.id, row.user_id, row.conversation_id, row.number, True)
     return (*position, "completed", "bench", 2 * tokens, tokens, 3 * tokens, 0, 0, False, began, row.created_at)
-
-
-def _with_terms(messages: Iterable[MessageRow]) -> list[tuple[Any, ...]]:
-    found = []
-    for row in messages:
-        words, bigrams = index_terms(row.content)
-        found.append((*row, words, " ".join(bigrams)))
-    return found
 
 
 def _batches(conversations: Iterable[list[MessageRow]]) -> Iterator[list[list[MessageRow]]]:

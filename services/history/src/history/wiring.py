@@ -19,7 +19,8 @@ from history.projection.consumer import TurnEventHandler, consume_events, outcom
 from history.projection.postgres import PostgresProjectionStore
 from history.retention.policy import read_retention_policy
 from history.retention.purge import Purger, purge_periodically
-from history.search.postgres import PostgresReindexingStore, PostgresSearchStore
+from history.search.postgres import PostgresSearchStore
+from history.search.postgres_reindexing import PostgresReindexingStore
 from history.search.reindexing import Reindexer
 from history.search.service import SearchService
 from history.settings import HistorySettings, WorkerSettings

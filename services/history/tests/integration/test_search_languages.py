@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from history.database import Database
-from history.search.postgres import PostgresReindexingStore
+from history.search.postgres_reindexing import PostgresReindexingStore
 from history.search.reindexing import Reindexer
 from history.search.store import IndexTerms, StoredText
 from history.search.tokenizer import INDEX_VERSION
@@ -99,15 +99,11 @@ async def test_titles_are_found_in_any_case_and_normalization(history: RunningHi
 async def test_messages_that_an_earlier_version_indexed_are_indexed_again(history: RunningHistory) -> None:
     user, turns = await _store(history)
     hindi, german = turns["hindi"].user_message_id, turns["german"].user_message_id
-    earlier = "UPDATE messages SET search = array_to_tsvector(array['user:' || user_id, 'old']) WHERE user_id = $1"
-    await history.pool.execute(earlier, user.id)
+    changed = "UPDATE message_search SET terms = 'old' WHERE message_id = ANY($1)"
+    await history.pool.execute(changed, [hindi, german])
     await history.pool.execute("DELETE FROM search_reindexing")
     assert not await _hits(user, "हिन्दी")
-    with worker_thread("index") as worker:
-        reindexer = Reindexer(PostgresReindexingStore(Database(history.pool)), worker)
-        while await reindexer.index_batch():
-            pass
-        assert not await reindexer.index_batch()
+    await reindex(history)
     assert [hit["message_id"] for hit in await _hits(user, "हिन्दी")] == [str(hindi)]
     assert [hit["message_id"] for hit in await _hits(user, "strasse")] == [str(german)]
 
@@ -115,6 +111,15 @@ async def test_messages_that_an_earlier_version_indexed_are_indexed_again(histor
 async def test_a_message_that_changes_meanwhile_keeps_its_terms(history: RunningHistory) -> None:
     turn = SampleTurn(question="größer")
     await history.publish(turn.ended())
-    stale = IndexTerms(StoredText(turn.user_message_id, "1", "x"), "veraltet", [])
+    stale = IndexTerms(StoredText(turn.user_message_id, "1", "x"), "'~veraltet':1")
     await PostgresReindexingStore(Database(history.pool)).store(INDEX_VERSION, [stale], turn.user_message_id)
     assert await _hits(history.user(turn.user_id), "größer")
+
+
+async def reindex(history: RunningHistory) -> None:
+    """Index all stored messages again."""
+    with worker_thread("index") as worker:
+        reindexer = Reindexer(PostgresReindexingStore(Database(history.pool)), worker)
+        while await reindexer.index_batch():
+            pass
+        assert not await reindexer.index_batch()

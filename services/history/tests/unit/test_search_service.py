@@ -1,11 +1,12 @@
 """Pages of search results."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
 from history.search.service import SearchService
-from history.search.store import SearchMatch, SearchPosition, SearchQuery
+from history.search.store import UNMOVED, SearchMatch, SearchPosition, SearchQuery, SearchWindow
 from history_testing.fakes import FakeSearchStore
 from parley.errors import InvalidCursor
 from parley.ids import new_id
@@ -15,9 +16,9 @@ WORKER = WorkerThread("search")
 MOMENT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
 
-def _match(score: float, content: str = "an apple a day") -> SearchMatch:
-    position = SearchPosition(score, MOMENT, new_id())
-    return SearchMatch(position, new_id(), "Title", "user", content, ("appl",))
+def _match(score: float, content: str = "an apple a day", window: SearchWindow = SearchWindow(3, 2)) -> SearchMatch:  # noqa: B008
+    position = SearchPosition(window, score, MOMENT, new_id())
+    return SearchMatch(position, new_id(), "Title", "user", content)
 
 
 async def test_pages_show_every_result_once_with_its_snippet() -> None:
@@ -30,6 +31,18 @@ async def test_pages_show_every_result_once_with_its_snippet() -> None:
     assert cursor is None
     assert [hit.message_id for hit in found] == [match.position.id for match in store.matches]
     assert [segment.text for segment in found[0].snippet if segment.match] == ["apple"]
+
+
+async def test_a_page_goes_on_in_the_next_window_and_a_cursor_leads_back_into_it() -> None:
+    windows = (SearchWindow(3, 2), SearchWindow(2, 0), UNMOVED)
+    store = FakeSearchStore([_match(score / 10, window=window) for window in windows for score in (9, 8, 7)])
+    service, found, cursor = SearchService(store, WORKER), list[UUID](), None
+    for _ in range(5):
+        page = await service.page(new_id(), SearchQuery("apples"), cursor, 2)
+        found += [hit.message_id for hit in page.data]
+        cursor = page.next_cursor
+    assert cursor is None
+    assert found == [match.position.id for match in store.matches]
 
 
 async def test_a_cursor_belongs_to_its_query() -> None:

@@ -18,47 +18,51 @@ from history.search.normalization import (
     marks_pattern,
     normalize,
 )
+from history.search.query import MAX_QUERY_LENGTH, query_terms
 from history.search.tokenizer import (
     MAX_BIGRAMS,
     MAX_INDEXED_LENGTH,
-    MAX_QUERY_LENGTH,
+    MAX_POSITION,
+    MAX_POSITIONS,
     MAX_WORD_LENGTH,
+    RUN,
+    find_tokens,
     index_terms,
-    query_terms,
 )
+
+
+def _terms(text: str) -> dict[str, str]:
+    """Return the positions of each term of a message."""
+    found = (term.rsplit(":", 1) for term in index_terms(text).split())
+    return {term.removeprefix("'~").removesuffix("'"): positions for term, positions in found}
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a message in their order."""
+    return [token.text for token in find_tokens(normalize(text, MAX_INDEXED_LENGTH)) if not token.is_run]
+
+
+def _bigrams(text: str) -> list[str]:
+    return [term for term in _terms(text) if RUN.match(term)]
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
         ("你好吗", ["你好", "好吗", "吗"]),
-        ("see 東京 now", ["東京", "京"]),
+        ("see 東京 now", ["东京", "京"]),
         ("plain words", []),
         ("猫", ["猫"]),
         ("ﾃｽﾄ", ["テス", "スト", "ト"]),
     ],
 )
 def test_scripts_without_spaces_are_indexed_by_bigrams(text: str, found: list[str]) -> None:
-    assert index_terms(text)[1] == found
+    assert _bigrams(text) == found
 
 
 def test_the_terms_of_a_huge_text_are_bounded() -> None:
     text = "".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(90_000))
-    assert len(index_terms(text)[1]) == MAX_BIGRAMS
-
-
-@pytest.mark.parametrize(
-    ("query", "words", "bigrams"),
-    [
-        ("Quick FOX", "'quick' & 'fox':*", ""),
-        ("机器学习", "", "'机器' & '器学' & '学习'"),
-        ("iphone 手", "'iphone':*", "'手':*"),
-        ("!?", "", ""),
-    ],
-)
-def test_a_query_becomes_words_with_a_prefix_at_the_end_and_bigrams(query: str, words: str, bigrams: str) -> None:
-    terms = query_terms(query)
-    assert (terms.words_tsquery(), terms.bigrams_tsquery()) == (words, bigrams)
+    assert len(_bigrams(text)) == MAX_BIGRAMS
 
 
 def _marks(count: int) -> str:
@@ -87,8 +91,7 @@ def test_the_time_to_index_a_text_is_proportional_to_its_length(marks: str) -> N
 
 
 def test_characters_that_normalization_expands_count_with_their_full_length() -> None:
-    words, _ = index_terms("\ufdfa" * MAX_INDEXED_LENGTH)
-    assert len(words) <= MAX_INDEXED_LENGTH
+    assert len(" ".join(_words("\ufdfa" * MAX_INDEXED_LENGTH))) <= MAX_INDEXED_LENGTH
     assert len(query_terms("\ufdfa" * 200).words) <= MAX_QUERY_LENGTH // 2
 
 
@@ -136,7 +139,8 @@ def test_no_character_is_cut_from_its_marks_between_two_pieces() -> None:
     ],
 )
 def test_words_have_their_marks_and_are_normalized(text: str, words: list[str]) -> None:
-    assert index_terms(text) == (" ".join(words), [])
+    assert _words(text) == words
+    assert not _bigrams(text)
 
 
 @pytest.mark.parametrize(
@@ -150,23 +154,28 @@ def test_words_have_their_marks_and_are_normalized(text: str, words: list[str]) 
     ],
 )
 def test_emoji_and_composed_letters_are_found_by_bigrams(text: str, found: list[str]) -> None:
-    assert index_terms(text)[1] == found
+    assert _bigrams(text) == found
 
 
 def test_a_long_word_is_cut_in_the_index_and_in_the_query() -> None:
-    (word,) = index_terms("\u00fc" * 5_000)[0].split()
+    (word,) = _words("\u00fc" * 5_000)
     assert len(word) == MAX_WORD_LENGTH
     assert query_terms("\u00fc" * 200).words == ("\u00fc" * 200,)
 
 
-@pytest.mark.parametrize(
-    ("query", "english", "other"),
-    [
-        ("running हिन्दी", "'running'", "'हिन्दी':*"),
-        ("हिन्दी running", "'running':*", "'हिन्दी'"),
-        ("über über", "", "'über' & 'über':*"),
-    ],
-)
-def test_only_words_in_ascii_are_stemmed(query: str, english: str, other: str) -> None:
-    terms = query_terms(query)
-    assert (terms.english_tsquery(), terms.other_words_tsquery()) == (english, other)
+def test_terms_have_their_positions_and_english_words_their_stems() -> None:
+    assert _terms("Running, über 機器 now running") == {
+        "running": "1,6",
+        "run": "1,6",
+        "über": "2",
+        "机器": "3",
+        "器": "4",
+        "now": "5",
+    }
+
+
+def test_a_text_with_more_positions_than_the_index_holds_is_marked() -> None:
+    assert "_" not in _terms("a " * MAX_POSITIONS)
+    assert _terms("a " * 1_000)["_"] == "1"
+    found = _terms("a " * MAX_POSITION + "last one")
+    assert (found["_"], found["last"]) == ("1", str(MAX_POSITION))

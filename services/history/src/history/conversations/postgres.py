@@ -93,6 +93,7 @@ _MARK_DELETED = "UPDATE conversations SET deleted_at = $2 WHERE id = $1"
 _TOMBSTONE = """
 INSERT INTO conversation_tombstones (conversation_id, user_id, deleted_at, purge_after) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING"""
+_CLEAR_SEARCH = "DELETE FROM message_search WHERE conversation_id = $1"
 _CLEAR_FEED = "UPDATE feed SET data = NULL WHERE conversation_id = $1"
 _ARCHIVED = {"false": False, "true": True, "all": None}
 
@@ -188,11 +189,12 @@ class PostgresLockedConversation:
         return self.conversation
 
     async def delete(self, event: ConversationDeleted) -> None:
-        """Hide the conversation, insert its tombstone, clear its feed entries, and store the event."""
+        """Hide the conversation, insert its tombstone, clear its search and feed entries, and store the event."""
         await self._connection.execute(_MARK_DELETED, event.conversation_id, event.deleted_at)
         await self._connection.execute(
             _TOMBSTONE, event.conversation_id, event.user_id, event.deleted_at, event.purge_after
         )
+        await self._connection.execute(_CLEAR_SEARCH, event.conversation_id)
         await self._connection.execute(_CLEAR_FEED, event.conversation_id)
         await _publish(self._connection, "conversation.deleted", event)
 

@@ -17,6 +17,7 @@ _ERASE = (
     SELECT id, user_id, now(), now(), now() FROM conversations WHERE user_id = $1 ORDER BY id
     ON CONFLICT (conversation_id) DO UPDATE SET purged_at = now()""",
     "DELETE FROM conversations WHERE user_id = $1",
+    "DELETE FROM search_segments WHERE user_id = $1",
     "DELETE FROM turns WHERE user_id = $1",
     "DELETE FROM feed WHERE user_id = $1",
     "DELETE FROM feed_heads WHERE user_id = $1",

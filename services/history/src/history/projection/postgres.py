@@ -22,7 +22,7 @@ SELECT project_turn(:event_id, :event_name, :event_source, :event_time, :event_k
 MAX_INLINE_LENGTH = 4_000
 """Characters of a turn in ASCII that are indexed on the event loop. Other texts go to the worker thread."""
 
-IndexTerms: TypeAlias = dict[str, str | list[str]]
+IndexTerms: TypeAlias = dict[str, str | None]
 
 
 class PostgresProjectionStore:
@@ -53,13 +53,11 @@ def _texts(data: TurnStarted | TurnEnded) -> tuple[str, str]:
 
 
 def _index_terms(question: str, answer: str) -> IndexTerms:
-    question_words, question_bigrams = index_terms(question)
-    answer_words, answer_bigrams = index_terms(answer)
     return {
-        "question_words": question_words,
-        "question_bigrams": question_bigrams,
-        "answer_words": answer_words,
-        "answer_bigrams": answer_bigrams,
+        "question_words": index_terms(question),
+        "question_bigrams": None,
+        "answer_words": index_terms(answer),
+        "answer_bigrams": None,
     }
 
 

@@ -18,23 +18,29 @@ from history.search.characters import (
     combining_marks,
     extending_class,
 )
+from history.search.han_variants import simplify
 
 MAX_COMBINING_MARKS = 30
 """Combining marks in a row that are kept (UAX #15, section 13)."""
 PIECE_LENGTH = 1_024
 """Characters that are normalized in one call. Some characters become 18."""
+MAX_CACHED_CLUSTERS = 8_192
+"""Characters with their marks whose normal forms are kept in memory. A text has a few thousand different ones."""
+MAX_CACHED_LENGTH = 4
+"""Code points of such a character."""
 _IGNORED = re.compile(f"[{IGNORABLE}]+")
 _POINTS = re.compile(f"[{VOWEL_POINTS}]+")
 
 
-def normalize(text: str, max_length: int) -> str:
+def normalize(text: str, max_length: int, *, keep_variants: bool = False) -> str:
     """Return the first ``max_length`` characters of the text, normalized.
 
-    Of a run of combining marks, the first ``MAX_COMBINING_MARKS`` are kept.
+    Of a run of combining marks, the first ``MAX_COMBINING_MARKS`` are kept. With ``keep_variants``, traditional Chinese
+    characters stay as they are.
     """
     found, length = [], 0
     for start, end in pieces(text[:max_length]):
-        plain = fold(text[start:end])
+        plain = fold(text[start:end], keep_variants=keep_variants)
         found.append(plain)
         length += len(plain)
         if length >= max_length:
@@ -42,16 +48,18 @@ def normalize(text: str, max_length: int) -> str:
     return "".join(found)[:max_length]
 
 
-def fold(piece: str) -> str:
+def fold(piece: str, *, keep_variants: bool = False) -> str:
     """Return a short text, normalized.
 
-    Default-ignorable characters and vowel points are left out, and the dot of a Turkish i makes no difference.
+    Default-ignorable characters and vowel points are left out, and the dot of a Turkish i makes no difference. Nor does
+    it whether Chinese characters are traditional or simplified.
     """
     if piece.isascii():
         return piece.lower()
     plain = unicodedata.normalize("NFKC", bound_marks(_IGNORED.sub("", piece))).casefold()
     plain = unicodedata.normalize("NFKC", plain).replace("i\u0307", "i").replace("\u0131", "i")
-    return _POINTS.sub("", plain)
+    plain = _POINTS.sub("", plain)
+    return plain if keep_variants else simplify(plain)
 
 
 def fold_with_offsets(text: str) -> tuple[str, list[int], list[int]]:
@@ -62,11 +70,16 @@ def fold_with_offsets(text: str) -> tuple[str, list[int], list[int]]:
     starts: list[int] = []
     ends: list[int] = []
     for cluster in cluster_pattern().finditer(text):
-        folded = fold(cluster[0])
+        folded = _fold_cluster(cluster[0]) if len(cluster[0]) <= MAX_CACHED_LENGTH else fold(cluster[0])
         plain.append(folded)
         starts += [cluster.start()] * len(folded)
         ends += [cluster.end()] * len(folded)
     return "".join(plain), starts, ends
+
+
+@functools.lru_cache(MAX_CACHED_CLUSTERS)
+def _fold_cluster(cluster: str) -> str:
+    return fold(cluster)
 
 
 def pieces(text: str) -> Iterator[tuple[int, int]]:

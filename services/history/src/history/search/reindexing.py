@@ -50,12 +50,12 @@ class Reindexer:
             return False
         texts = await self._store.next_texts(INDEX_VERSION, BATCH_SIZE)
         # One job a text: the texts of new turns, which the same thread indexes, wait for one only.
-        terms = [await self._worker.run(_terms, text, text.content) for text in texts if text.content is not None]
+        terms = [await self._worker.run(_terms, text) for text in texts]
         await self._store.store(INDEX_VERSION, terms, texts[-1].id if texts else None)
         if not texts:
             log.debug("search_index_complete", version=INDEX_VERSION)
         return bool(texts)
 
 
-def _terms(text: StoredText, content: str) -> IndexTerms:
-    return IndexTerms(text, *index_terms(content))
+def _terms(text: StoredText) -> IndexTerms:
+    return IndexTerms(text, index_terms(text.content))

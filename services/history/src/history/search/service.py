@@ -5,10 +5,19 @@ from datetime import datetime
 from uuid import UUID
 
 from history import cursors
+from history.search.query import QueryTerms, query_terms
 from history.search.schemas import SearchHit
 from history.search.snippets import Matcher, snippet
-from history.search.store import SearchMatch, SearchPosition, SearchQuery, SearchStore
-from history.search.tokenizer import QueryTerms, query_terms
+from history.search.store import (
+    NEWEST,
+    UNMOVED,
+    SearchMatch,
+    SearchPosition,
+    SearchQuery,
+    SearchStore,
+    SearchWindow,
+)
+from parley.errors import InvalidCursor
 from parley.process.worker_thread import WorkerThread
 from parley.web.schemas import Page
 
@@ -25,24 +34,42 @@ class SearchService:
         A query without any letter or digit has no results.
         """
         kind = f"search {query}"
-        after = None
-        if cursor is not None:
-            after = SearchPosition(*cursors.decode(kind, cursor, (float, datetime, UUID)))
+        after: SearchPosition | SearchWindow = NEWEST if cursor is None else _position(kind, cursor)
         terms = query_terms(query.text) if query.text.isascii() else await self._worker.run(query_terms, query.text)
-        if not terms.words and not terms.runs:
+        if not terms.tsquery:
             return Page(data=[], next_cursor=None)
-        found = await self._store.find(user_id, terms, query, after, limit + 1)
-        next_cursor = None
-        if len(found) > limit:
-            last = found[limit - 1].position
-            next_cursor = cursors.encode(kind, (last.score, last.created_at.isoformat(), str(last.id)))
+        found = await self._find(user_id, terms, query, after, limit + 1)
+        next_cursor = _cursor(kind, found[limit - 1].position) if len(found) > limit else None
         hits = await self._worker.run(_hits, found[:limit], terms) if found else []
         return Page(data=hits, next_cursor=next_cursor)
 
+    async def _find(
+        self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | SearchWindow, limit: int
+    ) -> list[SearchMatch]:
+        """Return matches of the first windows that have enough. Each full window has more than a page."""
+        found: list[SearchMatch] = []
+        window: SearchPosition | SearchWindow | None = after
+        while window is not None and len(found) < limit:
+            results = await self._store.find(user_id, terms, query, window, limit - len(found))
+            found += results.matches
+            window = results.next_window
+        return found
+
+
+def _cursor(kind: str, position: SearchPosition) -> str:
+    window = (position.window.below, position.window.lowest or 0)
+    return cursors.encode(kind, (*window, position.score, position.created_at.isoformat(), str(position.id)))
+
+
+def _position(kind: str, cursor: str) -> SearchPosition:
+    below, lowest, *rank = cursors.decode(kind, cursor, (int, int, float, datetime, UUID))
+    if not UNMOVED.below <= below <= NEWEST.below or not UNMOVED.below <= lowest <= NEWEST.below:
+        raise InvalidCursor
+    return SearchPosition(UNMOVED if below == UNMOVED.below else SearchWindow(below, lowest), *rank)
+
 
 def _hits(found: Sequence[SearchMatch], terms: QueryTerms) -> list[SearchHit]:
-    # The stems are those of the query, and equal in every match.
-    matcher = Matcher(terms, found[0].stems)
+    matcher = Matcher(terms)
     return [_hit(match, matcher) for match in found]
 
 

@@ -2,12 +2,13 @@
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from history.search.characters import extending_class, word_pattern
 from history.search.normalization import PIECE_LENGTH, fold, fold_with_offsets, pieces
+from history.search.query import QueryTerms
 from history.search.schemas import Segment
-from history.search.tokenizer import MAX_WORD_LENGTH, QueryTerms
+from history.search.tokenizer import MAX_WORD_LENGTH
 
 CONTEXT_BEFORE = 60
 """Characters of a snippet before its first match."""
@@ -24,11 +25,11 @@ class Matcher:
     Takes time in proportion to the length of the text: the words of the text are looked up in the words of the query.
     """
 
-    def __init__(self, terms: QueryTerms, stems: Sequence[str]) -> None:
+    def __init__(self, terms: QueryTerms) -> None:
         self._words = frozenset(terms.words)
-        self._prefix = terms.words[-1] if terms.words else None
+        self._prefix = terms.prefix
         # The English stemmer turns a final y into i.
-        self._stems = frozenset(stem.removesuffix("i") for stem in stems if len(stem) > 1)
+        self._stems = frozenset(stem.removesuffix("i") for stem in terms.stems if len(stem) > 1)
         self._runs = terms.runs
 
     def first(self, content: str) -> int | None:

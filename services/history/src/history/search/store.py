@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from history.messages.schemas import Role
-from history.search.tokenizer import QueryTerms
+from history.search.query import QueryTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,23 @@ class SearchQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchPosition:
-    """The position of a result in the order of results."""
+class SearchWindow:
+    """Segments of a person's messages: those below one, down to ``lowest``, or until there are enough candidates."""
 
+    below: int
+    lowest: int | None = None
+
+
+NEWEST = SearchWindow(2**31 - 1)
+UNMOVED = SearchWindow(-(2**31))
+"""The messages of an earlier release that are in no segment yet. They are older than all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPosition:
+    """The position of a result: its window, newest first, and its rank in the window."""
+
+    window: SearchWindow
     score: float
     created_at: datetime
     id: UUID
@@ -32,43 +46,49 @@ class SearchPosition:
 
 @dataclass(frozen=True, slots=True)
 class SearchMatch:
-    """A message that matches, and the English stems of the query."""
+    """A message that matches."""
 
     position: SearchPosition
     conversation_id: UUID
     title: str | None
     role: Role
     content: str
-    stems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResults:
+    """Matches in one window, best match first, and the window after it; None if there is none."""
+
+    matches: Sequence[SearchMatch]
+    next_window: SearchWindow | None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredText:
-    """A message to index again. ``version`` changes when the row does; ``content`` is None when its terms are right."""
+    """A message to index again. ``version`` changes when the row does."""
 
     id: UUID
     version: str
-    content: str | None
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
 class IndexTerms:
-    """The search terms of a stored text: words separated by spaces, and bigrams."""
+    """The search terms of a stored text."""
 
     text: StoredText
-    words: str
-    bigrams: Sequence[str]
+    terms: str
 
 
 class ReindexingStore(Protocol):
-    """Messages to index again, in the order of their ids."""
+    """Messages to index again, the newest first."""
 
     async def claim(self, version: int) -> bool:
         """Claim the next messages; False when all are indexed or another process holds the claim."""
         ...
 
     async def next_texts(self, version: int, limit: int) -> Sequence[StoredText]:
-        """Return the messages after the last one that was indexed."""
+        """Return the messages before the last one that was indexed."""
         ...
 
     async def store(self, version: int, terms: Sequence[IndexTerms], last: UUID | None) -> None:
@@ -80,7 +100,7 @@ class SearchStore(Protocol):
     """Full-text search."""
 
     async def find(
-        self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | None, limit: int
-    ) -> list[SearchMatch]:
-        """Return up to ``limit`` messages of the user that contain every term, best match first."""
+        self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | SearchWindow, limit: int
+    ) -> SearchResults:
+        """Return up to ``limit`` messages of the user in a window that match, best match first."""
         ...

@@ -1,4 +1,4 @@
-"""Tokenizer of messages and search queries.
+"""Tokenizer of messages and search queries, and the terms of a message.
 
 Scripts that put spaces between words are indexed by word. Scripts that do not, and emoji, are indexed by bigram, a pair
 of neighbouring characters, because bigrams need no dictionary. A trigram index does not work here: the most common
@@ -6,92 +6,103 @@ Chinese words have two characters.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from history.search.characters import SPACELESS, word_pattern
 from history.search.normalization import normalize
+from history.search.stemming import stem
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Version of the terms. A new one makes the stored messages be indexed again."""
 MAX_INDEXED_LENGTH = 50_000
 """Characters of a message that are indexed. The rest is stored but cannot be found."""
 MAX_BIGRAMS = 10_000
-MAX_QUERY_LENGTH = 400
-"""Characters of a normalized search query. A query has up to 200, of which some become 18."""
 MAX_WORD_LENGTH = 500
 """Characters of a word that are indexed and compared."""
+MARK = "~"
+"""First character of each term. The database puts the number of the message's segment there."""
+MAX_POSITION = 16_383
+MAX_POSITIONS = 256
+"""What a tsvector holds: the last position of a word, and positions of the same word."""
+LONG = "_"
+"""Term of a message that has more positions. It is no word, so that no text has it."""
 
 RUN = re.compile(f"[{SPACELESS}]+")
 
 
-def find_words(plain: str) -> list[str]:
-    """Return the words of normalized text."""
-    words: list[str] = word_pattern(plain).findall(plain)
-    return words if max(map(len, words), default=0) <= MAX_WORD_LENGTH else [word[:MAX_WORD_LENGTH] for word in words]
+class Token(NamedTuple):
+    """A word, or a run of characters without spaces."""
+
+    text: str
+    is_run: bool
 
 
-def index_terms(text: str) -> tuple[str, list[str]]:
-    """Return the words of a message, separated by spaces, and its bigrams.
+def find_tokens(plain: str) -> Iterator[Token]:
+    """Yield the words and runs of normalized text in their order. Words are cut to ``MAX_WORD_LENGTH``."""
+    words = word_pattern(plain).finditer(plain)
+    if plain.isascii():
+        for word in words:
+            yield Token(word[0][:MAX_WORD_LENGTH], is_run=False)
+        return
+    found = [(word.start(), Token(word[0][:MAX_WORD_LENGTH], is_run=False)) for word in words]
+    found += [(run.start(), Token(run[0], is_run=True)) for run in RUN.finditer(plain)]
+    for _, token in sorted(found):
+        yield token
 
-    Takes milliseconds for a long text: run it in a worker thread.
+
+def index_terms(text: str) -> str:
+    """Return the terms of a message with their positions, as the database function ``index_messages`` takes them.
+
+    Terms are words, English stems, the bigrams of each run, and the last character of each run. Takes milliseconds for
+    a long text: run it in a worker thread.
     """
     plain = normalize(text, MAX_INDEXED_LENGTH)
-    return " ".join(find_words(plain)), bigrams(plain)
+    found = _TermPositions()
+    if plain.isascii():
+        for word in word_pattern(plain).findall(plain):
+            found.add_word(word[:MAX_WORD_LENGTH])
+    else:
+        for token in find_tokens(plain):
+            if token.is_run:
+                found.add_run(token.text)
+            else:
+                found.add_word(token.text)
+    return str(found)
 
 
-def bigrams(plain: str) -> list[str]:
-    """Return the bigrams of each run without spaces, and the last character of each run as a term of its own."""
-    found: dict[str, None] = {}
-    for match in RUN.finditer(plain):
-        run = match[0]
-        for i in range(len(run)):
-            found[run[i : i + 2]] = None
-        if len(found) >= MAX_BIGRAMS:
-            break
-    return list(found)[:MAX_BIGRAMS]
+class _TermPositions:
+    """The terms of a message with their positions."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[int]] = {}
+        self._position, self._bigrams = 0, 0
+
+    def add_word(self, word: str) -> None:
+        self._position += 1
+        self._found.setdefault(word, []).append(self._position)
+        if (root := stem(word)) != word:
+            self._found.setdefault(root, []).append(self._position)
+
+    def add_run(self, run: str) -> None:
+        for start in range(len(run)):
+            self._position += 1
+            bigram = run[start : start + 2]
+            positions = self._found.get(bigram)
+            if positions is not None:
+                positions.append(self._position)
+            elif self._bigrams < MAX_BIGRAMS:
+                self._bigrams += 1
+                self._found[bigram] = [self._position]
+
+    def __str__(self) -> str:
+        """Return the text of a tsvector."""
+        if self._position > MAX_POSITION or max(map(len, self._found.values()), default=0) > MAX_POSITIONS:
+            for term, positions in self._found.items():
+                self._found[term] = [min(position, MAX_POSITION) for position in positions[:MAX_POSITIONS]]
+            self._found[LONG] = [1]
+        return " ".join([f"'{MARK}{term}':{_joined(positions)}" for term, positions in self._found.items()])
 
 
-@dataclass(frozen=True, slots=True)
-class QueryTerms:
-    """The words of a query, and its runs of characters without spaces."""
-
-    words: tuple[str, ...]
-    runs: tuple[str, ...]
-
-    def words_tsquery(self) -> str:
-        """Return the words as a Postgres tsquery. The last word also matches as a prefix."""
-        return _words_tsquery(self.words, self.words[-1:])
-
-    def other_words_tsquery(self) -> str:
-        """Return the words that are not English as a tsquery."""
-        return _words_tsquery([word for word in self.words if not word.isascii()], self.words[-1:])
-
-    def english_words(self) -> str:
-        """Return the words that may be English, separated by spaces."""
-        return " ".join(word for word in self.words if word.isascii())
-
-    def english_tsquery(self) -> str:
-        """Return the words that may be English as a tsquery, whose words Postgres stems."""
-        return _words_tsquery(self.english_words().split(), self.words[-1:])
-
-    def bigrams_tsquery(self) -> str:
-        """Return the bigrams of the runs as a Postgres tsquery."""
-        return " & ".join(_bigrams_tsquery(run) for run in self.runs)
-
-
-def query_terms(query: str) -> QueryTerms:
-    """Return the terms of a search query."""
-    plain = normalize(query, MAX_QUERY_LENGTH)
-    return QueryTerms(tuple(find_words(plain)), tuple(RUN.findall(plain)))
-
-
-def _words_tsquery(words: Sequence[str], prefix: Sequence[str]) -> str:
-    last = len(words) if words and prefix and words[-1] == prefix[0] else 0
-    return " & ".join(f"'{word}'{':*' if position == last else ''}" for position, word in enumerate(words, 1))
-
-
-def _bigrams_tsquery(run: str) -> str:
-    if len(run) == 1:
-        return f"'{run}':*"
-    return " & ".join(f"'{run[i : i + 2]}'" for i in range(len(run) - 1))
+def _joined(positions: list[int]) -> str:
+    return str(positions[0]) if len(positions) == 1 else ",".join(map(str, positions))

@@ -37,9 +37,10 @@ VALUES (:id, :user_id, :title, :title_source, 0, :archived, :model, :message_cou
     :tokens_used, :cost)""")
 _INSERT_MESSAGE = NamedStatement("""
 INSERT INTO messages (id, conversation_id, user_id, turn_id, number, parent_id, role, content, tool_calls, status,
-    created_at, search, imported_model, imported_details, tool_call_id)
+    created_at, imported_model, imported_details, tool_call_id)
 VALUES (:id, :conversation_id, :user_id, :turn_id, :number, :parent_id, :role, :content, :tool_calls, :status,
-    :created_at, search_terms(:user_id, :words, string_to_array(:bigrams, ' ')), :model, :details, :tool_call_id)""")
+    :created_at, :model, :details, :tool_call_id)""")
+_INDEX = "SELECT index_messages($1::uuid[], $2::text[])"
 
 MAX_BATCH_SIZE = 200
 """Messages that are stored with one statement."""
@@ -79,8 +80,9 @@ class PostgresImportStore:
         values = {"id": conversation_id, "user_id": user_id, "title": title, **_conversation_values(draft, ids)}
         await connection.execute(_INSERT_CONVERSATION.sql, *_INSERT_CONVERSATION.arguments(values))
         for batch in _batches(user_id, conversation_id, draft):
-            rows = await self._worker.run(_message_arguments, batch, ids)
+            rows, terms = await self._worker.run(_message_arguments, batch, ids)
             await connection.executemany(_INSERT_MESSAGE.sql, rows)
+            await connection.execute(_INDEX, [ids[message.key] for message, _ in batch], terms)
         await _store_event(connection, user_id, conversation_id, title, draft)
 
 
@@ -149,13 +151,14 @@ def _batches(user_id: UUID, conversation_id: UUID, draft: ConversationDraft) -> 
         yield batch
 
 
-def _message_arguments(batch: _Batch, ids: Mapping[str, UUID]) -> list[tuple[Any, ...]]:
-    return [_INSERT_MESSAGE.arguments({**position, **_message_values(message, ids)}) for message, position in batch]
+def _message_arguments(batch: _Batch, ids: Mapping[str, UUID]) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Return the arguments of each message, and its search terms."""
+    rows = [_INSERT_MESSAGE.arguments({**position, **_message_values(message, ids)}) for message, position in batch]
+    return rows, [index_terms(message.content) for message, _ in batch]
 
 
 def _message_values(message: MessageDraft, ids: Mapping[str, UUID]) -> dict[str, Any]:
     own_id = ids[message.key]
-    words, bigrams = index_terms(message.content)
     return {
         "id": own_id,
         "turn_id": own_id if message.role == "assistant" else ids.get(message.turn or ""),
@@ -165,9 +168,6 @@ def _message_values(message: MessageDraft, ids: Mapping[str, UUID]) -> dict[str,
         "tool_calls": message.tool_calls,
         "tool_call_id": message.tool_call_id,
         "status": message.status,
-        "words": words,
-        # One text costs the event loop less than thousands of texts.
-        "bigrams": " ".join(bigrams),
         "model": message.model,
         "details": _details(message.details),
     }

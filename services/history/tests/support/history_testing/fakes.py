@@ -7,8 +7,16 @@ from datetime import date
 from uuid import UUID
 
 from history.event_feed.store import FeedEntry
-from history.search.store import IndexTerms, SearchMatch, SearchPosition, SearchQuery, StoredText
-from history.search.tokenizer import QueryTerms
+from history.search.query import QueryTerms
+from history.search.store import (
+    IndexTerms,
+    SearchMatch,
+    SearchPosition,
+    SearchQuery,
+    SearchResults,
+    SearchWindow,
+    StoredText,
+)
 from history.transfer.drafts import ConversationDraft
 from history.usage.schemas import UsageGroup, UsageRow
 from history.usage.store import UsageQuery
@@ -43,17 +51,23 @@ class InMemoryFeedStore:
 
 @dataclass
 class FakeSearchStore:
-    """Returns the given matches, and records the terms of each query."""
+    """Returns the given matches, which are grouped by window, and records the terms of each query."""
 
     matches: list[SearchMatch] = field(default_factory=list)
     queries: list[QueryTerms] = field(default_factory=list)
 
     async def find(
-        self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | None, limit: int
-    ) -> list[SearchMatch]:
+        self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | SearchWindow, limit: int
+    ) -> SearchResults:
         self.queries.append(terms)
-        start = 0 if after is None else [match.position for match in self.matches].index(after) + 1
-        return self.matches[start : start + limit]
+        below = after.below if isinstance(after, SearchWindow) else after.window.below
+        here = next((m.position.window for m in self.matches if m.position.window.below <= below), None)
+        found = [match for match in self.matches if match.position.window == here]
+        start = 0 if isinstance(after, SearchWindow) else [match.position for match in found].index(after) + 1
+        following = next(
+            (m.position.window for m in self.matches if here and m.position.window.below < here.below), None
+        )
+        return SearchResults(found[start : start + limit], following and SearchWindow(following.below))
 
 
 @dataclass
@@ -73,7 +87,8 @@ class InMemoryReindexingStore:
         return True
 
     async def next_texts(self, version: int, limit: int) -> Sequence[StoredText]:
-        return [text for text in self.texts if self.last is None or text.id > self.last][:limit]
+        newest_first = sorted(self.texts, key=lambda text: text.id, reverse=True)
+        return [text for text in newest_first if self.last is None or text.id < self.last][:limit]
 
     async def store(self, version: int, terms: Sequence[IndexTerms], last: UUID | None) -> None:
         self.terms.update((one.text.id, one) for one in terms)
