@@ -142,6 +142,7 @@ def history_routes() -> list[Route]:
         route("GET", f"{base}/{{id}}/export", "history", read),
         route("GET", "/api/v1/search", "history", read),
         route("GET", "/api/v1/usage", "history", read),
+        route("GET", "/api/v1/admin/usage", "history", "admin"),
         route("GET", "/api/v1/export", "history", read, cost=5, timeout=120),
         route("GET", "/api/v1/events", "history", "events:read", stream=True, endless=True),
     ]

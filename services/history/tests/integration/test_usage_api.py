@@ -11,7 +11,7 @@ from history_testing.turn_events import SampleTurn
 
 pytestmark = pytest.mark.integration
 
-PATH = "/api/v1/usage"
+PATH, ADMIN_PATH = "/api/v1/usage", "/api/v1/admin/usage"
 RANGE: dict[str, Any] = {"from": "2026-11-20", "to": "2026-11-24"}
 
 
@@ -102,3 +102,23 @@ async def test_an_invalid_range_time_zone_or_group_is_refused(
 ) -> None:
     found = await history.user().get(PATH, 422, **params)
     assert [e["pointer"] for e in found["errors"]] == [pointer]
+
+
+async def test_an_administrator_sees_the_usage_of_all_users(history: RunningHistory, usage: UsageSample) -> None:
+    other = SampleTurn(model="large", cost="2")
+    await history.publish(other.ended())
+    admin = history.user(scope="admin")
+    own, others = str(usage.first.user_id), str(other.user_id)
+    found = {row["key"]: row for row in (await admin.get(ADMIN_PATH, **RANGE))["data"]}
+    assert (found[own]["turns"], found[own]["cost"]) == (4, "1.500024680")
+    assert (found[others]["turns"], found[others]["cost"]) == (1, "2.000000000")
+    mine = await admin.get(ADMIN_PATH, **RANGE, user_id=own, group="model", model="large")
+    assert _brief(mine) == [("large", 1, 57, None)]
+    theirs = await admin.get(ADMIN_PATH, **RANGE, user_id=others, group="provider")
+    assert _brief(theirs) == [("openai", 1, 57, "2.000000000")]
+    assert len((await admin.get(ADMIN_PATH, **RANGE, group="day"))["data"]) == 4
+
+
+async def test_the_usage_of_all_users_needs_the_scope_admin(usage: UsageSample) -> None:
+    response = await usage.user.request("GET", ADMIN_PATH)
+    assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")

@@ -1,17 +1,27 @@
-"""Usage report route."""
+"""Usage report routes: one's own, and for administrators that of all users."""
 
 from datetime import date
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 
 from history.dependencies import Reader
 from history.usage.schemas import UsageReport
 from history.usage.service import UsageService
-from history.usage.store import Grouping
+from history.usage.store import AdminGrouping, OwnGrouping
+from parley.security.identity import Principal, caller
 from parley.web.schemas import Text
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
+
+
+Administrator = Annotated[Principal, Depends(caller("admin"))]
+Since = Annotated[date | None, Query(alias="from", description="First day of the report.")]
+Until = Annotated[date | None, Query(alias="to", description="The day after the last day.")]
+TimeZone = Annotated[Text, Query(max_length=64, description="IANA name of a time zone.")]
+ModelAlias = Annotated[Text | None, Query(max_length=256, description="Only turns with this model.")]
+UserId = Annotated[UUID | None, Query(description="Only turns of this user.")]
 
 
 async def usage_service(request: Request) -> UsageService:
@@ -24,10 +34,25 @@ async def usage_service(request: Request) -> UsageService:
 async def report_usage(
     user: Reader,
     usage: Annotated[UsageService, Depends(usage_service)],
-    since: Annotated[date | None, Query(alias="from", description="First day of the report.")] = None,
-    until: Annotated[date | None, Query(alias="to", description="The day after the last day.")] = None,
-    group: Grouping = "day",
-    tz: Annotated[Text, Query(max_length=64, description="IANA name of a time zone.")] = "UTC",
+    since: Since = None,
+    until: Until = None,
+    group: OwnGrouping = "day",
+    tz: TimeZone = "UTC",
 ) -> UsageReport:
     """Sum tokens and cost by day, model or conversation."""
     return await usage.report(user.user_id, since, until, group, tz)
+
+
+@router.get("/admin/usage")
+async def report_usage_of_all_users(
+    _administrator: Administrator,
+    usage: Annotated[UsageService, Depends(usage_service)],
+    since: Since = None,
+    until: Until = None,
+    group: AdminGrouping = "user",
+    tz: TimeZone = "UTC",
+    user_id: UserId = None,
+    model: ModelAlias = None,
+) -> UsageReport:
+    """Sum tokens and cost of all users. The key is the ID of a user, a model, a day or a provider."""
+    return await usage.report(user_id, since, until, group, tz, model=model)

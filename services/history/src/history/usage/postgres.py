@@ -17,16 +17,15 @@ _SUMS = """count(*) AS turns, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
     coalesce(sum(completion_tokens), 0) AS completion_tokens, coalesce(sum(total_tokens), 0) AS total_tokens,
     count(*) FILTER (WHERE estimated) AS estimated_turns, sum(cost) AS cost
 FROM turns
-WHERE user_id = $1 AND status <> 'running'
-  AND finished_at >= $2::date::timestamp AT TIME ZONE $4 AND finished_at < $3::date::timestamp AT TIME ZONE $4"""
+WHERE status <> 'running' AND ($4::text IS NULL OR model = $4)
+  AND finished_at >= $1::date::timestamp AT TIME ZONE $3 AND finished_at < $2::date::timestamp AT TIME ZONE $3"""
+_OF_USER = "AND user_id = $5"
 _KEYS: dict[Grouping, str] = {
-    "day": "to_char(finished_at AT TIME ZONE $4, 'YYYY-MM-DD')",
+    "day": "to_char(finished_at AT TIME ZONE $3, 'YYYY-MM-DD')",
     "model": "model",
     "conversation": "conversation_id::text",
-}
-_GROUPS = {
-    group: f"SELECT {key} AS key, {_SUMS} GROUP BY 1 ORDER BY total_tokens DESC, 1 LIMIT {MAX_GROUPS}"
-    for group, key in _KEYS.items()
+    "provider": "provider",
+    "user": "user_id::text",
 }
 
 
@@ -50,13 +49,24 @@ class PostgresUsageStore:
 
     async def groups(self, query: UsageQuery) -> list[UsageGroup]:
         """Return the usage by group."""
-        rows = await self._database.fetch(_GROUPS[query.group], query.user_id, query.since, query.until, query.tz)
+        turns, arguments = _turns(query)
+        statement = (
+            f"SELECT {_KEYS[query.group]} AS key, {turns} GROUP BY 1 ORDER BY total_tokens DESC, 1 LIMIT {MAX_GROUPS}"
+        )
+        rows = await self._database.fetch(statement, *arguments)
         return [UsageGroup(key=row["key"], **_sums(row)) for row in rows]
 
     async def total(self, query: UsageQuery) -> UsageRow:
         """Return the usage of all groups together."""
-        row = await self._database.row(f"SELECT {_SUMS}", query.user_id, query.since, query.until, query.tz)
+        turns, arguments = _turns(query)
+        row = await self._database.row(f"SELECT {turns}", *arguments)
         return UsageRow(**_sums(row))
+
+
+def _turns(query: UsageQuery) -> tuple[str, list[Any]]:
+    """Return the sums over the turns of a report, and the arguments of the statement."""
+    arguments = [query.since, query.until, query.tz, query.model]
+    return (_SUMS, arguments) if query.user_id is None else (f"{_SUMS} {_OF_USER}", [*arguments, query.user_id])
 
 
 def _sums(row: Row) -> dict[str, Any]:

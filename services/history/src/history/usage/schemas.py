@@ -17,7 +17,7 @@ class UsageRow(ResponseBody):
 
 
 class UsageGroup(UsageRow):
-    """The usage of one day, model or conversation."""
+    """The usage of one day, model, conversation, provider or user."""
 
     key: str | None
 

@@ -14,15 +14,25 @@ MAX_DAYS = 366
 
 
 class UsageService:
-    """Reports the usage of a user's turns."""
+    """Reports the usage of turns."""
 
     def __init__(self, store: UsageStore) -> None:
         self._store = store
 
     async def report(
-        self, user_id: UUID, since: date | None, until: date | None, group: Grouping, tz: str
+        self,
+        user_id: UUID | None,
+        since: date | None,
+        until: date | None,
+        group: Grouping,
+        tz: str,
+        *,
+        model: str | None = None,
     ) -> UsageReport:
-        """Return the usage by group and in total; raises ValidationFailed for an invalid range or time zone."""
+        """Return the usage by group and in total, of all users without ``user_id``.
+
+        Raises ValidationFailed for an invalid range or time zone.
+        """
         if tz not in await self._store.zones():
             raise ValidationFailed([FieldError("/tz", "invalid_value", "Must be the IANA name of a time zone.")])
         try:
@@ -32,7 +42,7 @@ class UsageService:
             raise _bad_range() from None
         if not timedelta(0) < until - since <= timedelta(days=MAX_DAYS):
             raise _bad_range()
-        query = UsageQuery(user_id, since, until, tz, group)
+        query = UsageQuery(user_id, since, until, tz, group, model)
         groups = await self._store.groups(query)
         data = _fill_days(groups, since, until) if group == "day" else groups
         total = await self._store.total(query)

@@ -7,22 +7,28 @@ from uuid import UUID
 
 from history.usage.schemas import UsageGroup, UsageRow
 
-Grouping = Literal["day", "model", "conversation"]
+Grouping = Literal["day", "model", "conversation", "provider", "user"]
+OwnGrouping = Literal["day", "model", "conversation"]
+AdminGrouping = Literal["user", "model", "day", "provider"]
 
 
 @dataclass(frozen=True, slots=True)
 class UsageQuery:
-    """A usage report: from a date (inclusive) to a date (exclusive) in a time zone, by group."""
+    """A usage report: from a date (inclusive) to a date (exclusive) in a time zone, by group.
 
-    user_id: UUID
+    Without ``user_id``, of all users; without ``model``, of all models.
+    """
+
+    user_id: UUID | None
     since: date
     until: date
     tz: str
     group: Grouping
+    model: str | None = None
 
 
 class UsageStore(Protocol):
-    """Sums over the turns of a user."""
+    """Sums over turns."""
 
     async def zones(self) -> frozenset[str]:
         """Return the names of the known time zones."""
