@@ -844,6 +844,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage/budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Budget
+         * @description Return what is left of the caller's budgets in US dollars, and of the tokens per minute. Null means unlimited.
+         */
+        get: operations["chat_get_budget"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/chat/completions": {
         parameters: {
             query?: never;
@@ -993,6 +1013,36 @@ export interface components {
             detail: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * BudgetPeriod
+         * @description A budget in US dollars; ``reserved`` is held for running turns.
+         */
+        BudgetPeriod: {
+            /** Limit */
+            limit: string | null;
+            /** Used */
+            used: string;
+            /** Reserved */
+            reserved: string;
+            /** Remaining */
+            remaining: string | null;
+            /**
+             * Resets At
+             * Format: date-time
+             */
+            resets_at: string;
+        };
+        /**
+         * BudgetResource
+         * @description The budgets of the caller's plan; null means unlimited.
+         */
+        BudgetResource: {
+            /** Plan */
+            plan: string;
+            day: components["schemas"]["BudgetPeriod"] | null;
+            month: components["schemas"]["BudgetPeriod"] | null;
+            tokens_per_minute: components["schemas"]["TokensPerMinute"] | null;
         };
         /**
          * ChatAnswer
@@ -1878,6 +1928,16 @@ export interface components {
             scope: string;
             /** Issued Token Type */
             issued_token_type?: string | null;
+        };
+        /**
+         * TokensPerMinute
+         * @description The limit on tokens per minute.
+         */
+        TokensPerMinute: {
+            /** Limit */
+            limit: number;
+            /** Remaining */
+            remaining: number;
         };
         /**
          * TurnResource
@@ -6794,6 +6854,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description An error; see /docs/errors. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    chat_get_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetResource"];
                 };
             };
             /** @description An error; see /docs/errors. */

@@ -5,7 +5,7 @@ import type { components } from "@parley/client";
 import { api } from "../app/client";
 import { useLoaded } from "../app/loading";
 import { t } from "../i18n";
-import { count, day, money } from "../i18n/format";
+import { count, day, money, moment } from "../i18n/format";
 import { Loading, Select } from "../ui/controls";
 import { Card, Table } from "../ui/Page";
 
@@ -23,6 +23,7 @@ export function UsageReport(): React.JSX.Element {
   const [days, setDays] = useState(30);
   const [measure, setMeasure] = useState<Measure>("total_tokens");
   const [report] = useLoaded(() => read(days), [days]);
+  const [budget] = useLoaded(async () => (await api.GET("/api/v1/usage/budget")).data!);
   const total = report?.byDay.total;
   return (
     <>
@@ -44,6 +45,12 @@ export function UsageReport(): React.JSX.Element {
             <Tile label={t("usage.tokens")} value={count(total.total_tokens)} />
             <Tile label={t("usage.turns")} value={count(total.turns)} />
           </div>
+          {(budget?.day?.limit ?? budget?.month?.limit) && (
+            <Card title={t("budget.title")}>
+              <Left label={t("budget.day")} period={budget!.day} />
+              <Left label={t("budget.month")} period={budget!.month} />
+            </Card>
+          )}
           <Card
             title={t("usage.byDay")}
             actions={
@@ -72,7 +79,7 @@ export function UsageReport(): React.JSX.Element {
 
 async function read(days: number): Promise<{ byDay: components["schemas"]["UsageReport"]; byModel: components["schemas"]["UsageReport"] }> {
   const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const date = (moment: number): string => new Intl.DateTimeFormat("sv-SE", { timeZone: tz }).format(new Date(moment));
+  const date = (at: number): string => new Intl.DateTimeFormat("sv-SE", { timeZone: tz }).format(new Date(at));
   const range = { from: date(Date.now() - (days - 1) * DAY_MS), to: date(Date.now() + DAY_MS), tz };
   const [byDay, byModel] = await Promise.all([
     api.GET("/api/v1/usage", { params: { query: { ...range, group: "day" } } }),
@@ -86,6 +93,21 @@ export function Tile({ label, value }: { label: string; value: string }): React.
     <div className="tile">
       <span>{label}</span>
       <strong>{value}</strong>
+    </div>
+  );
+}
+
+/** What is left of a budget. */
+function Left({ label, period }: { label: string; period: components["schemas"]["BudgetPeriod"] | null }): React.JSX.Element | null {
+  if (period === null || period.limit === null) return null;
+  const spent = Number(period.used) + Number(period.reserved);
+  return (
+    <div className="budget">
+      <span>{label}</span>
+      <meter min={0} max={Number(period.limit)} value={spent} aria-label={label} />
+      <span className="quiet">
+        {t("budget.left", { left: money(period.remaining), limit: money(period.limit), date: moment(period.resets_at) })}
+      </span>
     </div>
   );
 }

@@ -171,6 +171,11 @@ export const en = {
   "erasure.pending": "running",
   "erasure.confirmed": "erased",
 
+  "budget.title": "Budget",
+  "budget.day": "Today",
+  "budget.month": "This month",
+  "budget.left": "{left} of {limit} left, until {date}",
+
   "usage.days": "Last {days} days",
   "usage.range": "Period",
   "usage.cost": "Cost",
@@ -208,6 +213,7 @@ export const en = {
   "operator.sessionsEnded": "All sessions have ended.",
   "operator.noSessions": "No sessions.",
   "operator.erase": "Erase",
+  "operator.eraseConfirm": "Type {name} to confirm",
   "operator.eraseText": "Erases the account of {name} with all conversations. This cannot be undone.",
   "operator.erasing": "The erasure of {name} has begun.",
   "operator.plan": "Plan",

@@ -173,6 +173,11 @@ export const zh: Record<Key, string> = {
   "erasure.pending": "进行中",
   "erasure.confirmed": "已清除",
 
+  "budget.title": "预算",
+  "budget.day": "今天",
+  "budget.month": "本月",
+  "budget.left": "剩余 {left}，共 {limit}，{date} 重置",
+
   "usage.days": "最近 {days} 天",
   "usage.range": "时间段",
   "usage.cost": "费用",
@@ -210,6 +215,7 @@ export const zh: Record<Key, string> = {
   "operator.sessionsEnded": "所有会话已结束。",
   "operator.noSessions": "没有会话。",
   "operator.erase": "清除",
+  "operator.eraseConfirm": "输入 {name} 以确认",
   "operator.eraseText": "清除 {name} 的账号及其所有对话。此操作无法撤销。",
   "operator.erasing": "已开始清除 {name}。",
   "operator.plan": "套餐",

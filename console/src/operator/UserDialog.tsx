@@ -148,7 +148,7 @@ function Erase({ user, onDone }: { user: User; onDone: () => void }): React.JSX.
       <h3>{t("operator.erase")}</h3>
       <p className="quiet">{t("operator.eraseText", { name: user.username })}</p>
       <Form bad submit={t("operator.erase")} describe={describe} onSubmit={erase} disabled={typed !== user.username}>
-        <Field label={t("account.eraseConfirm")} value={typed} onChange={setTyped} />
+        <Field label={t("operator.eraseConfirm", { name: user.username })} value={typed} onChange={setTyped} />
       </Form>
     </section>
   );

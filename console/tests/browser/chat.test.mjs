@@ -1,0 +1,215 @@
+// Chat, as a person does it: first visit, reload, kill, stop, branches, list, tabs, faults.
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+
+import { answer, createAccount, finishedWords, logIn, numbered, openBrowser, openPage, send } from "./page.mjs";
+import { PASSWORD, Stack } from "./stack.mjs";
+
+const stack = new Stack();
+let browser;
+const pages = [];
+
+before(async () => {
+  browser = await openBrowser();
+  await stack.start();
+});
+after(async () => {
+  await browser?.close();
+  await stack.stop();
+});
+afterEach(async () => {
+  const faults = pages.flatMap((page) => page.faults);
+  await Promise.all(pages.splice(0).map((page) => page.context().close()));
+  assert.deepEqual(faults, []);
+});
+
+async function open(place = "/", options) {
+  const page = await openPage(browser, stack.url + place, options);
+  pages.push(page);
+  return page;
+}
+
+async function person(options) {
+  const page = await open("/", options);
+  page.username = await createAccount(stack.url);
+  await logIn(page, page.username);
+  return page;
+}
+
+/** Words that an answer shows so far: they must be the first ones, each once. */
+async function assertNoGap(page) {
+  const words = (await answer(page).locator(".markdown, .plain").first().innerText()).trim().split(/\s+/);
+  assert.deepEqual(words, numbered(words.length));
+  return words.length;
+}
+
+test("a first visit gets a streamed answer within five clicks", async () => {
+  const page = await open();
+  let clicks = 0;
+  const click = async (locator) => {
+    clicks += 1;
+    await locator.click();
+  };
+  await click(page.getByRole("link", { name: "Create an account" }));
+  await page.getByLabel("User name").fill("newcomer");
+  await page.getByLabel("Password").fill(PASSWORD);
+  await click(page.getByRole("button", { name: "Create an account" }));
+  await click(page.getByRole("button", { name: "Explain how a rainbow forms" }));
+  assert.deepEqual(await finishedWords(page), numbered(40));
+  assert.ok(clicks <= 5, `${clicks} clicks`);
+});
+
+test("an answer continues after a reload, without a lost or repeated word", async () => {
+  const page = await person();
+  await send(page, "Reload me");
+  await answer(page).getByText("t10").waitFor();
+  await page.reload();
+  assert.deepEqual(await finishedWords(page), numbered(40));
+});
+
+test("an answer survives a killed server: it continues or ends plainly, and keeps every word", async () => {
+  const page = await person();
+  await send(page, "Kill the server [[fake tokens=400]]");
+  await answer(page).getByText("t20").waitFor();
+  await stack.kill();
+  await page.getByText("The connection broke.").waitFor();
+  const before = await assertNoGap(page);
+  await stack.run();
+  await page.locator(".message.assistant footer .facts").waitFor({ state: "attached", timeout: 90_000 });
+  assert.ok((await assertNoGap(page)) >= before);
+  await page.reload();
+  await page.locator(".message.assistant footer .facts").waitFor({ state: "attached" });
+  assert.ok((await assertNoGap(page)) >= before);
+});
+
+test("a stopped answer keeps what it has written", async () => {
+  const page = await person();
+  await send(page, "Stop me [[fake tokens=2000]]");
+  await answer(page).getByText("t5").waitFor();
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await page.getByText("Stopped.").waitFor();
+  assert.ok((await assertNoGap(page)) >= 5);
+});
+
+test("edits and new answers are branches with arrows", async () => {
+  const page = await person();
+  await send(page, "First [[fake tokens=3]]");
+  await finishedWords(page);
+  await page.getByRole("button", { name: "Answer again" }).click();
+  await page.getByLabel("Version 2 of 2").waitFor();
+  await finishedWords(page);
+  await page.getByRole("button", { name: "Edit the message" }).click();
+  await page.getByRole("textbox", { name: "Edit the message" }).fill("Second [[fake text='other words']]");
+  await page.locator(".editor").getByRole("button", { name: "Send" }).click();
+  assert.deepEqual(await finishedWords(page), ["other", "words"]);
+  await page.locator(".message.user").getByRole("button", { name: "Previous version" }).click();
+  assert.deepEqual(await finishedWords(page), numbered(3));
+  await page.reload();
+  await page.locator(".message.user").getByLabel("Version 1 of 2").waitFor();
+});
+
+test("conversations are renamed, archived, found, and deleted with an undo", async () => {
+  const page = await person();
+  await send(page, "The zebra crossed the road [[fake tokens=2]]");
+  await finishedWords(page);
+  const list = page.getByRole("navigation");
+  const menu = async (action) => {
+    await list.locator(".conversation").first().hover();
+    await list.getByRole("button", { name: /^Actions for (?!the list)/ }).first().click();
+    await page.getByRole("menuitem", { name: action, exact: true }).click();
+  };
+  await menu("Rename");
+  await page.getByRole("textbox", { name: "Rename" }).fill("Animals");
+  await page.keyboard.press("Enter");
+  await list.getByRole("link", { name: "Animals" }).waitFor();
+
+  await page.getByLabel("Search all messages").fill("zebra");
+  await page.locator(".hit mark").first().waitFor();
+  await page.getByLabel("Search all messages").fill("");
+
+  await menu("Archive");
+  await list.getByText("No conversations yet.").waitFor();
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("Conversation archived.").waitFor({ state: "detached" });
+  await list.getByRole("link", { name: "Animals" }).waitFor();
+
+  await menu("Delete");
+  await page.locator(".toast", { hasText: "Conversation deleted." }).getByRole("button", { name: "Undo" }).click();
+  await list.getByRole("link", { name: "Animals" }).waitFor();
+});
+
+test("a second tab shows a conversation of the first as it is written", async () => {
+  const page = await person();
+  const other = await page.context().newPage();
+  await other.goto(stack.url);
+  await other.getByLabel("Your message").waitFor();
+  await send(page, "Two tabs [[fake tokens=60]]");
+  await other.getByRole("link", { name: /Two tabs/ }).click();
+  await answer(other).getByText("t5").waitFor();
+  assert.deepEqual(await finishedWords(other), numbered(60));
+  assert.deepEqual(await finishedWords(page), numbered(60));
+});
+
+test("hostile text is shown as text", async () => {
+  const page = await person();
+  for (const text of HOSTILE) {
+    await page.goto(`${stack.url}/#/`);
+    await send(page, `${text} [[fake mode=echo]]`);
+    await page.locator(".message.assistant footer .facts").last().waitFor({ state: "attached" });
+    const title = page.locator(".conversation").first();
+    await title.hover();
+    await title.getByRole("button").click();
+    await page.getByRole("menuitem", { name: "Rename" }).click();
+    await page.getByRole("textbox", { name: "Rename" }).fill(text.slice(0, 150));
+    await page.keyboard.press("Enter");
+  }
+  const found = await page.evaluate(() => ({
+    executed: globalThis.xss ?? null,
+    elements: document.querySelectorAll(".thread script, .thread img, .thread iframe, .thread svg:not(.icon), .thread [onerror], .thread form").length,
+    links: [...document.querySelectorAll(".thread a")].map((link) => link.protocol).filter((each) => !/^https?:$/.test(each)),
+  }));
+  assert.deepEqual(found, { executed: null, elements: 0, links: [] });
+});
+
+test("a lost network is said plainly, and sending works again when it is back", async () => {
+  const page = await person();
+  await page.context().setOffline(true);
+  await page.getByText("You are offline.").waitFor();
+  await page.getByLabel("Your message").fill("Later");
+  assert.ok(await page.getByRole("button", { name: "Send" }).isDisabled());
+  await page.context().setOffline(false);
+  await page.getByRole("button", { name: "Send" }).click();
+  assert.deepEqual(await finishedWords(page), numbered(40));
+});
+
+test("a refusal for too many requests says when to go on, and keeps the text", async () => {
+  const page = await person();
+  const problem = { code: "rate_limited", detail: "600 requests a minute allowed.", errors: [], status: 429 };
+  await page.route("**/api/v1/chat/stream", (route) => route.fulfill({ status: 429, headers: { "Retry-After": "2" }, json: problem }), { times: 1 });
+  await send(page, "Too fast [[fake tokens=2]]");
+  await page.getByText("Too many requests. You can send again in 2 s.").waitFor();
+  assert.match(await page.getByLabel("Your message").inputValue(), /^Too fast/);
+  await page.getByRole("button", { name: "Send" }).click();
+  assert.deepEqual(await finishedWords(page), numbered(2));
+});
+
+test("an ended session leads to the log-in, and nothing secret is stored where scripts read", async () => {
+  const page = await person();
+  const stored = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage, cookie: document.cookie }));
+  assert.doesNotMatch(stored, /prt_|eyJ/);
+  const [cookie] = await page.context().cookies(`${stack.url}/api/v1/auth`);
+  assert.deepEqual([cookie.name, cookie.httpOnly, cookie.sameSite, cookie.path], ["parley_refresh", true, "Strict", "/api/v1/auth"]);
+  await page.context().clearCookies();
+  await page.reload();
+  await page.getByRole("button", { name: "Log in" }).waitFor();
+});
+
+const HOSTILE = [
+  "<script>globalThis.xss = 1</script>",
+  "<img src=x onerror='globalThis.xss = 2'>",
+  "[click](javascript:globalThis.xss=3)",
+  "![x](https://evil.example/pixel.png)",
+  "<iframe srcdoc='<script>parent.xss = 4</script>'></iframe>",
+  "```html\n<svg onload=globalThis.xss=5>\n```",
+  "<a href=\"data:text/html,<script>alert(6)</script>\">a</a>",
+];
