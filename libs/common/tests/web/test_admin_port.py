@@ -14,8 +14,8 @@ import pytest
 
 from parley.config.settings import ServiceSettings, load
 from parley.web.admin_port import MAX_CONNECTIONS, serve_admin
-from parley.web.app import make_runtime
 from parley.web.runtime import Runtime
+from parley.web.service import make_runtime
 from parley_testing import eventually
 
 

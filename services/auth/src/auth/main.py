@@ -26,7 +26,8 @@ from auth.tokens import oauth_forms
 from auth.tokens.api import router as tokens
 from parley.config.settings import load_or_exit
 from parley.web import server
-from parley.web.app import Wire, build_app
+from parley.web.app import build_app
+from parley.web.service import Wire
 
 DESCRIPTION = "Identities, sessions and tokens: accounts, OAuth2 grants, API keys and administration."
 

@@ -11,7 +11,8 @@ from chat.wiring import ChatServices
 from chat.wiring import wire as wire_chat
 from parley.config.settings import load_or_exit
 from parley.web import server
-from parley.web.app import Wire, build_app
+from parley.web.app import build_app
+from parley.web.service import Wire
 
 
 def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings, ChatServices] = wire_chat) -> FastAPI:

@@ -25,8 +25,8 @@ from parley.observability import logs
 from parley.process.descriptors import raise_descriptor_limit
 from parley.process.tasks import background
 from parley.web import server
-from parley.web.app import Wire, make_runtime, run_service
 from parley.web.runtime import Runtime
+from parley.web.service import Wire, make_runtime, run_service
 
 VERSION = "0.1.0"
 

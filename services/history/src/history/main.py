@@ -19,7 +19,8 @@ from history.wiring import HistoryServices
 from history.wiring import wire as wire_history
 from parley.config.settings import load_or_exit
 from parley.web import server
-from parley.web.app import Wire, build_app
+from parley.web.app import build_app
+from parley.web.service import Wire
 
 DESCRIPTION = "Conversations: lists, messages, search, export and import, usage, and an event feed."
 

@@ -9,7 +9,7 @@ from history.settings import WorkerSettings
 from history.wiring import wire
 from parley.config.settings import load_or_exit
 from parley.observability import logs
-from parley.web.app import make_runtime, run_service
+from parley.web.service import make_runtime, run_service
 
 
 async def consume(settings: WorkerSettings) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from fastapi import Request
+from starlette.requests import Request
 
 from parley import errors
 

@@ -2,8 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,27 +10,11 @@ from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 from parley import errors
-from parley.config.settings import ServiceSettings
-from parley.observability.metrics import Metrics
-from parley.observability.tracing import open_tracer
-from parley.process.sockets import PEER_TIMEOUT
-from parley.process.tasks import background
-from parley.web import admin_port, problems, strict_json
-from parley.web.loop_monitor import monitor_loop
-from parley.web.memory_monitor import monitor_memory
+from parley.web import admin_port, strict_json
 from parley.web.middleware import BodyLimit, RequestContext
+from parley.web.problem_handlers import install_handlers
 from parley.web.requests import HeadRequests, refuse_unknown_parameters
-from parley.web.runtime import Runtime
-
-S = TypeVar("S", bound=ServiceSettings)
-R = TypeVar("R")
-Wire = Callable[[S, Runtime], AbstractAsyncContextManager[R]]
-"""Opens the resources of a service and yields them; they become ``app.state.wired``."""
-
-
-def make_runtime(settings: ServiceSettings, *, service: str, version: str) -> Runtime:
-    """Return the runtime of a service that is not started yet."""
-    return Runtime(service, version, settings, Metrics(service, version, settings.git_sha))
+from parley.web.service import S, Wire, make_runtime, run_service
 
 
 def build_app(
@@ -69,39 +52,11 @@ def build_app(
         dependencies=[Depends(refuse_unknown_parameters)],
     )
     app.state.runtime = runtime
-    problems.install_handlers(app, base_url=settings.issuer())
+    install_handlers(app, base_url=settings.issuer())
     app.include_router(_health_router())
     for router in routers:
         app.include_router(router)
     return app
-
-
-@contextlib.asynccontextmanager
-async def run_service(runtime: Runtime, settings: S, wire: Wire[S, R]) -> AsyncIterator[R]:
-    """Run a service while the context is open: admin port, tracer, loop monitor, and the resources of ``wire``."""
-    PEER_TIMEOUT.seconds = settings.peer_timeout
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(admin_port.serve_admin(runtime))
-        stack.enter_context(monitor_memory(runtime.metrics, runtime.service))
-        runtime.tracer = await stack.enter_async_context(
-            open_tracer(
-                settings,
-                service=runtime.service,
-                version=runtime.version,
-                environment=settings.environment,
-                metrics=runtime.metrics,
-            )
-        )
-        monitor = background(
-            "loop_monitor", lambda: monitor_loop(runtime.metrics, runtime.lifecycle), service=runtime.service
-        )
-        await stack.enter_async_context(monitor)
-        wired = await stack.enter_async_context(wire(settings, runtime))
-        runtime.lifecycle.mark_wired()
-        try:
-            yield wired
-        finally:
-            runtime.lifecycle.start_draining()
 
 
 class StrictJsonRequest(Request):

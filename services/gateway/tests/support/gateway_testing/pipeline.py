@@ -17,8 +17,8 @@ from gateway.routes import RouteTable, all_routes
 from gateway.settings import GatewaySettings
 from gateway_testing.fakes import FakeLimitChecker, FakeStreamLeases
 from parley.config.settings import load
-from parley.web.app import make_runtime
 from parley.web.runtime import Runtime
+from parley.web.service import make_runtime
 from parley_testing.http.scripted_server import ScriptedServer, scripted_server
 from parley_testing.security.token_issuer import TestIssuer
 

@@ -17,10 +17,10 @@ from gateway.settings import GatewaySettings
 from gateway.upstream.pool import Pool
 from gateway.wiring import GatewayParts
 from parley.config.settings import load
-from parley.web.app import Wire
 from parley.web.lifespan import lifespan
 from parley.web.runtime import Runtime
 from parley.web.server import free_socket, make_server
+from parley.web.service import Wire
 from parley_testing import eventually
 from parley_testing.http.client import open_http
 from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer, respond, scripted_server
