@@ -28,6 +28,7 @@ REFUSALS = (
     "CLUSTERDOWN The cluster is down",
     "MOVED 3999 127.0.0.1:6381",
     "ASK 3999 127.0.0.1:6381",
+    "CROSSSLOT Keys in request don't hash to the same slot",
     "TRYAGAIN Multiple keys request during rehashing of slot",
     "NOREPLICAS Not enough good replicas to write.",
     "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",

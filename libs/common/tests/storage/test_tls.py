@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from cryptography import x509
@@ -19,9 +19,6 @@ from cryptography.x509.oid import NameOID
 from parley.storage.postgres import open_pool
 from parley.storage.postgres_errors import is_unavailable
 from parley.storage.redis import REDIS_UNAVAILABLE, open_redis, ping
-from parley_embedded.postgres.account import choose_account
-from parley_embedded.postgres.programs import postgres_program
-from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_events.connection import OUTAGES, close, connect
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.faults.tcp_proxy import open_target
@@ -29,6 +26,7 @@ from parley_testing.faults.tcp_proxy import open_target
 pytestmark = pytest.mark.integration
 
 TIMEOUT = 10.0
+SSL_REQUEST_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,8 @@ def _certificate(subject: str, issuer: str, signer: ec.EllipticCurvePrivateKey |
 
 
 @contextlib.asynccontextmanager
-async def tls_in_front_of(url: str, authority: Authority) -> AsyncIterator[str]:
-    """Terminate TLS in front of a server; yields host and port."""
-    parts = urlsplit(url)
+async def tls_in_front_of(host: str, port: int, authority: Authority, *, postgres: bool = False) -> AsyncIterator[str]:
+    """Terminate TLS in front of a server; yields host and port. ``postgres``: TLS begins after a request for it."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(authority.certificate, authority.key)
     connections: set[asyncio.Task[None]] = set()
@@ -101,17 +98,21 @@ async def tls_in_front_of(url: str, authority: Authority) -> AsyncIterator[str]:
         task = asyncio.current_task()
         assert task is not None
         connections.add(task)
-        inner_reader, inner_writer = await open_target(parts.hostname or parts.path, parts.port or 0)
+        inner_reader, inner_writer = await open_target(host, port)
         try:
+            if postgres:
+                await reader.readexactly(SSL_REQUEST_SIZE)
+                writer.write(b"S")
+                await writer.start_tls(context)
             await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
-        except (OSError, asyncio.CancelledError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             connections.discard(task)
             for each in (inner_writer, writer):
                 each.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=None if postgres else context)
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
@@ -132,8 +133,9 @@ async def test_redis_is_reached_over_tls_with_a_private_authority_only(
     backends: SharedBackends, authority: Authority
 ) -> None:
     url = await backends.redis_url()
-    user = urlsplit(url).netloc.rpartition("@")[0]
-    async with tls_in_front_of(url, authority) as address:
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0]
+    async with tls_in_front_of(parts.hostname or parts.path, parts.port or 0, authority) as address:
         secure = f"rediss://{user}@{address}" if user else f"rediss://{address}"
         async with open_redis(f"{secure}?ssl_ca_certs={authority.ca}", timeout=TIMEOUT) as redis:
             await ping(redis)
@@ -145,39 +147,26 @@ async def test_redis_is_reached_over_tls_with_a_private_authority_only(
 async def test_rabbitmq_is_reached_over_tls_with_a_private_authority_only(
     backends: SharedBackends, authority: Authority
 ) -> None:
-    url = await backends.amqp_url()
-    parts = urlsplit(url)
-    async with tls_in_front_of(url, authority) as address:
+    parts = urlsplit(await backends.amqp_url())
+    async with tls_in_front_of(str(parts.hostname), parts.port or 5672, authority) as address:
         secure = f"amqps://{parts.username}:{parts.password}@{address}{parts.path}"
         await close(await connect(f"{secure}?cafile={authority.ca}", "tls"))
         with pytest.raises(OUTAGES):
             await connect(f"{secure}?cafile={authority.other_ca}", "tls")
 
 
-class TlsPostgres(EmbeddedPostgres):
-    """A server with a certificate."""
-
-    authority: Authority
-
-    def _options(self) -> list[str]:
-        files = {"ssl_cert_file": self.authority.certificate, "ssl_key_file": self.authority.key}
-        return [*super()._options(), "-c", "ssl=on", *(w for n, f in files.items() for w in ("-c", f"{n}={f}"))]
-
-
-@pytest.mark.chaos  # the start of a server of its own takes seconds
-async def test_postgres_is_reached_over_tls_with_a_private_authority_only(tmp_path: Path, authority: Authority) -> None:
-    server = TlsPostgres(tmp_path, durable=False, tcp=True)
-    server.authority = authority
-    account = await choose_account(server.cluster, postgres_program("postgres").parent)
-    account.take_ownership(authority.key, authority.certificate)
-    await server.start()
-    try:
-        secure = f"{server.url}?sslmode=verify-full&sslrootcert="
+async def test_postgres_is_reached_over_tls_with_a_private_authority_only(dsn: str, authority: Authority) -> None:
+    parts = urlsplit(dsn)
+    options = dict(parse_qsl(parts.query))
+    port = parts.port or int(options.get("port", 5432))
+    target = f"{options['host']}/.s.PGSQL.{port}" if "host" in options else str(parts.hostname)
+    async with tls_in_front_of(target, port, authority, postgres=True) as address:
+        secure = (
+            f"postgresql://{parts.netloc.rpartition('@')[0]}@{address}{parts.path}?sslmode=verify-full&sslrootcert="
+        )
         async with open_pool(f"{secure}{authority.ca}", size=1) as pool:
-            assert await pool.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            assert await pool.fetchval("SELECT 1") == 1
         with pytest.raises(OSError, match=r"(?i)certificate") as refused:
             async with open_pool(f"{secure}{authority.other_ca}", size=1):
                 pass
         assert is_unavailable(refused.value)
-    finally:
-        await server.stop()

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
-from parley.config.settings import ServiceSettings
+from parley.config.settings import REDIS_URL_HELP, ServiceSettings
 
 DEVELOPMENT_ORIGINS = "http://localhost:*,http://127.0.0.1:*"
 
@@ -18,7 +18,7 @@ class GatewaySettings(ServiceSettings):
 
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9000, ge=0, le=65535, description="Admin port. 0 selects a free port.")
-    redis_url: SecretStr = Field(description="Redis URL.")
+    redis_url: SecretStr = Field(description=REDIS_URL_HELP)
     auth_url: str = Field("http://localhost:8001", description="Addresses of auth, separated by commas.")
     chat_url: str = Field("http://localhost:8002", description="Addresses of chat, separated by commas.")
     history_url: str = Field("http://localhost:8003", description="Addresses of history, separated by commas.")

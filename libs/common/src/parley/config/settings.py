@@ -17,6 +17,10 @@ from parley.observability.trace_settings import TraceSettings
 DEFAULT_SECRETS_DIR = "/run/secrets"
 _MIN_SIMILARITY = 0.9
 """Similarity (0 to 1) from which an unknown variable is reported as a misspelt setting."""
+REDIS_URL_HELP = (
+    "Redis URL: `redis://` or `rediss://` (private CA: `?ssl_ca_certs=file`), or "
+    "`redis+sentinel://host:port,host:port/service`. Redis Cluster is not supported."
+)
 _FOREIGN_PREFIXES = ("GATEWAY_", "AUTH_", "CHAT_", "HISTORY_")
 _ADDRESSES = frozenset(f"{prefix}URL" for prefix in _FOREIGN_PREFIXES)
 """Addresses of the services: settings of other services, even with this service's prefix."""
@@ -84,7 +88,7 @@ class DataSettings(ServiceSettings):
     """Settings of a service with its own database, Redis and RabbitMQ."""
 
     database_url: SecretStr = Field(description="Postgres URL of the service's own database.")
-    redis_url: SecretStr = Field(description="Redis URL.")
+    redis_url: SecretStr = Field(description=REDIS_URL_HELP)
     amqp_url: SecretStr | None = Field(
         None,
         description="RabbitMQ URL, or the URLs of a cluster's nodes, separated by commas. When unset, events stay "

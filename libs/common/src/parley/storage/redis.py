@@ -16,6 +16,7 @@ with imports.block("opentelemetry.sdk.metrics"):
     from redis.maint_notifications import MaintNotificationsConfig
 
     from parley.storage.redis_connection import CONNECTION_CLASSES
+    from parley.storage.redis_sentinel import MASTER_CLASSES, parse_sentinel_url
 
 __all__ = ["REDIS_UNAVAILABLE", "NoScriptError", "RedisClient", "ResponseError", "open_redis", "ping"]
 
@@ -31,9 +32,13 @@ REDIS_UNAVAILABLE: tuple[type[BaseException], ...] = (RedisError, OSError, Timeo
 async def open_redis(
     url: str, *, timeout: float | None = SOCKET_TIMEOUT, max_connections: int = 32
 ) -> AsyncIterator[RedisClient]:
-    """Open a pooled client; ``timeout`` limits each call in seconds (None for blocking reads)."""
+    """Open a pooled client; ``timeout`` limits each call in seconds (None for blocking reads).
+
+    A Sentinel URL has the form ``redis+sentinel://host:port,host:port/service``.
+    """
+    behind_sentinel = parse_sentinel_url(url)
     pool = BlockingConnectionPool.from_url(
-        url,
+        behind_sentinel[0] if behind_sentinel else url,
         max_connections=max_connections,
         timeout=CONNECT_TIMEOUT,
         socket_timeout=timeout,
@@ -47,6 +52,9 @@ async def open_redis(
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     pool.connection_class = CONNECTION_CLASSES[pool.connection_class]
+    if behind_sentinel:
+        pool.connection_class = MASTER_CLASSES[pool.connection_class]
+        pool.connection_kwargs["sentinels"] = behind_sentinel[1]
     client = Redis(connection_pool=pool)
     try:
         yield client

@@ -14,9 +14,11 @@ from redis.exceptions import ResponseError
 from parley.process.sockets import PEER_TIMEOUT, set_options
 
 _REFUSAL = re.compile(
-    r"(?:\A|: -)(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MOVED|ASK|TRYAGAIN|NOREPLICAS|MISCONF|OOM|BUSY|NOAUTH)\b"
+    r"(?:\A|: -)(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MOVED|ASK|TRYAGAIN|CROSSSLOT"
+    r"|NOREPLICAS|MISCONF|OOM|BUSY|NOAUTH)\b"
 )
 """Codes of error replies, and of those inside the error reply to a script of Redis 6."""
+_CLUSTER = frozenset({"MOVED", "ASK", "CLUSTERDOWN", "TRYAGAIN", "CROSSSLOT"})
 
 
 class ServerRefused(RedisConnectionError):
@@ -26,7 +28,10 @@ class ServerRefused(RedisConnectionError):
 def refusal_of(reply: ResponseError) -> ServerRefused | None:
     """Return the exception for an error reply that is about the server, None for every other one."""
     found = _REFUSAL.search(reply.status_code or "") or _REFUSAL.search(str(reply))
-    return ServerRefused(f"Redis answered {found[1]}.") if found else None
+    if not found:
+        return None
+    hint = " Parley does not support Redis Cluster." if found[1] in _CLUSTER else ""
+    return ServerRefused(f"Redis answered {found[1]}.{hint}")
 
 
 class _LossDetection(AbstractConnection):
@@ -76,12 +81,12 @@ class _LossDetection(AbstractConnection):
         return reply
 
 
-class _TcpConnection(_LossDetection, Connection):
-    pass
+class TcpConnection(_LossDetection, Connection):
+    """A connection over TCP."""
 
 
-class _TlsConnection(_LossDetection, SSLConnection):
-    pass
+class TlsConnection(_LossDetection, SSLConnection):
+    """A connection over TLS."""
 
 
 class _UnixConnection(_LossDetection, UnixDomainSocketConnection):
@@ -89,8 +94,8 @@ class _UnixConnection(_LossDetection, UnixDomainSocketConnection):
 
 
 CONNECTION_CLASSES: dict[type[AbstractConnection], type[AbstractConnection]] = {
-    Connection: _TcpConnection,
-    SSLConnection: _TlsConnection,
+    Connection: TcpConnection,
+    SSLConnection: TlsConnection,
     UnixDomainSocketConnection: _UnixConnection,
 }
 """The class to use in place of each class of redis-py."""
