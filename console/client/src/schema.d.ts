@@ -814,6 +814,10 @@ export interface paths {
         /**
          * Search Messages
          * @description Find messages that contain every word of the query, in any language.
+         *
+         *     `"quoted words"` must be next to each other, and a message with a `-word` or `-"some words"` is left out. The last
+         *     word is a prefix. English words are found in every form, and traditional and simplified Chinese characters find
+         *     each other. The newest 500 messages that match come first, best match first; older ones follow.
          */
         get: operations["history_search_messages"];
         put?: never;

@@ -46,5 +46,10 @@ async def search_messages(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[SearchHit]:
-    """Find messages that contain every word of the query, in any language."""
+    """Find messages that contain every word of the query, in any language.
+
+    `"quoted words"` must be next to each other, and a message with a `-word` or `-"some words"` is left out. The last
+    word is a prefix. English words are found in every form, and traditional and simplified Chinese characters find
+    each other. The newest 500 messages that match come first, best match first; older ones follow.
+    """
     return await search.page(user.user_id, SearchQuery(q, role, conversation_id, since, until), cursor, limit)
