@@ -26,7 +26,7 @@ FRAGMENTS = {"_COLUMNS", "_CONVERSATION_COLUMNS", "_PATH", "_TREE", "_LIST"}
 KNOWN = {
     "auth.accounts.postgres._SEARCH": "Administrators search names in all accounts, newest first.",
     "history.search.postgres._FIND": "A search reads what its terms match. A sample has no meaningful terms.",
-    "history.search.postgres._STORE_TERMS": "Its argument is a transaction ID, for which there is no sample.",
+    "history.search.postgres._FIND_UNMOVED": "It reads the messages of one person that an earlier release has stored.",
 }
 _STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
 _TYPES = "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'typed'"
