@@ -65,7 +65,7 @@ async def test_the_end_of_the_request_reaches_the_target_and_the_response_the_cl
     reader, writer = client
     writer.write(b"last words")
     writer.write_eof()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await reader.read() == b"last words"
     await eventually(lambda: proxy.open_connections == 0)
 
@@ -89,7 +89,7 @@ async def test_slices_arrive_in_parts_and_complete(proxy: TcpProxy, client: Stre
     reader, writer = client
     writer.write(b"abcdefgh")
     pieces: list[bytes] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while sum(map(len, pieces)) < 8:
             pieces.append(await reader.read(8))
     assert b"".join(pieces) == b"abcdefgh"
@@ -133,7 +133,7 @@ async def test_a_cut_resets_the_connection(proxy: TcpProxy, client: Streams) -> 
     await send(client, b"ping")
     proxy.cut()
     with pytest.raises(ConnectionResetError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await client[0].readexactly(1)
     assert proxy.counters.cut == 1
     await eventually(lambda: proxy.open_connections == 0)
@@ -150,7 +150,7 @@ async def test_a_half_closed_client_reads_the_end_and_may_still_send(proxy: TcpP
     await send(client, b"ping")
     proxy.half_close()
     reader, writer = client
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await reader.read() == b""
     before = proxy.counters.forward
     writer.write(b"more")
@@ -163,7 +163,7 @@ async def test_refusing_resets_new_connections_only(proxy: TcpProxy, client: Str
     proxy.toxics.refuse = True
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     with pytest.raises(ConnectionResetError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await reader.readexactly(1)
     writer.transport.abort()
     assert proxy.counters.refused == 1
@@ -174,6 +174,6 @@ async def test_an_unreachable_target_resets_the_client(echo_port: int) -> None:
     async with TcpProxy("127.0.0.1", 1) as proxy:
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         with pytest.raises(ConnectionResetError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await reader.readexactly(1)
         writer.transport.abort()

@@ -17,7 +17,7 @@ async def test_a_large_upload_is_streamed(gateway: RunningGateway) -> None:
     async def body() -> AsyncIterator[bytes]:
         nonlocal sent
         yield b"x" * 65_536
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await eventually(lambda: gateway.history.journal and gateway.history.journal[-1].body)
         for _ in range(200):
             sent += 65_536

@@ -38,7 +38,7 @@ async def streaming(gateway: RunningGateway, headers: dict[str, str]) -> AsyncIt
 
 
 async def rest(chunks: AsyncIterator[bytes]) -> bytes:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         return b"".join([chunk async for chunk in chunks])
 
 

@@ -53,7 +53,7 @@ async def upload(gateway: GatewayProcess, sink: Sink, size: int) -> bytes:
     for _ in range(size // PIECE - 1):
         writer.write(bytes(PIECE))
         await writer.drain()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await sink.first_byte.wait()
     writer.write(bytes(PIECE))
     status = await reader.readline()

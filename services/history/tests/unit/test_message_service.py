@@ -116,7 +116,7 @@ async def test_waiting_ends_when_the_turn_is_stored() -> None:
     await eventually(lambda: fixture.turns.lookups == 1)
     fixture.history.add(turn)
     fixture.changes.turn_ended(turn.turn_id)
-    page = await asyncio.wait_for(waiting, 5)
+    page = await asyncio.wait_for(waiting, 20)
     assert [message.id for message in page.data] == [turn.user_message_id, turn.turn_id]
     assert fixture.turns.lookups == 2
 

@@ -64,7 +64,7 @@ async def test_concurrent_writers_of_a_key_number_without_gaps_in_the_order_of_t
 
 
 async def test_writers_of_different_keys_do_not_wait_for_each_other(pool: Pool) -> None:
-    async with asyncio.timeout(5), pool.acquire() as slow, slow.transaction():
+    async with asyncio.timeout(30), pool.acquire() as slow, slow.transaction():
         await outbox.append(slow, "user.erased", erased(), subject="slow")
         await outbox.append(pool, "user.erased", erased(), subject="quick")
     assert await sequences(pool, "quick") == [1]

@@ -59,7 +59,7 @@ def auth(token: str) -> str:
 
 
 async def closed(socket: ClientConnection) -> tuple[int | None, str | None]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await socket.recv()
