@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report Usage Of All Users
+         * @description Sum tokens and cost of all users. The key is the ID of a user, a model, a day or a provider.
+         */
+        get: operations["history_report_usage_of_all_users"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/users": {
         parameters: {
             query?: never;
@@ -2066,7 +2086,7 @@ export interface components {
         };
         /**
          * UsageGroup
-         * @description The usage of one day, model or conversation.
+         * @description The usage of one day, model, conversation, provider or user.
          */
         UsageGroup: {
             /** Turns */
@@ -2360,6 +2380,47 @@ export interface operations {
                         errors: Record<string, never>[];
                         error: Record<string, never>;
                     };
+                };
+            };
+            /** @description An error; see /docs/errors. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    history_report_usage_of_all_users: {
+        parameters: {
+            query?: {
+                /** @description First day of the report. */
+                from?: string | null;
+                /** @description The day after the last day. */
+                to?: string | null;
+                group?: "user" | "model" | "day" | "provider";
+                /** @description IANA name of a time zone. */
+                tz?: string;
+                /** @description Only turns of this user. */
+                user_id?: string | null;
+                /** @description Only turns with this model. */
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
                 };
             };
             /** @description An error; see /docs/errors. */

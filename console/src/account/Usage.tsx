@@ -19,11 +19,31 @@ const MEASURES = [
 const PERIODS = [7, 30, 90] as const;
 const DAY_MS = 86_400_000;
 
+type Report = components["schemas"]["UsageReport"];
+/** A period: days in a time zone, the last one exclusive. */
+export interface Range {
+  from: string;
+  to: string;
+  tz: string;
+}
+/** Sums by day and by model, and by person for an operator. */
+export interface Reports {
+  byDay: Report;
+  byModel: Report;
+  byUser?: { report: Report; names: ReadonlyMap<string, string> };
+}
+
+/** The usage of the own account. */
 export function UsageReport(): React.JSX.Element {
+  return <UsageView read={readOwn} budgets />;
+}
+
+/** Usage of a period: sums, bars, and tables. */
+export function UsageView(props: { read: (range: Range) => Promise<Reports>; budgets?: boolean }): React.JSX.Element {
   const [days, setDays] = useState(30);
   const [measure, setMeasure] = useState<Measure>("total_tokens");
-  const [report] = useLoaded(() => read(days), [days]);
-  const [budget] = useLoaded(async () => (await api.GET("/api/v1/usage/budget")).data!);
+  const [report] = useLoaded(() => props.read(lastDays(days)), [days]);
+  const [budget] = useLoaded(async () => (props.budgets ? (await api.GET("/api/v1/usage/budget")).data! : null));
   const total = report?.byDay.total;
   return (
     <>
@@ -65,6 +85,16 @@ export function UsageReport(): React.JSX.Element {
           >
             <Bars groups={report.byDay.data} measure={measure} />
           </Card>
+          {report.byUser && (
+            <Card title={t("usage.byUser")}>
+              <Rows
+                first={t("operator.name")}
+                label={t("usage.byUser")}
+                groups={report.byUser.report.data}
+                name={(key) => report.byUser!.names.get(key) ?? key}
+              />
+            </Card>
+          )}
           <Card title={t("usage.byModel")}>
             <Rows first={t("chat.model")} label={t("usage.byModel")} groups={report.byModel.data} name={(key) => key} />
           </Card>
@@ -77,15 +107,18 @@ export function UsageReport(): React.JSX.Element {
   );
 }
 
-async function read(days: number): Promise<{ byDay: components["schemas"]["UsageReport"]; byModel: components["schemas"]["UsageReport"] }> {
+/** The last days, today included, in the time zone of this device. */
+function lastDays(days: number): Range {
   const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const date = (at: number): string => new Intl.DateTimeFormat("sv-SE", { timeZone: tz }).format(new Date(at));
-  const range = { from: date(Date.now() - (days - 1) * DAY_MS), to: date(Date.now() + DAY_MS), tz };
-  const [byDay, byModel] = await Promise.all([
-    api.GET("/api/v1/usage", { params: { query: { ...range, group: "day" } } }),
-    api.GET("/api/v1/usage", { params: { query: { ...range, group: "model" } } }),
-  ]);
-  return { byDay: byDay.data!, byModel: byModel.data! };
+  return { from: date(Date.now() - (days - 1) * DAY_MS), to: date(Date.now() + DAY_MS), tz };
+}
+
+async function readOwn(range: Range): Promise<Reports> {
+  const [byDay, byModel] = await Promise.all(
+    (["day", "model"] as const).map((group) => api.GET("/api/v1/usage", { params: { query: { ...range, group } } })),
+  );
+  return { byDay: byDay!.data!, byModel: byModel!.data! };
 }
 
 export function Tile({ label, value }: { label: string; value: string }): React.JSX.Element {

@@ -183,6 +183,7 @@ export const en = {
   "usage.tokens": "Tokens",
   "usage.byDay": "By day",
   "usage.byModel": "By model",
+  "usage.byUser": "By person",
   "usage.day": "Day",
   "usage.none": "No usage in this period.",
   "usage.unknownPrice": "no price",

@@ -185,6 +185,7 @@ export const zh: Record<Key, string> = {
   "usage.tokens": "token 数",
   "usage.byDay": "按天",
   "usage.byModel": "按模型",
+  "usage.byUser": "按用户",
   "usage.day": "日期",
   "usage.none": "此时间段内没有用量。",
   "usage.unknownPrice": "无价格",

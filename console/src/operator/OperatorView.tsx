@@ -5,6 +5,7 @@ import { t } from "../i18n";
 import { TabbedPage } from "../ui/Page";
 import { AuditLog } from "./AuditLog";
 import { Models } from "./Models";
+import { OperatorUsage } from "./OperatorUsage";
 import { ServiceStatus } from "./ServiceStatus";
 import { Users } from "./Users";
 
@@ -20,6 +21,7 @@ export default function OperatorView(): React.JSX.Element | null {
       current={tab}
       tabs={[
         { id: "users", icon: "users", label: t("operator.users"), view: Users },
+        { id: "usage", icon: "chart", label: t("account.usage"), view: OperatorUsage },
         { id: "audit", icon: "clock", label: t("operator.audit"), view: AuditLog },
         { id: "models", icon: "cube", label: t("operator.models"), view: Models },
         { id: "status", icon: "heart", label: t("operator.status"), view: ServiceStatus },

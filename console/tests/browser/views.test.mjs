@@ -174,6 +174,10 @@ test("operator: invite, disable, reset link, audit, models, status", async () =>
   await dialog.getByRole("button", { name: "Link for a new password" }).click();
   await dialog.getByText(/to choose a new password/).waitFor();
   await page.keyboard.press("Escape");
+  await go("operator/usage");
+  await page.getByRole("table").first().getByText("root").waitFor();
+  await page.getByRole("cell", { name: "swift" }).waitFor();
+  await keep("operator-usage");
   await go("operator/audit");
   await page.getByText("user.disabled").first().waitFor();
   await keep("audit");
