@@ -73,12 +73,14 @@ class RabbitBus:
             raise PublishError(f"The event has more than {MAX_EVENT_BYTES} bytes.")
         try:
             async with at_most(PUBLISH_TIMEOUT) as wait:
-                await channel.basic_publish(
+                # Does not wait for the write: only the confirm counts, and events that wait together share a write.
+                await channel.basic_publish(  # type: ignore[call-arg]  # the base class of aiormq lacks ``wait``
                     event.data,
                     exchange=EVENTS_EXCHANGE,
                     routing_key=event.routing_key,
                     properties=_properties(event),
                     mandatory=True,
+                    wait=False,
                 )
             if wait.expired:
                 raise PublishError(f"RabbitMQ did not confirm the event within {PUBLISH_TIMEOUT:g} s.")
