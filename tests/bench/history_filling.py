@@ -8,15 +8,11 @@ from typing import Any
 
 import asyncpg
 from history_data import Generator, MessageRow  # type: ignore[import-not-found]
-
-from history.search.tokenizer import index_terms
+from history_index import IndexWriter  # type: ignore[import-not-found]
 
 BATCH = 5_000
 """Messages that are copied at a time."""
 TIMEOUT = 3_600.0
-_INDEX = "SELECT index_messages($1::uuid[], $2::text[])"
-INDEX_BATCH = 100
-"""Messages that are indexed at a time, so that the segments of the index are as large as those of live messages."""
 _INVERTED = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE '%USING gin%'"
 
 
@@ -24,13 +20,14 @@ async def fill(dsn: str, generator: Generator) -> int:
     """Store all conversations in an empty database; return the number of messages."""
     connection = await asyncpg.connect(dsn)
     try:
-        began, stored = time.perf_counter(), 0
+        began, stored, writer = time.perf_counter(), 0, IndexWriter(connection)
         indexes = await connection.fetch(_INVERTED)
         for index in indexes:
             await connection.execute(f"DROP INDEX {index['indexname']}")
         for batch in _batches(generator.conversations()):
-            stored += await _store(connection, batch)
+            stored += await _store(connection, writer, batch)
             print(f"\r{stored:,} messages, {time.perf_counter() - began:.0f} s", end="", flush=True)
+        await writer.finish()
         print(f"\r{stored:,} messages copied in {time.perf_counter() - began:.0f} s", flush=True)
         await connection.execute("SET maintenance_work_mem = '256MB'")
         for index in indexes:
@@ -42,15 +39,15 @@ async def fill(dsn: str, generator: Generator) -> int:
         await connection.close()
 
 
-async def _store(connection: asyncpg.Connection, conversations: Sequence[Sequence[MessageRow]]) -> int:
+async def _store(
+    connection: asyncpg.Connection, writer: IndexWriter, conversations: Sequence[Sequence[MessageRow]]
+) -> int:
     messages = list(itertools.chain.from_iterable(conversations))
     await _copy(connection, "conversations", CONVERSATION_COLUMNS, map(_conversation, conversations))
     await _copy(connection, "turns", TURN_COLUMNS, (_turn(row) for row in messages if row.role == "assistant"))
     rows = [(*row, "completed") for row in messages]
     await _copy(connection, "messages", (*MessageRow._fields, "status"), rows)
-    for start in range(0, len(messages), INDEX_BATCH):
-        some = messages[start : start + INDEX_BATCH]
-        await connection.execute(_INDEX, [row.id for row in some], [index_terms(row.content) for row in some])
+    await writer.write(messages)
     return len(messages)
 
 
