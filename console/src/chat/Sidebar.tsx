@@ -8,8 +8,9 @@ import { go, href, usePlace } from "../app/router";
 import { useStore } from "../app/store";
 import { t } from "../i18n";
 import { period } from "../i18n/format";
-import { IconButton, Menu } from "../ui/controls";
+import { IconButton } from "../ui/controls";
 import { Icon } from "../ui/Icon";
+import { Menu } from "../ui/Menu";
 import { change, list, more, refresh, remove, showArchived } from "./conversations";
 import { exportConversation, importConversations } from "./transfer";
 

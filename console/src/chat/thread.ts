@@ -1,10 +1,11 @@
 /** One open conversation: its tree, the turn that runs, and what the person does with it. */
 
-import { newId, ParleyError, type components, type TurnRequest, type TurnUpdate } from "@parley/client";
+import { ParleyError, type TurnRequest, type TurnUpdate } from "@parley/client";
 
 import { api, parley } from "../app/client";
 import { describe, notifyError } from "../app/feedback";
 import { Store } from "../app/store";
+import { addTurn, messagePage, newNode } from "./messages";
 import { branch, firstLeaf, newestLeaf, siblings, toNode, type Node, type Tree } from "./tree";
 
 export interface TurnSettings {
@@ -40,7 +41,6 @@ const EMPTY: ThreadState = {
   reconnecting: false,
   refusal: null,
 };
-const PAGE = 100;
 const MOST_PAGES = 40;
 
 export class Thread {
@@ -66,7 +66,7 @@ export class Thread {
       const running = { conversation_id: this.id, status: "running" as const };
       const [conversation, page, turns] = await Promise.all([
         api.GET("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: this.id } } }),
-        this.page(null),
+        messagePage(this.id, null),
         api.GET("/api/v1/chat/turns", { params: { query: running } }),
       ]);
       if (this.stopReading) return; // a turn began meanwhile; its own updates are newer
@@ -90,19 +90,12 @@ export class Thread {
   private async loadEarlier(first: string | null, active: string | null): Promise<void> {
     let cursor = first;
     for (let number = 1; number < MOST_PAGES && cursor !== null; number += 1) {
-      const page = await this.page(cursor);
+      const page = await messagePage(this.id, cursor);
       const tree = new Map(page.data.map((message) => [message.id, toNode(message)]));
       for (const [id, node] of this.state.get().tree) tree.set(id, node);
       this.update({ tree, leaf: this.state.get().leaf ?? firstLeaf(tree, active) });
       cursor = page.next_cursor;
     }
-  }
-
-  private async page(cursor: string | null): Promise<components["schemas"]["Page_Message_"]> {
-    const path = { conversation_id: this.id };
-    const query = { tree: true, order: "desc" as const, limit: PAGE, ...(cursor ? { cursor } : {}) };
-    const { data } = await api.GET("/api/v1/conversations/{conversation_id}/messages", { params: { path, query } });
-    return data!;
   }
 
   /** Send a message after the last answer, or after `parentId` (the conversation's id: as the first message). */
@@ -294,20 +287,6 @@ export class Thread {
 /** The messages that a thread shows. */
 export function shown(state: ThreadState): Node[] {
   return branch(state.tree, state.leaf);
-}
-
-/** Add the messages of a turn that runs and that history does not show yet. */
-function addTurn(tree: Map<string, Node>, turn: components["schemas"]["TurnResource"]): void {
-  const { user_message_id: userId, message_id: id, created_at: createdAt } = turn;
-  const common = { turnId: turn.id, createdAt };
-  const leaf = firstLeaf(tree, null);
-  if (!tree.has(userId)) tree.set(userId, { ...newNode("user", leaf, turn.user_message.content, "completed"), ...common, id: userId });
-  tree.set(id, { ...newNode("assistant", userId, "", "running"), ...common, id, model: turn.model });
-}
-
-function newNode(role: Node["role"], parentId: string | null, content: string, status: string): Node {
-  const none = { turnId: null, finishReason: null, model: null, usage: null, cost: null, error: null };
-  return { id: newId(), parentId, role, content, status, createdAt: new Date().toISOString(), ...none };
 }
 
 function isAbort(error: unknown): boolean {
