@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -18,7 +18,8 @@ from parley.observability.tracing import Tracer, current_traceparent
 from parley.times import now
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased
-from parley_events.subscription import Subscription
+from parley_events.subscription import Batching, Subscription
+from parley_testing import eventually
 from parley_testing.telemetry.span_collector import SpanCollector
 from parley_testing.telemetry.traced_service import ServiceClient, traced_service
 
@@ -118,6 +119,44 @@ async def test_log_lines_of_an_untraced_event_do_not_contain_the_previous_trace(
             await bus.publish(event(tracing.traceparent_of(tracer_of(client).start_span("x"))))
             await bus.publish(event(None))
     assert bound == [{"trace_id", "span_id"}, set()]
+
+
+class OneBatch(OneTask):
+    """Handles events as a batch."""
+
+    async def publish_batch(self, *events: CloudEvent) -> None:
+        assert self.subscription.batching is not None
+        await self.subscription.batching.handler(events)
+
+
+async def test_each_traced_event_of_a_batch_has_a_span_and_none_is_current(spans: SpanCollector) -> None:
+    seen: list[str | None] = []
+
+    async def handle(_event: CloudEvent) -> None: ...
+
+    async def handle_batch(events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
+        seen.append(current_traceparent())
+        if len(events) == 1:
+            raise ValueError("canary")
+        return []
+
+    async with traced_service(spans.url) as client:
+        bus = OneBatch()
+        subscription = Subscription("q", ("#",), handle, batching=Batching(handle_batch))
+        making = tracer_of(client).start_span("making")
+        traced = event(tracing.traceparent_of(making))
+        async with TracedBus(bus, tracer_of(client)).consume(subscription):
+            await bus.publish_batch(traced, event(None), traced)
+            with pytest.raises(ValueError, match="canary"):
+                await bus.publish_batch(traced)
+        making.end()
+    made = await spans.find("making")
+    await eventually(lambda: [name for _, name in spans.names()].count("process q") == 3 or None)
+    processed = [span for span in spans.spans if span.name == "process q"]
+    assert all(span.under(made) for span in processed)
+    assert [span.failed for span in processed].count(True) == 1
+    assert seen == [None, None]
+    assert b"canary" not in spans.raw
 
 
 class Recorded:

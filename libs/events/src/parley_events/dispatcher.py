@@ -37,6 +37,8 @@ class Delivery:
     message: AbstractIncomingMessage
     event: CloudEvent
     attempts: int = 0
+    is_answered: bool = False
+    """Whether it was acknowledged or rejected."""
 
     @property
     def is_stale(self) -> bool:
@@ -66,22 +68,42 @@ class KeyedDispatcher:
         self._deliveries: dict[str, deque[Delivery]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self.unfinished = 0
+        """Number of messages that are not acknowledged or rejected, and that the broker does not deliver again."""
+
+    def has_key(self, key: str) -> bool:
+        """Return whether events of the partition key wait or are being handled."""
+        return key in self._deliveries
 
     async def dispatch(self, message: AbstractIncomingMessage) -> None:
         """Queue a message behind the earlier messages of its partition key."""
         try:
             event = from_headers(message.headers, message.body)
         except MalformedEvent as error:
-            log.error("message_malformed", extra={"queue": self._subscription.queue, "reason": str(error)})  # noqa: TRY400
-            self._on_outcome("dead", None)
+            await self.reject_malformed(message, error)
+        else:
+            self.queue(Delivery(message, event))
+
+    async def reject_malformed(self, message: AbstractIncomingMessage, error: MalformedEvent) -> None:
+        """Dead-letter a message that is no event."""
+        log.error("message_malformed", extra={"queue": self._subscription.queue, "reason": str(error)})
+        self._on_outcome("dead", None)
+        self.unfinished += 1
+        try:
             await send(message.reject(requeue=False))
-            return
-        waiting = self._deliveries.get(event.partition_key)
+        finally:
+            self.unfinished -= 1
+
+    def queue(self, delivery: Delivery) -> None:
+        """Queue a delivery behind the earlier ones of its partition key."""
+        self.unfinished += 1
+        key = delivery.event.partition_key
+        waiting = self._deliveries.get(key)
         if waiting is not None:
-            waiting.append(Delivery(message, event))
+            waiting.append(delivery)
             return
-        self._deliveries[event.partition_key] = deque([Delivery(message, event)])
-        task = asyncio.create_task(self._handle_key(event.partition_key), context=self._new_context())
+        self._deliveries[key] = deque([delivery])
+        task = asyncio.create_task(self._handle_key(key), context=self._new_context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -100,7 +122,8 @@ class KeyedDispatcher:
         try:
             while deliveries:
                 await self._handle(deliveries[0])
-                deliveries.popleft()
+                delivery = deliveries.popleft()
+                self.unfinished -= delivery.is_answered or delivery.is_stale
         finally:
             del self._deliveries[key]
 
@@ -129,11 +152,13 @@ class KeyedDispatcher:
     async def _acknowledge(self, delivery: Delivery) -> None:
         self._on_outcome("handled", delivery.event)
         await send(delivery.message.ack())
+        delivery.is_answered = True
 
     async def _dead_letter(self, delivery: Delivery, error: Exception) -> None:
         self._on_outcome("dead", delivery.event)
         log.error("event_dead_lettered", extra=self._describe(delivery, error))
         await send(delivery.message.reject(requeue=False))
+        delivery.is_answered = True
 
     def _note_retry(self, delivery: Delivery, error: Exception, delay: float) -> None:
         self._on_outcome("retried", delivery.event)

@@ -1,15 +1,35 @@
 """Subscriptions: a queue, its bindings, and the handler of its events."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from parley_events.cloudevents import CloudEvent
 
 Handler = Callable[[CloudEvent], Awaitable[None]]
+BatchHandler = Callable[[Sequence[CloudEvent]], Awaitable[Sequence[CloudEvent]]]
+"""Commits the events of a batch, which are in the order of arrival, and returns those that it left out.
+
+If it raises an exception, it has committed none.
+"""
 
 
 class Rejected(Exception):
     """Raised by a handler for an event that it can never handle: the event is dead-lettered without a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """The handler of batches, and the limits of a batch.
+
+    An event is handled at once while the queue is idle. Otherwise a batch begins at the earliest ``interval`` seconds
+    after the one before, unless it is full.
+    """
+
+    handler: BatchHandler
+    max_events: int = 128
+    max_bytes: int = 1_000_000
+    """Bytes of data after which no further event is added."""
+    interval: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +39,9 @@ class Subscription:
     The handler commits before it returns. Within one process, the events of one partition key are handled one at a
     time, in order; replicas share the queue. A failed event is retried, up to ``max_attempts`` attempts in all, then
     dead-lettered. Outages of the handler's own dependencies (``FailurePolicy``) do not count as attempts.
+
+    With ``batching``, a bus that queues events hands them to the handler of batches. ``handler`` gets the events that
+    it left out, and the event that made its batch fail. ``prefetch`` should be at least twice the size of a batch.
     """
 
     queue: str
@@ -26,3 +49,4 @@ class Subscription:
     handler: Handler
     prefetch: int = 32
     max_attempts: int = 10
+    batching: Batching | None = None

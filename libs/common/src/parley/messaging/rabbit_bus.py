@@ -20,9 +20,10 @@ from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background, is_cancelled
 from parley.process.timeouts import at_most
+from parley_events.batch_dispatcher import BatchDispatcher
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley_events.connection import OUTAGES, Connect, SupervisedConnection, connect
-from parley_events.consumer import FINISH_TIMEOUT, QueueConsumer
+from parley_events.consumer import FINISH_TIMEOUT, Dispatcher, QueueConsumer
 from parley_events.dispatcher import KeyedDispatcher, Outcome, OutcomeObserver
 from parley_events.subscription import Subscription
 from parley_events.topology import EVENTS_EXCHANGE, QueueType
@@ -137,13 +138,15 @@ class RabbitBus:
             yield
 
     def _consumer(self, subscription: Subscription) -> QueueConsumer:
-        dispatcher = KeyedDispatcher(
-            subscription,
-            SERVICE_FAILURE_POLICY,
-            on_outcome=self._outcome_observer(subscription.queue),
-            new_context=self._handler_context,
-        )
-        return QueueConsumer(self._consuming, subscription, service_queue_arguments(self._queue_type), dispatcher)
+        arguments = service_queue_arguments(self._queue_type)
+        return QueueConsumer(self._consuming, subscription, arguments, self._dispatcher(subscription))
+
+    def _dispatcher(self, subscription: Subscription) -> Dispatcher:
+        observe, policy = self._outcome_observer(subscription.queue), SERVICE_FAILURE_POLICY
+        context = self._handler_context
+        if subscription.batching is None:
+            return KeyedDispatcher(subscription, policy, on_outcome=observe, new_context=context)
+        return BatchDispatcher(subscription, subscription.batching, policy, on_outcome=observe, new_context=context)
 
     def _handler_context(self) -> contextvars.Context:
         context = contextvars.Context()

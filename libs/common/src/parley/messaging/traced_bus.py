@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import structlog
 
@@ -10,7 +10,7 @@ from parley.messaging.bus import Bus
 from parley.observability import tracing
 from parley.observability.tracing import Span, SpanKind, Tracer
 from parley_events.cloudevents import CloudEvent
-from parley_events.subscription import Handler, Subscription
+from parley_events.subscription import BatchHandler, Handler, Subscription
 from parley_events.topology import EVENTS_EXCHANGE
 
 
@@ -36,8 +36,11 @@ class TracedBus:
 
     @contextlib.asynccontextmanager
     async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
-        """Hand events to the subscription's handler, each in a span, while the context is entered."""
-        traced = dataclasses.replace(subscription, handler=self._traced(subscription))
+        """Hand events to the subscription's handlers, each event in a span, while the context is entered."""
+        batching = subscription.batching
+        if batching is not None:
+            batching = dataclasses.replace(batching, handler=self._traced_batches(subscription.queue, batching.handler))
+        traced = dataclasses.replace(subscription, handler=self._traced(subscription), batching=batching)
         async with self._bus.consume(traced):
             yield
 
@@ -47,11 +50,7 @@ class TracedBus:
 
     def _traced(self, subscription: Subscription) -> Handler:
         queue = subscription.queue
-        attributes = {
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.subscription.name": queue,
-        }
+        attributes = _process_attributes(queue)
 
         async def handle(event: CloudEvent) -> None:
             if event.traceparent is None:
@@ -65,8 +64,26 @@ class TracedBus:
 
         return handle
 
+    def _traced_batches(self, queue: str, handler: BatchHandler) -> BatchHandler:
+        attributes = _process_attributes(queue)
+
+        async def handle(events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
+            # The events of a batch are handled together, so none of their spans is current.
+            structlog.contextvars.unbind_contextvars(*tracing.LOG_IDS)
+            with contextlib.ExitStack() as spans:
+                for event in events:
+                    if event.traceparent is not None:
+                        spans.enter_context(
+                            self._span(f"process {queue}", SpanKind.CONSUMER, event, attributes, current=False)
+                        )
+                return await handler(events)
+
+        return handle
+
     @contextlib.contextmanager
-    def _span(self, name: str, kind: SpanKind, event: CloudEvent, attributes: dict[str, str]) -> Iterator[Span]:
+    def _span(
+        self, name: str, kind: SpanKind, event: CloudEvent, attributes: dict[str, str], *, current: bool = True
+    ) -> Iterator[Span]:
         parent = tracing.extract_context(event.traceparent)
         common = {
             "messaging.system": "rabbitmq",
@@ -76,10 +93,18 @@ class TracedBus:
         }
         span = self._tracer.start_span(name, context=parent, kind=kind, attributes=common | attributes)
         try:
-            with tracing.use_span(span):
+            with tracing.use_span(span) if current else contextlib.nullcontext():
                 yield span
         except Exception as error:
             tracing.mark_failed(span, type(error).__name__)
             raise
         finally:
             span.end()
+
+
+def _process_attributes(queue: str) -> dict[str, str]:
+    return {
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.subscription.name": queue,
+    }

@@ -35,6 +35,10 @@ class FakeChannel:
         self.prefetch = 0
         self.consume_callback: Consume | None = None
         self.published: list[bytes] = []
+        self.delivered: list[FakeMessage] = []
+        """Messages of this channel, in the order of delivery."""
+        self.acks = 0
+        """Number of acknowledgements, each of one message or of several."""
 
     async def set_qos(self, *, prefetch_count: int) -> None:
         """Answer unless the connection is frozen."""
@@ -168,6 +172,7 @@ class FakeMessage:
         self.headers: dict[str, Any] = dict(to_headers(event))
         self.body = event.data
         self.channel = channel or FakeChannel(FakeConnection())
+        self.channel.delivered.append(self)
         self.outcome = "pending"
         """``pending``, ``acknowledged``, or ``dead-lettered``."""
 
@@ -175,7 +180,15 @@ class FakeMessage:
         """Return the message under aio-pika's type."""
         return cast("AbstractIncomingMessage", self)
 
-    async def ack(self) -> None:
+    async def ack(self, multiple: bool = False) -> None:
+        """Acknowledge the message, and with ``multiple`` every earlier one of its channel."""
+        assert self.outcome == "pending"
+        if multiple:
+            earlier = self.channel.delivered[: self.channel.delivered.index(self)]
+            for message in earlier:
+                if message.outcome == "pending":
+                    message.outcome = "acknowledged"
+        self.channel.acks += 1
         self.outcome = "acknowledged"
 
     async def reject(self, *, requeue: bool) -> None:
