@@ -13,6 +13,7 @@ BENCHES = (
     "gateway",
     "relay",
     "events",
+    "projection",
     "tokens",
     "turns",
     "memory",

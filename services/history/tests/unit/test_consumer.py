@@ -1,18 +1,20 @@
 """The event handler and the consumer."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from history.change_notifier.notifier import ChangeNotifier
 from history.projection.consumer import TurnEventHandler, consume_events, outcome_counter
-from history.projection.store import ForeignTurn, ProjectionOutcome
+from history.projection.store import ProjectionOutcome, TurnEvent
 from history_testing.turn_events import SampleTurn, user_erased
 from parley.messaging.memory_bus import MemoryBus
 from parley_events.cloudevents import CloudEvent
-from parley_events.models import TurnEnded, TurnStarted, UserErased
+from parley_events.models import UserErased
 from parley_events.subscription import Rejected
 
 
@@ -21,18 +23,22 @@ class FakeProjection:
 
     def __init__(self, outcome: ProjectionOutcome = "stored", error: Exception | None = None) -> None:
         self.outcome, self.error = outcome, error
+        self.outcomes: dict[UUID, ProjectionOutcome] = {}
+        """Outcomes of single events, by id."""
         self.projected: list[CloudEvent] = []
+        self.waits: list[bool] = []
         self.entered = asyncio.Event()
         self.release = asyncio.Event()
         self.release.set()
 
-    async def project_turn(self, event: CloudEvent, data: TurnStarted | TurnEnded) -> ProjectionOutcome:
+    async def project_turns(self, events: Sequence[TurnEvent], *, wait: bool) -> list[ProjectionOutcome]:
         self.entered.set()
         await self.release.wait()
         if self.error:
             raise self.error
-        self.projected.append(event)
-        return self.outcome
+        self.projected += [event.event for event in events]
+        self.waits.append(wait)
+        return [self.outcomes.get(event.event.id, self.outcome) for event in events]
 
 
 class FakeEraser:
@@ -111,8 +117,38 @@ async def test_an_event_of_an_unknown_type_or_version_is_counted_as_ignored() ->
     assert not handling.projection.projected
 
 
+async def test_a_batch_is_stored_in_one_call_that_waits_for_no_user() -> None:
+    handling, turns = Handling(), [SampleTurn(), SampleTurn()]
+    events = [turns[0].started(), turns[0].ended(), turns[1].ended()]
+    with handling.changes.watch_turn(turns[1].turn_id) as ended:
+        assert await handling.handler.handle_batch(events) == []
+        assert ended.is_set()
+    assert (handling.projection.projected, handling.projection.waits) == (events, [False])
+    assert handling.handled(events[1], "stored") == 2
+
+
+async def test_a_batch_leaves_out_what_cannot_be_stored_with_it_in_the_order_of_arrival() -> None:
+    handling, turn = Handling(), SampleTurn()
+    foreign, busy = SampleTurn().ended(), SampleTurn().ended()
+    handling.projection.outcomes = {foreign.id: "foreign", busy.id: "busy"}
+    malformed, unknown = replace(turn.ended(), data=b"{"), replace(turn.ended(), version=2)
+    erased = user_erased(turn.user_id)
+    others = [busy, malformed, erased, foreign, unknown]
+    for event in others:
+        event_before = turn.started()
+        assert await handling.handler.handle_batch([event_before, event]) == [event]
+    assert await handling.handler.handle_batch(others) == others
+    assert not handling.eraser.erased
+
+
+async def test_a_batch_without_turns_stores_nothing() -> None:
+    handling, erased = Handling(), user_erased(SampleTurn().user_id)
+    assert await handling.handler.handle_batch([erased]) == [erased]
+    assert not handling.projection.waits
+
+
 async def test_a_turn_of_another_user_is_rejected_and_not_counted() -> None:
-    handling, event = Handling(FakeProjection(error=ForeignTurn())), SampleTurn().ended()
+    handling, event = Handling(FakeProjection("foreign")), SampleTurn().ended()
     with pytest.raises(Rejected):
         await handling.handler.handle(event)
     assert handling.handled(event, "stored") == 0

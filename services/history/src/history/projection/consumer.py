@@ -2,25 +2,28 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from history.change_notifier.notifier import ChangeNotifier
 from history.erasure.store import UserDataEraser
-from history.projection.store import ForeignTurn, ProjectionStore
+from history.projection.store import ProjectionOutcome, ProjectionStore, TurnEvent
 from parley.messaging.bus import Bus
 from parley.process.timeouts import at_most
 from parley_events.cloudevents import CloudEvent
 from parley_events.decoding import decode
 from parley_events.models import TurnEnded, TurnStarted, UserErased
-from parley_events.subscription import Rejected, Subscription
+from parley_events.subscription import Batching, Rejected, Subscription
 
 log = structlog.get_logger()
 
 QUEUE = "history.turns"
 BINDINGS = ("conversation.turn.*", "user.erased")
+PREFETCH = 384
+"""Events in hand at most: three batches, so that the next one arrives while one is stored."""
 COMMIT_TIMEOUT = 15.0
 """Seconds to wait for events in progress to commit when the consumer stops."""
 
@@ -62,6 +65,13 @@ class TurnEventHandler:
             outcome = await self._apply(event)
         self._outcomes.labels(event.name, outcome).inc()
 
+    async def handle_batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
+        """Store the events of turns in one transaction, and return those that have to be handled one by one."""
+        with self._track():
+            turns = [turn for event in events if (turn := _turn_event(event)) is not None]
+            stored = await self._project(turns) if turns else set()
+        return [event for event in events if event.id not in stored]
+
     async def wait_idle(self, timeout: float = COMMIT_TIMEOUT) -> None:
         """Wait until no event is in progress, at most ``timeout`` seconds."""
         async with at_most(timeout):
@@ -70,7 +80,13 @@ class TurnEventHandler:
     async def _apply(self, event: CloudEvent) -> str:
         data = decode(event)
         if isinstance(data, TurnStarted | TurnEnded):
-            return await self._project(event, data)
+            turn = TurnEvent(event, data)
+            outcome = (await self._projection.project_turns([turn], wait=True))[0]
+            if outcome == "foreign":
+                log.warning("event_foreign_turn", id=str(event.id))
+                raise Rejected("foreign turn or conversation")
+            self._announce(turn, outcome)
+            return outcome
         if isinstance(data, UserErased):
             await self._eraser.erase(event, data)
             self._changes.feed_grew(data.user_id)
@@ -78,18 +94,23 @@ class TurnEventHandler:
             return "erased"
         return "ignored"
 
-    async def _project(self, event: CloudEvent, data: TurnStarted | TurnEnded) -> str:
-        try:
-            outcome = await self._projection.project_turn(event, data)
-        except ForeignTurn as error:
-            log.warning("event_foreign_turn", id=str(event.id))
-            raise Rejected("foreign turn or conversation") from error
-        if isinstance(data, TurnEnded):
-            self._changes.turn_ended(data.turn_id)
+    async def _project(self, turns: Sequence[TurnEvent]) -> set[UUID]:
+        """Store events of turns; return the ids of those that need nothing more."""
+        outcomes = await self._projection.project_turns(turns, wait=False)
+        stored: set[UUID] = set()
+        for turn, outcome in zip(turns, outcomes, strict=True):
+            if outcome not in {"foreign", "busy"}:
+                stored.add(turn.event.id)
+                self._announce(turn, outcome)
+                self._outcomes.labels(turn.event.name, outcome).inc()
+        return stored
+
+    def _announce(self, turn: TurnEvent, outcome: ProjectionOutcome) -> None:
+        if isinstance(turn.data, TurnEnded):
+            self._changes.turn_ended(turn.data.turn_id)
         if outcome == "stored":
-            self._changes.feed_grew(data.user_id)
+            self._changes.feed_grew(turn.data.user_id)
             self._wake_relay()
-        return outcome
 
     @contextlib.contextmanager
     def _track(self) -> Iterator[None]:
@@ -106,7 +127,19 @@ class TurnEventHandler:
 @contextlib.asynccontextmanager
 async def consume_events(bus: Bus, handler: TurnEventHandler) -> AsyncIterator[None]:
     """Consume events for the duration of the context, which ends after the events in progress are committed."""
+    subscription = Subscription(
+        QUEUE, BINDINGS, handler.handle, prefetch=PREFETCH, batching=Batching(handler.handle_batch)
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(handler.wait_idle)
-        await stack.enter_async_context(bus.consume(Subscription(QUEUE, BINDINGS, handler.handle)))
+        await stack.enter_async_context(bus.consume(subscription))
         yield
+
+
+def _turn_event(event: CloudEvent) -> TurnEvent | None:
+    """Return the event with its data; None unless it is the valid event of a turn."""
+    try:
+        data = decode(event)
+    except Rejected:
+        return None
+    return TurnEvent(event, data) if isinstance(data, TurnStarted | TurnEnded) else None

@@ -1,94 +1,93 @@
-"""Projection storage in Postgres: one round trip per event."""
+"""Projection storage in Postgres: one round trip per batch of events."""
 
-from typing import Any, TypeAlias, cast
+import functools
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-import asyncpg
+import orjson
 
 from history.conversations.titles import title_from
 from history.database import Database
-from history.projection.store import ForeignTurn, ProjectionOutcome
+from history.projection.rounds import rounds_of
+from history.projection.store import ProjectionOutcome, TurnEvent
 from history.search.tokenizer import index_terms
 from parley.ids import new_id
 from parley.process.worker_thread import WorkerThread
-from parley.storage.named_parameters import NamedStatement
-from parley_events.cloudevents import CloudEvent
-from parley_events.models import ConversationCreated, TurnEnded, TurnStarted
+from parley_events.models import TurnEnded
 
-_PROJECT_TURN = NamedStatement("""
-SELECT project_turn(:event_id, :event_name, :event_source, :event_time, :event_key, :event_sequence, :trace, :data,
-    :auto_title, :question_words, :question_bigrams, :answer_words, :answer_bigrams, :created_id, :created)""")
+_PROJECT_TURNS = "SELECT n, outcome FROM project_turns($1, $2)"
 
 MAX_INLINE_LENGTH = 4_000
 """Characters of a turn in ASCII that are indexed on the event loop. Other texts go to the worker thread."""
 
-IndexTerms: TypeAlias = dict[str, str | None]
+RECENT_QUESTIONS = 256
+"""Questions whose search terms are kept for the end of their turn."""
+
+IndexTerms = dict[str, str | None]
 
 
 class PostgresProjectionStore:
-    """Stores turn events with the SQL function ``project_turn``. ``worker`` finds the search terms of long texts."""
+    """Stores turn events with the SQL function ``project_turns``. ``worker`` finds the search terms of long texts."""
 
     def __init__(self, database: Database, worker: WorkerThread) -> None:
         self._database, self._worker = database, worker
 
-    async def project_turn(self, event: CloudEvent, data: TurnStarted | TurnEnded) -> ProjectionOutcome:
-        """Store the event of a turn; raises ForeignTurn when the turn or conversation belongs to another user."""
-        terms = await self._index_terms(*_texts(data))
-        arguments = _PROJECT_TURN.arguments(_values(event, data, terms))
-        try:
-            outcome = await self._database.value(_PROJECT_TURN.sql, *arguments)
-        except asyncpg.CheckViolationError as error:
-            raise ForeignTurn(str(event.id)) from error
-        return cast("ProjectionOutcome", outcome)
+    async def project_turns(self, events: Sequence[TurnEvent], *, wait: bool) -> list[ProjectionOutcome]:
+        """Store events in one transaction, and return their outcomes."""
+        rounds = rounds_of(event.data for event in events)
+        batch = [
+            {"n": n, "round": rounds[n], **_envelope(event), **await self._index_terms(event)}
+            for n, event in enumerate(events)
+        ]
+        rows = await self._database.fetch(_PROJECT_TURNS, batch, wait)
+        outcomes = {row["n"]: row["outcome"] for row in rows}
+        return [outcomes[n] for n in range(len(events))]
 
-    async def _index_terms(self, question: str, answer: str) -> IndexTerms:
+    async def _index_terms(self, event: TurnEvent) -> IndexTerms:
+        question, answer = _question(event), _answer(event)
         if len(question) + len(answer) <= MAX_INLINE_LENGTH and question.isascii() and answer.isascii():
             return _index_terms(question, answer)
         return await self._worker.run(_index_terms, question, answer)
 
 
-def _texts(data: TurnStarted | TurnEnded) -> tuple[str, str]:
-    answer = data.message.content if isinstance(data, TurnEnded) and data.message else ""
-    return data.user_message.content if data.user_message else "", answer
+def _question(event: TurnEvent) -> str:
+    return event.data.user_message.content if event.data.user_message else ""
+
+
+def _answer(event: TurnEvent) -> str:
+    return event.data.message.content if isinstance(event.data, TurnEnded) and event.data.message else ""
+
+
+# Both events of a turn have the question.
+_question_terms = functools.lru_cache(RECENT_QUESTIONS)(index_terms)
 
 
 def _index_terms(question: str, answer: str) -> IndexTerms:
     return {
-        "question_words": index_terms(question),
+        "question_words": _question_terms(question),
         "question_bigrams": None,
         "answer_words": index_terms(answer),
         "answer_bigrams": None,
     }
 
 
-def _values(event: CloudEvent, data: TurnStarted | TurnEnded, terms: IndexTerms) -> dict[str, Any]:
-    title = title_from(_texts(data)[0])
+def _envelope(event: TurnEvent) -> dict[str, Any]:
+    envelope, data = event.event, event.data
+    conversation: UUID | None = data.conversation_id if data.stored else None
     return {
-        "event_id": event.id,
-        "event_name": event.name,
-        "event_source": event.source,
-        "event_time": event.time,
-        "event_key": event.partition_key,
-        "event_sequence": event.sequence,
-        "trace": event.traceparent,
-        "data": data.model_dump(mode="json"),
-        "auto_title": title,
-        **terms,
+        "event_id": envelope.id,
+        "name": envelope.name,
+        "source": envelope.source,
+        "time": envelope.time,
+        "partition_key": envelope.partition_key,
+        "sequence": envelope.sequence,
+        "trace": envelope.traceparent,
+        "turn_id": data.turn_id,
+        "user_id": data.user_id,
+        "conversation_id": conversation,
+        "number": data.number,
+        "auto_title": title_from(_question(event)),
         "created_id": new_id(),
-        "created": _conversation_created(data, title),
+        "data": orjson.Fragment(data.model_dump_json()),
     }
-
-
-def _conversation_created(data: TurnStarted | TurnEnded, title: str | None) -> dict[str, Any] | None:
-    """Return the data of ``conversation.created``, which is stored when the turn is the first of its conversation."""
-    if data.conversation_id is None:
-        return None
-    created = ConversationCreated(
-        conversation_id=UUID(str(data.conversation_id)),
-        user_id=data.user_id,
-        origin="chat",
-        title=title,
-        metadata={},
-        created_at=data.user_message.created_at if data.user_message else data.started_at,
-    )
-    return created.model_dump(mode="json")

@@ -1,20 +1,36 @@
 """Storage interface of the projection."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import TurnEnded, TurnStarted
 
-ProjectionOutcome = Literal["stored", "unchanged", "usage", "deleted", "erased"]
+ProjectionOutcome = Literal["stored", "unchanged", "usage", "deleted", "erased", "foreign", "busy"]
+"""What became of an event.
+
+``usage``: only the usage of the turn is stored, because it belongs to no conversation. ``deleted``: the same, because
+the conversation was deleted. ``erased``: nothing is stored, because the user was erased. ``foreign``: the turn or the
+conversation belongs to another user, so the event can never be stored. ``busy``: not stored, because another
+transaction writes for the user.
+"""
 
 
-class ForeignTurn(Exception):
-    """The event names a turn or conversation of another user, so it can never be stored."""
+@dataclass(frozen=True, slots=True)
+class TurnEvent:
+    """An event of a turn, and its data."""
+
+    event: CloudEvent
+    data: TurnStarted | TurnEnded
 
 
 class ProjectionStore(Protocol):
     """Stores the content of turn events. Each call is one transaction and is safe to repeat."""
 
-    async def project_turn(self, event: CloudEvent, data: TurnStarted | TurnEnded) -> ProjectionOutcome:
-        """Store the event of a turn. Events may arrive in any order. Raises ForeignTurn."""
+    async def project_turns(self, events: Sequence[TurnEvent], *, wait: bool) -> Sequence[ProjectionOutcome]:
+        """Store events, which may be in any order, and return their outcomes.
+
+        ``wait`` for other transactions that write for the same users; otherwise their events are ``busy``.
+        """
         ...

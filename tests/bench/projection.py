@@ -1,0 +1,140 @@
+"""Rate at which one history worker stores a backlog of events, and the CPU time of it and of Postgres for each event.
+
+``python tests/bench/projection.py [--events 100000] [--other COMMAND]``; ``COMMAND`` is a ``parley-history-worker`` of
+another version, which is measured in the same run, on a database of its own. Exits with 1 below the rate that must be.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import uvloop
+from processes import cpu_seconds, running  # type: ignore[import-not-found]
+from verdicts import judge  # type: ignore[import-not-found]
+
+from history_testing.turn_events import SampleTurn
+from parley.messaging import outbox
+from parley.messaging.bus import Bus
+from parley.messaging.rabbit_bus import open_rabbit
+from parley.observability import logs
+from parley.observability.metrics import Metrics
+from parley.storage import migrations
+from parley_embedded.sockets import free_port
+from parley_events.cloudevents import CloudEvent
+from parley_testing import eventually
+from parley_testing.backends.shared import SharedBackends
+
+MIN_RATE = 1_500
+COMMAND = str(Path(sys.executable).with_name("parley-history-worker"))
+CONVERSATIONS_AT_ONCE = 200
+TURNS_OF_A_CONVERSATION = 10
+IN_FLIGHT = 64
+POLL_INTERVAL = 0.25
+WARM_UP = 2_000
+"""Events that are stored before the measurement starts."""
+WORDS = (Path(__file__).parent / "projection.py").read_text().split()
+START = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+def events(count: int) -> Iterator[CloudEvent]:
+    """Yield the events of turns in many conversations at once: each turn starts, and ends when others have started."""
+    draw = random.Random(1)
+
+    def text(words: int) -> str:
+        return " ".join(draw.choices(WORDS, k=words))
+
+    open_turns = [SampleTurn(question=text(12)) for _ in range(CONVERSATIONS_AT_ONCE)]
+    for number in range(count // 2):
+        index = number % len(open_turns)
+        turn, start = open_turns[index], START + timedelta(seconds=number)
+        following = turn.next if turn.number < TURNS_OF_A_CONVERSATION else SampleTurn
+        members: dict[str, Any] = {"answer": text(100), "start": start, "question": text(12)}
+        open_turns[index] = following(**members)
+        yield open_turns[index].started()
+        yield open_turns[(index - CONVERSATIONS_AT_ONCE // 4) % len(open_turns)].ended()
+
+
+async def publish(bus: Bus, count: int) -> None:
+    waiting = events(count)
+
+    async def publisher() -> None:
+        for event in waiting:
+            await bus.publish(event)
+
+    await asyncio.gather(*(publisher() for _ in range(IN_FLIGHT)))
+
+
+async def measure(backends: SharedBackends, command: str, count: int) -> float:
+    """Print and return the events per second that one worker stores."""
+    amqp, dsn = await backends.fresh_amqp_url(), await backends.fresh_database(migrate, "history")
+    urls = {"HISTORY_DATABASE_URL": dsn, "REDIS_URL": await backends.redis_url(), "AMQP_URL": amqp}
+    port = free_port()
+    settings = {**urls, "ADMIN_PORT": str(port), "LOG_LEVEL": "warning"}
+    async with running([command], port, settings):
+        pass  # declares its queue
+    metrics = Metrics("bench", "0", "-")
+    async with open_rabbit(amqp, service="bench", queue_type="classic", metrics=metrics) as bus:
+        await publish(bus, count)
+    database = await asyncpg.connect(dsn)
+    try:
+        async with running([command], port, settings) as worker:
+            return await observe(database, worker.pid, backends._servers["postgres"].child.pid, count)
+    finally:
+        await database.close()
+        await backends.drop(dsn)
+
+
+async def observe(database: asyncpg.Connection, worker: int, postgres: int, count: int) -> float:
+    """Measure from the first events until the last."""
+
+    async def stored(wanted: int) -> int | None:
+        await asyncio.sleep(POLL_INTERVAL)
+        found: int = await database.fetchval("SELECT count(*) FROM inbox")
+        return found if found >= wanted else None
+
+    first = await eventually(lambda: stored(WARM_UP), within=120)
+    began, cpu = time.perf_counter(), [cpu_seconds(pid) for pid in (worker, postgres)]
+    await eventually(lambda: stored(count), within=1200)
+    seconds = time.perf_counter() - began
+    spent = [cpu_seconds(pid) - before for pid, before in zip((worker, postgres), cpu, strict=True)]
+    each = [value / (count - first) * 1000 for value in spent]
+    rate = (count - first) / seconds
+    print(f"  {rate:,.0f} events/s; CPU an event: worker {each[0]:.2f} ms, Postgres {each[1]:.2f} ms", flush=True)
+    return rate
+
+
+async def migrate(dsn: str) -> None:
+    await migrations.migrate(dsn, outbox.MIGRATIONS, "history")
+
+
+async def run(options: argparse.Namespace) -> float:
+    """Measure each command; return the rate of this version."""
+    async with SharedBackends() as backends:
+        if options.other:
+            print(f"{options.other}:")
+            await measure(backends, options.other, options.events)
+        print(f"{COMMAND} of this version:")
+        return await measure(backends, COMMAND, options.events)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--other", help="command of a worker of another version")
+    options = parser.parse_args()
+    logs.configure("warning", "console")
+    print(f"projection: a backlog of {options.events:,} events, one worker, {os.cpu_count()} CPUs")
+    rate = uvloop.run(run(options))
+    return 0 if judge(f"{rate:,.0f} events/s, least {MIN_RATE:,}", met=rate >= MIN_RATE) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
