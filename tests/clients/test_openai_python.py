@@ -1,13 +1,17 @@
 """OpenAI's Python client with Parley's base URL and an API key."""
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from __future__ import annotations
 
-import openai
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from parley.ids import new_id
 from parley_testing.http.client import Account
+
+if TYPE_CHECKING:
+    import openai
 
 pytestmark = pytest.mark.e2e
 
@@ -16,12 +20,16 @@ WEATHER: Any = {"type": "function", "function": {"name": "weather", "parameters"
 
 @pytest.fixture
 def client(account: Account) -> Iterator[openai.OpenAI]:
+    import openai
+
     with openai.OpenAI(base_url=f"{account.url}/v1", api_key=account.key, max_retries=0, timeout=20) as found:
         yield found
 
 
 @pytest.fixture
 async def async_client(account: Account) -> AsyncIterator[openai.AsyncOpenAI]:
+    import openai
+
     async with openai.AsyncOpenAI(base_url=f"{account.url}/v1", api_key=account.key, timeout=20) as found:
         yield found
 
@@ -72,23 +80,28 @@ async def test_the_asynchronous_client_streams(async_client: openai.AsyncOpenAI)
 @pytest.mark.parametrize(
     ("change", "error", "code"),
     [
-        ({"model": "none"}, openai.NotFoundError, "model_not_found"),
-        ({"temperature": 3}, openai.UnprocessableEntityError, "validation_failed"),
-        ({"messages": said("Hi [[fake status=429 retry_after=60]]")}, openai.RateLimitError, "provider_rate_limited"),
-        ({"messages": said("Hi [[fake status=500]]"), "stream": True}, openai.InternalServerError, "provider_error"),
+        ({"model": "none"}, "NotFoundError", "model_not_found"),
+        ({"temperature": 3}, "UnprocessableEntityError", "validation_failed"),
+        ({"messages": said("Hi [[fake status=429 retry_after=60]]")}, "RateLimitError", "provider_rate_limited"),
+        ({"messages": said("Hi [[fake status=500]]"), "stream": True}, "InternalServerError", "provider_error"),
     ],
 )
 def test_a_refusal_raises_the_clients_own_error(
-    client: openai.OpenAI, change: dict[str, Any], error: type[openai.APIStatusError], code: str
+    client: openai.OpenAI, change: dict[str, Any], error: str, code: str
 ) -> None:
+    import openai
+
+    kind: type[openai.APIStatusError] = getattr(openai, error)
     request: dict[str, Any] = {"model": "default", "messages": said("Hi"), **change}
-    with pytest.raises(error) as caught:
+    with pytest.raises(kind) as caught:
         client.chat.completions.create(**request)
     assert caught.value.code == code
     assert caught.value.request_id
 
 
 def test_a_wrong_key_is_an_authentication_error(account: Account) -> None:
+    import openai
+
     with (
         openai.OpenAI(base_url=f"{account.url}/v1", api_key="parley_" + "x" * 38, max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),
@@ -97,6 +110,8 @@ def test_a_wrong_key_is_an_authentication_error(account: Account) -> None:
 
 
 def test_a_stream_that_the_provider_breaks_off_raises(client: openai.OpenAI) -> None:
+    import openai
+
     stream = client.chat.completions.create(model="default", messages=said("Hi [[fake cut_after=2]]"), stream=True)
     with pytest.raises(openai.APIError):
         list(stream)

@@ -1,14 +1,19 @@
 """One provider for the whole run. Tests set knobs with markers, so they do not affect each other."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import httpx2
-import openai
 import orjson
 import pytest
 
 from fake_provider.process import FakeProvider
+
+if TYPE_CHECKING:
+    import openai
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Ask = Callable[..., Awaitable[httpx2.Response]]
@@ -35,6 +40,8 @@ async def http_client(provider: FakeProvider) -> AsyncIterator[httpx2.AsyncClien
 
 @pytest.fixture(scope="session")
 async def openai_client(provider: FakeProvider) -> AsyncIterator[openai.AsyncOpenAI]:
+    import openai
+
     async with openai.AsyncOpenAI(base_url=provider.base_url, api_key="sk-secret", max_retries=0) as client:
         yield client
 

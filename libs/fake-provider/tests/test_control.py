@@ -1,14 +1,19 @@
 """Knobs, script and journal, over HTTP."""
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import httpx2
-import openai
 import pytest
 
 from fake_provider.process import FakeProvider
+
+if TYPE_CHECKING:
+    import openai
 
 Ask = Callable[..., Awaitable[httpx2.Response]]
 
