@@ -32,12 +32,12 @@ DOCUMENTS = (
 SHELL_BLOCK = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
-ASSIGNMENTS = re.compile(r"(?:[A-Z_]+=\S+ )+(?=\S)")
+ASSIGNMENTS = re.compile(r"\A(?:[A-Z_]+=\S+ )+(?=\S)")
 PROGRAMS = ("parley", "make", "docker", "kubectl", "curl", "git", "pip", "python", "cp", "psql")
 IN_CONTAINER = re.compile(r"(?:docker compose exec \w+|kubectl -n parley exec deployment/\w+ --) ")
 PARLEY = re.compile(r"(?:\.venv/bin/)?parley (?:admin|verify)\b|parley-auth ")
 PROVIDER = {"OPENAI_API_KEY", "OPENAI_BASE_URL"}
-MAKE = re.compile(r"make [\w-]+(?: [A-Z]+=\S+)*$")
+MAKE = re.compile(r"""make [\w-]+(?: [A-Z]+=(?:"[^"]*"|[^\s"]+))*$""")
 
 CUT_CONNECTION = 56
 """Exit status of curl for a connection that the fake provider cuts because the documented command asks for it."""
