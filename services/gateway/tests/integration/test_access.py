@@ -44,11 +44,13 @@ async def test_expired_tokens_and_missing_scopes_are_told_apart(gateway: Running
     assert 'scope="history:read"' in narrow.headers["www-authenticate"]
 
 
-async def test_public_routes_need_no_credential_and_forward_none(gateway: RunningGateway) -> None:
-    response = await gateway.client.post("/api/v1/auth/token", data={"a": "b"}, headers={"authorization": "Bearer x"})
-    assert response.json() == {"service": "auth"}
-    assert gateway.auth.journal[-1].header("authorization") is None
-    assert response.headers["ratelimit-policy"] == '"address";q=120;w=60'
+async def test_public_routes_need_no_credential_and_forward_none(run_gateway: RunGateway) -> None:
+    async with run_gateway(anonymous_rate_limit=120) as gateway:
+        headers = {"authorization": "Bearer x"}
+        response = await gateway.client.post("/api/v1/auth/token", data={"a": "b"}, headers=headers)
+        assert response.json() == {"service": "auth"}
+        assert gateway.auth.journal[-1].header("authorization") is None
+        assert response.headers["ratelimit-policy"] == '"address";q=120;w=60'
 
 
 async def test_too_many_requests_are_rejected_with_the_time_to_retry(run_gateway: RunGateway) -> None:

@@ -109,7 +109,7 @@ class DatabaseMonitor:
             async with self._pool.acquire(timeout=self._loss_timeout) as connection:
                 acquired = True
                 await self._require_writable(connection)
-        except TimeoutError:
+        except OSError:  # also a TimeoutError
             if acquired:
                 raise
             await self._probe_server()  # others may have taken the last free connection
@@ -126,6 +126,6 @@ class DatabaseMonitor:
         try:
             async with lag_tolerant_timeout(self._loss_timeout):
                 await require_writable(connection, timeout=COMMAND_TIMEOUT)
-        except TimeoutError:
+        except OSError:  # also a TimeoutError
             connection.terminate()  # else the pool waits for a lost server to cancel the statement
             raise
