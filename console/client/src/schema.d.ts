@@ -12,7 +12,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Jwks
+         * Return the public keys that verify access tokens (RFC 7517)
          * @description Return the public keys that verify access tokens (RFC 7517).
          */
         get: operations["auth_jwks"];
@@ -32,7 +32,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Metadata
+         * Return the metadata of the authorization server (RFC 8414)
          * @description Return the metadata of the authorization server (RFC 8414).
          */
         get: operations["auth_metadata"];
@@ -52,7 +52,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read Audit
+         * List audit log entries, newest first
          * @description List audit log entries, newest first.
          */
         get: operations["auth_read_audit"];
@@ -72,7 +72,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Report Usage Of All Users
+         * Sum tokens and cost of all users
          * @description Sum tokens and cost of all users. The key is the ID of a user, a model, a day or a provider.
          */
         get: operations["history_report_usage_of_all_users"];
@@ -92,13 +92,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Users
+         * List accounts, newest first
          * @description List accounts, newest first. `q` is the beginning of the user name or e-mail address.
          */
         get: operations["auth_list_users"];
         put?: never;
         /**
-         * Create User
+         * Create an account, even while registration is closed
          * @description Create an account, even while registration is closed.
          *
          *     Without `password`, the account is `invited`: its owner chooses a password through the link, which works once within
@@ -120,21 +120,21 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get User
+         * Return an account
          * @description Return an account.
          */
         get: operations["auth_get_user"];
         put?: never;
         post?: never;
         /**
-         * Erase User
+         * Erase an account in every service
          * @description Erase an account in every service.
          */
         delete: operations["auth_erase_user"];
         options?: never;
         head?: never;
         /**
-         * Change User
+         * Change the status, plan, scopes, display name or e-mail address of an account
          * @description Change the status, plan, scopes, display name or e-mail address of an account.
          *
          *     Making an account an administrator and another e-mail address require a login within the last five minutes. An API
@@ -153,7 +153,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Issue Password Reset
+         * Issue a password reset token that works once within an hour, for an invited account within seven days
          * @description Issue a password reset token that works once within an hour, for an invited account within seven days.
          *
          *     Only this response contains it. `url` is the page on which the owner of the account uses it.
@@ -175,14 +175,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List User Sessions
+         * List the live sessions of an account, newest first
          * @description List the live sessions of an account, newest first.
          */
         get: operations["auth_list_user_sessions"];
         put?: never;
         post?: never;
         /**
-         * End User Sessions
+         * End every session of an account
          * @description End every session of an account.
          */
         delete: operations["auth_end_user_sessions"];
@@ -199,13 +199,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Api Keys
+         * List the API keys of the caller, newest first
          * @description List the API keys of the caller, newest first.
          */
         get: operations["auth_list_api_keys"];
         put?: never;
         /**
-         * Create Api Key
+         * Create an API key
          * @description Create an API key. The response is the only one that contains the secret.
          *
          *     Scopes other than `chat:write`, and a lifetime of more than 90 days, require a login within the last five minutes.
@@ -228,7 +228,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Delete Api Key
+         * Delete an API key
          * @description Delete an API key. Access tokens issued for it stop working at once.
          */
         delete: operations["auth_delete_api_key"];
@@ -247,7 +247,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Verify Email
+         * Verify an e-mail address with the token of a mailed link
          * @description Verify an e-mail address with the token of a mailed link; 404 unless `SMTP_URL` is set.
          */
         post: operations["auth_verify_email"];
@@ -267,7 +267,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Request Verification
+         * Mail a link that verifies the e-mail address of the caller, unless it is verified
          * @description Mail a link that verifies the e-mail address of the caller, unless it is verified; 404 unless `SMTP_URL` is set.
          *
          *     An account gets at most one mail a minute.
@@ -287,7 +287,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Erasure
+         * Return the progress of an erasure
          * @description Return the progress of an erasure. The id is the only credential needed.
          */
         get: operations["auth_erasure"];
@@ -309,7 +309,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Introspect
+         * Return the state of an access token (RFC 7662)
          * @description Return the state of an access token (RFC 7662): your own, or any token with the scope `admin`.
          */
         post: operations["auth_introspect"];
@@ -327,21 +327,21 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Me
+         * Return the account of the caller
          * @description Return the account of the caller.
          */
         get: operations["auth_me"];
         put?: never;
         post?: never;
         /**
-         * Erase Me
+         * Erase the account of the caller in every service
          * @description Erase the account of the caller in every service. Requires a login within the last five minutes.
          */
         delete: operations["auth_erase_me"];
         options?: never;
         head?: never;
         /**
-         * Change Me
+         * Change the user name, e-mail address or display name of the caller
          * @description Change the user name, e-mail address or display name of the caller.
          *
          *     Another e-mail address requires a login within the last five minutes.
@@ -359,7 +359,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Change Password
+         * Change the password of the caller
          * @description Change the password of the caller.
          *
          *     All other sessions end, and unless `end_api_keys` is false, the API keys made since the password was last set.
@@ -382,7 +382,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Reset Password
+         * Set a new password with a reset token
          * @description Set a new password with a reset token.
          *
          *     Every session of the account ends, and unless `end_api_keys` is false, the API keys made since the password was
@@ -405,7 +405,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Request Reset
+         * Mail a password reset link to this address, if an account has verified it
          * @description Mail a password reset link to this address, if an account has verified it; 404 unless `SMTP_URL` is set.
          */
         post: operations["auth_request_reset"];
@@ -425,7 +425,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Register
+         * Create an account
          * @description Create an account. Log in afterwards to get tokens.
          */
         post: operations["auth_register"];
@@ -445,7 +445,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Revoke
+         * Log out
          * @description Log out: end the session of a token (RFC 7009). An unknown token also returns 200.
          *
          *     With `X-Parley-Client: web`, the token of the refresh cookie is revoked if the form has none, and the cookie is
@@ -466,14 +466,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Sessions
+         * List the live sessions of the caller, newest first
          * @description List the live sessions of the caller, newest first.
          */
         get: operations["auth_list_sessions"];
         put?: never;
         post?: never;
         /**
-         * End Other Sessions
+         * End all sessions of the caller except the current one
          * @description End all sessions of the caller except the current one.
          */
         delete: operations["auth_end_other_sessions"];
@@ -493,7 +493,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * End Session
+         * End one session of the caller
          * @description End one session of the caller; `current` is the session of this request.
          */
         delete: operations["auth_end_session"];
@@ -512,7 +512,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Token
+         * Issue tokens for a password, a refresh token, an API key, or the secret of a service
          * @description Issue tokens for a password, a refresh token, an API key, or the secret of a service.
          *
          *     Browsers send `token_delivery=cookie` and `X-Parley-Client: web`: the refresh token then is in a cookie that no
@@ -535,10 +535,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Create Turn
-         * @description Run a turn and return the whole answer. ``Prefer: respond-async`` returns 202 immediately.
+         * Run a turn and return the whole answer
+         * @description Run a turn and return the whole answer. `Prefer: respond-async` returns 202 immediately.
          *
-         *     With the response cache on (``ENABLE_CACHE``), ``Cache-Control: no-cache`` requests a new answer, and ``no-store``
+         *     With the response cache on (`ENABLE_CACHE`), `Cache-Control: no-cache` requests a new answer, and `no-store`
          *     requests a new answer that is not cached either.
          */
         post: operations["chat_create_turn"];
@@ -558,8 +558,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Stream Turn
-         * @description Run a turn and stream it. A disconnect does not stop the turn. ``Cache-Control`` as for ``POST /chat``.
+         * Run a turn and stream it
+         * @description Run a turn and stream it. A disconnect does not stop the turn. `Cache-Control` as for `POST /chat`.
          */
         post: operations["chat_stream_turn"];
         delete?: never;
@@ -576,8 +576,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Turns
-         * @description List the caller's turns, newest first. After a reload, ``status=running`` finds the turn to resume.
+         * List the caller's turns, newest first
+         * @description List the caller's turns, newest first. After a reload, `status=running` finds the turn to resume.
          */
         get: operations["chat_list_turns"];
         put?: never;
@@ -596,8 +596,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Turn
-         * @description Return one turn. While it runs, ``message`` is the answer so far, up to ``last_event_id``.
+         * Return one turn
+         * @description Return one turn. While it runs, `message` is the answer so far, up to `last_event_id`.
          */
         get: operations["chat_get_turn"];
         put?: never;
@@ -618,7 +618,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cancel Turn
+         * Cancel a turn and keep its partial answer
          * @description Cancel a turn and keep its partial answer. Returns 202 if the turn is still running after two seconds.
          */
         post: operations["chat_cancel_turn"];
@@ -636,10 +636,32 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Resume Turn
-         * @description Stream a turn after a cursor (``Last-Event-ID`` or ``?after=``), or from its start.
+         * Stream a turn after a cursor (`Last-Event-ID` or `?after=`), or from its start
+         * @description Stream a turn after a cursor (`Last-Event-ID` or `?after=`), or from its start.
          */
         get: operations["chat_resume_turn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/chat/ws": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open a WebSocket for turns
+         * @description Open a WebSocket for turns.
+         *
+         *     Offer the subprotocols `parley.v1` and `parley.bearer.<token>`, or send the frame `auth` within 5 seconds. Send `auth` again to renew the authentication. Frames are text of at most 1 MiB, each one JSON object. At most 20 turns run at once on a socket. A turn goes on when the socket closes: open another one and send `turn.resume`.
+         */
+        get: operations["chat_open_socket"];
         put?: never;
         post?: never;
         delete?: never;
@@ -656,7 +678,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Conversations
+         * List your conversations, most recently updated first
          * @description List your conversations, most recently updated first.
          */
         get: operations["history_list_conversations"];
@@ -678,7 +700,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Import Conversations
+         * Import a Parley, ChatGPT or Claude export under new ids
          * @description Import a Parley, ChatGPT or Claude export under new ids. The response lists every part that was skipped.
          *
          *     A broken conversation, line, message or character is skipped alone. A file in none of the formats is refused.
@@ -698,25 +720,25 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Conversation
+         * Return a conversation with its totals
          * @description Return a conversation with its totals.
          */
         get: operations["history_get_conversation"];
         /**
-         * Create Conversation
+         * Create an empty conversation under an ID of your own, a UUID of version 4 or 7
          * @description Create an empty conversation under an ID of your own, a UUID of version 4 or 7. The request has no body.
          */
         put: operations["chat_create_conversation"];
         post?: never;
         /**
-         * Delete Conversation
+         * Delete a conversation
          * @description Delete a conversation. It disappears at once and is purged after the retention time of your plan.
          */
         delete: operations["history_delete_conversation"];
         options?: never;
         head?: never;
         /**
-         * Update Conversation
+         * Rename or archive a conversation, select its active branch, or replace its metadata
          * @description Rename or archive a conversation, select its active branch, or replace its metadata.
          */
         patch: operations["history_update_conversation"];
@@ -730,7 +752,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Export Conversation
+         * Download a conversation
          * @description Download a conversation: every branch as JSON, or the active branch as Markdown.
          */
         get: operations["history_export_conversation"];
@@ -750,7 +772,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Messages
+         * List the messages of the active branch, oldest first, or of the whole tree
          * @description List the messages of the active branch, oldest first, or of the whole tree.
          */
         get: operations["history_list_messages"];
@@ -770,7 +792,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Follow Events
+         * Stream the events of your conversations, starting now or after a cursor
          * @description Stream the events of your conversations, starting now or after a cursor.
          */
         get: operations["history_follow_events"];
@@ -790,7 +812,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Export Everything
+         * Download all your conversations, one JSON object per line
          * @description Download all your conversations, one JSON object per line.
          */
         get: operations["history_export_everything"];
@@ -810,10 +832,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Models
-         * @description List the models. ``default`` is used when a request names none.
+         * List the models
+         * @description List the models. `default` is used when a request names none.
          *
-         *     ``available`` is false while the model's server fails and no request is sent to it.
+         *     `available` is false while the model's server fails and no request is sent to it.
          */
         get: operations["chat_list_models"];
         put?: never;
@@ -832,7 +854,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Search Messages
+         * Find messages that contain every word of the query, in any language
          * @description Find messages that contain every word of the query, in any language.
          *
          *     `"quoted words"` must be next to each other, and a message with a `-word` or `-"some words"` is left out. The last
@@ -856,7 +878,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Report Usage
+         * Sum tokens and cost by day, model or conversation
          * @description Sum tokens and cost by day, model or conversation.
          */
         get: operations["history_report_usage"];
@@ -876,7 +898,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Budget
+         * Return what is left of the caller's budgets in US dollars, and of the tokens per minute
          * @description Return what is left of the caller's budgets in US dollars, and of the tokens per minute. Null means unlimited.
          */
         get: operations["chat_get_budget"];
@@ -898,10 +920,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Create Completion
-         * @description Return a completion. A disconnect cancels the turn, unless the request has an ``Idempotency-Key``.
+         * Return a completion
+         * @description Return a completion. A disconnect cancels the turn, unless the request has an `Idempotency-Key`.
          *
-         *     ``Cache-Control`` as for ``POST /api/v1/chat``.
+         *     `Cache-Control` as for `POST /api/v1/chat`.
          */
         post: operations["chat_create_completion"];
         delete?: never;
@@ -918,7 +940,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Openai Models
+         * List the models in OpenAI's format
          * @description List the models in OpenAI's format.
          */
         get: operations["chat_list_openai_models"];
@@ -938,7 +960,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get Openai Model
+         * Return one model in OpenAI's format
          * @description Return one model in OpenAI's format.
          */
         get: operations["chat_get_openai_model"];
@@ -957,6 +979,9 @@ export interface components {
         /**
          * AdminUserBody
          * @description A change of an account; absent members stay unchanged.
+         * @example {
+         *       "status": "disabled"
+         *     }
          */
         AdminUserBody: {
             /** Status */
@@ -973,6 +998,12 @@ export interface components {
         /**
          * ApiKeyBody
          * @description A new API key. Without `expires_at` it expires after 90 days, with `null` never, if the plan allows it.
+         * @example {
+         *       "name": "my script",
+         *       "scopes": [
+         *         "chat:write"
+         *       ]
+         *     }
          */
         ApiKeyBody: {
             /** Name */
@@ -985,6 +1016,18 @@ export interface components {
         /**
          * ApiKeyView
          * @description An API key; only the response that creates it contains ``key``, the secret.
+         * @example {
+         *       "id": "01a200aa-0000-7000-8000-000000000002",
+         *       "name": "my script",
+         *       "prefix": "pk_Zk3hXw",
+         *       "scopes": [
+         *         "chat:write"
+         *       ],
+         *       "created_at": "2026-11-22T10:00:00.123Z",
+         *       "expires_at": "2027-02-20T10:00:00.123Z",
+         *       "last_used_at": null,
+         *       "key": null
+         *     }
          */
         ApiKeyView: {
             /**
@@ -1013,6 +1056,24 @@ export interface components {
         /**
          * AuditView
          * @description One entry of the audit log.
+         * @example {
+         *       "id": "01a200aa-0000-7000-8000-000000000002",
+         *       "at": "2026-11-22T10:00:00.123Z",
+         *       "action": "user.updated",
+         *       "actor": {
+         *         "type": "user",
+         *         "id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b"
+         *       },
+         *       "target": {
+         *         "type": "user",
+         *         "id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b"
+         *       },
+         *       "ip": "192.0.2.7",
+         *       "request_id": "01a200ab-0000-7000-8000-000000000000",
+         *       "detail": {
+         *         "plan": "default"
+         *       }
+         *     }
          */
         AuditView: {
             /**
@@ -1039,6 +1100,23 @@ export interface components {
             };
         };
         /**
+         * AuthFrame
+         * @description Authenticates the socket, or renews its token.
+         * @example {
+         *       "type": "auth",
+         *       "token": "eyJ0eXAiOiJhdCtqd3QifQ.e30.c2ln"
+         *     }
+         */
+        AuthFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "auth";
+            /** Token */
+            token: string;
+        };
+        /**
          * BudgetPeriod
          * @description A budget in US dollars; ``reserved`` is held for running turns.
          */
@@ -1060,6 +1138,21 @@ export interface components {
         /**
          * BudgetResource
          * @description The budgets of the caller's plan; null means unlimited.
+         * @example {
+         *       "plan": "default",
+         *       "day": {
+         *         "limit": "5.000000000",
+         *         "used": "0.001234000",
+         *         "reserved": "0.000100000",
+         *         "remaining": "4.998666000",
+         *         "resets_at": "2026-11-23T00:00:00.000Z"
+         *       },
+         *       "month": null,
+         *       "tokens_per_minute": {
+         *         "limit": 100000,
+         *         "remaining": 99943
+         *       }
+         *     }
          */
         BudgetResource: {
             /** Plan */
@@ -1069,8 +1162,59 @@ export interface components {
             tokens_per_minute: components["schemas"]["TokensPerMinute"] | null;
         };
         /**
+         * CancelFrame
+         * @description Cancels a turn.
+         * @example {
+         *       "type": "turn.cancel",
+         *       "ref": "c3",
+         *       "turn_id": "01a200aa-0000-7000-8000-000000000002"
+         *     }
+         */
+        CancelFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "turn.cancel";
+            /** Ref */
+            ref: string;
+            /**
+             * Turn Id
+             * Format: uuid
+             */
+            turn_id: string;
+        };
+        /**
          * ChatAnswer
          * @description Response of ``POST /chat``.
+         * @example {
+         *       "message": "Hello Ada.",
+         *       "message_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "user_message_id": "01a200aa-0000-7000-8000-000000000001",
+         *       "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *       "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "status": "completed",
+         *       "model": "default",
+         *       "tokens_used": 57,
+         *       "usage": {
+         *         "prompt_tokens": 41,
+         *         "completion_tokens": 16,
+         *         "total_tokens": 57,
+         *         "cached_tokens": 0,
+         *         "reasoning_tokens": 0,
+         *         "estimated": false
+         *       },
+         *       "cost_estimate": 0.00001234,
+         *       "cost": "0.000012340",
+         *       "finish_reason": "stop",
+         *       "cached": false,
+         *       "tool_calls": null,
+         *       "error": null,
+         *       "context": "complete",
+         *       "context_omitted_turns": 0,
+         *       "metadata": {},
+         *       "timestamp": "2026-11-22T10:00:01.456Z"
+         *     }
          */
         ChatAnswer: {
             /** Message */
@@ -1135,6 +1279,11 @@ export interface components {
         /**
          * ChatRequest
          * @description Request for one turn: a new message, or an answer to regenerate.
+         * @example {
+         *       "message": "Hi",
+         *       "conversation_id": null,
+         *       "metadata": {}
+         *     }
          */
         ChatRequest: {
             /** Message */
@@ -1202,6 +1351,16 @@ export interface components {
         /**
          * CompletionRequest
          * @description ``POST /v1/chat/completions``.
+         * @example {
+         *       "model": "default",
+         *       "messages": [
+         *         {
+         *           "role": "user",
+         *           "content": "Hi"
+         *         }
+         *       ],
+         *       "stream": false
+         *     }
          */
         CompletionRequest: {
             /** Model */
@@ -1267,6 +1426,24 @@ export interface components {
         /**
          * Conversation
          * @description A conversation with its totals; ``cost`` is null until a turn with a known price has ended.
+         * @example {
+         *       "id": "01a200aa-0000-7000-8000-000000000000",
+         *       "title": "Greeting Ada",
+         *       "title_source": "auto",
+         *       "archived": false,
+         *       "model": "default",
+         *       "message_count": 2,
+         *       "tokens_used": 57,
+         *       "cost_estimate": 0.00001234,
+         *       "cost": "0.000012340",
+         *       "running_turn_id": null,
+         *       "active_message_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "metadata": {},
+         *       "version": 3,
+         *       "created_at": "2026-11-22T10:00:00.123Z",
+         *       "updated_at": "2026-11-22T10:00:01.456Z",
+         *       "last_message_at": "2026-11-22T10:00:01.456Z"
+         *     }
          */
         Conversation: {
             /**
@@ -1319,6 +1496,9 @@ export interface components {
          *
          *     ``active_message_id`` selects the branch that ends in an answer, or in the newest answer to a user message. The next
          *     message without ``parent_id`` continues it. ``null`` selects the newest turn again.
+         * @example {
+         *       "title": "Greeting Ada"
+         *     }
          */
         ConversationPatch: {
             /** Title */
@@ -1333,8 +1513,77 @@ export interface components {
             } | null;
         };
         /**
+         * CreateFrame
+         * @description Starts a turn. The members correspond to the headers and body of ``POST /chat``.
+         * @example {
+         *       "type": "turn.create",
+         *       "ref": "c1",
+         *       "body": {
+         *         "message": "Hi"
+         *       }
+         *     }
+         */
+        CreateFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "turn.create";
+            /** Ref */
+            ref: string;
+            /**
+             * Idempotency Key
+             * @default null
+             */
+            idempotency_key: string | null;
+            /**
+             * Cache Control
+             * @default null
+             */
+            cache_control: string | null;
+            body: components["schemas"]["ChatRequest"];
+        };
+        /**
+         * DrainingEvent
+         * @description The server shuts down. The turn goes on: connect again after the delay, and resume.
+         * @example {
+         *       "retry_after_ms": 500
+         *     }
+         */
+        DrainingEvent: {
+            /** Retry After Ms */
+            retry_after_ms: number;
+        };
+        /**
+         * DrainingFrame
+         * @description The server shuts down. Connect again after the delay, and resume the turns.
+         * @example {
+         *       "type": "draining",
+         *       "retry_after_ms": 500
+         *     }
+         */
+        DrainingFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "draining";
+            /** Retry After Ms */
+            retry_after_ms: number;
+        };
+        /**
          * ErasureView
          * @description The progress of an erasure.
+         * @example {
+         *       "id": "Zk3hXw0cQ2mR7tVb9nYp1sLd5fGj8aKe",
+         *       "status": "running",
+         *       "requested_at": "2026-11-22T10:00:00.123Z",
+         *       "completed_at": null,
+         *       "services": {
+         *         "chat": "confirmed",
+         *         "history": "pending"
+         *       }
+         *     }
          */
         ErasureView: {
             /** Id */
@@ -1357,6 +1606,40 @@ export interface components {
             };
         };
         /**
+         * ErrorFrame
+         * @description The frame with this ``ref`` failed; ``problem`` is an error body as of the other routes.
+         * @example {
+         *       "type": "error",
+         *       "ref": "c1",
+         *       "problem": {
+         *         "type": "http://localhost:8000/docs/errors#turn_in_progress",
+         *         "title": "Turn in progress",
+         *         "status": 409,
+         *         "detail": "Another turn of this conversation is still running.",
+         *         "instance": "/api/v1/chat",
+         *         "code": "turn_in_progress",
+         *         "request_id": "01a200aa-0000-7000-8000-000000000002",
+         *         "errors": [],
+         *         "error": {
+         *           "message": "Another turn of this conversation is still running.",
+         *           "type": "invalid_request_error",
+         *           "param": null,
+         *           "code": "turn_in_progress"
+         *         }
+         *       }
+         *     }
+         */
+        ErrorFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "error";
+            /** Ref */
+            ref: string;
+            problem: components["schemas"]["Problem"];
+        };
+        /**
          * ErrorInfo
          * @description Why a turn failed: an error code and a sentence of Parley, never the provider's text.
          */
@@ -1367,8 +1650,107 @@ export interface components {
             message: string;
         };
         /**
+         * FeedEvent
+         * @description A CloudEvent about one of your conversations. `/asyncapi.yaml` describes the data of each type.
+         * @example {
+         *       "specversion": "1.0",
+         *       "id": "01a200aa-0000-7000-8000-00000000000a",
+         *       "source": "/services/chat",
+         *       "type": "io.parley.conversation.turn.started.v1",
+         *       "subject": "01a200aa-0000-7000-8000-000000000002",
+         *       "time": "2026-11-22T10:00:00.123Z",
+         *       "datacontenttype": "application/json",
+         *       "dataschema": "urn:parley:schema:conversation.turn.started:v1",
+         *       "partitionkey": "01a200aa-0000-7000-8000-000000000000",
+         *       "sequence": "00000000000000000001",
+         *       "data": {
+         *         "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *         "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *         "user_id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b",
+         *         "number": 1,
+         *         "stored": true,
+         *         "parent_id": null,
+         *         "regenerate": null,
+         *         "user_message": {
+         *           "id": "01a200aa-0000-7000-8000-000000000001",
+         *           "content": "Hi",
+         *           "created_at": "2026-11-22T10:00:00.123Z"
+         *         },
+         *         "tool_results": [],
+         *         "continues": false,
+         *         "message_id": "01a200aa-0000-7000-8000-000000000002",
+         *         "model": "default",
+         *         "system_prompt": null,
+         *         "metadata": {},
+         *         "request_id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b",
+         *         "started_at": "2026-11-22T10:00:00.140Z"
+         *       }
+         *     }
+         */
+        FeedEvent: {
+            /**
+             * Specversion
+             * @constant
+             */
+            specversion: "1.0";
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Source */
+            source: string;
+            /** Type */
+            type: string;
+            /** Subject */
+            subject: string;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+            /**
+             * Datacontenttype
+             * @constant
+             */
+            datacontenttype: "application/json";
+            /** Dataschema */
+            dataschema: string;
+            /** Partitionkey */
+            partitionkey: string;
+            /** Sequence */
+            sequence: string;
+            /**
+             * Traceparent
+             * @default null
+             */
+            traceparent: string | null;
+            /** Data */
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * ImportReport
          * @description The result of an import.
+         * @example {
+         *       "imported": [
+         *         {
+         *           "index": 0,
+         *           "conversation_id": "01a200ab-0000-7000-8000-000000000000",
+         *           "title": "Greeting Ada",
+         *           "messages": 2
+         *         }
+         *       ],
+         *       "skipped": [
+         *         {
+         *           "index": 1,
+         *           "pointer": "/1/mapping",
+         *           "code": "unsupported_content",
+         *           "detail": "Image parts are not imported."
+         *         }
+         *       ]
+         *     }
          */
         ImportReport: {
             /** Imported */
@@ -1394,8 +1776,33 @@ export interface components {
             messages: number;
         };
         /**
+         * InterruptedEvent
+         * @description The connection to the turn was lost. Resume it.
+         * @example {
+         *       "code": "upstream_error"
+         *     }
+         */
+        InterruptedEvent: {
+            /** Code */
+            code: string;
+        };
+        /**
          * IntrospectionView
          * @description The state of a token (RFC 7662); an inactive token has only ``active``.
+         * @example {
+         *       "active": true,
+         *       "scope": "account chat:write",
+         *       "client_id": "web",
+         *       "username": "ada",
+         *       "token_type": "Bearer",
+         *       "exp": 1795308900,
+         *       "iat": 1795308000,
+         *       "sub": "01a200a6-d8e8-77ac-b25c-1d805c924a2b",
+         *       "aud": "parley",
+         *       "iss": "https://chat.example.org",
+         *       "jti": "01a200aa-0000-7000-8000-000000000002",
+         *       "sid": "01a200ab-0000-7000-8000-000000000000"
+         *     }
          */
         IntrospectionView: {
             /** Active */
@@ -1439,6 +1846,18 @@ export interface components {
         /**
          * JwksView
          * @description The public halves of the signing keys (RFC 7517).
+         * @example {
+         *       "keys": [
+         *         {
+         *           "kty": "OKP",
+         *           "crv": "Ed25519",
+         *           "use": "sig",
+         *           "alg": "EdDSA",
+         *           "kid": "2026-11",
+         *           "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+         *         }
+         *       ]
+         *     }
          */
         JwksView: {
             /** Keys */
@@ -1449,6 +1868,32 @@ export interface components {
         /**
          * Message
          * @description A message in the tree of its conversation. The id of an assistant message is the id of its turn.
+         * @example {
+         *       "id": "01a200aa-0000-7000-8000-000000000002",
+         *       "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *       "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "number": 1,
+         *       "parent_id": "01a200aa-0000-7000-8000-000000000001",
+         *       "sibling_ids": [],
+         *       "sibling_count": 1,
+         *       "role": "assistant",
+         *       "content": "Hello Ada.",
+         *       "tool_calls": null,
+         *       "tool_call_id": null,
+         *       "status": "completed",
+         *       "finish_reason": "stop",
+         *       "model": "default",
+         *       "usage": {
+         *         "prompt_tokens": 41,
+         *         "completion_tokens": 16,
+         *         "total_tokens": 57,
+         *         "cached_tokens": 0,
+         *         "reasoning_tokens": 0,
+         *         "estimated": false
+         *       },
+         *       "cost": "0.000012340",
+         *       "created_at": "2026-11-22T10:00:01.456Z"
+         *     }
          */
         Message: {
             /**
@@ -1511,6 +1956,29 @@ export interface components {
         /**
          * MetadataView
          * @description The metadata of the authorization server (RFC 8414).
+         * @example {
+         *       "issuer": "https://chat.example.org",
+         *       "token_endpoint": "https://chat.example.org/api/v1/auth/token",
+         *       "revocation_endpoint": "https://chat.example.org/api/v1/auth/revoke",
+         *       "introspection_endpoint": "https://chat.example.org/api/v1/auth/introspect",
+         *       "jwks_uri": "https://chat.example.org/.well-known/jwks.json",
+         *       "grant_types_supported": [
+         *         "password",
+         *         "refresh_token"
+         *       ],
+         *       "response_types_supported": [],
+         *       "token_endpoint_auth_methods_supported": [
+         *         "none"
+         *       ],
+         *       "scopes_supported": [
+         *         "account",
+         *         "admin",
+         *         "chat:write",
+         *         "events:read",
+         *         "history:read",
+         *         "history:write"
+         *       ]
+         *     }
          */
         MetadataView: {
             /** Issuer */
@@ -1535,6 +2003,30 @@ export interface components {
         /**
          * ModelPage
          * @description The models, and the default model.
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "default",
+         *           "name": "SmolLM2 135M Instruct",
+         *           "provider": "local",
+         *           "context_window": 8192,
+         *           "max_output_tokens": 1024,
+         *           "pricing": {
+         *             "currency": "USD",
+         *             "input_per_million": "0.15",
+         *             "output_per_million": "0.60",
+         *             "cached_input_per_million": null,
+         *             "version": "2026-11-01"
+         *           },
+         *           "capabilities": [
+         *             "stream"
+         *           ],
+         *           "available": true
+         *         }
+         *       ],
+         *       "next_cursor": null,
+         *       "default": "default"
+         *     }
          */
         ModelPage: {
             /** Data */
@@ -1568,6 +2060,11 @@ export interface components {
         /**
          * NewUserBody
          * @description A new account. Without a password, it is `invited` until its owner sets one through the link.
+         * @example {
+         *       "username": "grace",
+         *       "email": "grace@example.org",
+         *       "plan": "default"
+         *     }
          */
         NewUserBody: {
             /** Username */
@@ -1586,11 +2083,63 @@ export interface components {
         /**
          * NewUserView
          * @description A new account, with an invitation unless it has a password.
+         * @example {
+         *       "user": {
+         *         "id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b",
+         *         "username": "grace",
+         *         "email": "grace@example.org",
+         *         "email_verified": false,
+         *         "display_name": null,
+         *         "status": "invited",
+         *         "plan": "default",
+         *         "scopes": [
+         *           "account",
+         *           "chat:write",
+         *           "events:read",
+         *           "history:read",
+         *           "history:write"
+         *         ],
+         *         "created_at": "2026-11-22T10:00:00.123Z",
+         *         "updated_at": "2026-11-22T10:00:00.123Z",
+         *         "last_login_at": null
+         *       },
+         *       "invitation": {
+         *         "url": "https://chat.example.org/reset#token=prs_Zk3hXw0cQ2mR7tVb9nYp",
+         *         "expires_at": "2026-11-29T10:00:00.123Z"
+         *       }
+         *     }
          */
         NewUserView: {
             user: components["schemas"]["UserView"];
             invitation: components["schemas"]["InvitationView"] | null;
         };
+        /**
+         * OkFrame
+         * @description The turn is being cancelled.
+         * @example {
+         *       "type": "ok",
+         *       "ref": "c3"
+         *     }
+         */
+        OkFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "ok";
+            /** Ref */
+            ref: string;
+        };
+        /**
+         * @example {
+         *       "error": {
+         *         "message": "An unexpected error occurred.",
+         *         "type": "api_error",
+         *         "param": null,
+         *         "code": "internal_error"
+         *       }
+         *     }
+         */
         OpenAiError: {
             error: {
                 message?: string;
@@ -1599,56 +2148,270 @@ export interface components {
                 code?: string;
             };
         };
-        /** Page[ApiKeyView] */
+        /**
+         * Page[ApiKeyView]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200aa-0000-7000-8000-000000000002",
+         *           "name": "my script",
+         *           "prefix": "pk_Zk3hXw",
+         *           "scopes": [
+         *             "chat:write"
+         *           ],
+         *           "created_at": "2026-11-22T10:00:00.123Z",
+         *           "expires_at": "2027-02-20T10:00:00.123Z",
+         *           "last_used_at": null,
+         *           "key": null
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
         Page_ApiKeyView_: {
             /** Data */
             data: components["schemas"]["ApiKeyView"][];
             /** Next Cursor */
             next_cursor: string | null;
         };
-        /** Page[AuditView] */
+        /**
+         * Page[AuditView]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200aa-0000-7000-8000-000000000002",
+         *           "at": "2026-11-22T10:00:00.123Z",
+         *           "action": "user.updated",
+         *           "actor": {
+         *             "type": "user",
+         *             "id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b"
+         *           },
+         *           "target": {
+         *             "type": "user",
+         *             "id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b"
+         *           },
+         *           "ip": "192.0.2.7",
+         *           "request_id": "01a200ab-0000-7000-8000-000000000000",
+         *           "detail": {
+         *             "plan": "default"
+         *           }
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
         Page_AuditView_: {
             /** Data */
             data: components["schemas"]["AuditView"][];
             /** Next Cursor */
             next_cursor: string | null;
         };
-        /** Page[Conversation] */
+        /**
+         * Page[Conversation]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200aa-0000-7000-8000-000000000000",
+         *           "title": "Greeting Ada",
+         *           "title_source": "auto",
+         *           "archived": false,
+         *           "model": "default",
+         *           "message_count": 2,
+         *           "tokens_used": 57,
+         *           "cost_estimate": 0.00001234,
+         *           "cost": "0.000012340",
+         *           "running_turn_id": null,
+         *           "active_message_id": "01a200aa-0000-7000-8000-000000000002",
+         *           "metadata": {},
+         *           "version": 3,
+         *           "created_at": "2026-11-22T10:00:00.123Z",
+         *           "updated_at": "2026-11-22T10:00:01.456Z",
+         *           "last_message_at": "2026-11-22T10:00:01.456Z"
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
         Page_Conversation_: {
             /** Data */
             data: components["schemas"]["Conversation"][];
             /** Next Cursor */
             next_cursor: string | null;
         };
-        /** Page[Message] */
+        /**
+         * Page[Message]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200aa-0000-7000-8000-000000000002",
+         *           "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *           "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *           "number": 1,
+         *           "parent_id": "01a200aa-0000-7000-8000-000000000001",
+         *           "sibling_ids": [],
+         *           "sibling_count": 1,
+         *           "role": "assistant",
+         *           "content": "Hello Ada.",
+         *           "tool_calls": null,
+         *           "tool_call_id": null,
+         *           "status": "completed",
+         *           "finish_reason": "stop",
+         *           "model": "default",
+         *           "usage": {
+         *             "prompt_tokens": 41,
+         *             "completion_tokens": 16,
+         *             "total_tokens": 57,
+         *             "cached_tokens": 0,
+         *             "reasoning_tokens": 0,
+         *             "estimated": false
+         *           },
+         *           "cost": "0.000012340",
+         *           "created_at": "2026-11-22T10:00:01.456Z"
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
         Page_Message_: {
             /** Data */
             data: components["schemas"]["Message"][];
             /** Next Cursor */
             next_cursor: string | null;
         };
-        /** Page[SearchHit] */
+        /**
+         * Page[SearchHit]
+         * @example {
+         *       "data": [
+         *         {
+         *           "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *           "conversation_title": "Greeting Ada",
+         *           "message_id": "01a200aa-0000-7000-8000-000000000002",
+         *           "role": "assistant",
+         *           "snippet": [
+         *             {
+         *               "text": "Hello ",
+         *               "match": false
+         *             },
+         *             {
+         *               "text": "Ada",
+         *               "match": true
+         *             }
+         *           ],
+         *           "score": 0.83,
+         *           "created_at": "2026-11-22T10:00:01.456Z"
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
         Page_SearchHit_: {
             /** Data */
             data: components["schemas"]["SearchHit"][];
             /** Next Cursor */
             next_cursor: string | null;
         };
-        /** Page[SessionView] */
+        /**
+         * Page[SessionView]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200aa-0000-7000-8000-000000000002",
+         *           "current": true,
+         *           "client_id": "web",
+         *           "user_agent": "Mozilla/5.0",
+         *           "ip": "192.0.2.7",
+         *           "created_at": "2026-11-22T10:00:00.123Z",
+         *           "last_used_at": "2026-11-22T10:00:01.456Z",
+         *           "expires_at": "2026-12-22T10:00:00.123Z"
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
         Page_SessionView_: {
             /** Data */
             data: components["schemas"]["SessionView"][];
             /** Next Cursor */
             next_cursor: string | null;
         };
-        /** Page[TurnResource] */
+        /**
+         * Page[TurnResource]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200aa-0000-7000-8000-000000000002",
+         *           "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *           "number": 1,
+         *           "status": "completed",
+         *           "stored": true,
+         *           "user_message_id": "01a200aa-0000-7000-8000-000000000001",
+         *           "user_message": {
+         *             "id": "01a200aa-0000-7000-8000-000000000001",
+         *             "content": "Hi"
+         *           },
+         *           "message_id": "01a200aa-0000-7000-8000-000000000002",
+         *           "message": "Hello Ada.",
+         *           "tool_calls": null,
+         *           "model": "default",
+         *           "finish_reason": "stop",
+         *           "tokens_used": 57,
+         *           "usage": {
+         *             "prompt_tokens": 41,
+         *             "completion_tokens": 16,
+         *             "total_tokens": 57,
+         *             "cached_tokens": 0,
+         *             "reasoning_tokens": 0,
+         *             "estimated": false
+         *           },
+         *           "cost_estimate": 0.00001234,
+         *           "cost": "0.000012340",
+         *           "cached": false,
+         *           "error": null,
+         *           "last_event_id": "6",
+         *           "context": "complete",
+         *           "context_omitted_turns": 0,
+         *           "metadata": {},
+         *           "created_at": "2026-11-22T10:00:00.123Z",
+         *           "started_at": "2026-11-22T10:00:00.123Z",
+         *           "finished_at": "2026-11-22T10:00:01.456Z"
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
         Page_TurnResource_: {
             /** Data */
             data: components["schemas"]["TurnResource"][];
             /** Next Cursor */
             next_cursor: string | null;
         };
-        /** Page[UserView] */
+        /**
+         * Page[UserView]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b",
+         *           "username": "ada",
+         *           "email": "ada@example.org",
+         *           "email_verified": true,
+         *           "display_name": "Ada",
+         *           "status": "active",
+         *           "plan": "default",
+         *           "scopes": [
+         *             "account",
+         *             "chat:write",
+         *             "events:read",
+         *             "history:read",
+         *             "history:write"
+         *           ],
+         *           "created_at": "2026-11-22T10:00:00.123Z",
+         *           "updated_at": "2026-11-22T10:00:00.123Z",
+         *           "last_login_at": "2026-11-22T10:00:01.456Z"
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
         Page_UserView_: {
             /** Data */
             data: components["schemas"]["UserView"][];
@@ -1668,6 +2431,11 @@ export interface components {
         /**
          * PasswordBody
          * @description A change of password.
+         * @example {
+         *       "current_password": "correct horse battery staple",
+         *       "new_password": "seven quiet green lanterns",
+         *       "end_api_keys": true
+         *     }
          */
         PasswordBody: {
             /** Current Password */
@@ -1701,6 +2469,24 @@ export interface components {
             /** Version */
             version: string;
         };
+        /**
+         * @example {
+         *       "type": "http://localhost:8000/docs/errors#internal_error",
+         *       "title": "Internal error",
+         *       "status": 500,
+         *       "detail": "An unexpected error occurred.",
+         *       "instance": "/api/v1/chat",
+         *       "code": "internal_error",
+         *       "request_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "errors": [],
+         *       "error": {
+         *         "message": "An unexpected error occurred.",
+         *         "type": "api_error",
+         *         "param": null,
+         *         "code": "internal_error"
+         *       }
+         *     }
+         */
         Problem: {
             type: string;
             title: string;
@@ -1724,6 +2510,9 @@ export interface components {
         /**
          * ProfileBody
          * @description A change of the profile; absent members stay unchanged.
+         * @example {
+         *       "display_name": "Ada L."
+         *     }
          */
         ProfileBody: {
             /** Username */
@@ -1734,8 +2523,40 @@ export interface components {
             display_name?: string | null;
         };
         /**
+         * ReadyFrame
+         * @description The socket is authenticated until ``expires_at``. Send `auth` again before.
+         * @example {
+         *       "type": "ready",
+         *       "user_id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b",
+         *       "expires_at": "2026-11-22T10:15:00.000Z"
+         *     }
+         */
+        ReadyFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "ready";
+            /**
+             * User Id
+             * Format: uuid
+             */
+            user_id: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+        };
+        /**
          * RegisterBody
          * @description A new account.
+         * @example {
+         *       "username": "ada",
+         *       "email": "ada@example.org",
+         *       "password": "correct horse battery staple",
+         *       "display_name": "Ada"
+         *     }
          */
         RegisterBody: {
             /** Username */
@@ -1750,6 +2571,11 @@ export interface components {
         /**
          * ResetBody
          * @description A new password with the reset token that allows it.
+         * @example {
+         *       "reset_token": "prs_Zk3hXw0cQ2mR7tVb9nYp",
+         *       "new_password": "seven quiet green lanterns",
+         *       "end_api_keys": true
+         *     }
          */
         ResetBody: {
             /** Reset Token */
@@ -1766,6 +2592,9 @@ export interface components {
         /**
          * ResetRequestBody
          * @description The e-mail address of an account whose password is to be reset.
+         * @example {
+         *       "email": "ada@example.org"
+         *     }
          */
         ResetRequestBody: {
             /** Email */
@@ -1774,11 +2603,17 @@ export interface components {
         /**
          * ResetRequestView
          * @description An empty body, so that the response does not reveal whether an account exists.
+         * @example {}
          */
         ResetRequestView: Record<string, never>;
         /**
          * ResetView
          * @description A password reset token; shown once.
+         * @example {
+         *       "reset_token": "prs_Zk3hXw0cQ2mR7tVb9nYp",
+         *       "url": "https://chat.example.org/reset#token=prs_Zk3hXw0cQ2mR7tVb9nYp",
+         *       "expires_at": "2026-11-22T11:00:00.123Z"
+         *     }
          */
         ResetView: {
             /** Reset Token */
@@ -1795,30 +2630,55 @@ export interface components {
             expires_at: string;
         };
         /**
-         * RevocationAnswer
-         * @description The revoked sessions and users among those checked.
+         * ResumeFrame
+         * @description Streams a turn after a cursor.
+         * @example {
+         *       "type": "turn.resume",
+         *       "ref": "c2",
+         *       "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "after": "5"
+         *     }
          */
-        RevocationAnswer: {
-            /** Revoked Sessions */
-            revoked_sessions: string[];
-            /** Revoked Users */
-            revoked_users: string[];
-        };
-        /**
-         * RevocationQuestion
-         * @description Sessions to check, and users with the second in which their token was issued.
-         */
-        RevocationQuestion: {
-            /** Sessions */
-            sessions?: string[];
-            /** Users */
-            users?: {
-                [key: string]: number;
-            };
+        ResumeFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "turn.resume";
+            /** Ref */
+            ref: string;
+            /**
+             * Turn Id
+             * Format: uuid
+             */
+            turn_id: string;
+            /**
+             * After
+             * @default null
+             */
+            after: string | null;
         };
         /**
          * SearchHit
          * @description A message that matches a search.
+         * @example {
+         *       "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *       "conversation_title": "Greeting Ada",
+         *       "message_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "role": "assistant",
+         *       "snippet": [
+         *         {
+         *           "text": "Hello ",
+         *           "match": false
+         *         },
+         *         {
+         *           "text": "Ada",
+         *           "match": true
+         *         }
+         *       ],
+         *       "score": 0.83,
+         *       "created_at": "2026-11-22T10:00:01.456Z"
+         *     }
          */
         SearchHit: {
             /**
@@ -1859,8 +2719,24 @@ export interface components {
             match: boolean;
         };
         /**
+         * SessionRevokedEvent
+         * @description The session of the access token was ended. Log in again.
+         * @example {}
+         */
+        SessionRevokedEvent: Record<string, never>;
+        /**
          * SessionView
          * @description A login on one device.
+         * @example {
+         *       "id": "01a200aa-0000-7000-8000-000000000002",
+         *       "current": true,
+         *       "client_id": "web",
+         *       "user_agent": "Mozilla/5.0",
+         *       "ip": "192.0.2.7",
+         *       "created_at": "2026-11-22T10:00:00.123Z",
+         *       "last_used_at": "2026-11-22T10:00:01.456Z",
+         *       "expires_at": "2026-12-22T10:00:00.123Z"
+         *     }
          */
         SessionView: {
             /**
@@ -1922,6 +2798,10 @@ export interface components {
         /**
          * TokenErrorView
          * @description An error in the form of RFC 6749.
+         * @example {
+         *       "error": "invalid_grant",
+         *       "error_description": "The user name or password is wrong."
+         *     }
          */
         TokenErrorView: {
             /** Error */
@@ -1932,6 +2812,14 @@ export interface components {
         /**
          * TokenView
          * @description The response of the token endpoint; refresh members are present only for logins.
+         * @example {
+         *       "access_token": "eyJ0eXAiOiJhdCtqd3QifQ.e30.c2ln",
+         *       "token_type": "Bearer",
+         *       "expires_in": 900,
+         *       "refresh_token": "prt_Zk3hXw0cQ2mR7tVb9nYp",
+         *       "refresh_expires_in": 2592000,
+         *       "scope": "account chat:write"
+         *     }
          */
         TokenView: {
             /** Access Token */
@@ -1964,8 +2852,181 @@ export interface components {
             remaining: number;
         };
         /**
+         * TurnDeltaEvent
+         * @description More of the answer: text, tool calls in OpenAI's delta form, or the model's reasoning.
+         * @example {
+         *       "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *       "delta": "Hel",
+         *       "finished": false
+         *     }
+         */
+        TurnDeltaEvent: {
+            /**
+             * Turn Id
+             * Format: uuid
+             */
+            turn_id: string;
+            /** Conversation Id */
+            conversation_id: string | null;
+            /** Delta */
+            delta: string;
+            /**
+             * Finished
+             * @constant
+             */
+            finished: false;
+            /**
+             * Tool Calls
+             * @default null
+             */
+            tool_calls: {
+                [key: string]: unknown;
+            }[] | null;
+            /**
+             * Reasoning
+             * @default null
+             */
+            reasoning: string | null;
+        };
+        /**
+         * TurnEventFrame
+         * @description An event of a turn; ``id`` is the cursor with which the turn is resumed.
+         * @example {
+         *       "type": "turn.event",
+         *       "ref": "c1",
+         *       "id": "6",
+         *       "data": {
+         *         "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *         "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *         "delta": "Hel",
+         *         "finished": false
+         *       }
+         *     }
+         */
+        TurnEventFrame: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "turn.event";
+            /** Ref */
+            ref: string;
+            /** Id */
+            id: string;
+            /** Data */
+            data: components["schemas"]["TurnStartedEvent"] | components["schemas"]["TurnDeltaEvent"] | components["schemas"]["TurnFinishedEvent"];
+        };
+        /**
+         * TurnFinishedEvent
+         * @description Last event of a turn.
+         * @example {
+         *       "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *       "delta": "",
+         *       "finished": true,
+         *       "status": "completed",
+         *       "finish_reason": "stop",
+         *       "tokens_used": 57,
+         *       "usage": {
+         *         "prompt_tokens": 41,
+         *         "completion_tokens": 16,
+         *         "total_tokens": 57,
+         *         "cached_tokens": 0,
+         *         "reasoning_tokens": 0,
+         *         "estimated": false
+         *       },
+         *       "cost_estimate": 0.00001234,
+         *       "cost": "0.000012340",
+         *       "cached": false,
+         *       "error": null,
+         *       "context": "complete",
+         *       "context_omitted_turns": 0
+         *     }
+         */
+        TurnFinishedEvent: {
+            /**
+             * Turn Id
+             * Format: uuid
+             */
+            turn_id: string;
+            /** Conversation Id */
+            conversation_id: string | null;
+            /**
+             * Delta
+             * @constant
+             */
+            delta: "";
+            /**
+             * Finished
+             * @constant
+             */
+            finished: true;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "running" | "completed" | "incomplete" | "failed" | "cancelled";
+            /** Finish Reason */
+            finish_reason: string | null;
+            /** Tokens Used */
+            tokens_used: number | null;
+            usage: components["schemas"]["Usage"] | null;
+            /** Cost Estimate */
+            cost_estimate: number | null;
+            /** Cost */
+            cost: string | null;
+            /** Cached */
+            cached: boolean;
+            error: components["schemas"]["ErrorInfo"] | null;
+            /**
+             * Context
+             * @enum {string}
+             */
+            context: "complete" | "trimmed" | "partial";
+            /** Context Omitted Turns */
+            context_omitted_turns: number;
+        };
+        /**
          * TurnResource
          * @description Response of ``GET /chat/turns/{id}``.
+         * @example {
+         *       "id": "01a200aa-0000-7000-8000-000000000002",
+         *       "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *       "number": 1,
+         *       "status": "completed",
+         *       "stored": true,
+         *       "user_message_id": "01a200aa-0000-7000-8000-000000000001",
+         *       "user_message": {
+         *         "id": "01a200aa-0000-7000-8000-000000000001",
+         *         "content": "Hi"
+         *       },
+         *       "message_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "message": "Hello Ada.",
+         *       "tool_calls": null,
+         *       "model": "default",
+         *       "finish_reason": "stop",
+         *       "tokens_used": 57,
+         *       "usage": {
+         *         "prompt_tokens": 41,
+         *         "completion_tokens": 16,
+         *         "total_tokens": 57,
+         *         "cached_tokens": 0,
+         *         "reasoning_tokens": 0,
+         *         "estimated": false
+         *       },
+         *       "cost_estimate": 0.00001234,
+         *       "cost": "0.000012340",
+         *       "cached": false,
+         *       "error": null,
+         *       "last_event_id": "6",
+         *       "context": "complete",
+         *       "context_omitted_turns": 0,
+         *       "metadata": {},
+         *       "created_at": "2026-11-22T10:00:00.123Z",
+         *       "started_at": "2026-11-22T10:00:00.123Z",
+         *       "finished_at": "2026-11-22T10:00:01.456Z"
+         *     }
          */
         TurnResource: {
             /**
@@ -2045,6 +3106,56 @@ export interface components {
             finished_at: string | null;
         };
         /**
+         * TurnStartedEvent
+         * @description First event of a turn, sent before any token.
+         * @example {
+         *       "turn_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "conversation_id": "01a200aa-0000-7000-8000-000000000000",
+         *       "delta": "",
+         *       "finished": false,
+         *       "status": "running",
+         *       "message_id": "01a200aa-0000-7000-8000-000000000002",
+         *       "user_message_id": "01a200aa-0000-7000-8000-000000000001",
+         *       "model": "default"
+         *     }
+         */
+        TurnStartedEvent: {
+            /**
+             * Turn Id
+             * Format: uuid
+             */
+            turn_id: string;
+            /** Conversation Id */
+            conversation_id: string | null;
+            /**
+             * Delta
+             * @constant
+             */
+            delta: "";
+            /**
+             * Finished
+             * @constant
+             */
+            finished: false;
+            /**
+             * Status
+             * @constant
+             */
+            status: "running";
+            /**
+             * Message Id
+             * Format: uuid
+             */
+            message_id: string;
+            /**
+             * User Message Id
+             * Format: uuid
+             */
+            user_message_id: string;
+            /** Model */
+            model: string;
+        };
+        /**
          * TurnUserMessage
          * @description What the user wrote.
          */
@@ -2107,6 +3218,31 @@ export interface components {
         /**
          * UsageReport
          * @description Usage from a date (inclusive) to a date (exclusive) in a time zone.
+         * @example {
+         *       "from": "2026-11-21",
+         *       "to": "2026-11-23",
+         *       "tz": "UTC",
+         *       "group": "day",
+         *       "data": [
+         *         {
+         *           "turns": 12,
+         *           "prompt_tokens": 900,
+         *           "completion_tokens": 400,
+         *           "total_tokens": 1300,
+         *           "estimated_turns": 0,
+         *           "cost": "0.001234000",
+         *           "key": "2026-11-21"
+         *         }
+         *       ],
+         *       "total": {
+         *         "turns": 12,
+         *         "prompt_tokens": 900,
+         *         "completion_tokens": 400,
+         *         "total_tokens": 1300,
+         *         "estimated_turns": 0,
+         *         "cost": "0.001234000"
+         *       }
+         *     }
          */
         UsageReport: {
             /** From */
@@ -2142,6 +3278,25 @@ export interface components {
         /**
          * UserView
          * @description An account.
+         * @example {
+         *       "id": "01a200a6-d8e8-77ac-b25c-1d805c924a2b",
+         *       "username": "ada",
+         *       "email": "ada@example.org",
+         *       "email_verified": true,
+         *       "display_name": "Ada",
+         *       "status": "active",
+         *       "plan": "default",
+         *       "scopes": [
+         *         "account",
+         *         "chat:write",
+         *         "events:read",
+         *         "history:read",
+         *         "history:write"
+         *       ],
+         *       "created_at": "2026-11-22T10:00:00.123Z",
+         *       "updated_at": "2026-11-22T10:00:00.123Z",
+         *       "last_login_at": "2026-11-22T10:00:01.456Z"
+         *     }
          */
         UserView: {
             /**
@@ -2182,6 +3337,9 @@ export interface components {
         /**
          * VerificationBody
          * @description The token of a mailed link.
+         * @example {
+         *       "verification_token": "pev_Zk3hXw0cQ2mR7tVb9nYp"
+         *     }
          */
         VerificationBody: {
             /** Verification Token */
@@ -2190,13 +3348,1179 @@ export interface components {
         /**
          * VerificationRequestView
          * @description An empty body: whether a mail is sent depends on the account.
+         * @example {}
          */
         VerificationRequestView: Record<string, never>;
     };
-    responses: never;
-    parameters: never;
+    responses: {
+        /** @description Bad Gateway: `upstream_error` */
+        BadGateway: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Gateway: `provider_error`, `upstream_error` */
+        "BadGateway-ProviderError": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Request: `invalid_request` */
+        BadRequest: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `invalid_request` */
+        "BadRequest-AmbiguousCredentials": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request` */
+        "BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJson": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `invalid_cursor`, `invalid_request` */
+        "BadRequest-AmbiguousCredentialsInvalidCursor": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `invalid_json`, `invalid_request` */
+        "BadRequest-AmbiguousCredentialsInvalidJson": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Request: `invalid_json`, `invalid_request` */
+        "BadRequest-InvalidJson": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Conflict: `account_exists` */
+        "Conflict-AccountExists": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Conflict: `account_exists`, `last_admin` */
+        "Conflict-AccountExistsLastAdmin": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Conflict: `last_admin` */
+        "Conflict-LastAdmin": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Conflict: `turn_in_progress` */
+        "Conflict-TurnInProgress": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Content Too Large: `body_too_large` */
+        ContentTooLarge: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Another error; see `/docs/errors`. */
+        Error: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Forbidden: `insufficient_scope` */
+        "Forbidden-InsufficientScope": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Forbidden: `registration_closed` */
+        "Forbidden-RegistrationClosed": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Gateway Timeout: `upstream_timeout` */
+        GatewayTimeout: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Gateway Timeout: `provider_timeout`, `upstream_timeout` */
+        "GatewayTimeout-ProviderTimeout": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Gone: `cursor_expired` */
+        "Gone-CursorExpired": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Gone: `erased` */
+        "Gone-Erased": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Internal Server Error: `internal_error` */
+        InternalServerError: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not Found: `conversation_not_found` */
+        "NotFound-ConversationNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not Found: `conversation_not_found`, `message_not_found` */
+        "NotFound-ConversationNotFoundMessageNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not Found: `conversation_not_found`, `message_not_found`, `model_not_found` */
+        "NotFound-ConversationNotFoundMessageNotFoundModelNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not Found: `not_found` */
+        "NotFound-NotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not Found: `turn_not_found` */
+        "NotFound-TurnNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Gateway: `upstream_error` */
+        OpenAiBadGateway: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Bad Gateway: `provider_error`, `upstream_error` */
+        "OpenAiBadGateway-ProviderError": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `invalid_request` */
+        "OpenAiBadRequest-AmbiguousCredentials": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Conflict: `turn_in_progress` */
+        "OpenAiConflict-TurnInProgress": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Content Too Large: `body_too_large` */
+        OpenAiContentTooLarge: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Another error; see `/docs/errors`. */
+        OpenAiError: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Forbidden: `insufficient_scope` */
+        "OpenAiForbidden-InsufficientScope": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Gateway Timeout: `upstream_timeout` */
+        OpenAiGatewayTimeout: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Gateway Timeout: `provider_timeout`, `upstream_timeout` */
+        "OpenAiGatewayTimeout-ProviderTimeout": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Gone: `erased` */
+        "OpenAiGone-Erased": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Internal Server Error: `internal_error` */
+        OpenAiInternalServerError: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Not Found: `conversation_not_found`, `message_not_found`, `model_not_found` */
+        "OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Not Found: `model_not_found` */
+        "OpenAiNotFound-ModelNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Request Header Fields Too Large: `headers_too_large` */
+        OpenAiRequestHeaderFieldsTooLarge: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Service Unavailable: `dependency_unavailable`, `draining`, `overloaded` */
+        OpenAiServiceUnavailable: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Service Unavailable: `dependency_unavailable`, `draining`, `overloaded`, `provider_unavailable` */
+        "OpenAiServiceUnavailable-ProviderUnavailable": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Too Many Requests: `rate_limited` */
+        OpenAiTooManyRequests: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Too Many Requests: `provider_rate_limited`, `quota_exceeded`, `rate_limited`, `too_many_streams` */
+        "OpenAiTooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Unauthorized: `api_key_invalid`, `credentials_missing`, `session_revoked`, `token_expired`, `token_invalid` */
+        OpenAiUnauthorized: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Unprocessable Content: `idempotency_key_reused`, `validation_failed` */
+        "OpenAiUnprocessableContent-IdempotencyKeyReused": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Unsupported Media Type: `unsupported_media_type` */
+        OpenAiUnsupportedMediaType: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Accept-Post": components["headers"]["Accept-Post"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Precondition Failed: `precondition_failed` */
+        PreconditionFailed: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Request Header Fields Too Large: `headers_too_large` */
+        RequestHeaderFieldsTooLarge: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Service Unavailable: `dependency_unavailable`, `draining`, `overloaded` */
+        ServiceUnavailable: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Service Unavailable: `dependency_unavailable`, `draining`, `overloaded`, `provider_unavailable` */
+        "ServiceUnavailable-ProviderUnavailable": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too Many Requests: `rate_limited` */
+        TooManyRequests: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too Many Requests: `login_throttled`, `rate_limited` */
+        "TooManyRequests-LoginThrottled": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too Many Requests: `provider_rate_limited`, `quota_exceeded`, `rate_limited`, `too_many_streams` */
+        "TooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too Many Requests: `quota_exceeded`, `rate_limited`, `too_many_streams` */
+        "TooManyRequests-QuotaExceededTooManyStreams": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too Many Requests: `rate_limited`, `too_many_streams` */
+        "TooManyRequests-TooManyStreams": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unauthorized: `api_key_invalid`, `credentials_missing`, `session_revoked`, `token_expired`, `token_invalid` */
+        Unauthorized: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unauthorized: `api_key_invalid`, `credentials_missing`, `reauthentication_required`, `session_revoked`, `token_expired`, `token_invalid` */
+        "Unauthorized-ReauthenticationRequired": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unprocessable Content: `validation_failed` */
+        UnprocessableContent: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unprocessable Content: `idempotency_key_reused`, `validation_failed` */
+        "UnprocessableContent-IdempotencyKeyReused": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unprocessable Content: `password_too_weak`, `validation_failed` */
+        "UnprocessableContent-PasswordTooWeak": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unsupported Media Type: `unsupported_media_type` */
+        UnsupportedMediaType: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Accept-Post": components["headers"]["Accept-Post"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+    };
+    parameters: {
+        /**
+         * @description `no-cache` requests a new answer, `no-store` a new answer that is not cached either.
+         * @example no-cache
+         */
+        "Cache-Control": string;
+        /**
+         * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+         * @example order-1017
+         */
+        "Idempotency-Key": string;
+        /**
+         * @description The ETag of the version to change.
+         * @example "3"
+         */
+        "If-Match": string;
+        /**
+         * @description ID of the last event received. It takes precedence over `after`.
+         * @example 5
+         */
+        "Last-Event-ID": string;
+        /**
+         * @description `respond-async` returns 202 at once; poll `Location`.
+         * @example respond-async
+         */
+        Prefer: string;
+        /**
+         * @description The offered subprotocols.
+         * @example parley.v1, parley.bearer.eyJ0eXAi…
+         */
+        "Sec-WebSocket-Protocol": string;
+        /** @description Required to use the refresh cookie. It proves that the request comes from a page of this origin. */
+        "X-Parley-Client": "web";
+    };
     requestBodies: never;
-    headers: never;
+    headers: {
+        /**
+         * @description The accepted media type.
+         * @example application/json
+         */
+        "Accept-Post": string;
+        /**
+         * @description Name of the file.
+         * @example attachment; filename="Greeting Ada.json"
+         */
+        "Content-Disposition": string;
+        /**
+         * @description Version of the resource, for `If-Match`.
+         * @example "3"
+         */
+        ETag: string;
+        /**
+         * @description Present on a response that repeats the first one of its key.
+         * @example true
+         */
+        "Idempotency-Replayed": string;
+        /**
+         * @description The account.
+         * @example /api/v1/admin/users/01a200aa-0000-7000-8000-000000000002
+         */
+        Location: string;
+        /**
+         * @description The preference that was used.
+         * @example respond-async
+         */
+        "Preference-Applied": string;
+        /**
+         * @description Requests that remain, and seconds until all do again.
+         * @example "user";r=599;t=1
+         */
+        RateLimit: string;
+        /**
+         * @description The limit on requests: `q` requests in `w` seconds.
+         * @example "user";q=600;w=60
+         */
+        "RateLimit-Policy": string;
+        /**
+         * @description Seconds to wait before the next attempt.
+         * @example 8
+         */
+        "Retry-After": string;
+        /**
+         * @description What is wrong with the credentials (RFC 6750).
+         * @example Bearer error="invalid_token"
+         */
+        "WWW-Authenticate": string;
+        /**
+         * @description ID of the conversation, unless the turn is not stored.
+         * @example 01a200aa-0000-7000-8000-000000000002
+         */
+        "X-Conversation-Id": string;
+        /**
+         * @description Seconds that the request took.
+         * @example 0.0123
+         */
+        "X-Process-Time": string;
+        /**
+         * @description ID of the request, as in the logs.
+         * @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b
+         */
+        "X-Request-ID": string;
+        /**
+         * @description ID of the turn, sent before the body.
+         * @example 01a200aa-0000-7000-8000-000000000002
+         */
+        "X-Turn-Id": string;
+        /**
+         * @description The limit on requests, as OpenAI sends it.
+         * @example 600
+         */
+        "x-ratelimit-limit-requests": string;
+        /**
+         * @description Requests that remain.
+         * @example 599
+         */
+        "x-ratelimit-remaining-requests": string;
+        /**
+         * @description Time until all requests remain again.
+         * @example 1s
+         */
+        "x-ratelimit-reset-requests": string;
+        /**
+         * @description `false` if the same request fails again.
+         * @example false
+         */
+        "x-should-retry": string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -2213,21 +4537,28 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["JwksView"];
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_metadata: {
@@ -2242,21 +4573,28 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["MetadataView"];
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_read_audit: {
@@ -2267,7 +4605,10 @@ export interface operations {
                 target?: string | null;
                 from?: string | null;
                 to?: string | null;
-                /** @description Maximum number of entries on the page. */
+                /**
+                 * @description Maximum number of entries on the page.
+                 * @example 20
+                 */
                 limit?: number;
                 /** @description `next_cursor` of the previous page. */
                 cursor?: string | null;
@@ -2281,116 +4622,30 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_AuditView_"];
                 };
             };
-            /** @description Problem: `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_report_usage_of_all_users: {
@@ -2401,11 +4656,20 @@ export interface operations {
                 /** @description The day after the last day. */
                 to?: string | null;
                 group?: "user" | "model" | "day" | "provider";
-                /** @description IANA name of a time zone. */
+                /**
+                 * @description IANA name of a time zone.
+                 * @example UTC
+                 */
                 tz?: string;
-                /** @description Only turns of this user. */
+                /**
+                 * @description Only turns of this user.
+                 * @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b
+                 */
                 user_id?: string | null;
-                /** @description Only turns with this model. */
+                /**
+                 * @description Only turns with this model.
+                 * @example default
+                 */
                 model?: string | null;
             };
             header?: never;
@@ -2417,31 +4681,45 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["UsageReport"];
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_list_users: {
         parameters: {
             query?: {
+                /** @example Ada */
                 q?: string | null;
                 status?: ("active" | "disabled" | "invited") | null;
+                /** @example default */
                 plan?: string | null;
                 scope?: string | null;
-                /** @description Maximum number of entries on the page. */
+                /**
+                 * @description Maximum number of entries on the page.
+                 * @example 20
+                 */
                 limit?: number;
                 /** @description `next_cursor` of the previous page. */
                 cursor?: string | null;
@@ -2455,116 +4733,30 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_UserView_"];
                 };
             };
-            /** @description Problem: `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_create_user: {
@@ -2583,154 +4775,34 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    Location: components["headers"]["Location"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["NewUserView"];
                 };
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `account_exists` */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidJson"];
+            401: components["responses"]["Unauthorized-ReauthenticationRequired"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            409: components["responses"]["Conflict-AccountExists"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-PasswordTooWeak"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_get_user: {
@@ -2738,6 +4810,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
                 user_id: string;
             };
             cookie?: never;
@@ -2747,116 +4820,31 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["UserView"];
                 };
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_erase_user: {
@@ -2864,6 +4852,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
                 user_id: string;
             };
             cookie?: never;
@@ -2873,135 +4862,37 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description The progress of the erasure.
+                     * @example /api/v1/auth/erasures/Zk3hXw0cQ2mR7tVb9nYp1sLd5fGj8aKe
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ErasureView"];
                 };
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `last_admin` */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            409: components["responses"]["Conflict-LastAdmin"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_change_user: {
@@ -3009,6 +4900,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
                 user_id: string;
             };
             cookie?: never;
@@ -3022,173 +4914,34 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["UserView"];
                 };
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `last_admin`, `account_exists` */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidJson"];
+            401: components["responses"]["Unauthorized-ReauthenticationRequired"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            409: components["responses"]["Conflict-AccountExistsLastAdmin"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_issue_password_reset: {
@@ -3196,6 +4949,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
                 user_id: string;
             };
             cookie?: never;
@@ -3205,128 +4959,47 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ResetView"];
                 };
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized-ReauthenticationRequired"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_list_user_sessions: {
         parameters: {
             query?: {
-                /** @description Maximum number of entries on the page. */
+                /**
+                 * @description Maximum number of entries on the page.
+                 * @example 20
+                 */
                 limit?: number;
                 /** @description `next_cursor` of the previous page. */
                 cursor?: string | null;
             };
             header?: never;
             path: {
+                /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
                 user_id: string;
             };
             cookie?: never;
@@ -3336,135 +5009,31 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_SessionView_"];
                 };
             };
-            /** @description Problem: `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_end_user_sessions: {
@@ -3472,6 +5041,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
                 user_id: string;
             };
             cookie?: never;
@@ -3481,120 +5051,38 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_list_api_keys: {
         parameters: {
             query?: {
-                /** @description Maximum number of entries on the page. */
+                /**
+                 * @description Maximum number of entries on the page.
+                 * @example 20
+                 */
                 limit?: number;
                 /** @description `next_cursor` of the previous page. */
                 cursor?: string | null;
@@ -3608,124 +5096,41 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_ApiKeyView_"];
                 };
             };
-            /** @description Problem: `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_create_api_key: {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 visible ASCII characters. */
-                "Idempotency-Key"?: string | null;
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
             cookie?: never;
@@ -3739,135 +5144,38 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description The key.
+                     * @example /api/v1/auth/api-keys/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ApiKeyView"];
                 };
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidJson"];
+            401: components["responses"]["Unauthorized-ReauthenticationRequired"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_delete_api_key: {
@@ -3875,6 +5183,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000002 */
                 key_id: string;
             };
             cookie?: never;
@@ -3884,114 +5193,29 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_verify_email: {
@@ -4010,114 +5234,29 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-InvalidJson"];
+            404: components["responses"]["NotFound-NotFound"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_request_verification: {
@@ -4132,116 +5271,31 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["VerificationRequestView"];
                 };
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_erasure: {
@@ -4249,6 +5303,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example Zk3hXw0cQ2mR7tVb9nYp1sLd5fGj8aKe */
                 erasure_id: string;
             };
             cookie?: never;
@@ -4258,78 +5313,29 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ErasureView"];
                 };
             };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_introspect: {
@@ -4341,6 +5347,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "token": "eyJ0eXAiOiJhdCtqd3QifQ.e30.c2ln"
+                 *     }
+                 */
                 "application/x-www-form-urlencoded": {
                     token: string;
                     token_type_hint?: string;
@@ -4351,6 +5362,13 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4360,135 +5378,31 @@ export interface operations {
             /** @description An error in the form of RFC 6749 */
             400: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TokenErrorView"];
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `body_too_large` */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            401: components["responses"]["Unauthorized"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_me: {
@@ -4503,97 +5417,29 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["UserView"];
                 };
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_erase_me: {
@@ -4608,135 +5454,37 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description The progress of the erasure.
+                     * @example /api/v1/auth/erasures/Zk3hXw0cQ2mR7tVb9nYp1sLd5fGj8aKe
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ErasureView"];
                 };
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `last_admin` */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized-ReauthenticationRequired"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            409: components["responses"]["Conflict-LastAdmin"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_change_me: {
@@ -4755,154 +5503,33 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["UserView"];
                 };
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `account_exists` */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidJson"];
+            401: components["responses"]["Unauthorized-ReauthenticationRequired"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            409: components["responses"]["Conflict-AccountExists"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_change_password: {
@@ -4921,152 +5548,30 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `login_throttled` */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidJson"];
+            401: components["responses"]["Unauthorized-ReauthenticationRequired"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-PasswordTooWeak"];
+            429: components["responses"]["TooManyRequests-LoginThrottled"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_reset_password: {
@@ -5085,95 +5590,28 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-InvalidJson"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-PasswordTooWeak"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_request_reset: {
@@ -5192,116 +5630,31 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ResetRequestView"];
                 };
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `overloaded`, `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-InvalidJson"];
+            404: components["responses"]["NotFound-NotFound"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_register: {
@@ -5320,135 +5673,37 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description The account.
+                     * @example /api/v1/auth/me
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["UserView"];
                 };
             };
-            /** @description Problem: `invalid_json` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `registration_closed` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `account_exists` */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-InvalidJson"];
+            403: components["responses"]["Forbidden-RegistrationClosed"];
+            409: components["responses"]["Conflict-AccountExists"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-PasswordTooWeak"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_revoke: {
@@ -5456,13 +5711,18 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Required to use the refresh cookie. It proves that the request comes from a page of this origin. */
-                "X-Parley-Client"?: "web";
+                "X-Parley-Client"?: components["parameters"]["X-Parley-Client"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "token": "prt_Zk3hXw0cQ2mR7tVb9nYp"
+                 *     }
+                 */
                 "application/x-www-form-urlencoded": {
                     token?: string;
                     token_type_hint?: string;
@@ -5473,6 +5733,13 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5480,103 +5747,39 @@ export interface operations {
             /** @description An error in the form of RFC 6749 */
             400: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TokenErrorView"];
-                };
-            };
-            /** @description Problem: `body_too_large` */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_list_sessions: {
         parameters: {
             query?: {
-                /** @description Maximum number of entries on the page. */
+                /**
+                 * @description Maximum number of entries on the page.
+                 * @example 20
+                 */
                 limit?: number;
                 /** @description `next_cursor` of the previous page. */
                 cursor?: string | null;
@@ -5590,116 +5793,30 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_SessionView_"];
                 };
             };
-            /** @description Problem: `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_end_other_sessions: {
@@ -5714,95 +5831,28 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_end_session: {
@@ -5810,6 +5860,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000002 */
                 session_id: string;
             };
             cookie?: never;
@@ -5819,114 +5870,29 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Problem: `credentials_missing` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `insufficient_scope` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     auth_token: {
@@ -5934,13 +5900,20 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Required to use the refresh cookie. It proves that the request comes from a page of this origin. */
-                "X-Parley-Client"?: "web";
+                "X-Parley-Client"?: components["parameters"]["X-Parley-Client"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "grant_type": "password",
+                 *       "username": "ada",
+                 *       "password": "correct horse battery staple"
+                 *     }
+                 */
                 "application/x-www-form-urlencoded": {
                     /** @enum {string} */
                     grant_type: "password" | "refresh_token" | "client_credentials" | "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -5961,6 +5934,13 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5970,131 +5950,68 @@ export interface operations {
             /** @description An error in the form of RFC 6749 */
             400: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TokenErrorView"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description `invalid_client` */
             401: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TokenErrorView"];
                 };
             };
-            /** @description Problem: `body_too_large` */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `unsupported_media_type` */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `login_throttled` */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `internal_error` */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description Problem: `dependency_unavailable` */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        detail: string;
-                        instance: string;
-                        code: string;
-                        request_id: string;
-                        errors: Record<string, never>[];
-                        error: Record<string, never>;
-                    };
-                };
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests-LoginThrottled"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_create_turn: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `respond-async` returns 202 at once; poll `Location`.
+                 * @example respond-async
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description `no-cache` requests a new answer, `no-store` a new answer that is not cached either.
+                 * @example no-cache
+                 */
+                "Cache-Control"?: components["parameters"]["Cache-Control"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6107,71 +6024,85 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ChatAnswer"];
                 };
             };
-            /** @description Accepted */
+            /** @description The running turn. */
             202: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TurnResource"];
                 };
             };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Bad Gateway */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Gateway Timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJson"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            409: components["responses"]["Conflict-TurnInProgress"];
+            410: components["responses"]["Gone-Erased"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["TooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway-ProviderError"];
+            503: components["responses"]["ServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["GatewayTimeout-ProviderTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_stream_turn: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `no-cache` requests a new answer, `no-store` a new answer that is not cached either.
+                 * @example no-cache
+                 */
+                "Cache-Control"?: components["parameters"]["Cache-Control"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6181,52 +6112,59 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Server-sent events. The last one has `finished: true`. Events with a name concern the connection, not the turn: the turn goes on, so resume it. A comment arrives at least every 15 seconds. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": unknown;
+                    /**
+                     * @example id: 1
+                     *     data: {"turn_id":"01a200aa-0000-7000-8000-000000000002","conversation_id":"01a200aa-0000-7000-8000-000000000000","delta":"Hel","finished":false}
+                     */
+                    "text/event-stream": string;
                 };
             };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJson"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            409: components["responses"]["Conflict-TurnInProgress"];
+            410: components["responses"]["Gone-Erased"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["TooManyRequests-QuotaExceededTooManyStreams"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_list_turns: {
         parameters: {
             query?: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id?: string | null;
                 status?: ("running" | "completed" | "incomplete" | "failed" | "cancelled") | null;
+                /** @example 20 */
                 limit?: number;
                 cursor?: string | null;
             };
@@ -6239,21 +6177,30 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_TurnResource_"];
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_get_turn: {
@@ -6261,6 +6208,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000002 */
                 turn_id: string;
             };
             cookie?: never;
@@ -6270,28 +6218,38 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TurnResource"];
                 };
             };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-TurnNotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_cancel_turn: {
@@ -6299,6 +6257,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000002 */
                 turn_id: string;
             };
             cookie?: never;
@@ -6308,37 +6267,61 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TurnResource"];
                 };
             };
-            /** @description Accepted */
+            /** @description The running turn. */
             202: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TurnResource"];
                 };
             };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-TurnNotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_resume_turn: {
@@ -6346,55 +6329,116 @@ export interface operations {
             query?: {
                 after?: string | null;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description ID of the last event received. It takes precedence over `after`.
+                 * @example 5
+                 */
+                "Last-Event-ID"?: components["parameters"]["Last-Event-ID"];
+            };
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000002 */
                 turn_id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Server-sent events. The last one has `finished: true`. Events with a name concern the connection, not the turn: the turn goes on, so resume it. A comment arrives at least every 15 seconds. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": unknown;
+                    /**
+                     * @example id: 1
+                     *     data: {"turn_id":"01a200aa-0000-7000-8000-000000000002","conversation_id":"01a200aa-0000-7000-8000-000000000000","delta":"Hel","finished":false}
+                     */
+                    "text/event-stream": string;
                 };
             };
-            /** @description Bad Request */
-            400: {
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-TurnNotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests-TooManyStreams"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    chat_open_socket: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The offered subprotocols.
+                 * @example parley.v1, parley.bearer.eyJ0eXAi…
+                 */
+                "Sec-WebSocket-Protocol"?: components["parameters"]["Sec-WebSocket-Protocol"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The WebSocket is open; see `x-client-frames` and `x-server-frames`. */
+            101: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests-TooManyStreams"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_list_conversations: {
         parameters: {
             query?: {
                 archived?: "false" | "true" | "all";
-                /** @description A part of the title, in any case. */
+                /**
+                 * @description A part of the title, in any case.
+                 * @example Ada
+                 */
                 q?: string | null;
-                /** @description Entries per page. */
+                /**
+                 * @description Entries per page.
+                 * @example 20
+                 */
                 limit?: number;
                 /** @description `next_cursor` of the previous page. */
                 cursor?: string | null;
@@ -6408,42 +6452,58 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Conversation_"];
                 };
             };
-            /** @description `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_import_conversations: {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 visible ASCII characters. */
-                "idempotency-key"?: string | null;
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "format": "parley.conversation/1",
+                 *       "exported_at": "2026-11-22T10:00:00.123Z",
+                 *       "conversation": {
+                 *         "id": "01a200aa-0000-7000-8000-000000000000",
+                 *         "title": "Greeting Ada"
+                 *       },
+                 *       "messages": []
+                 *     }
+                 */
                 "application/json": unknown;
                 "application/x-ndjson": string;
             };
@@ -6452,21 +6512,38 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description The conversations.
+                     * @example /api/v1/conversations
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ImportReport"];
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidJson"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_get_conversation: {
@@ -6474,6 +6551,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id: string;
             };
             cookie?: never;
@@ -6483,28 +6561,32 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Conversation"];
                 };
             };
-            /** @description `conversation_not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_create_conversation: {
@@ -6512,6 +6594,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id: string;
             };
             cookie?: never;
@@ -6521,47 +6604,79 @@ export interface operations {
             /** @description The conversation exists. The body is as of `GET`; without the scope `history:read`, it has only the `id`. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    /**
+                     * @example {
+                     *       "id": "01a200aa-0000-7000-8000-000000000002"
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
                 };
             };
             /** @description The conversation is new. */
             201: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    ETag: components["headers"]["ETag"];
+                    /**
+                     * @description The conversation.
+                     * @example /api/v1/conversations/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    /**
+                     * @example {
+                     *       "id": "01a200aa-0000-7000-8000-000000000002"
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
                 };
             };
-            /** @description `conversation_not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidJson"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFound"];
+            410: components["responses"]["Gone-Erased"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_delete_conversation: {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of the version to change. */
-                "if-match"?: string | null;
+                /**
+                 * @description The ETag of the version to change.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id: string;
             };
             cookie?: never;
@@ -6571,43 +6686,44 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `conversation_not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `precondition_failed` */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_update_conversation: {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of the version to change. */
-                "if-match"?: string | null;
+                /**
+                 * @description The ETag of the version to change.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id: string;
             };
             cookie?: never;
@@ -6621,35 +6737,35 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Conversation"];
                 };
             };
-            /** @description `conversation_not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `precondition_failed` */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFoundMessageNotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_export_conversation: {
@@ -6659,35 +6775,55 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description The file. */
             200: {
                 headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `conversation_not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    /**
+                     * @example {
+                     *       "format": "parley.conversation/1",
+                     *       "exported_at": "2026-11-22T10:00:00.123Z",
+                     *       "conversation": {
+                     *         "id": "01a200aa-0000-7000-8000-000000000000",
+                     *         "title": "Greeting Ada"
+                     *       },
+                     *       "messages": []
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                    /** @example # Greeting Ada */
+                    "text/markdown": string;
                 };
             };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_list_messages: {
@@ -6696,15 +6832,22 @@ export interface operations {
                 order?: "asc" | "desc";
                 /** @description List every branch in creation order instead of the active branch. */
                 tree?: boolean;
-                /** @description Id of a turn. The response waits up to 2 s until the turn is stored. */
+                /**
+                 * @description Id of a turn. The response waits up to 2 s until the turn is stored.
+                 * @example 01a200aa-0000-7000-8000-000000000002
+                 */
                 wait_for?: string | null;
-                /** @description Entries per page. */
+                /**
+                 * @description Entries per page.
+                 * @example 20
+                 */
                 limit?: number;
                 /** @description `next_cursor` of the previous page. */
                 cursor?: string | null;
             };
             header?: never;
             path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id: string;
             };
             cookie?: never;
@@ -6714,35 +6857,31 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Message_"];
                 };
             };
-            /** @description `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `conversation_not_found` */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_follow_events: {
@@ -6752,45 +6891,50 @@ export interface operations {
                 after?: string | null;
             };
             header?: {
-                "last-event-id"?: string | null;
+                /**
+                 * @description ID of the last event received. It takes precedence over `after`.
+                 * @example 5
+                 */
+                "Last-Event-ID"?: components["parameters"]["Last-Event-ID"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description `event:` is the type, `data:` the CloudEvent. */
+            /** @description Server-sent events: `id:` is the cursor, `event:` the type, `data:` the CloudEvent. The data of each type is described in `/asyncapi.yaml`. */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": unknown;
+                    /**
+                     * @example id: WzQyXQ
+                     *     event: conversation.turn.completed
+                     *     data: {"specversion":"1.0","id":"…","data":{}}
+                     */
+                    "text/event-stream": string;
                 };
             };
-            /** @description `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `cursor_expired` */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            410: components["responses"]["Gone-CursorExpired"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests-TooManyStreams"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_export_everything: {
@@ -6802,22 +6946,35 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description The file: a line of JSON for each conversation. */
             200: {
                 headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    /** @example {"format": "parley.conversation/1", "exported_at": "2026-11-22T10:00:00.123Z", "conversation": {"id": "01a200aa-0000-7000-8000-000000000000", "title": "Greeting Ada"}, "messages": []} */
+                    "application/x-ndjson": string;
                 };
             };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_list_models: {
@@ -6832,32 +6989,45 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ModelPage"];
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_search_messages: {
         parameters: {
             query: {
+                /** @example Ada */
                 q: string;
                 role?: ("user" | "assistant" | "tool") | null;
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id?: string | null;
                 from?: string | null;
                 to?: string | null;
-                /** @description Entries per page. */
+                /**
+                 * @description Entries per page.
+                 * @example 20
+                 */
                 limit?: number;
                 /** @description `next_cursor` of the previous page. */
                 cursor?: string | null;
@@ -6871,28 +7041,30 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Page_SearchHit_"];
                 };
             };
-            /** @description `invalid_cursor` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     history_report_usage: {
@@ -6903,7 +7075,10 @@ export interface operations {
                 /** @description The day after the last day. */
                 to?: string | null;
                 group?: "day" | "model" | "conversation";
-                /** @description IANA name of a time zone. */
+                /**
+                 * @description IANA name of a time zone.
+                 * @example UTC
+                 */
                 tz?: string;
             };
             header?: never;
@@ -6915,21 +7090,30 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["UsageReport"];
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_get_budget: {
@@ -6944,27 +7128,47 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BudgetResource"];
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
         };
     };
     chat_create_completion: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `no-cache` requests a new answer, `no-store` a new answer that is not cached either.
+                 * @example no-cache
+                 */
+                "Cache-Control"?: components["parameters"]["Cache-Control"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6974,57 +7178,71 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description A completion in OpenAI's format; with `stream: true`, its chunks as server-sent events. */
             200: {
                 headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Bad Gateway */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OpenAiError"];
+                    /**
+                     * @example {
+                     *       "id": "chatcmpl-01a200aa000070008000000000000002",
+                     *       "object": "chat.completion",
+                     *       "created": 1795307719,
+                     *       "model": "default",
+                     *       "choices": [
+                     *         {
+                     *           "index": 0,
+                     *           "message": {
+                     *             "role": "assistant",
+                     *             "content": "Hello Ada."
+                     *           },
+                     *           "finish_reason": "stop"
+                     *         }
+                     *       ],
+                     *       "usage": {
+                     *         "prompt_tokens": 41,
+                     *         "completion_tokens": 16,
+                     *         "total_tokens": 57
+                     *       }
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                    /** @example data: {"id":"chatcmpl-01a200aa000070008000000000000002","object":"chat.completion.chunk","created":1795307719,"model":"default","choices":[{"index":0,"delta":{"content":"Hel"},"finish_reason":null}]} */
+                    "text/event-stream": string;
                 };
             };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            409: components["responses"]["OpenAiConflict-TurnInProgress"];
+            410: components["responses"]["OpenAiGone-Erased"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
+            422: components["responses"]["OpenAiUnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["OpenAiTooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway-ProviderError"];
+            503: components["responses"]["OpenAiServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout-ProviderTimeout"];
+            default: components["responses"]["OpenAiError"];
         };
     };
     chat_list_openai_models: {
@@ -7039,23 +7257,43 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "object": "list",
+                     *       "data": [
+                     *         {
+                     *           "id": "default",
+                     *           "object": "model",
+                     *           "created": 1795307719,
+                     *           "owned_by": "parley"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": {
                         [key: string]: unknown;
                     };
                 };
             };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["OpenAiError"];
-                };
-            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
         };
     };
     chat_get_openai_model: {
@@ -7063,6 +7301,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example default */
                 model_id: string;
             };
             cookie?: never;
@@ -7072,30 +7311,39 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "default",
+                     *       "object": "model",
+                     *       "created": 1795307719,
+                     *       "owned_by": "parley"
+                     *     }
+                     */
                     "application/json": {
                         [key: string]: unknown;
                     };
                 };
             };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error; see /docs/errors. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["OpenAiError"];
-                };
-            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            404: components["responses"]["OpenAiNotFound-ModelNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
         };
     };
 }

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from parley_cli.documents import asyncapi, configuration, errors, openapi, portal
+from parley_cli.documents import asyncapi, configuration, errors, portal
+from parley_cli.documents.openapi import document as openapi
 
 Render = Callable[[], str]
 

@@ -10,10 +10,10 @@ from auth.errors import AccountExists, LoginThrottled, PasswordTooWeak, Registra
 from auth.security.scopes import ACCOUNT_SCOPE
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
-from auth.web.problem_responses import authenticated_problems, problems
-from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
+from parley.errors import InvalidJson, ReauthenticationRequired, UnsupportedMediaType, ValidationFailed
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
+from parley.web.openapi import location, problems
 
 router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
 
@@ -25,7 +25,10 @@ _BODY = (InvalidJson, UnsupportedMediaType, ValidationFailed)
 @router.post(
     "/register",
     status_code=201,
-    responses=problems(*_BODY, PasswordTooWeak, AccountExists, RegistrationClosed),
+    responses={
+        201: {"headers": location("The account.", "/api/v1/auth/me")},
+        **problems(*_BODY, PasswordTooWeak, AccountExists, RegistrationClosed),
+    },
 )
 async def register(
     body: RegisterBody, request: Request, response: Response, accounts: Service, origins: Origins
@@ -42,13 +45,13 @@ async def register(
     return UserView.of(user)
 
 
-@router.get("/me", responses=authenticated_problems())
+@router.get("/me")
 async def me(principal: Owner, accounts: Service) -> UserView:
     """Return the account of the caller."""
     return UserView.of(await accounts.me(principal))
 
 
-@router.patch("/me", responses=authenticated_problems(*_BODY, AccountExists))
+@router.patch("/me", responses=problems(*_BODY, AccountExists, ReauthenticationRequired))
 async def change_me(
     body: ProfileBody, request: Request, principal: Owner, accounts: Service, origins: Origins
 ) -> UserView:
@@ -59,7 +62,11 @@ async def change_me(
     return UserView.of(await accounts.change(principal, body.changes(), origins.resolve(request, principal)))
 
 
-@router.post("/me/password", status_code=204, responses=authenticated_problems(*_BODY, PasswordTooWeak, LoginThrottled))
+@router.post(
+    "/me/password",
+    status_code=204,
+    responses=problems(*_BODY, PasswordTooWeak, LoginThrottled, ReauthenticationRequired),
+)
 async def change_password(
     body: PasswordBody, request: Request, principal: Owner, accounts: Service, origins: Origins
 ) -> None:

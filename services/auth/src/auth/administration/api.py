@@ -9,7 +9,7 @@ from auth.accounts.model import Status
 from auth.accounts.schemas import UserView
 from auth.administration.schemas import AdminUserBody, AuditView, NewUserBody, NewUserView
 from auth.administration.service import AdminService
-from auth.erasure.api import ERASURES_PATH
+from auth.erasure.api import ERASURE_LOCATION, ERASURES_PATH
 from auth.erasure.schemas import ErasureView
 from auth.erasure.service import ErasureService
 from auth.errors import AccountExists, LastAdmin, PasswordTooWeak
@@ -21,21 +21,29 @@ from auth.web.dependencies import provide
 from auth.web.fields import Moment
 from auth.web.origin import Origins
 from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
-from auth.web.problem_responses import authenticated_problems
 from auth.web.response_headers import NO_STORE
-from parley.errors import InvalidCursor, InvalidJson, NotFound, UnsupportedMediaType, ValidationFailed
+from parley.errors import (
+    InvalidCursor,
+    InvalidJson,
+    NotFound,
+    ReauthenticationRequired,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
+from parley.web.openapi import EXAMPLE_ID, location, problems
 from parley.web.schemas import Page, Text
 
 router = APIRouter(prefix="/api/v1/admin", route_class=JsonRoute, tags=["admin"])
 
 Administrator = Annotated[Principal, Depends(caller(ADMIN_SCOPE))]
 Filter = Annotated[Text | None, Query(max_length=256)]
+_BODY = (InvalidJson, UnsupportedMediaType, ValidationFailed)
 Service = Annotated[AdminService, Depends(provide(AdminService))]
 
 
-@router.get("/users", responses=authenticated_problems(InvalidCursor, ValidationFailed))
+@router.get("/users", responses=problems(InvalidCursor, ValidationFailed))
 async def list_users(
     principal: Administrator,
     admin: Service,
@@ -57,9 +65,10 @@ async def list_users(
 @router.post(
     "/users",
     status_code=201,
-    responses=authenticated_problems(
-        InvalidJson, UnsupportedMediaType, ValidationFailed, AccountExists, PasswordTooWeak
-    ),
+    responses={
+        201: {"headers": location("The account.", f"/api/v1/admin/users/{EXAMPLE_ID}")},
+        **problems(*_BODY, AccountExists, PasswordTooWeak, ReauthenticationRequired),
+    },
 )
 async def create_user(
     body: NewUserBody, request: Request, response: Response, principal: Administrator, admin: Service, origins: Origins
@@ -75,7 +84,7 @@ async def create_user(
     return NewUserView.of(created)
 
 
-@router.get("/users/{user_id}", responses=authenticated_problems(NotFound))
+@router.get("/users/{user_id}", responses=problems(NotFound))
 async def get_user(user_id: str, principal: Administrator, admin: Service) -> UserView:
     """Return an account."""
     del principal
@@ -84,9 +93,7 @@ async def get_user(user_id: str, principal: Administrator, admin: Service) -> Us
 
 @router.patch(
     "/users/{user_id}",
-    responses=authenticated_problems(
-        InvalidJson, UnsupportedMediaType, ValidationFailed, NotFound, LastAdmin, AccountExists
-    ),
+    responses=problems(*_BODY, NotFound, LastAdmin, AccountExists, ReauthenticationRequired),
 )
 async def change_user(
     user_id: str, body: AdminUserBody, request: Request, principal: Administrator, admin: Service, origins: Origins
@@ -108,7 +115,11 @@ async def change_user(
     return UserView.of(changed)
 
 
-@router.delete("/users/{user_id}", status_code=202, responses=authenticated_problems(NotFound, LastAdmin))
+@router.delete(
+    "/users/{user_id}",
+    status_code=202,
+    responses={202: {"headers": ERASURE_LOCATION}, **problems(NotFound, LastAdmin)},
+)
 async def erase_user(
     user_id: str,
     request: Request,
@@ -125,7 +136,7 @@ async def erase_user(
     return ErasureView.of(erasure)
 
 
-@router.get("/users/{user_id}/sessions", responses=authenticated_problems(InvalidCursor, ValidationFailed, NotFound))
+@router.get("/users/{user_id}/sessions", responses=problems(InvalidCursor, ValidationFailed, NotFound))
 async def list_user_sessions(
     user_id: str,
     principal: Administrator,
@@ -140,7 +151,7 @@ async def list_user_sessions(
     return cursors.page("user sessions", found, limit, view=lambda each: SessionView.of(each, principal.session_id))
 
 
-@router.delete("/users/{user_id}/sessions", status_code=204, responses=authenticated_problems(NotFound))
+@router.delete("/users/{user_id}/sessions", status_code=204, responses=problems(NotFound))
 async def end_user_sessions(
     user_id: str, request: Request, principal: Administrator, admin: Service, origins: Origins
 ) -> None:
@@ -148,7 +159,7 @@ async def end_user_sessions(
     await admin.end_sessions(user_id, origins.resolve(request, principal))
 
 
-@router.post("/users/{user_id}/password-reset", status_code=201, responses=authenticated_problems(NotFound))
+@router.post("/users/{user_id}/password-reset", status_code=201, responses=problems(NotFound, ReauthenticationRequired))
 async def issue_password_reset(
     user_id: str,
     request: Request,
@@ -171,7 +182,7 @@ async def issue_password_reset(
     return ResetView(reset_token=link.token, url=link.url, expires_at=link.expires_at)
 
 
-@router.get("/audit", responses=authenticated_problems(InvalidCursor, ValidationFailed))
+@router.get("/audit", responses=problems(InvalidCursor, ValidationFailed))
 async def read_audit(
     principal: Administrator,
     admin: Service,

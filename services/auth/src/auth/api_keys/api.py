@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from auth.api_keys.schemas import ApiKeyBody, ApiKeyView
 from auth.api_keys.service import ApiKeyService
@@ -12,28 +12,35 @@ from auth.security.scopes import ACCOUNT_SCOPE
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
 from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
-from auth.web.problem_responses import authenticated_problems
 from auth.web.response_headers import NO_STORE
-from parley.errors import InvalidCursor, InvalidJson, NotFound, UnsupportedMediaType, ValidationFailed
+from parley.errors import (
+    InvalidCursor,
+    InvalidJson,
+    NotFound,
+    ReauthenticationRequired,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from parley.field_errors import FieldError
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
+from parley.web.openapi import EXAMPLE_ID, REPLAYED, IdempotencyKey, location, problems
 from parley.web.schemas import Page
 
 router = APIRouter(prefix="/api/v1/auth/api-keys", route_class=JsonRoute, tags=["api keys"])
 
 Service = Annotated[ApiKeyService, Depends(provide(ApiKeyService))]
 Owner = Annotated[Principal, Depends(caller(ACCOUNT_SCOPE))]
-IdempotencyKey = Annotated[
-    str | None, Header(alias="Idempotency-Key", description="1 to 255 visible ASCII characters.")
-]
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 
 
 @router.post(
     "",
     status_code=201,
-    responses=authenticated_problems(InvalidJson, UnsupportedMediaType, ValidationFailed, IdempotencyKeyReused),
+    responses={
+        201: {"headers": {**location("The key.", f"/api/v1/auth/api-keys/{EXAMPLE_ID}"), **REPLAYED}},
+        **problems(InvalidJson, UnsupportedMediaType, ValidationFailed, IdempotencyKeyReused, ReauthenticationRequired),
+    },
 )
 async def create_api_key(
     body: ApiKeyBody,
@@ -65,7 +72,7 @@ async def create_api_key(
     return ApiKeyView.of(key, secret)
 
 
-@router.get("", responses=authenticated_problems(InvalidCursor, ValidationFailed))
+@router.get("", responses=problems(InvalidCursor, ValidationFailed))
 async def list_api_keys(
     principal: Owner, api_keys: Service, cursors: Cursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[ApiKeyView]:
@@ -75,7 +82,7 @@ async def list_api_keys(
     return cursors.page("api-keys", found, limit, view=ApiKeyView.of)
 
 
-@router.delete("/{key_id}", status_code=204, responses=authenticated_problems(NotFound))
+@router.delete("/{key_id}", status_code=204, responses=problems(NotFound))
 async def delete_api_key(key_id: str, request: Request, principal: Owner, api_keys: Service, origins: Origins) -> None:
     """Delete an API key. Access tokens issued for it stop working at once."""
     await api_keys.delete(principal, key_id, origins.resolve(request, principal))

@@ -9,17 +9,17 @@ from auth.email_verification.service import EmailVerificationService
 from auth.security.scopes import ACCOUNT_SCOPE
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
-from auth.web.problem_responses import authenticated_problems, problems
 from parley.errors import InvalidJson, NotFound, UnsupportedMediaType, ValidationFailed
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
+from parley.web.openapi import problems
 
 router = APIRouter(prefix="/api/v1/auth/email-verification", route_class=JsonRoute, tags=["accounts"])
 
 Service = Annotated[EmailVerificationService, Depends(provide(EmailVerificationService))]
 
 
-@router.post("/request", status_code=202, responses=authenticated_problems(NotFound))
+@router.post("/request", status_code=202, responses=problems(NotFound))
 async def request_verification(
     request: Request,
     principal: Annotated[Principal, Depends(caller(ACCOUNT_SCOPE))],

@@ -10,17 +10,22 @@ from auth.errors import LastAdmin
 from auth.security.scopes import ACCOUNT_SCOPE
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
-from auth.web.problem_responses import authenticated_problems, problems
-from parley.errors import NotFound
+from parley.errors import NotFound, ReauthenticationRequired
 from parley.security.identity import Principal, caller
+from parley.web.openapi import location, problems
 
 router = APIRouter(prefix="/api/v1/auth", tags=["accounts"])
 
 ERASURES_PATH = "/api/v1/auth/erasures"
+ERASURE_LOCATION = location("The progress of the erasure.", f"{ERASURES_PATH}/Zk3hXw0cQ2mR7tVb9nYp1sLd5fGj8aKe")
 Service = Annotated[ErasureService, Depends(provide(ErasureService))]
 
 
-@router.delete("/me", status_code=202, responses=authenticated_problems(LastAdmin, NotFound))
+@router.delete(
+    "/me",
+    status_code=202,
+    responses={202: {"headers": ERASURE_LOCATION}, **problems(LastAdmin, NotFound, ReauthenticationRequired)},
+)
 async def erase_me(
     request: Request,
     response: Response,

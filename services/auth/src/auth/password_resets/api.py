@@ -10,9 +10,9 @@ from auth.password_resets.schemas import ResetBody, ResetRequestBody, ResetReque
 from auth.password_resets.service import PasswordResetService
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
-from auth.web.problem_responses import problems
 from parley.errors import InvalidJson, NotFound, Overloaded, UnsupportedMediaType, ValidationFailed
 from parley.web.app import JsonRoute
+from parley.web.openapi import problems
 
 router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])
 mail_router = APIRouter(prefix="/api/v1/auth", route_class=JsonRoute, tags=["accounts"])

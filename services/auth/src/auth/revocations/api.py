@@ -7,17 +7,17 @@ from fastapi import APIRouter, Depends
 from auth.revocations.schemas import RevocationAnswer, RevocationQuestion
 from auth.revocations.service import RevocationService
 from auth.web.dependencies import provide
-from auth.web.problem_responses import authenticated_problems
 from parley.errors import InvalidJson, UnsupportedMediaType, ValidationFailed
 from parley.security.identity import INTERNAL_SCOPE, Principal, caller
 from parley.web.app import JsonRoute
+from parley.web.openapi import problems
 
 router = APIRouter(prefix="/internal", route_class=JsonRoute, tags=["internal"])
 
 
 @router.post(
     "/revocations/check",
-    responses=authenticated_problems(InvalidJson, UnsupportedMediaType, ValidationFailed),
+    responses=problems(InvalidJson, UnsupportedMediaType, ValidationFailed),
 )
 async def check_revocations(
     body: RevocationQuestion,

@@ -10,10 +10,10 @@ from auth.sessions.service import SessionService
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
 from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
-from auth.web.problem_responses import authenticated_problems
 from parley.errors import InvalidCursor, NotFound, ValidationFailed
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
+from parley.web.openapi import problems
 from parley.web.schemas import Page
 
 router = APIRouter(prefix="/api/v1/auth/sessions", route_class=JsonRoute, tags=["sessions"])
@@ -22,7 +22,7 @@ Service = Annotated[SessionService, Depends(provide(SessionService))]
 Owner = Annotated[Principal, Depends(caller(ACCOUNT_SCOPE))]
 
 
-@router.get("", responses=authenticated_problems(InvalidCursor, ValidationFailed))
+@router.get("", responses=problems(InvalidCursor, ValidationFailed))
 async def list_sessions(
     principal: Owner, sessions: Service, cursors: Cursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[SessionView]:
@@ -32,13 +32,13 @@ async def list_sessions(
     return cursors.page("sessions", found, limit, view=lambda each: SessionView.of(each, principal.session_id))
 
 
-@router.delete("", status_code=204, responses=authenticated_problems())
+@router.delete("", status_code=204)
 async def end_other_sessions(request: Request, principal: Owner, sessions: Service, origins: Origins) -> None:
     """End all sessions of the caller except the current one."""
     await sessions.end_others(principal, origins.resolve(request, principal))
 
 
-@router.delete("/{session_id}", status_code=204, responses=authenticated_problems(NotFound))
+@router.delete("/{session_id}", status_code=204, responses=problems(NotFound))
 async def end_session(session_id: str, request: Request, principal: Owner, sessions: Service, origins: Origins) -> None:
     """End one session of the caller; `current` is the session of this request."""
     await sessions.end(principal, session_id, origins.resolve(request, principal))

@@ -20,10 +20,10 @@ from auth.tokens.revocation import TokenRevoker
 from auth.tokens.schemas import IntrospectionView, TokenErrorView, TokenView
 from auth.web.dependencies import provide
 from auth.web.origin import Origins, came_through_gateway
-from auth.web.problem_responses import ResponseDocs, authenticated_problems, problems
 from auth.web.response_headers import NO_STORE
 from parley.errors import BodyTooLarge, UnsupportedMediaType
 from parley.security.identity import Principal, caller
+from parley.web.openapi import ResponseDocs, problems
 
 router = APIRouter(prefix="/api/v1/auth", tags=["tokens"])
 
@@ -38,9 +38,11 @@ _TOKEN_FORM = form_document(
         **dict.fromkeys((*_PARAMETERS, *_EXCHANGE_PARAMETERS), _TEXT),
         DELIVERY: {"type": "string", "enum": [COOKIE_DELIVERY]},
     },
+    {"grant_type": "password", "username": "ada", "password": "correct horse battery staple"},
 )
-_SINGLE_TOKEN_FORM = form_document(["token"], {"token": _TEXT, "token_type_hint": _TEXT})
-_LOGOUT_FORM = form_document([], {"token": _TEXT, "token_type_hint": _TEXT})
+_TOKEN_FIELDS = {"token": _TEXT, "token_type_hint": _TEXT}
+_SINGLE_TOKEN_FORM = form_document(["token"], _TOKEN_FIELDS, {"token": "eyJ0eXAiOiJhdCtqd3QifQ.e30.c2ln"})
+_LOGOUT_FORM = form_document([], _TOKEN_FIELDS, {"token": "prt_Zk3hXw0cQ2mR7tVb9nYp"})
 _WEB_CLIENT = {"parameters": [CLIENT_HEADER_DOCUMENT]}
 Cookie = Annotated[RefreshCookie, Depends(provide(RefreshCookie))]
 _OAUTH_ERRORS: ResponseDocs = {
@@ -113,7 +115,7 @@ async def revoke(
     "/introspect",
     response_model=IntrospectionView,
     openapi_extra=_SINGLE_TOKEN_FORM,
-    responses={**authenticated_problems(UnsupportedMediaType, BodyTooLarge), 400: _OAUTH_ERRORS[400]},
+    responses={**problems(UnsupportedMediaType, BodyTooLarge), 400: _OAUTH_ERRORS[400]},
 )
 async def introspect(
     request: Request,

@@ -94,7 +94,7 @@ def install_oauth_errors(app: FastAPI) -> None:
     app.add_exception_handler(OAuthError, respond)
 
 
-def form_document(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+def form_document(required: list[str], properties: dict[str, Any], example: dict[str, str]) -> dict[str, Any]:
     """Return the OpenAPI request body of a form-encoded route."""
     schema = {"type": "object", "required": required, "properties": properties}
-    return {"requestBody": {"required": True, "content": {FORM_TYPE: {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {FORM_TYPE: {"schema": schema, "example": example}}}}

@@ -5,6 +5,15 @@ from fastapi.responses import Response
 
 from chat import errors
 from chat.api.dependencies import Caller, Service
+from chat.api.documentation import (
+    ACCEPTED_HEADERS,
+    ANSWER_ERRORS,
+    ASYNC_PARAMETERS,
+    NEW_TURN_HEADERS,
+    START_ERRORS,
+    TURN_PARAMETERS,
+    stream,
+)
 from chat.api.request_parsing import (
     cache_policy_of,
     idempotency_key_of,
@@ -30,7 +39,12 @@ JSON = "application/json"
 @router.post(
     "",
     response_model=ChatAnswer,
-    responses={202: {"model": TurnResource}, 409: {}, 429: {}, 502: {}, 503: {}, 504: {}},
+    openapi_extra=ASYNC_PARAMETERS,
+    responses={
+        200: {"headers": NEW_TURN_HEADERS},
+        202: {"model": TurnResource, "description": "The running turn.", "headers": ACCEPTED_HEADERS},
+        **ANSWER_ERRORS,
+    },
 )
 async def create_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
     """Run a turn and return the whole answer. ``Prefer: respond-async`` returns 202 immediately.
@@ -52,7 +66,8 @@ async def create_turn(body: ChatRequest, request: Request, principal: Caller, se
     "/stream",
     status_code=200,
     response_class=StreamingTurnResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, 409: {}, 429: {}, 503: {}},
+    openapi_extra=TURN_PARAMETERS,
+    responses={**stream(NEW_TURN_HEADERS), **START_ERRORS},
 )
 async def stream_turn(body: ChatRequest, request: Request, principal: Caller, service: Service) -> Response:
     """Run a turn and stream it. A disconnect does not stop the turn. ``Cache-Control`` as for ``POST /chat``."""

@@ -15,6 +15,7 @@ from chat.api.chat import JSON, failure_of
 from chat.api.completion_checks import check, needed_capabilities
 from chat.api.completion_stream import completion_events
 from chat.api.dependencies import Caller, Service, Services
+from chat.api.documentation import COMPLETION, COMPLETION_ERRORS, TURN_PARAMETERS
 from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.resumption import completion_resumption_headers, resumes
 from chat.api.streaming import StreamingTurnResponse
@@ -35,7 +36,12 @@ router = APIRouter(prefix="/v1/chat", route_class=JsonRoute, tags=["openai"])
 TOOL_ROLES = frozenset({"tool", "function"})
 
 
-@router.post("/completions", response_class=Response, responses={400: {}, 404: {}, 429: {}, 502: {}, 503: {}})
+@router.post(
+    "/completions",
+    response_class=Response,
+    openapi_extra=TURN_PARAMETERS,
+    responses={**COMPLETION, **COMPLETION_ERRORS},
+)
 async def create_completion(
     body: CompletionRequest, request: Request, principal: Caller, service: Service, services: Services
 ) -> Response:

@@ -5,14 +5,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chat.api.dependencies import Caller, Services
-from chat.errors import ConversationNotFound
+from chat.errors import ConversationNotFound, Erased, HistoryUnavailable
 from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
-from parley.errors import ValidationFailed
+from parley.errors import InvalidJson, ValidationFailed
 from parley.field_errors import FieldError
 from parley.ids import parse_id
 from parley.web import strict_json
+from parley.web.openapi import ETAG, EXAMPLE_ID, location, problems
 
 router = APIRouter(prefix="/api/v1/conversations", tags=["conversations"])
+
+CREATED = {"id": EXAMPLE_ID}
 
 
 @router.put(
@@ -22,10 +25,15 @@ router = APIRouter(prefix="/api/v1/conversations", tags=["conversations"])
         200: {
             "description": "The conversation exists. The body is as of `GET`; without the scope `history:read`, "
             "it has only the `id`.",
-            "content": {"application/json": {}},
+            "headers": ETAG,
+            "content": {"application/json": {"schema": {"type": "object"}, "example": CREATED}},
         },
-        201: {"description": "The conversation is new.", "content": {"application/json": {}}},
-        404: {"description": "`conversation_not_found`"},
+        201: {
+            "description": "The conversation is new.",
+            "headers": {**ETAG, **location("The conversation.", f"/api/v1/conversations/{EXAMPLE_ID}")},
+            "content": {"application/json": {"schema": {"type": "object"}, "example": CREATED}},
+        },
+        **problems(InvalidJson, ValidationFailed, ConversationNotFound, Erased, HistoryUnavailable),
     },
 )
 async def create_conversation(

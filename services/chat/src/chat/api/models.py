@@ -6,10 +6,15 @@ from fastapi import APIRouter
 
 from chat.api.dependencies import ApiServices, Caller, Services
 from chat.catalogue import Model
+from chat.errors import ModelNotFound
 from chat.protocols.parley.schemas import ModelPage, ModelResource, Pricing
+from parley.web.openapi import problems
 from parley.web.schemas import money
 
 router = APIRouter(tags=["models"])
+
+OPENAI_MODEL = {"id": "default", "object": "model", "created": 1795307719, "owned_by": "parley"}
+OPENAI_MODELS = {"object": "list", "data": [OPENAI_MODEL]}
 
 
 @router.get("/api/v1/models")
@@ -27,7 +32,7 @@ async def list_models(principal: Caller, services: Services) -> ModelPage:
     return ModelPage(data=data, next_cursor=None, default=services.catalogue.default)
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", responses={200: {"content": {"application/json": {"example": OPENAI_MODELS}}}})
 async def list_openai_models(principal: Caller, services: Services) -> dict[str, Any]:
     """List the models in OpenAI's format."""
     plan = services.budgets.plan(principal.plan)
@@ -35,7 +40,10 @@ async def list_openai_models(principal: Caller, services: Services) -> dict[str,
     return {"object": "list", "data": data}
 
 
-@router.get("/v1/models/{model_id:path}", responses={404: {}})
+@router.get(
+    "/v1/models/{model_id:path}",
+    responses={200: {"content": {"application/json": {"example": OPENAI_MODEL}}}, **problems(ModelNotFound)},
+)
 async def get_openai_model(model_id: str, principal: Caller, services: Services) -> dict[str, Any]:
     """Return one model in OpenAI's format."""
     model = services.catalogue.find(model_id, services.budgets.plan(principal.plan).allows)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from chat.api.dependencies import Caller, Service
+from chat.api.documentation import INVALID_CURSOR, RESUME_PARAMETERS, TURN_HEADERS, TURN_NOT_FOUND, stream
 from chat.api.request_parsing import cursor_of, turn_headers
 from chat.api.resumption import resumes, resumption_headers
 from chat.api.streaming import StreamingTurnResponse
@@ -30,7 +31,7 @@ MAX_PAGE_LENGTH = 2_000_000
 Status = Literal["running", "completed", "incomplete", "failed", "cancelled"]
 
 
-@router.get("")
+@router.get("", responses=INVALID_CURSOR)
 async def list_turns(
     principal: Caller,
     service: Service,
@@ -57,7 +58,7 @@ async def list_turns(
     return Page(data=data, next_cursor=_write_cursor(data[-1].id) if len(found) > len(data) else None)
 
 
-@router.get("/{turn_id}", response_model=TurnResource, responses={404: {}})
+@router.get("/{turn_id}", response_model=TurnResource, responses={200: {"headers": TURN_HEADERS}, **TURN_NOT_FOUND})
 async def get_turn(turn_id: str, principal: Caller, service: Service) -> Response:
     """Return one turn. While it runs, ``message`` is the answer so far, up to ``last_event_id``."""
     turn = await service.get(principal.user_id, parse_id(turn_id))
@@ -69,7 +70,8 @@ async def get_turn(turn_id: str, principal: Caller, service: Service) -> Respons
     "/{turn_id}/stream",
     status_code=200,
     response_class=StreamingTurnResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, 400: {}, 404: {}},
+    openapi_extra=RESUME_PARAMETERS,
+    responses={**stream(TURN_HEADERS), **INVALID_CURSOR, **TURN_NOT_FOUND},
 )
 async def resume_turn(
     turn_id: str,
@@ -90,7 +92,15 @@ async def resume_turn(
     )
 
 
-@router.post("/{turn_id}/cancel", response_model=TurnResource, responses={202: {"model": TurnResource}, 404: {}})
+@router.post(
+    "/{turn_id}/cancel",
+    response_model=TurnResource,
+    responses={
+        200: {"headers": TURN_HEADERS},
+        202: {"model": TurnResource, "description": "The running turn.", "headers": TURN_HEADERS},
+        **TURN_NOT_FOUND,
+    },
+)
 async def cancel_turn(turn_id: str, principal: Caller, service: Service) -> Response:
     """Cancel a turn and keep its partial answer. Returns 202 if the turn is still running after two seconds."""
     view = await service.view(await service.cancel(principal.user_id, parse_id(turn_id)))

@@ -66,6 +66,8 @@ def operations() -> list[Operation]:
     found = []
     for path, methods in json.loads(DOCUMENT.read_text(encoding="utf-8"))["paths"].items():
         for method, described in methods.items():
+            if "101" in described["responses"]:  # a WebSocket
+                continue
             operation = Operation(method.upper(), path, described.get("security") == [])
             found.append(Operation(operation.method, path, operation.public, scopes[operation.name]))
     return sorted(found, key=lambda each: (each.method == "DELETE", each.for_administrators, -len(each.path)))

@@ -18,7 +18,9 @@ from history.dependencies import (
     Writer,
     parse_conversation_id,
 )
+from history.errors import ConversationNotFound, MessageNotFound
 from parley.web.app import JsonRoute
+from parley.web.openapi import ETAG, problems
 from parley.web.schemas import Page, Text
 
 router = APIRouter(prefix="/api/v1/conversations", route_class=JsonRoute, tags=["conversations"])
@@ -46,7 +48,7 @@ async def list_conversations(
     return await conversations.page(ConversationFilter(user.user_id, archived, q or None), cursor, limit)
 
 
-@router.get("/{conversation_id}", responses=NOT_FOUND_RESPONSES)
+@router.get("/{conversation_id}", responses={200: {"headers": ETAG}, **NOT_FOUND_RESPONSES})
 async def get_conversation(
     conversation_id: str, user: Reader, conversations: Conversations, response: Response
 ) -> Conversation:
@@ -56,7 +58,10 @@ async def get_conversation(
     return found
 
 
-@router.patch("/{conversation_id}", responses=CHANGE_RESPONSES)
+@router.patch(
+    "/{conversation_id}",
+    responses={200: {"headers": ETAG}, **CHANGE_RESPONSES, **problems(ConversationNotFound, MessageNotFound)},
+)
 async def update_conversation(
     conversation_id: str,
     patch: ConversationPatch,

@@ -5,17 +5,41 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from history.dependencies import PAGE_RESPONSES, Responses
+from history.errors import CursorExpired
 from history.event_feed.service import FeedService
+from parley.errors import InvalidCursor, Overloaded
 from parley.security.identity import Principal, caller
+from parley.web.openapi import ResponseDocs, problems
 
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="ID of the last event received. It takes precedence over `after`.",
+        examples=["5"],
+    ),
+]
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 
+EXAMPLE = 'id: WzQyXQ\nevent: conversation.turn.completed\ndata: {"specversion":"1.0","id":"…","data":{}}\n\n'
 FEED_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-FEED_RESPONSES: Responses = {
-    200: {"content": {"text/event-stream": {}}, "description": "`event:` is the type, `data:` the CloudEvent."},
-    **PAGE_RESPONSES,
-    410: {"description": "`cursor_expired`"},
+FEED_RESPONSES: ResponseDocs = {
+    200: {
+        "description": "Server-sent events: `id:` is the cursor, `event:` the type, `data:` the CloudEvent. "
+        "The data of each type is described in `/asyncapi.yaml`.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": EXAMPLE,
+                "x-events": {
+                    "*": ["FeedEvent"],
+                    "draining": ["DrainingEvent"],
+                    "session_revoked": ["SessionRevokedEvent"],
+                },
+            }
+        },
+    },
+    **problems(InvalidCursor, CursorExpired, Overloaded),
 }
 
 
@@ -30,7 +54,7 @@ async def follow_events(
     user: Annotated[Principal, Depends(caller("events:read"))],
     feed: Annotated[FeedService, Depends(feed_service)],
     after: Annotated[str | None, Query(description="The `id:` of the last event received.")] = None,
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: LastEventId = None,
 ) -> StreamingResponse:
     """Stream the events of your conversations, starting now or after a cursor."""
     position = await feed.begin(user.user_id, last_event_id or after)

@@ -1,29 +1,63 @@
 """Export and import routes."""
 
+import json
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from history.dependencies import NOT_FOUND_RESPONSES, Reader, Writer, parse_conversation_id
+from history.errors import IdempotencyKeyReused
 from history.transfer.content_disposition import content_disposition
 from history.transfer.export_service import FILE_SUFFIXES, MEDIA_TYPES, ExportFormat, ExportService
 from history.transfer.import_service import ImportFile, ImportService
 from history.transfer.schemas import ImportReport
-from parley.errors import InvalidRequest, UnsupportedMediaType
+from parley.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 from parley.web.app import is_json
+from parley.web.openapi import REPLAYED, IdempotencyKey, ResponseDocs, header, location, problems
 
 router = APIRouter(prefix="/api/v1", tags=["transfer"])
 
 NDJSON = "application/x-ndjson"
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_EXPORTED = {
+    "format": "parley.conversation/1",
+    "exported_at": "2026-11-22T10:00:00.123Z",
+    "conversation": {"id": "01a200aa-0000-7000-8000-000000000000", "title": "Greeting Ada"},
+    "messages": [],
+}
 IMPORT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": {}}, NDJSON: {"schema": {"type": "string"}}},
+        "content": {
+            "application/json": {"schema": {}, "example": _EXPORTED},
+            NDJSON: {"schema": {"type": "string", "format": "binary"}},
+        },
     }
+}
+_FILE_NAME = {"Content-Disposition": header("Name of the file.", 'attachment; filename="Greeting Ada.json"')}
+EXPORTED: ResponseDocs = {
+    200: {
+        "description": "The file.",
+        "headers": _FILE_NAME,
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": _EXPORTED},
+            "text/markdown": {"schema": {"type": "string"}, "example": "# Greeting Ada\n"},
+        },
+    }
+}
+EXPORTED_LINES: ResponseDocs = {
+    200: {
+        "description": "The file: a line of JSON for each conversation.",
+        "headers": _FILE_NAME,
+        "content": {NDJSON: {"schema": {"type": "string"}, "example": json.dumps(_EXPORTED) + "\n"}},
+    }
+}
+IMPORTED: ResponseDocs = {
+    201: {"headers": {**location("The conversations.", "/api/v1/conversations"), **REPLAYED}},
+    **problems(InvalidRequest, InvalidJson, UnsupportedMediaType, IdempotencyKeyReused),
 }
 
 
@@ -43,7 +77,11 @@ Exports = Annotated[ExportService, Depends(export_service)]
 Imports = Annotated[ImportService, Depends(import_service)]
 
 
-@router.get("/conversations/{conversation_id}/export", response_class=StreamingResponse, responses=NOT_FOUND_RESPONSES)
+@router.get(
+    "/conversations/{conversation_id}/export",
+    response_class=StreamingResponse,
+    responses={**EXPORTED, **NOT_FOUND_RESPONSES},
+)
 async def export_conversation(
     conversation_id: str,
     user: Reader,
@@ -56,20 +94,20 @@ async def export_conversation(
     return StreamingResponse(exports.write(conversation, format), media_type=MEDIA_TYPES[format], headers=headers)
 
 
-@router.get("/export", response_class=StreamingResponse)
+@router.get("/export", response_class=StreamingResponse, responses=EXPORTED_LINES)
 async def export_everything(user: Reader, exports: Exports) -> StreamingResponse:
     """Download all your conversations, one JSON object per line."""
     headers = {"Content-Disposition": 'attachment; filename="conversations.ndjson"'}
     return StreamingResponse(exports.everything(user.user_id), media_type=NDJSON, headers=headers)
 
 
-@router.post("/conversations/import", status_code=201, openapi_extra=IMPORT_BODY)
+@router.post("/conversations/import", status_code=201, openapi_extra=IMPORT_BODY, responses=IMPORTED)
 async def import_conversations(
     request: Request,
     user: Writer,
     imports: Imports,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(description="1 to 255 visible ASCII characters.")] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> ImportReport:
     """Import a Parley, ChatGPT or Claude export under new ids. The response lists every part that was skipped.
 

@@ -94,6 +94,9 @@ class ChatRequest(RequestBody):
         return self
 
 
+TurnStatus = Literal["running", "completed", "incomplete", "failed", "cancelled"]
+
+
 class TurnUserMessage(ResponseBody):
     """What the user wrote."""
 
@@ -107,7 +110,7 @@ class TurnResource(ResponseBody):
     id: UUID
     conversation_id: UUID | None
     number: int
-    status: Literal["running", "completed", "incomplete", "failed", "cancelled"]
+    status: TurnStatus
     stored: bool
     user_message_id: UUID
     user_message: TurnUserMessage

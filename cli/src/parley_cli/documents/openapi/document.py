@@ -13,9 +13,13 @@ import chat.main
 import chat.settings
 import history.main
 import history.settings
+from chat.api.documentation import SOCKET
+from chat.api.websocket import PATH as SOCKET_PATH
 from gateway.routes import ANY, PUBLIC, Route, all_routes
 from parley import __version__
 from parley.web.problems import speaks_openai
+from parley_cli.documents.openapi import errors, streams
+from parley_cli.documents.openapi.components import Components, references, response_names
 
 PARAMETER = re.compile(r"\{\w+\}")
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
@@ -54,40 +58,81 @@ SECURITY_SCHEMES = {
 def merged() -> str:
     """Render the document as JSON."""
     paths: dict[str, Any] = {}
-    schemas: dict[str, Any] = {"Problem": problem_schema(), "OpenAiError": openai_error_schema()}
+    schemas: dict[str, Any] = {"Problem": errors.problem_schema(), "OpenAiError": errors.openai_error_schema()}
     for service, document in _documents():
         renamed = _with_unique_names(document, service, schemas)
         schemas.update(renamed.get("components", {}).get("schemas", {}))
         for path, item in renamed["paths"].items():
-            public = {m: _public_operation(o, path, m) for m, o in item.items() if m in METHODS and _is_public(path, m)}
-            if public:
-                paths.setdefault(path, {}).update(public)
+            paths.setdefault(path, {}).update({each: item[each] for each in item if each in METHODS})
+    paths[SOCKET_PATH] = {"get": {**SOCKET, **streams.socket_frames()}}
+    schemas = {**streams.schemas(), **schemas}
+    components = Components()
+    components.add_examples(schemas)
+    public = _public_paths(paths, components)
+    used = set(references([public, components.document(), list(schemas.values())]))
     document = {
         **HEAD,
-        "paths": dict(sorted(paths.items())),
-        "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": SECURITY_SCHEMES},
+        "paths": public,
+        "components": {
+            **components.document(),
+            "examples": _used("examples", errors.examples(), used),
+            "schemas": _used("schemas", schemas, used),
+            "securitySchemes": SECURITY_SCHEMES,
+        },
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def problem_schema() -> dict[str, Any]:
-    """Return the schema of an error body."""
-    text = {"type": "string"}
-    entry = {"type": "object", "properties": {"pointer": text, "code": text, "detail": text}}
-    properties = {
-        **dict.fromkeys(("type", "title", "detail", "instance", "code", "request_id"), text),
-        "status": {"type": "integer"},
-        "errors": {"type": "array", "items": entry},
-        **openai_error_schema()["properties"],
+def _used(kind: str, components: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
+    return {name: each for name, each in sorted(components.items()) if f"#/components/{kind}/{name}" in used}
+
+
+def _public_paths(paths: Mapping[str, Any], components: Components) -> dict[str, Any]:
+    """Return the operations that the gateway forwards, as it answers them."""
+    routed = [
+        (path, method, operation, route)
+        for path, item in sorted(paths.items())
+        for method, operation in item.items()
+        if (route := _find_route(path, method)) is not None
+    ]
+    codes = {(path, method): errors.codes_by_status(route, path, each) for path, method, each, route in routed}
+    names = response_names({(s, c, speaks_openai(key[0])) for key, found in codes.items() for s, c in found.items()})
+    public: dict[str, Any] = {}
+    for path, method, operation, route in routed:
+        openai = speaks_openai(path)
+        responses = _own_responses(operation, components)
+        for status, listed in codes[path, method].items():
+            shown = errors.response(status, listed, openai=openai)
+            name = names[status, listed, openai]
+            if status in responses:  # the route has a format of its own besides, as OAuth's
+                responses[status]["content"].update(shown["content"])
+            else:
+                responses[status] = components.error_response(name, status, shown)
+        fallback = errors.default_response(openai=openai)
+        responses["default"] = components.error_response(f"{'OpenAi' if openai else ''}Error", "", fallback)
+        public.setdefault(path, {})[method] = _public_operation(operation, route, responses, components)
+    return public
+
+
+def _own_responses(operation: Mapping[str, Any], components: Components) -> dict[str, Any]:
+    """Return the responses that the route describes itself, without the errors of which it has only the codes."""
+    return {
+        status: {**streams.with_references(response), "headers": components.headers_of(response)}
+        for status, response in operation["responses"].items()
+        if "x-codes" not in response and status != "422"
     }
-    return {"type": "object", "required": sorted(properties), "properties": properties}
 
 
-def openai_error_schema() -> dict[str, Any]:
-    """Return the schema of an error body below ``/v1``."""
-    text = {"type": "string"}
-    members = {"message": text, "type": text, "param": {"type": ["string", "null"]}, "code": text}
-    return {"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "properties": members}}}
+def _public_operation(
+    operation: dict[str, Any], route: Route, responses: dict[str, Any], components: Components
+) -> dict[str, Any]:
+    text = operation.get("description", "").replace("``", "`")
+    summary = " ".join(re.split(r"(?<=[.:;])\s", text)[0].split()).rstrip(".:;")
+    found = {**operation, "summary": summary, "description": text, "responses": responses}
+    if "parameters" in operation:
+        found["parameters"] = [components.parameter(each) for each in operation["parameters"]]
+    found["security"] = _security(route)
+    return found
 
 
 def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -102,10 +147,6 @@ def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "history", history.main.create_app(history.settings.HistorySettings.model_construct(**common)).openapi()
 
 
-def _is_public(path: str, method: str) -> bool:
-    return _find_route(path, method) is not None
-
-
 def _find_route(path: str, method: str) -> Route | None:
     """Return the gateway's route for an operation. The names of path parameters may differ."""
     wanted = (method.upper(), PARAMETER.sub("{}", path))
@@ -113,19 +154,6 @@ def _find_route(path: str, method: str) -> Route | None:
         if wanted in {(m, PARAMETER.sub("{}", route.template)) for m in route.methods}:
             return route
     return None
-
-
-def _public_operation(operation: dict[str, Any], path: str, method: str) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    if speaks_openai(path):
-        problem = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAiError"}}}
-    responses = {s: r for s, r in operation.get("responses", {}).items() if s != "422"}
-    responses["default"] = {"description": "An error; see /docs/errors.", "content": problem}
-    found = {**operation, "responses": responses}
-    route = _find_route(path, method)
-    if route is not None:
-        found["security"] = _security(route)
-    return found
 
 
 def _security(route: Route) -> list[dict[str, list[str]]]:
