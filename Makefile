@@ -126,7 +126,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/lock scripts/security scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/lock scripts/openapi-client scripts/security scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types

@@ -72,3 +72,17 @@ configure_uv() {
         esac
     done < <("$python" "$root/scripts/pip_settings.py")
 }
+
+# Installs the packages of requirements/NAME.txt into an environment of their own, .tools/NAME, unless they are there.
+# Requires $python and the settings of uv.
+install_tools() {
+    local name=$1 tools=$root/.tools/$1 wanted
+    wanted=$(printf '%s\n' "$root" "$("$python" -V)" && sha256sum <"requirements/$name.txt")
+    [[ ! -r $tools/.parley-stamp || $wanted != "$(<"$tools/.parley-stamp")" ]] || return 0
+    hold_lock
+    say "installing .tools/$name"
+    "$uv" venv --quiet --clear --python "$python" "$tools"
+    "$uv" pip sync --quiet --python "$tools/bin/python" --require-hashes "requirements/$name.txt" ||
+        fail "cannot install .tools/$name (see above). Check the network. For a mirror, set UV_DEFAULT_INDEX."
+    printf '%s\n' "$wanted" >"$tools/.parley-stamp"
+}

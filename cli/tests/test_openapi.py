@@ -73,6 +73,8 @@ def test_every_operation_lists_the_errors_of_its_kind_with_their_status() -> Non
         assert all(statuses[code] == status for status, listed in codes.items() for code in listed), name
         assert "rate_limited" in codes["429"], name
         assert "draining" in codes["503"], name
+        assert "internal_error" in codes["500"], name
+        assert any(status.startswith(("1", "2")) for status in codes), name
         scope = SCOPES[name.partition(" ")[0], re.sub(r"{\w+}", "{}", name.partition(" ")[2])]
         assert ("token_expired" in codes.get("401", ())) == (scope is not PUBLIC), name
         assert ("insufficient_scope" in codes.get("403", ())) == bool(scope), name
