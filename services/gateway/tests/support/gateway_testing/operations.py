@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Operation:
     path: str
     public: bool
     scope: str | None = ""
+    codes: dict[str, set[str]] = field(default_factory=dict, compare=False)
+    """The documented codes of errors, by status; empty for a success."""
 
     @property
     def name(self) -> str:
@@ -64,13 +66,23 @@ def operations() -> list[Operation]:
         for method in each.methods
     }
     found = []
-    for path, methods in json.loads(DOCUMENT.read_text(encoding="utf-8"))["paths"].items():
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    for path, methods in document["paths"].items():
         for method, described in methods.items():
             if "101" in described["responses"]:  # a WebSocket
                 continue
             operation = Operation(method.upper(), path, described.get("security") == [])
-            found.append(Operation(operation.method, path, operation.public, scopes[operation.name]))
+            codes = _documented_codes(described, document["components"]["responses"])
+            found.append(Operation(operation.method, path, operation.public, scopes[operation.name], codes))
     return sorted(found, key=lambda each: (each.method == "DELETE", each.for_administrators, -len(each.path)))
+
+
+def _documented_codes(described: dict[str, Any], shared: dict[str, Any]) -> dict[str, set[str]]:
+    found = {}
+    for status, response in described["responses"].items():
+        whole = shared[response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+        found[status] = {code for content in whole.get("content", {}).values() for code in content.get("examples", ())}
+    return found
 
 
 OPERATIONS = operations()
@@ -79,7 +91,10 @@ OPERATIONS = operations()
 async def call(
     http: httpx2.AsyncClient, operation: Operation, ids: dict[str, str], headers: dict[str, str]
 ) -> tuple[int, str]:
-    """Send the operation with these ids in its path. The body of an endless stream is not read."""
+    """Send the operation with these ids in its path. The body of an endless stream is not read.
+
+    Raise AssertionError for a status or an error code that the document does not list for the operation.
+    """
     path = operation.path.format_map(ids)
     options: dict[str, Any] = {"headers": headers, "params": QUERIES.get(operation.name)}
     if operation.name in FORMS:
@@ -89,4 +104,9 @@ async def call(
     async with http.stream(operation.method, path, **options) as response:
         if operation.path == "/api/v1/events" and response.status_code == httpx2.codes.OK:
             return response.status_code, ""
-        return response.status_code, (await response.aread()).decode()
+        text = (await response.aread()).decode()
+        assert str(response.status_code) in operation.codes, (operation.name, response.status_code, text)
+        if "problem+json" in response.headers.get("content-type", ""):
+            listed = operation.codes[str(response.status_code)]
+            assert response.json()["code"] in listed, (operation.name, response.status_code, text)
+        return response.status_code, text
