@@ -149,6 +149,7 @@ def test_responses_with_a_turn_name_its_headers() -> None:
     for name in ("post /api/v1/chat", "post /api/v1/chat/stream", "get /api/v1/chat/turns/{turn_id}"):
         headers = OPERATIONS[name]["responses"]["200"]["headers"].keys()
         assert headers >= {"X-Turn-Id", "X-Conversation-Id", "Location"}, name
+        assert ("x-ratelimit-remaining-tokens" in headers) == name.startswith("post"), name
 
 
 def test_streams_and_the_websocket_name_the_schemas_of_what_they_carry() -> None:

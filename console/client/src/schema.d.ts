@@ -4506,15 +4506,30 @@ export interface components {
          */
         "x-ratelimit-limit-requests": string;
         /**
+         * @description The plan's limit on tokens per minute.
+         * @example 100000
+         */
+        "x-ratelimit-limit-tokens": string;
+        /**
          * @description Requests that remain.
          * @example 599
          */
         "x-ratelimit-remaining-requests": string;
         /**
+         * @description Tokens that remain.
+         * @example 99943
+         */
+        "x-ratelimit-remaining-tokens": string;
+        /**
          * @description Time until all requests remain again.
          * @example 1s
          */
         "x-ratelimit-reset-requests": string;
+        /**
+         * @description Time until all tokens remain again.
+         * @example 1s
+         */
+        "x-ratelimit-reset-tokens": string;
         /**
          * @description `false` if the same request fails again.
          * @example false
@@ -6039,6 +6054,9 @@ export interface operations {
                      */
                     Location?: string;
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
+                    "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
+                    "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6063,6 +6081,9 @@ export interface operations {
                      */
                     Location?: string;
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
+                    "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
+                    "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
                     "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
@@ -6130,6 +6151,9 @@ export interface operations {
                      */
                     Location?: string;
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
+                    "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
+                    "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -7196,6 +7220,9 @@ export interface operations {
                      */
                     Location?: string;
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
+                    "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
+                    "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
                     [name: string]: unknown;
                 };
                 content: {

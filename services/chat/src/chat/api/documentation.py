@@ -33,7 +33,13 @@ TURN_HEADERS = {
     "X-Conversation-Id": header("ID of the conversation, unless the turn is not stored.", EXAMPLE_ID),
     **location("The turn.", f"/api/v1/chat/turns/{EXAMPLE_ID}"),
 }
-NEW_TURN_HEADERS = {**TURN_HEADERS, **REPLAYED}
+NEW_TURN_HEADERS = {
+    **TURN_HEADERS,
+    **REPLAYED,
+    "x-ratelimit-limit-tokens": header("The plan's limit on tokens per minute.", "100000"),
+    "x-ratelimit-remaining-tokens": header("Tokens that remain.", "99943"),
+    "x-ratelimit-reset-tokens": header("Time until all tokens remain again.", "1s"),
+}
 ACCEPTED_HEADERS = {**NEW_TURN_HEADERS, "Preference-Applied": header("The preference that was used.", "respond-async")}
 TURN_NOT_FOUND = problems(errors.TurnNotFound)
 INVALID_CURSOR = problems(InvalidCursor)
