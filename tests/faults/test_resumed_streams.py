@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 TOKENS = 40
 WHOLE = " ".join(f"t{i}" for i in range(1, TOKENS + 1))
-PROMPT = f"stream [[fake tokens={TOKENS} rate=40]]"
+PROMPT = f"stream [[fake tokens={TOKENS} rate=10]]"
 LONG_PROMPT = f"stream [[fake tokens={TOKENS} rate=3]]"
 FAULT_TIMEOUT = 60.0
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -18,6 +18,7 @@ from gateway.proxy.response_headers import ResponseHeaders
 from gateway.proxy.resuming import StreamResumer
 from gateway.proxy.sse import is_event_stream
 from gateway.routes import Route, route
+from gateway.server.request_cycle import RequestCycle
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pool import Pool, PoolLimits
@@ -50,6 +51,18 @@ class FakeClient:
             self.complete = not message.get("more_body", False)
 
 
+class FakeCycle:
+    """Collects the parts of a response."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    async def wait_writable(self) -> None: ...
+
+    def send_part(self, data: bytes) -> None:
+        self.parts.append(data)
+
+
 @pytest.fixture
 def client() -> FakeClient:
     return FakeClient()
@@ -63,10 +76,20 @@ def streams() -> OpenStreams:
     return OpenStreams(none_revoked, FakeStreamLeases(), limit=10)
 
 
+def make_relay(streams: OpenStreams, *, timeout: float) -> EventRelay:
+    common = ResponseHeaders(Cors([]), Lifecycle(), public_url="https://chat.example")
+    return EventRelay(streams, common, StreamResumer(CollectorRegistry(), timeout=timeout), idle_timeout=5)
+
+
 @pytest.fixture
 def relay(streams: OpenStreams) -> EventRelay:
-    common = ResponseHeaders(Cors([]), Lifecycle(), public_url="https://chat.example")
-    return EventRelay(streams, common, StreamResumer(CollectorRegistry(), timeout=0.3), idle_timeout=5)
+    return make_relay(streams, timeout=60)
+
+
+@pytest.fixture
+def impatient(streams: OpenStreams) -> EventRelay:
+    """Gives up after a second."""
+    return make_relay(streams, timeout=1)
 
 
 def chunk(data: bytes) -> bytes:
@@ -214,6 +237,27 @@ async def test_a_replica_asks_to_continue_its_stream_elsewhere(relay: EventRelay
     assert client.body == event(3) + event(4)
 
 
+async def test_a_move_alone_writes_no_part_which_would_end_the_response(relay: EventRelay, client: FakeClient) -> None:
+    async with scripted_server(replies(event(4))) as other:
+        moving = forwarded(other, data=RESUMABLE % b"3" + chunk(b": moved\n\n") + END)
+        request, cycle = make_request(), FakeCycle()
+        request.cycle = cast("RequestCycle", cycle)
+        await relay.relay(request, STREAM, moving, [], client.send)
+        moving.pool.close()
+    assert cycle.parts == [event(4)]
+
+
+@pytest.mark.parametrize("cut", [len(b": moved\n"), len(b": move")])
+async def test_a_move_may_arrive_in_two_parts(relay: EventRelay, client: FakeClient, cut: int) -> None:
+    move = b": moved\n\n"
+    async with scripted_server(replies(event(4))) as other:
+        request = forwarded(other, data=RESUMABLE % b"3" + chunk(event(3) + move[:cut]))
+        async with relaying(relay, request, client):
+            await eventually(lambda: client.body)
+            request.connection.data_received(chunk(move[cut:]) + END)
+    assert client.body == event(3) + event(4)
+
+
 async def test_a_replica_that_cannot_continue_the_stream_yet_is_asked_again(
     relay: EventRelay, client: FakeClient
 ) -> None:
@@ -228,18 +272,20 @@ async def test_a_replica_that_cannot_continue_the_stream_yet_is_asked_again(
 
 @pytest.mark.parametrize("answer", [respond(503), respond(404)])
 async def test_a_stream_that_nobody_continues_ends_with_its_cursor(
-    relay: EventRelay, client: FakeClient, answer: Responder
+    impatient: EventRelay, client: FakeClient, answer: Responder
 ) -> None:
     async with scripted_server(answer) as other:
         request = forwarded(other, data=RESUMABLE % b"3" + chunk(event(3)))
         request.connection.connection_lost(None)
-        async with relaying(relay, request, client):
+        async with relaying(impatient, request, client):
             pass
     final = b'event: interrupted\ndata: {"code":"upstream_error","last_event_id":"3"}\n\n'
     assert client.body.replace(b": ping\n\n", b"") == event(3) + final
 
 
-async def test_replicas_that_break_off_without_a_new_event_are_given_up(relay: EventRelay, client: FakeClient) -> None:
+async def test_replicas_that_break_off_without_a_new_event_are_given_up(
+    impatient: EventRelay, client: FakeClient
+) -> None:
     async def break_off(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(EVENT_STREAM + chunk(b": ping\n\n"))
         await writer.drain()
@@ -248,7 +294,7 @@ async def test_replicas_that_break_off_without_a_new_event_are_given_up(relay: E
     async with scripted_server(break_off) as other:
         request = forwarded(other, data=RESUMABLE % b"3" + chunk(event(3)))
         request.connection.connection_lost(None)
-        async with relaying(relay, request, client):
+        async with relaying(impatient, request, client):
             pass
         assert len(other.journal) > 1
     assert client.body.endswith(b'"last_event_id":"3"}\n\n')

@@ -39,7 +39,7 @@ class ResponseStream:
         """Write a part of a body whose head was sent without a length. Wait first while the client is slower."""
         if self._flow.write_paused:
             await self._flow.drain()
-        if not self._transport.is_closing():
+        if data and not self._transport.is_closing():  # an empty chunk would end the body
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 

@@ -61,11 +61,13 @@ def _reference() -> LocalPage:
     return _html("redoc", [], ["redoc.standalone.js", "redoc.js"])
 
 
-@functools.lru_cache(maxsize=8)
 def decompressed(page: LocalPage) -> LocalPage:
     """Return the page for a client that does not accept gzip."""
-    if (b"content-encoding", b"gzip") not in page.headers:
-        return page
+    return _decompress(page) if (b"content-encoding", b"gzip") in page.headers else page
+
+
+@functools.lru_cache(maxsize=32)
+def _decompress(page: LocalPage) -> LocalPage:
     kept = tuple(pair for pair in page.headers if pair[0] != b"content-encoding")
     return LocalPage(page.status, gzip.decompress(page.body), kept)  # nosemgrep: decompression-bomb - our page
 

@@ -108,10 +108,10 @@ class RelayedStream:
         if position is not None:
             position.record(events)
         request.bytes_sent += len(events)
-        if cycle is not None:
-            cycle.send_part(events)
-        else:
+        if cycle is None:
             await self._send({"type": "http.response.body", "body": events, "more_body": True})
+        elif events:  # an empty chunk would end the response
+            cycle.send_part(events)
         if moved:
             raise StreamMoved
         return True

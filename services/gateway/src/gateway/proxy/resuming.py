@@ -15,13 +15,14 @@ from gateway.proxy.stream_position import StreamPosition
 from gateway.request import Request
 from gateway.upstream.failures import StreamMoved, UpstreamFailure
 from parley.errors import ParleyError
+from parley.process.sockets import PEER_TIMEOUT
 
 log = structlog.get_logger()
 
 RESUME_TIMEOUT = 30.0
 """Seconds without a new event after which a broken stream is given up."""
 ATTEMPT_TIMEOUT = 6.0
-"""Seconds until the head of a response. A silent stream has it with its first ping."""
+"""Minimum seconds until the head of a response. A silent stream has it with its first ping: at least two may pass."""
 MIN_PAUSE, MAX_PAUSE = 0.1, 1.0
 """Seconds between two attempts: doubled with each, and varied, because all streams of a replica break at once."""
 REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
@@ -48,7 +49,7 @@ class StreamResumer:
 
 
 class Resumption:
-    """The attempts to continue one stream. They are over when no new event arrives in time."""
+    """The attempts to continue one stream. They end when no replica continues it, or sends a new event, in time."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Resumption:
         self._resumed, self._timeout = resumed, timeout
         self._cursor: bytes | None = None
         self._give_up_at = 0.0
+        self._resumed_at = 0.0
         self._pause = MIN_PAUSE
         self._avoid: set[bytes] = set()
 
@@ -75,12 +77,14 @@ class Resumption:
         if not isinstance(failure, StreamMoved):
             forwarded.pool.record_failure(forwarded.endpoint, failure)
         self._avoid.add(forwarded.endpoint.authority)
-        if self._position.cursor != self._cursor:
+        was_served = time.monotonic() - self._resumed_at >= self._timeout
+        if was_served or self._position.cursor != self._cursor:
             self._cursor, self._pause = self._position.cursor, MIN_PAUSE
             self._give_up_at = time.monotonic() + self._timeout
         else:
             await self._wait(ping)
         found = await self._resume(ping)
+        self._resumed_at = time.monotonic()
         self._resumed.labels("resumed" if found else "lost").inc()
         fields = {"upstream": forwarded.pool.name, "address": forwarded.endpoint.authority.decode()}
         log.info("stream_resumed" if found else "stream_lost", request_id=self._request.request_id, **fields)
@@ -109,7 +113,8 @@ class Resumption:
         self._raise_end()
         self._request.attempts += 1
         try:
-            connection.start_request("GET", self._head(endpoint.name), timeout=ATTEMPT_TIMEOUT)
+            timeout = max(ATTEMPT_TIMEOUT, 2 * PEER_TIMEOUT.ping_interval)
+            connection.start_request("GET", self._head(endpoint.name), timeout=timeout)
             await connection.read_head()
         except UpstreamFailure as failure:
             pool.record_failure(endpoint, failure)

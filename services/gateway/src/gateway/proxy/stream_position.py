@@ -9,12 +9,14 @@ RESUME, PING = b"x-parley-resume", b"x-parley-ping"
 """Headers of a service's stream: the target that continues it, and seconds of silence before it sends a ping."""
 MAX_KEPT = 2048
 """Bytes of events that are kept as they are until the cursor is needed."""
-_MOVED = b": moved\n\n"
+_MOVED = b": moved\n"
+_MOVES = (_MOVED, _MOVED + b"\n")
+"""A comment is relayed at the end of its line, so its blank line may be in the next read."""
 _FIRST_ID, _ID = b"id: ", b"\nid: "
 
 
 class StreamPosition:
-    """What a client has received of a stream. A piece of it costs less to record than its cursor costs to parse."""
+    """What a client has received of a stream. Pieces are recorded unparsed: parsing each for its cursor costs more."""
 
     __slots__ = ("_counts", "_latest", "_received", "target")
 
@@ -55,9 +57,9 @@ def silence_limit(headers: Iterable[Header], *, default: float) -> float:
 
 def ends_moved(events: bytes) -> bool:
     """Return whether a service asks to continue the stream on another replica."""
-    return events.endswith(_MOVED)
+    return events.endswith(_MOVES)
 
 
 def without_move(events: bytes) -> bytes:
     """Return the events before that request."""
-    return events.removesuffix(_MOVED)
+    return events[: events.rindex(_MOVED)]
