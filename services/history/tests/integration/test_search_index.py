@@ -5,14 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from history.database import Database
 from history.search.postgres import CANDIDATES
-from history.search.postgres_reindexing import PostgresReindexingStore
-from history.search.reindexing import Reindexer
 from history.search.tokenizer import index_terms
 from history_testing.app import ApiUser, RunningHistory
+from history_testing.search_index import reindex
 from history_testing.turn_events import SampleTurn, user_erased
-from parley.process.worker_thread import worker_thread
 
 pytestmark = pytest.mark.integration
 
@@ -41,13 +38,6 @@ async def _pages(user: ApiUser, limit: int, **params: Any) -> list[str]:
             return found
 
 
-async def _reindex(history: RunningHistory) -> None:
-    with worker_thread("index") as worker:
-        reindexer = Reindexer(PostgresReindexingStore(Database(history.pool)), worker)
-        while await reindexer.index_batch():
-            pass
-
-
 async def test_no_search_row_remains_of_a_deleted_conversation(history: RunningHistory) -> None:
     turn = SampleTurn(question="a secret")
     await history.publish(turn.ended())
@@ -56,7 +46,7 @@ async def test_no_search_row_remains_of_a_deleted_conversation(history: RunningH
     await history.publish(turn.ended())
     assert (await _rows(history, turn))[0] == 0
     await history.pool.execute(MAKE_UNMOVED, turn.user_id)
-    await _reindex(history)
+    await reindex(history)
     assert (await _rows(history, turn))[0] == 0
 
 
@@ -83,7 +73,7 @@ async def test_messages_of_an_earlier_release_are_found_before_and_after_they_ar
     before = await _pages(user, 2, q="apple")
     assert sorted(before) == wanted
     assert set(before[:3]) == {str(one.user_message_id) for one in later}
-    await _reindex(history)
+    await reindex(history)
     assert not await history.pool.fetchval("SELECT count(*) FROM messages WHERE search IS NOT NULL")
     assert sorted(await _pages(user, 2, q="apple")) == wanted
 
@@ -99,6 +89,19 @@ async def test_every_match_is_on_one_page_however_many_there_are(history: Runnin
     newest = (await user.get("/api/v1/search", q="tree", limit=100))["data"]
     assert not {hit["message_id"] for hit in newest} & {str(one) for one in ids[: CANDIDATES // 2]}
     assert len(await _pages(user, 100, q="tree", role="assistant")) == len(ids) // 2
+
+
+async def test_older_matches_follow_when_all_of_a_window_are_deleted_between_two_pages(history: RunningHistory) -> None:
+    older = SampleTurn(question="tree old", answer="no")
+    await history.publish(older.ended())
+    await _store_many(history, older, 300)
+    newer = SampleTurn(older.user_id, question="tree new", answer="no")
+    await history.publish(newer.ended())
+    await _store_many(history, newer, CANDIDATES + 300)
+    user = history.user(older.user_id)
+    cursor = (await user.get("/api/v1/search", q="tree", limit=1))["next_cursor"]
+    await user.request("DELETE", f"/api/v1/conversations/{newer.conversation_id}")
+    assert len((await user.get("/api/v1/search", q="tree", limit=100, cursor=cursor))["data"]) == 100
 
 
 async def _store_many(history: RunningHistory, turn: SampleTurn, count: int) -> list[UUID]:

@@ -7,13 +7,12 @@ import pytest
 
 from history.database import Database
 from history.search.postgres_reindexing import PostgresReindexingStore
-from history.search.reindexing import Reindexer
 from history.search.store import IndexTerms, StoredText
 from history.search.tokenizer import INDEX_VERSION
 from history_testing.app import ApiUser, RunningHistory
+from history_testing.search_index import reindex
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
-from parley.process.worker_thread import worker_thread
 
 pytestmark = pytest.mark.integration
 
@@ -101,8 +100,8 @@ async def test_messages_that_an_earlier_version_indexed_are_indexed_again(histor
     hindi, german = turns["hindi"].user_message_id, turns["german"].user_message_id
     changed = "UPDATE message_search SET terms = 'old' WHERE message_id = ANY($1)"
     await history.pool.execute(changed, [hindi, german])
-    await history.pool.execute("DELETE FROM search_reindexing")
     assert not await _hits(user, "हिन्दी")
+    await history.pool.execute("DELETE FROM search_reindexing")
     await reindex(history)
     assert [hit["message_id"] for hit in await _hits(user, "हिन्दी")] == [str(hindi)]
     assert [hit["message_id"] for hit in await _hits(user, "strasse")] == [str(german)]
@@ -114,12 +113,3 @@ async def test_a_message_that_changes_meanwhile_keeps_its_terms(history: Running
     stale = IndexTerms(StoredText(turn.user_message_id, "1", "x"), "'~veraltet':1")
     await PostgresReindexingStore(Database(history.pool)).store(INDEX_VERSION, [stale], turn.user_message_id)
     assert await _hits(history.user(turn.user_id), "größer")
-
-
-async def reindex(history: RunningHistory) -> None:
-    """Index all stored messages again."""
-    with worker_thread("index") as worker:
-        reindexer = Reindexer(PostgresReindexingStore(Database(history.pool)), worker)
-        while await reindexer.index_batch():
-            pass
-        assert not await reindexer.index_batch()

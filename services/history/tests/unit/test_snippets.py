@@ -20,6 +20,7 @@ def _matches(content: str, query: str) -> list[str]:
         ("Running is fun, I ran and run.", "runs", ["Running", "run"]),
         ("happy people, happiness", "happiness", ["happy", "happiness"]),
         ("a cat, concatenate", "cat", ["cat"]),
+        ("a category", "cat the", ["category"]),
         ("gregarious greeting", "gree", ["greeting"]),
         ("学习机器学习", "机器学习", ["机器学习"]),
         ("iPhone手机", "iphone 手机", ["iPhone", "手机"]),

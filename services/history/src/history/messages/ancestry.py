@@ -23,6 +23,7 @@ _NEXT = """
 SELECT p.conversation_id, c.user_id
 FROM (SELECT conversation_id FROM ancestry_pending WHERE conversation_id > $1 ORDER BY conversation_id LIMIT 1) AS p
 JOIN conversations AS c ON c.id = p.conversation_id"""
+_TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1::uuid::text, 0))"
 _STORE = "SELECT store_missing_ancestry($1, $2)"
 _DONE = "DELETE FROM ancestry_pending WHERE conversation_id = $1"
 
@@ -30,7 +31,7 @@ _DONE = "DELETE FROM ancestry_pending WHERE conversation_id = $1"
 class AncestryBuilder:
     """Stores the ancestry of the messages in pending conversations.
 
-    Replicas begin at different conversations. When they meet, one waits for the other and finds nothing to do.
+    A conversation whose user another transaction writes for is left for later, so replicas share the work.
     """
 
     def __init__(self, database: Database) -> None:
@@ -60,6 +61,7 @@ class AncestryBuilder:
 
     async def _build(self, conversation_id: UUID, user_id: UUID) -> None:
         async with self._database.transaction() as connection:
-            await connection.execute("SELECT lock_person($1)", user_id)
+            if not await connection.fetchval(_TRY_LOCK, user_id):
+                return
             if not await connection.fetchval(_STORE, conversation_id, BATCH_SIZE):
                 await connection.execute(_DONE, conversation_id)

@@ -12,7 +12,7 @@ CREATE TABLE search_segments (
     last_at timestamptz NOT NULL,
     UNIQUE (user_id, position)
 ) WITH (fillfactor = 50);
-COMMENT ON COLUMN search_segments.position IS 'Their order. Segments of messages that were moved from messages.search are below 0.';
+COMMENT ON COLUMN search_segments.position IS 'Their order. Segments that were begun for messages moved from messages.search are below 0.';
 
 -- Every write finds its few pages by the segment, so that no list of pending entries is needed, which each search would
 -- have to read, and which would have to be merged while a person waits.
@@ -86,7 +86,8 @@ DECLARE
     found text[];
 BEGIN
     PERFORM lock_person(p.user_id) FROM (
-        SELECT DISTINCT m.user_id FROM messages AS m WHERE m.id = ANY (reindex_messages.ids) ORDER BY m.user_id
+        SELECT m.user_id FROM messages AS m WHERE m.id = ANY (reindex_messages.ids)
+        GROUP BY m.user_id ORDER BY hashtextextended(m.user_id::text, 0)
     ) AS p;
     SELECT array_agg(g.id) FILTER (WHERE c.deleted_at IS NULL), array_agg(g.terms) FILTER (WHERE c.deleted_at IS NULL),
         array_agg(g.id) INTO unchanged, found, left_out
@@ -102,7 +103,7 @@ END
 $$;
 
 -- The messages of a person that match a query, from the newest segment below ``below`` down to the one in which there are
--- ``wanted`` of them, or to ``lowest``. Each term of the query begins with ~, in whose place goes the number of the segment.
+-- ``wanted`` of them, at most to ``lowest``. Each term of the query begins with ~, in whose place goes the number of the segment.
 CREATE FUNCTION search_candidates(
     person uuid, query text, below integer, lowest integer, wanted integer,
     in_conversation uuid, in_role text, since timestamptz, until timestamptz
@@ -133,7 +134,7 @@ BEGIN
           AND (since IS NULL OR m.created_at >= since) AND (until IS NULL OR m.created_at < until);
         GET DIAGNOSTICS here = ROW_COUNT;
         wanted := wanted - here;
-        EXIT WHEN wanted <= 0 AND lowest IS NULL;
+        EXIT WHEN wanted <= 0;
     END LOOP;
 END
 $$;

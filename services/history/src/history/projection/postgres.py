@@ -1,5 +1,6 @@
 """Projection storage in Postgres: one round trip per batch of events."""
 
+import asyncio
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -22,9 +23,9 @@ MAX_INLINE_LENGTH = 4_000
 """Characters of a turn in ASCII that are indexed on the event loop. Other texts go to the worker thread."""
 
 RECENT_QUESTIONS = 256
-"""Questions whose search terms are kept for the end of their turn."""
+"""Short questions whose search terms are kept for the end of their turn."""
 
-IndexTerms = dict[str, str | None]
+TurnTerms = dict[str, str | None]
 
 
 class PostgresProjectionStore:
@@ -44,9 +45,10 @@ class PostgresProjectionStore:
         outcomes = {row["n"]: row["outcome"] for row in rows}
         return [outcomes[n] for n in range(len(events))]
 
-    async def _index_terms(self, event: TurnEvent) -> IndexTerms:
+    async def _index_terms(self, event: TurnEvent) -> TurnTerms:
         question, answer = _question(event), _answer(event)
         if len(question) + len(answer) <= MAX_INLINE_LENGTH and question.isascii() and answer.isascii():
+            await asyncio.sleep(0)  # requests run between two events of a batch
             return _index_terms(question, answer)
         return await self._worker.run(_index_terms, question, answer)
 
@@ -59,11 +61,15 @@ def _answer(event: TurnEvent) -> str:
     return event.data.message.content if isinstance(event.data, TurnEnded) and event.data.message else ""
 
 
-# Both events of a turn have the question.
-_question_terms = functools.lru_cache(RECENT_QUESTIONS)(index_terms)
+# Both events of a turn have the question. A long one is indexed twice, rather than kept in memory.
+_recent_terms = functools.lru_cache(RECENT_QUESTIONS)(index_terms)
 
 
-def _index_terms(question: str, answer: str) -> IndexTerms:
+def _question_terms(question: str) -> str:
+    return _recent_terms(question) if len(question) <= MAX_INLINE_LENGTH else index_terms(question)
+
+
+def _index_terms(question: str, answer: str) -> TurnTerms:
     return {
         "question_words": _question_terms(question),
         "question_bigrams": None,

@@ -10,6 +10,8 @@ from parley.storage.named_parameters import NamedStatement
 
 CANDIDATES = 500
 """Messages, the newest that match, of which the best are returned first. The others follow on later pages."""
+MAX_WINDOW = 10 * CANDIDATES
+"""Matches that a cursor can make a search rank. Windows are smaller, also when their segments have grown."""
 
 # LATERAL … OFFSET 0: a loop over single keys in every plan, however many conversations and messages there are.
 _FIND = NamedStatement(f"""
@@ -75,11 +77,12 @@ class PostgresSearchStore:
             rows = await self._database.fetch(_FIND_UNMOVED.sql, *_FIND_UNMOVED.arguments(values))
             return SearchResults([_match(row, UNMOVED) for row in rows], None)
         values |= {"query": terms.tsquery, "below": window.below, "lowest": window.lowest}
+        values["wanted"] = CANDIDATES if window.lowest is None else MAX_WINDOW
         rows = await self._database.fetch(_FIND.sql, *_FIND.arguments(values))
         first = rows[0]
         unmoved = UNMOVED if first["has_unmoved"] else None
         if not first["candidates"]:
-            return SearchResults([], unmoved)
+            return SearchResults([], unmoved if window.lowest is None else SearchWindow(window.lowest))
         found = SearchWindow(first["below"], first["lowest"])
         is_full = window.lowest is not None or first["candidates"] >= CANDIDATES
         matches = [_match(row, found) for row in rows if row["id"] is not None]

@@ -47,7 +47,7 @@ def query_terms(query: str) -> QueryTerms:
     wanted = [*parts.texts, *(token for phrase in parts.phrases for token in phrase)]
     if not wanted:
         return QueryTerms()
-    bare = [token.text for token in parts.texts if not token.is_run]
+    bare = [token.text for token in _without_stop_words(parts) if not token.is_run]
     return QueryTerms(
         words=tuple(token.text for token in wanted if not token.is_run),
         runs=tuple(token.text for token in wanted if token.is_run),
