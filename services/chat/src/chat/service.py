@@ -21,7 +21,7 @@ from parley.process.timeouts import at_most
 
 CANCEL_TIMEOUT = 2.0
 """Seconds to wait for a cancelled turn to end."""
-ABANDON_DELAY = 1.0
+ABANDON_DELAY = 3.0
 """Seconds in which a gateway that lost its connection to this replica continues the stream on another one."""
 
 
@@ -114,11 +114,13 @@ class ChatService:
         await self._store.request_cancel(turn.id)
         await self._readers.publish_cancellation(turn.id)
 
-    async def abandon(self, turn: Turn) -> None:
-        """Cancel a turn whose client disconnected, unless it has other readers or they cannot be determined."""
-        if await self._readers.has_readers(turn.id):
-            return
-        await asyncio.sleep(self._abandon_delay)
+    async def abandon(self, turn: Turn, *, resumable: bool = True) -> None:
+        """Cancel a turn whose client disconnected, unless it has other readers or they cannot be determined.
+
+        ``resumable``: the gateway may continue the stream, so wait for its reader first.
+        """
+        if resumable and not await self._readers.has_readers(turn.id):
+            await asyncio.sleep(self._abandon_delay)
         if not await self._readers.has_readers(turn.id):
             with contextlib.suppress(DependencyUnavailable):
                 await self.request_cancel(turn)

@@ -24,6 +24,9 @@ class ConnectionGate:
             raise ServerLost("The server does not respond.")
         self._arguments = (arguments, options)
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(*arguments, **options)
+        if self.lost:  # since this connection was begun
+            connection.terminate()
+            raise ServerLost("The server does not respond.")
         self._open.add(connection)
         return connection
 

@@ -28,7 +28,10 @@ class ConnectionQueue:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self, *, urgent: bool = False) -> None:
-        """Take a slot, ``urgent`` ones first; raises Overloaded if too many statements wait, or for too long."""
+        """Take a slot; ``urgent`` statements go first and always queue.
+
+        Raise Overloaded after a wait that is too long, or at once if too many statements wait.
+        """
         if self._free:
             self._free -= 1
             return

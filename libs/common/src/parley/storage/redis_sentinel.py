@@ -41,7 +41,12 @@ class Sentinels:
 
     async def _ask(self, host: str, port: int) -> tuple[str, int] | None:
         connection = TcpConnection(
-            host=host, port=port, socket_timeout=ASK_TIMEOUT, socket_connect_timeout=ASK_TIMEOUT, **self._credentials
+            host=host,
+            port=port,
+            socket_timeout=ASK_TIMEOUT,
+            socket_connect_timeout=ASK_TIMEOUT,
+            driver_info=None,  # as in the pool: see open_redis
+            **self._credentials,
         )
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
@@ -52,24 +57,24 @@ class Sentinels:
         return (reply[0].decode(), int(reply[1])) if reply else None
 
 
-class _MasterConnection(TcpConnection):
+class _MasterAddress(AbstractConnection):
+    """Overrides for both kinds of connection."""
+
     def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
         super().__init__(**options)
         self._sentinels = sentinels
 
     async def _connect(self) -> None:
         self.host, self.port = await self._sentinels.master()
-        await super()._connect()
+        await super()._connect()  # type: ignore[safe-super,no-untyped-call]
 
 
-class _TlsMasterConnection(TlsConnection):
-    def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
-        super().__init__(**options)
-        self._sentinels = sentinels
+class _MasterConnection(_MasterAddress, TcpConnection):
+    pass
 
-    async def _connect(self) -> None:
-        self.host, self.port = await self._sentinels.master()
-        await super()._connect()
+
+class _TlsMasterConnection(_MasterAddress, TlsConnection):
+    pass
 
 
 MASTER_CLASSES: dict[type[AbstractConnection], type[AbstractConnection]] = {

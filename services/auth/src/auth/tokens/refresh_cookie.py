@@ -23,7 +23,7 @@ CLIENT_HEADER_DOCUMENT: dict[str, Any] = {
 
 
 class RefreshCookie:
-    """Reads, sets and clears the cookie. Only requests with the header of the web client use it."""
+    """Reads, sets and clears the cookie, only for requests with the header of the web client."""
 
     def __init__(self, public_url: str) -> None:
         """``public_url`` is the URL that clients use. The cookie is Secure unless it is HTTP on this machine."""

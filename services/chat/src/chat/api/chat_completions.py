@@ -23,7 +23,7 @@ from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
-from chat.running.turn_updates import StreamInterrupted, TurnFinished, TurnUpdate
+from chat.service import ChatService
 from parley.errors import ValidationFailed
 from parley.field_errors import FieldError
 from parley.ids import new_id
@@ -52,20 +52,20 @@ async def create_completion(
     check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(_turn_request(body, request, principal, key))
-    updates = service.follow(opened.turn, 1, idle_after=PEER_TIMEOUT.ping_interval)
 
     async def cancel_abandoned() -> None:
         if key is None:
-            await service.abandon(opened.turn)
+            await service.abandon(opened.turn, resumable=bool(body.stream) and resumes(request))
 
     if not body.stream:
         return StreamingTurnResponse(
-            _whole(opened.turn, updates),
+            _whole(service, opened.turn),
             media_type=JSON,
             headers=opened_headers(opened),
             on_disconnect=cancel_abandoned,
         )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
+    updates = service.follow(opened.turn, 1, idle_after=PEER_TIMEOUT.ping_interval)
     resumption = completion_resumption_headers(request, opened.turn, include_usage=include_usage, cancel=key is None)
     return StreamingTurnResponse(
         completion_events(opened.turn, updates, include_usage=include_usage, moves=resumes(request)),
@@ -127,13 +127,10 @@ def _tool_results(body: CompletionRequest) -> tuple[ToolResult, ...]:
     return tuple(ToolResult(new_id(), message.tool_call_id, message.text()) for message in reversed(found))
 
 
-async def _whole(turn: Turn, updates: AsyncGenerator[TurnUpdate, None]) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(updates):
-        async for update in updates:
-            if isinstance(update, TurnFinished):
-                if projection.failed(update.turn):
-                    raise failure_of(update.turn)
-                yield orjson.dumps(projection.completion(update.turn))
-                return
-            if isinstance(update, StreamInterrupted):
-                raise errors.TurnPending(turn.id)
+async def _whole(service: ChatService, opened: Turn) -> AsyncGenerator[bytes, None]:
+    turn = await service.ended(opened)
+    if turn is None:
+        raise errors.TurnPending(opened.id)
+    if projection.failed(turn):
+        raise failure_of(turn)
+    yield orjson.dumps(projection.completion(turn))

@@ -40,7 +40,7 @@ async def resume_completion(
 
     async def cancel_abandoned() -> None:
         if cancel:
-            await service.abandon(turn)
+            await service.abandon(turn, resumable=resumes(request))
 
     return StreamingTurnResponse(
         completion_events(turn, updates, include_usage=include_usage, received=received, moves=resumes(request)),

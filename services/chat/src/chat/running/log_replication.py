@@ -76,7 +76,10 @@ class LogReplicator:
         self._wake.set()
 
     def grown(self, log: TurnLog) -> None:
-        """Replicate the new entries of a log, then show them. If its callers wait for the whole answer, do so later."""
+        """Replicate the new entries of a log, then show them.
+
+        That is at the next commit, or within ``WHOLE_ANSWER_INTERVAL`` if all its readers wait for the whole answer.
+        """
         replica = self._replicas.get(log.turn.id)
         if replica is None:
             return
@@ -144,8 +147,7 @@ class LogReplicator:
         """Show what is replicated, and replicate what has arrived meanwhile."""
         replica.log.show(replica.count - 1)
         if replica.log.turn.id in self._replicas and replica.behind:
-            self._dirty[replica.log.turn.id] = replica
-            self._wake.set()
+            self.grown(replica.log)
 
     async def _on_refused(self, replica: _Replica) -> None:
         """Stop if a higher epoch wrote to the log; otherwise continue behind an append whose reply was lost."""

@@ -39,7 +39,7 @@ class PostgresTurnStore:
     """Turns in Postgres; ``hint`` notifies the relay of a committed event."""
 
     def __init__(self, pool: Pool, hint: Hint, queue: ConnectionQueue | None = None) -> None:
-        """Let requests wait in ``queue`` for a connection. Ends of turns are before them: they free resources."""
+        """Let requests wait in ``queue`` for a connection. Ends of turns go first, because they free resources."""
         self._database = PostgresDatabase(pool, queue=queue)
         self._endings = PostgresDatabase(pool, queue=queue, urgent=True)
         self._background, self.hint = PostgresDatabase(pool), hint
@@ -85,7 +85,7 @@ class PostgresTurnStore:
         return ended_turn(turn, outcome, row)
 
     async def _finished_by_us(self, turn: Turn) -> Turn | None:
-        row = await self._database.row("SELECT * FROM turns WHERE id = $1", turn.id)
+        row = await self._endings.row("SELECT * FROM turns WHERE id = $1", turn.id)
         ours = row is not None and row["epoch"] == turn.epoch and row["status"] != "running"
         return to_turn(row) if ours else None
 
