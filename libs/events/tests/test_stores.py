@@ -1,6 +1,7 @@
 """Idempotency stores: each event once, in the handler's transaction; sequences and offsets."""
 
 import asyncio
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,25 @@ async def test_the_effect_of_a_failed_handler_is_rolled_back(tmp_path: Path) -> 
         assert database is not None
         assert database.execute("SELECT count(*) FROM turns").fetchone() == (0,)
     assert await store.forget(timedelta(seconds=-1)) == 2
+    store.close()
+
+
+async def test_a_commit_that_fails_is_rolled_back_and_the_event_is_handled_again(tmp_path: Path) -> None:
+    path, event = tmp_path / "app.db", sample(TurnEnded)
+    store, reader = SqliteStore(path), sqlite3.connect(path, isolation_level=None)
+
+    async def handle() -> bool:
+        async with store.once(event) as database:
+            if database is not None:
+                database.execute("PRAGMA busy_timeout = 0")
+            return database is not None
+
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM parley_handled_events").fetchall()
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await handle()
+    reader.close()
+    assert [await handle(), await handle()] == [True, False]
     store.close()
 
 

@@ -47,10 +47,12 @@ class SqliteStore:
                 row = (str(event.id), datetime.now(UTC).timestamp())
                 done = self._connection.execute("INSERT OR IGNORE INTO parley_handled_events VALUES (?, ?)", row)
                 yield self._connection if done.rowcount else None
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A COMMIT that found the database locked has left the transaction open; other errors may have ended it.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     async def last_sequence(self, source: str, key: str) -> int | None:
         """Return the last handled sequence of a source and key, or None."""
@@ -75,9 +77,7 @@ class SqliteStore:
         """Delete the IDs of events handled longer ago than ``kept_for``; return how many. Call it once a day."""
         before = (datetime.now(UTC) - kept_for).timestamp()
         async with self._lock:
-            return self._connection.execute(
-                "DELETE FROM parley_handled_events WHERE handled_at < ?", (before,)
-            ).rowcount
+            return self._connection.execute(_FORGET, (before,)).rowcount
 
     def close(self) -> None:
         """Close the database."""
