@@ -12,6 +12,7 @@ prints the commands that create the broker user of a team.
 """
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 QUEUE_PREFIX = "sub."
 EVERY_EVENT = "#"
+
+
+class _GapFilled(Exception):
+    """Every missing event of a gap was handled."""
 
 
 class Subscriber(EventHandlers):
@@ -94,6 +99,7 @@ class Subscriber(EventHandlers):
         self._policy = DeadlinePolicy(retry_for, permanent, on_poison)
         self._gaps, self._on_outcome = GapDetector(on_gap, sequences), on_outcome
         self._every_event = on_gap is not None
+        self._refilling = asyncio.Lock()
         self._stop = asyncio.Event()
         self.consuming = asyncio.Event()
         """Set while events are delivered to this replica."""
@@ -156,9 +162,14 @@ class Subscriber(EventHandlers):
             if (event.source, event.partition_key) == (gap.source, gap.key) and event.sequence in missing:
                 await self.handle(event)
                 missing.discard(event.sequence)
+                if not missing:
+                    raise _GapFilled
 
         since: Start = gap.after - timedelta(hours=1) if gap.after is not None else "first"
-        await LogReplay(self._url, handle, connect=self.connect).run(since, idle=idle)
+        # One at a time: each reads the log.
+        async with self._refilling:
+            with contextlib.suppress(_GapFilled):
+                await LogReplay(self._url, handle, connect=self.connect).run(since, idle=idle)
         return len(missing)
 
     def _dispatcher(self, own: OwnExchange) -> SubscriberDispatcher:
