@@ -2,8 +2,9 @@
 
 import asyncio
 
-from parley_events import CloudEvent, Rejected
+from parley_events import CloudEvent, Gap, Rejected
 from parley_events.dead_letters import DeadLetters
+from parley_events.side_queues import DROPPED
 from parley_events.testing import InProcessBus
 from parley_testing.subscriber_runs import QUEUE, Recorder, subscriber_of, turn
 from parley_testing.virtual_time import virtual_time
@@ -11,6 +12,10 @@ from parley_testing.virtual_time import virtual_time
 
 def poison(event: CloudEvent) -> Exception | None:
     return Rejected("price is unknown") if event.sequence == 1 else None
+
+
+def drop_of(event: CloudEvent) -> dict[str, str]:
+    return {DROPPED: str(event.id), "ce-partitionkey": event.partition_key}
 
 
 def letters_of(bus: InProcessBus) -> DeadLetters:
@@ -83,3 +88,52 @@ async def test_dropping_a_dead_letter_lets_its_key_go_on() -> None:
         await asyncio.sleep(5)
         assert handler.handled == [("a", 2)]
         assert [letter.key for letter in await letters_of(bus).list()] == ["b"]
+
+
+@virtual_time
+async def test_a_dead_letter_dropped_before_its_key_is_known_to_wait_lets_it_go_on() -> None:
+    bus, handler, first = InProcessBus(), Recorder(poison), turn("a", 1)
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await bus.publish(first, turn("a", 2))
+        while not bus.dead_letters(QUEUE):
+            await asyncio.sleep(0)
+        bus.exchanges.publish(f"{QUEUE}.kit", "main", b"", drop_of(first))
+        await asyncio.sleep(60)
+        assert bus.parked(QUEUE) == 0
+    assert handler.handled == [("a", 2)]
+
+
+@virtual_time
+async def test_a_drop_is_acknowledged_although_events_of_its_key_arrive_meanwhile() -> None:
+    bus, handler, first = InProcessBus(), Recorder(poison), turn("a", 1)
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await bus.publish(first, turn("a", 2))
+        await asyncio.sleep(60)
+        bus.exchanges.publish(f"{QUEUE}.kit", "main", b"", drop_of(first))
+        await bus.publish(*(turn("a", number) for number in range(3, 6)))
+        await asyncio.sleep(60)
+        assert bus.exchanges.queues[QUEUE].unsettled == 0
+    assert handler.of("a") == [2, 3, 4, 5]
+
+
+@virtual_time
+async def test_a_failing_store_of_sequences_leaves_one_dead_letter() -> None:
+    class Sequences:
+        failures = 3
+
+        async def last_sequence(self, _source: str, _key: str) -> int | None:
+            return None
+
+        async def save_sequence(self, _source: str, _key: str, _sequence: int) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise OSError
+
+    async def ignore(_gap: Gap) -> None: ...
+
+    bus, handler, sequences = InProcessBus(), Recorder(poison), Sequences()
+    async with bus.running(subscriber_of(bus, handler, on_gap=ignore, sequences=sequences)):
+        await bus.publish(turn("a", 1))
+        await asyncio.sleep(60)
+    assert sequences.failures == 0
+    assert len(bus.dead_letters(QUEUE)) == 1

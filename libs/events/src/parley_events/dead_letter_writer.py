@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import DeliveryError
 
 from parley_events.acknowledgement import send
 from parley_events.cloudevents import MalformedEvent
@@ -17,8 +16,6 @@ from parley_events.topology import DEAD
 
 log = logging.getLogger(__name__)
 
-STORE_ERRORS: tuple[type[Exception], ...] = (*OUTAGES, DeliveryError)
-"""Errors of a publish that the broker did not confirm."""
 Clock: TypeAlias = Callable[[], float]
 """Returns seconds since 1970."""
 
@@ -40,7 +37,7 @@ class DeadLetterWriter:
         marks = dead_headers(self._queue, "malformed", error, self._clock())
         try:
             await self._own.publish(DEAD, message.body, own_headers(message.headers) | marks)
-        except STORE_ERRORS:
+        except OUTAGES:
             log.warning("message_not_stored", extra={"queue": self._queue})
             return False
         log.error("message_malformed", extra={"queue": self._queue, "reason": str(error)})

@@ -83,12 +83,9 @@ class HeldLines:
         """Return the same event, if it is held already."""
         return next((each for each in self.line(event.partition_key) if each.event.id == event.id), None)
 
-    def append(self, held: HeldEvent) -> bool:
-        """Put an event at the end of its line; return whether the line is new."""
-        key = held.event.partition_key
-        is_new = key not in self._lines
-        self._lines.setdefault(key, deque()).append(held)
-        return is_new
+    def append(self, held: HeldEvent) -> None:
+        """Put an event at the end of its line."""
+        self._lines.setdefault(held.event.partition_key, deque()).append(held)
 
     def head(self, key: str) -> HeldEvent | None:
         """Return the first event of a line; remove a line that is empty."""

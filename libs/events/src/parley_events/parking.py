@@ -34,6 +34,8 @@ class ParkingLot:
         async with self._lock:
             if held.is_settled or held.is_lost:
                 return True
+            if held.is_parked and state != "dead":
+                return True  # a call that held the lock has parked it
             if self.is_full and not held.is_parked:
                 return False
             replaced, copies = list(held.messages), held.copies

@@ -12,9 +12,8 @@ from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley_events.connection import Connect, NodeUrls, close, connect
 from parley_events.routing import matches
+from parley_events.side_queues import PUBLISH_TIMEOUT
 from parley_events.topology import MAIN, SubscriberNames, topology_error
-
-PUBLISH_TIMEOUT = 5.0
 
 Put: TypeAlias = Callable[[CloudEvent], Any]
 
@@ -63,7 +62,7 @@ async def open_put(url: str, queue: str, *, connect: Connect = connect) -> Async
     """Yield a function that puts an event into one queue, never into the exchange.
 
     A subscriber's queue is reached through its own exchange, which the team's broker user may use. Raise
-    ``TopologyError`` if the queue does not exist.
+    ``ChannelNotFoundEntity`` if the queue does not exist, and ``TopologyError`` if the broker refuses.
     """
     async with _connection(url, connect) as connection:
         exchange, key = await _way_to(connection, queue)

@@ -9,7 +9,8 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from parley_events.acknowledgement import send
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
-from parley_events.dead_letter_writer import STORE_ERRORS, Clock, DeadLetterWriter, describe
+from parley_events.connection import OUTAGES
+from parley_events.dead_letter_writer import Clock, DeadLetterWriter, describe
 from parley_events.dispatcher import OutcomeObserver, ignore_outcome
 from parley_events.failure_policy import HANDLER_TIMEOUT, DeadlinePolicy, DeadReason, HandlerTimeout
 from parley_events.gaps import GapDetector
@@ -71,8 +72,7 @@ class SubscriberDispatcher:
             await self._drop(message)
             return
         held = await self._hold(message, is_copy=False)
-        line = self._lines.line(held.event.partition_key) if held is not None else None
-        if held is not None and line and line[0].is_parked:
+        if held is not None and (line := self._lines.line(held.event.partition_key)) and line[0].is_parked:
             await self._park_line(held.event.partition_key)
 
     async def dispatch_parked(self, message: AbstractIncomingMessage) -> None:
@@ -138,15 +138,14 @@ class SubscriberDispatcher:
     def _work_on(self, key: str) -> None:
         if key in self._tasks or self._stopping.is_set():
             return
-        task = asyncio.create_task(self._work(key), context=contextvars.Context())
-        self._tasks[key] = task
+        self._tasks[key] = asyncio.create_task(self._work(key), context=contextvars.Context())
 
     async def _work(self, key: str) -> None:
         try:
             while not self._stopping.is_set() and (held := self._lines.head(key)) is not None:
                 try:
                     await self._settle(held)
-                except STORE_ERRORS as error:
+                except OUTAGES as error:
                     log.warning("event_not_stored", extra=describe(self._queue, held, error))
                     await self._wait(held, STORE_RETRY_DELAY)
                 except Exception:
@@ -230,10 +229,13 @@ class SubscriberDispatcher:
             await self._park_line(held.event.partition_key)
 
     async def _bury(self, held: HeldEvent, reason: DeadReason, error: Exception) -> None:
+        is_skipped = self._policy.on_poison == "skip"
+        if is_skipped:
+            # Before the dead letter: each attempt of a failing sequence store would leave another one.
+            await self._gaps.note_handled(held.event)
         await self._dead.store(held, reason, error)
         self._on_outcome("dead", held.event)
-        if self._policy.on_poison == "skip":
-            await self._gaps.note_handled(held.event)
+        if is_skipped:
             await self.parking.settle(held)
             return
         await self.parking.park(held, "dead")
@@ -241,8 +243,8 @@ class SubscriberDispatcher:
         await self._park_line(held.event.partition_key)
 
     async def _drop(self, message: AbstractIncomingMessage) -> None:
-        for held in self._lines.line(str(message.headers.get("ce-partitionkey"))):
-            if held.is_dead and str(held.event.id) == message.headers[DROPPED]:
+        for held in list(self._lines.line(str(message.headers.get("ce-partitionkey")))):  # it changes meanwhile
+            if str(held.event.id) == message.headers[DROPPED]:
                 await self.parking.settle(held)
                 held.changed.set()
         await send(message.ack())

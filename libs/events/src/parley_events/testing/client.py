@@ -1,5 +1,6 @@
 """The part of aio-pika's interface that a subscriber uses, on top of in-process queues."""
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -151,12 +152,13 @@ class InProcessExchange:
         self.name, self._channel = name, channel
 
     async def publish(self, message: Any, key: str, *, mandatory: bool = True, timeout: float | None = None) -> None:
-        """Publish a message. Raise DeliveryError if no queue takes it."""
+        """Publish a message and wait for its confirm. Raise DeliveryError if no queue takes it."""
         del timeout
         if self._channel.is_closed:
             raise ChannelInvalidStateError("closed")
         if not self._channel.exchanges.publish(self.name, key, message.body, message.headers) and mandatory:
             raise Unroutable
+        await asyncio.sleep(0)
 
 
 class InProcessQueue:
@@ -217,6 +219,7 @@ class InProcessMessage:
         if self.channel.is_closed:
             raise ChannelInvalidStateError("closed")
         self._queue.settle(self._consumer, self._message)
+        await asyncio.sleep(0)
 
     async def reject(self, *, requeue: bool) -> None:
         """Return the message to its queue, or remove it."""
