@@ -40,6 +40,19 @@ def test_a_moment_may_be_an_age() -> None:
     assert abs(moment("2h", "since") - (datetime.now(UTC) - timedelta(hours=2))) < timedelta(minutes=5)
 
 
+@pytest.mark.parametrize(
+    ("option", "text", "words"),
+    [("since", "now", "use first, next, an offset"), ("until", "first", "use now, never, an")],
+)
+def test_an_option_takes_its_own_words_only(
+    option: str, text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        moment(text, option)
+    assert ended.value.exit_code == 2
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["yesterday", "2026-11-22T10:00:00", "5 minutes"])
 def test_another_moment_is_refused_with_what_is_allowed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
@@ -101,6 +114,13 @@ def test_access_prints_commands_without_a_password() -> None:
     assert result.exit_code == 0
     assert r"set_permissions -p / analytics '^sub\.analytics\.' '^sub\.analytics\.'" in result.stdout
     assert "add_user analytics\n" in result.stdout
+    assert "amqp://analytics:<password>@<broker>/   Queues" in result.stdout
+
+
+def test_access_names_the_virtual_host_in_the_address() -> None:
+    assert (
+        "amqp://analytics:<password>@<broker>/team%2Fa   Q" in call("access", "analytics", "--vhost", "team/a").stdout
+    )
 
 
 def test_access_refuses_names_that_would_widen_the_patterns() -> None:

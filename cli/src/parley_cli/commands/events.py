@@ -133,7 +133,10 @@ def trigger(
 
 @commands.command()
 def lag(url: UrlOption, queue: QueueArgument) -> None:
-    """Print how many events of a subscriber wait, are parked, or are dead letters."""
+    """Print how many events of a subscriber wait, are parked, or are dead letters.
+
+    A running subscriber holds its parked events itself: they count only while no subscriber runs.
+    """
     from parley_events.queue_tools import depths
 
     for found in run_on_broker(lambda: depths(url, queue)):
@@ -141,9 +144,7 @@ def lag(url: UrlOption, queue: QueueArgument) -> None:
 
 
 @commands.command()
-def lint(
-    file: Annotated[Path, typer.Argument(help="A JSON event, a JSON array of events, or one event a line.")],
-) -> None:
+def lint(file: FileArgument) -> None:
     """Check events in structured JSON against Parley's models."""
     from parley_cli.commands.events_lint import findings
 

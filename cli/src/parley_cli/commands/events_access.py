@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -49,7 +50,8 @@ def access(
         team, tuple(event_type or ()), may_replay=may_replay, vhost=vhost, queue_bytes=queue_bytes
     ):
         typer.echo(shlex.join(["rabbitmqctl", *command]))
-    typer.echo(f"# Address for the team: amqp://{team}:<password>@<broker>/   Queues: sub.{team}.<name>")
+    path = "" if vhost == "/" else quote(vhost, safe="")
+    typer.echo(f"# Address for the team: amqp://{team}:<password>@<broker>/{path}   Queues: sub.{team}.<name>")
 
 
 def broker_commands(

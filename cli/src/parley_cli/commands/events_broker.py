@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 COMMAND = "parley events"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-NAMED = {"first", "next", "now", "never"}
+NAMED = {"since": ("first", "next"), "until": ("now", "never")}
+"""The words that each option takes."""
 REFUSED, MISUSED = 1, 2
 
 UrlOption = Annotated[
@@ -54,7 +55,8 @@ def run_on_broker(operation: Callable[[], Awaitable[T]]) -> T:
 
 def moment(text: str, option: str) -> Any:
     """Return the place in the log that an option names: a word, an offset, or a time."""
-    if text in NAMED:
+    words = NAMED[option]
+    if text in words:
         return text
     if text.isdecimal():
         return int(text)
@@ -63,7 +65,8 @@ def moment(text: str, option: str) -> Any:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        fail(COMMAND, f"--{option} {text}: use first, next, now, an offset, 30m, 2h, 7d, or a time.", status=MISUSED)
+        allowed = f"use {', '.join(words)}, an offset, 30m, 2h, 7d, or a time."
+        fail(COMMAND, f"--{option} {text}: {allowed}", status=MISUSED)
     if time.tzinfo is None:
         fail(COMMAND, f"--{option} {text}: add a time zone, such as {text}Z.", status=MISUSED)
     return time

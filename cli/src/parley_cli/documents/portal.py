@@ -4,7 +4,7 @@ import html
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -76,6 +76,7 @@ def file_name(path: str) -> str:
     return (path.removeprefix("/docs").strip("/").replace("/", "-") or "index") + ".html"
 
 
+@cache
 def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": True}).enable("table")
 
