@@ -77,6 +77,26 @@ test("a refused turn is not repeated", async () => {
   assert.equal(requests.length, 1);
 });
 
+test("a busy server after a lost response is asked again, because the turn may run", async () => {
+  const busy = Response.json({ code: "unavailable", detail: "Busy." }, { status: 503 });
+  const requests = script(new TypeError("connection reset"), busy, stream(1, first, delta("one"), last));
+  assert.equal(await textOf(parley().ask({ message: "Hi" })), "one");
+  assert.equal(new Set(requests.map((each) => each.headers.get("idempotency-key"))).size, 1);
+});
+
+test("a server that only closes its streams is given up", async (context) => {
+  const setTimer = globalThis.setTimeout;
+  context.after(() => (globalThis.setTimeout = setTimer));
+  globalThis.setTimeout = (run, milliseconds) => setTimer(run, milliseconds > 8_000 ? milliseconds : 0); // shortens the pauses
+  let requests = 0;
+  globalThis.fetch = async () => {
+    requests += 1;
+    return stream(1);
+  };
+  await assert.rejects(textOf(parley().ask({ message: "Hi" })), NetworkError);
+  assert.equal(requests, 61);
+});
+
 test("an expired access token is renewed once, by the cookie, and the request repeated", async () => {
   const granted = (token) => Response.json({ access_token: token, expires_in: 900, scope: "chat:write" });
   const requests = script(
@@ -96,4 +116,17 @@ test("an expired access token is renewed once, by the cookie, and the request re
 test("a server that cannot be reached is an error of the network", async () => {
   script(new TypeError("failed"));
   await assert.rejects(parley().api.GET("/api/v1/models"), NetworkError);
+});
+
+test("a log-out that the server did not hear keeps the session; a session that is over already is no error", async () => {
+  const granted = Response.json({ access_token: "token", expires_in: 900, scope: "chat:write" });
+  const over = Response.json({ error: "invalid_request" }, { status: 400 });
+  script(granted, new TypeError("failed"), Response.json({}, { status: 503 }), over);
+  const session = new BrowserSession(BASE);
+  await session.logIn("ada", "secret");
+  await assert.rejects(session.logOut(), NetworkError);
+  await assert.rejects(session.logOut(), ParleyError);
+  assert.equal(await session.token(), "token");
+  await session.logOut();
+  assert.equal(await session.token(), null);
 });

@@ -30,6 +30,7 @@ interface Granted {
 }
 
 const RENEW_BEFORE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 const LOCK = "parley-refresh";
 
 /**
@@ -62,7 +63,8 @@ export class BrowserSession implements Session {
     await this.logIn(username, password);
     if (before === undefined) return;
     const body = new URLSearchParams({ token: before });
-    await fetch(`${this.baseUrl}/api/v1/auth/revoke`, { method: "POST", body, credentials: "omit" }).catch(() => {});
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    await fetch(`${this.baseUrl}/api/v1/auth/revoke`, { method: "POST", body, credentials: "omit", signal }).catch(() => {});
   }
 
   /** Continue the session of the cookie. Return whether there is one. */
@@ -70,11 +72,15 @@ export class BrowserSession implements Session {
     return (await this.refresh()) !== null;
   }
 
-  /** End the session here and on the server. */
+  /** End the session on the server, then here. Raises ParleyError or NetworkError, and keeps the session, if the server could not end it. */
   async logOut(): Promise<void> {
-    this.access = null;
     const body = new URLSearchParams({ token_type_hint: "refresh_token" });
-    await post(`${this.baseUrl}/api/v1/auth/revoke`, body);
+    try {
+      await post(`${this.baseUrl}/api/v1/auth/revoke`, body);
+    } catch (error) {
+      if (!(error instanceof ParleyError) || error.status >= 429) throw error;
+    }
+    this.access = null;
   }
 
   async token(): Promise<string | null> {
@@ -127,7 +133,7 @@ async function post(url: string, body: URLSearchParams): Promise<Response> {
       body,
       headers: { "X-Parley-Client": "web" },
       credentials: "same-origin",
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (error) {
     throw new NetworkError(error);

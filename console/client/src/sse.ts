@@ -2,7 +2,7 @@
 
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 
-/** Parley pings every 15 s; a connection that is silent for longer is dead. */
+/** Parley pings at least every 15 s; a connection that is silent for longer is dead. */
 const SILENCE_MS = 40_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8_000;

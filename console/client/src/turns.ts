@@ -70,6 +70,7 @@ async function* stream(
   let turnId = knownTurn;
   let cursor = 0;
   let attempt = 0;
+  let failure: unknown = null;
   for (;;) {
     try {
       const request = turnId === null && start ? start() : resume(baseUrl, turnId!, cursor, signal);
@@ -93,9 +94,11 @@ async function* stream(
     } catch (error) {
       if (signal?.aborted) throw error;
       if (error instanceof ParleyError && !error.temporary) throw error;
-      if (error instanceof ParleyError && turnId === null) throw error;
-      if (attempt >= MAX_ATTEMPTS) throw error instanceof Error ? error : new NetworkError(error);
+      // After a lost response the turn may run: a server that is busy now is then asked again.
+      if (error instanceof ParleyError && turnId === null && attempt === 0) throw error;
+      failure = error;
     }
+    if (attempt >= MAX_ATTEMPTS) throw failure instanceof Error ? failure : new NetworkError(failure);
     attempt += 1;
     yield { kind: "reconnecting", attempt };
     await wait(pause(attempt), signal);
