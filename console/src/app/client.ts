@@ -10,47 +10,55 @@ export const session = new BrowserSession("", () => viewer.set({ state: "out", e
 export const parley = new Parley({ session });
 export const api = parley.api;
 
+/** Holds the id of the account that this browser is logged in with. Each tab shows that account, or none. */
 const HINT = "parley.logged-in";
+/** The account that this page has shown since it was loaded. */
+let lastUser: string | null = null;
+
+// Another tab logged out, or logged in with another account: this page must not act for it with what it knows of the one before.
+window.addEventListener("storage", (event) => {
+  if (lastUser !== null && (event.key === HINT || event.key === null) && event.newValue !== lastUser) location.reload();
+});
 
 /** Continue the session of the cookie, if this browser was logged in. */
 export async function resumeSession(): Promise<void> {
-  if (remembered() && (await session.resume())) await enter();
+  if (wasLoggedIn() && (await session.resume())) await enter();
   else viewer.set({ state: "out", expired: false });
 }
 
 export async function logIn(username: string, password: string): Promise<void> {
   await session.logIn(username, password);
-  remember(true);
   await enter();
 }
 
 export async function logOut(): Promise<void> {
-  try {
-    await session.logOut();
-  } finally {
-    remember(false);
-    location.reload(); // leaves nothing of the account in memory
-  }
+  await session.logOut();
+  remember(null);
+  location.reload(); // leaves nothing of the account in memory
 }
 
 /** Read the account again, after it was changed. */
 export async function enter(): Promise<void> {
   const { data } = await api.GET("/api/v1/auth/me");
+  const before = lastUser;
+  lastUser = data!.id;
+  remember(lastUser);
+  if (before !== null && before !== lastUser) return location.reload(); // leaves nothing of the account before
   viewer.set({ state: "in", user: data!, scopes: session.scopes });
 }
 
 /** Whether there may be a cookie, which scripts cannot see. Without a memory of it, it is tried. */
-function remembered(): boolean {
+function wasLoggedIn(): boolean {
   try {
-    return localStorage.getItem(HINT) === "yes";
+    return localStorage.getItem(HINT) !== null;
   } catch {
     return true;
   }
 }
 
-function remember(loggedIn: boolean): void {
+function remember(userId: string | null): void {
   try {
-    if (loggedIn) localStorage.setItem(HINT, "yes");
+    if (userId !== null) localStorage.setItem(HINT, userId);
     else localStorage.removeItem(HINT);
   } catch {
     // Private windows may refuse; the cookie is then tried each time.

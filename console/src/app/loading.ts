@@ -45,7 +45,8 @@ export function usePages<T>(read: (cursor: string | undefined) => Promise<Page<T
   const cursor = page?.next_cursor;
   const more = (): void => {
     read(cursor ?? undefined).then(
-      (found) => setPage((before) => ({ data: [...(before?.data ?? []), ...found.data], next_cursor: found.next_cursor })),
+      (found) =>
+        setPage((before) => (before?.next_cursor === cursor ? { data: [...(before?.data ?? []), ...found.data], next_cursor: found.next_cursor } : before)),
       notifyError,
     );
   };

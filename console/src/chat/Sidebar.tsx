@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import type { Conversation, SearchHit } from "@parley/client";
 
 import { api, logOut, viewer } from "../app/client";
-import { notify, notifyError } from "../app/feedback";
+import { notifyError } from "../app/feedback";
 import { go, href, usePlace } from "../app/router";
 import { useStore } from "../app/store";
 import { t } from "../i18n";
@@ -11,7 +11,7 @@ import { period } from "../i18n/format";
 import { IconButton } from "../ui/controls";
 import { Icon } from "../ui/Icon";
 import { Menu } from "../ui/Menu";
-import { change, list, more, refresh, remove, showArchived } from "./conversations";
+import { change, finishRemovals, list, more, refresh, remove, showArchived } from "./conversations";
 import { exportConversation, importConversations } from "./transfer";
 
 export function Sidebar({ onNavigate }: { onNavigate: () => void }): React.JSX.Element {
@@ -139,6 +139,7 @@ function Rename({ title, onDone }: { title: string; onDone: (title: string | nul
       onChange={(event) => setText(event.target.value)}
       onBlur={() => onDone(text.trim())}
       onKeyDown={(event) => {
+        if (event.nativeEvent.isComposing) return; // the key belongs to the input method
         if (event.key === "Enter") onDone(text.trim());
         if (event.key === "Escape") onDone(null);
       }}
@@ -188,7 +189,7 @@ function Profile(): React.JSX.Element | null {
           { icon: "user", label: t("account.title"), run: () => go("account") },
           ...(scopes.has("admin") ? [{ icon: "shield" as const, label: t("operator.title"), run: () => go("operator") }] : []),
           { icon: "book", label: t("nav.docs"), run: () => void window.open("/docs", "_blank", "noopener") },
-          { icon: "logout", label: t("auth.logOut"), run: () => void logOut().catch(() => notify(t("error.unreachable"), { bad: true })) },
+          { icon: "logout", label: t("auth.logOut"), run: () => void finishRemovals().then(logOut).catch(notifyError) },
         ]}
       >
         <span className="avatar" aria-hidden="true">

@@ -23,7 +23,8 @@ const REFRESH_MS = 400;
 const MOST_THREADS = 20;
 
 export const list = new Store<ListState>({ archived: false, items: [], cursor: null, loading: true });
-const deleting = new Map<string, () => void>();
+/** Conversations that are deleted unless the person undoes it. */
+const deleting = new Set<string>();
 const threads = new Map<string, Thread>();
 let refreshTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -52,7 +53,8 @@ export async function refresh(): Promise<void> {
       if (before.archived !== archived) return before;
       const first = data!.data;
       const known = new Set(first.map((each) => each.id));
-      const rest = before.items.length > PAGE ? before.items.filter((each) => !known.has(each.id)) : [];
+      const oldest = data!.next_cursor === null ? -Infinity : Date.parse(first.at(-1)!.updated_at);
+      const rest = before.items.filter((each) => !known.has(each.id) && Date.parse(each.updated_at) <= oldest);
       const cursor = rest.length ? before.cursor : data!.next_cursor;
       return { ...before, items: visible([...first, ...rest]), cursor, loading: false };
     });
@@ -76,6 +78,8 @@ export async function more(): Promise<void> {
     const query = { archived: archived ? ("true" as const) : ("false" as const), limit: PAGE, cursor };
     const { data } = await api.GET("/api/v1/conversations", { params: { query } });
     list.set((before) => {
+      if (before.archived !== archived) return before;
+      if (before.cursor !== cursor) return { ...before, loading: false }; // the list was read again meanwhile
       const known = new Set(before.items.map((each) => each.id));
       const items = [...before.items, ...data!.data.filter((each) => !known.has(each.id))];
       return { ...before, items: visible(items), cursor: data!.next_cursor, loading: false };
@@ -115,7 +119,7 @@ export async function change(conversation: Conversation, body: { title?: string;
 export function remove(conversation: Conversation): void {
   const { id } = conversation;
   const timer = setTimeout(() => void reallyRemove(id), UNDO_MS);
-  deleting.set(id, () => void reallyRemove(id, true));
+  deleting.add(id);
   list.set((before) => ({ ...before, items: before.items.filter((each) => each.id !== id) }));
   const undo = (): void => {
     clearTimeout(timer);
@@ -163,6 +167,9 @@ async function reallyRemove(id: string, leaving = false): Promise<void> {
   }
 }
 
-window.addEventListener("pagehide", () => {
-  for (const removeNow of deleting.values()) removeNow();
-});
+/** Delete now what can still be undone. `leaving` if the page ends before the server responds. */
+export async function finishRemovals(leaving = false): Promise<void> {
+  await Promise.all([...deleting].map((id) => reallyRemove(id, leaving)));
+}
+
+window.addEventListener("pagehide", () => void finishRemovals(true));
