@@ -22,7 +22,7 @@ export function ErasureProgress(): React.JSX.Element {
     if (done) return;
     const timer = setTimeout(() => {
       fetch(`/api/v1/auth/erasures/${found.id}`, { signal: AbortSignal.timeout(10_000) })
-        .then(async (response) => erasure.set((await response.json()) as Erasure))
+        .then(async (response) => erasure.set(response.ok ? ((await response.json()) as Erasure) : { ...found }))
         .catch(() => erasure.set({ ...found }));
     }, POLL_MS);
     return () => clearTimeout(timer);

@@ -6,12 +6,14 @@ import { useOnline } from "../app/online";
 import { t } from "../i18n";
 import { Dialog, IconButton, Select } from "../ui/controls";
 import { Icon } from "../ui/Icon";
-import type { Refusal, TurnSettings } from "./thread";
+import type { Refusal, TurnSettings } from "./threadState";
 
 const MAX_MESSAGE = 32_000;
 
 /** The box at the foot of a conversation: message, model, settings, send and stop. */
 export function Composer(props: {
+  /** Whether the conversation is not read yet. */
+  loading: boolean;
   running: boolean;
   reconnecting: boolean;
   refusal: Refusal | null;
@@ -38,7 +40,7 @@ export function Composer(props: {
     box.style.height = `${Math.min(box.scrollHeight, 240)}px`;
   }, [text]);
 
-  const sendable = !props.running && text.trim() !== "" && text.length <= MAX_MESSAGE && online && wait === 0;
+  const sendable = !props.running && !props.loading && text.trim() !== "" && text.length <= MAX_MESSAGE && online && wait === 0;
   const send = (): void => {
     if (!sendable) return;
     props.onSend(text);

@@ -143,6 +143,7 @@ function Editor(props: { text: string; onSave: (text: string) => void; onCancel:
         rows={Math.min(12, text.split("\n").length + 1)}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={(event) => {
+          if (event.nativeEvent.isComposing) return; // the key belongs to the input method
           if (event.key === "Escape") props.onCancel();
           if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && text.trim()) props.onSave(text);
         }}

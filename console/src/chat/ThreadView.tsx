@@ -12,13 +12,16 @@ import { Icon } from "../ui/Icon";
 import { Composer } from "./Composer";
 import { list } from "./conversations";
 import { MessageView } from "./MessageView";
-import { shown, type Thread, type TurnSettings } from "./thread";
+import type { Thread } from "./thread";
+import { shown, type TurnSettings } from "./threadState";
 import { siblings, type Node } from "./tree";
 
 const DEFAULTS: TurnSettings = { model: null, systemPrompt: "", temperature: null };
 const NEAR_END = 80;
 /** Messages that are in the page at first, and that each scroll to its beginning adds. */
 const WINDOW = 60;
+/** Places where Escape ends something else than the answer. */
+const OWN_ESCAPE = ".sidebar, .editor";
 const choices = new Map<string, TurnSettings>();
 
 export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }): React.JSX.Element {
@@ -61,7 +64,8 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
           {nodes.length > 0 && <h1 className="visually-hidden">{title}</h1>}
           {all.length > nodes.length && <Earlier key={nodes.length} onReach={() => setWindowSize(windowSize + WINDOW)} />}
           {state.loading && <Loading />}
-          {!state.loading && nodes.length === 0 && <Welcome onPick={send} />}
+          {state.failed && <Failed onRetry={() => void thread.load()} />}
+          {!state.loading && !state.failed && nodes.length === 0 && <Welcome onPick={send} />}
           {nodes.map((node) => {
             const places = siblings(state.tree, node);
             const place = places.findIndex((each) => each.id === node.id) + 1;
@@ -85,6 +89,7 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
         {running ? t("chat.answering") : nodes.length ? t("chat.answered") : ""}
       </div>
       <Composer
+        loading={state.loading || state.failed}
         running={running}
         reconnecting={state.reconnecting}
         refusal={state.refusal}
@@ -141,6 +146,17 @@ function Missing(): React.JSX.Element {
   );
 }
 
+function Failed({ onRetry }: { onRetry: () => void }): React.JSX.Element {
+  return (
+    <div className="empty">
+      <p role="alert">{t("chat.failed")}</p>
+      <button type="button" className="button primary" onClick={onRetry}>
+        {t("action.retry")}
+      </button>
+    </div>
+  );
+}
+
 let modelsRead: Promise<readonly Model[]> | null = null;
 
 function useModels(): readonly Model[] {
@@ -182,7 +198,9 @@ function useEscape(active: boolean, run: () => void): void {
   useEffect(() => {
     if (!active) return;
     const onKey = (event: KeyboardEvent): void => {
-      if (event.key === "Escape" && !document.querySelector("dialog[open]")) run();
+      if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
+      const elsewhere = event.composedPath().some((each) => each instanceof Element && each.matches(OWN_ESCAPE));
+      if (!elsewhere) run();
     };
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);

@@ -6,41 +6,9 @@ import { api, parley } from "../app/client";
 import { describe, notifyError } from "../app/feedback";
 import { Store } from "../app/store";
 import { addTurn, messagePage, newNode } from "./messages";
-import { branch, firstLeaf, newestLeaf, siblings, toNode, type Node, type Tree } from "./tree";
+import { EMPTY, withChange, withNodes, withoutNodes, withServerIds, type ThreadState, type TurnSettings } from "./threadState";
+import { firstLeaf, newestLeaf, siblings, toNode, type Node } from "./tree";
 
-export interface TurnSettings {
-  model: string | null;
-  systemPrompt: string;
-  temperature: number | null;
-}
-
-/** What the person wanted to send, and why it was not sent. */
-export interface Refusal {
-  text: string;
-  message: string;
-  retryAt: number | null;
-}
-
-export interface ThreadState {
-  loading: boolean;
-  missing: boolean;
-  tree: Tree;
-  leaf: string | null;
-  /** The answer that is being written here. */
-  running: string | null;
-  reconnecting: boolean;
-  refusal: Refusal | null;
-}
-
-const EMPTY: ThreadState = {
-  loading: false,
-  missing: false,
-  tree: new Map(),
-  leaf: null,
-  running: null,
-  reconnecting: false,
-  refusal: null,
-};
 const MOST_PAGES = 40;
 
 export class Thread {
@@ -61,7 +29,7 @@ export class Thread {
 
   /** Read the conversation, its newest messages first. A turn that runs is followed from its first word. */
   async load(): Promise<void> {
-    this.update({ loading: this.state.get().tree.size === 0 });
+    this.update({ loading: this.state.get().tree.size === 0, failed: false });
     try {
       const running = { conversation_id: this.id, status: "running" as const };
       const [conversation, page, turns] = await Promise.all([
@@ -69,19 +37,19 @@ export class Thread {
         messagePage(this.id, null),
         api.GET("/api/v1/chat/turns", { params: { query: running } }),
       ]);
-      if (this.stopReading) return; // a turn began meanwhile; its own updates are newer
+      if (this.stopReading) return this.update({ loading: false }); // a turn began meanwhile; its own updates are newer
       const tree = new Map(page.data.map((message) => [message.id, toNode(message)]));
       for (const turn of turns.data!.data) addTurn(tree, turn);
       const before = this.state.get().leaf;
       const active = conversation.data!.active_message_id;
       const leaf = before !== null && tree.has(before) ? newestLeaf(tree, before) : firstLeaf(tree, active);
-      this.update({ loading: false, tree, leaf });
+      this.update({ loading: false, missing: false, tree, leaf });
       void this.loadEarlier(page.next_cursor, active).catch(notifyError);
       const answer = [...tree.values()].find((node) => node.status === "running" && node.role === "assistant");
       if (answer) await this.follow(answer);
     } catch (error) {
       const missing = error instanceof ParleyError && error.status === 404;
-      this.update({ loading: false, missing });
+      this.update({ loading: false, missing, failed: !missing && this.state.get().tree.size === 0 });
       if (!missing) notifyError(error);
     }
   }
@@ -151,7 +119,7 @@ export class Thread {
     const { tree } = this.state.get();
     if (this.stopReading || this.isNew) return;
     const known = tree.get(turnId);
-    if (!known || known.status === "running" || known.id !== turnId) void this.load();
+    if (!known || known.status === "running") void this.load();
   }
 
   dismissRefusal(): void {
@@ -165,10 +133,8 @@ export class Thread {
   private async run(request: TurnRequest, settings: TurnSettings, added: Node[], text: string | null): Promise<void> {
     if (this.stopReading) return;
     const before = this.state.get();
-    const tree = new Map(before.tree);
-    for (const node of added) tree.set(node.id, node);
     const answer = added.at(-1)!;
-    this.update({ tree, leaf: answer.id, running: answer.id, refusal: null });
+    this.update({ tree: withNodes(before.tree, added), leaf: answer.id, running: answer.id, refusal: null });
     const body: TurnRequest = {
       ...request,
       conversation_id: this.id,
@@ -180,9 +146,12 @@ export class Thread {
       await this.read((signal) => parley.ask(body, signal), added);
     } catch (error) {
       if (isAbort(error)) return;
+      const { tree } = this.state.get();
+      this.update({ running: null, reconnecting: false });
+      if (!tree.has(answer.id)) return notifyError(error); // the server has the turn: the feed reports its end
       const retryAt = error instanceof ParleyError && error.retryAfter ? Date.now() + error.retryAfter * 1000 : null;
       const refusal = { text: text ?? "", message: describe(error), retryAt };
-      this.update({ tree: before.tree, leaf: before.leaf, refusal, running: null, reconnecting: false });
+      this.update({ tree: withoutNodes(tree, added), leaf: before.leaf, refusal });
     }
   }
 
@@ -219,7 +188,7 @@ export class Thread {
     switch (update.kind) {
       case "started":
         this.isNew = false;
-        this.name(id, update, added);
+        this.update(withServerIds(this.state.get(), id, update, added));
         this.onChange();
         if (this.stopWanted) void this.stop();
         return update.messageId;
@@ -239,24 +208,6 @@ export class Thread {
     }
   }
 
-  /** Replace the ids that this page made by those of the server. */
-  private name(id: string, update: Extract<TurnUpdate, { kind: "started" }>, added: Node[]): void {
-    const tree = new Map(this.state.get().tree);
-    const answer = tree.get(id)!;
-    tree.delete(id);
-    if (added.length > 1) {
-      const user = tree.get(added[0]!.id);
-      if (user) {
-        tree.delete(user.id);
-        tree.set(update.userMessageId, { ...user, id: update.userMessageId, turnId: update.turnId });
-      }
-    }
-    const parentId = update.userMessageId || answer.parentId;
-    tree.set(update.messageId, { ...answer, id: update.messageId, parentId, turnId: update.turnId, model: update.model });
-    const state = this.state.get();
-    this.update({ tree, leaf: state.leaf === id ? update.messageId : state.leaf, running: update.messageId });
-  }
-
   private append(id: string, text: string): void {
     this.pending += text;
     if (document.hidden) this.flush(id);
@@ -273,20 +224,12 @@ export class Thread {
   }
 
   private patch(id: string, changed: Partial<Node>): void {
-    const tree = new Map(this.state.get().tree);
-    const node = tree.get(id);
-    if (node) tree.set(id, { ...node, ...changed });
-    this.update({ tree });
+    this.update({ tree: withChange(this.state.get().tree, id, changed) });
   }
 
   private update(changed: Partial<ThreadState>): void {
     this.state.set((before) => ({ ...before, ...changed }));
   }
-}
-
-/** The messages that a thread shows. */
-export function shown(state: ThreadState): Node[] {
-  return branch(state.tree, state.leaf);
 }
 
 function isAbort(error: unknown): boolean {

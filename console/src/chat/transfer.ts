@@ -1,10 +1,11 @@
-import type { Conversation } from "@parley/client";
+import type { components, Conversation } from "@parley/client";
 
-import { api, parley } from "../app/client";
+import { parley } from "../app/client";
 import { notify, notifyError } from "../app/feedback";
 import { t } from "../i18n";
 
 const MAX_IMPORT = 32 * 1024 * 1024;
+const TRANSFER_MS = 180_000;
 
 /** Save a conversation as a file. */
 export async function exportConversation(conversation: Conversation, format: "json" | "markdown"): Promise<void> {
@@ -20,7 +21,7 @@ export async function exportConversation(conversation: Conversation, format: "js
 /** Save everything of the account as a file. */
 export async function exportAll(): Promise<void> {
   try {
-    const response = await parley.send(new Request(`${parley.baseUrl}/api/v1/export`, { signal: AbortSignal.timeout(180_000) }));
+    const response = await parley.send(new Request(`${parley.baseUrl}/api/v1/export`, { signal: AbortSignal.timeout(TRANSFER_MS) }));
     save(await response.blob(), "parley-export.ndjson");
   } catch (error) {
     notifyError(error);
@@ -33,9 +34,14 @@ export async function importConversations(): Promise<void> {
   if (!file) return;
   if (file.size > MAX_IMPORT) return void notify(t("import.tooLarge"), { bad: true });
   try {
-    const body = JSON.parse(await file.text()) as never;
-    const { data } = await api.POST("/api/v1/conversations/import", { body });
-    notify(t("import.done", { imported: data!.imported.length, skipped: data!.skipped.length }));
+    const body = await file.text();
+    const lines = file.name.toLowerCase().endsWith(".ndjson");
+    if (!lines) JSON.parse(body);
+    const headers = { "Content-Type": lines ? "application/x-ndjson" : "application/json" };
+    const signal = AbortSignal.timeout(TRANSFER_MS);
+    const response = await parley.send(new Request(`${parley.baseUrl}/api/v1/conversations/import`, { method: "POST", body, headers, signal }));
+    const { imported, skipped } = (await response.json()) as components["schemas"]["ImportReport"];
+    notify(t("import.done", { imported: imported.length, skipped: skipped.length }));
   } catch (error) {
     if (error instanceof SyntaxError) notify(t("import.notJson"), { bad: true });
     else notifyError(error);
@@ -46,7 +52,7 @@ function choose(): Promise<File | null> {
   return new Promise((resolve) => {
     const input = document.createElement("input");
     input.type = "file";
-    input.accept = ".json,application/json";
+    input.accept = ".json,.ndjson,application/json,application/x-ndjson";
     input.addEventListener("change", () => resolve(input.files?.[0] ?? null));
     input.addEventListener("cancel", () => resolve(null));
     input.click();

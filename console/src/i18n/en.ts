@@ -78,6 +78,7 @@ export const en = {
   "chat.listActions": "Actions for the list",
   "chat.message": "Your message",
   "chat.messages": "Messages",
+  "chat.failed": "This conversation could not be read.",
   "chat.missing": "This conversation is not here",
   "chat.missingText": "It was deleted, or it belongs to another account.",
   "chat.model": "Model",

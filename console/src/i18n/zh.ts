@@ -80,6 +80,7 @@ export const zh: Record<Key, string> = {
   "chat.listActions": "列表操作",
   "chat.message": "您的消息",
   "chat.messages": "消息",
+  "chat.failed": "无法读取这个对话。",
   "chat.missing": "找不到这个对话",
   "chat.missingText": "它已被删除，或属于其他账号。",
   "chat.model": "模型",

@@ -25,7 +25,7 @@ async function namesOf(ids: readonly string[]): Promise<ReadonlyMap<string, stri
         const { data } = await api.GET("/api/v1/admin/users/{user_id}", { params: { path: { user_id: id } } });
         return [id, data!.username] as const;
       } catch {
-        return [id, id] as const; // erased
+        return [id, id] as const; // erased, or not readable now
       }
     }),
   );

@@ -1,0 +1,85 @@
+/** What a thread shows, and the changes of it: each returns new values, and changes none. */
+
+import type { TurnUpdate } from "@parley/client";
+
+import { branch, type Node, type Tree } from "./tree";
+
+export interface TurnSettings {
+  model: string | null;
+  systemPrompt: string;
+  temperature: number | null;
+}
+
+/** What the person wanted to send, and why it was not sent. */
+export interface Refusal {
+  text: string;
+  message: string;
+  retryAt: number | null;
+}
+
+export interface ThreadState {
+  loading: boolean;
+  /** Whether the conversation could not be read. */
+  failed: boolean;
+  missing: boolean;
+  tree: Tree;
+  leaf: string | null;
+  /** The answer that is being written here. */
+  running: string | null;
+  reconnecting: boolean;
+  refusal: Refusal | null;
+}
+
+export const EMPTY: ThreadState = {
+  loading: false,
+  failed: false,
+  missing: false,
+  tree: new Map(),
+  leaf: null,
+  running: null,
+  reconnecting: false,
+  refusal: null,
+};
+
+/** The messages that a thread shows. */
+export function shown(state: ThreadState): Node[] {
+  return branch(state.tree, state.leaf);
+}
+
+export function withNodes(tree: Tree, nodes: readonly Node[]): Tree {
+  const changed = new Map(tree);
+  for (const node of nodes) changed.set(node.id, node);
+  return changed;
+}
+
+export function withoutNodes(tree: Tree, nodes: readonly Node[]): Tree {
+  const changed = new Map(tree);
+  for (const node of nodes) changed.delete(node.id);
+  return changed;
+}
+
+/** Change a message, if the tree has it. */
+export function withChange(tree: Tree, id: string, changed: Partial<Node>): Tree {
+  const node = tree.get(id);
+  return node ? withNodes(tree, [{ ...node, ...changed }]) : tree;
+}
+
+/** Replace the ids that this page made, for the answer `id` and its message, by those of the server. */
+export function withServerIds(
+  state: ThreadState,
+  id: string,
+  update: Extract<TurnUpdate, { kind: "started" }>,
+  added: readonly Node[],
+): Pick<ThreadState, "tree" | "leaf" | "running"> {
+  const tree = new Map(state.tree);
+  const answer = tree.get(id)!;
+  tree.delete(id);
+  const user = added.length > 1 ? tree.get(added[0]!.id) : undefined;
+  if (user) {
+    tree.delete(user.id);
+    tree.set(update.userMessageId, { ...user, id: update.userMessageId, turnId: update.turnId });
+  }
+  const parentId = update.userMessageId || answer.parentId;
+  tree.set(update.messageId, { ...answer, id: update.messageId, parentId, turnId: update.turnId, model: update.model });
+  return { tree, leaf: state.leaf === id ? update.messageId : state.leaf, running: update.messageId };
+}
