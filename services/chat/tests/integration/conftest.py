@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from chat_testing.cached_turns import open_cache_replica
 from chat_testing.replica import (
     PROCESS_SCRIPT,
     ChatProcess,
@@ -147,3 +148,11 @@ async def spawn(
             await child.stop()
 
     return spawned
+
+
+@pytest.fixture(scope="module")
+async def cache_replica(
+    open_replica: OpenReplica, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ChatReplica]:
+    async with open_cache_replica(open_replica, new_database, tmp_path_factory.mktemp("plans")) as found:
+        yield found

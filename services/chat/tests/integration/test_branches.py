@@ -17,8 +17,7 @@ ASYNC = {"Prefer": "respond-async"}
 
 async def test_a_second_turn_while_one_runs_is_refused_with_its_id(replica: ChatReplica) -> None:
     user = replica.user()
-    headers = {"Prefer": "respond-async"}
-    first = await user.chat("Hello [[fake tokens=100 rate=20]]", headers=headers)
+    first = await user.chat("Hello [[fake tokens=100 rate=20]]", headers=ASYNC)
     assert first.status_code == 202, first.text
     turn = first.json()
     second = await user.chat("Too soon", conversation_id=turn["conversation_id"])

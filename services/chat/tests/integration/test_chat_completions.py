@@ -219,3 +219,9 @@ async def test_parameters_are_forwarded_or_refused_by_name(replica: ChatReplica,
 
 async def _ended_turn(replica: ChatReplica, user_id: UUID) -> Any:
     return await replica.pool.fetchrow("SELECT * FROM turns WHERE user_id = $1 AND status <> 'running'", user_id)
+
+
+async def test_a_stranger_cannot_continue_a_completion(replica: ChatReplica) -> None:
+    turn_id = await replica.user().start("Hi [[fake tokens=2]]")
+    path = f"/internal/completions/{turn_id}/stream?include_usage=0&cancel=1"
+    assert (await replica.user().request("GET", path)).status_code == 404

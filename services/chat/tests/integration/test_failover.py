@@ -94,9 +94,8 @@ async def test_no_turn_is_lost_when_a_standby_is_promoted(tmp_path: Path, open_r
     ):
         user = replica.user()
         turns = [asyncio.create_task(user.chat(PROMPT)) for _ in range(TURNS)]
-        await eventually(lambda: replica.sample("chat_turns_running") == TURNS, within=SETUP_TIMEOUT)
-        assert primary._child is not None
-        await processes.kill(primary._child, port=primary.port)
+        await eventually(lambda: _all_admitted(replica), within=SETUP_TIMEOUT)
+        await processes.kill(primary.child, port=primary.port)
         await eventually(lambda: _refuses(replica), within=SETUP_TIMEOUT)
         await promote(standby)
         promoted_at = time.monotonic()
@@ -115,6 +114,10 @@ async def promote(standby: EmbeddedPostgres) -> None:
     await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
     await connection.execute("SELECT pg_reload_conf()")
     await connection.close()
+
+
+async def _all_admitted(replica: ChatReplica) -> bool:
+    return bool(await replica.pool.fetchval("SELECT count(*) FROM turns") == TURNS)
 
 
 async def _refuses(replica: ChatReplica) -> bool:

@@ -2,15 +2,14 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
 
 from chat.running.outcome import MAX_CACHED_ENTRY_LENGTH
-from chat_testing.cached_turns import calls, complete, new_prompt, open_cache_replica
-from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
+from chat_testing.cached_turns import calls, complete, new_prompt
+from chat_testing.replica import ChatReplica
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley.storage.redis import open_redis
@@ -18,17 +17,6 @@ from parley_testing import eventually
 from parley_testing.backends.shared import SharedBackends
 
 pytestmark = pytest.mark.integration
-
-COMPLETIONS = "/v1/chat/completions"
-
-
-@pytest.fixture(scope="module")
-async def cache_replica(
-    open_replica: OpenReplica, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[ChatReplica]:
-    async with open_cache_replica(open_replica, new_database, tmp_path_factory.mktemp("plans")) as found:
-        yield found
-
 
 COMPLETIONS = "/v1/chat/completions"
 

@@ -1,6 +1,5 @@
 """Answers that the response cache does not keep, or that a request does not want from it."""
 
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from chat_testing.cached_turns import calls, complete, new_prompt, open_cache_replica
+from chat_testing.cached_turns import calls, complete, new_prompt
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from fake_provider.process import FakeProvider
 from parley.storage.redis import RedisClient, open_redis
@@ -16,14 +15,6 @@ from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-async def cache_replica(
-    open_replica: OpenReplica, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[ChatReplica]:
-    async with open_cache_replica(open_replica, new_database, tmp_path_factory.mktemp("plans")) as found:
-        yield found
 
 
 async def test_cached_answers_are_not_shared_between_users(cache_replica: ChatReplica, provider: FakeProvider) -> None:

@@ -66,8 +66,8 @@ async def turns(user: UserClient) -> list[int]:
 async def completions(user: UserClient) -> list[int]:
     said = {"role": "user", "content": "x" * 480}
     deep: Any = {}
-    for _ in range(20_000):
-        deep = {"a": deep} if isinstance(deep, dict) and len(str(deep)) < 900 else deep
+    while len(str(deep)) < 900:
+        deep = {"a": deep}
     bodies = [
         {"model": "default", "messages": [said] * 2000},
         {"model": "default", "messages": [{"role": "user", "content": "\u6f22" * 340_000}]},

@@ -104,7 +104,10 @@ def _frames(chunks: CompletionChunks, turn: Turn, update: TurnUpdate, received: 
 
 
 def _finals_received(update: TurnFinished, received: int) -> int:
-    """Return how many of the final events a reader has. Of a lost log, readers may have more than was stored."""
+    """Return how many of the final events a reader has.
+
+    All are sent after a lost log, because a reader may have more entries than were stored.
+    """
     return 0 if update.turn.log_lost else max(0, received - (update.seq - 1))
 
 

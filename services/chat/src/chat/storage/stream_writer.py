@@ -1,6 +1,7 @@
 """Batched appends to turn logs in Redis streams, on the path of every token."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from chat.running.turn_log_store import AppendResult, LogAppend, LogEnd, LogStoreUnavailable
@@ -40,15 +41,15 @@ class StreamWriter:
 
     async def _append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
         commands: list[bytes] = []
-        ends = []
+        bounds = [0]
         for batch in batches:
             _add_commands(batch, commands)
-            ends.append(len(commands))
+            bounds.append(len(commands))
         try:
             replies = await self._connection.call(commands)
         except REDIS_UNAVAILABLE as error:
             raise LogStoreUnavailable from error
-        return [_result_of(replies[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+        return [_result_of(replies[start:end]) for start, end in pairwise(bounds)]
 
 
 def _parts(batches: Sequence[LogAppend]) -> Iterator[list[LogAppend]]:
@@ -77,7 +78,7 @@ def _add_commands(batch: LogAppend, commands: list[bytes]) -> None:
 
 
 def append_command(key: bytes, position: bytes, entry: bytes) -> bytes:
-    """Encode the append to an existing log, as ``pack`` does in three times the time."""
+    """Encode the append of an entry to an existing log. The bytes are those of ``pack``, in a third of the time."""
     return _APPEND % (len(key), key, len(position), position, len(entry), entry)
 
 
