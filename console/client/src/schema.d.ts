@@ -899,7 +899,9 @@ export interface paths {
         };
         /**
          * Return what is left of the caller's budgets in US dollars, and of the tokens per minute
-         * @description Return what is left of the caller's budgets in US dollars, and of the tokens per minute. Null means unlimited.
+         * @description Return what is left of the caller's budgets in US dollars, and of the tokens per minute.
+         *
+         *     Null: no limit in US dollars. A plan may limit the tokens of a day or month as well; those are not reported.
          */
         get: operations["chat_get_budget"];
         put?: never;
@@ -1137,7 +1139,7 @@ export interface components {
         };
         /**
          * BudgetResource
-         * @description The budgets of the caller's plan; null means unlimited.
+         * @description The budgets of the caller's plan in US dollars; null: no such limit.
          * @example {
          *       "plan": "default",
          *       "day": {

@@ -16,7 +16,10 @@ router = APIRouter(prefix="/api/v1", tags=["models"])
 async def get_budget(
     principal: Annotated[Principal, Depends(caller("history:read"))], services: Services
 ) -> BudgetResource:
-    """Return what is left of the caller's budgets in US dollars, and of the tokens per minute. Null means unlimited."""
+    """Return what is left of the caller's budgets in US dollars, and of the tokens per minute.
+
+    Null: no limit in US dollars. A plan may limit the tokens of a day or month as well; those are not reported.
+    """
     found = await services.budget_reports.report(principal.user_id, principal.plan)
     tokens = found.tokens_per_minute
     return BudgetResource(

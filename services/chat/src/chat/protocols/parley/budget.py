@@ -22,7 +22,7 @@ class TokensPerMinute(ResponseBody):
 
 
 class BudgetResource(ResponseBody):
-    """The budgets of the caller's plan; null means unlimited."""
+    """The budgets of the caller's plan in US dollars; null: no such limit."""
 
     plan: str
     day: BudgetPeriod | None
