@@ -140,6 +140,7 @@ export async function followFeed(signal: AbortSignal): Promise<void> {
       if (type === "conversation.deleted") {
         threads.get(id)?.close();
         threads.delete(id);
+        list.set((before) => ({ ...before, items: before.items.filter((each) => each.id !== id) }));
         if (location.hash.includes(id)) go();
       } else if (type.startsWith("conversation.turn.")) {
         threads.get(id)?.changedElsewhere(String(data!["turn_id"]));

@@ -141,6 +141,9 @@ test("Escape in the name of a conversation ends the change of the name, not the 
 test("an export of everything can be imported", async () => {
   const page = await person();
   await ask(page, "Carry me over");
+  await page.goto(`${stack.url}/#/`);
+  await ask(page, "Carry me over too");
+  await page.locator(".conversation").nth(1).waitFor();
   await page.goto(`${stack.url}/#/account/data`);
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Export everything" }).click();
@@ -149,7 +152,7 @@ test("an export of everything can be imported", async () => {
   await page.getByRole("button", { name: "Actions for the list" }).click();
   await page.getByRole("menuitem", { name: "Import conversations" }).click();
   await (await chooser).setFiles(file);
-  await page.getByText(/^1 conversations imported/).waitFor();
+  await page.getByText(/^2 conversations imported/).waitFor();
 });
 
 async function contentOf(download) {
