@@ -137,12 +137,6 @@ async def registered_users(stack: SeparateStack) -> AsyncIterator[list[UserClien
         yield found
 
 
-@pytest.fixture
-async def users(registered_users: list[UserClient]) -> list[UserClient]:
-    await asyncio.gather(*(user.renew() for user in registered_users))
-    return registered_users
-
-
 @pytest.fixture(scope="module")
 async def gateways(stack: SeparateStack) -> AsyncIterator[list[httpx2.AsyncClient]]:
     async with contextlib.AsyncExitStack() as opened:
