@@ -128,7 +128,7 @@ class BatchDispatcher:
         try:
             async with asyncio.timeout(HANDLER_TIMEOUT) as limit:
                 return await self._batching.handler(events), None
-        except Exception as error:  # noqa: BLE001 - the failure policy classifies whatever a handler raises
+        except Exception as error:  # noqa: BLE001 - the failure policy classifies every error of a handler
             return (), HandlerTimeout() if limit.expired() else error
 
     async def _complete(self, batch: Sequence[Delivery], left_out: set[object]) -> None:

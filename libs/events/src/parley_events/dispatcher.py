@@ -145,7 +145,7 @@ class KeyedDispatcher:
         try:
             async with asyncio.timeout(HANDLER_TIMEOUT) as limit:
                 await self._subscription.handler(event)
-        except Exception as error:  # noqa: BLE001 - the failure policy classifies whatever a handler raises
+        except Exception as error:  # noqa: BLE001 - the failure policy classifies every error of a handler
             return HandlerTimeout() if limit.expired() else error
         return None
 

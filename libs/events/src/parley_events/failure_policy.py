@@ -43,7 +43,7 @@ class FailurePolicy:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePolicy:
-    """Decides whether an external subscriber tries a failed event again: until a deadline, whatever the error.
+    """Decides whether an external subscriber tries a failed event again: until a deadline, after any error.
 
     ``permanent`` are the errors after which an event is a dead letter at once. ``retry_for`` is the time after an
     event's first failure until it becomes one; None stands for ever. ``on_poison`` says what the later events of the

@@ -33,7 +33,7 @@ Messages: TypeAlias = "asyncio.Queue[AbstractIncomingMessage | None]"
 
 
 class _HandlerFailed(Exception):
-    """Carries a handler's exception past ``except OUTAGES``, whatever its type."""
+    """Carries a handler's exception past ``except OUTAGES``."""
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause

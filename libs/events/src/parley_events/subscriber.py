@@ -79,7 +79,7 @@ class Subscriber(EventHandlers):
         tracer: "Tracer | None" = None,
         connect: Connect = connect,
     ) -> None:
-        """``on_outcome`` is told each attempt's outcome, and ``tracer`` (of OpenTelemetry) records it as a span.
+        """``on_outcome`` is called with each attempt's outcome, and ``tracer`` (of OpenTelemetry) records it as a span.
 
         ``connect`` opens connections: tests use another.
         """

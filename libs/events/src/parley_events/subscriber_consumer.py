@@ -36,7 +36,7 @@ class SubscriberConsumer(QueueConsumer):
     """Consumes the queue of an external subscriber on one replica at a time.
 
     Both the main and the parked queue have a single active consumer. A message in the parked queue, the baton,
-    makes its holder the active replica: only then has the broker returned whatever an earlier replica held. It loads
+    makes its holder the active replica: only then has the broker returned all that an earlier replica held. It loads
     every parked event before it consumes the main queue, so that no event overtakes a parked one of its key.
     """
 

@@ -23,7 +23,7 @@ from parley_events.waiting import at_most
 log = logging.getLogger(__name__)
 
 PARK_AFTER = 5.0
-"""Seconds for which an event may fail before it leaves the main queue, so that it stands in nobody's way."""
+"""Seconds for which an event may fail before it leaves the main queue, so that it holds no other event back."""
 STORE_RETRY_DELAY = 1.0
 
 
@@ -202,7 +202,7 @@ class SubscriberDispatcher:
             async with self._workers, limit:
                 await self._handler(event)
                 await self._gaps.note_handled(event)
-        except Exception as error:  # noqa: BLE001 - the policy decides about whatever a handler raises
+        except Exception as error:  # noqa: BLE001 - the policy decides about every error of a handler
             return HandlerTimeout() if limit.expired() else error
         return None
 

@@ -14,7 +14,7 @@ TIMEOUT = 30.0
 MAX_TOKEN_AGE = 300.0
 """Seconds after which ``renew`` logs in again: a third of the lifetime of an access token."""
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Trusts nobody. Loading the trusted certificates takes 50 ms of CPU time for each client, which polls would repeat."""
+"""Trusts no certificate: loading the trusted ones takes 50 ms of CPU time for each client, which polls would repeat."""
 
 
 @dataclass

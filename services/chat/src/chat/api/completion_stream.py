@@ -63,7 +63,7 @@ async def completion_events(
     received: int | None = None,
     moves: bool = False,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a completion, from the first one or behind those that a reader has ``received``.
+    """Yield the events of a completion, after the number of events that the reader has ``received``.
 
     An error before the first event is raised, except for a reader to whom the status has been sent. ``moves``: the
     gateway continues an interrupted stream on another replica.

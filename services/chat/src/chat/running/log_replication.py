@@ -30,7 +30,7 @@ MIN_COMMIT_INTERVAL = 0.004
 """Minimum seconds between commits, so that under load many entries share one."""
 WHOLE_ANSWER_INTERVAL = 0.25
 """Seconds between commits for logs whose callers wait for the whole answer. A killed process loses the end of an answer
-that nobody has seen."""
+that no client has received."""
 MAX_BATCH_ENTRIES = 500
 """Maximum entries of one log in one commit."""
 

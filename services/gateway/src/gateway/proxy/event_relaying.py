@@ -117,7 +117,7 @@ class RelayedStream:
         return True
 
     async def _ping(self) -> None:
-        """Tell the client that its stream goes on."""
+        """Keep the client's connection alive while its stream is interrupted."""
         ping = OPENAI_PING if self._openai else PING
         self._request.bytes_sent += len(ping)
         await self._send({"type": "http.response.body", "body": ping, "more_body": True})
