@@ -16,7 +16,7 @@ DEFAULT_PORT = 26379
 ASK_TIMEOUT = 0.5
 """Seconds to ask one Sentinel, before the next one is asked."""
 FORM = "redis+sentinel://user:password@sentinel1:26379,sentinel2:26379/service"
-_CREDENTIALS = {"sentinel_username": "username", "sentinel_password": "password"}
+_CREDENTIALS = {"sentinel_username": "username", "sentinel_password": "password"}  # nosec B105
 """Query parameters of the Sentinels' own credentials."""
 
 

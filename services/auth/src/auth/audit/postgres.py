@@ -61,7 +61,7 @@ class PostgresAuditLog:
         return [_entry(row) for row in rows]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1 << len(_CONDITIONS))
 def _read(given: frozenset[str]) -> NamedStatement:
     """Return the statement with these conditions: a generic plan has no index for "$1 IS NULL OR …"."""
     where = " AND ".join(condition for name, condition in _CONDITIONS.items() if name in given)

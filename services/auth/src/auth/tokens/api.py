@@ -38,11 +38,11 @@ _TOKEN_FORM = form_document(
         **dict.fromkeys((*_PARAMETERS, *_EXCHANGE_PARAMETERS), _TEXT),
         DELIVERY: {"type": "string", "enum": [COOKIE_DELIVERY]},
     },
-    {"grant_type": "password", "username": "ada", "password": "correct horse battery staple"},
+    {"grant_type": "password", "username": "ada", "password": "correct horse battery staple"},  # nosec B105
 )
 _TOKEN_FIELDS = {"token": _TEXT, "token_type_hint": _TEXT}
-_SINGLE_TOKEN_FORM = form_document(["token"], _TOKEN_FIELDS, {"token": "eyJ0eXAiOiJhdCtqd3QifQ.e30.c2ln"})
-_LOGOUT_FORM = form_document([], _TOKEN_FIELDS, {"token": "prt_Zk3hXw0cQ2mR7tVb9nYp"})
+_SINGLE_TOKEN_FORM = form_document(["token"], _TOKEN_FIELDS, {"token": "eyJ0eXAiOiJhdCtqd3QifQ.e30.c2ln"})  # nosec B105
+_LOGOUT_FORM = form_document([], _TOKEN_FIELDS, {"token": "prt_Zk3hXw0cQ2mR7tVb9nYp"})  # nosec B105
 _WEB_CLIENT = {"parameters": [CLIENT_HEADER_DOCUMENT]}
 Cookie = Annotated[RefreshCookie, Depends(provide(RefreshCookie))]
 _OAUTH_ERRORS: ResponseDocs = {
