@@ -26,7 +26,7 @@ TURNS = 50
 LONG = "long [[fake tokens=30 rate=15]]"
 STEADY = "steady [[fake tokens=5 rate=5]]"
 SHORT = "short [[fake tokens=3]]"
-DRAIN_TIMEOUT = 15.0
+DRAIN_TIMEOUT = 60.0
 DETECTION_TIMEOUT = 20.0
 ALARM_SECONDS = 30.0
 REFILL_TIMEOUT = 90.0
