@@ -10,7 +10,7 @@ import pytest
 from parley.errors import Overloaded
 from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.database import PostgresDatabase
-from parley.storage.postgres import Pool, keep_open
+from parley.storage.postgres import Pool
 from parley_testing import eventually
 
 FOREVER = 600.0
@@ -111,36 +111,3 @@ async def test_a_cancelled_wait_passes_its_slot_on() -> None:
     cancelled.cancel()
     await next_one
     assert cancelled.cancelled()
-
-
-class IdlePool:
-    """A pool with a minimum of three connections, of which asyncpg has closed some that were idle for long."""
-
-    def __init__(self, *, in_use: int, idle: int) -> None:
-        self.in_use, self.idle = in_use, idle
-
-    def get_min_size(self) -> int:
-        return 3
-
-    def get_size(self) -> int:
-        return self.in_use + self.idle
-
-    def get_idle_size(self) -> int:
-        return self.idle
-
-    @contextlib.asynccontextmanager
-    async def acquire(self, *, timeout: float) -> AsyncIterator[None]:
-        assert timeout > 0
-        self.idle, self.in_use = max(0, self.idle - 1), self.in_use + 1
-        yield
-        self.idle, self.in_use = self.idle + 1, self.in_use - 1
-
-
-@pytest.mark.parametrize(("in_use", "idle", "open_after"), [(0, 1, 3), (1, 0, 3), (2, 1, 3), (3, 0, 3), (5, 2, 7)])
-async def test_the_minimum_of_connections_is_opened_again_after_it_was_idle(
-    in_use: int, idle: int, open_after: int
-) -> None:
-    pool = IdlePool(in_use=in_use, idle=idle)
-    await keep_open(cast("Pool", pool))
-    assert pool.get_size() == open_after
-    assert pool.in_use == in_use

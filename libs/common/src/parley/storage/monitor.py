@@ -1,8 +1,6 @@
-"""Monitor of a database: whether it responds and accepts writes, for readiness. Keeps the minimum of connections."""
+"""Monitor of a database: whether it responds and accepts writes, for readiness."""
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -18,7 +16,6 @@ from parley.storage.postgres import (
     Connection,
     DatabaseReadOnly,
     Pool,
-    keep_open,
     require_writable,
     translate_unavailable,
 )
@@ -26,8 +23,6 @@ from parley.storage.postgres import (
 log = structlog.get_logger()
 
 CHECK_INTERVAL = 1.0
-KEEP_OPEN_INTERVAL = 60.0
-"""Seconds between two uses of the minimum of connections; less than asyncpg's limit on idle time of 300 s."""
 LOSS_TIMEOUT = 3.0
 """Seconds without a response after which a server counts as lost."""
 UNREACHABLE_AFTER = 3
@@ -56,13 +51,11 @@ class DatabaseMonitor:
         self._database, self._loss_timeout = PostgresDatabase(pool), loss_timeout
         self._found: Unavailability | None = None
         self._failures = self._busy = 0
-        self._kept_open_at = time.monotonic()
 
     async def run(self) -> None:
         """Check until cancelled."""
         while True:
             await self.check()
-            await self._keep_open()
             await asyncio.sleep(CHECK_INTERVAL)
 
     async def check(self) -> None:
@@ -76,13 +69,6 @@ class DatabaseMonitor:
             log.warning("database_availability_changed", unavailable=found)
             self._found = found
             self._report(found)
-
-    async def _keep_open(self) -> None:
-        if time.monotonic() - self._kept_open_at < KEEP_OPEN_INTERVAL:
-            return
-        self._kept_open_at = time.monotonic()
-        with contextlib.suppress(DependencyUnavailable), translate_unavailable():
-            await keep_open(self._pool)
 
     async def _check(self, *, pooled: bool) -> Unavailability | None:
         try:

@@ -41,6 +41,8 @@ async def open_pool(
 ) -> AsyncIterator[Pool]:
     """Open a pool of ``minimum`` to ``size`` connections, through ``gate`` if there is one.
 
+    asyncpg keeps the minimum open, however long it is idle, and replaces what the server closes.
+
     Raises the error of asyncpg or the network if it fails.
     """
     pool = await asyncpg.create_pool(
@@ -101,16 +103,6 @@ async def require_writable(connection: Executor, *, timeout: float = PING_TIMEOU
     """Raise DatabaseReadOnly, or the error of a database that does not respond."""
     if await connection.fetchval("SHOW transaction_read_only", timeout=timeout) == "on":
         raise DatabaseReadOnly
-
-
-async def keep_open(pool: Pool) -> None:
-    """Use the minimum of connections at once, so that those that are missing or idle for long are open.
-
-    asyncpg closes idle connections also below the minimum. A request would then wait for a new one.
-    """
-    async with contextlib.AsyncExitStack() as used:
-        for _ in range(pool.get_min_size() - (pool.get_size() - pool.get_idle_size())):
-            await used.enter_async_context(pool.acquire(timeout=ACQUIRE_TIMEOUT))
 
 
 async def _close(pool: Pool) -> None:
