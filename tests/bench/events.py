@@ -6,16 +6,12 @@
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
-import time
-from importlib.metadata import version
-from typing import NamedTuple
 
 import uvloop
 from aio_pika import connect
 from aio_pika.abc import AbstractIncomingMessage
+from rates import Rate, environment, stopwatch  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
 from parley.messaging.rabbit_bus import open_rabbit
@@ -31,14 +27,7 @@ TIME_LIMIT = 300.0
 IN_FLIGHT = 64
 
 
-class DrainRate(NamedTuple):
-    """Events per second, and CPU microseconds of this process per event."""
-
-    rate: float
-    cpu: float
-
-
-async def drain_bare(url: str, count: int, prefetch: int) -> DrainRate:
+async def drain_bare(url: str, count: int, prefetch: int) -> Rate:
     """Consume, parse and acknowledge with aio-pika alone."""
     done, left = asyncio.Event(), count
     async with await connect(url, timeout=10) as connection:
@@ -54,13 +43,13 @@ async def drain_bare(url: str, count: int, prefetch: int) -> DrainRate:
             if not left:
                 done.set()
 
-        began, cpu = time.perf_counter(), time.process_time()
-        await queue.consume(handle)
-        await done.wait()
-        return DrainRate(count / (time.perf_counter() - began), (time.process_time() - cpu) / count * 1e6)
+        with stopwatch(count) as found:
+            await queue.consume(handle)
+            await done.wait()
+        return found[0]
 
 
-async def drain_kit(url: str, count: int, prefetch: int) -> DrainRate:
+async def drain_kit(url: str, count: int, prefetch: int) -> Rate:
     """Consume with the kit: typed data, order within each key."""
     done, left = asyncio.Event(), count
     subscriber = Subscriber(url, KIT_QUEUE, prefetch=prefetch)
@@ -74,12 +63,11 @@ async def drain_kit(url: str, count: int, prefetch: int) -> DrainRate:
 
     task = asyncio.create_task(subscriber.run())
     await subscriber.consuming.wait()
-    began, cpu = time.perf_counter(), time.process_time()
-    await done.wait()
-    found = DrainRate(count / (time.perf_counter() - began), (time.process_time() - cpu) / count * 1e6)
+    with stopwatch(count) as found:
+        await done.wait()
     subscriber.stop()
     await task
-    return found
+    return found[0]
 
 
 async def fill(url: str, count: int, keys: int) -> None:
@@ -115,11 +103,8 @@ async def run(options: argparse.Namespace) -> float:
             await fill(url, options.events, options.keys)
         bare = await drain_bare(url, options.events, options.prefetch)
         kit = await drain_kit(url, options.events, options.prefetch)
-    ratio = kit.rate / bare.rate
-    print(
-        f"bare {bare.rate:,.0f}/s ({bare.cpu:.0f} us CPU each), kit {kit.rate:,.0f}/s ({kit.cpu:.0f} us CPU each),"
-        f" ratio {ratio:.2f}, of CPU time {bare.cpu / kit.cpu:.2f}"
-    )
+    ratio: float = kit.rate / bare.rate
+    print(f"bare {bare}, kit {kit}, ratio {ratio:.2f}, of CPU time {bare.cpu / kit.cpu:.2f}")
     return ratio
 
 
@@ -130,10 +115,7 @@ def main() -> int:
     parser.add_argument("--prefetch", type=int, default=100)
     options = parser.parse_args()
     logs.configure("warning", "console")
-    print(
-        f"events: {options.events:,} in {options.keys:,} keys, prefetch {options.prefetch},"
-        f" aio-pika {version('aio-pika')}, Python {platform.python_version()}, uvloop, {os.cpu_count()} CPUs"
-    )
+    print(f"events: {options.events:,} in {options.keys:,} keys, prefetch {options.prefetch}, {environment()}")
     ratio = uvloop.run(run(options))
     return 0 if judge(f"ratio {ratio:.2f}, least {MIN_RATIO:.2f}", met=ratio >= MIN_RATIO) else 1
 

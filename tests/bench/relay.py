@@ -5,17 +5,11 @@
 
 import argparse
 import asyncio
-import contextlib
-import os
-import platform
 import sys
-import time
-from collections.abc import AsyncIterator
-from importlib.metadata import version
-from typing import NamedTuple
 
 import uvloop
 from aio_pika import DeliveryMode, Message, connect
+from rates import Rate, environment, stopwatch  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
 from parley.messaging import outbox
@@ -36,22 +30,7 @@ NAME = "conversation.turn.completed"
 TIME_LIMIT = 600.0
 
 
-class RelayRate(NamedTuple):
-    """Events per second, and CPU microseconds of this process per event."""
-
-    rate: float
-    cpu: float
-
-
-@contextlib.asynccontextmanager
-async def stopwatch(count: int) -> AsyncIterator[list[RelayRate]]:
-    found: list[RelayRate] = []
-    began, cpu = time.perf_counter(), time.process_time()
-    yield found
-    found.append(RelayRate(count / (time.perf_counter() - began), (time.process_time() - cpu) / count * 1e6))
-
-
-async def bare(url: str, count: int) -> RelayRate:
+async def bare(url: str, count: int) -> Rate:
     """Publish persistent, mandatory messages with confirms, with as many in flight as the relay."""
     async with await connect(url, timeout=10) as connection:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -63,7 +42,7 @@ async def bare(url: str, count: int) -> RelayRate:
                 message = Message(BODY, content_type="application/json", delivery_mode=DeliveryMode.PERSISTENT)
                 await exchange.publish(message, NAME, mandatory=True, timeout=30)
 
-        async with stopwatch(count) as found:
+        with stopwatch(count) as found:
             await asyncio.gather(*(publisher() for _ in range(IN_FLIGHT)))
         return found[0]
 
@@ -81,7 +60,7 @@ async def fill(pool: Pool, rows: int, keys: int) -> None:
     await pool.execute("VACUUM ANALYZE outbox", timeout=TIME_LIMIT)
 
 
-async def drain(dsn: str, url: str, rows: int, keys: int) -> RelayRate:
+async def drain(dsn: str, url: str, rows: int, keys: int) -> Rate:
     """Drain a backlog of rows with a relay, as a service does."""
     metrics = Metrics("bench", "0", "-")
     async with (
@@ -91,9 +70,10 @@ async def drain(dsn: str, url: str, rows: int, keys: int) -> RelayRate:
         await pool.execute("SET statement_timeout = 0")
         await fill(pool, rows, keys)
         relay = OutboxRelay(dsn, bus, source="/services/bench", metrics=metrics)
-        async with asyncio.timeout(TIME_LIMIT), stopwatch(rows) as found, background("relay", relay.lead):
-            while await pool.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)"):
-                await asyncio.sleep(0.05)
+        with stopwatch(rows) as found:
+            async with asyncio.timeout(TIME_LIMIT), background("relay", relay.lead):
+                while await pool.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)"):
+                    await asyncio.sleep(0.05)
         return found[0]
 
 
@@ -115,10 +95,7 @@ async def run(options: argparse.Namespace) -> float:
             peer = (before.rate + after.rate) / 2
             ratio = relayed.rate / peer
             worst = min(worst, ratio)
-            print(
-                f"run {number + 1}: bare {before.rate:,.0f}/s and {after.rate:,.0f}/s ({after.cpu:.0f} us CPU each),"
-                f" relay {relayed.rate:,.0f}/s ({relayed.cpu:.0f} us CPU each), ratio {ratio:.2f}"
-            )
+            print(f"run {number + 1}: bare {before.rate:,.0f}/s and {after}, relay {relayed}, ratio {ratio:.2f}")
             await backends.drop(dsn)
     return worst
 
@@ -132,7 +109,7 @@ def main() -> int:
     logs.configure("warning", "console")
     print(
         f"relay: {options.rows:,} rows of {len(BODY)} bytes in {options.keys:,} keys, {IN_FLIGHT} in flight,"
-        f" aio-pika {version('aio-pika')}, Python {platform.python_version()}, uvloop, {os.cpu_count()} CPUs"
+        f" {environment()}"
     )
     worst = uvloop.run(run(options))
     return 0 if judge(f"worst ratio {worst:.2f}, least {MIN_RATIO:.2f}", met=worst >= MIN_RATIO) else 1
