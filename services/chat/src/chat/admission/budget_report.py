@@ -5,11 +5,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from chat.admission.budgets import Budgets, BudgetUse, PeriodLimit, period_limits
+from chat.admission.budgets import Budgets, BudgetUse, PeriodLimit, period_limits, periods_of
 from chat.admission.token_limits import TokenLimits, TokenQuota
 from parley import times
-
-DAY_LENGTH, MONTH_LENGTH = len("2026-11-22"), len("2026-11")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,9 @@ class BudgetReports:
         plan, now = self._budgets.plan(plan_name), times.now()
         limits = period_limits(plan, now, priced=True)
         use = await self._budgets.use(user_id, limits)
-        found = {len(period): _period(period, limit, use[period]) for period, limit in limits.items()}
-        quota = await self._token_limits.remaining(user_id, plan)
-        return BudgetReport(found.get(DAY_LENGTH), found.get(MONTH_LENGTH), quota)
+        found = {period: _period(period, limit, use[period]) for period, limit in limits.items()}
+        day, month = periods_of(now)
+        return BudgetReport(found.get(day), found.get(month), await self._token_limits.remaining(user_id, plan))
 
 
 def _period(period: str, limit: PeriodLimit, use: BudgetUse) -> PeriodReport:
@@ -58,7 +56,7 @@ def _period(period: str, limit: PeriodLimit, use: BudgetUse) -> PeriodReport:
 
 def end_of(period: str) -> datetime:
     """Return the end of a UTC day (``2026-11-22``) or month (``2026-11``)."""
-    if len(period) == DAY_LENGTH:
+    if period.count("-") > 1:
         return datetime.fromisoformat(f"{period}T00:00:00+00:00") + timedelta(days=1)
     start = datetime.fromisoformat(f"{period}-01T00:00:00+00:00")
     return (start + timedelta(days=31)).replace(day=1)

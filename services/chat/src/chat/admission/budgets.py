@@ -115,11 +115,16 @@ def without(held: Reservation | None, period: str, spent: tuple[int, Decimal]) -
     return tokens - held.tokens, cost - held.cost
 
 
+def periods_of(moment: datetime) -> tuple[str, str]:
+    """Return the names of a time's UTC day and month, such as ``2026-11-22`` and ``2026-11``."""
+    return f"{moment:%Y-%m-%d}", f"{moment:%Y-%m}"
+
+
 def period_limits(plan: ChatPlan, moment: datetime, *, priced: bool) -> dict[str, PeriodLimit]:
     """Return the limits of the current UTC day and month, by period; unlimited periods are left out."""
     day = PeriodLimit(plan.tokens_per_day, plan.usd_per_day if priced else None)
     month = PeriodLimit(plan.tokens_per_month, plan.usd_per_month if priced else None)
-    limits = {f"{moment:%Y-%m-%d}": day, f"{moment:%Y-%m}": month}
+    limits = dict(zip(periods_of(moment), (day, month), strict=True))
     return {period: limit for period, limit in limits.items() if limit != PeriodLimit(None, None)}
 
 
