@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from parley.observability import logs
+from parley_events.client_logs import readable_logs
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,14 @@ def test_records_of_the_events_package_keep_their_fields_and_the_context(as_json
     (line,) = lines(as_json)
     assert str(line.pop("ts")).endswith("Z")
     assert line == {"level": "warning", "event": "consumer_lost", "service": "chat", "queue": "chat.lifecycle"}
+
+
+def test_records_of_the_events_package_are_the_same_while_a_subscriber_runs_in_the_process(as_json: io.BytesIO) -> None:
+    logger = logging.getLogger("parley_events.consumer")
+    with readable_logs():
+        logger.warning("consumer_lost", extra={"queue": "chat.lifecycle"})
+    (line,) = lines(as_json)
+    assert (line["event"], line["queue"]) == ("consumer_lost", "chat.lifecycle")
 
 
 def test_records_of_the_events_package_are_written_from_the_configured_level_on(file: io.BytesIO) -> None:

@@ -69,7 +69,9 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.partition(".")[0] == _EVENTS_LOGGER:
             fields = {name: value for name, value in vars(record).items() if name not in _RECORD_ATTRIBUTES}
-            structlog.get_logger().log(record.levelno, str(record.msg), exc_info=record.exc_info, **fields)
+            # A running subscriber has put the fields into the message; the name of the event is beside it then.
+            name = str(fields.pop("event", record.msg))
+            structlog.get_logger().log(record.levelno, name, exc_info=record.exc_info, **fields)
             return
         # Arguments are left out because they may contain URLs with passwords.
         level = "error" if record.levelno >= logging.ERROR else "warning"
