@@ -37,11 +37,14 @@ async def test_resets_of_idle_sockets_fail_no_request(run_process: RunGatewayPro
                 response = await client.request("POST" if stream else "GET", path, headers=users[number])
                 return f"{response.status_code} {response.text[:100]}" if response.status_code != 200 else "200"
 
+            async def connected() -> bool:
+                # After a reset of a call, the gateway connects again a second later at the earliest.
+                await client.get("/api/v1/models", headers=gateway.bearer())
+                return proxy.open_connections > 0
+
             for _ in range(RESETS):
-                await eventually(
-                    lambda: proxy.open_connections
-                )  # After a reset of a call, the next one is a second later.
                 assert await asyncio.gather(*map(ask, range(REQUESTS))) == ["200"] * REQUESTS
+                await eventually(connected)
                 proxy.cut()
             assert await asyncio.gather(*map(ask, range(REQUESTS))) == ["200"] * REQUESTS
             assert proxy.counters.cut >= RESETS
