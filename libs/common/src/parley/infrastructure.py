@@ -20,6 +20,7 @@ from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.monitor import DatabaseMonitor, Unavailability
 from parley.storage.postgres import Pool
 from parley.storage.redis import RedisClient, open_redis
+from parley.storage.startup import DatabaseStartup
 from parley.web.runtime import Runtime
 
 
@@ -34,6 +35,8 @@ class Infrastructure:
     verifier: TokenVerifier
     queue: ConnectionQueue
     """The queue of requests for connections of the pool."""
+    startup: DatabaseStartup
+    """Repeats further steps of the start while the database is away."""
 
 
 @contextlib.asynccontextmanager
@@ -42,21 +45,15 @@ async def open_infrastructure(
 ) -> AsyncIterator[Infrastructure]:
     """Migrate the database of a service and open its connections; services in one process share a ``bus``.
 
+    While the database is away, both are tried again, and ``/ready`` says so. Redis and the broker may be away.
     ``needs_writer``: the service is not ready while its database is read-only or unreachable.
     """
     dsn = settings.database_url.get_secret_value()
-    await migrations.migrate(dsn, outbox.MIGRATIONS, runtime.service)
+    startup = DatabaseStartup(dsn, runtime.lifecycle.wait_for)
+    await startup.run(lambda: migrations.migrate(dsn, outbox.MIGRATIONS, runtime.service))
     gate = ConnectionGate()
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            postgres.open_pool(
-                dsn,
-                size=settings.database_pool_size,
-                minimum=settings.database_pool_min_size,
-                application=f"parley-{runtime.service}",
-                gate=gate,
-            )
-        )
+        pool = await startup.run(lambda: stack.enter_async_context(_open_pool(settings, runtime, gate)))
         redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
         if bus is None:
             bus = await stack.enter_async_context(open_bus(settings, runtime.service, runtime.metrics))
@@ -69,7 +66,20 @@ async def open_infrastructure(
         monitor = _monitor(pool, gate, runtime, needs_writer=needs_writer)
         await monitor.check()  # before the service becomes ready
         await stack.enter_async_context(background("database", monitor.run, service=runtime.service))
-        yield Infrastructure(pool, redis, bus, relay, verifier, ConnectionQueue(settings.database_pool_size))
+        queue = ConnectionQueue(settings.database_pool_size)
+        yield Infrastructure(pool, redis, bus, relay, verifier, queue, startup)
+
+
+def _open_pool(
+    settings: DataSettings, runtime: Runtime, gate: ConnectionGate
+) -> contextlib.AbstractAsyncContextManager[Pool]:
+    return postgres.open_pool(
+        settings.database_url.get_secret_value(),
+        size=settings.database_pool_size,
+        minimum=settings.database_pool_min_size,
+        application=f"parley-{runtime.service}",
+        gate=gate,
+    )
 
 
 def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextlib.AbstractAsyncContextManager[Bus]:

@@ -8,11 +8,12 @@ from typing import cast
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from parley.config.settings import ServiceSettings, load
 from parley.web.lifecycle import Lifecycle
-from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server, serve
+from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server, run_process, serve
 from parley.web.service_protocol import ServiceHttpProtocol
 from parley_testing import eventually
 from parley_testing.virtual_time import virtual_time
@@ -154,3 +155,41 @@ def test_uvicorn_still_has_the_protocols_that_are_named_in_its_configuration() -
     assert config.http_protocol_class is ServiceHttpProtocol
     assert config.ws_protocol_class is not None
     assert "SansIO" in config.ws_protocol_class.__name__
+
+
+async def test_a_signal_ends_a_start_that_still_waits() -> None:
+    began, closed = asyncio.Event(), asyncio.Event()
+
+    async def waiting(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    task = asyncio.create_task(serve(waiting, Lifecycle(), settings()))
+    async with asyncio.timeout(30):
+        await began.wait()
+        signal.raise_signal(signal.SIGTERM)
+        await task
+    assert closed.is_set()
+
+
+async def test_a_cancellation_that_no_signal_caused_is_passed_on() -> None:
+    async def waiting(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(serve(waiting, Lifecycle(), settings()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_failed_start_is_one_log_line_with_a_reason() -> None:
+    async def fail() -> None:
+        raise TimeoutError
+
+    with capture_logs() as logs:
+        assert run_process(fail(), settings()) == 1
+    assert [(line["event"], line["reason"]) for line in logs] == [("start_failed", "TimeoutError")]

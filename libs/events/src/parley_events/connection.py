@@ -7,6 +7,7 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -95,7 +96,7 @@ class SupervisedConnection:
     """
 
     def __init__(self, url: str, *, name: str, prepare: Prepare | None = None, connect: Connect = connect) -> None:
-        self._urls, self._name = NodeUrls(url), name
+        self._urls, self._name, self._address = NodeUrls(url), name, ""
         self._prepare, self._connect = prepare, connect
         self._connection: AbstractConnection | None = None
         self._up = asyncio.Event()
@@ -155,13 +156,18 @@ class SupervisedConnection:
         refused = refusal(error)
         reason = refused or type(error).__name__
         if reason != self.down_reason and refused:
-            log.error("broker_login_refused", extra={"connection": self._name, "reason": reason})
+            log.error("broker_login_refused", extra=self._fields(reason))
         elif reason != self.down_reason:
-            log.warning("broker_unreachable", extra={"connection": self._name, "reason": reason})
+            log.warning("broker_unreachable", extra=self._fields(reason))
         self.down_reason = reason
 
+    def _fields(self, reason: str) -> dict[str, str]:
+        return {"connection": self._name, "address": self._address, "reason": reason}
+
     async def _keep(self) -> None:
-        connection = await self._connect(self._urls.next(), self._name)
+        url = self._urls.next()
+        self._address = urlsplit(url).netloc.rpartition("@")[2]
+        connection = await self._connect(url, self._name)
         self._lost.clear()
         connection.close_callbacks.add(self._on_close)
         try:

@@ -69,7 +69,7 @@ async def open_services(
         mailer = stack.enter_context(_open_mailer(settings))
         mail = MailQueue(mailer) if mailer else None
         stores = postgres_stores(infrastructure.pool, settings.access_token_lifetime, infrastructure.queue)
-        keys = await _start_keys(settings, infrastructure.pool)
+        keys = await infrastructure.startup.run(lambda: _start_keys(settings, infrastructure.pool))
         services = await _build(settings, stores, keys, infrastructure.redis, hasher, plans, mail)
         if mailer and mail:
             await stack.enter_async_context(background("mail", mail.deliver, service=runtime.service))

@@ -22,6 +22,8 @@ class Lifecycle:
         self.last_tick = time.monotonic()
         self.unavailable: str | None = None
         """Why a started service cannot serve, such as ``database_read_only``; reported by ``/ready``."""
+        self.waiting_for: str | None = None
+        """What the start waits for, such as ``postgres at db:5432``; reported by ``/ready``."""
         self.drain_started = asyncio.Event()
         """Set when draining begins; open streams wait for it to send their final event."""
         self.open_requests = 0
@@ -32,6 +34,10 @@ class Lifecycle:
     def expect_server(self) -> None:
         """Stay ``starting`` until ``mark_ready`` is called: the port is still closed after wiring."""
         self._server_expected = True
+
+    def wait_for(self, dependency: str | None) -> None:
+        """Report what the start waits for, or None when it no longer waits."""
+        self.waiting_for = dependency
 
     def mark_wired(self) -> None:
         """Become ``ready`` after wiring, unless a server is expected."""
@@ -51,6 +57,8 @@ class Lifecycle:
         """Return whether this instance accepts requests, and the body of ``/ready``."""
         if self.state == "ready" and self.unavailable is not None:
             return False, {"status": "unavailable", "reason": self.unavailable}
+        if self.state == "starting" and self.waiting_for is not None:
+            return False, {"status": "starting", "waiting_for": self.waiting_for}
         return self.state == "ready", {"status": self.state}
 
     def alive(self) -> bool:

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import structlog
 import uvicorn
@@ -15,6 +15,8 @@ from parley.errors import ParleyError
 from parley.observability import logs
 from parley.process import memory_tuning
 from parley.process.descriptors import accept_backlog, raise_descriptor_limit
+from parley.process.failures import StartError, describe
+from parley.process.stop_signal import StopSignal
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
 from parley.web.service_protocol import IDLE_TIMEOUT, ServiceHttpProtocol
@@ -82,29 +84,36 @@ async def serve(
 
     When ``sockets`` are given, listen on them instead of the address in the settings; processes can share them.
     """
-    stop = asyncio.Event()
+    stop = StopSignal()
     lifecycle.expect_server()
-    async with lifespan(app):
-        server = make_server(app, settings)
+    with stop.installed():
+        async with lifespan(app):
+            stop.started()
+            await _serve_until(stop, make_server(app, settings), lifecycle, settings, sockets)
 
-        def on_signal() -> None:
-            server.force_exit = stop.is_set()
-            server.should_exit = stop.is_set()
-            stop.set()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, on_signal)
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(server.serve(sockets))
-            stopping = group.create_task(stop.wait())
-            await wait_until_listening(server, running)
-            lifecycle.mark_ready()
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not running.done():
-                draining = group.create_task(drain(server, lifecycle, settings))
-                await asyncio.wait({running, draining}, return_when=asyncio.FIRST_COMPLETED)
-                draining.cancel()
+async def _serve_until(
+    stop: StopSignal,
+    server: UvicornServer,
+    lifecycle: Lifecycle,
+    settings: ServiceSettings,
+    sockets: list[socket.socket] | None,
+) -> None:
+    def close_now() -> None:
+        server.force_exit = server.should_exit = True
+
+    stop.on_second = close_now
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(server.serve(sockets))
+        stopping = group.create_task(stop.wait())
+        await wait_until_listening(server, running)
+        lifecycle.mark_ready()
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not running.done():
+            draining = group.create_task(drain(server, lifecycle, settings))
+            await asyncio.wait({running, draining}, return_when=asyncio.FIRST_COMPLETED)
+            draining.cancel()
 
 
 async def wait_until_listening(server: uvicorn.Server, running: "asyncio.Task[None]") -> None:
@@ -117,18 +126,27 @@ def main(
     app: ASGIApp, lifecycle: Lifecycle, settings: ServiceSettings, sockets: list[socket.socket] | None = None
 ) -> int:
     """Run one service in this process and return the exit status."""
-    import uvloop
-
     raise_descriptor_limit()
     memory_tuning.limit_malloc_arenas()
     memory_tuning.tune_garbage_collector()
     logs.configure(settings.log_level, settings.log_format)
+    return run_process(serve(app, lifecycle, settings, sockets), settings)
+
+
+def run_process(process: Coroutine[Any, Any, None], settings: ServiceSettings) -> int:
+    """Run a service until it ends and return the exit status. A failure that an operator can mend is one log line."""
+    import uvloop
+
     try:
-        uvloop.run(serve(app, lifecycle, settings, sockets))
-    except (OSError, SettingsError, ParleyError) as error:
-        log.error("start_failed", service=settings.service, reason=str(error))  # noqa: TRY400 - one line, no traceback
+        uvloop.run(process)
+    except (OSError, SettingsError, ParleyError, StartError) as error:
+        log.error("start_failed", service=settings.service, reason=_reason(error))  # noqa: TRY400 - no traceback
         return 1
     return 0
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, (SettingsError, StartError)) else describe(error)
 
 
 def free_socket(host: str = "127.0.0.1") -> socket.socket:
