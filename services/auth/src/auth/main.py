@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from auth import wiring
 from auth.accounts.api import router as accounts
 from auth.administration.api import router as administration
+from auth.administration.internal_api import router as usernames
 from auth.api_keys.api import router as api_keys
 from auth.container import AuthServices
 from auth.email_verification.api import router as email_verification
@@ -51,6 +52,7 @@ def create_app(
             sessions,
             api_keys,
             administration,
+            usernames,
             revocations,
             signing_keys,
             *([password_reset_mail, email_verification] if settings.smtp_url else []),

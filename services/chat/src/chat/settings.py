@@ -25,7 +25,9 @@ class ChatSettings(DataSettings):
         description="Postgres DSN of the chat database.",
         validation_alias=AliasChoices("CHAT_DATABASE_URL", "DATABASE_URL"),
     )
-    auth_url: str = Field("http://localhost:8001", description="Base URL of the auth service, for service tokens.")
+    auth_url: str = Field(
+        "http://localhost:8001", description="Base URL of the auth service, for service tokens and the plans of users."
+    )
     history_url: str = Field("http://localhost:8003", description="Base URL of the history service.")
     internal_client_secret: SecretStr | None = Field(
         None, description="Client secret of `parley-chat` for service tokens. Prefer a secret file."

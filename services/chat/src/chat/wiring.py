@@ -28,6 +28,7 @@ from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.service import ChatService
 from chat.settings import ChatSettings
+from chat.storage.auth_client import PLAN_TIMEOUT, AuthClient
 from chat.storage.history_client import HistoryClient
 from chat.storage.postgres_budgets import PostgresBudgetStore
 from chat.storage.postgres_erasure import PostgresTurnErasureStore
@@ -132,6 +133,9 @@ async def open_services(
         limiter = await stack.enter_async_context(
             open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
         )
+        auth = await stack.enter_async_context(
+            open_client(settings.auth_url, read_timeout=PLAN_TIMEOUT, tracer=runtime.tracer)
+        )
         cache = _response_cache(settings, infrastructure.redis, adapters, metrics, timeout=cache_timeout)
         token_limits = TokenLimits(limiter)
         admission = _admission(config, adapters.turns, history, budgets, token_limits, cache)
@@ -149,7 +153,7 @@ async def open_services(
             catalogue=catalogue,
             generator=adapters.generator,
             budgets=budgets,
-            budget_reports=BudgetReports(budgets, token_limits),
+            budget_reports=BudgetReports(budgets, token_limits, AuthClient(auth)),
             started_at=times.now(),
             supervisor=engine.supervisor,
             reconciler=reconciler,

@@ -124,6 +124,7 @@ def chat_routes() -> list[Route]:
         route("PUT", "/api/v1/conversations/{id}", "chat", scope),
         route("GET", "/api/v1/models", "chat", ANY),
         route("GET", "/api/v1/usage/budget", "chat", "history:read"),
+        route("GET", "/api/v1/admin/users/{id}/budget", "chat", "admin"),
         route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("GET", "/v1/models", "chat", ANY),
         route("GET", "/v1/models/{id}", "chat", ANY),

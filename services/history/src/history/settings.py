@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr
 
@@ -18,6 +19,10 @@ class HistorySettings(DataSettings):
     database_url: SecretStr = Field(
         validation_alias=AliasChoices("HISTORY_DATABASE_URL", "DATABASE_URL"),
         description="Postgres DSN of this service's own database.",
+    )
+    auth_url: str | None = Field(
+        None,
+        description="Base URL of the auth service, for the user names in reports. Default: the server of `JWKS_URL`.",
     )
     run_consumer: bool = Field(
         True,
@@ -37,6 +42,11 @@ class HistorySettings(DataSettings):
         72, gt=0, le=8760, description="Hours that feed events are kept. An older cursor gets 410."
     )
     purge_interval: float = Field(60, gt=0, le=86_400, description="Seconds between two purge runs.")
+
+    def auth_base_url(self) -> str:
+        """Return the base URL of auth. Default: the server of the signing keys."""
+        keys = urlsplit(self.jwks_url)
+        return self.auth_url or f"{keys.scheme}://{keys.netloc}"
 
 
 class WorkerSettings(HistorySettings):

@@ -29,6 +29,7 @@ from history.transfer.import_service import ImportService
 from history.transfer.postgres import PostgresImportStore
 from history.turns.postgres import PostgresTurnLookup
 from history.turns.store import TurnLookup
+from history.usage.auth_client import NAMES_TIMEOUT, AuthClient
 from history.usage.postgres import PostgresUsageStore
 from history.usage.service import UsageService
 from parley.infrastructure import Infrastructure, open_infrastructure
@@ -36,6 +37,7 @@ from parley.messaging.bus import Bus
 from parley.process.tasks import background
 from parley.process.worker_thread import WorkerThread, worker_thread
 from parley.security.identity import Verifier
+from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
 
 
@@ -91,7 +93,11 @@ async def wire(
             await stack.enter_async_context(background("reindex", reindexer.run, service=runtime.service))
             await stack.enter_async_context(consume_events(infrastructure.bus, handler))
         workers = Workers(*(stack.enter_context(worker_thread(name)) for name in ("search", "import")))
-        yield _services(settings, runtime, infrastructure, database, changes, workers)
+        auth = await stack.enter_async_context(
+            open_client(settings.auth_base_url(), read_timeout=NAMES_TIMEOUT, tracer=runtime.tracer)
+        )
+        usage = UsageService(PostgresUsageStore(database), AuthClient(auth))
+        yield _services(settings, runtime, infrastructure, database, changes, workers, usage)
 
 
 def _event_handler(
@@ -117,6 +123,7 @@ def _services(
     database: Database,
     changes: ChangeNotifier,
     workers: Workers,
+    usage: UsageService,
 ) -> HistoryServices:
     wake_relay = infrastructure.relay.hint
     conversation_store, message_store = PostgresConversationStore(database), PostgresMessageStore(database)
@@ -129,7 +136,7 @@ def _services(
         messages=MessageService(conversations, message_store, turn_lookup, changes),
         turns=turn_lookup,
         search=SearchService(PostgresSearchStore(database), workers.search),
-        usage=UsageService(PostgresUsageStore(database)),
+        usage=usage,
         exports=ExportService(conversations, conversation_store, message_store),
         imports=ImportService(
             PostgresImportStore(database, workers.imports),

@@ -80,6 +80,10 @@ class PostgresAccountStore:
         row = await self._database.row("SELECT * FROM users WHERE id = $1", user_id)
         return to_user(row) if row else None
 
+    async def usernames(self, user_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        rows = await self._database.fetch("SELECT id, username FROM users WHERE id = ANY ($1)", list(user_ids))
+        return {row["id"]: row["username"] for row in rows}
+
     async def by_login(self, key: str) -> User | None:
         row = await self._database.row(_BY_LOGIN, key)
         return to_user(row) if row else None

@@ -22,6 +22,10 @@ class AccountStore(Protocol):
         """Return the account with that id."""
         ...
 
+    async def usernames(self, user_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        """Return the user names of the accounts that exist, by id."""
+        ...
+
     async def by_login(self, key: str) -> User | None:
         """Return the account with that normalised user name or e-mail address."""
         ...

@@ -15,6 +15,8 @@ from parley.config.plans import DEFAULT_PLAN, MAX_NAME_LENGTH
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody, Text
 
+MAX_NAMES = 1000
+"""Accounts of one question for user names: the groups of a usage report."""
 PlanName = Annotated[Text, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
 
 
@@ -107,3 +109,15 @@ class AuditView(ResponseBody):
             request_id=entry.request_id,
             detail=entry.detail,
         )
+
+
+class UsernamesQuestion(RequestBody):
+    """The accounts whose user names are wanted."""
+
+    user_ids: Annotated[list[UUID], Field(max_length=MAX_NAMES)]
+
+
+class UsernamesAnswer(ResponseBody):
+    """User names by the id of the account, without accounts that do not exist."""
+
+    names: dict[UUID, str]

@@ -72,6 +72,10 @@ class AdminService:
             raise NotFound
         return found
 
+    async def usernames(self, user_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        """Return the user names of the accounts that exist, by id."""
+        return await self._accounts.usernames(user_ids)
+
     async def change(
         self,
         principal: Principal,

@@ -50,6 +50,9 @@ class MemoryAccountStore:
     async def by_id(self, user_id: UUID) -> User | None:
         return self._database.users.get(user_id)
 
+    async def usernames(self, user_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        return {user.id: user.username for user in self._database.users.values() if user.id in user_ids}
+
     async def by_login(self, key: str) -> User | None:
         return next((user for user in self._database.users.values() if key in _keys(user)), None)
 

@@ -51,6 +51,12 @@ class PeopleContract:
         assert other.id in {each.id for each in writers}
         assert user.id not in {each.id for each in writers}
 
+    async def test_user_names_are_found_by_id_without_accounts_that_do_not_exist(self, stores: AuthStores) -> None:
+        user, other = await add_user(stores), await add_user(stores)
+        found = await stores.accounts.usernames([user.id, other.id, new_id()])
+        assert found == {user.id: user.username, other.id: other.username}
+        assert await stores.accounts.usernames([]) == {}
+
     async def test_an_administrator_changes_profile_and_plan_together_or_not_at_all(self, stores: AuthStores) -> None:
         user, other = await add_user(stores), await add_user(stores)
         with pytest.raises(AccountExists):

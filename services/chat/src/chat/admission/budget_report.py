@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 from uuid import UUID
 
 from chat.admission.budgets import Budgets, BudgetUse, PeriodLimit, period_limits, periods_of
 from chat.admission.token_limits import TokenLimits, TokenQuota
 from parley import times
+from parley.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,32 @@ class PeriodReport:
 class BudgetReport:
     """The budgets of a user's plan; an unlimited one is None."""
 
+    plan: str
     day: PeriodReport | None
     month: PeriodReport | None
     tokens_per_minute: TokenQuota | None
 
 
+class PlanLookup(Protocol):
+    """Finds the plans of users, which chat knows from their tokens only."""
+
+    async def plan_of(self, user_id: UUID, token: str) -> str | None:
+        """Return the plan with an administrator's token, or None without an account; raises DependencyUnavailable."""
+        ...
+
+
 class BudgetReports:
     """Reports budgets without changing them."""
 
-    def __init__(self, budgets: Budgets, token_limits: TokenLimits) -> None:
-        self._budgets, self._token_limits = budgets, token_limits
+    def __init__(self, budgets: Budgets, token_limits: TokenLimits, plans: PlanLookup) -> None:
+        self._budgets, self._token_limits, self._plans = budgets, token_limits, plans
+
+    async def report_of_user(self, user_id: UUID | None, token: str) -> BudgetReport:
+        """Return the report of another user for an administrator; raises NotFound or DependencyUnavailable."""
+        plan = await self._plans.plan_of(user_id, token) if user_id else None
+        if user_id is None or plan is None:
+            raise NotFound
+        return await self.report(user_id, plan)
 
     async def report(self, user_id: UUID, plan_name: str) -> BudgetReport:
         """Return what is used, reserved and left now."""
@@ -47,7 +65,8 @@ class BudgetReports:
         use = await self._budgets.use(user_id, limits)
         found = {period: _period(period, limit, use[period]) for period, limit in limits.items()}
         day, month = periods_of(now)
-        return BudgetReport(found.get(day), found.get(month), await self._token_limits.remaining(user_id, plan))
+        tokens = await self._token_limits.remaining(user_id, plan)
+        return BudgetReport(plan_name, found.get(day), found.get(month), tokens)
 
 
 def _period(period: str, limit: PeriodLimit, use: BudgetUse) -> PeriodReport:

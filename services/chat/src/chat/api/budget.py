@@ -1,13 +1,16 @@
-"""Route of the caller's budget."""
+"""Routes of budgets: the caller's, and for administrators that of any user."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from chat.admission.budget_report import PeriodReport
+from chat.admission.budget_report import BudgetReport, PeriodReport
 from chat.api.dependencies import Services
 from chat.protocols.parley.budget import BudgetPeriod, BudgetResource, TokensPerMinute
+from parley.errors import DependencyUnavailable, NotFound
+from parley.ids import parse_id
 from parley.security.identity import Principal, caller
+from parley.web.openapi import problems
 
 router = APIRouter(prefix="/api/v1", tags=["models"])
 
@@ -20,10 +23,24 @@ async def get_budget(
 
     Null: no limit in US dollars. A plan may limit the tokens of a day or month as well; those are not reported.
     """
-    found = await services.budget_reports.report(principal.user_id, principal.plan)
+    return _resource(await services.budget_reports.report(principal.user_id, principal.plan))
+
+
+@router.get("/admin/users/{user_id}/budget", responses=problems(NotFound, DependencyUnavailable))
+async def get_budget_of_user(
+    user_id: str, principal: Annotated[Principal, Depends(caller("admin"))], services: Services
+) -> BudgetResource:
+    """Return what is left of a user's budgets in US dollars, and of the tokens per minute.
+
+    Null: no such limit.
+    """
+    return _resource(await services.budget_reports.report_of_user(parse_id(user_id), principal.token))
+
+
+def _resource(found: BudgetReport) -> BudgetResource:
     tokens = found.tokens_per_minute
     return BudgetResource(
-        plan=principal.plan,
+        plan=found.plan,
         day=_period(found.day),
         month=_period(found.month),
         tokens_per_minute=tokens and TokensPerMinute(limit=tokens.limit, remaining=tokens.remaining),

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 
 from history.dependencies import Reader
-from history.usage.schemas import UsageReport
+from history.usage.schemas import AdminUsageReport, UsageReport
 from history.usage.service import UsageService
 from history.usage.store import AdminGrouping, OwnGrouping
 from parley.security.identity import Principal, caller
@@ -45,7 +45,7 @@ async def report_usage(
 
 @router.get("/admin/usage")
 async def report_usage_of_all_users(
-    _administrator: Administrator,
+    administrator: Administrator,
     usage: Annotated[UsageService, Depends(usage_service)],
     since: Since = None,
     until: Until = None,
@@ -53,6 +53,9 @@ async def report_usage_of_all_users(
     tz: TimeZone = "UTC",
     user_id: UserId = None,
     model: ModelAlias = None,
-) -> UsageReport:
-    """Sum tokens and cost of all users. The key is the ID of a user, a model, a day or a provider."""
-    return await usage.report(user_id, since, until, group, tz, model=model)
+) -> AdminUsageReport:
+    """Sum tokens and cost of all users. The key is the ID of a user, a model, a day or a provider.
+
+    A group of a user has the `username`, or null if the account was erased or auth does not respond.
+    """
+    return await usage.admin_report(user_id, since, until, group, tz, model=model, token=administrator.token)

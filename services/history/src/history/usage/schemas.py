@@ -22,6 +22,12 @@ class UsageGroup(UsageRow):
     key: str | None
 
 
+class AdminUsageGroup(UsageGroup):
+    """The usage of one group of all users; ``username`` is null unless the key is the id of an existing user."""
+
+    username: str | None
+
+
 class UsageReport(ResponseBody):
     """Usage from a date (inclusive) to a date (exclusive) in a time zone."""
 
@@ -31,3 +37,9 @@ class UsageReport(ResponseBody):
     group: str
     data: list[UsageGroup]
     total: UsageRow
+
+
+class AdminUsageReport(UsageReport):
+    """Usage of all users; ``username`` is null while auth does not respond."""
+
+    data: list[AdminUsageGroup]  # type: ignore[assignment]  # a list of a subclass, never changed

@@ -4,8 +4,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from history.usage.schemas import UsageGroup, UsageReport
-from history.usage.store import Grouping, UsageQuery, UsageStore
+from history.usage.schemas import AdminUsageGroup, AdminUsageReport, UsageGroup, UsageReport
+from history.usage.store import Grouping, UsageQuery, UsageStore, UsernameSource
 from parley.errors import ValidationFailed
 from parley.field_errors import FieldError
 
@@ -16,8 +16,8 @@ MAX_DAYS = 366
 class UsageService:
     """Reports the usage of turns."""
 
-    def __init__(self, store: UsageStore) -> None:
-        self._store = store
+    def __init__(self, store: UsageStore, names: UsernameSource) -> None:
+        self._store, self._names = store, names
 
     async def report(
         self,
@@ -47,6 +47,30 @@ class UsageService:
         data = _fill_days(groups, since, until) if group == "day" else groups
         total = await self._store.total(query)
         return UsageReport(from_=str(since), to=str(until), tz=tz, group=group, data=data, total=total)
+
+    async def admin_report(
+        self,
+        user_id: UUID | None,
+        since: date | None,
+        until: date | None,
+        group: Grouping,
+        tz: str,
+        *,
+        model: str | None,
+        token: str,
+    ) -> AdminUsageReport:
+        """Return the usage of all users, or of one, with user names when the groups are users.
+
+        ``token``: the administrator's. Raises ValidationFailed like ``report``.
+        """
+        found = await self.report(user_id, since, until, group, tz, model=model)
+        ids = [UUID(each.key) for each in found.data if each.key] if group == "user" else []
+        names = await self._names.usernames(ids, token) if ids else {}
+        data = [
+            AdminUsageGroup(**dict(each), username=names.get(UUID(each.key)) if ids and each.key else None)
+            for each in found.data
+        ]
+        return AdminUsageReport(**{**dict(found), "data": data})
 
     async def _tomorrow(self, tz: str) -> date:
         return await self._store.today(tz) + timedelta(days=1)

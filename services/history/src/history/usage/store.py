@@ -1,5 +1,6 @@
 """Storage interface of usage."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, Protocol
@@ -25,6 +26,14 @@ class UsageQuery:
     tz: str
     group: Grouping
     model: str | None = None
+
+
+class UsernameSource(Protocol):
+    """Finds user names, which history does not store."""
+
+    async def usernames(self, user_ids: Collection[UUID], token: str) -> Mapping[UUID, str]:
+        """Return user names by id with an administrator's token. Empty when auth is unavailable."""
+        ...
 
 
 class UsageStore(Protocol):

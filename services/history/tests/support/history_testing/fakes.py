@@ -155,3 +155,15 @@ class FakeChangeSource:
     async def feed_heads(self, user_ids: Collection[UUID]) -> Mapping[UUID, int]:
         self.queries += 1
         return {user_id: head for user_id, head in self.heads.items() if user_id in user_ids}
+
+
+@dataclass
+class FakeUsernames:
+    """Returns the given user names, and records each question."""
+
+    names: dict[UUID, str] = field(default_factory=dict)
+    asked: list[tuple[list[UUID], str]] = field(default_factory=list)
+
+    async def usernames(self, user_ids: Collection[UUID], token: str) -> dict[UUID, str]:
+        self.asked.append((list(user_ids), token))
+        return self.names
