@@ -1,6 +1,6 @@
 """Earlier exchanges of a conversation: a user message, its answer, and the tool calls and results between them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -33,12 +33,15 @@ class PastExchange:
     """Tool results after the answer."""
     continues: bool = False
     """Goes on with the exchange before; the user message is the same."""
+    input: Sequence[dict[str, Any]] | None = None
+    """The messages before the answer, if they are not just the user message and ``before``."""
 
     @property
     def length(self) -> int:
         """Return the characters of the exchange."""
         steps = sum(len(step.content) for step in (*self.before, *self.after))
-        return len(self.user_message) + len(self.answer) + steps
+        given = sum(len(str(message.get("content") or "")) for message in self.input or ())
+        return len(self.user_message) + len(self.answer) + steps + given
 
 
 def result_steps(results: Iterable[ToolResult]) -> tuple[PastStep, ...]:

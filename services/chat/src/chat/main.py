@@ -5,7 +5,18 @@ import sys
 from fastapi import FastAPI
 
 from chat import VERSION
-from chat.api import budget, chat, chat_completions, completion_stream, conversations, models, turns, websocket
+from chat.api import (
+    budget,
+    chat,
+    chat_completions,
+    completion_stream,
+    conversations,
+    models,
+    response_stream,
+    responses,
+    turns,
+    websocket,
+)
 from chat.settings import ChatSettings
 from chat.wiring import ChatServices
 from chat.wiring import wire as wire_chat
@@ -26,6 +37,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
         wire=wire,
         routers=[
             *(chat.router, turns.router, conversations.router),
+            *(responses.router, response_stream.router),
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
         ],
     )

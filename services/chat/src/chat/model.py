@@ -107,6 +107,8 @@ class NewTurn:
     tool_results: tuple[ToolResult, ...] = ()
     continues: bool = False
     """Answers ``tool_results``. The user message is that of an earlier turn."""
+    response: dict[str, Any] | None = None
+    """The request of a client of the Responses API, as its responses repeat it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,8 @@ class Turn:
     """The fallback model that answers; None for ``model``."""
     tool_results: tuple[ToolResult, ...] = ()
     continues: bool = False
+    response: dict[str, Any] | None = None
+    """The request of a client of the Responses API; None for turns of other clients."""
 
     @property
     def stored(self) -> bool:

@@ -114,6 +114,10 @@ class ChatService:
         await self._store.request_cancel(turn.id)
         await self._readers.publish_cancellation(turn.id)
 
+    async def hide_response(self, turn: Turn) -> None:
+        """Hide a turn from the Responses API."""
+        await self._store.hide_response(turn.id)
+
     async def abandon(self, turn: Turn, *, resumable: bool = True) -> None:
         """Cancel a turn whose client disconnected, unless it has other readers or they cannot be determined.
 

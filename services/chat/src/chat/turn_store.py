@@ -81,6 +81,10 @@ class TurnStore(Protocol):
         """Return the ended turns from a turn back to the root, newest first, up to ``characters`` or ``limit``."""
         ...
 
+    async def hide_response(self, turn_id: UUID) -> None:
+        """Hide a turn from the Responses API. Its messages stay in the conversation."""
+        ...
+
     async def request_cancel(self, turn_id: UUID) -> None:
         """Request the cancellation of a running turn."""
         ...

@@ -2,12 +2,11 @@
 
 from parley.web.problems import speaks_openai
 
-COMPLETIONS = "`POST /v1/chat/completions`"
+COMPLETIONS, RESPONSES = "`POST /v1/chat/completions`", "`POST /v1/responses`"
 _ALTERNATIVES = {
-    "responses": COMPLETIONS,
     "completions": COMPLETIONS,
     "engines": COMPLETIONS,
-    "assistants": COMPLETIONS,
+    "assistants": RESPONSES,
     "realtime": "the WebSocket `/api/v1/chat/ws`",
     "threads": "`/api/v1/conversations`",
     "conversations": "`/api/v1/conversations`",
@@ -15,6 +14,12 @@ _ALTERNATIVES = {
 }
 _NOT_OFFERED = {"audio", "batches", "embeddings", "evals", "files", "fine_tuning", "images", "moderations", "uploads"}
 _NOT_OFFERED |= {"vector_stores", "videos"}
+_PARTLY_OFFERED = {
+    "/v1/chat/completions/": "Stored completions are not offered here; use `GET /api/v1/chat/turns/{id}` with the "
+    "`X-Turn-Id`.",
+    "/v1/responses/": f"This route of the Responses API is not offered; use {RESPONSES}.",
+}
+"""Routes below the ones that are offered."""
 _ROOTS = ("/chat/completions", "/models", "/completions", "/responses")
 
 
@@ -25,8 +30,9 @@ def openai_hint(path: str) -> str | None:
             return "OpenAI's API is below `/v1`: set the base URL of your client to this server's address and `/v1`."
         return None
     name = path.split("/")[2] if path.count("/") > 1 else ""
-    if path.startswith("/v1/chat/completions/"):
-        return "Stored completions are not offered here; use `GET /api/v1/chat/turns/{id}` with the `X-Turn-Id`."
+    for root, hint in _PARTLY_OFFERED.items():
+        if path.startswith(root):
+            return hint
     if name in _NOT_OFFERED:
         return f"`/v1/{name}` is not offered; use another server for it. Parley offers {COMPLETIONS}."
     if name in _ALTERNATIVES:

@@ -41,8 +41,8 @@ async def test_an_error_below_v1_has_openais_body_alone(
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("/v1/responses", "`/v1/responses` is not offered; use `POST /v1/chat/completions`."),
-        ("/v1/responses/resp_1", "`/v1/responses` is not offered; use `POST /v1/chat/completions`."),
+        ("/v1/responses/compact/now", "This route of the Responses API is not offered; use `POST /v1/responses`."),
+        ("/v1/assistants", "`/v1/assistants` is not offered; use `POST /v1/responses`."),
         ("/v1/embeddings", "`/v1/embeddings` is not offered; use another server for it."),
         ("/v1/threads", "`/v1/threads` is not offered; use `/api/v1/conversations`."),
         ("/v1/chat/completions/chatcmpl-1", "use `GET /api/v1/chat/turns/{id}`"),

@@ -5,7 +5,14 @@ from datetime import timedelta
 from uuid import UUID
 
 from chat.admission.budgets import Budgets
-from chat.admission.context_window import ContextLoader, EarlierExchanges, NewInput, PromptContext, client_context, fit
+from chat.admission.context_window import (
+    ContextLoader,
+    EarlierExchanges,
+    NewInput,
+    PromptContext,
+    client_context,
+    fit,
+)
 from chat.admission.fallbacks import FallbackReservations, terms_of, usable
 from chat.admission.new_turn import admitted_turn, new_turn
 from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn
@@ -104,20 +111,24 @@ class TurnAdmission:
         if request.messages is not None:
             return client_context(request, model)
         past = EarlierExchanges()
-        if position.parent_id is not None and request.conversation_id is not None:
+        source = request.context_of or (request.conversation_id, position.parent_id)
+        if source[0] is not None and source[1] is not None:
             past = await self._contexts.before(
-                request.conversation_id,
-                position.parent_id,
+                source[0],
+                source[1],
                 user_id=request.user_id,
                 window=model.context_window,
                 certain=position.parent_certain,
             )
         return fit(
             past,
-            NewInput(position.message, position.tool_results, position.continues),
+            NewInput(
+                position.message, position.tool_results, position.continues, request.input_messages, request.options
+            ),
             system_prompt=position.system_prompt or model.system_prompt,
             model=model,
             max_tokens=request.max_tokens,
+            trims=request.trims,
         )
 
     async def _diagnose(self, request: TurnRequest) -> None:

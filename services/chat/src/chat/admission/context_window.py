@@ -1,7 +1,7 @@
 """The prompt's messages: earlier exchanges, trimmed to the model's context window."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -92,21 +92,34 @@ class NewInput:
     message: str
     tool_results: Sequence[ToolResult] = ()
     continues: bool = False
+    messages: Sequence[dict[str, Any]] | None = None
+    """The input as messages, if it is more than the message and the tool results."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the provider that take up room, such as tools."""
 
 
 def fit(
-    past: EarlierExchanges, new: NewInput, *, system_prompt: str | None, model: Model, max_tokens: int | None
+    past: EarlierExchanges,
+    new: NewInput,
+    *,
+    system_prompt: str | None,
+    model: Model,
+    max_tokens: int | None,
+    trims: bool = True,
 ) -> PromptContext:
     """Return the system prompt, the newest exchanges that fit, and the new input.
 
-    Raises ContextLengthExceeded if the system prompt and the new input alone do not fit.
+    Raises ContextLengthExceeded if the system prompt and the new input alone do not fit, or, unless it ``trims``, if
+    any exchange does not.
     """
+    options = estimate_options(new.options)
     frame = [{"role": "system", "content": system_prompt}] if system_prompt else []
     exchanges = [_unanswered(new), *past.exchanges]
     groups = grouped(exchanges)
     newest = next(groups)
     kept = [messages_of(newest)]
-    needed = estimate_messages([*frame, *kept[0]])
+    needed = options + estimate_messages([*frame, *kept[0]])
     _require_fit(needed, model)
     wanted = _wanted(max_tokens, model)
     room = max(model.context_window - max(wanted, MIN_ANSWER_TOKENS), needed)
@@ -115,21 +128,29 @@ def fit(
         messages = messages_of(group)
         size = estimate_messages(messages)
         if needed + size > room:
+            _require_trims(needed + size, room, allowed=trims)
             break
         needed += size
         omitted -= len(group)
         kept.append(messages)
+    if past.more:
+        _require_trims(room + 1, room, allowed=trims)
     state: ContextState = "partial" if past.partial else "trimmed" if omitted or past.more else "complete"
     messages = [message for group in reversed(kept) for message in group]
     if any(map(has_steps, exchanges)):
         messages = with_paired_calls(messages)
-        needed = estimate_messages([*frame, *messages])
+        needed = options + estimate_messages([*frame, *messages])
     return PromptContext([*frame, *messages], needed, answer_room(needed, max_tokens, model), state, omitted)
 
 
+def _require_trims(prompt_tokens: int, accepted: int, *, allowed: bool) -> None:
+    if not allowed:
+        raise ContextLengthExceeded(prompt_tokens, accepted)
+
+
 def _unanswered(new: NewInput) -> PastExchange:
-    before = result_steps(new.tool_results)
-    return PastExchange(NO_TURN, None, new.message, "", None, before, continues=new.continues)
+    before = result_steps(new.tool_results) if new.messages is None else ()
+    return PastExchange(NO_TURN, None, new.message, "", None, before, continues=new.continues, input=new.messages)
 
 
 def answer_room(prompt_tokens: int, max_tokens: int | None, model: Model) -> int:

@@ -36,7 +36,7 @@ def usable(fallbacks: Sequence[Model], request: TurnRequest, context: PromptCont
 
 def parameters_of(request: TurnRequest) -> set[str]:
     """Return the parameters that a model must take: the options, and members of messages that some servers refuse."""
-    messages = request.messages or ()
+    messages = (*(request.messages or ()), *(request.input_messages or ()))
     return set(request.options).union(*(REASONING & message.keys() for message in messages))
 
 

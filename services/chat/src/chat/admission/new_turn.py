@@ -32,6 +32,7 @@ _SHARED_FIELDS = [
     "created_at",
     "tool_results",
     "continues",
+    "response",
 ]
 
 
@@ -67,10 +68,11 @@ def new_turn(
         adopted=position.adopted,
         head=position.head,
         follows_latest=position.follows_latest,
-        keep_system_prompt=request.system_prompt is not None,
+        keep_system_prompt=request.system_prompt is not None and request.keeps_system_prompt,
         reservation=reservation,
         tool_results=position.tool_results,
         continues=position.continues,
+        response=request.response,
     )
 
 

@@ -14,7 +14,7 @@ Message = dict[str, Any]
 
 def has_steps(exchange: PastExchange) -> bool:
     """Tell whether an exchange has more than a message and a text."""
-    return bool(exchange.before or exchange.tool_calls or exchange.after)
+    return bool(exchange.before or exchange.tool_calls or exchange.after or exchange.input is not None)
 
 
 def grouped(newest_first: Iterable[PastExchange]) -> Iterator[list[PastExchange]]:
@@ -35,8 +35,9 @@ def messages_of(group: Sequence[PastExchange]) -> list[Message]:
     for exchange in reversed(group):
         if exchange.turn_id != NO_TURN and not exchange.answer and not exchange.tool_calls:
             continue
-        if not found or not exchange.continues:
+        if not found if exchange.continues else exchange.input is None:
             found.append({"role": "user", "content": exchange.user_message})
+        found += exchange.input or ()
         if not has_steps(exchange):
             found += [{"role": "assistant", "content": exchange.answer}] if exchange.answer else []
             continue

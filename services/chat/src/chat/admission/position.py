@@ -9,8 +9,11 @@ from chat.errors import ConversationNotFound, HistoryUnavailable, MessageNotFoun
 from chat.history import History, RegenerationSource
 from chat.model import ConversationState, ToolResult
 from chat.turn_store import TurnStore
+from parley.errors import InvalidRequest
+from parley.field_errors import FieldError
 from parley.ids import new_id
 
+UNKNOWN_CALL = "The answer before has no tool call with the `call_id` of an output."
 FIRST_NUMBER_WITH_BRANCHES = 3
 """The first turn that can follow another answer than the newest one."""
 
@@ -84,6 +87,8 @@ class PositionResolver:
         except (MessageNotFound, HistoryUnavailable):
             return position
         if not source.has_calls_of(request.tool_results):
+            if request.requires_calls:
+                raise InvalidRequest(errors=[FieldError("/input", "unknown_call", UNKNOWN_CALL)])
             return position
         return replace(
             position,

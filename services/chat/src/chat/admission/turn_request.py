@@ -47,4 +47,16 @@ class TurnRequest:
     options: dict[str, Any] = field(default_factory=dict)
     capabilities: frozenset[str] = frozenset()
     """What a model needs to read the messages: ``vision`` for images."""
+    input_messages: Sequence[dict[str, Any]] | None = None
+    """The new messages of the context, if they are more than ``message`` and ``tool_results``."""
+    context_of: tuple[UUID, UUID] | None = None
+    """Conversation and answer whose context a turn has that is not stored."""
+    keeps_system_prompt: bool = True
+    """The system prompt becomes the default of the conversation."""
+    trims: bool = True
+    """Leave out the oldest exchanges that do not fit, instead of refusing the request."""
+    requires_calls: bool = False
+    """Refuse tool results of which none belongs to a call of the answer before."""
+    response: dict[str, Any] | None = None
+    """Members of the request that the response of the Responses API repeats."""
     cache_policy: CachePolicy = field(default_factory=CachePolicy)

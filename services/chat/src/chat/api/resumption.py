@@ -26,5 +26,10 @@ def completion_resumption_headers(request: Request, turn: Turn, *, include_usage
     return _headers(request, f"/internal/completions/{turn.id}/stream?{query}")
 
 
+def response_resumption_headers(request: Request, turn: Turn, *, first: int, cancel: bool) -> dict[str, str]:
+    """Return the headers of a stream of a response that begins with event ``first``. The gateway counts its events."""
+    return _headers(request, f"/internal/responses/{turn.id}/stream?first={first}&cancel={cancel:d}")
+
+
 def _headers(request: Request, target: str) -> dict[str, str]:
     return {"X-Parley-Resume": target, "X-Parley-Ping": str(PEER_TIMEOUT.ping_interval)} if resumes(request) else {}

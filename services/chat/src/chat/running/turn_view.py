@@ -1,9 +1,10 @@
 """A turn at one moment: its row, and its answer up to its newest event."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from chat.model import Turn
+from chat.model import LogEntry, Turn
 from chat.running.tool_calls import join_calls
 from chat.running.turn_log import TurnLog
 
@@ -16,12 +17,13 @@ class TurnView:
     message: str | None
     tool_calls: list[dict[str, Any]] | None
     last_seq: int
+    entries: Sequence[LogEntry] = field(default=(), compare=False)
 
     @classmethod
     def of_row(cls, turn: Turn) -> "TurnView":
         """Return the view of a stored turn that has ended. A failed turn has no answer."""
         message = None if turn.status == "failed" else turn.content or ""
-        return cls(turn, message, turn.tool_calls, turn.last_seq)
+        return cls(turn, message, turn.tool_calls, turn.last_seq, turn.entries)
 
     @classmethod
     def of_log(cls, log: TurnLog) -> "TurnView":
@@ -30,4 +32,4 @@ class TurnView:
             return cls.of_row(log.turn)
         entries = log.entries[: log.shown]
         message = "".join(entry.text for entry in entries) if entries else None
-        return cls(log.turn, message, join_calls(entries), log.last_seq)
+        return cls(log.turn, message, join_calls(entries), log.last_seq, entries)

@@ -22,7 +22,7 @@ from parley_events.models import UserErasureConfirmed
 # Every column that is blanked. A turn without texts can have others: the images of a message are not stored.
 _HAS_CONTENT = """
 (t.content <> '' OR t.user_message <> '' OR t.entries <> '[]' OR t.tool_calls IS NOT NULL OR t.tool_results <> '[]'
- OR t.system_prompt IS NOT NULL OR t.metadata <> '{}')"""
+ OR t.system_prompt IS NOT NULL OR t.metadata <> '{}' OR t.response IS NOT NULL)"""
 _BLANK_TURNS = f"""
 WITH locked AS (
     SELECT t.id FROM turns AS t
@@ -30,7 +30,7 @@ WITH locked AS (
     ORDER BY t.id FOR NO KEY UPDATE
 )
 UPDATE turns AS t SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
-    metadata = '{{}}', tool_results = '[]'
+    metadata = '{{}}', tool_results = '[]', response = NULL
 FROM locked WHERE t.id = locked.id"""  # noqa: S608 - only a constant is interpolated
 _BLANK_EVENTS = """
 WITH locked AS (
@@ -74,12 +74,12 @@ _LOCK_TURNS = "SELECT id FROM turns WHERE user_id = $1 ORDER BY id FOR NO KEY UP
 _END_RUNNING = """
 UPDATE turns SET status = 'cancelled', finish_reason = 'cancelled', epoch = epoch + 1, finished_at = now(),
     entries = '[]', content = '', user_message = '', system_prompt = NULL, metadata = '{}', tool_results = '[]',
-    ended_event_id = NULL,
+    response = NULL, ended_event_id = NULL,
     usage = '{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}'
 WHERE user_id = $1 AND status = 'running' RETURNING *"""
 _BLANK_ALL_TURNS = """
 UPDATE turns SET user_message = '', content = '', entries = '[]', tool_calls = NULL, system_prompt = NULL,
-    metadata = '{}', tool_results = '[]'
+    metadata = '{}', tool_results = '[]', response = NULL
 WHERE user_id = $1"""
 _LOCK_BUDGETS = 'SELECT FROM budgets WHERE user_id = $1 ORDER BY period COLLATE "C" FOR UPDATE'
 _LATE_TURNS = f"""

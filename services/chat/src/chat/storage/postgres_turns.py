@@ -137,6 +137,10 @@ class PostgresTurnStore:
         """Request the cancellation of a turn."""
         await self._database.execute(turn_statements.REQUEST_CANCEL, turn_id)
 
+    async def hide_response(self, turn_id: UUID) -> None:
+        """Hide a turn from the Responses API."""
+        await self._database.execute(turn_statements.HIDE_RESPONSE, turn_id)
+
     @contextlib.asynccontextmanager
     async def connection(self, *, queued: bool = False) -> AsyncIterator[Connection]:
         """Lend a connection for background work, or ``queued`` for a request.

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from chat.exchanges import PastExchange, result_steps
+from chat.input_items import messages_of_input
 from chat.model import ConversationState, LogEntry, Outcome, ToolResult, Turn, TurnError
 from parley_events.models import Usage
 
@@ -44,14 +45,16 @@ def to_tool_results(stored: list[dict[str, Any]]) -> tuple[ToolResult, ...]:
 
 def to_exchange(row: Any) -> PastExchange:
     """Convert a row of the chain of turns."""
+    given = messages_of_input(row["response"])
     return PastExchange(
         row["id"],
         row["parent_id"],
         row["user_message"],
         row["content"] or "",
         row["tool_calls"],
-        before=result_steps(to_tool_results(row["tool_results"])),
+        before=result_steps(to_tool_results(row["tool_results"])) if given is None else (),
         continues=row["continues"],
+        input=given,
     )
 
 

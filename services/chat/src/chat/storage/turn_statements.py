@@ -56,7 +56,7 @@ WITH account AS (
         id, user_id, conversation_id, number, periods, reserved_tokens, reserved_cost,
         parent_id, regenerate, user_message_id, user_message, user_message_at, system_prompt, model, metadata,
         request_id, context, omitted_turns, prompt_tokens, runner_id, deadline_at, created_at, started_at,
-        started_event_id, tool_results, continues
+        started_event_id, tool_results, continues, response
     )
     SELECT :turn_id::uuid, :user_id::uuid, :conversation_id::uuid,
         CASE WHEN :conversation_id::uuid IS NULL THEN 1 ELSE (SELECT number FROM conversation) END,
@@ -65,7 +65,8 @@ WITH account AS (
         :user_message::text, :user_message_at::timestamptz, :system_prompt::text, :model::text,
         :metadata::jsonb, :request_id::text, :context::text, :omitted_turns::integer, :prompt_tokens::integer,
         :runner_id::uuid, :deadline_at::timestamptz,
-        :created_at::timestamptz, :created_at::timestamptz, :event_id::uuid, :tool_results::jsonb, :continues::boolean
+        :created_at::timestamptz, :created_at::timestamptz, :event_id::uuid, :tool_results::jsonb, :continues::boolean,
+        :response::jsonb
     FROM claim WHERE turn_id = :turn_id
     RETURNING id, number
 ), started AS (
@@ -194,7 +195,8 @@ LIST_OF_CONVERSATION = _LIST.format(chosen="AND t.conversation_id = $5")
 
 _LENGTH = """
 length(t.user_message) + length(coalesce(t.content, ''))
-        + (SELECT coalesce(sum(length(r ->> 'content')), 0)::integer FROM jsonb_array_elements(t.tool_results) AS r)"""
+        + (SELECT coalesce(sum(length(r ->> 'content')), 0)::integer FROM jsonb_array_elements(t.tool_results) AS r)
+        + coalesce(length((t.response -> 'input')::text), 0)"""
 """What an exchange counts as its length: see ``PastExchange.length``."""
 
 CHAIN = f"""
@@ -207,10 +209,13 @@ WITH RECURSIVE chain AS (
     FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.parent_id OFFSET 0) AS t
     WHERE c.depth < $4 AND c.characters < $3 AND t.conversation_id = $1
 )
-SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues
+SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues, t.response
 FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.id OFFSET 0) AS t ORDER BY c.depth"""  # noqa: S608 - only a constant is interpolated
 
 REQUEST_CANCEL = """
 UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = $1 AND status = 'running'"""
+
+HIDE_RESPONSE = """
+UPDATE turns SET response = coalesce(response, '{}') || '{"deleted": true}' WHERE id = $1"""
 
 ERASED = "SELECT erased_at IS NOT NULL FROM accounts WHERE user_id = $1"

@@ -8,6 +8,7 @@ from chat.admission.budgets import BudgetUse
 from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
 from chat.exchanges import PastExchange, result_steps
+from chat.input_items import messages_of_input
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused
 from chat_testing.budgets import InMemoryBudgets
@@ -201,6 +202,10 @@ class InMemoryTurnStore:
             turn = self.turns.get(turn.parent_id) if turn.parent_id else None
         return found
 
+    async def hide_response(self, turn_id: UUID) -> None:
+        turn = self.turns[turn_id]
+        self.turns[turn_id] = replace(turn, response={**(turn.response or {}), "deleted": True})
+
     async def request_cancel(self, turn_id: UUID) -> None:
         self._require_available()
         turn = self.turns.get(turn_id)
@@ -246,5 +251,6 @@ class InMemoryTurnStore:
 
 def _exchange(turn: Turn) -> PastExchange:
     said = (turn.user_message, turn.content or "", turn.tool_calls)
-    before = result_steps(turn.tool_results)
-    return PastExchange(turn.id, turn.parent_id, *said, before=before, continues=turn.continues)
+    given = messages_of_input(turn.response)
+    before = result_steps(turn.tool_results) if given is None else ()
+    return PastExchange(turn.id, turn.parent_id, *said, before=before, continues=turn.continues, input=given)

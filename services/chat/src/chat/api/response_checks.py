@@ -1,0 +1,187 @@
+"""Checks of ``POST /v1/responses``: nothing that a client asks for is dropped silently."""
+
+from collections.abc import Callable
+from typing import Any
+
+from chat import errors
+from chat.catalogue import Catalogue, Model
+from chat.input_items import TEXT_PARTS, is_answer
+from chat.protocols.openai_responses.parameters import options_of
+from chat.protocols.openai_responses.schemas import InputItem, InputPart, ResponseRequest
+from parley.errors import InvalidRequest
+from parley.field_errors import FieldError, json_pointer
+
+ITEMS = "Items of the types `message`, `function_call`, `function_call_output` and `reasoning` are supported."
+_REQUIRED = {
+    "message": ("role", "content"),
+    "function_call": ("call_id", "name", "arguments"),
+    "function_call_output": ("call_id", "output"),
+    "reasoning": (),
+}
+"""Required members of items by type."""
+_HINTS = {
+    "max_tool_calls": "Hosted tools are not offered.",
+    "prompt": "Prompt templates are not offered. Send `instructions` and `input`.",
+    "service_tier": "Send `auto`, or omit it.",
+    "top_logprobs": "Log probabilities are not returned.",
+}
+INCLUDES = frozenset({"reasoning.encrypted_content"})
+"""Accepted values of ``include``. Reasoning items have their whole text, so a client can send them back as they are."""
+
+
+def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> Model:
+    """Return the model; raise InvalidRequest, UnsupportedContent or ModelNotFound."""
+    if not body.model:
+        raise invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
+    model = catalogue.find(body.model, allows)
+    _check_state(body)
+    _check_tools(body, model)
+    _check_text(body)
+    for position, value in enumerate(body.include or ()):
+        if value not in INCLUDES:
+            raise invalid(f"/include/{position}", "unsupported", "Only `reasoning.encrypted_content` is supported.")
+    if body.reasoning is not None and body.reasoning.summary not in {None, "auto"}:
+        raise invalid("/reasoning/summary", "unsupported", "Summaries are not offered. Send `auto`, or omit it.")
+    _check_members(body, model)
+    for position, item in enumerate(body.items()):
+        _check_item(item, f"/input/{position}", model)
+    return model
+
+
+def needed_capabilities(body: ResponseRequest) -> frozenset[str]:
+    """Return the capabilities that a model needs to answer the request."""
+    images = any(part.type not in TEXT_PARTS for item in body.items() for part in _parts(item))
+    needed = {"vision": images, "tools": _requires_call(body)}
+    return frozenset(name for name, is_needed in needed.items() if is_needed)
+
+
+def check_calls(items: list[dict[str, Any]], calls_before: list[dict[str, Any]] | None) -> None:
+    """Raise InvalidRequest for an output without a call, and for a call of the input without an output.
+
+    ``calls_before``: the calls of the answer that the input follows; None if they are not known here.
+    """
+    known = {call.get("id") for call in calls_before or ()}
+    outputs = {item["call_id"] for item in items if item["type"] == "function_call_output"}
+    for position, item in enumerate(items):
+        if item["type"] == "function_call":
+            known.add(item["call_id"])
+            if item["call_id"] not in outputs:
+                raise invalid(f"/input/{position}", "missing_output", "No tool output found for this function call.")
+        elif item["type"] == "function_call_output" and item["call_id"] not in known and calls_before is not None:
+            raise invalid(f"/input/{position}/call_id", "unknown_call", "No tool call found with this `call_id`.")
+    missing = known - outputs
+    if outputs & known and missing and not any(map(is_answer, items)):
+        raise invalid("/input", "missing_output", "Each call of the response before needs a tool output.")
+
+
+def invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
+    """Return the error of one parameter."""
+    return InvalidRequest(errors=[FieldError(pointer, code, detail)])
+
+
+def _check_state(body: ResponseRequest) -> None:
+    if body.previous_response_id is not None and body.conversation is not None:
+        raise invalid("/previous_response_id", "exclusive", "Send either `conversation` or `previous_response_id`.")
+    if body.store is False and body.background:
+        raise invalid("/background", "requires_store", "A background response is stored: omit `store`.")
+    if body.store is False and body.conversation is not None:
+        raise invalid("/conversation", "requires_store", "A response in a conversation is stored: omit `store`.")
+    if body.stream_options is not None and body.stream_options.include_obfuscation:
+        raise invalid("/stream_options/include_obfuscation", "unsupported", "Obfuscation is not offered. Send false.")
+
+
+def _check_members(body: ResponseRequest, model: Model) -> None:
+    for name in options_of(body):
+        if name not in model.parameters:
+            raise _unsupported(json_pointer(name), _HINTS.get(name))
+    nested = {"/text": body.text, "/reasoning": body.reasoning, "/stream_options": body.stream_options}
+    for pointer, members in nested.items():
+        for name in members.unknown if members is not None else ():
+            raise _unsupported(pointer + json_pointer(name), None)
+
+
+def _check_tools(body: ResponseRequest, model: Model) -> None:
+    for position, tool in enumerate(body.tools or ()):
+        pointer = f"/tools/{position}"
+        if tool.type != "function":
+            raise invalid(f"{pointer}/type", "unsupported", "Hosted tools are not offered: send `function`.")
+        if not tool.name:
+            raise invalid(f"{pointer}/name", "required", "This field is required.")
+        if not isinstance(tool.parameters, dict | None):
+            raise invalid(f"{pointer}/parameters", "object_type", "Must be an object: a JSON schema.")
+        for name in tool.unknown:
+            raise _unsupported(pointer + json_pointer(name), None)
+    _check_tool_choice(body, {tool.name for tool in body.tools or ()})
+    if _requires_call(body) and "tools" not in model.capabilities:
+        detail = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
+        raise invalid("/tool_choice", "unsupported", detail)
+
+
+def _check_tool_choice(body: ResponseRequest, names: set[str | None]) -> None:
+    choice = body.tool_choice
+    if choice in (None, "auto", "none"):
+        return
+    kind = choice.get("type") if isinstance(choice, dict) else choice
+    if kind not in {"required", "function", "allowed_tools"}:
+        detail = "Must be `auto`, `none`, `required`, or an object of the type `function` or `allowed_tools`."
+        raise invalid("/tool_choice", "unsupported", detail)
+    wanted = choice.get("tools") if kind == "allowed_tools" else [choice] if kind == "function" else []
+    if not isinstance(wanted, list) or not all(isinstance(tool, dict) for tool in wanted):
+        raise invalid("/tool_choice/tools", "list_type", "Must be a list of functions.")
+    if kind == "allowed_tools" and choice.get("mode", "auto") not in {"auto", "required"}:
+        raise invalid("/tool_choice/mode", "unsupported", "Must be `auto` or `required`.")
+    if not names or not all(isinstance(tool.get("name"), str) and tool["name"] in names for tool in wanted):
+        raise invalid("/tool_choice", "unknown_tool", "Names a function that is not in `tools`.")
+
+
+def _requires_call(body: ResponseRequest) -> bool:
+    choice = body.tool_choice
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        return choice.get("mode") == "required"
+    return choice not in (None, "auto", "none")
+
+
+def _check_text(body: ResponseRequest) -> None:
+    wanted = body.text.format if body.text is not None else None
+    if wanted is None:
+        return
+    if wanted.type not in {"text", "json_object", "json_schema"}:
+        raise invalid("/text/format/type", "unsupported", "Must be `text`, `json_object` or `json_schema`.")
+    if wanted.type == "json_schema" and not (wanted.name and isinstance(wanted.schema_, dict)):
+        raise invalid("/text/format", "required", "A format of the type `json_schema` needs `name` and `schema`.")
+    for name in wanted.unknown:
+        raise _unsupported("/text/format" + json_pointer(name), None)
+
+
+def _check_item(item: InputItem, pointer: str, model: Model) -> None:
+    required = _REQUIRED.get(item.type)
+    if required is None:
+        raise invalid(f"{pointer}/type", "unsupported", ITEMS)
+    for name in required:
+        if getattr(item, name) is None:
+            raise invalid(f"{pointer}/{name}", "required", "This field is required.")
+    for name in item.unknown:
+        raise _unsupported(pointer + json_pointer(name), None)
+    for position, part in enumerate(_parts(item)):
+        _check_part(part, f"{pointer}/{'output' if item.output is not None else 'content'}/{position}", model)
+
+
+def _parts(item: InputItem) -> list[InputPart]:
+    return [part for parts in (item.content, item.output) if isinstance(parts, list) for part in parts]
+
+
+def _check_part(part: InputPart, pointer: str, model: Model) -> None:
+    if part.type == "input_image":
+        if "vision" not in model.capabilities:
+            raise errors.UnsupportedContent
+        if not part.image_url:
+            raise invalid(f"{pointer}/image_url", "required", "Send the address or data of the image as `image_url`.")
+    elif part.type not in TEXT_PARTS:
+        detail = "Parts of the types `input_text` and `input_image` are supported."
+        raise errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
+    for name in part.unknown:
+        raise _unsupported(pointer + json_pointer(name), None)
+
+
+def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:
+    return invalid(pointer, "unsupported_parameter", f"The parameter is not supported. {hint or 'Remove it.'}")

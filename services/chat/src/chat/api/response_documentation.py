@@ -1,0 +1,67 @@
+"""OpenAPI descriptions of the Responses API."""
+
+from typing import Any
+
+from chat.api.documentation import NEW_TURN_HEADERS, TURN_HEADERS
+from parley.web.openapi import ResponseDocs
+
+_ID = "resp_01a200aa000070008000000000000002"
+_OUTPUT = {
+    "id": "msg_01a200aa000070008000000000000002",
+    "type": "message",
+    "status": "completed",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "Hello Ada.", "annotations": [], "logprobs": []}],
+}
+RESPONSE_EXAMPLE = {
+    "id": _ID,
+    "object": "response",
+    "created_at": 1795307719,
+    "status": "completed",
+    "model": "default",
+    "output": [_OUTPUT],
+    "conversation": {"id": "conv_01a200aa000070008000000000000000"},
+    "previous_response_id": None,
+    "usage": {"input_tokens": 41, "output_tokens": 16, "total_tokens": 57},
+}
+EVENT_EXAMPLE = (
+    'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":4,'
+    '"item_id":"msg_01a200aa000070008000000000000002","output_index":0,"content_index":0,"delta":"Hel","logprobs":[]}\n\n'
+)
+_ITEM = {
+    "id": "msg_01a200aa000070008000000000000002_i0",
+    "type": "message",
+    "status": "completed",
+    "role": "user",
+    "content": [{"type": "input_text", "text": "Hi"}],
+}
+
+
+def _json(description: str, example: dict[str, Any]) -> ResponseDocs:
+    return {
+        200: {
+            "description": description,
+            "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
+        }
+    }
+
+
+def _response(description: str, headers: dict[str, Any]) -> ResponseDocs:
+    stream = {"schema": {"type": "string"}, "example": EVENT_EXAMPLE}
+    found = _json(description, RESPONSE_EXAMPLE)
+    found[200]["headers"] = headers
+    found[200]["content"]["text/event-stream"] = stream
+    return found
+
+
+RESPONSE = _response(
+    "A response in OpenAI's format; with `stream: true`, its events as server-sent events, numbered by "
+    "`sequence_number`.",
+    NEW_TURN_HEADERS,
+)
+STORED_RESPONSE = _response("The response, or its events.", TURN_HEADERS)
+DELETED = _json("The response is deleted.", {"id": _ID, "object": "response", "deleted": True})
+INPUT_ITEMS = _json(
+    "A page of input items.",
+    {"object": "list", "data": [_ITEM], "first_id": _ITEM["id"], "last_id": _ITEM["id"], "has_more": False},
+)

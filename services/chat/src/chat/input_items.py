@@ -1,0 +1,87 @@
+"""Input items of the Responses API as messages for a provider."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Item = dict[str, Any]
+Message = dict[str, Any]
+TEXT_PARTS = frozenset({"input_text", "output_text", "text", "refusal", "reasoning_text", "summary_text"})
+"""Types of parts that are text. The member of a refusal has the name of its type."""
+
+
+def messages_of_input(response: Mapping[str, Any] | None) -> list[Message] | None:
+    """Return the messages of a turn's input; None if they are the user message and the tool results."""
+    return messages_of_items(response["input"]) if response is not None and "input" in response else None
+
+
+def messages_of_items(items: Iterable[Item], *, reasoning: bool = False) -> list[Message]:
+    """Return the messages of items. Calls join the answer before them. ``reasoning``: keep the model's reasoning."""
+    found: list[Message] = []
+    thought = ""
+    for item in items:
+        kind = item["type"]
+        if kind == "reasoning":
+            thought += text_of(item.get("content") or item.get("summary"))
+        elif kind == "function_call":
+            answer = _answer(found)
+            answer.setdefault("tool_calls", []).append(_call(item))
+        elif kind == "function_call_output":
+            found.append({"role": "tool", "tool_call_id": item["call_id"], "content": text_of(item["output"])})
+        else:
+            found.append({"role": item["role"], "content": _content(item["content"])})
+        if thought and found and found[-1]["role"] == "assistant":
+            if reasoning:
+                found[-1]["reasoning_content"] = thought
+            thought = ""
+    return found
+
+
+def text_of(content: str | Sequence[Item] | None) -> str:
+    """Return the text of a message or of an output."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(_text(part) for part in content)
+
+
+def user_text(items: Sequence[Item]) -> str:
+    """Return what the user wrote after the last answer, or their last message if there is none."""
+    latest: list[str] = []
+    for item in reversed(items):
+        if latest and is_answer(item):
+            break
+        if item["type"] == "message" and item["role"] == "user":
+            latest.append(text_of(item["content"]))
+    return "\n\n".join(reversed(latest))
+
+
+def is_answer(item: Item) -> bool:
+    """Tell whether an item is part of a model's answer."""
+    return item["type"] in {"function_call", "reasoning"} or item.get("role") == "assistant"
+
+
+def _answer(found: list[Message]) -> Message:
+    if not found or found[-1]["role"] != "assistant":
+        found.append({"role": "assistant", "content": None})
+    return found[-1]
+
+
+def _call(item: Item) -> dict[str, Any]:
+    function = {"name": item["name"], "arguments": item["arguments"]}
+    return {"id": item["call_id"], "type": "function", "function": function}
+
+
+def _content(content: str | Sequence[Item]) -> str | list[dict[str, Any]]:
+    if isinstance(content, str) or all(part["type"] in TEXT_PARTS for part in content):
+        return text_of(content)
+    return [_part(part) for part in content]
+
+
+def _part(part: Item) -> dict[str, Any]:
+    if part["type"] in TEXT_PARTS:
+        return {"type": "text", "text": _text(part)}
+    detail = {"detail": part["detail"]} if part.get("detail") else {}
+    return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
+
+
+def _text(part: Item) -> str:
+    return part.get("text") or part.get("refusal") or ""
