@@ -1,12 +1,14 @@
 """The provider and the stacks of both profiles, started once for all folders of black-box tests."""
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from fake_provider.process import FakeProvider
 from parley_testing.backends.private import PrivateBackends, open_private_backends
 from parley_testing.backends.shared import SharedBackends
+from parley_testing.http.client import PASSWORD_MARK
 from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.telemetry.span_collector import SpanCollector, run_collector, traced_to
@@ -18,13 +20,29 @@ HIGH_LIMITS = {
     "ANONYMOUS_RATE_LIMIT": "100000",
     "RATE_LIMIT_PATIENCE": "1",
     "STREAMS_PER_USER": "100",
+    "LOG_LEVEL": "debug",
 }
 
 
 @pytest.fixture(scope="session")
 def high_limits() -> dict[str, str]:
-    """Settings under which no test meets a limit, and a busy Redis does not count as lost."""
+    """Settings under which no test meets a limit, a busy Redis does not count as lost, and everything is logged."""
     return HIGH_LIMITS
+
+
+@pytest.fixture(scope="session")
+def provider_key() -> str:
+    """The operator's key of the provider, which must not be found anywhere else."""
+    return f"sk-canary-{secrets.token_hex(12)}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_in_any_log(provider_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Search the logs of every stack of the session for passwords of users and for the provider's key."""
+    yield
+    marks = (provider_key.encode(), PASSWORD_MARK.encode())
+    logs = [path for path in tmp_path_factory.getbasetemp().rglob("*.log*") if path.is_file()]
+    assert [path for path in logs if any(mark in path.read_bytes() for mark in marks)] == []
 
 
 @pytest.fixture(scope="session")
@@ -43,12 +61,13 @@ async def embedded_spans() -> AsyncIterator[SpanCollector]:
 @pytest.fixture(scope="session")
 async def embedded(
     provider: FakeProvider,
+    provider_key: str,
     embedded_spans: SpanCollector,
     high_limits: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[EmbeddedStack]:
     """The embedded profile with the response cache on; the other profile calls the provider each time."""
-    settings = high_limits | traced_to(embedded_spans) | {"ENABLE_CACHE": "true"}
+    settings = high_limits | traced_to(embedded_spans) | {"ENABLE_CACHE": "true", "OPENAI_API_KEY": provider_key}
     async with EmbeddedStack(tmp_path_factory.mktemp("embedded"), provider.base_url, settings) as running:
         yield running
 
@@ -72,13 +91,14 @@ async def spans() -> AsyncIterator[SpanCollector]:
 @pytest.fixture(scope="session")
 async def separate(
     provider: FakeProvider,
+    provider_key: str,
     private_backends: PrivateBackends,
     spans: SpanCollector,
     high_limits: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[SeparateStack]:
     """The separate profile, with two replicas of gateway, chat and history."""
-    settings = high_limits | traced_to(spans) | {"DRAIN_TIMEOUT": "6"}
+    settings = high_limits | traced_to(spans) | {"DRAIN_TIMEOUT": "6", "OPENAI_API_KEY": provider_key}
     folder = tmp_path_factory.mktemp("separate")
     stack = SeparateStack(folder, private_backends.urls, provider.base_url, replicas=REPLICAS, settings=settings)
     async with stack as running:

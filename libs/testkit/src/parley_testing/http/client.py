@@ -11,6 +11,8 @@ from typing import Any
 import httpx2
 
 TIMEOUT = 30.0
+PASSWORD_MARK = "canary-password"  # noqa: S105 - no password, but the beginning of every test user's
+"""Tests search logs for it."""
 MAX_TOKEN_AGE = 300.0
 """Seconds after which ``renew`` logs in again: a third of the lifetime of an access token."""
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -117,7 +119,7 @@ def open_http(url: str = "", *, timeout: float = TIMEOUT, **options: Any) -> htt
 async def register(http: httpx2.AsyncClient) -> UserClient:
     """Register a user with a random name and log in."""
     name = f"user-{secrets.token_hex(6)}"
-    client = UserClient(http, name, secrets.token_urlsafe(16))
+    client = UserClient(http, name, f"{PASSWORD_MARK}-{secrets.token_urlsafe(16)}")
     body = {"username": name, "email": f"{name}@example.org", "password": client.password}
     response = await http.post("/api/v1/auth/register", json=body)
     assert response.status_code == httpx2.codes.CREATED, response.text
