@@ -22,7 +22,7 @@ run: setup ## Start everything on this machine; press Ctrl-C to stop
 	@exec .venv/bin/parley run $(ARGS)
 
 .PHONY: doctor
-doctor: setup ## Check what `make run` needs, without starting anything
+doctor: setup ## Check the running system, or what `make run` needs; starts nothing
 	@exec .venv/bin/parley doctor $(ARGS)
 
 .PHONY: setup

@@ -9,6 +9,8 @@ from parley.config.settings import SettingsError
 from parley_cli.stack import folder_lock
 
 FILE_NAME = "connections.json"
+ADMIN_URLS = "PARLEY_ADMIN_URLS"
+"""The admin port of each service, as `name=URL` separated by commas; for `parley doctor`."""
 
 
 def save(folder: Path, environment: Mapping[str, str]) -> None:

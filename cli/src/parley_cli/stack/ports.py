@@ -39,6 +39,10 @@ class StackPorts:
         """Return the URL of a service on this machine."""
         return f"http://{HOST}:{self.of(service)}"
 
+    def admin_url(self, service: str) -> str:
+        """Return the URL of a service's admin port on this machine."""
+        return f"http://{HOST}:{self.admin(service)}"
+
     def client_url(self) -> str:
         """Return the URL of the gateway for clients on this machine."""
         host = LOOPBACK_OF.get(self.host, self.host)

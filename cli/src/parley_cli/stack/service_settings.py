@@ -15,8 +15,9 @@ from parley.process.descriptors import descriptor_limit
 from parley_cli.model.process import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
 from parley_cli.settings import LocalSettings
 from parley_cli.stack.backends import StackBackends, internal_secrets
+from parley_cli.stack.connections import ADMIN_URLS
 from parley_cli.stack.encryption_key import encryption_key
-from parley_cli.stack.ports import HOST, StackPorts
+from parley_cli.stack.ports import HOST, SERVICES, StackPorts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class StackConfig:
         return urls | {
             "REDIS_URL": self.backends.redis_url,
             "PUBLIC_URL": self.local.base_url(),
+            ADMIN_URLS: ",".join(f"{name}={self.ports.admin_url(name)}" for name in SERVICES),
             "AUTH_URL": self.ports.url("auth"),
+            "CHAT_URL": self.ports.url("chat"),
             "HISTORY_URL": self.ports.url("history"),
             "AUTH_SECRET_KEY": encryption_key(self.folder),
             "INTERNAL_CLIENT_SECRET": internal_secrets(self.folder)["chat"],

@@ -59,6 +59,14 @@ class HostedService:
         await server.drain(self.server, self.lifecycle, self.settings)
 
 
+@dataclass
+class RunningServices:
+    """What the launcher tells about the services: an administrator, and why the provider cannot be used."""
+
+    has_admin: bool = False
+    provider_problem: str | None = None
+
+
 def create_auth(config: StackConfig, bus: MemoryBus) -> HostedService:
     """Return auth."""
     settings = auth_settings(config)
@@ -93,12 +101,12 @@ START_ORDER: tuple[Callable[[StackConfig, MemoryBus], HostedService], ...] = (
 
 
 @contextlib.asynccontextmanager
-async def open_services(config: StackConfig, login: DemoLogin) -> AsyncIterator[bool]:
-    """Serve all services, then drain them one after another. Yields whether there is an administrator.
+async def open_services(config: StackConfig, login: DemoLogin) -> AsyncIterator[RunningServices]:
+    """Serve all services, then drain them one after another.
 
     The demo account exists before auth serves requests.
     """
-    has_admin = False
+    running = RunningServices()
     bus = MemoryBus(QUEUES)
     async with contextlib.AsyncExitStack() as stack:
         for create in START_ORDER:
@@ -108,9 +116,11 @@ async def open_services(config: StackConfig, login: DemoLogin) -> AsyncIterator[
             if create is create_auth:
                 assert isinstance(service.app, FastAPI)
                 await ensure_demo_account(service.app.state.wired, login, config.folder)
-                has_admin = await service.app.state.wired.operator.has_admin()
+                running.has_admin = await service.app.state.wired.operator.has_admin()
             await stack.enter_async_context(_serving(service))
-        yield has_admin
+            if create is create_chat:
+                running.provider_problem = await _provider_problem(service)
+        yield running
 
 
 @contextlib.asynccontextmanager
@@ -136,6 +146,14 @@ async def _serving(service: HostedService) -> AsyncIterator[None]:
     finally:
         await service.drain()
         await task
+
+
+async def _provider_problem(service: HostedService) -> str | None:
+    try:
+        await service.app.state.runtime.pings["provider"]()
+    except chat.wiring.ProviderAccessError as error:
+        return f"{error.access.host}: {error.status_detail}"
+    return None
 
 
 async def wait_for_signal() -> None:

@@ -1,5 +1,6 @@
 """Wiring of the chat service: adapters, engine, consumers and services, opened and closed in order."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
 from chat.metrics import ChatMetrics
+from chat.providers.access_check import ProviderAccess, ProviderAccessChecks, ProviderAccessError
 from chat.providers.answer_generator import open_generator
 from chat.providers.catalogue_file import load_catalogue
 from chat.running.engine import EngineAdapters, open_engine
@@ -51,6 +53,8 @@ from parley.storage.postgres import open_pool
 from parley.storage.redis import RedisClient, open_redis
 from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
+
+__all__ = ["ChatServices", "ProviderAccessError", "check_providers", "open_history", "verify_once", "wire"]
 
 HISTORY_TIMEOUT = 5.0
 APPEND_TIMEOUT = 0.25
@@ -87,9 +91,28 @@ async def wire(settings: ChatSettings, runtime: Runtime, *, bus: Bus | None = No
     async with (
         open_infrastructure(settings, runtime, bus=bus) as infrastructure,
         open_adapters(settings, runtime, infrastructure, metrics) as adapters,
+        check_providers_in_background(config, runtime),
         open_services(config, runtime, infrastructure, adapters, metrics) as services,
     ):
         yield services
+
+
+@contextlib.asynccontextmanager
+async def check_providers_in_background(config: ChatConfig, runtime: Runtime) -> AsyncIterator[None]:
+    """Show the access to the providers in ``/status``; log the keys that they refuse, without delaying the start."""
+    access = ProviderAccessChecks(config.catalogue)
+    runtime.pings["provider"] = access.ping
+    checking = asyncio.create_task(access.report_refusals())
+    try:
+        yield
+    finally:
+        checking.cancel()
+        await asyncio.wait({checking})
+
+
+async def check_providers(settings: ChatSettings) -> list[ProviderAccess]:
+    """Return the access to every provider of the settings."""
+    return await ProviderAccessChecks(load_catalogue(settings)).check()
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
+from email.utils import formatdate
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -86,6 +87,11 @@ def health(runtime: Runtime) -> dict[str, Any]:
     """Return the response body of ``/health``."""
     status = "ok" if runtime.lifecycle.alive() else "hung"
     return {"status": status, "service": runtime.service, "version": runtime.version}
+
+
+def date_header() -> str:
+    """Return the value of a ``Date`` header: this machine's clock, which operators compare with others."""
+    return formatdate(usegmt=True)
 
 
 def _json(status: str, body: object) -> AdminResponse:

@@ -99,7 +99,8 @@ def _health_router() -> APIRouter:
     @router.get("/health")
     async def health(request: Request) -> JSONResponse:
         """Return whether the process is alive, without checking its dependencies."""
-        return JSONResponse(admin_port.health(request.app.state.runtime))
+        date = {"date": admin_port.date_header()}
+        return JSONResponse(admin_port.health(request.app.state.runtime), headers=date)
 
     @router.get("/ready")
     async def ready(request: Request) -> JSONResponse:

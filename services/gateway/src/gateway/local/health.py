@@ -1,5 +1,7 @@
 """Health and readiness responses of the public port."""
 
+from dataclasses import replace
+
 import orjson
 
 from gateway.local.docs_pages import LocalPage
@@ -15,7 +17,8 @@ class HealthPages:
 
     def health(self) -> LocalPage:
         """Return 200, or 503 when the event loop hangs."""
-        return _json(200 if self._runtime.lifecycle.alive() else 503, admin_port.health(self._runtime))
+        page = _json(200 if self._runtime.lifecycle.alive() else 503, admin_port.health(self._runtime))
+        return replace(page, headers=(*page.headers, (b"date", admin_port.date_header().encode())))
 
     def ready(self) -> LocalPage:
         """Return 200 when the gateway accepts requests, else 503."""

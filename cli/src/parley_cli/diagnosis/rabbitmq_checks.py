@@ -1,0 +1,102 @@
+"""Checks of RabbitMQ: the broker, Parley's queues and the dead letters."""
+
+import asyncio
+import time
+from typing import Any
+
+from aio_pika import Message
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelNotFoundEntity
+
+from parley_cli.diagnosis.findings import Finding, fault, warning
+from parley_cli.diagnosis.probes import Unreachable, reason
+from parley_events.connection import OUTAGES, NodeUrls, close, connect, refusal
+
+QUEUES = ("history.turns", "chat.lifecycle", "auth.erasures")
+DEAD_LETTERS = "parley.dead"
+MAX_WAITING = 1000
+CONFIRM_TIMEOUT = 2.0
+"""Seconds after which a broker that confirms nothing counts as blocked."""
+
+
+async def check_rabbitmq(target: str, urls: str) -> list[Finding]:
+    """Check that a node is reachable and takes events, and that somebody reads each queue."""
+    began = time.perf_counter()
+    connection = await _connect(urls)
+    latency = (time.perf_counter() - began) * 1000
+    try:
+        broker = await _broker(target, connection, latency)
+        queues = [check_queue(target, queue, await _depth(connection, queue)) for queue in QUEUES]
+        return [broker, *queues, check_dead_letters(target, await _depth(connection, DEAD_LETTERS))]
+    finally:
+        await close(connection)
+
+
+async def _connect(urls: str) -> AbstractConnection:
+    try:
+        return await connect(NodeUrls(urls).next(), "parley-doctor")
+    except OUTAGES as error:
+        if refusal(error):
+            raise Unreachable("rabbitmq_refused", f"RabbitMQ refuses the login ({type(error).__name__}).") from None
+        raise Unreachable("rabbitmq_unreachable", f"Not reachable: {reason(error)}.") from None
+    except (OSError, AMQPError) as error:
+        raise Unreachable("rabbitmq_unreachable", f"Not reachable: {reason(error)}.") from None
+
+
+async def _broker(target: str, connection: AbstractConnection, latency: float) -> Finding:
+    """Publish a message that no queue receives: a broker with a memory or disk alarm does not confirm it."""
+    version = server_version(connection)
+    facts: dict[str, Any] = {"version": version, "latency_ms": round(latency, 1), "writable": True}
+    text = f"RabbitMQ {version}, connected in {latency:.0f} ms."
+    try:
+        async with asyncio.timeout(CONFIRM_TIMEOUT):
+            channel = await connection.channel()
+            await channel.default_exchange.publish(Message(b""), "parley.doctor", mandatory=False)
+    except AMQPChannelError:
+        facts["writable"] = None  # this user may not publish here, which says nothing about the broker
+    except TimeoutError:
+        facts["writable"] = False
+        return fault(target, "server", "rabbitmq_blocked", f"{text} It takes no messages.", **facts)
+    return Finding(target, "server", text, facts=facts)
+
+
+def server_version(connection: AbstractConnection) -> str:
+    """Return the version that the broker has told, or a question mark."""
+    transport = connection.transport
+    found = getattr(getattr(transport, "connection", None), "server_properties", None) or {}
+    version = found.get("version", "?")
+    return version.decode() if isinstance(version, bytes) else str(version)
+
+
+async def _depth(connection: AbstractConnection, queue: str) -> tuple[int, int] | None:
+    """Return the waiting messages and the consumers of a queue; None if there is no such queue."""
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        result = (await channel.declare_queue(queue, passive=True)).declaration_result
+    except ChannelNotFoundEntity:
+        return None
+    return result.message_count or 0, result.consumer_count or 0
+
+
+def check_queue(target: str, queue: str, depth: tuple[int, int] | None) -> Finding:
+    """Judge one of Parley's queues by its waiting messages and its consumers."""
+    check = f"queue {queue}"
+    if depth is None:
+        return fault(target, check, "queue_missing", f"The queue {queue} does not exist.")
+    waiting, consumers = depth
+    facts = {"waiting": waiting, "consumers": consumers}
+    text = f"{queue}: {waiting} waiting, {consumers} consumers."
+    if not consumers:
+        return fault(target, check, "queue_unread", text, **facts)
+    if waiting > MAX_WAITING:
+        return warning(target, check, "queue_long", text, **facts)
+    return Finding(target, check, text, facts=facts)
+
+
+def check_dead_letters(target: str, depth: tuple[int, int] | None) -> Finding:
+    """Judge the dead letters of Parley's own queues."""
+    waiting = depth[0] if depth else 0
+    text = f"{DEAD_LETTERS}: {waiting} dead letters."
+    if waiting:
+        return fault(target, "dead letters", "dead_letters", text, waiting=waiting)
+    return Finding(target, "dead letters", text, facts={"waiting": 0})
