@@ -47,6 +47,8 @@ NOT_RUNNABLE = {
     r"(OPENAI_BASE_URL=\S+ )?docker (compose .*up .*|build .*|run .*)": "needs Docker",
     r"kubectl .*": "needs a cluster",
     r"(\.venv/bin/)?python (-m pytest|tests/bench/\S+) ?.*": "the tests themselves, and benchmarks that take minutes",
+    r"parley (backup|restore) .*": "cli/tests and the restore drill run them",
+    r"docker compose .*compose.backup.yml .*": "needs Docker",
     r"parley events.*": "needs RabbitMQ, which the product of these tests has not: cli/tests run the subcommands",
     r"(pip install \./libs/events|uv build --package parley-events)": "the setup of the tests installs the package so",
 }

@@ -2,7 +2,7 @@
 
 import typer
 
-from parley_cli.commands import admin, auth, doctor, events, run, verify
+from parley_cli.commands import admin, auth, backup, doctor, events, restore, run, verify
 
 
 def build() -> typer.Typer:
@@ -16,6 +16,8 @@ def build() -> typer.Typer:
     cli.command()(run.run)
     cli.command()(doctor.doctor)
     cli.command()(verify.verify)
+    cli.command()(backup.backup)
+    cli.command()(restore.restore)
     cli.add_typer(admin.commands, name="admin")
     cli.add_typer(events.commands, name="events")
     cli.add_typer(auth.commands, name="auth", hidden=True)

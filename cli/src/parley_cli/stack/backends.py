@@ -65,12 +65,24 @@ async def open_account_database(settings: LocalSettings, folder: Path) -> AsyncI
     if valkey is not None:
         make_private(valkey.data_dir)  # the last run may have used another Redis
     redis_url = valkey.url if valkey else _secret(settings.redis_url)
-    async with contextlib.AsyncExitStack() as stack:
-        if settings.database_url:
-            admin = Databases(_secret(settings.database_url))
-        else:
-            admin = (await stack.enter_async_context(EmbeddedPostgres(folder / "postgres"))).databases
+    async with _open_postgres(settings, folder) as admin:
         yield await _create_database(admin, folder, "auth"), redis_url
+
+
+@contextlib.asynccontextmanager
+async def open_databases(settings: LocalSettings, folder: Path) -> AsyncIterator[dict[str, str]]:
+    """Start the databases of a stopped stack, and create those that do not exist. Yields the URL of each service's."""
+    async with _open_postgres(settings, folder) as admin:
+        yield await _create_databases(admin, folder)
+
+
+@contextlib.asynccontextmanager
+async def _open_postgres(settings: LocalSettings, folder: Path) -> AsyncIterator[Databases]:
+    if settings.database_url:
+        yield Databases(_secret(settings.database_url))
+        return
+    async with EmbeddedPostgres(folder / "postgres") as server:
+        yield server.databases
 
 
 def internal_secrets(folder: Path) -> dict[str, str]:

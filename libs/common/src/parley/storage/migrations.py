@@ -7,7 +7,7 @@ blocking writes: ``index_migrations`` describes them.
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -81,19 +81,21 @@ def _read_file(source: str, number: int, sql: str) -> Migration:
         raise MigrationError(f"{source}: migration {number}: {error}") from None
 
 
-async def migrate(dsn: str, *sources: MigrationSource | str) -> int:
-    """Apply the pending migrations of the sources and return their number.
+async def migrate(
+    dsn: str, *sources: MigrationSource | str, wanted: Callable[[Migration], bool] = lambda _: True
+) -> int:
+    """Apply the pending migrations of the sources, of those that are ``wanted``, and return their number.
 
     A database without pending migrations may be read-only.
     """
     connection = await asyncpg.connect(dsn, timeout=10, command_timeout=STATEMENT_TIMEOUT)
     try:
-        wanted = [migration for source in sources for migration in read(source)]
-        if await _all_applied(connection, wanted):
+        pending = [migration for source in sources for migration in read(source) if wanted(migration)]
+        if await _all_applied(connection, pending):
             return 0
         await _lock(connection)
         await connection.execute(_TABLE)
-        return sum([await _apply(connection, migration) for migration in wanted])
+        return sum([await _apply(connection, migration) for migration in pending])
     finally:
         await connection.close(timeout=5)
 

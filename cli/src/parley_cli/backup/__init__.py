@@ -1,0 +1,1 @@
+"""Archives of all databases: written by `parley backup`, read by `parley restore`."""

@@ -1,0 +1,79 @@
+"""Restore of databases from a verified archive."""
+
+import contextlib
+from collections.abc import Mapping
+from importlib.resources import files
+
+from parley.storage import migrations
+from parley_cli.backup import catalogue, target
+from parley_cli.backup.archive_reader import ArchiveReader
+from parley_cli.backup.catalogue import quoted
+from parley_cli.backup.errors import BackupError
+from parley_cli.backup.services import AFTER_RESTORE, in_order, migration_sources
+from parley_cli.backup.target import APPLICATION, Target
+
+
+async def load(archive: ArchiveReader, dsns: Mapping[str, str], *, replace: bool) -> None:
+    """Restore the databases of the services, and migrate them to this version.
+
+    All checks come first, and all rows are loaded before the first database is committed. Raises BackupError, and the
+    errors of asyncpg and the network.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        targets = [await _open_target(stack, archive, service, dsns[service]) for service in in_order(list(dsns))]
+        for each in targets:
+            await target.require_ready(each, replace=replace)
+        for each in targets:
+            await target.prepare(each)
+        async with contextlib.AsyncExitStack() as transactions:
+            for each in targets:
+                await transactions.enter_async_context(each.connection.transaction())
+                await _load(archive, each)
+    for each in targets:
+        await migrations.migrate(each.dsn, *migration_sources(each.service))
+
+
+async def _open_target(stack: contextlib.AsyncExitStack, archive: ArchiveReader, service: str, dsn: str) -> Target:
+    part = archive.manifest.database(service)
+    if part is None:
+        raise BackupError(f"{archive.path} has no database of {service}.")
+    target.require_known_migrations(part, archive.manifest.product_version)
+    connection = await catalogue.connect(dsn, application=APPLICATION)
+    stack.push_async_callback(connection.close, timeout=5)
+    return Target(part, dsn, connection)
+
+
+async def _load(archive: ArchiveReader, into: Target) -> None:
+    """Replace the rows of a database in its open transaction."""
+    connection, part = into.connection, into.part
+    names = ", ".join(quoted(table.name) for table in part.tables)
+    await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+    await target.require_schema(into)
+    for table in part.tables:
+        # Rows are restored as they were, so that nothing is derived from them again.
+        await connection.execute(f"ALTER TABLE {quoted(table.name)} DISABLE TRIGGER USER")
+    await connection.execute(f"TRUNCATE {names}")
+    for table in part.tables:
+        status = await connection.copy_to_table(
+            table.name, columns=table.columns, source=archive.rows(part, table), timeout=None
+        )
+        if status != f"COPY {table.rows}":
+            raise into.failure(f"stored other rows of {table.name} than the archive has: {status}.")
+    for sequence in part.sequences:
+        await connection.execute(
+            "SELECT setval($1::regclass, $2, $3)", quoted(sequence.name), sequence.last_value, sequence.is_called
+        )
+    for table in part.tables:
+        await connection.execute(f"ALTER TABLE {quoted(table.name)} ENABLE TRIGGER USER")
+    await _catch_up(into)
+    await connection.execute("ANALYZE")
+
+
+async def _catch_up(into: Target) -> None:
+    """Run the statements of the packages for restored rows: recent events are published and confirmed again."""
+    snapshot_at = into.part.snapshot_at.isoformat()
+    await into.connection.execute("SELECT set_config('parley.snapshot_at', $1, true)", snapshot_at)
+    for source in migration_sources(into.service):
+        script = files(source.package).joinpath(AFTER_RESTORE)
+        if script.is_file():
+            await into.connection.execute(script.read_text(encoding="utf-8"))

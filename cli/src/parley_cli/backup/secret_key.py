@@ -1,0 +1,79 @@
+"""The key that encrypts auth's signing keys: its fingerprint, and its copy under a passphrase."""
+
+import base64
+import hashlib
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from parley_cli.backup.errors import BackupError
+from parley_cli.backup.manifest import EncryptedKey, SecretKeyPart
+
+NAME = "AUTH_SECRET_KEY"
+MIN_PASSPHRASE = 12
+"""Characters."""
+_SALT_BYTES, _NONCE_BYTES, _KEY_BYTES = 16, 12, 32
+_COST, _BLOCK_SIZE, _PARALLELISM = 2**17, 8, 1
+"""Parameters of scrypt: 128 MB and about half a second for one attempt."""
+_CONTEXT = b"parley backup AUTH_SECRET_KEY"
+
+
+def fingerprint(key: bytes) -> str:
+    """Return what identifies a key without revealing it. The key is random, so that nobody can guess it."""
+    return hashlib.sha256(b"parley backup fingerprint " + key).hexdigest()[:32]
+
+
+def describe(text: str, passphrase: str | None) -> SecretKeyPart:
+    """Return the manifest's entry of a key, with the key itself if there is a passphrase."""
+    encrypted = None if passphrase is None else _encrypt(text.strip(), passphrase)
+    return SecretKeyPart(name=NAME, fingerprint=fingerprint(_read(text)), encrypted=encrypted)
+
+
+def require_same(part: SecretKeyPart, text: str, *, source: str) -> None:
+    """Raise BackupError unless the text is the key of the archive; ``source`` says where it comes from."""
+    found = fingerprint(_read(text))
+    if found != part.fingerprint:
+        raise BackupError(
+            f"{source} is another key (fingerprint {found}) than that of the archive ({part.fingerprint}), which "
+            "encrypted the signing keys in it. Restore with that key, or with --new-signing-keys: then everyone logs "
+            "in again."
+        )
+
+
+def decrypt(part: SecretKeyPart, passphrase: str) -> str:
+    """Return the key in an archive; raise BackupError when there is none or the passphrase is wrong."""
+    if part.encrypted is None:
+        raise BackupError(f"The archive was made without a passphrase, so {part.name} is not in it.")
+    try:
+        salt, nonce, ciphertext = (
+            base64.b64decode(field, validate=True)
+            for field in (part.encrypted.salt, part.encrypted.nonce, part.encrypted.ciphertext)
+        )
+        text = AESGCM(_derive(passphrase, salt)).decrypt(nonce, ciphertext, _CONTEXT).decode()
+    except (InvalidTag, ValueError):
+        raise BackupError("The passphrase is not the one of the archive.") from None
+    require_same(part, text, source="The key in the archive")
+    return text
+
+
+def _encrypt(text: str, passphrase: str) -> EncryptedKey:
+    salt, nonce = os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
+    ciphertext = AESGCM(_derive(passphrase, salt)).encrypt(nonce, text.encode(), _CONTEXT)
+    salt64, nonce64, ciphertext64 = (base64.b64encode(part).decode() for part in (salt, nonce, ciphertext))
+    return EncryptedKey(salt=salt64, nonce=nonce64, ciphertext=ciphertext64)
+
+
+def _derive(passphrase: str, salt: bytes) -> bytes:
+    kdf = Scrypt(salt=salt, length=_KEY_BYTES, n=_COST, r=_BLOCK_SIZE, p=_PARALLELISM)
+    return kdf.derive(passphrase.encode())
+
+
+def _read(text: str) -> bytes:
+    from auth.security.encryption import InvalidKeyError, read_key
+
+    try:
+        return read_key(text)
+    except InvalidKeyError as error:
+        raise BackupError(f"{NAME} {error}.") from None

@@ -1,0 +1,85 @@
+"""`parley restore`: the databases of an archive, put into empty ones."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from parley_cli.commands.backup import render
+from parley_cli.commands.backup_options import (
+    PassphraseOption,
+    ServiceOption,
+    choose_services,
+    read_passphrase,
+    report_failures,
+)
+from parley_cli.commands.shared import DataDirOption, load_settings, require_package
+from parley_cli.settings import LocalSettings
+
+if TYPE_CHECKING:
+    from parley_cli.backup.archive_reader import ArchiveReader
+    from parley_cli.backup.operations import RestoreOptions
+
+COMMAND = "parley restore"
+DONE = "Restored: {services}. Start Parley, then run: parley verify --repair"
+
+ArchiveArgument = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="File that parley backup wrote.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Only read and verify the archive.")]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Delete everything that the databases contain.")]
+NewSigningKeysOption = Annotated[
+    bool,
+    typer.Option("--new-signing-keys", help="Restore without AUTH_SECRET_KEY of the archive: everyone logs in again."),
+]
+PrintKeyOption = Annotated[
+    bool,
+    typer.Option("--print-secret-key", help="Only print AUTH_SECRET_KEY of the archive, which needs the passphrase."),
+]
+
+
+def restore(
+    archive: ArchiveArgument,
+    check: CheckOption = False,
+    replace: ReplaceOption = False,
+    service: ServiceOption = None,
+    passphrase_file: PassphraseOption = None,
+    new_signing_keys: NewSigningKeysOption = False,
+    print_secret_key: PrintKeyOption = False,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Restore the databases of all services from an archive of this version or an older one.
+
+    The services must not run. The archive is verified before anything is changed. Start Parley afterwards, and compare
+    with parley verify --repair.
+
+    Exit status: 0 restored (or verified, with --check); 1 refused or failed; 2 wrong usage or settings.
+    """
+    services = choose_services(COMMAND, service)
+    passphrase = read_passphrase(COMMAND, passphrase_file)
+    local = load_settings(data_dir)
+    with report_failures(COMMAND):
+        from parley_cli.backup import operations
+        from parley_cli.backup.archive_reader import read_archive
+
+        with read_archive(archive) as reader:
+            if print_secret_key:
+                typer.echo(operations.decrypt_key(reader, passphrase))
+                return
+            reader.verify()
+            if not check:
+                for name in services:
+                    require_package(name, f"parley-{name}", COMMAND)
+                options = operations.RestoreOptions(replace, new_signing_keys, passphrase)
+                asyncio.run(_restore(local, reader, services, options))
+            typer.echo(render(archive, reader.manifest))
+    typer.echo("Nothing was changed." if check else DONE.format(services=", ".join(services)))
+
+
+async def _restore(
+    local: LocalSettings, archive: "ArchiveReader", services: list[str], options: "RestoreOptions"
+) -> None:
+    from parley_cli.backup import operations
+    from parley_cli.stack.database_access import open_to_replace
+
+    async with open_to_replace(local, services) as access:
+        await operations.restore(access, archive, options)

@@ -1,0 +1,230 @@
+"""`parley backup` and `parley restore` with real databases of every service."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner, Result
+
+from parley.storage import migrations
+from parley_cli.backup.services import SERVICES, migration_sources
+from parley_cli.backup.settings import url_variable
+from parley_cli.main import build
+from parley_testing.backends.shared import SharedBackends
+from parley_testing.telemetry.filled_tables import fill_tables
+
+pytestmark = pytest.mark.integration
+ROWS = 60
+TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+CHANGED_BY_A_RESTORE = {
+    *("auth.outbox", "chat.outbox", "history.outbox", "chat.turns", "chat.comparisons"),
+    *("auth.erasures", "auth.erasure_services", "auth.revocations"),
+}
+Urls = dict[str, str]
+
+
+async def with_tables(service: str, dsn: str) -> None:
+    await migrations.migrate(dsn, *migration_sources(service))
+
+
+async def without_tables(_: str) -> None:
+    """Leave the database empty."""
+
+
+async def with_rows(backends: SharedBackends, service: str, dsn: str) -> None:
+    await with_tables(service, dsn)
+    database = dsn.partition("?")[0].rpartition("/")[2]
+    administrator = (await backends.database_url()).replace("/postgres", f"/{database}", 1)
+    connection = await asyncpg.connect(administrator)
+    await fill_tables(connection, ROWS)
+    await connection.close()
+
+
+@dataclass
+class Server:
+    """Databases of one server, and commands with their settings."""
+
+    backends: SharedBackends
+    monkeypatch: pytest.MonkeyPatch
+    key: str
+
+    async def databases(self, kind: str) -> Urls:
+        """Return new databases: ``filled``, ``migrated`` or ``empty``."""
+        fill = {"filled": partial(with_rows, self.backends), "migrated": with_tables}
+        return {
+            service: await self.backends.fresh_database(
+                partial(fill[kind], service) if kind in fill else without_tables, f"backup {kind} {service}"
+            )
+            for service in SERVICES
+        }
+
+    def use(self, urls: Urls, key: str | None = None) -> None:
+        for service, url in urls.items():
+            self.monkeypatch.setenv(url_variable(service), url)
+        self.monkeypatch.setenv("AUTH_SECRET_KEY", key or self.key)
+
+    async def parley(self, urls: Urls, *arguments: str) -> Result:
+        """Run a command in a thread, because it has an event loop of its own."""
+        self.use(urls)
+        return await asyncio.to_thread(CliRunner().invoke, build(), list(arguments))
+
+
+@pytest.fixture
+def server(backends: SharedBackends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.chdir(tmp_path)
+    return Server(backends, monkeypatch, secrets.token_hex(32))
+
+
+@pytest.fixture(scope="module")
+async def made(backends: SharedBackends, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Urls, str]:
+    """An archive of filled databases, their URLs and the key."""
+    folder = tmp_path_factory.mktemp("archive")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        server = Server(backends, monkeypatch, secrets.token_hex(32))
+        urls = await server.databases("filled")
+        done = await server.parley(urls, "backup", str(folder / "all.backup"))
+        assert done.exit_code == 0, done.stderr
+    return folder / "all.backup", urls, server.key
+
+
+async def contents(urls: Urls) -> dict[str, tuple[int, str]]:
+    """Return the number of rows and a digest of each table."""
+    found = {}
+    for service, url in urls.items():
+        connection = await asyncpg.connect(url)
+        for row in await connection.fetch(TABLES):
+            query = f"SELECT count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM {row['relname']} AS t"
+            found[f"{service}.{row['relname']}"] = tuple(await connection.fetchrow(query))
+        await connection.close()
+    return {name: value for name, value in found.items() if not name.endswith(".schema_migrations")}
+
+
+async def test_every_row_of_every_table_comes_back(server: Server, made: tuple[Path, Urls, str]) -> None:
+    archive, before, server.key = made
+    after = await server.databases("empty")
+    done = await server.parley(after, "restore", str(archive))
+    assert done.exit_code == 0, done.stderr
+    old, new = await contents(before), await contents(after)
+    assert {name for name in old if old[name] != new.get(name)} <= CHANGED_BY_A_RESTORE
+    assert {name: rows for name, (rows, _) in old.items()} == {name: rows for name, (rows, _) in new.items()}
+    assert min(rows for rows, _ in new.values()) > 0
+    connection = await asyncpg.connect(after["auth"])
+    assert await connection.fetchval("SELECT count(*) FROM revocations WHERE pushed") == 0
+    await connection.close()
+    connection = await asyncpg.connect(after["chat"])
+    assert await connection.fetchval("SELECT outbox_append(gen_random_uuid(), 'n', 's', 'new', '{}')") == 1
+    await connection.close()
+
+
+async def test_databases_with_rows_are_refused_unless_they_are_replaced(
+    server: Server, made: tuple[Path, Urls, str]
+) -> None:
+    archive, _, server.key = made
+    urls = await server.databases("filled")
+    connection = await asyncpg.connect(urls["history"])
+    await connection.execute("DELETE FROM messages")
+    await connection.close()
+    before = await contents(urls)
+    refused = await server.parley(urls, "restore", str(archive))
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert "The database of history is not empty" in refused.stderr
+    assert await contents(urls) == before
+    done = await server.parley(urls, "restore", str(archive), "--replace")
+    assert done.exit_code == 0, done.stderr
+    assert (await contents(urls))["history.messages"][0] == ROWS
+
+
+async def test_an_archive_of_an_older_version_is_restored_and_migrated(
+    server: Server, tmp_path: Path, backends: SharedBackends
+) -> None:
+    async def old_chat(dsn: str) -> None:
+        await migrations.migrate(dsn, *migration_sources("chat"), wanted=lambda m: m.source != "chat" or m.number < 4)
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("INSERT INTO comparisons VALUES ('deletions', '2026-01-01 12:00Z')")
+        await connection.close()
+
+    old = {"chat": await backends.fresh_database(old_chat, "backup of an old chat")}
+    archive = str(tmp_path / "old.backup")
+    done = await server.parley(old, "backup", archive, "--service", "chat")
+    assert done.exit_code == 0, done.stderr
+    new = {"chat": (await server.databases("migrated"))["chat"]}
+    done = await server.parley(new, "restore", archive, "--service", "chat")
+    assert done.exit_code == 0, done.stderr
+    connection = await asyncpg.connect(new["chat"])
+    # An hour earlier: the deletions before the backup are compared again.
+    assert await connection.fetchval("SELECT compared_until = '2026-01-01 11:00Z' FROM comparisons")
+    assert await connection.fetchval("SELECT count(continues) FROM turns") == 0
+    await connection.close()
+
+
+async def test_an_archive_of_a_newer_version_is_refused(server: Server, tmp_path: Path) -> None:
+    urls = await server.databases("migrated")
+    connection = await asyncpg.connect(urls["chat"])
+    await connection.execute("INSERT INTO schema_migrations VALUES ('chat', 9999, 'x')")
+    await connection.close()
+    archive = str(tmp_path / "new.backup")
+    assert (await server.parley(urls, "backup", archive)).exit_code == 0
+    refused = await server.parley(await server.databases("empty"), "restore", archive)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert "whose migration 9999 of chat this version does not have" in refused.stderr
+
+
+async def test_a_restore_with_another_key_or_beside_a_running_service_changes_nothing(
+    server: Server, made: tuple[Path, Urls, str]
+) -> None:
+    archive, _, key = made
+    urls = await server.databases("empty")
+    refused = await server.parley(urls, "restore", str(archive))
+    assert refused.exit_code == 1
+    assert "AUTH_SECRET_KEY is another key" in refused.stderr
+    server.key = key
+    service = await asyncpg.connect(urls["chat"], server_settings={"application_name": "parley-chat"})
+    refused = await server.parley(urls, "restore", str(archive))
+    await service.close()
+    assert refused.exit_code == 1
+    assert "The database of chat is in use by 1 sessions of Parley" in refused.stderr
+    assert await contents(urls) == {}
+
+
+async def test_tables_of_another_program_are_never_dropped(server: Server, made: tuple[Path, Urls, str]) -> None:
+    archive, _, server.key = made
+    urls = await server.databases("empty")
+    connection = await asyncpg.connect(urls["chat"])
+    await connection.execute("CREATE TABLE invoices (id integer)")
+    refused = await server.parley(urls, "restore", str(archive), "--replace")
+    assert "The database of chat has tables that are not Parley's" in refused.stderr
+    assert await connection.fetchval("SELECT count(*) FROM invoices") == 0
+    await connection.close()
+
+
+async def test_a_backup_of_a_database_without_tables_fails_and_leaves_no_file(server: Server, tmp_path: Path) -> None:
+    result = await server.parley(await server.databases("empty"), "backup", str(tmp_path / "x.backup"))
+    assert (result.exit_code, result.stderr.count("\n"), list(tmp_path.iterdir())) == (1, 1, [])
+
+
+async def test_old_backups_of_a_folder_are_deleted_after_a_new_one(server: Server, tmp_path: Path) -> None:
+    for name in ("parley-2026-01-01T000000Z.backup", "parley-2026-01-02T000000Z.backup", "mine.backup"):
+        (tmp_path / name).touch()
+    urls = await server.databases("migrated")
+    done = await server.parley(urls, "backup", str(tmp_path), "--keep", "2")
+    assert done.exit_code == 0, done.stderr
+    assert len(list(tmp_path.glob("parley-*.backup"))) == 2
+    assert not (tmp_path / "parley-2026-01-01T000000Z.backup").exists()
+    assert (tmp_path / "mine.backup").exists()
+
+
+def test_a_missing_database_url_exits_with_status_2(server: Server) -> None:
+    server.monkeypatch.setenv("CHAT_DATABASE_URL", "postgresql://nobody:nothing@127.0.0.1:1/chat")
+    result = CliRunner().invoke(build(), ["backup", "all.backup"])
+    assert result.exit_code == 2
+    assert "AUTH_DATABASE_URL: is required but not set" in result.stderr
+
+
+def test_an_unreachable_database_is_one_line_and_status_1(server: Server) -> None:
+    server.use(dict.fromkeys(SERVICES, "postgresql://nobody:nothing@127.0.0.1:1/chat"))
+    result = CliRunner().invoke(build(), ["backup", "all.backup"])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
