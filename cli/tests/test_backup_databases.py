@@ -31,10 +31,6 @@ async def with_tables(service: str, dsn: str) -> None:
     await migrations.migrate(dsn, *migration_sources(service))
 
 
-async def without_tables(_: str) -> None:
-    """Leave the database empty."""
-
-
 async def with_rows(backends: SharedBackends, service: str, dsn: str) -> None:
     await with_tables(service, dsn)
     database = dsn.partition("?")[0].rpartition("/")[2]
@@ -54,11 +50,15 @@ class Server:
 
     async def databases(self, kind: str) -> Urls:
         """Return new databases: ``filled``, ``migrated`` or ``empty``."""
-        fill = {"filled": partial(with_rows, self.backends), "migrated": with_tables}
+
+        async def fill(service: str, dsn: str) -> None:
+            if kind == "filled":
+                await with_rows(self.backends, service, dsn)
+            elif kind == "migrated":
+                await with_tables(service, dsn)
+
         return {
-            service: await self.backends.fresh_database(
-                partial(fill[kind], service) if kind in fill else without_tables, f"backup {kind} {service}"
-            )
+            service: await self.backends.fresh_database(partial(fill, service), f"backup {kind} {service}")
             for service in SERVICES
         }
 
