@@ -22,9 +22,9 @@ from parley_testing.stacks.separate import SeparateStack
 from parley_testing.workload.event_recorder import EventRecorder
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
-TURNS = 10
+KILLS, TURNS = 20, 10
 END_TIMEOUT, STORE_TIMEOUT = 90.0, 90.0
 UNAVAILABLE = (httpx2.codes.BAD_GATEWAY, httpx2.codes.SERVICE_UNAVAILABLE, httpx2.codes.GATEWAY_TIMEOUT)
 """Statuses on which a client retries while a process is down."""
@@ -83,21 +83,19 @@ async def verify(stack: SeparateStack) -> str:
     return output
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.chaos)])
 async def test_every_accepted_turn_ends_once_whatever_is_killed(
     private_backends: PrivateBackends,
     private_stack: SeparateStack,
     provider: FakeProvider,
     users: list[UserClient],
     event_recorder: EventRecorder,
-    kills: int,
 ) -> None:
     seed = random.randrange(1_000_000)
     moments, mark = random.Random(seed), str(new_id())
     targets = cycle(moments.sample(found := victims(private_stack, private_backends), len(found)))
     turns: dict[str, AnsweredTurn | None] = {}
     async with open_http(private_stack.url) as one, open_http(private_stack.url) as other:
-        for number in range(kills):
+        for number in range(KILLS):
             readers = {
                 f"{mark}-{number}-{i} [[fake tokens=40 rate=20]]": ResumingReader(
                     users[i % len(users)], [one, other], retry_timeout=END_TIMEOUT, retried_statuses=UNAVAILABLE
@@ -106,7 +104,7 @@ async def test_every_accepted_turn_ends_once_whatever_is_killed(
             }
             turns |= await one_round(readers, next(targets), moments.uniform(0.1, 1.5))
         accepted = {message: turn for message, turn in turns.items() if turn}
-        print(f"seed {seed}: {kills} kills, {len(accepted)} of {len(turns)} turns accepted")
+        print(f"seed {seed}: {KILLS} kills, {len(accepted)} of {len(turns)} turns accepted")
         assert len(accepted) >= len(turns) * 3 / 4
 
         for message, turn in accepted.items():

@@ -18,7 +18,7 @@ from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader, stored_exactly_once, take_turns
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 STREAM = "stream [[fake tokens=30 rate=15]]"
 SHORT = "short [[fake tokens=1]]"
@@ -119,16 +119,15 @@ async def read(users: list[UserClient]) -> list[ResumingReader]:
     return readers
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(2, marks=pytest.mark.chaos)])
 async def test_sigterm_of_replicas_in_turn_fails_no_request_and_breaks_no_stream(
-    private_stack: SeparateStack, everywhere: list[UserClient], rounds: int
+    private_stack: SeparateStack, everywhere: list[UserClient]
 ) -> None:
     turns = await take_turns(everywhere, len(everywhere), SHORT)
     await stored_exactly_once(turns, within=TIMEOUT)
     asks = [ask for turn in turns for ask in (*reads(turn.user), *writes(turn.user, turn.conversation))]
     load = RequestLoad()
     async with load.running(asks):
-        for number in range(rounds):
+        for number in (0, 1):
             ending = [private_stack.chat[number], private_stack.history[number]]
             streams = asyncio.create_task(read(everywhere * STREAMS_PER_USER))
             await eventually(partial(streams_at, ending[0]), within=TIMEOUT, message="no stream at the ending chat")
@@ -143,7 +142,6 @@ async def streams_at(chat: ServiceProcess) -> bool:
     return await chat.metric("chat_turns_running") > LOAD_TURNS
 
 
-@pytest.mark.chaos
 async def test_sigkill_of_replicas_in_turn_fails_no_repeatable_request(
     private_stack: SeparateStack, everywhere: list[UserClient]
 ) -> None:
