@@ -65,7 +65,7 @@ async def test_rabbitmqctl_controls_the_node(node: EmbeddedRabbitMQ) -> None:
     assert "parley" in await node.ctl("list_users")
 
 
-async def test_stop_ends_node_and_name_server_and_wipe_deletes_the_data(
+async def test_stop_ends_node_and_name_server_a_lost_password_is_reported_and_wipe_deletes_the_data(
     node: EmbeddedRabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await publish(node, "lost", b"hello")
@@ -75,6 +75,7 @@ async def test_stop_ends_node_and_name_server_and_wipe_deletes_the_data(
         assert list(processes_in(node.data_dir, program)) == []
     assert not await accepts_connections(node.port)
     assert not await accepts_connections(node._epmd_port)
+    await assert_a_lost_password_is_reported(node)
     await node.wipe()
     monkeypatch.setenv("OPENAI_API_KEY", "canary-7c1f")
     await node.start()
@@ -83,8 +84,8 @@ async def test_stop_ends_node_and_name_server_and_wipe_deletes_the_data(
     assert await take(node, "lost") is None
 
 
-async def test_a_lost_password_is_reported_with_a_way_on(node: EmbeddedRabbitMQ) -> None:
-    await node.stop()
+async def assert_a_lost_password_is_reported(node: EmbeddedRabbitMQ) -> None:
+    """Start the stopped node without its password, which must fail with a way on; restore the password."""
     stored = (node.data_dir / "password").read_text()
     (node.data_dir / "password").unlink()
     with pytest.raises(
@@ -92,4 +93,3 @@ async def test_a_lost_password_is_reported_with_a_way_on(node: EmbeddedRabbitMQ)
     ):
         await node.start()
     (node.data_dir / "password").write_text(stored)
-    await node.start()

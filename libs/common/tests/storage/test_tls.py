@@ -147,7 +147,7 @@ async def test_redis_is_reached_over_tls_with_a_private_authority_only(
 async def test_rabbitmq_is_reached_over_tls_with_a_private_authority_only(
     backends: SharedBackends, authority: Authority
 ) -> None:
-    parts = urlsplit(await backends.amqp_url())
+    parts = urlsplit((await backends.private_rabbitmq()).url)
     async with tls_in_front_of(str(parts.hostname), parts.port or 5672, authority) as address:
         secure = f"amqps://{parts.username}:{parts.password}@{address}{parts.path}"
         await close(await connect(f"{secure}?cafile={authority.ca}", "tls"))

@@ -68,13 +68,13 @@ async def test_a_correct_password_from_a_clean_address_succeeds_during_an_attack
             assert answer.status_code in {400, 429, 503}
             refused += 1
 
-    attackers = [asyncio.create_task(attack(number)) for number in range(50)]
+    attackers = [asyncio.create_task(attack(number)) for number in range(20)]
     outcomes: list[int] = []
     while not all(attacker.done() for attacker in attackers):
         answer = await attempt(auth, person.username, PASSWORD, f"203.0.113.{100 + len(outcomes) % 100}")
         outcomes.append(answer.status_code)
     await asyncio.gather(*attackers)
-    assert refused == 500
+    assert refused == 200
     assert len(outcomes) >= 2
     assert set(outcomes) == {200}
 

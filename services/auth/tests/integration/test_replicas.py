@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,9 @@ import jwt
 import pytest
 import structlog
 
+from auth.settings import AuthSettings
 from auth_testing.app import MakeSettings, StartAuth
-from auth_testing.replica import StartReplica
+from auth_testing.replica import StartReplica, running_replica
 from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
 from parley_testing import eventually
@@ -26,6 +27,25 @@ log = structlog.get_logger()
 PASSWORD = "correct horse battery staple"
 HEALTH_P99 = 0.05
 TOKEN, ME = "/api/v1/auth/token", "/api/v1/auth/me"
+FAST_ROTATION = {"SIGNING_KEY_PUBLISH_AHEAD": "3", "SIGNING_KEY_POLL": "0.3"}
+
+Pair = tuple[httpx2.AsyncClient, httpx2.AsyncClient]
+
+
+@pytest.fixture(scope="module")
+async def settings(make_settings: MakeSettings) -> AuthSettings:
+    return await make_settings(signing_key_publish_ahead=3, signing_key_poll=0.3)
+
+
+@pytest.fixture(scope="module")
+async def pair(settings: AuthSettings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    """Clients of two processes over one database, which change their signing keys fast."""
+    folder = tmp_path_factory.mktemp("auth")
+    async with (
+        running_replica(settings, folder, **FAST_ROTATION) as (one, _),
+        running_replica(settings, folder, **FAST_ROTATION) as (other, _),
+    ):
+        yield one, other
 
 
 async def log_in(client: httpx2.AsyncClient, name: str) -> dict[str, Any]:
@@ -44,37 +64,29 @@ async def call_me(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
     return await client.get(ME, headers={"Authorization": f"Bearer {token}"})
 
 
-async def test_a_hundred_refreshes_at_once_over_two_processes_have_one_successor(
-    make_settings: MakeSettings, replica: StartReplica
-) -> None:
-    settings = await make_settings()
-    async with replica(settings) as (one, _), replica(settings) as (other, _):
-        tokens = await log_in(one, "racer")
-        token, first = tokens["refresh_token"], tokens["refresh_token"]
-        for _ in range(2):
-            answers = await asyncio.gather(*(refresh((one, other)[n % 2], token) for n in range(100)))
-            assert {answer.status_code for answer in answers} == {200}
-            successors = {answer.json()["refresh_token"] for answer in answers}
-            assert len(successors) == 1
-            token = successors.pop()
-        access = answers[0].json()["access_token"]
-        assert (await call_me(other, access)).status_code == 200
-        assert (await refresh(one, first)).json()["error"] == "invalid_grant"
-        refused = await call_me(other, access)
-        assert (refused.status_code, refused.json()["code"]) == (401, "session_revoked")
-        assert (await refresh(other, token)).json()["error"] == "invalid_grant"
+async def test_a_hundred_refreshes_at_once_over_two_processes_have_one_successor(pair: Pair) -> None:
+    one, other = pair
+    tokens = await log_in(one, "racer")
+    token, first = tokens["refresh_token"], tokens["refresh_token"]
+    for _ in range(2):
+        answers = await asyncio.gather(*(refresh((one, other)[n % 2], token) for n in range(100)))
+        assert {answer.status_code for answer in answers} == {200}
+        successors = {answer.json()["refresh_token"] for answer in answers}
+        assert len(successors) == 1
+        token = successors.pop()
+    access = answers[0].json()["access_token"]
+    assert (await call_me(other, access)).status_code == 200
+    assert (await refresh(one, first)).json()["error"] == "invalid_grant"
+    refused = await call_me(other, access)
+    assert (refused.status_code, refused.json()["code"]) == (401, "session_revoked")
+    assert (await refresh(other, token)).json()["error"] == "invalid_grant"
 
 
 async def test_two_key_rotations_under_load_reject_no_token(
-    make_settings: MakeSettings, start: StartAuth, replica: StartReplica
+    settings: AuthSettings, start: StartAuth, pair: Pair
 ) -> None:
-    fast = {"SIGNING_KEY_PUBLISH_AHEAD": "3", "SIGNING_KEY_POLL": "0.3"}
-    settings = await make_settings(signing_key_publish_ahead=3, signing_key_poll=0.3)
-    async with (
-        start(settings) as operator,
-        replica(settings, **fast) as (one, _),
-        replica(settings, **fast) as (other, _),
-    ):
+    one, other = pair
+    async with start(settings) as operator:
         verifiers = [_verifier(client) for client in (one, other)]
         accepted, kids, done = 0, set(), asyncio.Event()
 

@@ -31,6 +31,7 @@ from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.security.token_issuer import TestIssuer
 from parley_testing.stacks.commands import answers, environment
+from parley_testing.stacks.service_process import START_SECONDS
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +142,7 @@ async def spawn(
         await child.start()
         replica = ChatProcess(child, f"http://127.0.0.1:{port}", dsn, issuer, pool)
         try:
-            await child.wait_until(lambda: answers(f"{replica.url}/ready"), 30)
+            await child.wait_until(lambda: answers(f"{replica.url}/ready"), START_SECONDS)
             yield replica
         finally:
             await replica.client.aclose()

@@ -63,7 +63,9 @@ async def test_without_redis_the_provider_is_called(
         assert len(await provider.journal(contains=message.split(maxsplit=1)[0])) == answers_cached.count(False)
 
 
-@pytest.mark.parametrize(("moment", "status"), [("before", "failed"), ("after", "completed")])
+@pytest.mark.parametrize(
+    ("moment", "status"), [("before", "failed"), pytest.param("after", "completed", marks=pytest.mark.chaos)]
+)
 async def test_a_crash_at_the_end_of_a_cached_answer_leaves_it_complete_or_unshown(
     open_replica: OpenReplica,
     new_database: NewDatabase,

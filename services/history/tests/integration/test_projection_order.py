@@ -64,9 +64,20 @@ async def test_conversation_created_is_published_once_however_often_events_repea
     ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 async def test_events_in_any_order_and_repetition_store_the_same(history: RunningHistory, data: st.DataObject) -> None:
+    await _store_in_any_order(history, data)
+
+
+@pytest.mark.chaos
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+async def test_events_in_many_orders_store_the_same(history: RunningHistory, data: st.DataObject) -> None:
+    await _store_in_any_order(history, data)
+
+
+async def _store_in_any_order(history: RunningHistory, data: st.DataObject) -> None:
     first = SampleTurn(question="First of all", model="small", cost=None)
     again = first.regenerated(answer="Another answer", model="large")
     edited = SampleTurn(first.user_id, first.conversation_id, number=3, question="Edited", tokens=None, cost=None)

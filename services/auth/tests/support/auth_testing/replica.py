@@ -14,6 +14,7 @@ import httpx2
 from auth.settings import AuthSettings
 from parley_testing import eventually
 from parley_testing.http.client import open_http
+from parley_testing.stacks.service_process import START_SECONDS
 
 PROGRAM = """
 import sys
@@ -67,7 +68,7 @@ async def running_replica(settings: AuthSettings, folder: Path, **more: str) -> 
     limits = httpx2.Limits(max_connections=60)
     try:
         async with open_http(f"http://127.0.0.1:{port}", timeout=60, limits=limits) as client:
-            await eventually(lambda: _is_ready(client), within=30)
+            await eventually(lambda: _is_ready(client), within=START_SECONDS)
             yield Replica(client, process.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
