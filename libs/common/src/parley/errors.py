@@ -188,8 +188,8 @@ class UnsupportedMediaType(ParleyError):
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
     remedy = "Set `Content-Type: application/json`."
 
-    def __init__(self, accepted: str = "application/json") -> None:
-        super().__init__(f"The request body must be {accepted}.", headers={"Accept-Post": accepted})
+    def __init__(self, accepted: str = "application/json", *, detail: str | None = None) -> None:
+        super().__init__(detail or f"The request body must be {accepted}.", headers={"Accept-Post": accepted})
 
 
 class HeadersTooLarge(ParleyError):

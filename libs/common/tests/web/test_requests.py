@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Annotated
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -37,6 +39,17 @@ async def things(
     day: Annotated[str | None, Query(alias="from")] = None,
 ) -> dict[str, object]:
     return {"limit": page[0], "kind": kind, "from": day}
+
+
+@router.get("/typed")
+async def typed(
+    limit: int | None = None,
+    on: bool | None = None,
+    date: dt.date | None = None,
+    time: dt.datetime | None = None,
+    id: UUID | None = None,  # noqa: A002 - the parameter's name
+) -> dict[str, object]:
+    return {}
 
 
 @router.post("/things")
@@ -104,6 +117,60 @@ async def test_unknown_and_repeated_parameters_are_refused_by_name(
     assert (response.status_code, response.json()["code"]) == (422, "validation_failed")
     (error,) = response.json()["errors"]
     assert (error["pointer"], error["code"]) == (pointer, code)
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("limit=1_0", "must be an integer"),
+        ("limit=%2B1", "must be an integer"),
+        ("limit=1.0", "must be an integer"),
+        ("limit=01", "must be an integer"),
+        ("limit=%D9%A3", "must be an integer"),
+        ("limit=9" + "0" * 30, "must be an integer"),
+        ("limit=", "must be an integer"),
+        ("on=yes", "must be true or false"),
+        ("on=1", "must be true or false"),
+        ("on=TRUE", "must be true or false"),
+        ("date=-0", "must be a date, for example 2026-11-22"),
+        ("date=1795307719", "must be a date, for example 2026-11-22"),
+        ("date=2026-11-22T00:00:00Z", "must be a date, for example 2026-11-22"),
+        ("time=1795307719", "must be a time with a time zone, for example 2026-11-22T10:00:00Z"),
+        ("id=01A200A7-0000-7000-8000-000000000001", "must be a UUID in lower case"),
+        ("id=%7B01a200a7-0000-7000-8000-000000000001%7D", "must be a UUID in lower case"),
+        ("id=01a200a7000070008000000000000001", "must be a UUID in lower case"),
+    ],
+)
+async def test_a_parameter_has_one_spelling(client: httpx2.AsyncClient, query: str, detail: str) -> None:
+    response = await client.get(f"/api/v1/typed?{query}")
+    assert (response.status_code, response.json()["code"]) == (422, "validation_failed")
+    assert response.json()["detail"] == f"{query.partition('=')[0]}: {detail}"
+
+
+async def test_parameters_in_their_spelling_pass(client: httpx2.AsyncClient) -> None:
+    query = "limit=-5&on=false&date=2026-11-22&time=2026-11-22T10:00:00Z&id=01a200a7-0000-7000-8000-000000000001"
+    assert (await client.get(f"/api/v1/typed?{query}")).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["from=%ff", "from=%ed%a0%80", "%ff=1"])
+async def test_a_query_string_that_is_not_utf8_is_refused(client: httpx2.AsyncClient, query: str) -> None:
+    response = await client.get(f"/api/v1/things?{query}")
+    assert (response.status_code, response.json()["detail"]) == (422, "The query string must be UTF-8.")
+
+
+async def test_a_route_without_a_body_refuses_content(client: httpx2.AsyncClient) -> None:
+    for content in (b"", b"{}", b" {} "):
+        assert (await client.post("/api/v1/things", content=content)).status_code == 200
+    for content in (b'{"a": 1}', b"\x00\xff", b"[]"):
+        response = await client.post("/api/v1/things", content=content)
+        assert (response.status_code, response.json()["detail"]) == (422, "This route has no request body. Send none.")
+
+
+async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
+    for encoding, status in (("gzip", 415), ("GZIP", 415), ("identity", 200)):
+        response = await client.post("/api/v1/things", headers={"Content-Encoding": encoding})
+        assert response.status_code == status
+    assert "Omit Content-Encoding" in (await client.post("/x", headers={"Content-Encoding": "br"})).json()["detail"]
 
 
 async def test_a_route_without_parameters_says_so_and_lenient_paths_take_any(client: httpx2.AsyncClient) -> None:

@@ -4,10 +4,10 @@ from decimal import Decimal
 from typing import Annotated
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from parley.web import validation
-from parley.web.schemas import MAX_MEMBERS, Money, Page, RequestBody, ResponseBody, Text, max_entries
+from parley.web.schemas import MAX_MEMBERS, Id, Money, Page, RequestBody, ResponseBody, Text, max_entries, refuse_null
 
 
 class Note(RequestBody):
@@ -61,3 +61,34 @@ def test_an_object_of_many_members_is_refused_with_one_error() -> None:
         _Lines.model_validate({f"member-{number}": 1 for number in range(MAX_MEMBERS + 1)})
     (found,) = validation.from_validation(refused.value.errors()).errors
     assert found.code == "too_long"
+
+
+ID = "01a200a7-0000-7000-8000-000000000001"
+
+
+class Reference(RequestBody):
+    id: Id
+    name: str | None = None
+    _kept = field_validator("name", mode="before")(refuse_null)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "01A200A7-0000-7000-8000-000000000001",
+        "{01a200a7-0000-7000-8000-000000000001}",
+        "urn:uuid:01a200a7-0000-7000-8000-000000000001",
+        "01a200a7000070008000000000000001",
+        "",
+    ],
+)
+def test_an_id_has_one_spelling(text: str) -> None:
+    with pytest.raises(ValidationError, match="lower case"):
+        Reference.model_validate({"id": text})
+    assert str(Reference.model_validate({"id": ID}).id) == ID
+
+
+def test_a_member_that_cannot_be_empty_refuses_null_and_may_be_absent() -> None:
+    assert Reference.model_validate({"id": ID}).name is None
+    with pytest.raises(ValidationError, match="Omit the member"):
+        Reference.model_validate({"id": ID, "name": None})

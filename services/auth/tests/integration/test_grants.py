@@ -141,7 +141,7 @@ async def test_scopes_are_narrowed_on_request_and_never_widened(auth: RunningAut
     admin = await person.login(scope="chat:write admin")
     assert admin.json() == {
         "error": "invalid_scope",
-        "error_description": "A requested scope is not granted: admin.",
+        "error_description": "Scope not granted to this account: admin.",
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from typing import Any
 
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 
 SINGLE_HEADERS = frozenset({b"idempotency-key", b"origin"})
 """Headers that the gateway and a service or a browser read. Of repeated ones, each could use another."""
+_IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}\Z")
 CLIENT_CLOSED_REQUEST = 499
 """The status, as in nginx, under which a request is logged when its client disconnects before the response."""
 
@@ -129,7 +131,7 @@ class Pipeline:
         if await self._local.respond(request, send):
             return
         self._check_draining()
-        _check_repeated_headers(request)
+        _check_headers(request)
         route = request.route = self._routes.find(request.method, request.path)
         await self._policy.admit(request, route)
         if not route.stream:
@@ -140,7 +142,7 @@ class Pipeline:
 
     async def _handle_websocket(self, request: Request, scope: Any, receive: Receive, send: Send) -> None:
         self._check_draining()
-        _check_repeated_headers(request)
+        _check_headers(request)
         route = self._routes.find("GET", request.path)
         if not route.websocket:
             raise errors.NotFound
@@ -211,9 +213,13 @@ def _raise_cancellation(error: BaseException) -> None:
         raise error
 
 
-def _check_repeated_headers(request: Request) -> None:
+def _check_headers(request: Request) -> None:
+    """Raise InvalidRequest for repeated headers and a malformed idempotency key, also where no route reads them."""
     if request.repeated_headers and request.repeated_headers & SINGLE_HEADERS:
         raise errors.InvalidRequest("Send Idempotency-Key and Origin at most once.")
+    key = request.used_headers.get(b"idempotency-key")
+    if key is not None and not _IDEMPOTENCY_KEY.match(key):
+        raise errors.InvalidRequest("Idempotency-Key must have 1 to 255 visible ASCII characters.")
 
 
 def _start_trace(tracer: Tracer, request: Request) -> RequestTrace:

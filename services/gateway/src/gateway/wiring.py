@@ -200,11 +200,16 @@ def _count_active(pool: Pool) -> float:
 
 
 def observe_streams(runtime: Runtime, streams: OpenStreams) -> None:
-    """Report open requests and streams in the metrics."""
+    """Report open requests and streams in the metrics and in ``/status``."""
     lifecycle = runtime.lifecycle
     runtime.metrics.active_requests.set_function(lambda: lifecycle.open_requests)
     gauge = Gauge("gateway_streams", "Open streams.", registry=runtime.metrics.registry)
     gauge.set_function(lambda: streams.count)
+
+    async def report() -> dict[str, int]:
+        return {"streams": streams.count}
+
+    runtime.reports.append(report)
 
 
 def close_pools(pools: Mapping[str, Pool]) -> None:

@@ -214,3 +214,10 @@ async def test_a_server_error_that_is_no_json_becomes_a_problem(pipeline: TestPi
     assert (response.status, response.code) == (502, "upstream_error")
     pipeline.chat.answer = respond(503, b'{"code":"draining"}', ("content-type", "application/problem+json"))
     assert (await pipeline.request(MODELS, headers=pipeline.bearer())).status == 503
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9"])
+async def test_a_malformed_idempotency_key_is_refused_on_every_route(pipeline: TestPipeline, key: str) -> None:
+    response = await pipeline.request(MODELS, headers={**pipeline.bearer(), "idempotency-key": key})
+    assert (response.status, response.code) == (400, "invalid_request")
+    assert pipeline.chat.journal == []

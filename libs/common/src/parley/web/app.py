@@ -13,7 +13,7 @@ from parley import errors
 from parley.web import admin_port, strict_json
 from parley.web.middleware import BodyLimit, RequestContext
 from parley.web.problem_handlers import install_handlers
-from parley.web.requests import HeadRequests, refuse_unknown_parameters
+from parley.web.requests import HeadRequests, check_parameters, refuse_unexpected_body
 from parley.web.service import S, Wire, make_runtime, run_service
 
 
@@ -49,7 +49,7 @@ def build_app(
             Middleware(BodyLimit, limit=settings.body_limit, larger=dict(larger_bodies or {})),
             Middleware(HeadRequests),
         ],
-        dependencies=[Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(check_parameters), Depends(refuse_unexpected_body)],
     )
     app.state.runtime = runtime
     install_handlers(app, base_url=settings.issuer())
@@ -88,9 +88,8 @@ class JsonRoute(APIRoute):
 
 
 def is_json(content_type: str) -> bool:
-    """Return whether a content type is JSON."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+    """Return whether a content type is ``application/json``, with any parameters."""
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _health_router() -> APIRouter:

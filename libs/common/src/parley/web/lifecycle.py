@@ -27,6 +27,8 @@ class Lifecycle:
         self.drain_started = asyncio.Event()
         """Set when draining begins; open streams wait for it to send their final event."""
         self.open_requests = 0
+        self.open_streams = 0
+        """Open event streams and WebSockets."""
         self._server_expected = False
         self._idle = asyncio.Event()
         self._idle.set()

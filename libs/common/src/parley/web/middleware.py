@@ -48,6 +48,8 @@ class RequestInfo:
     status: int = 500
     sent: int = 0
     response_started: bool = False
+    streaming: bool = False
+    """Whether the response is an event stream or a WebSocket."""
     span: Span | None = None
     """Set when the request is traced."""
 
@@ -77,6 +79,7 @@ class RequestContext:
                     await self._traced(self.runtime.tracer, scope, receive, send, info)
             finally:
                 self.metrics.active_requests.dec()
+                self.lifecycle.open_streams -= info.streaming
                 self._record(scope, info)
 
     async def _traced(self, tracer: Tracer, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
@@ -90,6 +93,7 @@ class RequestContext:
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 info.status, info.response_started = message["status"], True
+                self._count_stream(info, _is_event_stream(message))
                 elapsed = time.perf_counter() - info.started
                 # Tells clients with keep-alive connections not to send another request to a draining instance.
                 closing = CONNECTION_CLOSE if self.lifecycle.state == "draining" else ()
@@ -99,6 +103,7 @@ class RequestContext:
                 info.sent += len(message.get("body", b""))
             elif message["type"] == "websocket.accept":
                 info.status, info.response_started = 101, True
+                self._count_stream(info, True)
             await send(message)
 
         try:
@@ -112,6 +117,10 @@ class RequestContext:
                 raise
             log.exception("unhandled_error")
             await self._respond(errors.InternalError(), scope, receive, send_counted, info)
+
+    def _count_stream(self, info: RequestInfo, streaming: bool) -> None:
+        info.streaming = streaming
+        self.lifecycle.open_streams += streaming
 
     async def _respond(self, error: ParleyError, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
         if info.response_started or scope["type"] != "http":
@@ -144,7 +153,7 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Rejects request bodies over the limit, by ``Content-Length`` or as soon as the received bytes exceed it."""
+    """Rejects compressed bodies, and bodies over the limit: by ``Content-Length`` or when too much is received."""
 
     def __init__(self, app: ASGIApp, *, limit: int, larger: dict[str, int] | None = None) -> None:
         """Set the limit in bytes, and the limits of paths that accept more."""
@@ -154,6 +163,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if (header(scope, b"content-encoding") or b"identity").strip().lower() != b"identity":
+            raise errors.UnsupportedMediaType(
+                detail="Compressed request bodies are not supported. Omit Content-Encoding."
+            )
         limit = self.larger.get(scope["path"], self.limit)
         too_large = errors.BodyTooLarge(f"The request body is too large: at most {limit} bytes are accepted.")
         declared = header(scope, b"content-length")
@@ -178,6 +191,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
         if key == name:
             return bytes(value)
     return None
+
+
+def _is_event_stream(start: Message) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start.get("headers", ())
+    )
 
 
 def _text(scope: Scope, name: bytes) -> str | None:

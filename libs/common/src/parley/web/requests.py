@@ -1,4 +1,4 @@
-"""Rules for every request to a service: HEAD wherever GET, and no query parameter that the route does not know."""
+"""Rules for every request to a service: HEAD wherever GET, known query parameters, and no body without a use."""
 
 import asyncio
 from collections import Counter
@@ -7,21 +7,23 @@ from typing import Any, get_args, get_origin
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley.errors import ValidationFailed
 from parley.field_errors import FieldError, json_pointer
+from parley.web.query_text import form_error, is_utf8
 
 LENIENT_PREFIXES = ("/v1/", "/.well-known/", "/health", "/ready")
 """Paths whose clients add parameters of their own: OpenAI's and OAuth's wire formats, and probes."""
 MAX_UNKNOWN = 20
-"""Unknown parameters that a response names."""
+"""Invalid parameters that a response names."""
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _ROUTED = ("route", "endpoint", "path_params")
 
 
-async def refuse_unknown_parameters(connection: HTTPConnection) -> None:
-    """Raise ValidationFailed for query parameters that the route does not have, or has more than once.
+async def check_parameters(connection: HTTPConnection) -> None:
+    """Raise ValidationFailed for query parameters that the route does not have, repeats or could misread.
 
     A dependency of the whole app.
     """
@@ -29,30 +31,51 @@ async def refuse_unknown_parameters(connection: HTTPConnection) -> None:
     route = scope.get("route")
     if not scope["query_string"] or not isinstance(route, APIRoute) or scope["path"].startswith(LENIENT_PREFIXES):
         return
-    known = _parameters(route)
-    given = Counter(name for name, _ in connection.query_params.multi_items())
-    found = [_field_error(name, known) for name, count in given.items() if name not in known or count > known[name]]
+    if not is_utf8(scope["query_string"]):
+        raise ValidationFailed([FieldError("", "invalid_text", "The query string must be UTF-8.")])
+    known, given = _parameters(route), connection.query_params.multi_items()
+    count = Counter(name for name, _ in given)
+    found = [error for name, text in dict(given).items() if (error := _field_error(name, text, count[name], known))]
     if found:
         raise ValidationFailed(found[:MAX_UNKNOWN])
 
 
-def _field_error(name: str, known: dict[str, float]) -> FieldError:
+async def refuse_unexpected_body(connection: HTTPConnection) -> None:
+    """Raise ValidationFailed for content in the body of a route that has none. A dependency of the whole app.
+
+    Clients may send an empty object with every request.
+    """
+    scope = connection.scope
+    if not isinstance(connection, Request) or not any(name in _BODY_HEADERS for name, _ in scope["headers"]):
+        return
+    route = scope.get("route")
+    if not isinstance(route, APIRoute) or route.body_field or "requestBody" in (route.openapi_extra or {}):
+        return
+    if scope["path"].startswith(LENIENT_PREFIXES):
+        return
+    if (await connection.body()).strip() not in (b"", b"{}"):
+        raise ValidationFailed([FieldError("", "unexpected_body", "This route has no request body. Send none.")])
+
+
+def _field_error(name: str, text: str, count: int, known: dict[str, object]) -> FieldError | None:
     pointer = json_pointer(name)
-    if name in known:
+    if name not in known:
+        listed = f"Known: {', '.join(known)}." if known else "This route has none."
+        return FieldError(pointer, "unknown_parameter", f"This query parameter is not supported. {listed}")
+    if count > 1 and not _takes_several(known[name]):
         return FieldError(pointer, "repeated_parameter", "Send this parameter once.")
-    listed = f"Known: {', '.join(known)}." if known else "This route has none."
-    return FieldError(pointer, "unknown_parameter", f"This query parameter is not supported. {listed}")
+    wrong = form_error(known[name], text)
+    return FieldError(pointer, *wrong) if wrong else None
 
 
-def _parameters(route: APIRoute) -> dict[str, float]:
-    """Return the query parameters of a route, and how often each may be sent."""
-    found: dict[str, float] = {}
+def _parameters(route: APIRoute) -> dict[str, object]:
+    """Return the query parameters of a route, and their types."""
+    found: dict[str, object] = {}
     pending: list[Dependant] = [route.dependant]
     while pending:
         dependant = pending.pop()
         pending += dependant.dependencies
-        for field in dependant.query_params:
-            found[field.alias] = float("inf") if _takes_several(field.field_info.annotation) else 1
+        found |= {field.alias: field.field_info.annotation for field in dependant.query_params}
     return found
 
 

@@ -45,6 +45,7 @@ class Runtime:
             "git_sha": self.settings.git_sha,
             "uptime_s": int(self.lifecycle.uptime()),
             "dependencies": found,
+            "streams": self.lifecycle.open_streams,
             **extra,
         }
 

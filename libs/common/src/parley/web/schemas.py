@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from typing import Annotated, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from parley.web.query_text import form_error
 from parley.web.validation import FieldValueError
 
 T = TypeVar("T")
@@ -47,6 +49,13 @@ def max_entries(count: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def refuse_null(value: object) -> object:
+    """Refuse null for a member that cannot be empty. Use it as a ``before`` validator of a change."""
+    if value is None:
+        raise FieldValueError("required", "Must not be null. Omit the member to keep its value.")
+    return value
+
+
 class ResponseBody(BaseModel):
     """Base class of response bodies; every field is always present."""
 
@@ -70,6 +79,16 @@ def _storable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_storable)]
 """Text that Postgres can store: valid Unicode without NUL. Use it for every string that a client sends."""
+
+
+def _canonical_id(value: object) -> object:
+    if isinstance(value, str) and form_error(UUID, value):
+        raise FieldValueError("uuid_parsing", "Must be a UUID in lower case.")
+    return value
+
+
+Id = Annotated[UUID, BeforeValidator(_canonical_id)]
+"""An id in a request body. Other spellings of a UUID are refused, as in paths, where they would be unknown."""
 
 
 def money(amount: Decimal) -> str:

@@ -3,10 +3,12 @@
 from typing import Self
 from uuid import UUID
 
+from pydantic import field_validator
+
 from auth.accounts.model import Status, User
 from auth.web.fields import Email, EndApiKeys, Name, Password, Username
 from parley.times import Timestamp
-from parley.web.schemas import RequestBody, ResponseBody
+from parley.web.schemas import RequestBody, ResponseBody, refuse_null
 
 
 class RegisterBody(RequestBody):
@@ -25,12 +27,11 @@ class ProfileBody(RequestBody):
     email: Email | None = None
     display_name: Name | None = None
 
+    _kept = field_validator("username", mode="before")(refuse_null)
+
     def changes(self) -> dict[str, str | None]:
-        """Return the members that were sent; a null user name counts as absent."""
-        sent: dict[str, str | None] = {name: getattr(self, name) for name in self.model_fields_set}
-        if sent.get("username", "") is None:
-            del sent["username"]
-        return sent
+        """Return the members that were sent; null removes one."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class PasswordBody(RequestBody):

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from auth.accounts.schemas import UserView
 from auth.administration.creation import AccountRequest, CreatedAccount
@@ -13,7 +13,7 @@ from auth.security.scopes import DEFAULT_SCOPES
 from auth.web.fields import Email, Name, ScopeList, Username
 from parley.config.plans import DEFAULT_PLAN, MAX_NAME_LENGTH
 from parley.times import Timestamp
-from parley.web.schemas import RequestBody, ResponseBody, Text
+from parley.web.schemas import RequestBody, ResponseBody, Text, refuse_null
 
 MAX_NAMES = 1000
 """Accounts of one question for user names: the groups of a usage report."""
@@ -50,6 +50,8 @@ class AdminUserBody(RequestBody):
     scopes: ScopeList | None = None
     display_name: Name | None = None
     email: Email | None = None
+
+    _kept = field_validator("status", "plan", "scopes", mode="before")(refuse_null)
 
     def profile(self) -> dict[str, str | None]:
         """Return the members of the profile that were sent; null removes one."""

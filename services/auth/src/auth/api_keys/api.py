@@ -16,12 +16,12 @@ from auth.web.response_headers import NO_STORE
 from parley.errors import (
     InvalidCursor,
     InvalidJson,
+    InvalidRequest,
     NotFound,
     ReauthenticationRequired,
     UnsupportedMediaType,
     ValidationFailed,
 )
-from parley.field_errors import FieldError
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
 from parley.web.openapi import EXAMPLE_ID, REPLAYED, IdempotencyKey, location, problems
@@ -39,7 +39,14 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
     status_code=201,
     responses={
         201: {"headers": {**location("The key.", f"/api/v1/auth/api-keys/{EXAMPLE_ID}"), **REPLAYED}},
-        **problems(InvalidJson, UnsupportedMediaType, ValidationFailed, IdempotencyKeyReused, ReauthenticationRequired),
+        **problems(
+            InvalidJson,
+            InvalidRequest,
+            UnsupportedMediaType,
+            ValidationFailed,
+            IdempotencyKeyReused,
+            ReauthenticationRequired,
+        ),
     },
 )
 async def create_api_key(
@@ -56,8 +63,7 @@ async def create_api_key(
     Scopes other than `chat:write`, and a lifetime of more than 90 days, require a login within the last five minutes.
     """
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        reason = "Must be 1 to 255 visible ASCII characters."
-        raise ValidationFailed([FieldError("/Idempotency-Key", "invalid_format", reason)])
+        raise InvalidRequest("Idempotency-Key must have 1 to 255 visible ASCII characters.")
     key, secret = await api_keys.create(
         principal,
         name=body.name,

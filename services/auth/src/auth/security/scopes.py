@@ -24,5 +24,5 @@ def narrow(granted: Iterable[str], requested: str | None) -> list[str]:
     if missing:
         # Only known scope names are repeated; other input is not echoed.
         known = [scope for scope in missing if scope in GRANTABLE_SCOPES]
-        raise InvalidScope(f"A requested scope is not granted: {', '.join(known) or 'unknown'}.")
+        raise InvalidScope(f"Scope not granted to this account: {', '.join(known) or 'unknown'}.")
     return sorted(wanted)

@@ -25,18 +25,19 @@ MAX_FIELD_LENGTHS = {"username": MAX_LOGIN_LENGTH, "password": MAX_PASSWORD_LENG
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return the parameters of a form-encoded body.
+    """Return the parameters of a form-encoded body. An empty body needs no content type, as of a log-out by cookie.
 
     Every length is checked before the parameter is used. Raises UnsupportedMediaType, BodyTooLarge or
     OAuthInvalidRequest.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != FORM_TYPE:
+    if media_type not in (FORM_TYPE, ""):
+        raise UnsupportedMediaType(FORM_TYPE)
+    body = await _read_body(request)
+    if body and not media_type:
         raise UnsupportedMediaType(FORM_TYPE)
     try:
-        pairs = parse_qsl(
-            (await _read_body(request)).decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
-        )
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except (UnicodeError, ValueError):
         raise OAuthInvalidRequest("The form is malformed.") from None
     found = dict(pairs)

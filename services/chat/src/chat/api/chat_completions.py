@@ -1,6 +1,5 @@
 """``POST /v1/chat/completions``, OpenAI's chat completions API."""
 
-import contextlib
 import itertools
 from collections.abc import AsyncGenerator
 from uuid import UUID
@@ -26,7 +25,7 @@ from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
 from chat.service import ChatService
 from parley.errors import ValidationFailed
 from parley.field_errors import FieldError
-from parley.ids import new_id
+from parley.ids import new_id, parse_id
 from parley.process.sockets import PEER_TIMEOUT
 from parley.security.identity import Principal
 from parley.web.app import JsonRoute
@@ -113,10 +112,9 @@ def _conversation(metadata: dict[str, str]) -> tuple[UUID | None, bool]:
     create = metadata.pop("create", "false")
     if create not in {"true", "false"}:
         raise ValidationFailed([FieldError("/metadata/create", "invalid", "Must be true or false.")])
-    with contextlib.suppress(ValueError):
-        found = UUID(given)
-        if found.version in CLIENT_ID_VERSIONS:
-            return found, create == "true"
+    found = parse_id(given)
+    if found is not None and found.version in CLIENT_ID_VERSIONS:
+        return found, create == "true"
     raise ValidationFailed([FieldError("/metadata/conversation_id", "invalid_format", INVALID_CLIENT_ID)])
 
 

@@ -8,8 +8,7 @@ from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field
 
 from history.dependencies import not_blank
 from parley.times import Timestamp
-from parley.web.schemas import Money, RequestBody, ResponseBody, Text, max_entries
-from parley.web.validation import FieldValueError
+from parley.web.schemas import Id, Money, RequestBody, ResponseBody, Text, max_entries, refuse_null
 
 Archived = Literal["false", "true", "all"]
 MAX_METADATA = 16
@@ -50,15 +49,10 @@ class ConversationPatch(RequestBody):
 
     title: Title | None = None
     archived: StrictBool | None = None
-    active_message_id: UUID | None = None
+    active_message_id: Id | None = None
     metadata: Metadata | None = None
 
-    @field_validator("title", "archived", "metadata", mode="before")
-    @classmethod
-    def _reject_null(cls, value: Any) -> Any:
-        if value is None:
-            raise FieldValueError("required", "Must not be null. Omit the member to keep its value.")
-        return value
+    _kept = field_validator("title", "archived", "metadata", mode="before")(refuse_null)
 
     def changed(self) -> dict[str, Any]:
         """Return the members that the request contains, as JSON values."""

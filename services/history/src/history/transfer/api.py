@@ -117,7 +117,7 @@ async def import_conversations(
     if media_type != NDJSON and not is_json(media_type):
         raise UnsupportedMediaType
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
+        raise InvalidRequest("Idempotency-Key must have 1 to 255 visible ASCII characters.")
     file = ImportFile(request.stream(), media_type == NDJSON, request.is_disconnected)
     try:
         report, replayed = await imports.run(user.user_id, file, idempotency_key)

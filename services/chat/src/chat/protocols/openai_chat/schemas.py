@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from chat.protocols.parley.schemas import Metadata
+from chat.protocols.parley.schemas import Metadata, Temperature
 from parley.web.schemas import MAX_MEMBERS, Text
 from parley.web.validation import FieldValueError
 
@@ -146,13 +146,13 @@ class CompletionRequest(OpenModel):
 
     model: Text | None = Field(None, max_length=200)
     messages: list[CompletionMessage] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
-    stream: bool | None = None
+    stream: bool | None = Field(None, strict=True)
     stream_options: StreamOptions | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    max_tokens: int | None = Field(None, ge=1, le=10_000_000)
-    max_completion_tokens: int | None = Field(None, ge=1, le=10_000_000)
-    n: int | None = Field(None, ge=1)
-    store: bool | None = None
+    temperature: Temperature | None = Field(None, ge=0, le=2)
+    max_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
+    max_completion_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
+    n: int | None = Field(None, ge=1, strict=True)
+    store: bool | None = Field(None, strict=True)
     metadata: Metadata | None = None
     frequency_penalty: Json = None
     logit_bias: Json = None

@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, field_validator, model_validator
 
 from parley.times import Timestamp
-from parley.web.schemas import Page, RequestBody, ResponseBody, Text, max_entries
+from parley.web.schemas import Id, Page, RequestBody, ResponseBody, Text, max_entries
 from parley.web.validation import FieldValueError
 from parley_events.models import ErrorInfo, Usage
 
@@ -32,7 +32,9 @@ def _not_blank(text: str) -> str:
 
 Message = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(_not_blank)]
 SystemPrompt = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
-ClientId = Annotated[UUID, AfterValidator(_client_id)]
+ClientId = Annotated[Id, AfterValidator(_client_id)]
+Temperature = Annotated[float, Strict(), BeforeValidator(lambda value: float(value) if type(value) is int else value)]
+"""A number; strict floats alone would refuse 1."""
 MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA), max_entries(MAX_METADATA)]
@@ -47,19 +49,19 @@ class ChatRequest(RequestBody):
     """Request for one turn: a new message, or an answer to regenerate."""
 
     message: Message | None = None
-    regenerate: UUID | None = None
+    regenerate: Id | None = None
     conversation_id: ClientId | None = None
     create: bool = Field(
         False, strict=True, description="Create the conversation under `conversation_id` if it does not exist."
     )
-    parent_id: UUID | None = Field(
+    parent_id: Id | None = Field(
         None,
         description="Answer that this message follows. Null: the newest answer. The conversation's id: "
         "none, so that the message starts a new branch at the root.",
     )
     system_prompt: SystemPrompt | None = None
     model: Annotated[Text, StringConstraints(min_length=1, max_length=200)] | None = None
-    temperature: float | None = Field(None, ge=0, le=2, strict=True)
+    temperature: Temperature | None = Field(None, ge=0, le=2)
     max_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
     stream: bool = Field(False, strict=True)
     metadata: Metadata = Field(default_factory=dict)
@@ -77,11 +79,6 @@ class ChatRequest(RequestBody):
         if value is not None and not isinstance(value, str):
             raise FieldValueError("string_type", SHAPE)
         return value
-
-    @field_validator("temperature", mode="before")
-    @classmethod
-    def _whole_temperature(cls, value: Any) -> Any:
-        return float(value) if type(value) is int else value
 
     @model_validator(mode="after")
     def _one_of(self) -> "ChatRequest":

@@ -1,13 +1,12 @@
 """Schemas of the frames that a client sends."""
 
 from typing import Annotated, Any, Literal, TypeAlias
-from uuid import UUID
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from parley.errors import ParleyError, ValidationFailed
 from parley.field_errors import FieldError
-from parley.web.schemas import RequestBody, Text
+from parley.web.schemas import Id, RequestBody, Text
 from parley.web.validation import from_validation
 
 Ref = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
@@ -35,7 +34,7 @@ class ResumeFrame(RequestBody):
 
     type: Literal["turn.resume"]
     ref: Ref
-    turn_id: UUID
+    turn_id: Id
     after: Annotated[Text, StringConstraints(max_length=64)] | None = None
 
 
@@ -44,7 +43,7 @@ class CancelFrame(RequestBody):
 
     type: Literal["turn.cancel"]
     ref: Ref
-    turn_id: UUID
+    turn_id: Id
 
 
 ClientFrame: TypeAlias = AuthFrame | CreateFrame | ResumeFrame | CancelFrame
