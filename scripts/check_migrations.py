@@ -1,7 +1,10 @@
-"""Fail if two migrations have the same number, or one blocks writes to a table while it builds an index.
+"""Fail if two migrations have the same number, one blocks writes while it builds an index, or one breaks older code.
 
 CREATE INDEX locks its table against writes until it is done. On a table that an earlier migration has made, and that
 may be large, an index is built CONCURRENTLY: see libs/common/src/parley/storage/index_migrations.py.
+
+During an update, and after a rollback, the code of the previous release runs on the new schema. So a migration only
+adds. What nothing uses since an earlier release is removed under a line of its own: ``-- unused since 1.4.0``.
 """
 
 import re
@@ -19,6 +22,26 @@ _INDEX = re.compile(
     r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY\b).*?\bON\s+(?:ONLY\s+)?(\w+)", re.IGNORECASE | re.DOTALL
 )
 _REBUILDS = re.compile(r"\b(?:REINDEX|CLUSTER|VACUUM\s+FULL)\b", re.IGNORECASE)
+_BREAKING = {
+    r"\bDROP\s+(?:TABLE|COLUMN|VIEW|SEQUENCE|TYPE|FUNCTION|ROUTINE|SCHEMA)\b": "drops what older code may use",
+    r"\bRENAME\b": "renames what older code may use",
+    r"\bALTER\s+(?:COLUMN\s+)?\w+\s+(?:SET\s+DATA\s+)?TYPE\b": "changes the type of a column",
+    r"\bSET\s+NOT\s+NULL\b": "refuses rows that older code inserts",
+    r"\bDROP\s+DEFAULT\b": "refuses rows that older code inserts",
+    r"\bADD\s+(?:COLUMN\s+)?(?!CONSTRAINT\b)\w+\s(?:(?!DEFAULT|GENERATED)[^,;])*\bNOT\s+NULL\b"
+    r"(?![^,;]*\bDEFAULT\b)": ("adds a column that older code does not fill"),
+}
+"""Statements after which the previous release no longer works, on tables that it knows."""
+_UNUSED = re.compile(r"^-- unused since \d+\.\d+\.\d+$", re.MULTILINE)
+_BODY = re.compile(r"\$(\w*)\$.*?\$\1\$", re.DOTALL)
+
+
+def breaks_older_code(text: str) -> list[str]:
+    """Return why the previous release would not work after a migration."""
+    if _UNUSED.search(text):
+        return []
+    sql = _BODY.sub("", re.sub(r"--[^\n]*", "", text))
+    return [why for pattern, why in _BREAKING.items() if re.search(pattern, sql, re.IGNORECASE)]
 
 
 def findings(files: Mapping[str, str]) -> list[str]:
@@ -32,6 +55,7 @@ def findings(files: Mapping[str, str]) -> list[str]:
         found += [f"{name}: builds an index of {table} that blocks writes. Build it CONCURRENTLY." for table in blocked]
         if _REBUILDS.search(sql):
             found.append(f"{name}: REINDEX, CLUSTER and VACUUM FULL block a whole table.")
+        found += [f"{name}: {why}." for why in breaks_older_code(text)]
     return found
 
 
