@@ -8,6 +8,7 @@ from pathlib import Path
 from parley.config.settings import SettingsError
 from parley.errors import ParleyError
 from parley.observability import logs
+from parley.observability.log_file import RotatingLogFile
 from parley.process.descriptors import raise_descriptor_limit
 from parley_cli.model.process import DISPLAY_NAME
 from parley_cli.settings import LocalSettings
@@ -16,7 +17,6 @@ from parley_cli.stack.backends import open_backends
 from parley_cli.stack.demo_account import demo_login
 from parley_cli.stack.encryption_key import ensure_key, replace_key
 from parley_cli.stack.folder_lock import FolderInUseError
-from parley_cli.stack.log_file import RotatingLogFile
 from parley_cli.stack.ports import StackPorts, require_free
 from parley_cli.stack.service_settings import StackConfig
 from parley_cli.stack.services import open_services, wait_for_signal
@@ -53,8 +53,9 @@ def describe(error: BaseException, settings: LocalSettings) -> str:
     if isinstance(error, (EmbeddedError, FolderInUseError, SettingsError, ParleyError)):
         return str(error)
     reason = " ".join(str(error).split())[:MAX_REASON_LENGTH]
+    log = settings.log_file or settings.data_dir.absolute() / LOG_FILE
     return (
-        f"Unexpected {type(error).__name__}: {reason}. The traceback is in {settings.data_dir.absolute() / LOG_FILE}. "
+        f"Unexpected {type(error).__name__}: {reason}. The traceback is in {log}. "
         "Check the settings. If a file of the data folder is damaged, restore it from a backup."
     )
 
@@ -94,7 +95,7 @@ async def _run(settings: LocalSettings, folder: Path, new_signing_keys: bool) ->
 
 @contextlib.contextmanager
 def _logging(folder: Path, settings: LocalSettings) -> Iterator[None]:
-    with RotatingLogFile(folder / LOG_FILE) as file:
+    with RotatingLogFile(settings.log_file or folder / LOG_FILE) as file:
         logs.configure(settings.log_level, settings.log_format, file)
         try:
             yield

@@ -37,3 +37,19 @@ def test_build_info_names_service_version_and_commit() -> None:
     text = generate_latest(Metrics("chat", "1.2", "abc").registry).decode()
     assert 'build_info{git_sha="abc",service="chat",version="1.2"} 1.0' in text
     assert "_created" not in text
+
+
+def test_requests_are_also_under_the_names_of_other_products() -> None:
+    metrics = Metrics("chat", "1", "-")
+    duration = metrics.request_duration.labels("GET", "/api/v1/models", "200")
+    duration.observe(0.3)
+    duration.observe(0.02)
+    labels = {"method": "GET", "path": "/api/v1/models", "status": "200"}
+    value = metrics.registry.get_sample_value
+    assert value("http_requests_total", labels) == 2
+    assert value("http_request_duration_seconds_count", labels) == 2
+    assert value("http_request_duration_seconds_sum", labels) == 0.32
+    assert value("http_request_duration_seconds_bucket", labels | {"le": "0.05"}) == 1
+    text = generate_latest(metrics.registry).decode()
+    assert "# TYPE http_requests_total counter" in text
+    assert "# TYPE http_request_duration_seconds histogram" in text

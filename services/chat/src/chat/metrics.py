@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from chat.model import Outcome
+from parley.observability.metric_aliases import CounterAlias
 from parley.observability.metrics import DURATION_BUCKETS
 
 GAP_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -88,6 +89,16 @@ class ChatMetrics:
             "Provider calls by outcome: answered, refused by an open circuit breaker, or an error code.",
             ["model", "outcome"],
             registry=registry,
+        )
+        registry.register(
+            CounterAlias(
+                self.tokens, "openai_tokens_used", "Tokens of ended turns.", {"model": "model", "type": "type"}
+            )
+        )
+        registry.register(
+            CounterAlias(
+                self.provider_calls, "openai_api_calls", "Provider calls.", {"model": "model", "outcome": "status"}
+            )
         )
         self.running = Gauge("chat_turns_running", "Turns running in this process.", registry=registry)
         self.recovered = Counter(

@@ -126,3 +126,14 @@ async def test_a_call_refused_by_an_open_breaker_is_counted_as_refused() -> None
         await ask(FallbackGenerator(lambda _: Scripted([]), breakers, ChatMetrics(registry), max_retries=0))
 
     assert calls(registry, "refused") == 1
+
+
+def test_calls_and_tokens_are_also_under_the_names_of_other_products() -> None:
+    registry = CollectorRegistry()
+    metrics = ChatMetrics(registry)
+    metrics.record_call("small", "answered")
+    metrics.record_usage("small", COMPLETED)
+    value = registry.get_sample_value
+    assert value("openai_api_calls_total", {"model": "small", "status": "answered"}) == 1
+    assert value("openai_tokens_used_total", {"model": "small", "type": "input"}) == 7
+    assert value("openai_tokens_used_total", {"model": "small", "type": "output"}) == 3

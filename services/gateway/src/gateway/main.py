@@ -87,7 +87,7 @@ def create_app(
 def main() -> None:
     """Run the gateway until a signal stops it."""
     settings = load_or_exit(GatewaySettings)
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure_process(settings.log_level, settings.log_format, settings.log_file)
     try:
         settings = fit_descriptors(settings, raise_descriptor_limit())
         client_addresses(settings)

@@ -23,7 +23,7 @@ from gateway.local.console_pages import console_pages
 from gateway.local.docs_pages import docs_pages
 from gateway.local.health import HealthPages
 from gateway.local.responses import LocalResponses
-from gateway.observability.access_log import AccessLog, Write, write_stdout
+from gateway.observability.access_log import AccessLog, Write
 from gateway.pipeline import Pipeline
 from gateway.proxy.http_proxy import HttpProxy
 from gateway.proxy.response_headers import ResponseHeaders
@@ -34,6 +34,7 @@ from gateway.settings import GatewaySettings, split_list
 from gateway.upstream.endpoint import parse_endpoint
 from gateway.upstream.pool import DEADLINE_CHECK_INTERVAL, Pool, PoolLimits
 from gateway.upstream.resolver import Resolver
+from parley.observability import logs
 from parley.process.tasks import background
 from parley.ratelimit.limiter import Limiter, open_limiter
 from parley.security.jwks import open_key_set
@@ -228,4 +229,4 @@ async def enforce_deadlines(pools: Mapping[str, Pool]) -> None:
 
 def log_writer(settings: GatewaySettings) -> Write | None:
     """Return the writer of JSON access log lines, or None for a log format that structlog renders."""
-    return write_stdout if settings.log_format == "json" else None
+    return logs.write_lines if settings.log_format == "json" else None

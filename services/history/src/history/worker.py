@@ -26,5 +26,5 @@ def main() -> None:
     """Run the consumer as a process of its own."""
     settings = load_or_exit(WorkerSettings)
     settings.run_consumer = True
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure_process(settings.log_level, settings.log_format, settings.log_file)
     sys.exit(run_process(consume(settings), settings))

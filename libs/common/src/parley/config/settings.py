@@ -60,6 +60,11 @@ class ServiceSettings(TraceSettings):
     log_format: Literal["json", "console"] = Field(
         "json", description="Log format: `json`, or `console` for reading in a terminal."
     )
+    log_file: Path | None = Field(
+        None,
+        description="File to log to instead of standard output. At 20 MB it becomes `<name>.1`, which replaces the one "
+        "before.",
+    )
     git_sha: str = Field("unknown", description="Commit of the build, shown in `/status`.")
     peer_timeout: float = Field(
         10,

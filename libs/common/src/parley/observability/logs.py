@@ -4,10 +4,13 @@ import json
 import logging
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import orjson
 import structlog
+
+from parley.observability.log_file import RotatingLogFile
 
 REDACTED = "[redacted]"
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie")
@@ -17,8 +20,31 @@ _RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "a
 _NOT_SECRET = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "max_tokens", "tokens", "tokens_used"})
 
 
+_output: BinaryIO | None = None
+"""Where the process logs; None is standard output."""
+
+
+def configure_process(level: str, style: Literal["json", "console"], path: Path | None) -> None:
+    """Configure logging of a service's process, to standard output or to a rotated file; exit if it is unusable."""
+    try:
+        file = RotatingLogFile(path) if path else None
+    except OSError as error:
+        sys.stderr.write(f"LOG_FILE: cannot write to {path}: {error.strerror}\n")
+        sys.exit(2)
+    configure(level, style, file)
+
+
+def write_lines(data: bytes) -> None:
+    """Write complete lines to where the process logs, at once."""
+    output = _output or sys.stdout.buffer
+    output.write(data)
+    output.flush()
+
+
 def configure(level: str = "info", style: Literal["json", "console"] = "json", file: BinaryIO | None = None) -> None:
     """Configure logging of the process, to standard output or ``file``; call once at startup."""
+    global _output  # noqa: PLW0603 - logging is configured once in a process
+    _output = file
     # Local variables in tracebacks may contain passwords and tokens.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     renderers: list[Any] = (

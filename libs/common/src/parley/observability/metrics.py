@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from parley.observability.metric_aliases import RequestAliases
 from parley.process.tasks import incidents
 
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -25,6 +26,7 @@ class Metrics:
             buckets=DURATION_BUCKETS,
             registry=self.registry,
         )
+        self.registry.register(RequestAliases(self.request_duration))
         self.active_requests = Gauge(
             "http_server_active_requests", "Open requests, including open streams.", registry=self.registry
         )

@@ -129,7 +129,7 @@ def main(
     raise_descriptor_limit()
     memory_tuning.limit_malloc_arenas()
     memory_tuning.tune_garbage_collector()
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure_process(settings.log_level, settings.log_format, settings.log_file)
     return run_process(serve(app, lifecycle, settings, sockets), settings)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -56,9 +55,3 @@ class AccessLog:
             self._second = second
             self._prefix = dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._prefix}.{int((now - second) * 1_000_000):06d}Z"
-
-
-def write_stdout(data: bytes) -> None:
-    """Write to standard output at once."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
