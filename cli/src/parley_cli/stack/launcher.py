@@ -8,8 +8,10 @@ from pathlib import Path
 from parley.config.settings import SettingsError
 from parley.errors import ParleyError
 from parley.observability import logs
+from parley.observability.error_reports import open_error_reports
 from parley.observability.log_file import RotatingLogFile
 from parley.process.descriptors import raise_descriptor_limit
+from parley.web.server import error_report_options
 from parley_cli.model.process import DISPLAY_NAME
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import connections, folder_lock, preflight
@@ -95,8 +97,11 @@ async def _run(settings: LocalSettings, folder: Path, new_signing_keys: bool) ->
 
 @contextlib.contextmanager
 def _logging(folder: Path, settings: LocalSettings) -> Iterator[None]:
-    with RotatingLogFile(settings.log_file or folder / LOG_FILE) as file:
-        logs.configure(settings.log_level, settings.log_format, file)
+    with (
+        open_error_reports(**error_report_options(settings)) as report,
+        RotatingLogFile(settings.log_file or folder / LOG_FILE) as file,
+    ):
+        logs.configure(settings.log_level, settings.log_format, file, report)
         try:
             yield
         except Exception:

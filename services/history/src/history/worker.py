@@ -6,9 +6,8 @@ from history import VERSION
 from history.settings import WorkerSettings
 from history.wiring import wire
 from parley.config.settings import load_or_exit
-from parley.observability import logs
 from parley.process.stop_signal import StopSignal
-from parley.web.server import run_process
+from parley.web.server import process_logs, run_process
 from parley.web.service import make_runtime, run_service
 
 
@@ -26,5 +25,5 @@ def main() -> None:
     """Run the consumer as a process of its own."""
     settings = load_or_exit(WorkerSettings)
     settings.run_consumer = True
-    logs.configure_process(settings.log_level, settings.log_format, settings.log_file)
-    sys.exit(run_process(consume(settings), settings))
+    with process_logs(settings):
+        sys.exit(run_process(consume(settings), settings))

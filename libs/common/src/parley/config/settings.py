@@ -65,6 +65,11 @@ class ServiceSettings(TraceSettings):
         description="File to log to instead of standard output. At 20 MB it becomes `<name>.1`, which replaces the one "
         "before.",
     )
+    sentry_dsn: SecretStr | None = Field(
+        None,
+        description="DSN of Sentry, for reports of unexpected errors without texts. Needs the package "
+        "`parley-common[sentry]`.",
+    )
     git_sha: str = Field("unknown", description="Commit of the build, shown in `/status`.")
     peer_timeout: float = Field(
         10,

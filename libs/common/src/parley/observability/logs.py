@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Literal
 
 import orjson
 import structlog
+from structlog.typing import Processor
 
 from parley.observability.log_file import RotatingLogFile
 
@@ -24,14 +25,19 @@ _output: BinaryIO | None = None
 """Where the process logs; None is standard output."""
 
 
-def configure_process(level: str, style: Literal["json", "console"], path: Path | None) -> None:
-    """Configure logging of a service's process, to standard output or to a rotated file; exit if it is unusable."""
+def configure_process(
+    level: str, style: Literal["json", "console"], path: Path | None, report: Processor | None = None
+) -> None:
+    """Configure logging of a service's process, to standard output or to a rotated file; exit if it is unusable.
+
+    ``report`` gets each entry before its exception becomes text.
+    """
     try:
         file = RotatingLogFile(path) if path else None
     except OSError as error:
         sys.stderr.write(f"LOG_FILE: cannot write to {path}: {error.strerror}\n")
         sys.exit(2)
-    configure(level, style, file)
+    configure(level, style, file, report)
 
 
 def write_lines(data: bytes) -> None:
@@ -41,7 +47,12 @@ def write_lines(data: bytes) -> None:
     output.flush()
 
 
-def configure(level: str = "info", style: Literal["json", "console"] = "json", file: BinaryIO | None = None) -> None:
+def configure(
+    level: str = "info",
+    style: Literal["json", "console"] = "json",
+    file: BinaryIO | None = None,
+    report: Processor | None = None,
+) -> None:
     """Configure logging of the process, to standard output or ``file``; call once at startup."""
     global _output  # noqa: PLW0603 - logging is configured once in a process
     _output = file
@@ -58,6 +69,7 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json", f
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             redact,
+            *([report] if report else []),
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

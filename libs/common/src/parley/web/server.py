@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from parley.config.settings import ServiceSettings, SettingsError
 from parley.errors import ParleyError
 from parley.observability import logs
+from parley.observability.error_reports import ErrorReportOptions, open_error_reports
 from parley.process import memory_tuning
 from parley.process.descriptors import accept_backlog, raise_descriptor_limit
 from parley.process.failures import StartError, describe
@@ -129,8 +130,8 @@ def main(
     raise_descriptor_limit()
     memory_tuning.limit_malloc_arenas()
     memory_tuning.tune_garbage_collector()
-    logs.configure_process(settings.log_level, settings.log_format, settings.log_file)
-    return run_process(serve(app, lifecycle, settings, sockets), settings)
+    with process_logs(settings):
+        return run_process(serve(app, lifecycle, settings, sockets), settings)
 
 
 def run_process(process: Coroutine[Any, Any, None], settings: ServiceSettings) -> int:
@@ -143,6 +144,20 @@ def run_process(process: Coroutine[Any, Any, None], settings: ServiceSettings) -
         log.error("start_failed", service=settings.service, reason=_reason(error))  # noqa: TRY400 - no traceback
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def process_logs(settings: ServiceSettings) -> Iterator[None]:
+    """Configure logs and error reports of a process; reports that wait are sent at the end."""
+    with open_error_reports(**error_report_options(settings)) as report:
+        logs.configure_process(settings.log_level, settings.log_format, settings.log_file, report)
+        yield
+
+
+def error_report_options(settings: ServiceSettings) -> ErrorReportOptions:
+    """Return the arguments of ``open_error_reports``."""
+    dsn = settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else None
+    return {"dsn": dsn, "environment": settings.environment, "release": settings.git_sha}
 
 
 def _reason(error: Exception) -> str:
