@@ -21,6 +21,16 @@ ARGS ?=
 run: setup ## Start everything on this machine; press Ctrl-C to stop
 	@exec .venv/bin/parley run $(ARGS)
 
+.PHONY: up
+up: ## Start everything in containers (Docker with compose) and wait until it is healthy
+	@deploy/docker/make-secrets
+	@docker compose up --build --detach --wait $(ARGS)
+	@echo "Parley runs. The first administrator: docker compose exec auth parley admin create-admin NAME"
+
+.PHONY: down
+down: ## Stop the containers; keeps the data
+	@docker compose --profile '*' down $(ARGS)
+
 .PHONY: doctor
 doctor: setup ## Check the running system, or what `make run` needs; starts nothing
 	@exec .venv/bin/parley doctor $(ARGS)
@@ -83,11 +93,19 @@ isolated: ## Install each package alone, import it, run its unit tests
 
 .PHONY: chaos
 chaos: setup ## Run the long fault tests: kills, freezes and network faults
-	@$(PYTEST) -m chaos --ignore=tests/security $(ARGS)
+	@$(PYTEST) -m chaos --ignore=tests/security --ignore=tests/images --ignore=tests/compose $(ARGS)
 
 .PHONY: security
 security: setup ## Check code and dependencies for known weaknesses, then attack the product; needs minutes
 	@scripts/security $(ARGS)
+
+.PHONY: images-test
+images-test: setup ## Build the images with Docker and run each of them; needs minutes
+	@$(PYTEST) tests/images -m "" -p no:xdist -s $(ARGS)
+
+.PHONY: compose-test
+compose-test: setup ## Start the compose file with Docker, break it, upgrade it, rotate its secrets; needs minutes
+	@$(PYTEST) tests/compose -m "" -p no:xdist -s $(ARGS)
 
 .PHONY: test-browser
 test-browser: setup ## Drive the console in Chromium (CHROMIUM=path), and take screenshots of every view
@@ -126,7 +144,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/lock scripts/openapi-client scripts/security scripts/setup deploy/docker/make-secrets .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/lock scripts/openapi-client scripts/security scripts/setup deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types

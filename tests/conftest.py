@@ -1,11 +1,12 @@
 """The provider and the stacks of both profiles, started once for all folders of black-box tests."""
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from fake_provider.process import FakeProvider
+from fake_provider.process import FakeProvider, RunningProvider
 from parley_testing.backends.private import PrivateBackends, open_private_backends
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.http.client import PASSWORD_MARK
@@ -47,6 +48,9 @@ def no_secret_in_any_log(provider_key: str, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 async def provider() -> AsyncIterator[FakeProvider]:
+    if running := os.environ.get("PARLEY_E2E_PROVIDER"):
+        yield RunningProvider(running)
+        return
     async with FakeProvider() as fake:
         yield fake
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from parley.config.settings import ServiceSettings, environment_names
 from parley_testing.deployment.manifests import Object
 
 OURS = {"gateway", "auth", "chat", "history", "history-worker", "fake-provider"}
+EDGE = {"gateway-2", "proxy"}
 STORES = {"postgres", "redis", "rabbitmq"}
-OUTSIDE = {"gateway", "chat"}
+OUTSIDE = {"gateway", "gateway-2", "proxy", "chat"}
 
 
 def published(compose: Object) -> dict[str, list[str]]:
@@ -63,11 +65,14 @@ def test_an_unknown_key_is_invalid(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode != 0
 
 
-def test_only_the_gateway_is_published_and_only_to_this_machine(compose: Object) -> None:
-    assert published(compose) == {"gateway": ["127.0.0.1:${PARLEY_PORT:-8000}:8000"]}
+def test_only_the_gateway_and_its_proxy_are_published_and_only_to_this_machine(compose: Object) -> None:
+    assert published(compose) == {
+        "gateway": ["127.0.0.1:${PARLEY_PORT:-8000}:8000"],
+        "proxy": ["${EDGE_ADDRESS:-127.0.0.1}:${EDGE_PORT:-8443}:8443"],
+    }
 
 
-def test_only_the_gateway_and_chat_are_in_a_network_with_a_way_out(compose: Object) -> None:
+def test_only_gateways_proxy_and_chat_are_in_a_network_with_a_way_out(compose: Object) -> None:
     networks = compose["networks"]
     open_networks = {name for name, each in networks.items() if not each.get("internal")}
 
@@ -102,9 +107,9 @@ def test_every_server_has_a_health_check_and_waits_for_what_it_needs(compose: Ob
     checked = {name for name, each in services.items() if each.get("healthcheck")}
     waits = {name: set(each.get("depends_on", {})) for name, each in services.items()}
 
-    assert checked == OURS | STORES
+    assert checked == OURS | EDGE | STORES
     assert all({"postgres-init", "redis", "rabbitmq"} <= waits[name] for name in OURS - {"gateway", "fake-provider"})
-    assert waits["gateway"] == {"redis", "auth", "chat", "history"}
+    assert waits["gateway"] == waits["gateway-2"] == {"redis", "auth", "chat", "history"}
     for each in services.values():
         for name, condition in each.get("depends_on", {}).items():
             ends = name == "postgres-init"
@@ -141,6 +146,29 @@ def test_the_worker_uses_the_image_of_history_with_its_own_command(compose: Obje
 
     assert worker["image"] == history["image"]
     assert Path(command).name in project["scripts"]
+
+
+def test_a_container_shares_a_network_with_what_it_needs_only(compose: Object) -> None:
+    networks = {name: set(each["networks"]) for name, each in compose["services"].items()}
+    reached = {name: {store for store in STORES if networks[store] & found} for name, found in networks.items()}
+
+    assert reached["gateway"] == reached["gateway-2"] == reached["fake-provider"] == {"redis"}
+    assert reached["proxy"] == set()
+    assert reached["operator"] == {"rabbitmq"}
+    assert all(reached[name] == STORES for name in ("auth", "chat", "history", "history-worker"))
+    assert networks["rabbitmq"] == {"broker", "subscribers"}
+
+
+def test_an_operator_can_set_every_setting_without_editing_the_file(
+    compose: Object, settings_of: dict[str, type[ServiceSettings]]
+) -> None:
+    fixed = {"ENVIRONMENT", "GIT_SHA", "OTEL_EXPORTER_OTLP_HEADERS"}
+    for name, kind in settings_of.items():
+        service = compose["services"][name]
+        secrets = {each if isinstance(each, str) else each["target"] for each in service["secrets"]}
+        given = {*service["environment"], *(secret.upper() for secret in secrets)}
+        needless = {"PORT", "RUN_CONSUMER", "DRAIN_DELAY"} if name == "history-worker" else set()
+        assert set(environment_names(kind).values()) - given - fixed - needless == set()
 
 
 def test_redis_persists_writes_and_never_evicts(compose: Object) -> None:

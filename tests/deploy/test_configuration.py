@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 from unittest import mock
@@ -20,14 +20,18 @@ Kinds: TypeAlias = dict[str, type[ServiceSettings]]
 
 SERVICES = ("gateway", "auth", "chat", "history", "history-worker")
 Mount: TypeAlias = Callable[[str, "Configuration"], Path]
-VARIABLE = re.compile(r"\$\{\w+:-([^}]*)\}")
+VARIABLE = re.compile(r"\$\{\w+:-((?:[^{}]|\$\{[^}]*\})*)\}")
+
+
+OWN_SECRETS = {"internal_client_secret": "client_secret"}
+"""The names with which make-secrets makes the cluster's secrets for each service."""
 
 
 class Configuration:
-    """The variables of one service, and the names of its secret files."""
+    """The variables of one service, and its secret files with the names of their sources."""
 
-    def __init__(self, variables: dict[str, str], files: Iterable[str], grace: float) -> None:
-        self.variables, self.files, self.grace = variables, set(files), grace
+    def __init__(self, variables: dict[str, str], files: Mapping[str, str], grace: float) -> None:
+        self.variables, self.files, self.grace = variables, files, grace
 
     def unknown_to(self, kind: type[ServiceSettings]) -> set[str]:
         """Return the variables and files that are no setting of the service."""
@@ -42,8 +46,14 @@ class Configuration:
 
 
 def in_compose(service: Object) -> Configuration:
-    variables = {name: VARIABLE.sub(r"\1", str(value)) for name, value in service["environment"].items()}
-    files = [each if isinstance(each, str) else each["target"] for each in service["secrets"]]
+    # A variable without a value is passed on from the operator's environment.
+    variables = {
+        name: VARIABLE.sub(r"\1", str(value)) for name, value in service["environment"].items() if value is not None
+    }
+    files = {
+        each if isinstance(each, str) else each["target"]: each if isinstance(each, str) else each["source"]
+        for each in service["secrets"]
+    }
     return Configuration(variables, files, float(service["stop_grace_period"].removesuffix("s")))
 
 
@@ -56,7 +66,7 @@ def in_cluster(deployment: Object, objects: list[Object], secrets: dict[str, Obj
         variables |= maps[source["configMapRef"]["name"]]
     (volume,) = [each for each in spec["volumes"] if "secret" in each]
     sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    files = secrets[volume["secret"]["secretName"]]["stringData"]
+    files = {file: file for file in secrets[volume["secret"]["secretName"]]["stringData"]}
     return Configuration(variables, files, spec["terminationGracePeriodSeconds"] - sleep)
 
 
@@ -86,9 +96,10 @@ def mounted(secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
     def lay_out(name: str, configuration: Configuration) -> Path:
         folder = tmp_path / name
         folder.mkdir()
-        for file in configuration.files:
-            source = f"{name}_client_secret" if file == "internal_client_secret" else file
-            (folder / file).write_text((secrets / source).read_text())
+        for file, source in configuration.files.items():
+            found = secrets / source
+            made = found if found.is_file() else secrets / f"{name.partition('-')[0]}_{OWN_SECRETS.get(file, file)}"
+            (folder / file).write_text(made.read_text())
         return folder
 
     return lay_out
@@ -170,7 +181,7 @@ def test_container_ports_equal_the_port_settings(name: str, base: list[Object], 
 
 
 def test_a_misspelt_variable_is_found(settings_of: Kinds) -> None:
-    assert Configuration({"DRAIN_TIME_OUT": "1"}, ["redis_urls"], 0).unknown_to(settings_of["chat"]) == {
+    assert Configuration({"DRAIN_TIME_OUT": "1"}, {"redis_urls": "redis_url"}, 0).unknown_to(settings_of["chat"]) == {
         "DRAIN_TIME_OUT",
         "REDIS_URLS",
     }

@@ -1,7 +1,11 @@
 """Dockerfile, health check and generated secrets."""
 
+import base64
+import hashlib
 import http.server
+import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -59,18 +63,18 @@ def test_the_image_is_stopped_by_a_signal_that_reaches_the_service(instructions:
     assert 'ENTRYPOINT ["/app/bin/service"]' in instructions
 
 
-def test_the_base_is_one_exact_version_of_python_for_both_stages(instructions: list[str]) -> None:
+def test_the_base_is_one_exact_version_of_python_for_all_stages(instructions: list[str]) -> None:
     bases = [line.split()[1] for line in instructions if line.startswith("FROM")]
     (default,) = [line for line in instructions if line.startswith("ARG PYTHON_IMAGE=")]
 
-    assert bases == ["${PYTHON_IMAGE}"] * 2
+    assert bases == ["${PYTHON_IMAGE}", "packages", "packages", "${PYTHON_IMAGE}"]
     assert default.partition(":")[2].count(".") == 2
 
 
 def test_everything_installed_from_the_network_is_checked_by_its_hash(instructions: list[str]) -> None:
     installs = [part for line in instructions for part in line.split("&&") if "pip install" in part]
 
-    assert len(installs) == 3
+    assert len(installs) == 4
     assert all("--require-hashes" in part or "--offline" in part for part in installs)
 
 
@@ -108,6 +112,40 @@ def test_secrets_are_random_and_closed_to_other_users_of_the_machine(secrets: Pa
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
 
 
+def test_each_service_has_a_broker_user_that_owns_its_queues_only(secrets: Path) -> None:
+    definitions = json.loads((secrets / "rabbitmq_definitions.json").read_text())
+    permissions = {each["user"]: each for each in definitions["permissions"]}
+
+    assert permissions.keys() == {each["name"] for each in definitions["users"]}
+    for service in ("auth", "chat", "history"):
+        granted = permissions.pop(f"parley-{service}")
+        for action in ("configure", "write", "read"):
+            assert re.search(granted[action], f"{service}.anything")
+            assert not re.search(granted[action], "sub.billing.turns")
+            assert not re.search(granted[action], f"x{service}.anything")
+        assert not re.search(granted["read"], "parley.log")
+        password = (secrets / f"{service}_broker_password").read_text().strip()
+        assert (secrets / f"{service}_amqp_url").read_text().startswith(f"amqp://parley-{service}:{password}@")
+    assert permissions.keys() == {"parley-operator"}
+
+
+def test_the_broker_stores_a_salted_hash_of_each_password(secrets: Path) -> None:
+    for user in json.loads((secrets / "rabbitmq_definitions.json").read_text())["users"]:
+        password = (secrets / f"{user['name'].removeprefix('parley-')}_broker_password").read_text().strip()
+        stored = base64.b64decode(user["password_hash"])
+        assert stored[4:] == hashlib.sha256(stored[:4] + password.encode()).digest()
+        assert user["tags"] == []
+
+
+def test_a_mail_server_is_a_secret_and_optional(root: Path, secrets: Path, tmp_path: Path) -> None:
+    assert (secrets / "smtp_url").read_text().strip() == ""
+    environment = {**os.environ, "SMTP_URL": "smtps://user:pass@mail:465"}
+    command = [str(root / "deploy/docker/make-secrets"), str(tmp_path / "made")]
+    subprocess.run(command, check=True, capture_output=True, timeout=30, env=environment)
+
+    assert (tmp_path / "made/smtp_url").read_text() == "smtps://user:pass@mail:465\n"
+
+
 def test_another_provider_key_replaces_the_old_one(root: Path, tmp_path: Path) -> None:
     command = [str(root / "deploy/docker/make-secrets"), str(tmp_path / "made")]
     for key in ("sk-first", "sk-second"):
@@ -118,7 +156,7 @@ def test_another_provider_key_replaces_the_old_one(root: Path, tmp_path: Path) -
 
 
 def test_made_secrets_are_never_committed(root: Path) -> None:
-    command = ["git", "-c", "safe.directory=*", "check-ignore", "--quiet", "deploy/docker/secrets/amqp_url"]
+    command = ["git", "-c", "safe.directory=*", "check-ignore", "--quiet", "deploy/docker/secrets/chat_amqp_url"]
 
     assert subprocess.run(command, cwd=root, timeout=20, check=False).returncode == 0
 

@@ -34,7 +34,7 @@ BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 ASSIGNMENTS = re.compile(r"\A(?:[A-Z_]+=\S+ )+(?=\S)")
 PROGRAMS = ("parley", "make", "docker", "kubectl", "curl", "git", "pip", "python", "cp", "psql")
-IN_CONTAINER = re.compile(r"(?:docker compose exec \w+|kubectl -n parley exec deployment/\w+ --) ")
+IN_CONTAINER = re.compile(r"(?:docker compose exec (?!rabbitmq)\w+|kubectl -n parley exec deployment/\w+ --) ")
 PARLEY = re.compile(r"(?:\.venv/bin/)?parley (?:admin|verify)\b|parley-auth ")
 PROVIDER = {"OPENAI_API_KEY", "OPENAI_BASE_URL"}
 MAKE = re.compile(r"""make [\w-]+(?: [A-Z]+=(?:"[^"]*"|[^\s"]+))*$""")
@@ -44,7 +44,9 @@ CUT_CONNECTION = 56
 NOT_RUNNABLE = {
     r"git clone <this repository> parley && cd parley": "names no repository",
     r"(parley run|parley-fake-provider --port 8100 .*)": "a server that runs until Ctrl-C; the tests start both",
-    r"(OPENAI_BASE_URL=\S+ )?docker (compose .*up .*|build .*|run .*)": "needs Docker",
+    r"([A-Z_]+=\S+ )*docker (compose (up|down|build|run|exec rabbitmq).*|buildx .*|run .*)": "needs Docker",
+    r"deploy/docker/(upgrade|rotate-secrets)": "needs Docker",
+    r"git pull": "changes the clone",
     r"kubectl .*": "needs a cluster",
     r"(\.venv/bin/)?python (-m pytest|tests/bench/\S+) ?.*": "the tests themselves, and benchmarks that take minutes",
     r"parley (backup|restore) .*": "cli/tests and the restore drill run them",

@@ -42,6 +42,13 @@ def test_the_service_specific_variable_has_precedence(monkeypatch: pytest.Monkey
     assert load(ExampleSettings).database_url.get_secret_value() == "postgresql://own"
 
 
+def test_an_empty_secret_file_counts_as_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "amqp_url").write_text("\n")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+
+    assert load(ExampleSettings).amqp_url is None
+
+
 def test_secrets_are_read_from_files_unless_the_environment_has_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

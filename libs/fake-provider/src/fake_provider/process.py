@@ -161,7 +161,7 @@ class FakeProvider:
         return await asyncio.to_thread(self._request, method, path, body)
 
     def _request(self, method: str, path: str, body: object) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=self._timeout)
         try:
             connection.request(method, path, None if body is None else orjson.dumps(body))
             response = connection.getresponse()
@@ -171,3 +171,16 @@ class FakeProvider:
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             raise ValueError(f"{method} {path}: {response.status} {content.decode()}")
         return orjson.loads(content) if content else None
+
+
+class RunningProvider(FakeProvider):
+    """Provider that runs already, in a container for example; only its control API is used."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        """The root URL."""
+        return self._url

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import DotEnvSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as UnreadableSource
 
 from parley.observability.trace_settings import TraceSettings
@@ -32,6 +38,14 @@ _TRACES_ONLY = "OTEL_EXPORTER_OTLP_TRACES_"
 
 class SettingsError(Exception):
     """A setting is missing, unknown, invalid or unsafe; one line for each problem, without values."""
+
+
+class SecretFiles(SecretsSettingsSource):
+    """Secret files of which the empty ones count as absent, like empty variables."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the values of the files by field."""
+        return {name: value for name, value in super().__call__().items() if value != ""}
 
 
 class ServiceSettings(TraceSettings):
@@ -88,6 +102,19 @@ class ServiceSettings(TraceSettings):
         30, ge=0, le=3600, description="Seconds to wait for open requests and streams to finish on shutdown."
     )
     body_limit: int = Field(1_048_576, ge=1024, description="Maximum request body size in bytes.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the first of which wins."""
+        folder = getattr(file_secret_settings, "secrets_dir", None)
+        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls, folder)
 
     def issuer(self) -> str:
         """Return the issuer of access tokens: the public URL without a trailing slash."""
