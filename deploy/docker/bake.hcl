@@ -18,8 +18,8 @@ variable "SERVICES" {
 
 group "default" { targets = ["image"] }
 group "release" { targets = ["published"] }
-# The model server of the tests.
-group "test" { targets = ["image", "fake-provider"] }
+# With the model server of the tests, and the local model.
+group "test" { targets = ["image", "fake-provider", "local-model"] }
 
 target "service" {
   context    = "."
@@ -49,4 +49,11 @@ target "fake-provider" {
   inherits = ["service"]
   tags     = ["${REGISTRY}/fake-provider:${VERSION}"]
   args     = { SERVICE = "fake-provider", MEMBER = "libs/fake-provider", ADMIN_PORT = "8100" }
+}
+
+target "local-model" {
+  context    = "."
+  dockerfile = "deploy/docker/local-model.Dockerfile"
+  args       = { PYTHON_IMAGE = PYTHON_IMAGE, VERSION = VERSION }
+  tags       = ["${REGISTRY}/local-model:${VERSION}"]
 }

@@ -7,14 +7,17 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from parley.config.settings import ServiceSettings, environment_names
 from parley_testing.deployment.manifests import Object
 
 OURS = {"gateway", "auth", "chat", "history", "history-worker", "fake-provider"}
 EDGE = {"gateway-2", "proxy"}
+EXTRAS = {"local-model", "prometheus", "grafana", "otel-collector"}
+"""Containers of other profiles, which no other container waits for."""
 STORES = {"postgres", "redis", "rabbitmq"}
-OUTSIDE = {"gateway", "gateway-2", "proxy", "chat"}
+OUTSIDE = {"gateway", "gateway-2", "proxy", "chat", "prometheus", "grafana", "otel-collector"}
 
 
 def published(compose: Object) -> dict[str, list[str]]:
@@ -65,14 +68,16 @@ def test_an_unknown_key_is_invalid(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode != 0
 
 
-def test_only_the_gateway_and_its_proxy_are_published_and_only_to_this_machine(compose: Object) -> None:
+def test_only_the_gateway_its_proxy_and_the_dashboards_are_published_and_only_to_this_machine(compose: Object) -> None:
     assert published(compose) == {
         "gateway": ["127.0.0.1:${PARLEY_PORT:-8000}:8000"],
         "proxy": ["${EDGE_ADDRESS:-127.0.0.1}:${EDGE_PORT:-8443}:8443"],
+        "prometheus": ["127.0.0.1:${PROMETHEUS_PORT:-9090}:9090"],
+        "grafana": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
     }
 
 
-def test_only_gateways_proxy_and_chat_are_in_a_network_with_a_way_out(compose: Object) -> None:
+def test_only_what_is_published_or_calls_others_is_in_a_network_with_a_way_out(compose: Object) -> None:
     networks = compose["networks"]
     open_networks = {name for name, each in networks.items() if not each.get("internal")}
 
@@ -107,7 +112,7 @@ def test_every_server_has_a_health_check_and_waits_for_what_it_needs(compose: Ob
     checked = {name for name, each in services.items() if each.get("healthcheck")}
     waits = {name: set(each.get("depends_on", {})) for name, each in services.items()}
 
-    assert checked == OURS | EDGE | STORES
+    assert checked == OURS | EDGE | STORES | EXTRAS
     assert all({"postgres-init", "redis", "rabbitmq"} <= waits[name] for name in OURS - {"gateway", "fake-provider"})
     assert waits["gateway"] == waits["gateway-2"] == {"redis", "auth", "chat", "history"}
     for each in services.values():
@@ -169,6 +174,21 @@ def test_an_operator_can_set_every_setting_without_editing_the_file(
         given = {*service["environment"], *(secret.upper() for secret in secrets)}
         needless = {"PORT", "RUN_CONSUMER", "DRAIN_DELAY"} if name == "history-worker" else set()
         assert set(environment_names(kind).values()) - given - fixed - needless == set()
+
+
+def test_the_metrics_of_every_service_are_scraped_at_its_admin_port(compose: Object, root: Path) -> None:
+    jobs = yaml.safe_load((root / "deploy/docker/observability/prometheus.yml").read_text())["scrape_configs"]
+    scraped = {
+        name: str(found["port"]) for job in jobs for found in job["dns_sd_configs"] for name in found["names"]
+    }  # fmt: skip
+    ports = {
+        name: each["environment"]["ADMIN_PORT"]
+        for name, each in compose["services"].items()
+        if "ADMIN_PORT" in each.get("environment", {})
+    }
+
+    assert scraped == ports
+    assert all("monitoring" in compose["services"][name]["networks"] for name in ("prometheus", *scraped))
 
 
 def test_redis_persists_writes_and_never_evicts(compose: Object) -> None:
