@@ -14,6 +14,8 @@ from parley.config.settings import DataSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_CLIENT_SECRET = 32
+MAX_CLIENT_SECRETS = 2
+"""Valid secrets of one service: the old and the new one while it is rotated."""
 
 
 class AuthSettings(DataSettings):
@@ -89,7 +91,8 @@ class AuthSettings(DataSettings):
     )
     internal_clients: SecretStr = Field(
         SecretStr("{}"),
-        description="JSON object of the services that may request tokens: name to secret (at least 32 characters).",
+        description="JSON object of the services that may request tokens: name to secret (at least 32 characters), or "
+        "to a list of two, the old and the new one, during a rotation.",
     )
 
     @field_validator("auth_secret_key")
@@ -148,18 +151,25 @@ class AuthSettings(DataSettings):
         except ValueError:
             raise ValueError("TRUSTED_PROXIES contains an entry that is not an address or network") from None
 
-    def clients(self) -> dict[str, str]:
-        """Return the secrets of ``INTERNAL_CLIENTS`` by service name."""
+    def clients(self) -> dict[str, tuple[str, ...]]:
+        """Return the valid secrets of ``INTERNAL_CLIENTS`` by service name."""
         try:
             found = json.loads(self.internal_clients.get_secret_value())  # nosemgrep: lenient-json - a setting
         except ValueError:
             raise ValueError("INTERNAL_CLIENTS is not a JSON object") from None
-        if not isinstance(found, dict) or not all(isinstance(secret, str) for secret in found.values()):
-            raise ValueError("INTERNAL_CLIENTS must be a JSON object of service names and secrets")
-        short = sorted(name for name, secret in found.items() if len(secret) < MIN_CLIENT_SECRET)
-        if short:
-            raise ValueError(f"INTERNAL_CLIENTS: the secret of {short[0]} is shorter than {MIN_CLIENT_SECRET}")
-        return found
+        if not isinstance(found, dict):
+            raise ValueError("INTERNAL_CLIENTS must be a JSON object of service names and secrets")  # noqa: TRY004
+        return {name: _client_secrets(name, value) for name, value in found.items()}
+
+
+def _client_secrets(name: str, value: object) -> tuple[str, ...]:
+    given = value if isinstance(value, list) else [value]
+    secrets = tuple(secret for secret in given if isinstance(secret, str))
+    if not 1 <= len(given) <= MAX_CLIENT_SECRETS or len(secrets) < len(given):
+        raise ValueError(f"INTERNAL_CLIENTS: {name} needs a secret, or a list of at most {MAX_CLIENT_SECRETS}")
+    if any(len(secret) < MIN_CLIENT_SECRET for secret in secrets):
+        raise ValueError(f"INTERNAL_CLIENTS: the secret of {name} is shorter than {MIN_CLIENT_SECRET}")
+    return secrets
 
 
 def _is_url(text: str, *schemes: str) -> bool:

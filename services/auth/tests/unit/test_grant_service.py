@@ -1,5 +1,7 @@
 """Grants of the token endpoint, over in-memory stores."""
 
+import json
+
 import pytest
 
 from auth.errors import (
@@ -11,9 +13,10 @@ from auth.errors import (
     UnsupportedGrantType,
 )
 from auth.security import secret_tokens
+from auth.security.password_hashing import PasswordHasher
 from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
 from auth_testing.app import GATEWAY_SECRET
-from auth_testing.unit_services import HERE, UnitAuth
+from auth_testing.unit_services import HERE, UnitAuth, unit_auth
 from parley.errors import TokenRevoked
 
 
@@ -142,6 +145,18 @@ async def test_a_service_gets_the_internal_scope_and_no_other(auth: UnitAuth) ->
     assert (await auth.grant(**form)).scopes == ["internal"]
     with pytest.raises(InvalidScope):
         await auth.grant(**form, scope="admin")
+
+
+async def test_while_the_secret_of_a_service_is_rotated_the_old_and_the_new_one_are_valid(
+    fast_hasher: PasswordHasher,
+) -> None:
+    new = "n" * 32
+    auth = await unit_auth(fast_hasher, internal_clients=json.dumps({"gateway": [GATEWAY_SECRET, new]}))
+    form = {"grant_type": "client_credentials", "client_id": "parley-gateway"}
+    for secret in (GATEWAY_SECRET, new):
+        assert (await auth.grant(**form, client_secret=secret)).scopes == ["internal"]
+    with pytest.raises(InvalidClient):
+        await auth.grant(**form, client_secret=GATEWAY_SECRET + new)
 
 
 @pytest.mark.parametrize("client_id", ["api-key", "parley-gateway", "gateway"])

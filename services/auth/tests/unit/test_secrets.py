@@ -1,6 +1,7 @@
 """Secret keys, encryption, opaque tokens, cursors and settings."""
 
 import base64
+import json
 import secrets
 from typing import Any
 from uuid import UUID
@@ -106,6 +107,9 @@ def settings(**overrides: Any) -> AuthSettings:
         ({"internal_clients": "{"}, "INTERNAL_CLIENTS"),
         ({"internal_clients": '{"gateway": "short"}'}, "INTERNAL_CLIENTS"),
         ({"internal_clients": "[]"}, "INTERNAL_CLIENTS"),
+        ({"internal_clients": '{"gateway": []}'}, "INTERNAL_CLIENTS"),
+        ({"internal_clients": json.dumps({"gateway": [RANDOM.hex(), "short"]})}, "INTERNAL_CLIENTS"),
+        ({"internal_clients": json.dumps({"gateway": [RANDOM.hex()] * 3})}, "INTERNAL_CLIENTS"),
         ({"trusted_proxies": "nonsense"}, "TRUSTED_PROXIES"),
         ({"registration": "maybe"}, "REGISTRATION"),
     ],

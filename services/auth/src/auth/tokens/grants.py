@@ -93,7 +93,7 @@ class GrantService:
         issuer: TokenIssuer,
         revocations: RevocationService,
         lifetimes: SessionLifetimes,
-        clients: Mapping[str, str],
+        clients: Mapping[str, tuple[str, ...]],
         notices: SecurityNotices,
     ) -> None:
         self._login, self._sessions, self._api_keys = login, sessions, api_keys
@@ -189,8 +189,8 @@ class GrantService:
         client_id = request.client_id or ""
         name = client_id.removeprefix(SERVICE_CLIENT_PREFIX)
         # An unknown client is compared with a random secret, so that response times do not reveal client names.
-        known = self._clients.get(name) or secrets.token_urlsafe()
-        if not hmac.compare_digest((request.client_secret or "").encode(), known.encode()) or name == client_id:
+        known = self._clients.get(name) or (secrets.token_urlsafe(),)
+        if not _is_one_of(request.client_secret or "", known) or name == client_id:
             raise InvalidClient("The client is unknown or its secret is wrong.")
         if request.form.get("scope", "internal") != "internal":
             raise InvalidScope("Services can only request the scope internal.")
@@ -221,3 +221,7 @@ class GrantService:
 
 def _seconds_until(moment: datetime) -> int:
     return max(0, round((moment - times.now()).total_seconds()))
+
+
+def _is_one_of(secret: str, known: tuple[str, ...]) -> bool:
+    return any(hmac.compare_digest(secret.encode(), each.encode()) for each in known)
