@@ -130,7 +130,7 @@ bench-events: setup ## Measure the subscriber kit beside bare aio-pika
 ##@ Check
 
 .PHONY: check
-check: format-check lint types imports dependencies addresses migrations docs-check console-sources lock-check ## Run every check except the tests
+check: format-check lint types imports dependencies addresses migrations docs-check console-sources chart install-yaml-check lock-check ## Run every check except the tests
 
 .PHONY: format
 format: setup ## Format the code and sort its imports
@@ -144,7 +144,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/lock scripts/openapi-client scripts/security scripts/setup deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/security scripts/setup deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types
@@ -174,6 +174,31 @@ docs: setup ## Write the generated documents
 docs-check: setup ## Fail if a generated document is out of date or a link is broken
 	@$(PY) scripts/docs.py --check
 	@$(PY) scripts/check_links.py
+
+.PHONY: helm
+helm: setup ## Lint the Helm chart and write its renderings, after a change of the chart
+	@scripts/helm write
+
+.PHONY: helm-check
+helm-check: setup ## Fail if the Helm chart is malformed or its renderings are out of date
+	@scripts/helm check
+
+.PHONY: k8s-lint
+k8s-lint: setup ## Run Checkov, yamllint and hadolint over the manifests, the chart and the Dockerfile
+	@scripts/lint-manifests
+
+.PHONY: chart
+chart: setup
+	@$(PY) scripts/check_chart.py
+
+.PHONY: install-yaml
+install-yaml: setup ## Write deploy/k8s/install.yaml, the base as one file
+	@.venv/bin/kubectl kustomize deploy/k8s/base >deploy/k8s/install.yaml
+
+.PHONY: install-yaml-check
+install-yaml-check: setup
+	@.venv/bin/kubectl kustomize deploy/k8s/base | cmp --silent - deploy/k8s/install.yaml || \
+		{ echo "deploy/k8s/install.yaml is out of date: run make install-yaml"; exit 1; }
 
 .PHONY: console
 console: setup ## Build the console into the gateway's package, after a change in console/ or of the API

@@ -1,76 +1,23 @@
 """Manifests as a whole: valid for the API, with resolved references and a NetworkPolicy for every pod."""
 
 import copy
-from collections.abc import Iterator
+from urllib.parse import urlsplit
 
-import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
+from jsonschema import ValidationError
 
-from parley_testing.deployment.manifests import Object, Render, Validate, names, of_kind
+from parley_testing.deployment.manifests import Object, Render, Validate, names, of_kind, one
+from parley_testing.deployment.references import (
+    dangling_references,
+    dangling_selectors,
+    peers,
+    pods,
+    pods_without_policy,
+    selects,
+)
 
 NAMESPACED_BY_CLUSTER = {"Namespace"}
 INTERNET = {"0.0.0.0/0", "::/0"}
-
-
-def pods(objects: list[Object]) -> dict[str, Object]:
-    """Return the labels of each deployment's pods."""
-    return {
-        each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"]
-        for each in of_kind(objects, "Deployment")
-    }
-
-
-def selects(selector: Object, labels: Object) -> bool:
-    """Return whether a label selector matches labels."""
-    wanted = selector.get("matchLabels", {}).items() <= labels.items()
-    expressions = selector.get("matchExpressions", [])
-    assert all(each["operator"] == "In" for each in expressions)
-    return wanted and all(labels.get(each["key"]) in each["values"] for each in expressions)
-
-
-def selectors(objects: list[Object]) -> Iterator[tuple[str, Object]]:
-    """Yield every selector of pods with the name of its object."""
-    for each in objects:
-        name = f"{each['kind']}/{each['metadata']['name']}"
-        if each["kind"] == "Service":
-            yield name, {"matchLabels": each["spec"]["selector"]}
-        elif each["kind"] == "PodDisruptionBudget":
-            yield name, each["spec"]["selector"]
-        elif each["kind"] == "NetworkPolicy":
-            yield name, each["spec"]["podSelector"]
-            for peer in peers(each):
-                if "podSelector" in peer and "namespaceSelector" not in peer:
-                    yield name, peer["podSelector"]
-
-
-def peers(policy: Object) -> list[Object]:
-    rules = [*policy["spec"].get("ingress", []), *policy["spec"].get("egress", [])]
-    return [peer for rule in rules for peer in [*rule.get("from", []), *rule.get("to", [])]]
-
-
-def dangling_selectors(objects: list[Object]) -> list[str]:
-    labels = pods(objects).values()
-    return [name for name, selector in selectors(objects) if not any(selects(selector, each) for each in labels)]
-
-
-def dangling_references(objects: list[Object]) -> list[str]:
-    """Return the accounts and config maps that deployments name and no object defines."""
-    findings = []
-    for each in of_kind(objects, "Deployment"):
-        spec = each["spec"]["template"]["spec"]
-        sources = [source["configMapRef"]["name"] for c in spec["containers"] for source in c["envFrom"]]
-        findings += sorted(set(sources) - names(objects, "ConfigMap"))
-        findings += sorted({spec["serviceAccountName"]} - names(objects, "ServiceAccount"))
-    return findings
-
-
-def pods_without_policy(objects: list[Object]) -> list[str]:
-    """Return the pods without a policy of their own for both directions."""
-    policies = [each for each in of_kind(objects, "NetworkPolicy") if each["spec"]["podSelector"]]
-    both = [
-        each["spec"]["podSelector"] for each in policies if set(each["spec"]["policyTypes"]) == {"Ingress", "Egress"}
-    ]
-    return [name for name, labels in pods(objects).items() if not any(selects(each, labels) for each in both)]
 
 
 def denies_by_default(objects: list[Object]) -> bool:
@@ -110,7 +57,7 @@ def test_an_unknown_field_is_refused(base: list[Object], validate: Validate) -> 
     broken = copy.deepcopy(of_kind(base, "Deployment")[0])
     broken["spec"]["template"]["spec"]["restartpolicy"] = "Always"
 
-    with pytest.raises(kubernetes_validate.ValidationError):
+    with pytest.raises(ValidationError):
         validate([broken])
 
 
@@ -199,6 +146,18 @@ def test_policies_name_the_ports_of_the_services(base: list[Object]) -> None:
             assert [ports[labels["app.kubernetes.io/name"]] for labels in called] == (
                 [port["port"] for port in rule["ports"]] if called else []
             )
+
+
+def test_the_gateway_reaches_each_service_by_a_name_that_resolves_to_its_pods(base: list[Object]) -> None:
+    (settings,) = [each["data"] for each in of_kind(base, "ConfigMap") if "CHAT_URL" in each["data"]]
+    for name in ("auth", "chat", "history"):
+        service = one(base, "Service", str(urlsplit(settings[f"{name.upper()}_URL"]).hostname))["spec"]
+        (container,) = one(base, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+
+        assert service["clusterIP"] == "None"
+        assert [port["port"] for port in service["ports"]] == [ports["http"]], "no proxy translates the port"
+        assert "publishNotReadyAddresses" not in service
 
 
 def test_the_example_overlay_replaces_the_name_of_every_image(render: Render) -> None:

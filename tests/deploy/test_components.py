@@ -9,7 +9,23 @@ import yaml
 from parley_testing.deployment.manifests import Combine, Object, Validate, of_kind, one
 
 COMPONENTS = ("monitoring", "hpa", "ingress", "gateway-api", "backup")
-CUSTOM = {"PodMonitor", "PrometheusRule", "HTTPRoute"}
+"""Components that change the base, each alone. The others are tested together."""
+OTHERS = (
+    "cert-manager",
+    "datastores-dev",
+    "datastores-operators",
+    "external-secrets",
+    "fake-model",
+    "images-digest",
+    "keda",
+    "otel",
+    "priority",
+    "smoke-test",
+)
+CUSTOM = {
+    "PodMonitor", "PrometheusRule", "HTTPRoute", "Certificate", "Cluster", "Database", "ExternalSecret",
+    "RabbitmqCluster", "ScaledObject", "TriggerAuthentication",
+}  # fmt: skip
 """Kinds without a schema in the API: custom resources of the cluster."""
 SCALED = {"gateway", "auth", "chat", "history", "history-worker"}
 NGINX = "nginx.ingress.kubernetes.io/"
@@ -17,6 +33,7 @@ COMBINATIONS = [
     *((each,) for each in COMPONENTS),
     ("monitoring", "hpa", "ingress", "backup"),
     ("gateway-api", "hpa", "monitoring"),
+    WITH_OPERATORS := ("cert-manager", "datastores-operators", "external-secrets", "ingress", "keda", "otel"),
 ]
 
 
@@ -34,8 +51,8 @@ def everything(combine: Combine) -> list[Object]:
 def test_every_component_is_tested_and_in_the_readme(root: Path) -> None:
     readme = (root / "deploy/k8s/README.md").read_text()
 
-    assert {each.name for each in (root / "deploy/k8s/components").iterdir()} == set(COMPONENTS)
-    assert [name for name in COMPONENTS if f"components/{name}" not in readme] == []
+    assert {each.name for each in (root / "deploy/k8s/components").iterdir()} == {*COMPONENTS, *OTHERS}
+    assert [name for name in (*COMPONENTS, *OTHERS) if f"components/{name}" not in readme] == []
 
 
 @pytest.mark.parametrize("components", COMBINATIONS, ids="+".join)
@@ -91,6 +108,32 @@ def test_only_the_autoscaler_sets_the_number_of_replicas(everything: list[Object
 
     assert sorted(targets) == sorted(SCALED)
     assert [each for each in of_kind(everything, "Deployment") if "replicas" in each["spec"]] == []
+
+
+def test_with_keda_chat_scales_by_turns_the_gateway_by_streams_and_the_worker_by_its_queue(combine: Combine) -> None:
+    objects = combine(WITH_OPERATORS)
+    scaled = {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in of_kind(objects, "ScaledObject")}
+    triggers = {name: repr(spec["triggers"]) for name, spec in scaled.items()}
+
+    assert scaled.keys() == SCALED
+    assert "sum(chat_turns_running{" in triggers["chat"]
+    assert "sum(gateway_streams{" in triggers["gateway"]
+    assert "history.turns" in triggers["history-worker"]
+    assert [each for each in of_kind(objects, "Deployment") if "replicas" in each["spec"]] == []
+    for name, spec in scaled.items():
+        down = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+        fallback = any(trigger["type"] != "cpu" for trigger in spec["triggers"])
+        assert (spec["minReplicaCount"], down["stabilizationWindowSeconds"] >= 300) == (2, True)
+        assert ("fallback" in spec) == fallback, name
+
+
+def test_external_secrets_fill_the_secrets_that_the_pods_mount(combine: Combine) -> None:
+    objects = combine(WITH_OPERATORS)
+    volumes = [v for d in of_kind(objects, "Deployment") for v in d["spec"]["template"]["spec"]["volumes"]]
+
+    assert {each["spec"]["target"]["name"] for each in of_kind(objects, "ExternalSecret")} == {
+        volume["secret"]["secretName"] for volume in volumes if "secret" in volume
+    }
 
 
 def test_scaling_down_is_slow_and_waits_for_drained_streams(everything: list[Object]) -> None:
