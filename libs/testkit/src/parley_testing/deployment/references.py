@@ -9,7 +9,9 @@ WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 
 def workloads(objects: list[Object]) -> list[Object]:
     """Return the objects that have pods; of a CronJob, the Job that it makes."""
-    made = [{**each, "kind": "Job", "spec": each["spec"]["jobTemplate"]["spec"]} for each in of_kind(objects, "CronJob")]
+    made = [
+        {**each, "kind": "Job", "spec": each["spec"]["jobTemplate"]["spec"]} for each in of_kind(objects, "CronJob")
+    ]
     return [each for each in objects if each["kind"] in WORKLOADS] + made
 
 
