@@ -31,6 +31,15 @@ def client(account: Account) -> Iterator[openai.OpenAI]:
         yield found
 
 
+@pytest.fixture
+def session_client(account: Account) -> Iterator[openai.OpenAI]:
+    """A client with an access token, which has every scope of a person."""
+    import openai
+
+    with openai.OpenAI(base_url=f"{account.url}/v1", api_key=account.token, max_retries=0, timeout=20) as found:
+        yield found
+
+
 def test_a_response_is_whole_metered_and_retrieved_as_it_was(client: openai.OpenAI) -> None:
     made = client.responses.create(
         model="default",
@@ -156,3 +165,37 @@ def test_a_refusal_raises_the_clients_own_error(
     with pytest.raises(getattr(openai, error)) as caught:
         list(client.responses.create(**{"model": "default", "input": "Hi", **change}))
     assert caught.value.param == parameter
+
+
+def test_a_conversation_is_made_continued_listed_and_deleted(client: openai.OpenAI) -> None:
+    import openai
+
+    made = client.conversations.create(metadata={"topic": "demo"})
+    first = client.responses.create(model="default", input="Hi [[fake tokens=2]]", conversation=made.id)
+    second = client.responses.create(model="default", input="And?", conversation={"id": made.id})
+    assert first.conversation is not None
+    assert second.conversation is not None
+    assert first.conversation.id == second.conversation.id == made.id
+    items = [item.to_dict() for item in client.conversations.items.list(made.id, order="asc")]
+    assert [(item["type"], item["role"]) for item in items] == [("message", "user"), ("message", "assistant")] * 2
+    assert items[1] == first.output[0].to_dict()
+    pages = [item.to_dict() for item in client.conversations.items.list(made.id, limit=1)]
+    assert pages == items[::-1]
+    item = client.conversations.items.retrieve(str(items[0]["id"]), conversation_id=made.id)
+    assert item.to_dict() == items[0]
+    with pytest.raises(openai.PermissionDeniedError):  # a key has only the scope `chat:write` by default
+        client.conversations.retrieve(made.id)
+
+
+def test_a_conversation_is_the_one_in_history(session_client: openai.OpenAI) -> None:
+    import openai
+
+    made = session_client.conversations.create(metadata={"topic": "demo"})
+    assert session_client.conversations.retrieve(made.id).metadata == {"topic": "demo"}
+    changed = session_client.conversations.update(made.id, metadata={"topic": "other"})
+    assert (changed.id, changed.metadata) == (made.id, {"topic": "other"})
+    assert session_client.conversations.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        session_client.responses.create(model="default", input="Hi", conversation=made.id)
+    with pytest.raises(openai.NotFoundError):
+        session_client.conversations.items.list(made.id)

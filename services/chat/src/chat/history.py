@@ -97,7 +97,9 @@ class History(Protocol):
         """Return the same as ``owner``, but within the short time that an optional lookup may take."""
         ...
 
-    async def create(self, conversation_id: UUID, user_id: UUID) -> CreatedConversation | None:
+    async def create(
+        self, conversation_id: UUID, user_id: UUID, metadata: dict[str, str] | None = None
+    ) -> CreatedConversation | None:
         """Create an empty conversation or return the existing one; None if the user cannot have it."""
         ...
 

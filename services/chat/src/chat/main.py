@@ -12,6 +12,7 @@ from chat.api import (
     completion_stream,
     conversations,
     models,
+    openai_conversations,
     response_stream,
     responses,
     turns,
@@ -37,7 +38,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
         wire=wire,
         routers=[
             *(chat.router, turns.router, conversations.router),
-            *(responses.router, response_stream.router),
+            *(responses.router, response_stream.router, openai_conversations.router),
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
         ],
     )

@@ -9,7 +9,7 @@ from chat.admission.admission import TurnAdmission
 from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
-from chat.admission.conversations import ConversationCreator
+from chat.admission.conversations import ConversationCreator, ConversationReader
 from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
 from chat.admission.response_cache import ResponseCache
@@ -173,6 +173,7 @@ async def open_services(
             verifier=infrastructure.verifier,
             service=service,
             conversations=ConversationCreator(adapters.turns, history),
+            conversation_reader=ConversationReader(adapters.turns, history, ContextLoader(adapters.turns, history)),
             catalogue=catalogue,
             generator=adapters.generator,
             budgets=budgets,

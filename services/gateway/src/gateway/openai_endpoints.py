@@ -9,7 +9,6 @@ _ALTERNATIVES = {
     "assistants": RESPONSES,
     "realtime": "the WebSocket `/api/v1/chat/ws`",
     "threads": "`/api/v1/conversations`",
-    "conversations": "`/api/v1/conversations`",
     "organization": "`GET /api/v1/usage`",
 }
 _NOT_OFFERED = {"audio", "batches", "embeddings", "evals", "files", "fine_tuning", "images", "moderations", "uploads"}
@@ -17,6 +16,7 @@ _NOT_OFFERED |= {"vector_stores", "videos"}
 _PARTLY_OFFERED = {
     "/v1/chat/completions/": "Stored completions are not offered here; use `GET /api/v1/chat/turns/{id}` with the "
     "`X-Turn-Id`.",
+    "/v1/conversations": "This route of the Conversations API is not offered; see `/api/v1/conversations`.",
     "/v1/responses/": f"This route of the Responses API is not offered; use {RESPONSES}.",
 }
 """Routes below the ones that are offered."""

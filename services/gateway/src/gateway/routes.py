@@ -130,6 +130,9 @@ def chat_routes() -> list[Route]:
         route("GET DELETE", "/v1/responses/{id}", "chat", scope, stream=True),
         route("POST", "/v1/responses/{id}/cancel", "chat", scope),
         route("GET", "/v1/responses/{id}/input_items", "chat", scope),
+        route("POST", "/v1/conversations", "chat", scope),
+        route("GET", "/v1/conversations/{id}/items", "chat", scope),
+        route("GET", "/v1/conversations/{id}/items/{item_id}", "chat", scope),
         route("GET", "/v1/models", "chat", ANY),
         route("GET", "/v1/models/{id}", "chat", ANY),
     ]
@@ -145,6 +148,8 @@ def history_routes() -> list[Route]:
         route("PATCH DELETE", f"{base}/{{id}}", "history", write),
         route("GET", f"{base}/{{id}}/messages", "history", read),
         route("GET", f"{base}/{{id}}/export", "history", read),
+        route("GET", "/v1/conversations/{id}", "history", read),
+        route("POST DELETE", "/v1/conversations/{id}", "history", write),
         route("GET", "/api/v1/search", "history", read),
         route("GET", "/api/v1/usage", "history", read),
         route("GET", "/api/v1/admin/usage", "history", "admin"),

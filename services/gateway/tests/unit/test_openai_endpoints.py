@@ -42,6 +42,7 @@ async def test_an_error_below_v1_has_openais_body_alone(
     ("path", "hint"),
     [
         ("/v1/responses/compact/now", "This route of the Responses API is not offered; use `POST /v1/responses`."),
+        ("/v1/conversations/conv_1/items/msg_1/x", "This route of the Conversations API is not offered"),
         ("/v1/assistants", "`/v1/assistants` is not offered; use `POST /v1/responses`."),
         ("/v1/embeddings", "`/v1/embeddings` is not offered; use another server for it."),
         ("/v1/threads", "`/v1/threads` is not offered; use `/api/v1/conversations`."),

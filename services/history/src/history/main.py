@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from history import VERSION
 from history.conversations.api import router as conversations
 from history.conversations.internal_api import router as internal_conversations
+from history.conversations.openai_api import router as openai_conversations
 from history.event_feed.api import router as feed
 from history.messages.api import router as messages
 from history.messages.internal_api import router as internal_messages
@@ -37,7 +38,7 @@ def create_app(
         description=DESCRIPTION,
         wire=wire,
         routers=(
-            *(transfer, conversations, messages, search, usage, feed),
+            *(transfer, conversations, openai_conversations, messages, search, usage, feed),
             *(internal_conversations, internal_messages, internal_turns),
         ),
         larger_bodies={"/api/v1/conversations/import": settings.import_limit},

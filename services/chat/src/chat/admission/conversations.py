@@ -1,11 +1,15 @@
-"""Creation of empty conversations under IDs that clients choose."""
+"""Conversations: creation under a given ID, and the exchanges of one."""
 
 from uuid import UUID
 
+from chat.admission.context_window import ContextLoader, EarlierExchanges
 from chat.admission.position import require_owner
-from chat.errors import ConversationNotFound
+from chat.errors import ConversationNotFound, HistoryUnavailable
 from chat.history import CreatedConversation, History
 from chat.turn_store import TurnStore
+
+READ_WINDOW = 64_000
+"""Length of a branch that one request reads, as the context window of a model in tokens."""
 
 
 class ConversationCreator:
@@ -14,7 +18,9 @@ class ConversationCreator:
     def __init__(self, store: TurnStore, history: History) -> None:
         self._store, self._history = store, history
 
-    async def create(self, user_id: UUID, conversation_id: UUID) -> CreatedConversation:
+    async def create(
+        self, user_id: UUID, conversation_id: UUID, metadata: dict[str, str] | None = None
+    ) -> CreatedConversation:
         """Create a conversation, or return the user's existing one.
 
         Raises ConversationNotFound if it is deleted or belongs to another user, Erased, and HistoryUnavailable.
@@ -25,7 +31,38 @@ class ConversationCreator:
         if owner is None:
             # The row is written first: of two users with one ID, only one gets it.
             require_owner(await self._store.claim_conversation(conversation_id, user_id), user_id)
-        created = await self._history.create(conversation_id, user_id)
+        created = await self._history.create(conversation_id, user_id, metadata)
         if created is None:
             raise ConversationNotFound
         return created
+
+
+class ConversationReader:
+    """Reads the branch of a conversation that its newest answer ends, or that another one ends."""
+
+    def __init__(self, store: TurnStore, history: History, contexts: ContextLoader) -> None:
+        self._store, self._history, self._contexts = store, history, contexts
+
+    async def branch(self, user_id: UUID, conversation_id: UUID, end: UUID | None = None) -> EarlierExchanges:
+        """Return the exchanges up to the answer ``end``, newest first; ``more`` tells whether there are older ones.
+
+        Raises ConversationNotFound, MessageNotFound if ``end`` is no answer of it, and HistoryUnavailable.
+        """
+        newest = await self._newest_answer(user_id, conversation_id)
+        answer = end or newest
+        if answer is None:
+            return EarlierExchanges()
+        found = await self._contexts.before(conversation_id, answer, user_id=user_id, window=READ_WINDOW, certain=False)
+        if found.partial:
+            raise HistoryUnavailable
+        return found
+
+    async def _newest_answer(self, user_id: UUID, conversation_id: UUID) -> UUID | None:
+        known = await self._store.conversation(conversation_id)
+        if known is not None:
+            require_owner(known, user_id)
+            return known.latest_turn_id
+        owner = await self._history.owner(conversation_id)
+        if owner is None or owner.user_id != user_id or owner.deleted:
+            raise ConversationNotFound
+        return owner.latest_answer

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
-from chat.admission.conversations import ConversationCreator
+from chat.admission.conversations import ConversationCreator, ConversationReader
 from chat.catalogue import Catalogue
 from chat.generation import AnswerGenerator
 from chat.service import ChatService
@@ -23,6 +23,7 @@ class ApiServices:
     verifier: Verifier
     service: ChatService
     conversations: ConversationCreator
+    conversation_reader: ConversationReader
     catalogue: Catalogue
     generator: AnswerGenerator
     budgets: Budgets

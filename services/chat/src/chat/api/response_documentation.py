@@ -65,3 +65,9 @@ INPUT_ITEMS = _json(
     "A page of input items.",
     {"object": "list", "data": [_ITEM], "first_id": _ITEM["id"], "last_id": _ITEM["id"], "has_more": False},
 )
+CONVERSATION = _json(
+    "A conversation in OpenAI's format.",
+    {"id": "conv_01a200aa000070008000000000000000", "object": "conversation", "created_at": 1795307719, "metadata": {}},
+)
+ITEMS = INPUT_ITEMS
+ITEM = _json("The item.", _ITEM)

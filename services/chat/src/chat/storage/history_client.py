@@ -57,12 +57,14 @@ class HistoryClient:
                 found = await self._get(f"/internal/conversations/{conversation_id}/owner")
             return _owner(found) if found is not None else None
 
-    async def create(self, conversation_id: UUID, user_id: UUID) -> CreatedConversation | None:
+    async def create(
+        self, conversation_id: UUID, user_id: UUID, metadata: dict[str, str] | None = None
+    ) -> CreatedConversation | None:
         """Create a conversation or return the existing one; raises HistoryUnavailable."""
         with _translate_errors():
             async with asyncio.timeout(OWNER_TIMEOUT):
-                path, body = f"/internal/conversations/{conversation_id}", {"user_id": str(user_id)}
-                response = await self._request("PUT", path, json=body)
+                body = {"user_id": str(user_id), **({"metadata": metadata} if metadata else {})}
+                response = await self._request("PUT", f"/internal/conversations/{conversation_id}", json=body)
             if response is None:
                 return None
             new = response.status_code == httpx2.codes.CREATED

@@ -36,7 +36,9 @@ class FakeHistory:
     async def chosen_branch(self, conversation_id: UUID) -> ConversationOwner | None:
         return await self.owner(conversation_id)
 
-    async def create(self, conversation_id: UUID, user_id: UUID) -> CreatedConversation | None:
+    async def create(
+        self, conversation_id: UUID, user_id: UUID, metadata: dict[str, str] | None = None
+    ) -> CreatedConversation | None:
         self._require_available()
         new = conversation_id not in self.owners
         owner = self.owners.setdefault(conversation_id, ConversationOwner(user_id, deleted=False))

@@ -51,7 +51,7 @@ async def create_conversation(
     response: Response,
 ) -> Conversation:
     """Create an empty conversation of a user (201), or return the existing one (200)."""
-    found, new = await conversations.create(body.user_id, conversation_id)
+    found, new = await conversations.create(body.user_id, conversation_id, body.metadata)
     response.status_code = 201 if new else 200
     response.headers["ETag"] = f'"{found.version}"'
     return found

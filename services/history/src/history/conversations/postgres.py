@@ -84,8 +84,8 @@ UPDATE conversations SET
     metadata = coalesce($6, metadata), version = version + 1, updated_at = greatest(updated_at, clock_timestamp())
 WHERE id = $1"""
 _CREATE = """
-INSERT INTO conversations (id, user_id, created_at, updated_at)
-SELECT $1, $2, $3, $3
+INSERT INTO conversations (id, user_id, created_at, updated_at, metadata)
+SELECT $1, $2, $3, $3, $4
 WHERE NOT EXISTS (SELECT FROM conversation_tombstones WHERE conversation_id = $1)
   AND NOT EXISTS (SELECT FROM user_tombstones WHERE user_id = $2)
 ON CONFLICT DO NOTHING RETURNING id"""
@@ -131,14 +131,19 @@ class PostgresConversationStore:
             row = await connection.fetchrow(_FIND, conversation_id, user_id)
             yield PostgresLockedConversation(connection, _conversation(row), user_id) if row else None
 
-    async def create(self, user_id: UUID, conversation_id: UUID) -> bool:
+    async def create(self, user_id: UUID, conversation_id: UUID, metadata: dict[str, str]) -> bool:
         """Store an empty conversation and ``conversation.created``; False if the ID is in use or the user erased."""
         created = ConversationCreated(
-            conversation_id=conversation_id, user_id=user_id, origin="chat", title=None, metadata={}, created_at=now()
+            conversation_id=conversation_id,
+            user_id=user_id,
+            origin="chat",
+            title=None,
+            metadata=metadata,
+            created_at=now(),
         )
         async with self._database.transaction() as connection:
             await connection.execute("SELECT lock_person($1)", user_id)
-            if await connection.fetchval(_CREATE, conversation_id, user_id, created.created_at) is None:
+            if await connection.fetchval(_CREATE, conversation_id, user_id, created.created_at, metadata) is None:
                 return False
             await _publish(connection, "conversation.created", created)
         return True

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StringConstraints, field_validator
 
 from history.dependencies import not_blank
 from parley.times import Timestamp
@@ -60,9 +60,33 @@ class ConversationPatch(RequestBody):
 
 
 class NewConversation(RequestBody):
-    """The owner of a conversation to create."""
+    """The owner and the metadata of a conversation to create."""
 
     user_id: UUID
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class OpenAIConversation(ResponseBody):
+    """A conversation in OpenAI's format."""
+
+    id: str
+    object: Literal["conversation"] = "conversation"
+    created_at: int
+    metadata: dict[str, str]
+
+
+class OpenAIConversationUpdate(BaseModel):
+    """The metadata of a conversation, as OpenAI's clients replace it."""
+
+    metadata: Metadata
+
+
+class DeletedOpenAIConversation(ResponseBody):
+    """A deleted conversation in OpenAI's format."""
+
+    id: str
+    object: Literal["conversation.deleted"] = "conversation.deleted"
+    deleted: Literal[True] = True
 
 
 class ConversationDeletion(ResponseBody):

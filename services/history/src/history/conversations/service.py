@@ -57,12 +57,14 @@ class ConversationService:
         """Return up to ``limit`` deletions of all users, oldest first, after the given (deleted_at, id)."""
         return await self._store.deletions(after, limit)
 
-    async def create(self, user_id: UUID, conversation_id: UUID) -> tuple[Conversation, bool]:
+    async def create(
+        self, user_id: UUID, conversation_id: UUID, metadata: dict[str, str] | None = None
+    ) -> tuple[Conversation, bool]:
         """Create an empty conversation, or return the user's existing one, and whether it is new.
 
         Raises ConversationNotFound when it is deleted or belongs to another user, or the user was erased.
         """
-        new = await self._store.create(user_id, conversation_id)
+        new = await self._store.create(user_id, conversation_id, metadata or {})
         if new:
             self._announce(user_id)
         return await self.get(user_id, conversation_id), new

@@ -54,7 +54,7 @@ class ConversationStore(Protocol):
         """Lock the user's conversation in a transaction that commits at the end of the context."""
         ...
 
-    async def create(self, user_id: UUID, conversation_id: UUID) -> bool:
+    async def create(self, user_id: UUID, conversation_id: UUID, metadata: dict[str, str]) -> bool:
         """Store an empty conversation and ``conversation.created``; False if the ID is in use or the user erased."""
         ...
 

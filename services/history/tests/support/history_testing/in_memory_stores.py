@@ -93,13 +93,14 @@ class InMemoryConversationStore:
         found = await self.find(user_id, conversation_id)
         yield InMemoryLockedConversation(self._history, found) if found else None
 
-    async def create(self, user_id: UUID, conversation_id: UUID) -> bool:
+    async def create(self, user_id: UUID, conversation_id: UUID, metadata: dict[str, str]) -> bool:
         if conversation_id in self._history.owners:
             return False
         self._history.owners[conversation_id] = ConversationOwnerResponse(
             user_id=user_id, deleted=False, last_number=0, latest_answer_id=None
         )
-        self._history.conversations[conversation_id] = empty_conversation(conversation_id)
+        created = empty_conversation(conversation_id).model_copy(update={"metadata": metadata})
+        self._history.conversations[conversation_id] = created
         return True
 
     async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[ConversationDeletion]:

@@ -95,9 +95,12 @@ class HistoryStoreContract:
     async def test_a_created_conversation_is_empty_and_created_once(self, stores: Stores) -> None:
         turn, conversation_id = SampleTurn(), new_id()
         await stores.add(turn)
-        assert [await stores.conversations.create(turn.user_id, conversation_id) for _ in range(2)] == [True, False]
-        assert not await stores.conversations.create(new_id(), conversation_id)
-        assert not await stores.conversations.create(turn.user_id, turn.conversation_id)
+        assert [await stores.conversations.create(turn.user_id, conversation_id, {"a": "b"}) for _ in range(2)] == [
+            True,
+            False,
+        ]
+        assert not await stores.conversations.create(new_id(), conversation_id, {})
+        assert not await stores.conversations.create(turn.user_id, turn.conversation_id, {})
         found = await stores.conversations.find(turn.user_id, conversation_id)
         assert found
         assert (found.title, found.message_count, found.active_message_id, found.version) == (None, 0, None, 1)

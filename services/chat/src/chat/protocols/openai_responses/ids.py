@@ -3,6 +3,8 @@
 import re
 from uuid import UUID
 
+PREFIXES = {"reasoning": "rs", "message": "msg", "function_call": "fc", "function_call_output": "fco"}
+"""Prefixes of items by type."""
 _ID = re.compile(r"(?:resp|conv|msg|rs|fc|fco)_([0-9a-f]{32})(?:_(?:i?[0-9]{1,4}))?\Z")
 
 
@@ -17,7 +19,7 @@ def conversation_id(found: UUID) -> str:
 
 
 def item_id(prefix: str, turn_id: UUID, position: int | str = 0) -> str:
-    """Return the ID of an item. The first item of a turn has no position."""
+    """Return the ID of an item: its position among those of its type, none for the first; ``i0`` … in the input."""
     return f"{prefix}_{turn_id.hex}" + (f"_{position}" if position else "")
 
 
@@ -31,3 +33,9 @@ def parse(given: str, prefix: str) -> UUID | None:
     except ValueError:
         return None
     return found if str(found) == given else None
+
+
+def turn_of_item(given: str) -> UUID | None:
+    """Return the turn that an item belongs to; None for anything else."""
+    match = _ID.match(given)
+    return UUID(match[1]) if match is not None and not given.startswith(("resp_", "conv_")) else None

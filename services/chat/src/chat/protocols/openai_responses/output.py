@@ -9,20 +9,18 @@ from typing import Any
 from uuid import UUID
 
 from chat.model import LogEntry
-from chat.protocols.openai_responses.ids import item_id
+from chat.protocols.openai_responses.ids import PREFIXES, item_id
 
 Event = tuple[str, dict[str, Any]]
 """Type and members of an event, without its number."""
-_PREFIXES = {"reasoning": "rs", "message": "msg", "function_call": "fc"}
 _DELTAS = {"reasoning": "reasoning_text", "message": "output_text", "function_call": "function_call_arguments"}
 
 
 class _OutputItem:
     """One item while it grows."""
 
-    def __init__(self, kind: str, turn_id: UUID, index: int, call: dict[str, Any] | None = None) -> None:
-        self.kind, self.index, self.done = kind, index, False
-        self.id = item_id(_PREFIXES[kind], turn_id, index)
+    def __init__(self, kind: str, identifier: str, index: int, call: dict[str, Any] | None = None) -> None:
+        self.kind, self.id, self.index, self.done = kind, identifier, index, False
         self._call = call or {}
         self.name: str = self._call.get("function", {}).get("name", "")
         self._texts: list[str] = []
@@ -115,7 +113,9 @@ class OutputFold:
 
     def _begin(self, kind: str, call: dict[str, Any] | None = None) -> tuple[_OutputItem, list[Event]]:
         events = self._end(self._open, "completed") if self._open is not None and not self._open.done else []
-        self._open = item = _OutputItem(kind, self._turn_id, len(self._items), call)
+        number = sum(item.kind == kind for item in self._items)
+        identifier = item_id(PREFIXES[kind], self._turn_id, number)
+        self._open = item = _OutputItem(kind, identifier, len(self._items), call)
         self._items.append(item)
         added = {"output_index": item.index, "item": item.value("in_progress", begun=False)}
         return item, [*events, ("response.output_item.added", added)]

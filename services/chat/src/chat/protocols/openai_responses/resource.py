@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, Literal
+from uuid import UUID
 
 from chat.errors import failure
 from chat.model import LogEntry, Turn
@@ -119,14 +120,14 @@ def input_items(turn: Turn) -> list[dict[str, Any]]:
             {"type": "function_call_output", "call_id": r.tool_call_id, "output": r.content} for r in turn.tool_results
         ]
         own = [] if turn.continues else [{"type": "message", "role": "user", "content": turn.user_message}]
-        given = [*results, *own]
-    return [_input_item(turn, position, item) for position, item in enumerate(given)]
+        given = [*own, *results]
+    return [input_item(turn.id, position, item) for position, item in enumerate(given)]
 
 
-def _input_item(turn: Turn, position: int, item: dict[str, Any]) -> dict[str, Any]:
+def input_item(turn_id: UUID, position: int, item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item of a turn's input as clients see it."""
     kind = item["type"]
-    prefix = {"message": "msg", "function_call": "fc", "function_call_output": "fco"}.get(kind, "rs")
-    found = {**item, "id": ids.item_id(prefix, turn.id, f"i{position}")}
+    found = {**item, "id": ids.item_id(ids.PREFIXES[kind], turn_id, f"i{position}")}
     if kind == "message":
         text = "output_text" if item["role"] == "assistant" else "input_text"
         annotations: dict[str, Any] = {"annotations": [], "logprobs": []} if item["role"] == "assistant" else {}

@@ -149,3 +149,10 @@ class ResponseRequest(OpenModel):
     def others(self) -> dict[str, Any]:
         """Return the undeclared members that ask for something."""
         return {name: value for name, value in self.unknown.items() if value not in NEUTRAL.get(name, ())}
+
+
+class NewConversationRequest(OpenModel):
+    """``POST /v1/conversations``."""
+
+    metadata: Metadata | None = None
+    items: Json = None

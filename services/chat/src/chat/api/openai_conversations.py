@@ -1,0 +1,122 @@
+"""``/v1/conversations``, OpenAI's Conversations API: creation and items. Its other routes belong to history."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from chat.admission.conversations import ConversationReader
+from chat.api.chat import JSON
+from chat.api.dependencies import Caller, Services
+from chat.api.response_checks import invalid
+from chat.api.response_documentation import CONVERSATION, ITEM, ITEMS
+from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound
+from chat.protocols.openai_responses import ids
+from chat.protocols.openai_responses.conversation_items import items_of
+from chat.protocols.openai_responses.pages import MAX_LIMIT, listed
+from chat.protocols.openai_responses.schemas import NewConversationRequest
+from parley import times
+from parley.errors import InvalidCursor, ValidationFailed
+from parley.ids import new_id
+from parley.web.app import JsonRoute
+from parley.web.openapi import problems
+
+router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"])
+
+NOT_FOUND = problems(ConversationNotFound, MessageNotFound, HistoryUnavailable)
+
+
+@router.post("", response_class=Response, responses={**CONVERSATION, **problems(ValidationFailed, Erased)})
+async def create_openai_conversation(body: NewConversationRequest, principal: Caller, services: Services) -> Response:
+    """Create an empty conversation, in which ``conversation`` of a response goes on."""
+    if body.items:
+        raise invalid("/items", "unsupported", "Items are not offered here. Send them as `input` of a response.")
+    for name in body.unknown:
+        raise invalid(f"/{name}", "unsupported_parameter", "The parameter is not supported. Remove it.")
+    conversation_id, metadata = new_id(), dict(body.metadata or {})
+    await services.conversations.create(principal.user_id, conversation_id, metadata)
+    return _json(
+        {
+            "id": ids.conversation_id(conversation_id),
+            "object": "conversation",
+            "created_at": int(times.now().timestamp()),
+            "metadata": metadata,
+        }
+    )
+
+
+@router.get("/{conversation_id}/items", response_class=Response, responses={**ITEMS, **NOT_FOUND})
+async def list_conversation_items(
+    conversation_id: str,
+    principal: Caller,
+    services: Services,
+    *,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 20,
+    order: Literal["asc", "desc"] = "desc",
+    after: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """List the items of a conversation, newest first: those of the branch that its newest answer ends."""
+    found = _parse_conversation(conversation_id)
+    reader = services.conversation_reader
+    if order == "asc":
+        return _json(await _oldest_first(reader, principal.user_id, found, limit, after))
+    return _json(await _newest_first(reader, principal.user_id, found, limit, after))
+
+
+@router.get("/{conversation_id}/items/{item_id}", response_class=Response, responses={**ITEM, **NOT_FOUND})
+async def get_conversation_item(conversation_id: str, item_id: str, principal: Caller, services: Services) -> Response:
+    """Return one item of a conversation."""
+    turn_id = ids.turn_of_item(item_id)
+    if turn_id is None:
+        raise MessageNotFound
+    branch = await services.conversation_reader.branch(principal.user_id, _parse_conversation(conversation_id), turn_id)
+    items = items_of(branch.exchanges[0]) if branch.exchanges else []
+    item = next((item for item in items if item["id"] == item_id), None)
+    if item is None:
+        raise MessageNotFound
+    return _json(item)
+
+
+async def _newest_first(
+    reader: ConversationReader, user_id: UUID, conversation_id: UUID, limit: int, after: str | None
+) -> dict[str, Any]:
+    turn_id = ids.turn_of_item(after) if after is not None else None
+    if after is not None and turn_id is None:
+        raise InvalidCursor("`after` is no item of this conversation.")
+    branch = await reader.branch(user_id, conversation_id, turn_id)
+    items = [item for exchange in branch.exchanges for item in reversed(items_of(exchange))]
+    rest = _behind(items, after)
+    return listed(rest[:limit], has_more=len(rest) > limit or branch.more)
+
+
+async def _oldest_first(
+    reader: ConversationReader, user_id: UUID, conversation_id: UUID, limit: int, after: str | None
+) -> dict[str, Any]:
+    branch = await reader.branch(user_id, conversation_id)
+    if branch.more:
+        raise invalid("/order", "too_long", "The conversation is too long for this order. Send `desc`.")
+    items = [item for exchange in reversed(branch.exchanges) for item in items_of(exchange)]
+    rest = _behind(items, after)
+    return listed(rest[:limit], has_more=len(rest) > limit)
+
+
+def _behind(items: list[dict[str, Any]], after: str | None) -> list[dict[str, Any]]:
+    if after is None:
+        return items
+    for position, item in enumerate(items, 1):
+        if item["id"] == after:
+            return items[position:]
+    raise InvalidCursor("`after` is no item of this conversation.")
+
+
+def _parse_conversation(given: str) -> UUID:
+    found = ids.parse(given, "conv")
+    if found is None:
+        raise ConversationNotFound
+    return found
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), media_type=JSON)
