@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 @contextlib.asynccontextmanager
 async def limiter_at(url: str, timeout: float = 2) -> AsyncIterator[Limiter]:
     async with (
-        open_redis(url, timeout=2) as redis,
+        open_redis(url, timeout=20) as redis,
         open_limiter(redis, service="test", registry=CollectorRegistry(), timeout=timeout) as limiter,
     ):
         yield limiter
@@ -30,7 +30,7 @@ async def limiter_at(url: str, timeout: float = 2) -> AsyncIterator[Limiter]:
 
 @pytest.fixture(scope="session")
 async def redis(backends: SharedBackends) -> AsyncIterator[RedisClient]:
-    async with open_redis(await backends.redis_url(), timeout=2) as client:
+    async with open_redis(await backends.redis_url(), timeout=20) as client:
         yield client
 
 

@@ -15,7 +15,7 @@ CALLS = 6
 
 
 async def test_connections_pooled_before_a_restart_of_redis_still_work(tmp_path: Path) -> None:
-    async with EmbeddedValkey(tmp_path, tcp=True) as server, open_redis(server.url) as client:
+    async with EmbeddedValkey(tmp_path, tcp=True) as server, open_redis(server.url, timeout=20) as client:
         await asyncio.gather(*(client.ping() for _ in range(CALLS)))
         assert len(await client.client_list()) == CALLS, "the calls did not use separate connections"
         await processes.restart(server, port=server.port)

@@ -122,7 +122,7 @@ async def test_the_longest_login_name_and_password_are_accepted(client: httpx2.A
 async def test_lengths_are_checked_below_the_routes_too(auth: UnitAuth, fast_hasher: PasswordHasher) -> None:
     await auth.user()
     long = "a" + marks(60_000)
-    begin = time.perf_counter()
+    begin = time.process_time()
     for login, password in ((long, PASSWORD), ("ada", long)):
         with pytest.raises(InvalidGrant):
             await auth.login(login, password)
@@ -136,4 +136,4 @@ async def test_lengths_are_checked_below_the_routes_too(auth: UnitAuth, fast_has
         PasswordPolicy(12, frozenset()).check(long)
     with pytest.raises(ValueError, match="too long"):
         password_policy.normalise(long)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5

@@ -43,7 +43,7 @@ async def watch_on_both(pair: ReplicaPair, fault: Callable[[], Awaitable[None]])
 
 async def test_a_flushed_redis_leaves_no_gap(pair: ReplicaPair, valkey: EmbeddedValkey) -> None:
     async def flush() -> None:
-        async with open_redis(valkey.url, timeout=2) as client:
+        async with open_redis(valkey.url, timeout=20) as client:
             assert await client.dbsize() > 0
             await client.flushall()
 
@@ -80,7 +80,7 @@ async def test_streams_continue_while_redis_is_frozen(pair: ReplicaPair, valkey:
     here = pair[0].user()
     async with here.stream("/api/v1/chat/stream", json=TURN) as (response, found):
         seen = [await anext(found) for _ in range(10)]
-        async with open_redis(valkey.url, timeout=2) as client:
+        async with open_redis(valkey.url, timeout=20) as client:
             # The store may still count as unavailable after the test before this one.
             await eventually(lambda: client.exists(key_of(UUID(response.headers["x-turn-id"]))))
         failures = pair[0].sample(REPLICATION_FAILURES)

@@ -67,7 +67,7 @@ async def test_a_turn_ends_if_the_reader_on_the_other_replica_has_left(
 ) -> None:
     here = pair[0].user()
     there = pair[1].as_seen_by(here)
-    async with open_redis(valkey.url, timeout=2) as redis, completion(here, tokens=1000) as turn_id:
+    async with open_redis(valkey.url, timeout=20) as redis, completion(here, tokens=1000) as turn_id:
         async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
             await anext(found)
             assert await redis.exists(f"parley:turn:{turn_id}:read")

@@ -81,7 +81,11 @@ async def test_content_of_a_turn_on_another_replica_is_removed_for_good(
     open_replica: OpenReplica, new_database: NewDatabase, backends: SharedBackends, how: str
 ) -> None:
     dsn, mark = await new_database(), f"{CANARY}-{new_id()}"
-    async with open_replica(dsn) as runner, open_replica(dsn) as other, open_redis(await backends.redis_url()) as redis:
+    async with (
+        open_replica(dsn) as runner,
+        open_replica(dsn) as other,
+        open_redis(await backends.redis_url(), timeout=20) as redis,
+    ):
         user = runner.user()
         request = {"json": {"message": f"{mark} [[fake tokens=500 rate=20]]"}}
         running = asyncio.create_task(user.streamed("/api/v1/chat/stream", **request))

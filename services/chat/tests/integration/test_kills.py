@@ -178,7 +178,7 @@ async def test_a_runner_that_resumes_after_its_lease_writes_nothing(
 ) -> None:
     async with (
         spawn(survivor.dsn, survivor.pool) as victim,
-        open_redis(await backends.redis_url(), timeout=2) as redis,
+        open_redis(await backends.redis_url(), timeout=20) as redis,
     ):
         user = victim.user()
         there = survivor.as_seen_by(user)

@@ -68,7 +68,7 @@ async def test_a_resumed_stream_has_no_gap_after_the_log_expired(pair: ReplicaPa
     async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
         seen = [await anext(found) for _ in range(10)]
     await eventually(lambda: here.ended_turn(turn_id), within=20)
-    async with open_redis(valkey.url, timeout=2) as redis:
+    async with open_redis(valkey.url, timeout=20) as redis:
         key = f"parley:turn:{turn_id}"
         assert 0 < await redis.ttl(key) <= 60
         await redis.pexpire(key, 1)
@@ -87,7 +87,7 @@ async def test_a_resumed_stream_has_no_gap_after_a_running_turns_log_was_deleted
     turn_id = await started(here, "tokens=60 rate=30")
     async with there.stream(f"/api/v1/chat/turns/{turn_id}/stream", method="GET") as (_, found):
         seen = [await anext(found) for _ in range(10)]
-    async with open_redis(valkey.url, timeout=2) as redis:
+    async with open_redis(valkey.url, timeout=20) as redis:
         assert await redis.delete(f"parley:turn:{turn_id}") == 1
     seen += await there.resumed(turn_id, seen[-1].id)
     assert seen == await here.resumed(turn_id)
@@ -117,7 +117,7 @@ async def test_readers_of_many_turns_on_another_replica_share_one_connection(
         for user, turn_id in zip(users, turn_ids, strict=True)
         for _ in range(4)
     ]
-    async with open_redis(valkey.url, timeout=2) as redis:
+    async with open_redis(valkey.url, timeout=20) as redis:
 
         async def tailing() -> int:
             return sum(client["cmd"] == "xread" for client in await redis.client_list())

@@ -133,7 +133,7 @@ async def test_concurrent_equal_prompts_are_all_answered(cache_replica: ChatRepl
 async def test_redis_stores_neither_prompts_nor_answers(cache_replica: ChatReplica, backends: SharedBackends) -> None:
     user, mark = cache_replica.user(), str(new_id())
     await complete(user, f"{mark} [[fake mode=echo]]")
-    async with open_redis(await backends.redis_url(), timeout=2) as redis:
+    async with open_redis(await backends.redis_url(), timeout=20) as redis:
         noted = [key async for key in redis.scan_iter("parley:answer:*", count=1000)]
         values: Any = await redis.mget(noted)
         assert noted

@@ -103,7 +103,7 @@ async def test_a_crash_at_the_end_of_a_cached_answer_leaves_it_complete_or_unsho
 
 async def _noted(backends: SharedBackends, turn_id: str) -> bool:
     """Tell whether the answer of a turn is cached."""
-    async with open_redis(await backends.redis_url(), timeout=2) as redis:
+    async with open_redis(await backends.redis_url(), timeout=20) as redis:
         keys = [key async for key in redis.scan_iter("parley:answer:*", count=1000)]
         values: Any = await redis.mget(keys) if keys else []
     return any(value and value.endswith(UUID(turn_id).bytes) for value in values)

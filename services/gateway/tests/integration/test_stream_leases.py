@@ -17,7 +17,7 @@ Processes = tuple[StreamLeases, StreamLeases]
 
 @pytest.fixture
 async def redis(backends: SharedBackends) -> AsyncIterator[RedisClient]:
-    async with open_redis(await backends.redis_url(), timeout=2) as client:
+    async with open_redis(await backends.redis_url(), timeout=20) as client:
         yield client
 
 

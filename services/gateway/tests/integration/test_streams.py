@@ -62,7 +62,7 @@ async def test_a_stream_of_a_revoked_session_ends_with_a_final_event(
     gateway.chat.answer = endless
     session = str(new_id())
     async with (
-        open_redis(await backends.redis_url(), timeout=2) as redis,
+        open_redis(await backends.redis_url(), timeout=20) as redis,
         streaming(gateway, gateway.bearer(sid=session)) as chunks,
     ):
         await redis.set(f"parley:revoked:{session}", 1, ex=60)
@@ -77,7 +77,7 @@ async def test_auth_is_asked_while_redis_does_not_know_the_revocations(
     run_gateway: RunGateway, backends: SharedBackends
 ) -> None:
     session = str(new_id())
-    async with open_redis(await backends.redis_url(), timeout=2) as redis:
+    async with open_redis(await backends.redis_url(), timeout=20) as redis:
         await redis.delete(REVOCATIONS_MARKER)
     async with run_gateway(internal_client_secret="s3cret") as gateway:
         keys_answer = gateway.auth.answer

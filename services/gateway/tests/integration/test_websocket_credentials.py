@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 
 async def revoke(backends: SharedBackends, session: str) -> None:
-    async with open_redis(await backends.redis_url(), timeout=2) as redis:
+    async with open_redis(await backends.redis_url(), timeout=20) as redis:
         await redis.set(f"parley:revoked:{session}", 1, ex=60)
 
 
