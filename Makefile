@@ -130,7 +130,7 @@ bench-events: setup ## Measure the subscriber kit beside bare aio-pika
 ##@ Check
 
 .PHONY: check
-check: format-check lint types imports dependencies addresses migrations docs-check console-sources chart install-yaml-check lock-check ## Run every check except the tests
+check: format-check lint types imports dependencies addresses migrations docs-check console-sources chart install-yaml-check version-check lock-check ## Run every check except the tests
 
 .PHONY: format
 format: setup ## Format the code and sort its imports
@@ -144,7 +144,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/security scripts/setup deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/release scripts/security scripts/setup deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types
@@ -216,9 +216,24 @@ console-sources: setup
 lock: setup ## Pin the dependencies of the pyproject files; ARGS=--upgrade updates all pins
 	@scripts/lock $(ARGS)
 
+.PHONY: version-check
+version-check: setup
+	@$(PY) scripts/version.py --check
+
 .PHONY: lock-check
 lock-check: setup ## Fail if the pins do not match the pyproject files
 	@scripts/lock --check
+
+##@ Release
+
+.PHONY: version
+version: setup ## Set the version everywhere: make version VERSION=1.2.3. "Unreleased" of CHANGELOG.md becomes its section
+	@$(PY) scripts/version.py set $(VERSION)
+	@$(PY) scripts/docs.py
+
+.PHONY: release
+release: setup ## Make the files of a release in dist: ARGS="--key FILE" signs them with a key of ssh-keygen, or ARGS=--unsigned
+	@scripts/release $(ARGS)
 
 ##@ Clean
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +24,7 @@ from auth.settings import AuthSettings
 from auth.signing_keys.api import router as signing_keys
 from auth.tokens import oauth_forms
 from auth.tokens.api import router as tokens
+from parley import __version__
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import build_app
@@ -41,7 +41,7 @@ def create_app(
     app = build_app(
         settings,
         service=AuthSettings.service,
-        version=version("parley-auth"),
+        version=__version__,
         description=DESCRIPTION,
         wire=wire,
         routers=[

@@ -4,7 +4,6 @@ import sys
 
 from fastapi import FastAPI
 
-from chat import VERSION
 from chat.api import (
     budget,
     chat,
@@ -21,6 +20,7 @@ from chat.api import (
 from chat.settings import ChatSettings
 from chat.wiring import ChatServices
 from chat.wiring import wire as wire_chat
+from parley import __version__
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import build_app
@@ -33,7 +33,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
     return build_app(
         settings,
         service="chat",
-        version=VERSION,
+        version=__version__,
         description="LLM turns: durable, resumable, streamed.",
         wire=wire,
         routers=[

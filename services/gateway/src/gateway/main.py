@@ -19,6 +19,7 @@ from gateway.server.websocket_protocol import WebSocketConnection
 from gateway.server.workers import WorkerProcesses
 from gateway.settings import GatewaySettings
 from gateway.wiring import GatewayParts
+from parley import __version__
 from parley.config.settings import SettingsError, load_or_exit
 from parley.errors import ParleyError
 from parley.observability import logs
@@ -27,8 +28,6 @@ from parley.process.tasks import background
 from parley.web import server
 from parley.web.runtime import Runtime
 from parley.web.service import Wire, make_runtime, run_service
-
-VERSION = "0.1.0"
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Gateway:
     """The ASGI app. It uses no framework, because every layer would cost time on every request."""
 
     def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings, GatewayParts]) -> None:
-        runtime = make_runtime(settings, service="gateway", version=VERSION)
+        runtime = make_runtime(settings, service="gateway", version=__version__)
         subject_of = client_addresses(settings).connection_subject
         connections = ClientConnections(settings, subject_of, self._count_refused)
         self.http_protocol = connections.protocol

@@ -1,3 +1,1 @@
 """Conversation history: stored from the events of turns, and served through the API."""
-
-VERSION = "0.1.0"

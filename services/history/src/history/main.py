@@ -4,7 +4,6 @@ import sys
 
 from fastapi import FastAPI
 
-from history import VERSION
 from history.conversations.api import router as conversations
 from history.conversations.internal_api import router as internal_conversations
 from history.conversations.openai_api import router as openai_conversations
@@ -18,6 +17,7 @@ from history.turns.api import router as internal_turns
 from history.usage.api import router as usage
 from history.wiring import HistoryServices
 from history.wiring import wire as wire_history
+from parley import __version__
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import build_app
@@ -34,7 +34,7 @@ def create_app(
     return build_app(
         settings,
         service="history",
-        version=VERSION,
+        version=__version__,
         description=DESCRIPTION,
         wire=wire,
         routers=(

@@ -2,9 +2,9 @@
 
 import sys
 
-from history import VERSION
 from history.settings import WorkerSettings
 from history.wiring import wire
+from parley import __version__
 from parley.config.settings import load_or_exit
 from parley.process.stop_signal import StopSignal
 from parley.web.server import process_logs, run_process
@@ -14,7 +14,7 @@ from parley.web.service import make_runtime, run_service
 async def consume(settings: WorkerSettings) -> None:
     """Consume events until SIGTERM or SIGINT, then finish the events in progress."""
     stop = StopSignal()
-    runtime = make_runtime(settings, service=settings.service, version=VERSION)
+    runtime = make_runtime(settings, service=settings.service, version=__version__)
     with stop.installed():
         async with run_service(runtime, settings, wire):
             stop.started()
