@@ -74,6 +74,8 @@ export interface paths {
         /**
          * Sum tokens and cost of all users
          * @description Sum tokens and cost of all users. The key is the ID of a user, a model, a day or a provider.
+         *
+         *     A group of a user has the `username`, or null if the account was erased or auth does not respond.
          */
         get: operations["history_report_usage_of_all_users"];
         put?: never;
@@ -141,6 +143,28 @@ export interface paths {
          *     key may change the address of accounts that are no administrators.
          */
         patch: operations["auth_change_user"];
+        trace?: never;
+    };
+    "/api/v1/admin/users/{user_id}/budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return what is left of a user's budgets in US dollars, and of the tokens per minute
+         * @description Return what is left of a user's budgets in US dollars, and of the tokens per minute.
+         *
+         *     Null: no such limit.
+         */
+        get: operations["chat_get_budget_of_user"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/admin/users/{user_id}/password-reset": {
@@ -974,10 +998,136 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/responses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return a response, or its events with `stream`
+         * @description Return a response, or its events with `stream`. With `background`, it is returned at once and goes on.
+         *
+         *     A disconnect cancels the response, unless it has `background` or the request has an `Idempotency-Key`.
+         *     `Cache-Control` as for `POST /api/v1/chat`.
+         */
+        post: operations["chat_create_response"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/responses/{response_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return a response, or with `stream` its events behind the number `starting_after`
+         * @description Return a response, or with `stream` its events behind the number `starting_after`.
+         */
+        get: operations["chat_get_response"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a response
+         * @description Delete a response. Its messages stay in the conversation: delete that as well to delete them.
+         */
+        delete: operations["chat_delete_response"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/responses/{response_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a response and keep its output so far
+         * @description Cancel a response and keep its output so far. A response that has ended stays as it is.
+         */
+        post: operations["chat_cancel_response"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/responses/{response_id}/input_items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the input items of a response, newest first
+         * @description List the input items of a response, newest first.
+         */
+        get: operations["chat_list_input_items"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AdminUsageGroup
+         * @description The usage of one group of all users; ``username`` is null unless the key is the id of an existing user.
+         */
+        AdminUsageGroup: {
+            /** Turns */
+            turns: number;
+            /** Prompt Tokens */
+            prompt_tokens: number;
+            /** Completion Tokens */
+            completion_tokens: number;
+            /** Total Tokens */
+            total_tokens: number;
+            /** Estimated Turns */
+            estimated_turns: number;
+            /** Cost */
+            cost: string | null;
+            /** Key */
+            key: string | null;
+            /** Username */
+            username: string | null;
+        };
+        /**
+         * AdminUsageReport
+         * @description Usage of all users; ``username`` is null while auth does not respond.
+         */
+        AdminUsageReport: {
+            /** From */
+            from: string;
+            /** To */
+            to: string;
+            /** Tz */
+            tz: string;
+            /** Group */
+            group: string;
+            /** Data */
+            data: components["schemas"]["AdminUsageGroup"][];
+            total: components["schemas"]["UsageRow"];
+        };
         /**
          * AdminUserBody
          * @description A change of an account; absent members stay unchanged.
@@ -1515,6 +1665,16 @@ export interface components {
             } | null;
         };
         /**
+         * ConversationReference
+         * @description The conversation of a response.
+         */
+        ConversationReference: {
+            /** Id */
+            id: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * CreateFrame
          * @description Starts a turn. The members correspond to the headers and body of ``POST /chat``.
          * @example {
@@ -1733,6 +1893,24 @@ export interface components {
             };
         };
         /**
+         * FunctionTool
+         * @description A tool. Only functions are offered.
+         */
+        FunctionTool: {
+            /** Type */
+            type: string;
+            /** Name */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Parameters */
+            parameters?: unknown;
+            /** Strict */
+            strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * ImportReport
          * @description The result of an import.
          * @example {
@@ -1776,6 +1954,63 @@ export interface components {
             title: string | null;
             /** Messages */
             messages: number;
+        };
+        /**
+         * InputItem
+         * @description An item of the input: a message, or an item of an earlier response.
+         */
+        InputItem: {
+            /**
+             * Type
+             * @default message
+             */
+            type: string;
+            /** Id */
+            id?: string | null;
+            /** Status */
+            status?: string | null;
+            /** Role */
+            role?: ("user" | "assistant" | "system" | "developer") | null;
+            /** Phase */
+            phase?: string | null;
+            /** Content */
+            content?: string | components["schemas"]["InputPart"][] | null;
+            /** Call Id */
+            call_id?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Arguments */
+            arguments?: string | null;
+            /** Output */
+            output?: string | components["schemas"]["InputPart"][] | null;
+            /** Summary */
+            summary?: components["schemas"]["InputPart"][] | null;
+            /** Encrypted Content */
+            encrypted_content?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * InputPart
+         * @description A part of a message or of an output: text, or an image.
+         */
+        InputPart: {
+            /** Type */
+            type: string;
+            /** Text */
+            text?: string | null;
+            /** Refusal */
+            refusal?: string | null;
+            /** Image Url */
+            image_url?: string | null;
+            /** Detail */
+            detail?: ("low" | "high" | "auto" | "original") | null;
+            /** Annotations */
+            annotations?: unknown;
+            /** Logprobs */
+            logprobs?: unknown;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * InterruptedEvent
@@ -2551,6 +2786,18 @@ export interface components {
             expires_at: string;
         };
         /**
+         * ReasoningOptions
+         * @description Options of the model's reasoning.
+         */
+        ReasoningOptions: {
+            /** Effort */
+            effort?: string | null;
+            /** Summary */
+            summary?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * RegisterBody
          * @description A new account.
          * @example {
@@ -2630,6 +2877,71 @@ export interface components {
              * Format: date-time
              */
             expires_at: string;
+        };
+        /**
+         * ResponseRequest
+         * @description ``POST /v1/responses``.
+         */
+        ResponseRequest: {
+            /** Model */
+            model?: string | null;
+            /** Input */
+            input?: string | components["schemas"]["InputItem"][] | null;
+            /** Instructions */
+            instructions?: string | null;
+            /** Previous Response Id */
+            previous_response_id?: string | null;
+            /** Conversation */
+            conversation?: string | components["schemas"]["ConversationReference"] | null;
+            /** Store */
+            store?: boolean | null;
+            /** Background */
+            background?: boolean | null;
+            /** Stream */
+            stream?: boolean | null;
+            stream_options?: components["schemas"]["ResponseStreamOptions"] | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+            /** Max Output Tokens */
+            max_output_tokens?: number | null;
+            /** Tools */
+            tools?: components["schemas"]["FunctionTool"][] | null;
+            /** Tool Choice */
+            tool_choice?: unknown;
+            /** Parallel Tool Calls */
+            parallel_tool_calls?: boolean | null;
+            text?: components["schemas"]["TextOptions"] | null;
+            reasoning?: components["schemas"]["ReasoningOptions"] | null;
+            /** Include */
+            include?: string[] | null;
+            /** Truncation */
+            truncation?: ("auto" | "disabled") | null;
+            /** User */
+            user?: unknown;
+            /** Safety Identifier */
+            safety_identifier?: unknown;
+            /** Prompt Cache Key */
+            prompt_cache_key?: unknown;
+            /** Prompt Cache Retention */
+            prompt_cache_retention?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ResponseStreamOptions
+         * @description Options of a streamed response.
+         */
+        ResponseStreamOptions: {
+            /** Include Obfuscation */
+            include_obfuscation?: boolean | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * ResumeFrame
@@ -2794,6 +3106,38 @@ export interface components {
              * @default false
              */
             include_usage: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * TextFormat
+         * @description The format of the answer.
+         */
+        TextFormat: {
+            /**
+             * Type
+             * @default text
+             */
+            type: string;
+            /** Name */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Schema */
+            schema?: unknown;
+            /** Strict */
+            strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * TextOptions
+         * @description Options of the answer's text.
+         */
+        TextOptions: {
+            format?: components["schemas"]["TextFormat"] | null;
+            /** Verbosity */
+            verbosity?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -4003,6 +4347,22 @@ export interface components {
                 "application/json": components["schemas"]["OpenAiError"];
             };
         };
+        /** @description Not Found: `turn_not_found` */
+        "OpenAiNotFound-TurnNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
         /** @description Request Header Fields Too Large: `headers_too_large` */
         OpenAiRequestHeaderFieldsTooLarge: {
             headers: {
@@ -4073,6 +4433,24 @@ export interface components {
         };
         /** @description Too Many Requests: `provider_rate_limited`, `quota_exceeded`, `rate_limited`, `too_many_streams` */
         "OpenAiTooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Too Many Requests: `rate_limited`, `too_many_streams` */
+        "OpenAiTooManyRequests-TooManyStreams": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -4708,7 +5086,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["UsageReport"];
+                    "application/json": components["schemas"]["AdminUsageReport"];
                 };
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
@@ -4951,6 +5329,48 @@ export interface operations {
             409: components["responses"]["Conflict-AccountExistsLastAdmin"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    chat_get_budget_of_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetResource"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
@@ -6676,7 +7096,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidJson"];
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-ConversationNotFound"];
@@ -7366,6 +7786,400 @@ export interface operations {
             400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
             401: components["responses"]["OpenAiUnauthorized"];
             404: components["responses"]["OpenAiNotFound-ModelNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_create_response: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `no-cache` requests a new answer, `no-store` a new answer that is not cached either.
+                 * @example no-cache
+                 */
+                "Cache-Control"?: components["parameters"]["Cache-Control"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResponseRequest"];
+            };
+        };
+        responses: {
+            /** @description A response in OpenAI's format; with `stream: true`, its events as server-sent events, numbered by `sequence_number`. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
+                    "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
+                    "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "resp_01a200aa000070008000000000000002",
+                     *       "object": "response",
+                     *       "created_at": 1795307719,
+                     *       "status": "completed",
+                     *       "model": "default",
+                     *       "output": [
+                     *         {
+                     *           "id": "msg_01a200aa000070008000000000000002",
+                     *           "type": "message",
+                     *           "status": "completed",
+                     *           "role": "assistant",
+                     *           "content": [
+                     *             {
+                     *               "type": "output_text",
+                     *               "text": "Hello Ada.",
+                     *               "annotations": [],
+                     *               "logprobs": []
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "conversation": {
+                     *         "id": "conv_01a200aa000070008000000000000000"
+                     *       },
+                     *       "usage": {
+                     *         "input_tokens": 41,
+                     *         "output_tokens": 16,
+                     *         "total_tokens": 57
+                     *       }
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                    /**
+                     * @example event: response.output_text.delta
+                     *     data: {"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_01a200aa000070008000000000000002","output_index":0,"content_index":0,"delta":"Hel","logprobs":[]}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            409: components["responses"]["OpenAiConflict-TurnInProgress"];
+            410: components["responses"]["OpenAiGone-Erased"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
+            422: components["responses"]["OpenAiUnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["OpenAiTooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway-ProviderError"];
+            503: components["responses"]["OpenAiServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout-ProviderTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_get_response: {
+        parameters: {
+            query?: {
+                stream?: boolean;
+                starting_after?: number | null;
+            };
+            header?: never;
+            path: {
+                response_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The response, or its events. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "resp_01a200aa000070008000000000000002",
+                     *       "object": "response",
+                     *       "created_at": 1795307719,
+                     *       "status": "completed",
+                     *       "model": "default",
+                     *       "output": [
+                     *         {
+                     *           "id": "msg_01a200aa000070008000000000000002",
+                     *           "type": "message",
+                     *           "status": "completed",
+                     *           "role": "assistant",
+                     *           "content": [
+                     *             {
+                     *               "type": "output_text",
+                     *               "text": "Hello Ada.",
+                     *               "annotations": [],
+                     *               "logprobs": []
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "conversation": {
+                     *         "id": "conv_01a200aa000070008000000000000000"
+                     *       },
+                     *       "usage": {
+                     *         "input_tokens": 41,
+                     *         "output_tokens": 16,
+                     *         "total_tokens": 57
+                     *       }
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                    /**
+                     * @example event: response.output_text.delta
+                     *     data: {"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_01a200aa000070008000000000000002","output_index":0,"content_index":0,"delta":"Hel","logprobs":[]}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-TurnNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests-TooManyStreams"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_delete_response: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                response_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The response is deleted. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "resp_01a200aa000070008000000000000002",
+                     *       "object": "response",
+                     *       "deleted": true
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-TurnNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests-TooManyStreams"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_cancel_response: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                response_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The response, or its events. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "resp_01a200aa000070008000000000000002",
+                     *       "object": "response",
+                     *       "created_at": 1795307719,
+                     *       "status": "completed",
+                     *       "model": "default",
+                     *       "output": [
+                     *         {
+                     *           "id": "msg_01a200aa000070008000000000000002",
+                     *           "type": "message",
+                     *           "status": "completed",
+                     *           "role": "assistant",
+                     *           "content": [
+                     *             {
+                     *               "type": "output_text",
+                     *               "text": "Hello Ada.",
+                     *               "annotations": [],
+                     *               "logprobs": []
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "conversation": {
+                     *         "id": "conv_01a200aa000070008000000000000000"
+                     *       },
+                     *       "usage": {
+                     *         "input_tokens": 41,
+                     *         "output_tokens": 16,
+                     *         "total_tokens": 57
+                     *       }
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                    /**
+                     * @example event: response.output_text.delta
+                     *     data: {"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_01a200aa000070008000000000000002","output_index":0,"content_index":0,"delta":"Hel","logprobs":[]}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-TurnNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_list_input_items: {
+        parameters: {
+            query?: {
+                /** @example 20 */
+                limit?: number;
+                order?: "asc" | "desc";
+                after?: string | null;
+            };
+            header?: never;
+            path: {
+                response_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of input items. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "object": "list",
+                     *       "data": [
+                     *         {
+                     *           "id": "msg_01a200aa000070008000000000000002_i0",
+                     *           "type": "message",
+                     *           "status": "completed",
+                     *           "role": "user",
+                     *           "content": [
+                     *             {
+                     *               "type": "input_text",
+                     *               "text": "Hi"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "first_id": "msg_01a200aa000070008000000000000002_i0",
+                     *       "last_id": "msg_01a200aa000070008000000000000002_i0",
+                     *       "has_more": false
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-TurnNotFound"];
             429: components["responses"]["OpenAiTooManyRequests"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];

@@ -5,9 +5,10 @@ import type { components } from "@parley/client";
 import { api } from "../app/client";
 import { useLoaded } from "../app/loading";
 import { t } from "../i18n";
-import { count, day, money, moment } from "../i18n/format";
+import { count, day, money } from "../i18n/format";
 import { Loading, Select } from "../ui/controls";
 import { Card, Table } from "../ui/Page";
+import { BudgetPeriods, isLimited } from "./Budget";
 
 type Group = components["schemas"]["UsageGroup"];
 type Measure = "cost" | "total_tokens" | "turns";
@@ -65,10 +66,9 @@ export function UsageView(props: { read: (range: Range) => Promise<Reports>; bud
             <Tile label={t("usage.tokens")} value={count(total.total_tokens)} />
             <Tile label={t("usage.turns")} value={count(total.turns)} />
           </div>
-          {(budget?.day?.limit ?? budget?.month?.limit) && (
+          {budget && isLimited(budget) && (
             <Card title={t("budget.title")}>
-              <Left label={t("budget.day")} period={budget!.day} />
-              <Left label={t("budget.month")} period={budget!.month} />
+              <BudgetPeriods budget={budget} />
             </Card>
           )}
           <Card
@@ -126,21 +126,6 @@ export function Tile({ label, value }: { label: string; value: string }): React.
     <div className="tile">
       <span>{label}</span>
       <strong>{value}</strong>
-    </div>
-  );
-}
-
-/** What is left of a budget. */
-function Left({ label, period }: { label: string; period: components["schemas"]["BudgetPeriod"] | null }): React.JSX.Element | null {
-  if (period === null || period.limit === null) return null;
-  const spent = Number(period.used) + Number(period.reserved);
-  return (
-    <div className="budget">
-      <span>{label}</span>
-      <meter min={0} max={Number(period.limit)} value={spent} aria-label={label} />
-      <span className="quiet">
-        {t("budget.left", { left: money(period.remaining), limit: money(period.limit), date: moment(period.resets_at) })}
-      </span>
     </div>
   );
 }

@@ -1,15 +1,22 @@
-import { memo, useRef, useState, type ComponentProps } from "react";
-import ReactMarkdown from "react-markdown";
+import { lazy, memo, Suspense, useRef, useState, type ComponentProps } from "react";
+import ReactMarkdown, { type Options } from "react-markdown";
 import rehypeHighlight from "rehype-highlight";
 import remarkGfm from "remark-gfm";
+import remarkMath from "remark-math";
 
 import { t } from "../i18n";
 import { Copy } from "../ui/controls";
+import { hasMath, normalizeMath } from "./math";
 
-const REMARK = [remarkGfm];
-const REHYPE = [rehypeHighlight];
+/** Loaded with the first formula. Without it, formulas stay as they were written. */
+const Formula = lazy(() => import("./Formula").catch(() => ({ default: ({ tex }: { tex: string }) => <code>{tex}</code> })));
+const REMARK: Options["remarkPlugins"] = [remarkGfm];
+const REMARK_MATH: Options["remarkPlugins"] = [remarkGfm, [remarkMath, { singleDollarTextMath: false }]];
+const REHYPE: Options["rehypePlugins"] = [[rehypeHighlight, { plainText: ["math"] }]];
 const COMPONENTS = {
   pre: CodeBlock,
+  code: ({ className, children }: ComponentProps<"code">) =>
+    className?.includes("math-inline") ? <MathText tex={String(children)} displayed={false} /> : <code className={className}>{children}</code>,
   a: (props: ComponentProps<"a">) => (
     <a href={props.href} target="_blank" rel="noopener noreferrer nofollow">
       {props.children}
@@ -30,10 +37,11 @@ const COMPONENTS = {
 
 /** Markdown as elements: HTML in the text is shown as text, and addresses are limited to safe schemes. */
 const Markdown = memo(function Markdown({ text }: { text: string }): React.JSX.Element {
+  const formulas = hasMath(text);
   return (
     <div className="markdown">
-      <ReactMarkdown remarkPlugins={REMARK} rehypePlugins={REHYPE} components={COMPONENTS}>
-        {text}
+      <ReactMarkdown remarkPlugins={formulas ? REMARK_MATH : REMARK} rehypePlugins={REHYPE} components={COMPONENTS}>
+        {formulas ? normalizeMath(text) : text}
       </ReactMarkdown>
     </div>
   );
@@ -41,10 +49,19 @@ const Markdown = memo(function Markdown({ text }: { text: string }): React.JSX.E
 
 export default Markdown;
 
+function MathText({ tex, displayed }: { tex: string; displayed: boolean }): React.JSX.Element {
+  return (
+    <Suspense fallback={<code>{tex}</code>}>
+      <Formula tex={tex} displayed={displayed} />
+    </Suspense>
+  );
+}
+
 function CodeBlock(props: ComponentProps<"pre">): React.JSX.Element {
   const ref = useRef<HTMLPreElement>(null);
   const [wrap, setWrap] = useState(false);
-  const child = props.children as { props?: { className?: string } } | undefined;
+  const child = props.children as { props?: { className?: string; children?: unknown } } | undefined;
+  if (child?.props?.className?.includes("math-display")) return <MathText tex={String(child.props.children)} displayed />;
   const language = /language-([\w+#-]+)/.exec(child?.props?.className ?? "")?.[1] ?? "";
   return (
     <div className="code-block">

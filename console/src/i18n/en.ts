@@ -101,6 +101,7 @@ export const en = {
   "chat.stop": "Stop",
   "chat.systemPrompt": "System prompt",
   "chat.systemPromptHint": "Instructions that the model gets before your messages. Empty: as before.",
+  "chat.formula": "Formula",
   "chat.table": "Table",
   "chat.temperature": "Temperature",
   "chat.thinking": "Waiting for the first word",
@@ -175,6 +176,7 @@ export const en = {
   "budget.title": "Budget",
   "budget.day": "Today",
   "budget.month": "This month",
+  "budget.unlimited": "No limit.",
   "budget.left": "{left} of {limit} left, until {date}",
 
   "usage.days": "Last {days} days",

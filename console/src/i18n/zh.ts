@@ -103,6 +103,7 @@ export const zh: Record<Key, string> = {
   "chat.stop": "停止",
   "chat.systemPrompt": "系统提示词",
   "chat.systemPromptHint": "模型在您的消息之前收到的指示。留空表示保持不变。",
+  "chat.formula": "公式",
   "chat.table": "表格",
   "chat.temperature": "温度",
   "chat.thinking": "等待第一个词",
@@ -177,6 +178,7 @@ export const zh: Record<Key, string> = {
   "budget.title": "预算",
   "budget.day": "今天",
   "budget.month": "本月",
+  "budget.unlimited": "没有限额。",
   "budget.left": "剩余 {left}，共 {limit}，{date} 重置",
 
   "usage.days": "最近 {days} 天",

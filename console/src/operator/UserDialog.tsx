@@ -2,6 +2,7 @@ import { useState } from "react";
 
 import type { components, User } from "@parley/client";
 
+import { BudgetPeriods, isLimited } from "../account/Budget";
 import { browser } from "../account/browser";
 import { api, viewer } from "../app/client";
 import { confirmed } from "../app/confirm";
@@ -34,6 +35,7 @@ export function UserDialog(props: { user: User; onClose: () => void }): React.JS
       </p>
       <Rights user={user} onSave={patch} />
       <Access user={user} onPatch={patch} />
+      <Budget user={user} />
       <Sessions user={user} />
       <Erase user={user} onDone={props.onClose} />
     </Dialog>
@@ -93,6 +95,20 @@ function Access({ user, onPatch }: { user: User; onPatch: (body: components["sch
         />
       )}
     </>
+  );
+}
+
+/** What the person has spent and may still spend; the plan decides. */
+function Budget({ user }: { user: User }): React.JSX.Element {
+  const [budget] = useLoaded(
+    async () => (await api.GET("/api/v1/admin/users/{user_id}/budget", { params: { path: { user_id: user.id } } })).data!,
+    [user.id, user.plan],
+  );
+  return (
+    <section className="stack">
+      <h3>{t("budget.title")}</h3>
+      {budget === null ? <Loading /> : isLimited(budget) ? <BudgetPeriods budget={budget} /> : <p className="quiet">{t("budget.unlimited")}</p>}
+    </section>
   );
 }
 

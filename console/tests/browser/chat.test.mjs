@@ -211,5 +211,6 @@ const HOSTILE = [
   "![x](https://evil.example/pixel.png)",
   "<iframe srcdoc='<script>parent.xss = 4</script>'></iframe>",
   "```html\n<svg onload=globalThis.xss=5>\n```",
+  "$\\href{javascript:globalThis.xss=7}{x}$ \\(\\htmlData{a=b}{x}\\)",
   "<a href=\"data:text/html,<script>alert(6)</script>\">a</a>",
 ];

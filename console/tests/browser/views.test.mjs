@@ -26,6 +26,12 @@ def angle(index: float) -> float:
     return 42.0 if index < 1.34 else 40.6
 ~~~
 
+The law is $n_1 \\sin \\alpha = n_2 \\sin \\beta$, and the angle, for $5 or $10:
+
+$$
+\\delta = 2 \\arcsin \\frac{\\sin \\alpha}{n}
+$$
+
 > The same happens in a prism. See https://example.org/snell for the law behind it.`;
 
 before(async () => {
@@ -101,6 +107,9 @@ test("chat: welcome, answer, menus, settings, and Chinese", async () => {
   await page.unroute("**/api/v1/chat/stream");
   await rename("How does a rainbow form?");
   await page.locator(".hljs-keyword").first().waitFor();
+  await page.locator(".formula math mfrac").waitFor();
+  assert.equal(await page.locator(".message.assistant math").count(), 2);
+  await page.getByText("for $5 or $10").waitFor();
   await keep("chat");
   await page.getByRole("button", { name: "Conversation settings" }).click();
   await keep("settings", "light");
@@ -166,6 +175,7 @@ test("operator: invite, disable, reset link, audit, models, status", async () =>
   assert.match(link, /\/reset#token=/);
   await dialog.getByRole("button", { name: "Done" }).click();
   await page.getByRole("button", { name: /margaret/ }).click();
+  await dialog.getByText(/of \$50\.00 left/).waitFor();
   await keep("user");
   await page.keyboard.press("Escape");
   await page.getByRole("button", { name: /ada-/ }).click();
