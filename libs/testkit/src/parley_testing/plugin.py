@@ -64,9 +64,22 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Alone, the fast tests come first. Among workers they come last, so that all workers finish at the same time.
     if is_worker(config):
+        _require_groups(config, items)
         items.sort(key=lambda item: (-TIERS.index(tier_of(item)), item.path))
     else:
         items.sort(key=lambda item: TIERS.index(tier_of(item)))
+
+
+def _require_groups(config: pytest.Config, items: list[pytest.Item]) -> None:
+    from parley_testing.scheduling import ONE_WORKER, Groups
+
+    groups = Groups(config.getini(ONE_WORKER))
+    for item in items:
+        if missing := groups.missing(item.nodeid, getattr(item, "fixturenames", ())):
+            raise pytest.UsageError(
+                f"{item.nodeid} uses the fixture {missing!r}, which each other worker would start again. "
+                f"Add it to the group {missing!r} of one_worker in pyproject.toml."
+            )
 
 
 class Controller:

@@ -1,14 +1,17 @@
 """Assignment of test files to the workers of pytest-xdist."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ONE_WORKER = "one_worker"
-"""The setting with lines ``GROUP PATH``: one worker runs the tests below the paths of a group, which share servers."""
+"""The setting with lines ``GROUP PATH``: one worker runs the tests below the paths of a group, which share servers.
+
+A group with the name of a fixture has all tests that use it, unless they are in another group of this kind.
+"""
 
 
 class Groups:
@@ -17,7 +20,8 @@ class Groups:
     def __init__(self, lines: Iterable[str]) -> None:
         pairs = [line.split(maxsplit=1) for line in lines]
         self._paths = [(path, group) for group, path in pairs]
-        names = "|".join(re.escape(name) for name in dict.fromkeys(group for group, _ in pairs))
+        self._names = dict.fromkeys(group for group, _ in pairs)
+        names = "|".join(re.escape(name) for name in self._names)
         pattern = rf"\[(?:.*-)?({names})(?:-.*)?\]$"
         self._parameter = re.compile(pattern) if names else None  # nosemgrep: regex-from-data - our groups
 
@@ -27,6 +31,11 @@ class Groups:
             return named[1]
         found = (group for path, group in self._paths if nodeid.startswith(path))
         return next(found, nodeid.partition("::")[0])
+
+    def missing(self, nodeid: str, fixtures: Sequence[str]) -> str | None:
+        """Return the group that a test with these fixtures must be in but is not."""
+        wanted = [name for name in self._names if name in fixtures]
+        return wanted[0] if wanted and self.of(nodeid) not in wanted else None
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
