@@ -48,6 +48,19 @@ async def check_many(limiter: Limiter, some: Limit, count: int) -> list[Decision
     return await asyncio.gather(*(limiter.check([some]) for _ in range(count)))
 
 
+async def test_a_redis_that_fails_once_while_the_process_starts_is_no_outage() -> None:
+    failing = [True]
+
+    def answer(command: list[bytes]) -> Reply:
+        return Exception("LOADING") if failing and failing.pop() else allow_everything(command)
+
+    with capture_logs() as logs:
+        async with fake_redis_server(answer) as server, limiter_at(server) as limiter:
+            await eventually(lambda: server.count(b"ZCARD") >= 2)
+            assert limiter.exact
+    assert [line["event"] for line in logs] == []
+
+
 async def test_concurrent_checks_share_redis_calls() -> None:
     async with fake_redis_server(allow_everything) as server, limiter_at(server) as limiter:
         decisions = await check_many(limiter, limit(), 100)

@@ -1,5 +1,6 @@
 """Admission of turns: model, plan, idempotency key, position, context, budget and token limit."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -212,4 +213,9 @@ async def test_an_exhausted_token_limit_refuses_the_turn_and_says_when_to_retry(
     with pytest.raises(RateLimited) as refused:
         await admit(bench, make_request())
     assert refused.value.headers["Retry-After"] == "8"
+    left = refused.value.headers["x-ratelimit-remaining-tokens"]
+    assert re.search(
+        rf"^1000 tokens a minute allowed. This prompt reserves \d+, and {left} are left, .* at most {left} tokens\.$",
+        refused.value.detail,
+    )
     assert bench.engine.turns.turns == {}

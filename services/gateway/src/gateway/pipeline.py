@@ -130,7 +130,7 @@ class Pipeline:
     async def _handle(self, request: Request, receive: Receive, send: Send) -> None:
         if await self._local.respond(request, send):
             return
-        self._check_draining()
+        self._check_draining(request, request.method)
         _check_headers(request)
         route = request.route = self._routes.find(request.method, request.path)
         await self._policy.admit(request, route)
@@ -141,7 +141,7 @@ class Pipeline:
             await self._proxy.handle(request, route, receive, send)
 
     async def _handle_websocket(self, request: Request, scope: Any, receive: Receive, send: Send) -> None:
-        self._check_draining()
+        self._check_draining(request, "GET")
         _check_headers(request)
         route = self._routes.find("GET", request.path)
         if not route.websocket:
@@ -166,14 +166,19 @@ class Pipeline:
         if origin and not self._cors.allows(origin) and origin.rpartition(b"//")[2] != request.host:
             raise errors.Forbidden("Pages of this origin may not open a WebSocket.")
 
-    def _check_draining(self) -> None:
-        """Reject requests while draining, but only after the delay in which load balancers notice the shutdown."""
+    def _check_draining(self, request: Request, method: str) -> None:
+        """Reject requests while draining, but only after the delay in which load balancers notice the shutdown.
+
+        The rejected request has its route in metrics and logs.
+        """
         if self._lifecycle.state != "draining":
             return
         now = time.monotonic()
         if self._draining_since is None:
             self._draining_since = now
         if now - self._draining_since >= self._drain_delay:
+            with contextlib.suppress(ParleyError):
+                request.route = self._routes.find(method, request.path)
             raise errors.Draining
 
     def _record(self, request: Request) -> None:

@@ -115,6 +115,9 @@ async def test_draining_ends_feeds_first_and_turns_at_the_end_of_the_timeout(run
             refused = await gateway.client.get("/api/v1/models", headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (503, "draining")
             assert refused.headers["connection"] == "close"
+            route = {"http_request_method": "GET", "http_route": "/api/v1/models", "http_response_status_code": "503"}
+            counted = gateway.app.state.runtime.metrics.registry.get_sample_value
+            assert counted("http_server_request_duration_seconds_count", route) == 1
             assert (await rest(turn)).endswith(b"data: 1\n\n" + goodbye)
         assert await lifecycle.wait_idle(1)
 

@@ -32,6 +32,9 @@ FIRST_HEARTBEAT_INTERVAL = 0.25
 HEARTBEAT_INTERVAL = 2.0
 RECOVERY_INTERVAL = 1.0
 """Seconds between two attempts to reach Redis during an outage."""
+FIRST_ATTEMPTS = 3
+"""Attempts to reach Redis at the start before it counts as an outage: the first is late while the process is busy."""
+FIRST_ATTEMPT_INTERVAL = 0.1
 REPLICA_TTL = 10
 """Seconds after its last heartbeat at which a replica is no longer counted."""
 
@@ -142,7 +145,7 @@ class Limiter:
 
     async def watch(self) -> None:
         """Send heartbeats, count the replicas, and detect when Redis is available again; never ends."""
-        interval = FIRST_HEARTBEAT_INTERVAL
+        interval, attempts = FIRST_HEARTBEAT_INTERVAL, FIRST_ATTEMPTS
         while True:
             if self._outage.is_set():
                 await asyncio.sleep(RECOVERY_INTERVAL)
@@ -150,8 +153,13 @@ class Limiter:
                 async with lag_tolerant_timeout(self._timeout):
                     self.fallback.replicas = await self._heartbeat()
             except REDIS_UNAVAILABLE as error:
-                self._start_outage(type(error).__name__)
+                attempts -= 1
+                if attempts > 0:
+                    await asyncio.sleep(FIRST_ATTEMPT_INTERVAL)
+                else:
+                    self._start_outage(type(error).__name__)
                 continue
+            attempts = 0
             self._end_outage()
             async with at_most(interval):
                 await self._outage.wait()

@@ -54,11 +54,15 @@ class TokenLimits:
         limit = _limit(user_id, plan)
         if limit is None:
             return None
-        decision = await self._limiter.check([limit], cost=max(1, min(prompt_tokens, limit.burst)))
+        cost = max(1, min(prompt_tokens, limit.burst))
+        decision = await self._limiter.check([limit], cost=cost)
         if not decision.allowed:
-            wait = max(1, round(decision.retry_after + 0.5))
-            headers = {"Retry-After": str(wait), **_quota(decision).headers()}
-            raise RateLimited(f"{limit.count} tokens a minute allowed. Retry in {wait} s.", headers=headers)
+            wait, quota = max(1, round(decision.retry_after + 0.5)), _quota(decision)
+            raise RateLimited(
+                f"{limit.count} tokens a minute allowed. This prompt reserves {cost}, and {quota.remaining} are left, "
+                f"because running turns keep theirs. Retry in {wait} s, or send at most {quota.remaining} tokens.",
+                headers={"Retry-After": str(wait), **quota.headers()},
+            )
         return _quota(decision)
 
     async def remaining(self, user_id: UUID, plan: ChatPlan) -> TokenQuota | None:
