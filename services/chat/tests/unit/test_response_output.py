@@ -65,12 +65,13 @@ def folded(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         kind, index = event["type"], event.get("output_index", -1)
         if kind == "response.output_item.added":
             items[index] = json.loads(json.dumps(event["item"]))
-        elif kind == "response.content_part.added":
-            items[index]["content"].append(dict(event["part"]))
+        elif kind.endswith("_part.added"):
+            items[index]["summary" if "summary" in kind else "content"].append(dict(event["part"]))
         elif kind == "response.function_call_arguments.delta":
             items[index]["arguments"] += event["delta"]
         elif kind.endswith(".delta"):
-            items[index]["content"][event["content_index"]]["text"] += event["delta"]
+            parts, number = ("summary", "summary_index") if "summary" in kind else ("content", "content_index")
+            items[index][parts][event[number]]["text"] += event["delta"]
         elif kind == "response.output_item.done":
             assert {**items[index], "status": None} == {**event["item"], "status": None} | (
                 {} if "status" in event["item"] else {"status": None}
@@ -142,8 +143,8 @@ async def test_the_events_of_a_text_have_the_order_of_the_specification() -> Non
     )
     assert [event["type"].removeprefix("response.") for event in events] == [
         *("created", "in_progress"),
-        *("output_item.added", "content_part.added", "reasoning_text.delta"),
-        *("reasoning_text.done", "content_part.done", "output_item.done"),
+        *("output_item.added", "reasoning_summary_part.added", "reasoning_summary_text.delta"),
+        *("reasoning_summary_text.done", "reasoning_summary_part.done", "output_item.done"),
         *("output_item.added", "content_part.added", "output_text.delta", "output_text.delta"),
         *("output_text.done", "content_part.done", "output_item.done"),
         "completed",

@@ -39,7 +39,7 @@ def items(given: list[Any]) -> list[dict[str, Any]]:
         ({"context_management": [{"type": "compaction"}]}, "context_management"),
         ({"surprise": 1}, "surprise"),
         ({"include": ["message.output_text.logprobs"]}, "include.0"),
-        ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
+        ({"reasoning": {"summary": "concise"}}, "reasoning.summary"),
         ({"reasoning": {"pace": "slow"}}, "reasoning.pace"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
         ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format"),

@@ -13,6 +13,8 @@ _ALTERNATIVES = {
 }
 _NOT_OFFERED = {"audio", "batches", "embeddings", "evals", "files", "fine_tuning", "images", "moderations", "uploads"}
 _NOT_OFFERED |= {"vector_stores", "videos"}
+NOT_OFFERED_PATHS = frozenset({"/v1/responses/compact", "/v1/responses/input_tokens"})
+"""Paths of routes that are not offered, which look like the ID of a response."""
 _PARTLY_OFFERED = {
     "/v1/chat/completions/": "Stored completions are not offered here; use `GET /api/v1/chat/turns/{id}` with the "
     "`X-Turn-Id`.",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gateway.openai_endpoints import openai_hint
+from gateway.openai_endpoints import NOT_OFFERED_PATHS, openai_hint
 from parley import errors
 from parley.web.middleware import UNMATCHED_ROUTE
 
@@ -187,7 +187,7 @@ class RouteTable:
         if found is not None:
             return found
         allowed = self.allowed_methods(path)
-        if allowed:
+        if allowed and path not in NOT_OFFERED_PATHS:
             raise errors.MethodNotAllowed(headers={"Allow": ", ".join(allowed)})
         raise errors.NotFound(openai_hint(path))
 

@@ -40,8 +40,10 @@ def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], b
     for position, value in enumerate(body.include or ()):
         if value not in INCLUDES:
             raise invalid(f"/include/{position}", "unsupported", "Only `reasoning.encrypted_content` is supported.")
-    if body.reasoning is not None and body.reasoning.summary not in {None, "auto"}:
-        raise invalid("/reasoning/summary", "unsupported", "Summaries are not offered. Send `auto`, or omit it.")
+    if body.reasoning is not None and body.reasoning.summary not in {None, "auto", "detailed"}:
+        raise invalid(
+            "/reasoning/summary", "unsupported", "The whole reasoning is returned. Send `auto` or `detailed`."
+        )
     _check_members(body, model)
     for position, item in enumerate(body.items()):
         _check_item(item, f"/input/{position}", model)

@@ -13,7 +13,14 @@ from chat.protocols.openai_responses.ids import PREFIXES, item_id
 
 Event = tuple[str, dict[str, Any]]
 """Type and members of an event, without its number."""
-_DELTAS = {"reasoning": "reasoning_text", "message": "output_text", "function_call": "function_call_arguments"}
+_DELTAS = {
+    "reasoning": "reasoning_summary_text",
+    "message": "output_text",
+    "function_call": "function_call_arguments",
+}
+_PARTS = {"reasoning": "reasoning_summary_part", "message": "content_part"}
+"""Names of events by the type of their item. The model's reasoning has the form of a summary, the one that OpenAI's
+clients show."""
 
 
 class _OutputItem:
@@ -35,12 +42,14 @@ class _OutputItem:
     def position(self) -> dict[str, Any]:
         """Return the members of an event that say where it belongs."""
         where: dict[str, Any] = {"item_id": self.id, "output_index": self.index}
-        return where if self.kind == "function_call" else {**where, "content_index": 0}
+        if self.kind == "function_call":
+            return where
+        return {**where, "summary_index" if self.kind == "reasoning" else "content_index": 0}
 
     def part(self, text: str) -> dict[str, Any]:
         """Return the only content part."""
         if self.kind == "reasoning":
-            return {"type": "reasoning_text", "text": text}
+            return {"type": "summary_text", "text": text}
         return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
 
     def value(self, status: str, *, begun: bool = True) -> dict[str, Any]:
@@ -52,7 +61,7 @@ class _OutputItem:
             return {"id": self.id, "type": "function_call", **members}
         content = [self.part(text)] if begun else []
         if self.kind == "reasoning":
-            return {"id": self.id, "type": "reasoning", "summary": [], "content": content}
+            return {"id": self.id, "type": "reasoning", "summary": content}
         return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
 
 
@@ -94,7 +103,7 @@ class OutputFold:
         item = self._open
         if item is None or item.kind != kind:
             item, events = self._begin(kind)
-            events.append(("response.content_part.added", {**item.position(), "part": item.part("")}))
+            events.append((f"response.{_PARTS[kind]}.added", {**item.position(), "part": item.part("")}))
         item.add(text)
         return [*events, _delta(item, text)]
 
@@ -130,7 +139,7 @@ class OutputFold:
             logprobs: dict[str, Any] = {"logprobs": []} if item.kind == "message" else {}
             done = [
                 (f"response.{_DELTAS[item.kind]}.done", {**where, "text": text, **logprobs}),
-                ("response.content_part.done", {**where, "part": item.part(text)}),
+                (f"response.{_PARTS[item.kind]}.done", {**where, "part": item.part(text)}),
             ]
         return [*done, ("response.output_item.done", {"output_index": item.index, "item": item.value(status)})]
 
