@@ -70,6 +70,8 @@ async def objects(owner: UserClient) -> Objects:
     ids = {
         "conversation_id": turn["conversation_id"],
         "turn_id": turn["turn_id"],
+        "response_id": f"resp_{turn['turn_id'].replace('-', '')}",
+        "item_id": f"msg_{turn['turn_id'].replace('-', '')}",
         "key_id": key["id"],
         "session_id": sessions[0]["id"],
         "user_id": me["id"],

@@ -132,7 +132,7 @@ def chat_routes() -> list[Route]:
         route("GET", "/v1/responses/{id}/input_items", "chat", scope),
         route("POST", "/v1/conversations", "chat", scope),
         route("GET", "/v1/conversations/{id}/items", "chat", scope),
-        route("GET", "/v1/conversations/{id}/items/{item_id}", "chat", scope),
+        route("GET", "/v1/conversations/{id}/items/{id}", "chat", scope),
         route("GET", "/v1/models", "chat", ANY),
         route("GET", "/v1/models/{id}", "chat", ANY),
     ]

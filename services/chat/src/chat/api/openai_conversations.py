@@ -18,17 +18,28 @@ from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.pages import MAX_LIMIT, listed
 from chat.protocols.openai_responses.schemas import NewConversationRequest
 from parley import times
-from parley.errors import InvalidCursor, ValidationFailed
+from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from parley.ids import new_id
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 
 router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"])
 
-NOT_FOUND = problems(ConversationNotFound, MessageNotFound, HistoryUnavailable)
+NOT_FOUND = problems(
+    ConversationNotFound, MessageNotFound, HistoryUnavailable, InvalidCursor, InvalidRequest, ValidationFailed
+)
+CREATION_ERRORS = problems(
+    InvalidJson,
+    InvalidRequest,
+    UnsupportedMediaType,
+    ValidationFailed,
+    ConversationNotFound,
+    Erased,
+    HistoryUnavailable,
+)
 
 
-@router.post("", response_class=Response, responses={**CONVERSATION, **problems(ValidationFailed, Erased)})
+@router.post("", response_class=Response, responses={**CONVERSATION, **CREATION_ERRORS})
 async def create_openai_conversation(body: NewConversationRequest, principal: Caller, services: Services) -> Response:
     """Create an empty conversation, in which ``conversation`` of a response goes on."""
     if body.items:

@@ -23,13 +23,14 @@ from chat.protocols.openai_responses.pages import MAX_LIMIT, page
 from chat.protocols.openai_responses.resource import input_items, response
 from chat.protocols.openai_responses.schemas import ResponseRequest
 from chat.service import ChatService
-from parley.errors import InvalidRequest
+from parley.errors import InvalidRequest, ValidationFailed
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 
 router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["openai"])
 
 MAX_SEQUENCE = 1_000_000_000
+NOT_READ = problems(errors.TurnNotFound, InvalidRequest, ValidationFailed)
 
 
 @router.post("", response_class=Response, openapi_extra=TURN_PARAMETERS, responses={**RESPONSE, **COMPLETION_ERRORS})
@@ -64,7 +65,7 @@ async def create_response(
     )
 
 
-@router.get("/{response_id}", response_class=Response, responses={**STORED_RESPONSE, **TURN_NOT_FOUND})
+@router.get("/{response_id}", response_class=Response, responses={**STORED_RESPONSE, **NOT_READ})
 async def get_response(
     response_id: str,
     request: Request,
@@ -101,7 +102,7 @@ async def delete_response(response_id: str, principal: Caller, service: Service)
     return _json({"id": ids.response_id(turn.id), "object": "response", "deleted": True})
 
 
-@router.get("/{response_id}/input_items", response_class=Response, responses={**INPUT_ITEMS, **TURN_NOT_FOUND})
+@router.get("/{response_id}/input_items", response_class=Response, responses={**INPUT_ITEMS, **NOT_READ})
 async def list_input_items(
     response_id: str,
     principal: Caller,

@@ -15,7 +15,9 @@ from history.conversations.schemas import (
 )
 from history.dependencies import CHANGE_RESPONSES, NOT_FOUND_RESPONSES, Reader, Writer, parse_conversation_id
 from history.errors import ConversationNotFound
+from parley.errors import InvalidJson, ValidationFailed
 from parley.web.app import JsonRoute
+from parley.web.openapi import problems
 
 router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"])
 
@@ -30,7 +32,10 @@ async def get_openai_conversation(
     return _to_openai(await conversations.get(user.user_id, _parse(conversation_id)))
 
 
-@router.post("/{conversation_id}", responses={**CHANGE_RESPONSES, **NOT_FOUND_RESPONSES})
+@router.post(
+    "/{conversation_id}",
+    responses={**CHANGE_RESPONSES, **problems(ConversationNotFound, InvalidJson, ValidationFailed)},
+)
 async def update_openai_conversation(
     conversation_id: str, body: OpenAIConversationUpdate, user: Writer, conversations: Conversations
 ) -> OpenAIConversation:
