@@ -80,6 +80,7 @@ MEMBERS = (
     Member("auth", "services/auth", "auth"),
     Member("chat", "services/chat", "chat"),
     Member("history", "services/history", "history"),
+    Member("webhooks", "services/webhooks", "webhooks"),
     Member("cli", "cli", "parley_cli", optional_rooms=("documents", "model", "stack")),
 )
 TEST_SOURCES = ("libs/testkit", "libs/embedded", "libs/common", "libs/events", "libs/fake-provider")

@@ -25,6 +25,7 @@ from parley_cli.stack.service_settings import (
     chat_settings,
     gateway_settings,
     history_settings,
+    webhook_settings,
 )
 
 SAMPLES = {
@@ -46,6 +47,8 @@ SAMPLES = {
     "SMTP_FROM": "parley@example.org",
     "SMTP_URL": "smtp://127.0.0.1:9",
     "TRUSTED_PROXIES": "10.1.2.0/24",
+    "WEBHOOKS_ALLOWED_NETWORKS": "10.1.2.0/24",
+    "WEBHOOKS_RETRY_DELAYS": "1,2,3",
 }
 """Values of settings whose type does not say what is valid."""
 NEEDED_BY_OTHERS = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
@@ -59,6 +62,7 @@ READ: Mapping[str, Callable[[StackConfig], ServiceSettings]] = {
     "auth": auth_settings,
     "chat": chat_settings,
     "history": history_settings,
+    "webhooks": webhook_settings,
 }
 
 
@@ -72,7 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def used_settings(service: str, folder: Path, local: LocalSettings) -> ServiceSettings:
     """Return the settings with which the stack runs a service."""
-    urls = dict.fromkeys(("auth", "chat", "history"), "postgresql://localhost/")
+    urls = dict.fromkeys(("auth", "chat", "history", "webhooks"), "postgresql://localhost/")
     config = StackConfig(local, folder, StackBackends(urls, "redis://localhost/0", None))
     return local if service == "local" else READ[service](config)
 
@@ -132,7 +136,7 @@ def test_a_provider_makes_the_settings_of_its_model_valid() -> None:
     require_obeyed(LocalSettings(openai_base_url="http://127.0.0.1:9/v1"), dict.fromkeys(REFUSED_WITH_LOCAL_MODEL, "x"))
 
 
-@pytest.mark.parametrize("port", [0, 65_533])
+@pytest.mark.parametrize("port", [0, 65_532])
 def test_ports_leave_room_for_the_other_services(port: int) -> None:
     with pytest.raises(SettingsError, match=r"^PORT: .*\nADMIN_PORT: "):
         require_obeyed(LocalSettings(port=port, admin_port=port), {})
@@ -147,7 +151,7 @@ def test_the_settings_of_a_container_do_not_stop_other_subcommands(monkeypatch: 
 
 def matches(name: str, kind: type[ServiceSettings], value: str, found: str) -> bool:
     """Return whether a service has the value; services other than the gateway follow its ports and trust it."""
-    offset = ("gateway", "auth", "chat", "history", "local").index(kind.service) % 4
+    offset = ("gateway", "auth", "chat", "history", "webhooks", "local").index(kind.service) % 5
     if name in {"PORT", "ADMIN_PORT"}:
         return int(found) == int(value) + offset
     if name == "HOST" and kind.service not in {"gateway", "local"}:

@@ -12,7 +12,7 @@ from parley_cli.stack.service_settings import StackConfig, auth_settings, gatewa
 def test_the_gateway_has_its_client_secret_to_look_up_revocations(tmp_path: Path) -> None:
     ensure_key(tmp_path)
     url = "postgresql://localhost/"
-    backends = StackBackends(dict.fromkeys(("auth", "chat", "history"), url), "redis://localhost/0", None)
+    backends = StackBackends(dict.fromkeys(("auth", "chat", "history", "webhooks"), url), "redis://localhost/0", None)
     config = StackConfig(LocalSettings(), tmp_path, backends)
     gateway, auth = gateway_settings(config), auth_settings(config)
     assert gateway.internal_client_secret is not None

@@ -13,6 +13,7 @@ variable "SERVICES" {
     { name = "auth", member = "services/auth", admin_port = "9001" },
     { name = "chat", member = "services/chat", admin_port = "9002" },
     { name = "history", member = "services/history", admin_port = "9003" },
+    { name = "webhooks", member = "services/webhooks", admin_port = "9004" },
   ]
 }
 

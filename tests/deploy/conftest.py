@@ -24,6 +24,7 @@ from parley.config.settings import ServiceSettings
 from parley_embedded.errors import EmbeddedError
 from parley_testing.deployment.manifests import Combine, Object, Render, Validate
 from parley_testing.deployment.promtool import Promtool, find_promtool
+from webhooks.settings import WebhookSettings
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "gateway": GatewaySettings,
@@ -31,6 +32,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "chat": ChatSettings,
     "history": HistorySettings,
     "history-worker": WorkerSettings,
+    "webhooks": WebhookSettings,
 }
 KUBERNETES_VERSIONS = ("1.30", "1.37")
 """The oldest and the newest supported version; `preStop.sleep` needs the oldest."""

@@ -122,20 +122,25 @@ def test_only_the_intended_calls_between_services_are_allowed(base: list[Object]
         ("gateway", "auth"),
         ("gateway", "chat"),
         ("gateway", "history"),
+        ("gateway", "webhooks"),
         ("chat", "auth"),
         ("chat", "history"),
         ("auth", "auth"),
         ("history", "auth"),
         ("history-worker", "auth"),
+        ("webhooks", "auth"),
     }
 
 
-def test_only_chat_reaches_the_internet_but_no_private_address(base: list[Object]) -> None:
+def test_only_chat_and_webhooks_reach_the_internet_but_no_private_address(base: list[Object]) -> None:
     outward = [each for each in of_kind(base, "NetworkPolicy") if reaches_the_internet(each)]
     blocks = [peer["ipBlock"] for each in outward for peer in peers(each) if "ipBlock" in peer]
 
-    assert [each["metadata"]["name"] for each in outward] == ["chat"]
-    assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(blocks[0]["except"])
+    assert [each["metadata"]["name"] for each in outward] == ["chat", "webhooks"]
+    v4 = [block for block in blocks if block["cidr"] == "0.0.0.0/0"]
+    assert len(v4) == 2
+    for block in v4:
+        assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(block["except"])
 
 
 def test_policies_name_the_ports_of_the_services(base: list[Object]) -> None:
@@ -150,7 +155,7 @@ def test_policies_name_the_ports_of_the_services(base: list[Object]) -> None:
 
 def test_the_gateway_reaches_each_service_by_a_name_that_resolves_to_its_pods(base: list[Object]) -> None:
     (settings,) = [each["data"] for each in of_kind(base, "ConfigMap") if "CHAT_URL" in each["data"]]
-    for name in ("auth", "chat", "history"):
+    for name in ("auth", "chat", "history", "webhooks"):
         service = one(base, "Service", str(urlsplit(settings[f"{name.upper()}_URL"]).hostname))["spec"]
         (container,) = one(base, "Deployment", name)["spec"]["template"]["spec"]["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -167,7 +172,7 @@ def test_the_example_overlay_replaces_the_name_of_every_image(render: Render) ->
         for container in each["spec"]["template"]["spec"]["containers"]
     }
 
-    assert len(images) == 4
+    assert len(images) == 5
     assert all(image.startswith("registry.example.org/parley/") for image in images)
 
 

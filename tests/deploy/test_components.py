@@ -27,7 +27,7 @@ CUSTOM = {
     "RabbitmqCluster", "ScaledObject", "TriggerAuthentication",
 }  # fmt: skip
 """Kinds without a schema in the API: custom resources of the cluster."""
-SCALED = {"gateway", "auth", "chat", "history", "history-worker"}
+SCALED = {"gateway", "auth", "chat", "history", "history-worker", "webhooks"}
 NGINX = "nginx.ingress.kubernetes.io/"
 COMBINATIONS = [
     *((each,) for each in COMPONENTS),

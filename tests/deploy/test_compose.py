@@ -12,12 +12,12 @@ import yaml
 from parley.config.settings import ServiceSettings, environment_names
 from parley_testing.deployment.manifests import Object
 
-OURS = {"gateway", "auth", "chat", "history", "history-worker", "fake-provider"}
+OURS = {"gateway", "auth", "chat", "history", "history-worker", "webhooks", "fake-provider"}
 EDGE = {"gateway-2", "proxy"}
 EXTRAS = {"local-model", "prometheus", "grafana", "otel-collector"}
 """Containers of other profiles, which no other container waits for."""
 STORES = {"postgres", "redis", "rabbitmq"}
-OUTSIDE = {"gateway", "gateway-2", "proxy", "chat", "prometheus", "grafana", "otel-collector"}
+OUTSIDE = {"gateway", "gateway-2", "proxy", "chat", "webhooks", "prometheus", "grafana", "otel-collector"}
 
 
 def published(compose: Object) -> dict[str, list[str]]:
@@ -114,7 +114,7 @@ def test_every_server_has_a_health_check_and_waits_for_what_it_needs(compose: Ob
 
     assert checked == OURS | EDGE | STORES | EXTRAS
     assert all({"postgres-init", "redis", "rabbitmq"} <= waits[name] for name in OURS - {"gateway", "fake-provider"})
-    assert waits["gateway"] == waits["gateway-2"] == {"redis", "auth", "chat", "history"}
+    assert waits["gateway"] == waits["gateway-2"] == {"redis", "auth", "chat", "history", "webhooks"}
     for each in services.values():
         for name, condition in each.get("depends_on", {}).items():
             ends = name == "postgres-init"
@@ -160,7 +160,7 @@ def test_a_container_shares_a_network_with_what_it_needs_only(compose: Object) -
     assert reached["gateway"] == reached["gateway-2"] == reached["fake-provider"] == {"redis"}
     assert reached["proxy"] == set()
     assert reached["operator"] == {"rabbitmq"}
-    assert all(reached[name] == STORES for name in ("auth", "chat", "history", "history-worker"))
+    assert all(reached[name] == STORES for name in ("auth", "chat", "history", "history-worker", "webhooks"))
     assert networks["rabbitmq"] == {"broker", "subscribers"}
 
 

@@ -18,7 +18,7 @@ from parley_testing.deployment.manifests import Object
 
 Kinds: TypeAlias = dict[str, type[ServiceSettings]]
 
-SERVICES = ("gateway", "auth", "chat", "history", "history-worker")
+SERVICES = ("gateway", "auth", "chat", "history", "history-worker", "webhooks")
 Mount: TypeAlias = Callable[[str, "Configuration"], Path]
 VARIABLE = re.compile(r"\$\{\w+:-((?:[^{}]|\$\{[^}]*\})*)\}")
 

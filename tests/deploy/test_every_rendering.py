@@ -25,7 +25,7 @@ API_GROUPS = {
     "networking.k8s.io/v1",
     "scheduling.k8s.io/v1",
 }
-OWN = {"gateway", "auth", "chat", "history", "history-worker"}
+OWN = {"gateway", "auth", "chat", "history", "history-worker", "webhooks"}
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def test_each_service_has_a_broker_user_that_owns_its_queues_only(secrets: Path)
     permissions = {each["user"]: each for each in definitions["permissions"]}
 
     assert permissions.keys() == {each["name"] for each in definitions["users"]}
-    for service in ("auth", "chat", "history"):
+    for service in ("auth", "chat", "history", "webhooks"):
         granted = permissions.pop(f"parley-{service}")
         for action in ("configure", "write", "read"):
             assert re.search(granted[action], f"{service}.anything")
@@ -163,7 +163,14 @@ def test_made_secrets_are_never_committed(root: Path) -> None:
 
 def test_everything_that_is_copied_exists_and_is_part_of_the_build_context(root: Path, instructions: list[str]) -> None:
     allowed = [line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    members = ("services/auth", "services/chat", "services/gateway", "services/history", "libs/fake-provider")
+    members = (
+        "services/auth",
+        "services/chat",
+        "services/gateway",
+        "services/history",
+        "services/webhooks",
+        "libs/fake-provider",
+    )
     copied = {
         source.replace("${MEMBER}", member).replace("${SERVICE}", member.rpartition("/")[2])
         for line in instructions

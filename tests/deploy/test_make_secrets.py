@@ -36,7 +36,7 @@ def test_clients_databases_and_stores_share_their_passwords(made: dict[str, Obje
     stores = made["parley-stores"]
 
     assert clients == {name: made[f"parley-{name}"]["internal_client_secret"] for name in ("gateway", "chat")}
-    for name in ("auth", "chat", "history"):
+    for name in ("auth", "chat", "history", "webhooks"):
         assert f":{stores[f'{name}_database_password']}@" in made[f"parley-{name}"][f"{name}_database_url"]
         assert made[f"parley-db-{name}"]["password"] == stores[f"{name}_database_password"]
     assert f"default_pass = {made['parley-rabbitmq']['password']}" in stores["rabbitmq.conf"]

@@ -14,7 +14,7 @@ from parley_embedded.postgres.server import EmbeddedPostgres
 
 pytestmark = pytest.mark.integration
 
-SERVICES = ("auth", "chat", "history")
+SERVICES = ("auth", "chat", "history", "webhooks")
 
 
 def make_databases(root: Path, secrets: Path, url: str) -> None:

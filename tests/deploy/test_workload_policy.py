@@ -26,7 +26,7 @@ def deployments(base: list[Object]) -> list[Object]:
 
 @pytest.mark.parametrize("rule", BREAKS, ids=lambda rule: rule.__name__)
 def test_every_deployment_keeps_the_rule(rule: Rule, deployments: list[Object]) -> None:
-    assert len(deployments) == 5
+    assert len(deployments) == 6
     assert [each["metadata"]["name"] for each in deployments if not rule(each)] == []
 
 

@@ -61,7 +61,9 @@ async def test_an_erasure_is_running_until_the_last_service_has_forgotten(
 
         async def only_history_is_pending() -> bool:
             services = (await status_of(gateway, location))["services"]
-            return bool(services == {"auth": "confirmed", "chat": "confirmed", "history": "pending"})
+            return bool(
+                services == {"auth": "confirmed", "chat": "confirmed", "history": "pending", "webhooks": "confirmed"}
+            )
 
         await eventually(only_history_is_pending, within=PROPAGATION_TIMEOUT)
         waiting = await status_of(gateway, location)

@@ -8,8 +8,8 @@ from pydantic import AliasChoices, Field, SecretStr
 from parley.config.settings import ServiceSettings
 
 DEFAULT_DATA_DIR = Path(".parley")
-MAX_FIRST_PORT = 65_532
-"""The other services use the three ports after the gateway's."""
+MAX_FIRST_PORT = 65_531
+"""The other services use the four ports after the gateway's."""
 
 
 class LocalSettings(ServiceSettings):

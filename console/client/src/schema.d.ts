@@ -936,6 +936,163 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List your webhooks, newest first
+         * @description List your webhooks, newest first; with the scope `admin`, also those for all users.
+         */
+        get: operations["webhooks_list_webhooks"];
+        put?: never;
+        /**
+         * Create a webhook
+         * @description Create a webhook. The response is the only one that contains the secret.
+         *
+         *     Filters are event names. In a filter, `*` stands for one word and `#` for any number of words. The scope `own`
+         *     selects your own events; `all` selects the events of all users and requires the scope `admin`.
+         */
+        post: operations["webhooks_create_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return a webhook
+         * @description Return a webhook.
+         */
+        get: operations["webhooks_get_webhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook and its delivery log
+         * @description Delete a webhook and its delivery log.
+         */
+        delete: operations["webhooks_delete_webhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook, pause it, or activate it again
+         * @description Change a webhook, pause it, or activate it again.
+         *
+         *     A paused webhook keeps its events until it is active again. A disabled webhook gets no events.
+         */
+        patch: operations["webhooks_update_webhook"];
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List deliveries, newest first
+         * @description List deliveries, newest first. `failed` is tried again, `dead` is not.
+         */
+        get: operations["webhooks_list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a delivery again with the same `webhook-id` and body
+         * @description Send a delivery again with the same `webhook-id` and body.
+         */
+        post: operations["webhooks_redeliver_delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send the finished deliveries of a time range again, at most 10,000
+         * @description Send the finished deliveries of a time range again, at most 10,000. If `more` is true, repeat the request.
+         */
+        post: operations["webhooks_redeliver_range"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the secret
+         * @description Replace the secret. For 24 hours, deliveries have a signature of each secret.
+         */
+        post: operations["webhooks_rotate_webhook_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test event of the type `webhook.test` to the webhook
+         * @description Send a test event of the type `webhook.test` to the webhook. A paused or disabled webhook sends it later.
+         */
+        post: operations["webhooks_test_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/chat/completions": {
         parameters: {
             query?: never;
@@ -952,6 +1109,94 @@ export interface paths {
          *     `Cache-Control` as for `POST /api/v1/chat`.
          */
         post: operations["chat_create_completion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/conversations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create an empty conversation, in which `conversation` of a response goes on
+         * @description Create an empty conversation, in which `conversation` of a response goes on.
+         */
+        post: operations["chat_create_openai_conversation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/conversations/{conversation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return a conversation in OpenAI's format
+         * @description Return a conversation in OpenAI's format.
+         */
+        get: operations["history_get_openai_conversation"];
+        put?: never;
+        /**
+         * Replace the metadata of a conversation
+         * @description Replace the metadata of a conversation.
+         */
+        post: operations["history_update_openai_conversation"];
+        /**
+         * Delete a conversation with its items
+         * @description Delete a conversation with its items. Running responses are cancelled.
+         */
+        delete: operations["history_delete_openai_conversation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/conversations/{conversation_id}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the items of a conversation, newest first
+         * @description List the items of a conversation, newest first: those of the branch that its newest answer ends.
+         */
+        get: operations["chat_list_conversation_items"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/conversations/{conversation_id}/items/{item_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return one item of a conversation
+         * @description Return one item of a conversation.
+         */
+        get: operations["chat_get_conversation_item"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1114,6 +1359,32 @@ export interface components {
         /**
          * AdminUsageReport
          * @description Usage of all users; ``username`` is null while auth does not respond.
+         * @example {
+         *       "from": "2026-11-21",
+         *       "to": "2026-11-23",
+         *       "tz": "UTC",
+         *       "group": "user",
+         *       "data": [
+         *         {
+         *           "turns": 12,
+         *           "prompt_tokens": 900,
+         *           "completion_tokens": 400,
+         *           "total_tokens": 1300,
+         *           "estimated_turns": 0,
+         *           "cost": "0.001234000",
+         *           "key": "01a200a6-d8e8-77ac-b25c-1d805c924a2b",
+         *           "username": "ada"
+         *         }
+         *       ],
+         *       "total": {
+         *         "turns": 12,
+         *         "prompt_tokens": 900,
+         *         "completion_tokens": 400,
+         *         "total_tokens": 1300,
+         *         "estimated_turns": 0,
+         *         "cost": "0.001234000"
+         *       }
+         *     }
          */
         AdminUsageReport: {
             /** From */
@@ -1706,6 +1977,87 @@ export interface components {
             body: components["schemas"]["ChatRequest"];
         };
         /**
+         * DeletedOpenAIConversation
+         * @description A deleted conversation in OpenAI's format.
+         */
+        DeletedOpenAIConversation: {
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @default conversation.deleted
+             * @constant
+             */
+            object: "conversation.deleted";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted: true;
+        };
+        /**
+         * DeliveryView
+         * @description A delivery and the outcome of its last attempt.
+         *
+         *     ``body_sha256`` and ``body_bytes`` describe the request body, which is the same in every attempt.
+         * @example {
+         *       "id": "01a200ad-0000-7000-8000-000000000001",
+         *       "event_id": "01a200aa-0000-7000-8000-000000000009",
+         *       "event_type": "io.parley.conversation.turn.completed.v1",
+         *       "status": "delivered",
+         *       "attempt": 1,
+         *       "next_attempt_at": null,
+         *       "attempted_at": "2026-11-28T10:01:00.031Z",
+         *       "response_status": 204,
+         *       "latency_ms": 31,
+         *       "error": null,
+         *       "body_bytes": 1204,
+         *       "body_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+         *       "created_at": "2026-11-28T10:01:00.000Z"
+         *     }
+         */
+        DeliveryView: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Event Id
+             * Format: uuid
+             */
+            event_id: string;
+            /** Event Type */
+            event_type: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "pending" | "delivered" | "failed" | "dead";
+            /** Attempt */
+            attempt: number;
+            /** Next Attempt At */
+            next_attempt_at: string | null;
+            /** Attempted At */
+            attempted_at: string | null;
+            /** Response Status */
+            response_status: number | null;
+            /** Latency Ms */
+            latency_ms: number | null;
+            /** Error */
+            error: string | null;
+            /** Body Bytes */
+            body_bytes: number;
+            /** Body Sha256 */
+            body_sha256: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+        };
+        /**
          * DrainingEvent
          * @description The server shuts down. The turn goes on: connect again after the delay, and resume.
          * @example {
@@ -1743,7 +2095,8 @@ export interface components {
          *       "completed_at": null,
          *       "services": {
          *         "chat": "confirmed",
-         *         "history": "pending"
+         *         "history": "pending",
+         *         "webhooks": "pending"
          *       }
          *     }
          */
@@ -2103,6 +2456,19 @@ export interface components {
             }[];
         };
         /**
+         * LastDeliveryView
+         * @description The newest attempt.
+         */
+        LastDeliveryView: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Status */
+            status: string;
+        };
+        /**
          * Message
          * @description A message in the tree of its conversation. The id of an assistant message is the id of its turn.
          * @example {
@@ -2295,6 +2661,20 @@ export interface components {
             available: boolean;
         };
         /**
+         * NewConversationRequest
+         * @description ``POST /v1/conversations``.
+         */
+        NewConversationRequest: {
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /** Items */
+            items?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * NewUserBody
          * @description A new account. Without a password, it is `invited` until its owner sets one through the link.
          * @example {
@@ -2366,6 +2746,36 @@ export interface components {
             type: "ok";
             /** Ref */
             ref: string;
+        };
+        /**
+         * OpenAIConversation
+         * @description A conversation in OpenAI's format.
+         */
+        OpenAIConversation: {
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @default conversation
+             * @constant
+             */
+            object: "conversation";
+            /** Created At */
+            created_at: number;
+            /** Metadata */
+            metadata: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * OpenAIConversationUpdate
+         * @description The metadata of a conversation, as OpenAI's clients replace it.
+         */
+        OpenAIConversationUpdate: {
+            /** Metadata */
+            metadata: {
+                [key: string]: string;
+            };
         };
         /**
          * @example {
@@ -2472,6 +2882,35 @@ export interface components {
         Page_Conversation_: {
             /** Data */
             data: components["schemas"]["Conversation"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * Page[DeliveryView]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200ad-0000-7000-8000-000000000001",
+         *           "event_id": "01a200aa-0000-7000-8000-000000000009",
+         *           "event_type": "io.parley.conversation.turn.completed.v1",
+         *           "status": "delivered",
+         *           "attempt": 1,
+         *           "next_attempt_at": null,
+         *           "attempted_at": "2026-11-28T10:01:00.031Z",
+         *           "response_status": 204,
+         *           "latency_ms": 31,
+         *           "error": null,
+         *           "body_bytes": 1204,
+         *           "body_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+         *           "created_at": "2026-11-28T10:01:00.000Z"
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
+        Page_DeliveryView_: {
+            /** Data */
+            data: components["schemas"]["DeliveryView"][];
             /** Next Cursor */
             next_cursor: string | null;
         };
@@ -2656,6 +3095,37 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * Page[WebhookView]
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "01a200ac-0000-7000-8000-000000000001",
+         *           "url": "https://example.org/hooks",
+         *           "events": [
+         *             "conversation.turn.completed"
+         *           ],
+         *           "description": null,
+         *           "scope": "own",
+         *           "ordered": false,
+         *           "status": "active",
+         *           "disabled_reason": null,
+         *           "created_at": "2026-11-28T10:00:00.123Z",
+         *           "last_delivery": {
+         *             "at": "2026-11-28T10:01:00.000Z",
+         *             "status": "delivered"
+         *           }
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
+        Page_WebhookView_: {
+            /** Data */
+            data: components["schemas"]["WebhookView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
          * Party
          * @description The actor or the target of an audit log entry.
          */
@@ -2798,6 +3268,46 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * RedeliverBody
+         * @description A range of times at which Parley received events: from ``since``, before ``until``.
+         * @example {
+         *       "since": "2026-11-28T10:00:00.000Z",
+         *       "until": "2026-11-28T11:00:00.000Z"
+         *     }
+         */
+        RedeliverBody: {
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Until
+             * Format: date-time
+             */
+            until: string;
+        };
+        /**
+         * RedeliveredView
+         * @description How many deliveries are sent again, and whether the range has more.
+         * @example {
+         *       "deliveries": 12,
+         *       "more": false
+         *     }
+         */
+        RedeliveredView: {
+            /**
+             * Deliveries
+             * @description Deliveries that are sent again.
+             */
+            deliveries: number;
+            /**
+             * More
+             * @description The range has more deliveries: repeat the request.
+             */
+            more: boolean;
+        };
+        /**
          * RegisterBody
          * @description A new account.
          * @example {
@@ -2881,6 +3391,10 @@ export interface components {
         /**
          * ResponseRequest
          * @description ``POST /v1/responses``.
+         * @example {
+         *       "model": "default",
+         *       "input": "Hi"
+         *     }
          */
         ResponseRequest: {
             /** Model */
@@ -3697,6 +4211,165 @@ export interface components {
          * @example {}
          */
         VerificationRequestView: Record<string, never>;
+        /**
+         * WebhookBody
+         * @description A new webhook.
+         * @example {
+         *       "url": "https://example.org/hooks",
+         *       "events": [
+         *         "conversation.turn.completed"
+         *       ],
+         *       "description": "our CRM",
+         *       "ordered": false,
+         *       "scope": "own"
+         *     }
+         */
+        WebhookBody: {
+            /** Url */
+            url: string;
+            /** Events */
+            events: string[];
+            /** Description */
+            description?: string | null;
+            /**
+             * Ordered
+             * @default false
+             */
+            ordered: boolean;
+            /**
+             * Scope
+             * @default own
+             * @enum {string}
+             */
+            scope: "own" | "all";
+        };
+        /**
+         * WebhookPatch
+         * @description Changes of a webhook; members that are absent stay as they are.
+         * @example {
+         *       "status": "paused"
+         *     }
+         */
+        WebhookPatch: {
+            /** Url */
+            url?: string | null;
+            /** Events */
+            events?: string[] | null;
+            /** Description */
+            description?: string | null;
+            /** Ordered */
+            ordered?: boolean | null;
+            /** Status */
+            status?: ("active" | "paused") | null;
+        };
+        /**
+         * WebhookSecretView
+         * @description A webhook with its secret, which is shown once.
+         * @example {
+         *       "id": "01a200ac-0000-7000-8000-000000000001",
+         *       "url": "https://example.org/hooks",
+         *       "events": [
+         *         "conversation.turn.completed"
+         *       ],
+         *       "description": null,
+         *       "scope": "own",
+         *       "ordered": false,
+         *       "status": "active",
+         *       "disabled_reason": null,
+         *       "created_at": "2026-11-28T10:00:00.123Z",
+         *       "last_delivery": null,
+         *       "secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+         *     }
+         */
+        WebhookSecretView: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Url */
+            url: string;
+            /** Events */
+            events: string[];
+            /** Description */
+            description: string | null;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "own" | "all";
+            /** Ordered */
+            ordered: boolean;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "active" | "paused" | "disabled";
+            /** Disabled Reason */
+            disabled_reason: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            last_delivery: components["schemas"]["LastDeliveryView"] | null;
+            /** Secret */
+            secret: string;
+        };
+        /**
+         * WebhookView
+         * @description A webhook.
+         * @example {
+         *       "id": "01a200ac-0000-7000-8000-000000000001",
+         *       "url": "https://example.org/hooks",
+         *       "events": [
+         *         "conversation.turn.completed"
+         *       ],
+         *       "description": null,
+         *       "scope": "own",
+         *       "ordered": false,
+         *       "status": "active",
+         *       "disabled_reason": null,
+         *       "created_at": "2026-11-28T10:00:00.123Z",
+         *       "last_delivery": {
+         *         "at": "2026-11-28T10:01:00.000Z",
+         *         "status": "delivered"
+         *       }
+         *     }
+         */
+        WebhookView: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Url */
+            url: string;
+            /** Events */
+            events: string[];
+            /** Description */
+            description: string | null;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "own" | "all";
+            /** Ordered */
+            ordered: boolean;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "active" | "paused" | "disabled";
+            /** Disabled Reason */
+            disabled_reason: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            last_delivery: components["schemas"]["LastDeliveryView"] | null;
+        };
     };
     responses: {
         /** @description Bad Gateway: `upstream_error` */
@@ -4315,6 +4988,38 @@ export interface components {
                 "application/json": components["schemas"]["OpenAiError"];
             };
         };
+        /** @description Not Found: `conversation_not_found` */
+        "OpenAiNotFound-ConversationNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Not Found: `conversation_not_found`, `message_not_found` */
+        "OpenAiNotFound-ConversationNotFoundMessageNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
         /** @description Not Found: `conversation_not_found`, `message_not_found`, `model_not_found` */
         "OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound": {
             headers: {
@@ -4357,6 +5062,23 @@ export interface components {
                 "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Precondition Failed: `precondition_failed` */
+        OpenAiPreconditionFailed: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -4478,6 +5200,22 @@ export interface components {
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Unprocessable Content: `validation_failed` */
+        OpenAiUnprocessableContent: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                 [name: string]: unknown;
             };
             content: {
@@ -7600,6 +8338,454 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    webhooks_list_webhooks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Entries per page.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `next_cursor` of the previous page. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_WebhookView_"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_create_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description The webhook.
+                     * @example /api/v1/webhooks/01a200ac-0000-7000-8000-000000000001
+                     */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecretView"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_get_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200ac-0000-7000-8000-000000000001 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookView"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_delete_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200ac-0000-7000-8000-000000000001 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_update_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200ac-0000-7000-8000-000000000001 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookPatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookView"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound-NotFound"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_list_deliveries: {
+        parameters: {
+            query?: {
+                /** @description Only deliveries with this status. */
+                status?: ("pending" | "delivered" | "failed" | "dead") | null;
+                /**
+                 * @description Only the delivery of this event.
+                 * @example 01a200aa-0000-7000-8000-000000000009
+                 */
+                event_id?: string | null;
+                /**
+                 * @description Entries per page.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `next_cursor` of the previous page. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @example 01a200ac-0000-7000-8000-000000000001 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_DeliveryView_"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_redeliver_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200ac-0000-7000-8000-000000000001 */
+                webhook_id: string;
+                /** @example 01a200ad-0000-7000-8000-000000000001 */
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryView"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_redeliver_range: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200ac-0000-7000-8000-000000000001 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RedeliverBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RedeliveredView"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound-NotFound"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_rotate_webhook_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200ac-0000-7000-8000-000000000001 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecretView"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_test_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200ac-0000-7000-8000-000000000001 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryView"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
     chat_create_completion: {
         parameters: {
             query?: never;
@@ -7691,6 +8877,314 @@ export interface operations {
             502: components["responses"]["OpenAiBadGateway-ProviderError"];
             503: components["responses"]["OpenAiServiceUnavailable-ProviderUnavailable"];
             504: components["responses"]["OpenAiGatewayTimeout-ProviderTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_create_openai_conversation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewConversationRequest"];
+            };
+        };
+        responses: {
+            /** @description A conversation in OpenAI's format. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "conv_01a200aa000070008000000000000000",
+                     *       "object": "conversation",
+                     *       "created_at": 1795307719,
+                     *       "metadata": {}
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            410: components["responses"]["OpenAiGone-Erased"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
+            422: components["responses"]["OpenAiUnprocessableContent"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    history_get_openai_conversation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
+                conversation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIConversation"];
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    history_update_openai_conversation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
+                conversation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenAIConversationUpdate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIConversation"];
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFound"];
+            412: components["responses"]["OpenAiPreconditionFailed"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    history_delete_openai_conversation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
+                conversation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedOpenAIConversation"];
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFound"];
+            412: components["responses"]["OpenAiPreconditionFailed"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_list_conversation_items: {
+        parameters: {
+            query?: {
+                /** @example 20 */
+                limit?: number;
+                order?: "asc" | "desc";
+                after?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
+                conversation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of input items. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "object": "list",
+                     *       "data": [
+                     *         {
+                     *           "id": "msg_01a200aa000070008000000000000002_i0",
+                     *           "type": "message",
+                     *           "status": "completed",
+                     *           "role": "user",
+                     *           "content": [
+                     *             {
+                     *               "type": "input_text",
+                     *               "text": "Hi"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "first_id": "msg_01a200aa000070008000000000000002_i0",
+                     *       "last_id": "msg_01a200aa000070008000000000000002_i0",
+                     *       "has_more": false
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_get_conversation_item: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
+                conversation_id: string;
+                item_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The item. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "msg_01a200aa000070008000000000000002_i0",
+                     *       "type": "message",
+                     *       "status": "completed",
+                     *       "role": "user",
+                     *       "content": [
+                     *         {
+                     *           "type": "input_text",
+                     *           "text": "Hi"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
             default: components["responses"]["OpenAiError"];
         };
     };

@@ -11,11 +11,11 @@ from parley_cli.settings import MAX_FIRST_PORT, LocalSettings
 
 PortOption = Annotated[
     int | None,
-    typer.Option(min=1, max=MAX_FIRST_PORT, help="Port of the gateway; the other services use the next three."),
+    typer.Option(min=1, max=MAX_FIRST_PORT, help="Port of the gateway; the other services use the next four."),
 ]
 AdminPortOption = Annotated[
     int | None,
-    typer.Option(min=1, max=MAX_FIRST_PORT, help="Admin port of the gateway; the other services use the next three."),
+    typer.Option(min=1, max=MAX_FIRST_PORT, help="Admin port of the gateway; the other services use the next four."),
 ]
 DataDirOption = Annotated[Path | None, typer.Option(help="Data folder. Default: .parley")]
 

@@ -9,6 +9,7 @@ import auth.settings
 import chat.settings
 import gateway.settings
 import history.settings
+import webhooks.settings
 from parley.config.settings import ServiceSettings, environment_names
 from parley_cli.settings import LocalSettings
 from parley_cli.stack.refused_settings import REFUSED, REFUSED_WITH_LOCAL_MODEL
@@ -18,6 +19,7 @@ SETTINGS_CLASSES: tuple[type[ServiceSettings], ...] = (
     auth.settings.AuthSettings,
     chat.settings.ChatSettings,
     history.settings.HistorySettings,
+    webhooks.settings.WebhookSettings,
     LocalSettings,
 )
 WORKER = "history-worker"

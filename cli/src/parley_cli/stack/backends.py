@@ -19,7 +19,7 @@ from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.valkey.server import EmbeddedValkey
 
 LOG_CHECK_INTERVAL = 60.0
-SERVICES_WITH_DATABASE = ("auth", "chat", "history")
+SERVICES_WITH_DATABASE = ("auth", "chat", "history", "webhooks")
 SERVICES_WITH_CLIENT = ("gateway", "chat", "history")
 
 

@@ -3,8 +3,8 @@
 import secrets
 from pathlib import Path
 
-from auth.security.encryption import MIN_KEY_BYTES, InvalidKeyError, read_key
 from auth.wiring import delete_signing_keys
+from parley.security.encryption import MIN_KEY_BYTES, InvalidKeyError, read_key
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.private_files import read_private, write_private
 

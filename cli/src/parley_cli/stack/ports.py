@@ -7,7 +7,7 @@ from typing import Self
 from parley_cli.settings import LocalSettings
 from parley_embedded.errors import EmbeddedError
 
-SERVICES = ("gateway", "auth", "chat", "history")
+SERVICES = ("gateway", "auth", "chat", "history", "webhooks")
 HOST = "127.0.0.1"
 LOOPBACK_OF = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - compared, not listened on
 """Address of this machine by the address that stands for all of its addresses."""
@@ -15,7 +15,7 @@ LOOPBACK_OF = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - compared, not liste
 
 @dataclass(frozen=True, slots=True)
 class StackPorts:
-    """Ports of the gateway. The other services use the three ports after each."""
+    """Ports of the gateway. The other services use the four ports after each."""
 
     first: int = 8000
     first_admin: int = 9000

@@ -30,9 +30,13 @@ REFUSED: Mapping[str, Refusal] = {
     "QUEUE_TYPE": Refusal(_EVENTS, frozenset({"classic"})),
     "RUN_CONSUMER": Refusal("`make run` has no separate worker.", frozenset({"true", "1", "yes", "on", "t", "y"})),
     "WORKERS": Refusal("`make run` is one process.", frozenset({"1"})),
-    **dict.fromkeys(("AUTH_URL", "CHAT_URL", "HISTORY_URL", "JWKS_URL"), Refusal(_ADDRESSES)),
-    **dict.fromkeys(("AUTH_DATABASE_URL", "CHAT_DATABASE_URL", "HISTORY_DATABASE_URL"), Refusal(_DATABASES)),
-    **dict.fromkeys(("AUTH_SECRET_KEY", "INTERNAL_CLIENTS", "INTERNAL_CLIENT_SECRET"), Refusal(_SECRETS)),
+    **dict.fromkeys(("AUTH_URL", "CHAT_URL", "HISTORY_URL", "WEBHOOKS_URL", "JWKS_URL"), Refusal(_ADDRESSES)),
+    **dict.fromkeys(
+        ("AUTH_DATABASE_URL", "CHAT_DATABASE_URL", "HISTORY_DATABASE_URL", "WEBHOOKS_DATABASE_URL"), Refusal(_DATABASES)
+    ),
+    **dict.fromkeys(
+        ("AUTH_SECRET_KEY", "INTERNAL_CLIENTS", "INTERNAL_CLIENT_SECRET", "WEBHOOKS_SECRET_KEY"), Refusal(_SECRETS)
+    ),
 }
 """Refused in every case."""
 REFUSED_WITH_LOCAL_MODEL: Mapping[str, Refusal] = dict.fromkeys(
@@ -56,4 +60,4 @@ def _problems(settings: LocalSettings, variables: Mapping[str, str]) -> Iterator
             yield f"{name}: {refusal.reason.replace('`', '')}"
     for name, port in (("PORT", settings.port), ("ADMIN_PORT", settings.admin_port)):
         if not 1 <= port <= MAX_FIRST_PORT:
-            yield f"{name}: must be from 1 to {MAX_FIRST_PORT}, because the other services use the next three ports"
+            yield f"{name}: must be from 1 to {MAX_FIRST_PORT}, because the other services use the next four ports"

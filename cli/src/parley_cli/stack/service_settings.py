@@ -1,5 +1,6 @@
 """Settings of each service in this process, from the operator's settings and the ports and servers of the stack."""
 
+import ipaddress
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ import auth.settings
 import chat.settings
 import gateway.settings
 import history.settings
+import webhooks.settings
 from gateway.server.descriptors import fit_descriptors
 from parley.config.settings import load
+from parley.config.sources import configured_variables
 from parley.process.descriptors import descriptor_limit
 from parley_cli.model.process import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
 from parley_cli.settings import LocalSettings
@@ -99,9 +102,19 @@ def history_settings(config: StackConfig) -> history.settings.HistorySettings:
     return load(history.settings.HistorySettings, **config.data_settings("history"))
 
 
+def webhook_settings(config: StackConfig) -> webhooks.settings.WebhookSettings:
+    """Return the settings of webhooks. On a machine for development, receivers may be on this machine too."""
+    own: dict[str, Any] = {"webhooks_secret_key": encryption_key(config.folder)}
+    if config.local.environment == "development" and _is_loopback(config.local.host):
+        given = configured_variables()
+        receivers = {"webhooks_allow_http": True, "webhooks_allowed_networks": "127.0.0.0/8,::1/128"}
+        own |= {name: value for name, value in receivers.items() if name.upper() not in given}
+    return load(webhooks.settings.WebhookSettings, **config.data_settings("webhooks"), **own)
+
+
 def gateway_settings(config: StackConfig) -> gateway.settings.GatewaySettings:
     """Return the settings of the gateway."""
-    urls = {f"{name}_url": config.ports.url(name) for name in ("auth", "chat", "history")}
+    urls = {f"{name}_url": config.ports.url(name) for name in ("auth", "chat", "history", "webhooks")}
     settings = load(
         gateway.settings.GatewaySettings,
         **config.common_settings("gateway"),
@@ -109,6 +122,13 @@ def gateway_settings(config: StackConfig) -> gateway.settings.GatewaySettings:
         internal_client_secret=internal_secrets(config.folder)["gateway"],
     )
     return fit_descriptors(settings, descriptor_limit(), sockets_per_upstream=2)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _with_own_proxies(proxies: str) -> str:

@@ -1,4 +1,4 @@
-"""All four services in one process and one event loop. They call each other over loopback HTTP, as in production."""
+"""All services in one process and one event loop. They call each other over loopback HTTP, as in production."""
 
 import asyncio
 import contextlib
@@ -20,6 +20,9 @@ import gateway.main
 import history.main
 import history.projection.consumer
 import history.wiring
+import webhooks.intake.consumer
+import webhooks.main
+import webhooks.wiring
 from auth.signing_keys.key_ring import UndecryptableKeysError
 from parley.config.settings import ServiceSettings
 from parley.messaging.memory_bus import MemoryBus
@@ -34,9 +37,15 @@ from parley_cli.stack.service_settings import (
     chat_settings,
     gateway_settings,
     history_settings,
+    webhook_settings,
 )
 
-QUEUES = (history.projection.consumer.QUEUE, chat.events.erasure.QUEUE, auth.erasure.service.QUEUE)
+QUEUES = (
+    history.projection.consumer.QUEUE,
+    chat.events.erasure.QUEUE,
+    auth.erasure.service.QUEUE,
+    webhooks.intake.consumer.QUEUE,
+)
 """Queues whose consumer must have subscribed before an event counts as published."""
 
 
@@ -85,6 +94,12 @@ def create_history(config: StackConfig, bus: MemoryBus) -> HostedService:
     return _hosted(history.main.create_app(settings, wire=partial(history.wiring.wire, bus=bus)), settings)
 
 
+def create_webhooks(config: StackConfig, bus: MemoryBus) -> HostedService:
+    """Return webhooks."""
+    settings = webhook_settings(config)
+    return _hosted(webhooks.main.create_app(settings, wire=partial(webhooks.wiring.wire, bus=bus)), settings)
+
+
 def create_gateway(config: StackConfig, _bus: MemoryBus) -> HostedService:
     """Return the gateway."""
     settings = gateway_settings(config)
@@ -95,6 +110,7 @@ START_ORDER: tuple[Callable[[StackConfig, MemoryBus], HostedService], ...] = (
     create_auth,
     create_history,
     create_chat,
+    create_webhooks,
     create_gateway,
 )
 """Each service starts after the services that it calls. They stop in reverse order."""

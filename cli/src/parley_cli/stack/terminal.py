@@ -17,7 +17,7 @@ Parley is ready ({seconds:.1f} s).
   Console     {url}  (chat, account, and the pages of an operator)
   API         {url}  (base URL for clients)
   Docs        {url}/docs  (guides, and every operation with a form to try it)
-  Status      {status}  (auth, chat and history use the next three ports)
+  Status      {status}  (auth, chat, history and webhooks use the next four ports)
   Model       {model}
   Data, logs  {folder}
 

@@ -12,6 +12,7 @@ from parley_events.models import (
     UserChanged,
     UserErased,
     UserErasureConfirmed,
+    WebhookDisabled,
 )
 
 CATALOGUE: tuple[type[EventData], ...] = (
@@ -25,6 +26,7 @@ CATALOGUE: tuple[type[EventData], ...] = (
     UserErasureConfirmed,
     SessionRevoked,
     ApiKeyRevoked,
+    WebhookDisabled,
 )
 
 

@@ -40,6 +40,8 @@ class Subscription:
     time, in order; replicas share the queue. A failed event is retried, up to ``max_attempts`` attempts in all, then
     dead-lettered. Outages of the handler's own dependencies (``FailurePolicy``) do not count as attempts.
 
+    With ``single_active``, one replica at a time consumes, which keeps the order of each key over all replicas.
+
     With ``batching``, a bus that queues events hands them to the handler of batches. ``handler`` gets the events that
     it left out, and the event that made its batch fail. ``prefetch`` should be at least twice the size of a batch.
     """
@@ -50,3 +52,4 @@ class Subscription:
     prefetch: int = 32
     max_attempts: int = 10
     batching: Batching | None = None
+    single_active: bool = False

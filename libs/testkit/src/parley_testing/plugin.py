@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from parley_testing.backends.shared import SharedBackends
 
 TIERS = ("unit", "integration", "e2e")
-SETTINGS_PREFIXES = ("OPENAI_", "GATEWAY_", "AUTH_", "CHAT_", "HISTORY_", "RATE_LIMIT_", "CORS_", "PARLEY_", "OTEL_")
+SETTINGS_PREFIXES = (
+    "OPENAI_",
+    "GATEWAY_",
+    "AUTH_",
+    "CHAT_",
+    "HISTORY_",
+    "WEBHOOKS_",
+    "RATE_LIMIT_",
+    "CORS_",
+    "PARLEY_",
+    "OTEL_",
+)
 BACKEND_URLS = ("DATABASE_URL", "REDIS_URL", "AMQP_URL")
 _HANDED_DOWN = "parley_postgres"
 """The entry of a worker's input that holds the controller's PostgreSQL server."""

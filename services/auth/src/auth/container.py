@@ -26,7 +26,6 @@ from auth.password_resets.store import PasswordResetStore
 from auth.revocations.service import RevocationService
 from auth.revocations.store import RevocationCache, RevocationStore
 from auth.revocations.verifier import RevocationCheckingVerifier
-from auth.security.encryption import derive_key
 from auth.security.login_failures import FailureCounter, MemoryFailureCounter
 from auth.security.login_throttle import LoginThrottle
 from auth.security.password_hashing import PasswordHasher
@@ -42,6 +41,7 @@ from auth.tokens.revocation import TokenRevoker
 from auth.tokens.token_issuer import TokenIssuer
 from auth.web.origin import OriginResolver
 from auth.web.pagination import CursorCodec
+from parley.security.encryption import derive_key
 from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
 from auth.security import identifiers
-from auth.security.encryption import InvalidKeyError, read_key
 from parley.config.settings import DataSettings
+from parley.security.encryption import InvalidKeyError, read_key
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_CLIENT_SECRET = 32

@@ -20,7 +20,6 @@ from auth.password_resets.postgres import PostgresPasswordResetStore
 from auth.password_resets.request_queue import ResetRequestQueue
 from auth.revocations.postgres import PostgresRevocationStore, Revoker
 from auth.revocations.redis_cache import RedisRevocationCache
-from auth.security.encryption import SecretCipher, derive_key
 from auth.security.password_hashing import PasswordHasher, default_workers
 from auth.security.redis_login_failures import RedisFailureCounter
 from auth.sessions.postgres import PostgresSessionStore
@@ -32,6 +31,7 @@ from parley.messaging import outbox
 from parley.messaging.bus import Bus
 from parley.process.steps import run_step
 from parley.process.tasks import background
+from parley.security.encryption import SecretCipher, derive_key
 from parley.storage import migrations
 from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.postgres import Pool, open_pool

@@ -149,13 +149,13 @@ async def test_an_erasure_deletes_the_account_and_completes_when_every_service_c
         body = begun.json()
         assert begun.headers["location"] == f"/api/v1/auth/erasures/{body['id']}"
         assert (body["status"], body["completed_at"]) == ("running", None)
-        assert body["services"] == {"auth": "confirmed", "chat": "pending", "history": "pending"}
+        assert body["services"] == {"auth": "confirmed", "chat": "pending", "history": "pending", "webhooks": "pending"}
         assert (await person.call("GET", ME)).status_code == 401
         assert (await person.login()).json()["error"] == "invalid_grant"
         assert await auth.rows("SELECT FROM sessions") == await auth.rows("SELECT FROM api_keys") == []
         await eventually(lambda: asked)
         assert asked[0] | {"at": None} == {"user_id": person.id, "erasure_id": body["id"], "at": None}
-        for service in ("chat", "history"):
+        for service in ("chat", "history", "webhooks"):
             assert (await auth.client.get(begun.headers["location"])).json()["status"] == "running"
             await _confirm(bus, person.id, body["id"], service)
         done = (await auth.client.get(begun.headers["location"])).json()

@@ -31,7 +31,7 @@ async def test_an_erasure_ends_sessions_at_once_and_completes_with_the_confirmat
     with pytest.raises(TokenRevoked):
         await auth.principal(granted)
     assert ("user", user.id) in auth.cache.entries
-    for service, completed in (("chat", False), ("history", True)):
+    for service, completed in (("chat", False), ("history", False), ("webhooks", True)):
         await confirm(auth, user.id, erasure.id, service)
         found = await auth.services.erasures.find(erasure.id)
         assert (found.completed_at is not None) == completed
@@ -74,7 +74,7 @@ async def test_a_pending_erasure_is_published_again_until_it_is_complete(auth: U
         auth.clock.forward(passed)
         assert await store.republish_pending(after=60, at_most=600) == published
     assert auth.database.events.count(("user.erased", user.id)) == 6
-    for service in ("chat", "history"):
+    for service in ("chat", "history", "webhooks"):
         await confirm(auth, user.id, erasure.id, service)
     auth.clock.forward(601)
     assert await store.republish_pending(after=60, at_most=600) == 0

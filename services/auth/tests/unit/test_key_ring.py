@@ -8,11 +8,11 @@ from typing import Any
 import jwt
 import pytest
 
-from auth.security.encryption import SecretCipher
 from auth.signing_keys.key_ring import KeyRing, KeyRotationPolicy
 from auth.signing_keys.model import StoredSigningKey
 from auth_testing.memory_signing_keys import MemorySigningKeyStore
 from parley.config.settings import SettingsError
+from parley.security.encryption import SecretCipher
 
 RULES = KeyRotationPolicy(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)
 

@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 
 from auth.security import secret_tokens as tokens
-from auth.security.encryption import DecryptionError, InvalidKeyError, SecretCipher, derive_key, read_key
 from auth.settings import AuthSettings
 from auth.web.pagination import CursorCodec
 from parley.config.settings import SettingsError, load
 from parley.errors import InvalidCursor
+from parley.security.encryption import DecryptionError, InvalidKeyError, SecretCipher, derive_key, read_key
 
 KEY = bytes(range(60, 92)) + b"\xff"
 RANDOM = secrets.token_bytes(32)

@@ -9,7 +9,7 @@ from gateway.openai_endpoints import NOT_OFFERED_PATHS, openai_hint
 from parley import errors
 from parley.web.middleware import UNMATCHED_ROUTE
 
-Service = Literal["auth", "chat", "history"]
+Service = Literal["auth", "chat", "history", "webhooks"]
 PUBLIC = None
 ANY = ""
 """Any valid credential is sufficient."""
@@ -17,6 +17,8 @@ ANY = ""
 MIB = 1_048_576
 AUTH_MAX_BODY = 65_536
 """Maximum body of the routes of auth in bytes; the longest valid body has a tenth of it."""
+WEBHOOKS_MAX_BODY = 65_536
+"""Maximum body of the routes of webhooks in bytes; the longest valid body has a third of it."""
 REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
 """Seconds until the head of the response, on most routes and on routes that wait for a model."""
 _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~:-]*\Z")
@@ -158,9 +160,24 @@ def history_routes() -> list[Route]:
     ]
 
 
+def webhook_routes() -> list[Route]:
+    """Return the routes of webhooks, which requires the scope `webhooks` or `admin` itself."""
+    base = "/api/v1/webhooks"
+    found = [
+        route("GET POST", base, "webhooks", ANY),
+        route("GET PATCH DELETE", f"{base}/{{id}}", "webhooks", ANY),
+        route("POST", f"{base}/{{id}}/secret", "webhooks", ANY, strict=True),
+        route("POST", f"{base}/{{id}}/test", "webhooks", ANY, strict=True),
+        route("GET", f"{base}/{{id}}/deliveries", "webhooks", ANY),
+        route("POST", f"{base}/{{id}}/deliveries/{{delivery_id}}/redeliver", "webhooks", ANY),
+        route("POST", f"{base}/{{id}}/redeliver", "webhooks", ANY),
+    ]
+    return [replace(each, max_body=WEBHOOKS_MAX_BODY) for each in found]
+
+
 def all_routes() -> list[Route]:
     """Return all routes."""
-    return [*auth_routes(), *chat_routes(), *history_routes()]
+    return [*auth_routes(), *chat_routes(), *history_routes(), *webhook_routes()]
 
 
 class RouteTable:

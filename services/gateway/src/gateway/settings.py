@@ -22,6 +22,7 @@ class GatewaySettings(ServiceSettings):
     auth_url: str = Field("http://localhost:8001", description="Addresses of auth, separated by commas.")
     chat_url: str = Field("http://localhost:8002", description="Addresses of chat, separated by commas.")
     history_url: str = Field("http://localhost:8003", description="Addresses of history, separated by commas.")
+    webhooks_url: str = Field("http://localhost:8004", description="Addresses of webhooks, separated by commas.")
     jwks_url: str | None = Field(
         None, description="URL of the public keys that verify access tokens. Default: the JWKS of auth."
     )

@@ -184,7 +184,13 @@ def make_pools(settings: GatewaySettings, runtime: Runtime) -> dict[str, Pool]:
     )
     active = Gauge("gateway_upstream_active", "Open requests per upstream service.", ["upstream"], registry=registry)
     pools = {}
-    for name, urls in (("auth", settings.auth_url), ("chat", settings.chat_url), ("history", settings.history_url)):
+    addresses = {
+        "auth": settings.auth_url,
+        "chat": settings.chat_url,
+        "history": settings.history_url,
+        "webhooks": settings.webhooks_url,
+    }
+    for name, urls in addresses.items():
         endpoints = [parse_endpoint(url, setting=f"{name.upper()}_URL") for url in split_list(urls)]
         pool = pools[name] = Pool(name, endpoints, limits)
         pool.on_failure = partial(_count_failure, failures, name)

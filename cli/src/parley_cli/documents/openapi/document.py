@@ -13,6 +13,8 @@ import chat.main
 import chat.settings
 import history.main
 import history.settings
+import webhooks.main
+import webhooks.settings
 from chat.api.documentation import SOCKET
 from chat.api.websocket import PATH as SOCKET_PATH
 from gateway.routes import ANY, PUBLIC, Route, all_routes
@@ -42,6 +44,7 @@ SCOPES = {
     "events:read": "Read the event feed.",
     "history:read": "Read conversations, search, usage and exports.",
     "history:write": "Change, delete and import conversations.",
+    "webhooks": "Send one's own events to URLs of one's choice.",
 }
 LOGIN_URL = "/api/v1/auth/token"
 SECURITY_SCHEMES = {
@@ -145,6 +148,9 @@ def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "auth", auth.main.create_app(auth.settings.AuthSettings.model_construct(**common, **own)).openapi()
     yield "chat", chat.main.create_app(chat.settings.ChatSettings.model_construct(**common)).openapi()
     yield "history", history.main.create_app(history.settings.HistorySettings.model_construct(**common)).openapi()
+    key: dict[str, Any] = {"webhooks_secret_key": SecretStr("00" * 32)}
+    settings = webhooks.settings.WebhookSettings.model_construct(**common, **key)
+    yield "webhooks", webhooks.main.create_app(settings).openapi()
 
 
 def _find_route(path: str, method: str) -> Route | None:

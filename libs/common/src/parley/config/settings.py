@@ -27,7 +27,7 @@ REDIS_URL_HELP = (
     "Redis URL: `redis://` or `rediss://` (private CA: `?ssl_ca_certs=file`), or "
     "`redis+sentinel://host:port,host:port/service`. Redis Cluster is not supported."
 )
-_FOREIGN_PREFIXES = ("GATEWAY_", "AUTH_", "CHAT_", "HISTORY_")
+_FOREIGN_PREFIXES = ("GATEWAY_", "AUTH_", "CHAT_", "HISTORY_", "WEBHOOKS_")
 _ADDRESSES = frozenset(f"{prefix}URL" for prefix in _FOREIGN_PREFIXES)
 """Addresses of the services: settings of other services, even with this service's prefix."""
 _SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT\w*)|PORT(_\w+)?)$")

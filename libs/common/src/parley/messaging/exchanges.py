@@ -33,9 +33,11 @@ LOG_SEGMENT_BYTES = 100_000_000
 DEAD_LETTERS_MAX_BYTES = 1_000_000_000
 
 
-def service_queue_arguments(queue_type: QueueType) -> Arguments:
+def service_queue_arguments(queue_type: QueueType, *, single_active: bool = False) -> Arguments:
     """Return the arguments of a service's queue, whose failed messages become dead letters."""
     arguments: Arguments = {"x-queue-type": queue_type, "x-dead-letter-exchange": DEAD_LETTERS}
+    if single_active:
+        arguments["x-single-active-consumer"] = True
     if queue_type == "quorum":
         arguments |= {
             "x-delivery-limit": DELIVERY_LIMIT,

@@ -138,7 +138,7 @@ class RabbitBus:
             yield
 
     def _consumer(self, subscription: Subscription) -> QueueConsumer:
-        arguments = service_queue_arguments(self._queue_type)
+        arguments = service_queue_arguments(self._queue_type, single_active=subscription.single_active)
         return QueueConsumer(self._consuming, subscription, arguments, self._dispatcher(subscription))
 
     def _dispatcher(self, subscription: Subscription) -> Dispatcher:

@@ -11,7 +11,7 @@ from parley_embedded.sockets import free_port
 from parley_testing.http.client import open_http
 
 PROBE_SECONDS = 1.0
-CONSECUTIVE = 4
+CONSECUTIVE = 5
 """Number of consecutive ports of a stack, for the services and again for their admin ports."""
 
 

@@ -29,12 +29,15 @@ class SeparateStack:
         self._provider_url, self._settings = provider_url, dict(settings or {})
         self._turn = 0
         # One range for all: ports that are chosen one by one may collide.
-        self._port = free_ports(2 * (replicas * len(("history", "chat", "gateway")) + len(("auth", "worker"))))
+        self._port = free_ports(
+            2 * (replicas * len(("history", "chat", "gateway")) + len(("auth", "worker", "webhooks")))
+        )
         self.database_urls: dict[str, str] = {}
         self.auth: list[ServiceProcess] = []
         self.chat: list[ServiceProcess] = []
         self.history: list[ServiceProcess] = []
         self.workers: list[ServiceProcess] = []
+        self.webhooks: list[ServiceProcess] = []
         self.gateways: list[ServiceProcess] = []
 
     @property
@@ -46,7 +49,7 @@ class SeparateStack:
     @property
     def everything(self) -> list[ServiceProcess]:
         """All processes in their start order."""
-        return [*self.auth, *self.history, *self.workers, *self.chat, *self.gateways]
+        return [*self.auth, *self.history, *self.workers, *self.webhooks, *self.chat, *self.gateways]
 
     def database_url(self, service: str) -> str:
         """Return the DSN of a service's database; the stack must have been started."""
@@ -57,22 +60,24 @@ class SeparateStack:
         urls = self.database_urls = await self._make_databases()
         clients = {name: secrets.token_urlsafe(32) for name in ("gateway", "chat", "history")}
         common = self._common()
-        own = {name: self._secrets(name, urls, clients) for name in ("auth", "chat", "history", "gateway")}
+        own = {name: self._secrets(name, urls, clients) for name in ("auth", "chat", "history", "webhooks", "gateway")}
         self.auth = [self._replica("auth", "parley-auth", {**common, **own["auth"]})]
         addresses = {"AUTH_URL": self.auth[0].url, "JWKS_URL": f"{self.auth[0].url}/.well-known/jwks.json"}
         kept = {**common, **own["history"], **addresses, "RUN_CONSUMER": "false"}
         self.history = self._make("history", kept)
         worker = {**common, **own["history"], **addresses}
         self.workers = [self._replica("worker", "parley-history-worker", worker)]
+        self.webhooks = [self._replica("webhooks", "parley-webhooks", {**common, **own["webhooks"], **addresses})]
         history = {"HISTORY_URL": self.history[0].url}
         provider = {"OPENAI_BASE_URL": self._provider_url, "OPENAI_MODEL": "fake"}
         self.chat = self._make("chat", {**common, **own["chat"], **addresses, **history, **provider})
         upstreams = {
             "CHAT_URL": ",".join(replica.url for replica in self.chat),
             "HISTORY_URL": ",".join(replica.url for replica in self.history),
+            "WEBHOOKS_URL": self.webhooks[0].url,
         }
         self.gateways = self._make("gateway", {**common, **own["gateway"], **addresses, **upstreams})
-        for group in (self.auth, [*self.history, *self.workers], self.chat, self.gateways):
+        for group in (self.auth, [*self.history, *self.workers, *self.webhooks], self.chat, self.gateways):
             await asyncio.gather(*(replica.start() for replica in group))
 
     def settings_of(self, service: str) -> Mapping[str, str]:
@@ -81,7 +86,7 @@ class SeparateStack:
 
     async def stop(self) -> None:
         """Stop the services in the reverse order of their dependencies."""
-        for group in (self.gateways, self.chat, [*self.history, *self.workers], self.auth):
+        for group in (self.gateways, self.chat, [*self.history, *self.workers, *self.webhooks], self.auth):
             await asyncio.gather(*(replica.stop() for replica in group))
 
     async def __aenter__(self) -> Self:
@@ -108,7 +113,7 @@ class SeparateStack:
     async def _make_databases(self) -> dict[str, str]:
         databases = Databases(self._infrastructure.database_admin_url)
         urls = {}
-        for service in ("auth", "chat", "history"):
+        for service in ("auth", "chat", "history", "webhooks"):
             name, password = f"e2e_{service}_{secrets.token_hex(4)}", secrets.token_urlsafe(16)
             await databases.create_role_and_database(name, password)
             urls[service] = databases.url(name, name, password)
@@ -123,6 +128,8 @@ class SeparateStack:
             values |= {f"{service}_database_url": urls[service], "amqp_url": self._infrastructure.amqp_url}
         if service in clients:
             values["internal_client_secret"] = clients[service]
+        if service == "webhooks":
+            values["webhooks_secret_key"] = secrets.token_hex(32)
         if service == "auth":
             values |= {"auth_secret_key": secrets.token_hex(32), "internal_clients": json.dumps(dict(clients))}
         for name, value in values.items():

@@ -17,11 +17,11 @@ from parley.storage.postgres import Connection
 from parley_events.models import UserErased, UserErasureConfirmed
 
 OWN_SERVICE = "auth"
-OTHER_SERVICES = ("chat", "history")
+OTHER_SERVICES = ("chat", "history", "webhooks")
 _BEGIN = "INSERT INTO erasures (id, user_id) VALUES ($1, $2)"
 _SERVICES = """
 INSERT INTO erasure_services (erasure_id, service, confirmed_at)
-VALUES ($1, $2, now()), ($1, $3, NULL), ($1, $4, NULL)"""
+SELECT $1, $2, now() UNION ALL SELECT $1, each, NULL FROM unnest($3::text[]) AS each"""
 _FIND = """
 SELECT e.*, s.service, s.confirmed_at FROM erasures AS e JOIN erasure_services AS s ON s.erasure_id = e.id
 WHERE e.id = $1 ORDER BY s.service"""
@@ -63,7 +63,7 @@ class PostgresErasureStore:
             await connection.execute("DELETE FROM users WHERE id = $1", user_id)
             await keep_an_admin(connection, to_user(row))
             await connection.execute(_BEGIN, erasure_id, user_id)
-            await connection.execute(_SERVICES, erasure_id, OWN_SERVICE, *OTHER_SERVICES)
+            await connection.execute(_SERVICES, erasure_id, OWN_SERVICE, list(OTHER_SERVICES))
             await _publish_erased(connection, user_id, erasure_id)
             done = UserErasureConfirmed(user_id=user_id, erasure_id=erasure_id, service=OWN_SERVICE, at=times.now())
             await outbox.append(connection, "user.erasure_confirmed", done, subject=user_id)

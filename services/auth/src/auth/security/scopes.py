@@ -8,7 +8,9 @@ ADMIN_SCOPE = "admin"
 ACCOUNT_SCOPE = "account"
 DEFAULT_SCOPES = (ACCOUNT_SCOPE, "chat:write", "events:read", "history:read", "history:write")
 """Scopes of a new account."""
-GRANTABLE_SCOPES = frozenset((*DEFAULT_SCOPES, ADMIN_SCOPE))
+WEBHOOKS_SCOPE = "webhooks"
+"""Webhooks for one's own events. An administrator grants it, because Parley then sends requests to the user's URLs."""
+GRANTABLE_SCOPES = frozenset((*DEFAULT_SCOPES, ADMIN_SCOPE, WEBHOOKS_SCOPE))
 """Scopes that an account can have; ``internal`` is for services only."""
 API_KEY_SCOPES = GRANTABLE_SCOPES - {ACCOUNT_SCOPE}
 """Scopes that an API key can have: all except managing the account."""

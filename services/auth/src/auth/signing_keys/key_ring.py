@@ -17,12 +17,12 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
-from auth.security.encryption import DecryptionError, SecretCipher
 from auth.signing_keys.model import StoredSigningKey
 from auth.signing_keys.store import SigningKeyStore
 from parley import times
 from parley.config.settings import SettingsError
 from parley.errors import DependencyUnavailable
+from parley.security.encryption import DecryptionError, SecretCipher
 from parley.security.tokens import TOKEN_TYPE
 
 log = structlog.get_logger()

@@ -29,7 +29,7 @@ class MemoryErasureStore:
         self._database.api_keys = {k: v for k, v in self._database.api_keys.items() if v.key.user_id != user_id}
         self._database.delete_resets(user_id)
         now = self._database.clock()
-        services = {"auth": "confirmed", "chat": "pending", "history": "pending"}
+        services = {"auth": "confirmed", "chat": "pending", "history": "pending", "webhooks": "pending"}
         self._database.erasures[erasure_id] = Erasure(erasure_id, user_id, now, None, services)
         self._published_at[erasure_id] = now
         self._database.events += [("user.erased", user_id), ("user.erasure_confirmed", user_id)]

@@ -169,11 +169,17 @@ class StoreContract(TakeoverContract, PeopleContract):
         session = await start_session(stores, user)
         begun = await stores.erasures.erase(user.id, erasure_id, ORIGIN)
         assert begun is not None
-        assert begun.services == {"auth": "confirmed", "chat": "pending", "history": "pending"}
+        assert begun.services == {"auth": "confirmed", "chat": "pending", "history": "pending", "webhooks": "pending"}
         assert await stores.accounts.by_id(user.id) is None
         assert await stores.revocations.find_revoked([session.id], {}) == ([session.id], [])
         assert await stores.erasures.republish_pending(after=60, at_most=600) == 0
-        for service, completed in (("chat", False), ("chat", False), ("unknown", False), ("history", True)):
+        for service, completed in (
+            ("chat", False),
+            ("chat", False),
+            ("unknown", False),
+            ("history", False),
+            ("webhooks", True),
+        ):
             await stores.erasures.confirm(erasure_id, service, times.now())
             found = await stores.erasures.find(erasure_id)
             assert found is not None

@@ -12,7 +12,6 @@ from auth.audit.model import RequestOrigin
 from auth.container import AuthServices, build_services
 from auth.mail.mail_queue import MailQueue
 from auth.mail.mailer import MailDeliveryError
-from auth.security.encryption import SecretCipher
 from auth.security.login_failures import FailureCount, MemoryFailureCounter
 from auth.security.password_hashing import HashCost, PasswordHasher
 from auth.security.scopes import DEFAULT_SCOPES
@@ -26,6 +25,7 @@ from auth_testing.memory_signing_keys import MemorySigningKeyStore
 from auth_testing.memory_stores import memory_stores
 from parley.config.settings import load
 from parley.errors import DependencyUnavailable
+from parley.security.encryption import SecretCipher
 from parley.security.identity import Principal
 
 FAST_HASH = HashCost(memory_kib=8, iterations=1)

@@ -119,7 +119,7 @@ async def open_pipeline(**overrides: object) -> AsyncIterator[TestPipeline]:
     """Open a pipeline that is ready, with these settings."""
     issuer, limiter, leases, log = TestIssuer(), FakeLimitChecker(), FakeStreamLeases(), list[bytes]()
     async with scripted_server() as auth, scripted_server() as chat, scripted_server() as history:
-        urls = {"auth_url": auth.url, "chat_url": chat.url, "history_url": history.url}
+        urls = {"auth_url": auth.url, "chat_url": chat.url, "history_url": history.url, "webhooks_url": history.url}
         settings = load(GatewaySettings, **{"redis_url": "redis://localhost/0", **urls, **overrides})
         runtime = make_runtime(settings, service="gateway", version="test")
         pools = wiring.make_pools(settings, runtime)

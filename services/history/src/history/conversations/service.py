@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from history import cursors
 from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.schemas import (
     Conversation,
@@ -18,6 +17,7 @@ from history.errors import ConversationNotFound, MessageNotFound
 from history.retention.policy import RetentionPolicy
 from parley.errors import PreconditionFailed
 from parley.times import now
+from parley.web import cursors
 from parley.web.schemas import Page
 from parley_events.models import ConversationDeleted
 

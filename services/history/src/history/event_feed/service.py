@@ -6,12 +6,12 @@ import time
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from history import cursors
 from history.change_notifier.notifier import ChangeNotifier
 from history.errors import CursorExpired
 from history.event_feed.store import FeedStore
 from parley.errors import DependencyUnavailable, Overloaded
 from parley.process.sockets import PEER_TIMEOUT
+from parley.web import cursors
 from parley.web.event_stream import one_line
 from parley_events.cloudevents import CloudEvent, to_structured
 

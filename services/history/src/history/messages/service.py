@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from history import cursors
 from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.schemas import Conversation
 from history.conversations.service import ConversationService
@@ -11,6 +10,7 @@ from history.messages.schemas import BranchResponse, Message, Order
 from history.messages.store import BranchQuery, MessagePosition, MessageStore
 from history.turns.store import TurnLookup
 from parley.process.timeouts import at_most
+from parley.web import cursors
 from parley.web.schemas import Page
 
 TURN_WAIT_TIMEOUT = 2.0

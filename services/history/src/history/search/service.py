@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from history import cursors
 from history.search.query import QueryTerms, query_terms
 from history.search.schemas import SearchHit
 from history.search.snippets import Matcher, snippet
@@ -19,6 +18,7 @@ from history.search.store import (
 )
 from parley.errors import InvalidCursor
 from parley.process.worker_thread import WorkerThread
+from parley.web import cursors
 from parley.web.schemas import Page
 
 

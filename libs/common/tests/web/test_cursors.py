@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history import cursors
 from parley.errors import InvalidCursor
 from parley.ids import new_id
+from parley.web import cursors
 
 
 def test_a_cursor_decodes_to_the_values_that_were_encoded() -> None:

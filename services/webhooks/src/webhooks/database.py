@@ -1,0 +1,13 @@
+"""Access to the webhook database."""
+
+from parley.storage.connection_queue import ConnectionQueue
+from parley.storage.database import PostgresDatabase
+from parley.storage.database import Row as Row  # noqa: PLC0414 - the stores import it from here
+from parley.storage.postgres import Pool
+
+
+class Database(PostgresDatabase):
+    """The webhook database."""
+
+    def __init__(self, pool: Pool, queue: ConnectionQueue | None = None) -> None:
+        super().__init__(pool, "The webhook database", queue=queue)

@@ -1,0 +1,1 @@
+"""The delivery log: its routes, rules and rows."""

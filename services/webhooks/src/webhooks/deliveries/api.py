@@ -1,0 +1,64 @@
+"""Routes of the delivery log."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from parley.errors import InvalidCursor, NotFound, ValidationFailed
+from parley.web.app import JsonRoute
+from parley.web.openapi import problems
+from parley.web.schemas import Page
+from webhooks.deliveries.model import DeliveryFilter, DeliveryStatus
+from webhooks.deliveries.schemas import DeliveryView, RedeliverBody, RedeliveredView
+from webhooks.deliveries.service import DeliveryService
+from webhooks.web.dependencies import Cursor, Limit, Manager, parse_path_id
+
+router = APIRouter(prefix="/api/v1/webhooks/{webhook_id}", route_class=JsonRoute, tags=["webhooks"])
+
+
+async def delivery_service(request: Request) -> DeliveryService:
+    """Return the service that ``wire`` opened."""
+    service: DeliveryService = request.app.state.wired.deliveries
+    return service
+
+
+Deliveries = Annotated[DeliveryService, Depends(delivery_service)]
+
+
+@router.post("/test", status_code=202, responses=problems(NotFound))
+async def test_webhook(webhook_id: str, principal: Manager, deliveries: Deliveries) -> DeliveryView:
+    """Send a test event of the type `webhook.test` to the webhook. A paused or disabled webhook sends it later."""
+    return DeliveryView.of(await deliveries.send_test(principal, parse_path_id(webhook_id)))
+
+
+@router.get("/deliveries", responses=problems(NotFound, InvalidCursor))
+async def list_deliveries(
+    webhook_id: str,
+    principal: Manager,
+    deliveries: Deliveries,
+    status: Annotated[DeliveryStatus | None, Query(description="Only deliveries with this status.")] = None,
+    event_id: Annotated[UUID | None, Query(description="Only the delivery of this event.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[DeliveryView]:
+    """List deliveries, newest first. `failed` is tried again, `dead` is not."""
+    chosen = DeliveryFilter(status, event_id)
+    return await deliveries.page(principal, parse_path_id(webhook_id), chosen, cursor, limit)
+
+
+@router.post("/deliveries/{delivery_id}/redeliver", status_code=202, responses=problems(NotFound))
+async def redeliver_delivery(
+    webhook_id: str, delivery_id: str, principal: Manager, deliveries: Deliveries
+) -> DeliveryView:
+    """Send a delivery again with the same `webhook-id` and body."""
+    found = await deliveries.redeliver(principal, parse_path_id(webhook_id), parse_path_id(delivery_id))
+    return DeliveryView.of(found)
+
+
+@router.post("/redeliver", status_code=202, responses=problems(NotFound, ValidationFailed))
+async def redeliver_range(
+    webhook_id: str, body: RedeliverBody, principal: Manager, deliveries: Deliveries
+) -> RedeliveredView:
+    """Send the finished deliveries of a time range again, at most 10,000. If `more` is true, repeat the request."""
+    return await deliveries.redeliver_range(principal, parse_path_id(webhook_id), body.since, body.until)

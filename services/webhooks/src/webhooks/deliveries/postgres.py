@@ -1,0 +1,88 @@
+"""The delivery log in Postgres."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from parley.ids import new_id
+from webhooks.database import Database, Row
+from webhooks.deliveries.model import MAX_REDELIVERED, Delivery, DeliveryFilter, NewEvent
+
+_SELECT = """
+SELECT d.*, e.name, e.version, octet_length(e.body) AS body_bytes, encode(sha256(e.body), 'hex') AS body_sha256
+FROM deliveries AS d JOIN events AS e ON e.id = d.event_id"""
+_LIST = f"""{_SELECT}
+WHERE d.webhook_id = $1 AND ($2::text IS NULL OR d.status = $2) AND ($3::uuid IS NULL OR d.event_id = $3)
+  AND ($4::uuid IS NULL OR d.id < $4)
+ORDER BY d.id DESC LIMIT $5"""
+_FIND = f"{_SELECT} WHERE d.webhook_id = $1 AND d.id = $2"
+_INSERT_EVENT = """
+INSERT INTO events (id, user_id, name, version, partition_key, time, body) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+_INSERT = "INSERT INTO deliveries (id, webhook_id, event_id, partition_key) VALUES ($1, $2, $3, $4)"
+_AGAIN = "status = 'pending', attempt = 0, next_attempt_at = now(), claim = NULL, claimed_until = NULL, error = NULL"
+_REDELIVER = f"UPDATE deliveries SET {_AGAIN} WHERE webhook_id = $1 AND id = $2"  # noqa: S608 - only constants
+# Deliveries that wait for an attempt anyway stay as they are.
+_REDELIVER_RANGE = f"""
+WITH chosen AS (
+    SELECT id FROM deliveries
+    WHERE webhook_id = $1 AND created_at >= $2 AND created_at < $3 AND status IN ('delivered', 'dead')
+      AND (attempted_at IS NULL OR attempted_at < $4)
+    ORDER BY position LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE deliveries AS d SET {_AGAIN} FROM chosen WHERE d.id = chosen.id"""  # noqa: S608 - only constants
+
+
+class PostgresDeliveryLog:
+    """Deliveries of one webhook, which the caller may see."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(
+        self, webhook_id: UUID, chosen: DeliveryFilter, *, before: UUID | None, limit: int
+    ) -> Sequence[Delivery]:
+        """Return deliveries, the newest first."""
+        rows = await self._database.fetch(_LIST, webhook_id, chosen.status, chosen.event_id, before, limit)
+        return [_delivery(row) for row in rows]
+
+    async def find(self, webhook_id: UUID, delivery_id: UUID) -> Delivery | None:
+        """Return a delivery."""
+        row = await self._database.row(_FIND, webhook_id, delivery_id)
+        return _delivery(row) if row else None
+
+    async def add(self, webhook_id: UUID, event: NewEvent) -> UUID:
+        """Store an event for one webhook only; return the id of the delivery."""
+        delivery_id = new_id()
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                _INSERT_EVENT,
+                *(event.id, event.user_id, event.name, event.version, event.partition_key, event.time, event.body),
+            )
+            await connection.execute(_INSERT, delivery_id, webhook_id, event.id, event.partition_key)
+        return delivery_id
+
+    async def redeliver(self, webhook_id: UUID, delivery_id: UUID) -> bool:
+        """Send a delivery again, whatever its status; False if there is none."""
+        return bool(await self._database.execute(_REDELIVER, webhook_id, delivery_id))
+
+    async def redeliver_range(self, webhook_id: UUID, since: datetime, until: datetime, *, requested: datetime) -> int:
+        """Send the finished deliveries of a range again, at most ``MAX_REDELIVERED``; return their number."""
+        return await self._database.execute(_REDELIVER_RANGE, webhook_id, since, until, requested, MAX_REDELIVERED)
+
+
+def _delivery(row: Row) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        event_id=row["event_id"],
+        event_type=f"io.parley.{row['name']}.v{row['version']}",
+        status=row["status"],
+        attempt=row["attempt"],
+        next_attempt_at=row["next_attempt_at"],
+        attempted_at=row["attempted_at"],
+        response_status=row["response_status"],
+        latency_ms=row["latency_ms"],
+        error=row["error"],
+        body_bytes=row["body_bytes"],
+        body_sha256=row["body_sha256"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,57 @@
+"""Bodies of the delivery log."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from parley.times import Timestamp
+from parley.web.schemas import RequestBody, ResponseBody
+from parley.web.validation import FieldValueError
+from webhooks.deliveries.model import Delivery, DeliveryStatus
+
+
+class RedeliverBody(RequestBody):
+    """A range of times at which Parley received events: from ``since``, before ``until``."""
+
+    since: AwareDatetime
+    until: AwareDatetime
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "RedeliverBody":
+        if self.since >= self.until:
+            raise FieldValueError("invalid_range", "since must be before until.")
+        return self
+
+
+class RedeliveredView(ResponseBody):
+    """How many deliveries are sent again, and whether the range has more."""
+
+    deliveries: Annotated[int, Field(description="Deliveries that are sent again.")]
+    more: Annotated[bool, Field(description="The range has more deliveries: repeat the request.")]
+
+
+class DeliveryView(ResponseBody):
+    """A delivery and the outcome of its last attempt.
+
+    ``body_sha256`` and ``body_bytes`` describe the request body, which is the same in every attempt.
+    """
+
+    id: UUID
+    event_id: UUID
+    event_type: str
+    status: DeliveryStatus
+    attempt: int
+    next_attempt_at: Timestamp | None
+    attempted_at: Timestamp | None
+    response_status: int | None
+    latency_ms: int | None
+    error: str | None
+    body_bytes: int
+    body_sha256: str
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> "DeliveryView":
+        """Return the view of a delivery."""
+        return cls(**{name: getattr(delivery, name) for name in cls.model_fields})

@@ -1,0 +1,1 @@
+"""Webhook endpoints: their routes, rules and rows."""

@@ -1,0 +1,119 @@
+"""Webhooks in Postgres."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from webhooks.database import Database, Row
+from webhooks.endpoints.event_filters import to_pattern
+from webhooks.endpoints.model import (
+    MAX_OWN_WEBHOOKS,
+    MAX_SHARED_WEBHOOKS,
+    SECRET_OVERLAP_HOURS,
+    LastDelivery,
+    TooManyWebhooksError,
+    Webhook,
+)
+
+_LAST = """
+LEFT JOIN LATERAL (
+    SELECT d.attempted_at, d.status FROM deliveries AS d
+    WHERE d.webhook_id = w.id AND d.attempted_at IS NOT NULL ORDER BY d.attempted_at DESC LIMIT 1
+) AS last ON true"""
+_SELECT = f"SELECT w.*, last.attempted_at AS last_at, last.status AS last_status FROM webhooks AS w {_LAST}"  # noqa: S608
+# One's own webhooks, and with the scope of an administrator those for all.
+_VISIBLE = "((w.scope = 'own' AND w.user_id = $1) OR (w.scope = 'all' AND $2))"
+_FIND = f"{_SELECT} WHERE {_VISIBLE} AND w.id = $3"
+_LIST = f"{_SELECT} WHERE {_VISIBLE} AND ($3::uuid IS NULL OR w.id < $3) ORDER BY w.id DESC LIMIT $4"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_COUNT = "SELECT count(*) FROM webhooks AS w WHERE w.scope = $1 AND ($1 = 'all' OR w.user_id = $2)"
+_INSERT = """
+INSERT INTO webhooks (id, user_id, scope, url, events, name_patterns, description, ordered, status, secret)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9)"""
+_ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
+_PATCH = f"""
+UPDATE webhooks AS w SET
+    url = coalesce($4->>'url', w.url),
+    events = coalesce($5, w.events),
+    name_patterns = coalesce($6, w.name_patterns),
+    description = CASE WHEN $4 ? 'description' THEN $4->>'description' ELSE w.description END,
+    ordered = coalesce(($4->>'ordered')::boolean, w.ordered),
+    status = coalesce($4->>'status', w.status),
+    disabled_reason = CASE WHEN $4 ? 'status' THEN NULL ELSE w.disabled_reason END,
+    failing_since = CASE WHEN $4 ? 'status' OR $4 ? 'url' THEN NULL ELSE w.failing_since END,
+    -- Whoever reactivates a webhook for all answers for it.
+    user_id = CASE WHEN $4->>'status' = 'active' THEN $1 ELSE w.user_id END
+WHERE {_VISIBLE} AND w.id = $3"""  # noqa: S608 - only constants are interpolated
+_DELETE = f"DELETE FROM webhooks AS w WHERE {_VISIBLE} AND w.id = $3"  # noqa: S608 - only constants are interpolated
+_ROTATE = f"""
+UPDATE webhooks AS w SET secret = $4, previous_secret = w.secret,
+    previous_secret_until = now() + make_interval(hours => $5)
+WHERE {_VISIBLE} AND w.id = $3"""  # noqa: S608 - only constants are interpolated
+
+
+class PostgresWebhookStore:
+    """The webhooks that a caller may see: ``user_id`` and ``shared`` say which."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, webhook: Webhook, secret: bytes) -> bool:
+        """Store a webhook; False if its user is erased. Raise TooManyWebhooksError."""
+        maximum = MAX_OWN_WEBHOOKS if webhook.scope == "own" else MAX_SHARED_WEBHOOKS
+        async with self._database.transaction() as connection:
+            await connection.execute(_LOCK, "all" if webhook.scope == "all" else str(webhook.user_id))
+            if await connection.fetchval(_ERASED, webhook.user_id):
+                return False
+            if await connection.fetchval(_COUNT, webhook.scope, webhook.user_id) >= maximum:
+                raise TooManyWebhooksError
+            await connection.execute(
+                _INSERT,
+                *(webhook.id, webhook.user_id, webhook.scope, webhook.url, list(webhook.events)),
+                *(_patterns(webhook.events), webhook.description, webhook.ordered, secret),
+            )
+        return True
+
+    async def find(self, user_id: UUID, webhook_id: UUID, *, shared: bool) -> Webhook | None:
+        """Return a webhook."""
+        row = await self._database.row(_FIND, user_id, shared, webhook_id)
+        return to_webhook(row) if row else None
+
+    async def list(self, user_id: UUID, *, shared: bool, before: UUID | None, limit: int) -> Sequence[Webhook]:
+        """Return webhooks, the newest first."""
+        return [to_webhook(row) for row in await self._database.fetch(_LIST, user_id, shared, before, limit)]
+
+    async def patch(self, user_id: UUID, webhook_id: UUID, changes: Mapping[str, Any], *, shared: bool) -> bool:
+        """Change the given members; False if there is no such webhook."""
+        events = changes.get("events")
+        patterns = None if events is None else _patterns(events)
+        return bool(await self._database.execute(_PATCH, user_id, shared, webhook_id, dict(changes), events, patterns))
+
+    async def delete(self, user_id: UUID, webhook_id: UUID, *, shared: bool) -> bool:
+        """Delete a webhook with its deliveries; False if there is no such webhook."""
+        return bool(await self._database.execute(_DELETE, user_id, shared, webhook_id))
+
+    async def rotate(self, user_id: UUID, webhook_id: UUID, secret: bytes, *, shared: bool) -> bool:
+        """Replace the secret; the previous one stays valid for a while. False if there is no such webhook."""
+        return bool(await self._database.execute(_ROTATE, user_id, shared, webhook_id, secret, SECRET_OVERLAP_HOURS))
+
+
+def to_webhook(row: Row) -> Webhook:
+    """Return the webhook of a row."""
+    last = LastDelivery(row["last_at"], row["last_status"]) if row["last_at"] else None
+    return Webhook(
+        id=row["id"],
+        user_id=row["user_id"],
+        scope=row["scope"],
+        url=row["url"],
+        events=tuple(row["events"]),
+        description=row["description"],
+        ordered=row["ordered"],
+        status=row["status"],
+        disabled_reason=row["disabled_reason"],
+        created_at=row["created_at"],
+        last_delivery=last,
+    )
+
+
+def _patterns(filters: Sequence[str]) -> list[str]:
+    return [to_pattern(each) for each in filters]

@@ -1,0 +1,112 @@
+"""Rules of webhooks: who may see and change which, their number, URLs and secrets."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from parley.errors import NotFound, ValidationFailed
+from parley.field_errors import FieldError
+from parley.ids import new_id
+from parley.security.identity import Principal
+from parley.times import now
+from parley.web import cursors
+from parley.web.schemas import Page
+from webhooks.endpoints.model import (
+    MAX_OWN_WEBHOOKS,
+    MAX_SHARED_WEBHOOKS,
+    TooManyWebhooksError,
+    Webhook,
+)
+from webhooks.endpoints.postgres import PostgresWebhookStore
+from webhooks.endpoints.schemas import WebhookBody, WebhookPatch, WebhookView
+from webhooks.requests.signing import SecretBox, new_secret, shown
+from webhooks.requests.targets import TargetPolicy
+from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
+
+TOO_MANY = {
+    "own": f"A user has at most {MAX_OWN_WEBHOOKS} webhooks. Delete one that is no longer used.",
+    "all": f"There are at most {MAX_SHARED_WEBHOOKS} webhooks for all users. Delete one that is no longer used.",
+}
+
+
+class WebhookService:
+    """Webhooks of the caller, and for administrators those for all users."""
+
+    def __init__(
+        self, store: PostgresWebhookStore, secrets: SecretBox, targets: TargetPolicy, *, wake: Callable[[], None]
+    ) -> None:
+        """``wake`` tells the sender that a webhook was activated."""
+        self._store, self._secrets, self._targets, self._wake = store, secrets, targets, wake
+
+    async def create(self, principal: Principal, body: WebhookBody) -> tuple[Webhook, str]:
+        """Return a new webhook and its secret."""
+        principal.require(SCOPE_ALL if body.scope == "all" else SCOPE_OWN)
+        secret = new_secret()
+        webhook = Webhook(
+            id=new_id(),
+            user_id=principal.user_id,
+            scope=body.scope,
+            url=self._valid_url(body.url),
+            events=tuple(body.events),
+            description=body.description,
+            ordered=body.ordered,
+            status="active",
+            disabled_reason=None,
+            created_at=now(),
+        )
+        try:
+            stored = await self._store.add(webhook, self._secrets.seal(secret, webhook.id))
+        except TooManyWebhooksError:
+            raise ValidationFailed([FieldError("", "too_many", TOO_MANY[body.scope])]) from None
+        if not stored:
+            raise NotFound
+        return webhook, shown(secret)
+
+    async def page(self, principal: Principal, cursor: str | None, limit: int) -> Page[WebhookView]:
+        """Return a page of webhooks, the newest first."""
+        kind = f"webhooks {principal.user_id}"
+        (before,) = cursors.decode(kind, cursor, (UUID,)) if cursor else (None,)
+        found = await self._store.list(principal.user_id, shared=sees_shared(principal), before=before, limit=limit + 1)
+        shown_now = found[:limit]
+        following = cursors.encode(kind, (str(shown_now[-1].id),)) if len(found) > limit else None
+        return Page(data=[WebhookView.of(each) for each in shown_now], next_cursor=following)
+
+    async def get(self, principal: Principal, webhook_id: UUID) -> Webhook:
+        """Return a webhook; raises NotFound."""
+        found = await self._store.find(principal.user_id, webhook_id, shared=sees_shared(principal))
+        if found is None:
+            raise NotFound
+        return found
+
+    async def patch(self, principal: Principal, webhook_id: UUID, body: WebhookPatch) -> Webhook:
+        """Change a webhook and return it; raises NotFound or ValidationFailed."""
+        changes = body.model_dump(include=body.model_fields_set)
+        if "url" in changes:
+            changes["url"] = self._valid_url(changes["url"])
+        if not await self._store.patch(principal.user_id, webhook_id, changes, shared=sees_shared(principal)):
+            raise NotFound
+        self._wake()
+        return await self.get(principal, webhook_id)
+
+    async def delete(self, principal: Principal, webhook_id: UUID) -> None:
+        """Delete a webhook with its delivery log; raises NotFound."""
+        if not await self._store.delete(principal.user_id, webhook_id, shared=sees_shared(principal)):
+            raise NotFound
+
+    async def rotate_secret(self, principal: Principal, webhook_id: UUID) -> tuple[Webhook, str]:
+        """Return the webhook and its new secret; raises NotFound."""
+        secret = new_secret()
+        sealed = self._secrets.seal(secret, webhook_id)
+        if not await self._store.rotate(principal.user_id, webhook_id, sealed, shared=sees_shared(principal)):
+            raise NotFound
+        return await self.get(principal, webhook_id), shown(secret)
+
+    def _valid_url(self, text: str) -> str:
+        try:
+            return str(self._targets.read_url(text))
+        except ValueError as error:
+            raise ValidationFailed([FieldError("/url", "invalid_url", str(error))]) from None
+
+
+def sees_shared(principal: Principal) -> bool:
+    """Return whether the caller may see and change webhooks for all users."""
+    return SCOPE_ALL in principal.scopes

@@ -1,0 +1,1 @@
+"""Webhooks of users who were erased or lost their access."""

@@ -1,0 +1,49 @@
+"""Webhooks of users who were erased, disabled, or lost a scope."""
+
+from parley.messaging import outbox
+from parley.times import now
+from parley_events.models import UserChanged, UserErased, UserErasureConfirmed, WebhookDisabledReason
+from webhooks.database import Database
+from webhooks.endpoints.disabling import disable_webhooks
+from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
+
+ERASURE_TIMEOUT = 50.0
+"""Seconds for each statement: a user may have many deliveries."""
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('webhooks erasure', 0))"
+_ERASE = (
+    "INSERT INTO user_tombstones (user_id) VALUES ($1) ON CONFLICT DO NOTHING",
+    "DELETE FROM webhooks WHERE user_id = $1",
+    "DELETE FROM events WHERE user_id = $1",
+)
+_OF_USER = "SELECT id FROM webhooks WHERE user_id = $1 AND scope = ANY ($2) AND status <> 'disabled' FOR NO KEY UPDATE"
+
+
+class PostgresUserWebhooks:
+    """Follows what becomes of users. Each call is one transaction and is safe to repeat."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def erase(self, data: UserErased) -> None:
+        """Delete the webhooks of a user and every event about the user, and confirm it through the outbox."""
+        confirmed = UserErasureConfirmed(user_id=data.user_id, erasure_id=data.erasure_id, service="webhooks", at=now())
+        async with self._database.transaction() as connection:
+            await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
+            await connection.execute(_LOCK)
+            for statement in _ERASE:
+                await connection.execute(statement, data.user_id, timeout=ERASURE_TIMEOUT)
+            await outbox.append(connection, "user.erasure_confirmed", confirmed, subject=data.user_id)
+
+    async def follow_access(self, data: UserChanged) -> None:
+        """Disable the webhooks that a user may no longer have."""
+        disabled = data.status == "disabled"
+        kept = () if disabled else data.scopes
+        scopes = [scope for scope, needed in (("own", SCOPE_OWN), ("all", SCOPE_ALL)) if needed not in kept]
+        if "own" in scopes and SCOPE_ALL in kept:
+            scopes.remove("own")
+        if not scopes:
+            return
+        reason: WebhookDisabledReason = "account_disabled" if disabled else "scope_removed"
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(_OF_USER, data.user_id, scopes)
+            await disable_webhooks(connection, [row["id"] for row in rows], reason)

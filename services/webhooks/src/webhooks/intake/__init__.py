@@ -1,0 +1,1 @@
+"""Intake of events: one delivery row for each webhook that an event matches."""

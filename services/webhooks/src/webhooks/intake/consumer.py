@@ -1,0 +1,104 @@
+"""Event consumer: stores the deliveries of every event, and follows erased and changed users."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from uuid import UUID
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter
+
+from parley.messaging.bus import Bus
+from parley_events.cloudevents import CloudEvent
+from parley_events.decoding import decode
+from parley_events.models import UserChanged, UserErased
+from parley_events.subscription import Batching, Rejected, Subscription
+from webhooks.deliveries.body import delivery_body
+from webhooks.deliveries.model import NewEvent
+from webhooks.erasure.postgres import PostgresUserWebhooks
+from webhooks.intake.postgres import PostgresIntake
+
+QUEUE = "webhooks.events"
+BINDINGS = ("#",)
+PREFETCH = 384
+"""Events in hand at most: three batches, so that the next one arrives while one is stored."""
+
+
+class EventIntake:
+    """Handles the events of ``QUEUE``."""
+
+    def __init__(
+        self,
+        intake: PostgresIntake,
+        users: PostgresUserWebhooks,
+        registry: CollectorRegistry,
+        *,
+        wake: Callable[[], None],
+        wake_relay: Callable[[], None],
+    ) -> None:
+        """``wake`` tells the sender of new deliveries, ``wake_relay`` the outbox relay of new events."""
+        self._intake, self._users, self._wake, self._wake_relay = intake, users, wake, wake_relay
+        self._stored = Counter("webhooks_deliveries_created_total", "Deliveries of events.", registry=registry)
+
+    async def handle(self, event: CloudEvent) -> None:
+        """Store the deliveries of one event; raises Rejected when a retry cannot succeed."""
+        data = decode(event)
+        if isinstance(data, UserErased):
+            await self._users.erase(data)
+            self._wake_relay()
+        elif isinstance(data, UserChanged):
+            await self._users.follow_access(data)
+            self._wake_relay()
+        await self._take_in([event])
+
+    async def handle_batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
+        """Store the deliveries of events in one transaction; return events of users, which do more."""
+        simple = [event for event in events if not event.name.startswith("user.")]
+        try:
+            await self._take_in(simple)
+        except Rejected:
+            return events
+        return [event for event in events if event.name.startswith("user.")]
+
+    async def _take_in(self, events: Sequence[CloudEvent]) -> None:
+        if not events:
+            return
+        stored = await self._intake.take_in([_new_event(event) for event in events])
+        if stored:
+            self._stored.inc(stored)
+            self._wake()
+
+
+def _new_event(event: CloudEvent) -> NewEvent:
+    return NewEvent(
+        id=event.id,
+        user_id=_user_of(event),
+        name=event.name,
+        version=event.version,
+        partition_key=event.partition_key,
+        time=event.time,
+        body=delivery_body(event.name, event.time, event.data),
+    )
+
+
+def _user_of(event: CloudEvent) -> UUID | None:
+    """Return the user whom an event is about."""
+    try:
+        data = orjson.loads(event.data)
+        return UUID(data["user_id"])
+    except orjson.JSONDecodeError as error:
+        raise Rejected(f"The data of {event.type} {event.id} is not JSON.") from error
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+@contextlib.asynccontextmanager
+async def consume_events(bus: Bus, intake: EventIntake) -> AsyncIterator[None]:
+    """Consume events for the duration of the context.
+
+    One replica at a time is active: deliveries are stored in the order of each key.
+    """
+    subscription = Subscription(
+        QUEUE, BINDINGS, intake.handle, prefetch=PREFETCH, batching=Batching(intake.handle_batch), single_active=True
+    )
+    async with bus.consume(subscription):
+        yield

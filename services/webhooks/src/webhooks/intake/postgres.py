@@ -1,0 +1,64 @@
+"""Intake of events in Postgres: one transaction stores events and their deliveries."""
+
+from collections.abc import Sequence
+
+from parley.ids import new_id
+from webhooks.database import Database
+from webhooks.deliveries.model import NewEvent
+
+ERASURE_LOCK = "SELECT pg_advisory_xact_lock_shared(hashtextextended('webhooks erasure', 0))"
+"""Erasures wait until intakes that have begun are committed, and later intakes see their tombstones."""
+ALWAYS = ("user.erased", "user.erasure_confirmed")
+"""Events about erased users that are still delivered: they contain ids only."""
+
+# The lock on the webhook keeps it until its deliveries are stored.
+_MATCHES = """
+SELECT w.id AS webhook_id, incoming.id AS event_id
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS incoming (id, user_id, name, number)
+JOIN webhooks AS w ON w.status <> 'disabled' AND (w.scope = 'all' OR w.user_id = incoming.user_id)
+    AND '.' || incoming.name ~ ANY (w.name_patterns)
+WHERE incoming.name = ANY ($4) OR NOT EXISTS (SELECT FROM user_tombstones AS t WHERE t.user_id = incoming.user_id)
+ORDER BY incoming.number, w.id FOR KEY SHARE OF w"""
+_INSERT_EVENTS = """
+INSERT INTO events (id, user_id, name, version, partition_key, time, body)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::timestamptz[], $7::bytea[])
+ON CONFLICT DO NOTHING"""
+_INSERT_DELIVERIES = """
+INSERT INTO deliveries (id, webhook_id, event_id, partition_key)
+SELECT each.id, each.webhook_id, each.event_id, each.partition_key
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[])
+    WITH ORDINALITY AS each (id, webhook_id, event_id, partition_key, number)
+ORDER BY each.number ON CONFLICT DO NOTHING"""
+
+
+class PostgresIntake:
+    """Stores deliveries. Repeating an event changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take_in(self, events: Sequence[NewEvent]) -> int:
+        """Store one delivery for each event and matching webhook, in order; return their number."""
+        keys = {event.id: event.partition_key for event in events}
+        async with self._database.transaction() as connection:
+            await connection.execute(ERASURE_LOCK)
+            matches = await connection.fetch(
+                _MATCHES, [e.id for e in events], [e.user_id for e in events], [e.name for e in events], list(ALWAYS)
+            )
+            if not matches:
+                return 0
+            wanted = {match["event_id"] for match in matches}
+            await connection.execute(_INSERT_EVENTS, *_columns([event for event in events if event.id in wanted]))
+            await connection.execute(
+                _INSERT_DELIVERIES,
+                [new_id() for _ in matches],
+                [match["webhook_id"] for match in matches],
+                [match["event_id"] for match in matches],
+                [keys[match["event_id"]] for match in matches],
+            )
+        return len(matches)
+
+
+def _columns(events: Sequence[NewEvent]) -> list[list[object]]:
+    rows = [(e.id, e.user_id, e.name, e.version, e.partition_key, e.time, e.body) for e in events]
+    return [list(column) for column in zip(*rows, strict=True)]

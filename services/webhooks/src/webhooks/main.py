@@ -1,0 +1,40 @@
+"""The webhook service as an ASGI app and as a process."""
+
+import sys
+
+from fastapi import FastAPI
+
+from parley.config.settings import load_or_exit
+from parley.web import server
+from parley.web.app import build_app
+from parley.web.service import Wire
+from webhooks import VERSION
+from webhooks.deliveries.api import router as deliveries
+from webhooks.endpoints.api import router as endpoints
+from webhooks.settings import WebhookSettings
+from webhooks.wiring import WebhookServices
+from webhooks.wiring import wire as wire_webhooks
+
+DESCRIPTION = "Webhooks: events sent as signed HTTP requests, with retries and a delivery log."
+
+
+def create_app(
+    settings: WebhookSettings | None = None, *, wire: Wire[WebhookSettings, WebhookServices] = wire_webhooks
+) -> FastAPI:
+    """Return the app. Connections are opened when its lifespan starts."""
+    settings = settings or load_or_exit(WebhookSettings)
+    return build_app(
+        settings,
+        service="webhooks",
+        version=VERSION,
+        description=DESCRIPTION,
+        wire=wire,
+        routers=(endpoints, deliveries),
+    )
+
+
+def main() -> None:
+    """Run the service as a process of its own."""
+    settings = load_or_exit(WebhookSettings)
+    app = create_app(settings)
+    sys.exit(server.main(app, app.state.runtime.lifecycle, settings))

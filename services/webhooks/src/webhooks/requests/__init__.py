@@ -1,0 +1,1 @@
+"""Requests to receivers: allowed targets, signatures, and the HTTP client."""

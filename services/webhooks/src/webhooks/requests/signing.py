@@ -1,0 +1,49 @@
+"""Secrets and signatures of Standard Webhooks."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from uuid import UUID
+
+from parley.security.encryption import SecretCipher
+
+PREFIX = "whsec_"
+SECRET_BYTES = 32
+
+
+def new_secret() -> bytes:
+    """Return a new secret."""
+    return secrets.token_bytes(SECRET_BYTES)
+
+
+def shown(secret: bytes) -> str:
+    """Return a secret as receivers configure it."""
+    return PREFIX + base64.b64encode(secret).decode()
+
+
+def signature_headers(event_id: UUID, timestamp: int, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
+    """Return the headers of one attempt, with one signature for each secret."""
+    signed = f"{event_id}.{timestamp}.".encode() + body
+    found = (base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)
+    return {
+        "webhook-id": str(event_id),
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in found),
+    }
+
+
+class SecretBox:
+    """Encrypts the secrets of webhooks; each ciphertext belongs to one webhook."""
+
+    def __init__(self, cipher: SecretCipher) -> None:
+        self._cipher = cipher
+
+    def seal(self, secret: bytes, webhook_id: UUID) -> bytes:
+        """Return the encrypted secret."""
+        return self._cipher.encrypt(secret, f"webhook {webhook_id}")
+
+    def open(self, sealed: bytes, webhook_id: UUID) -> bytes:
+        """Return the secret; raises DecryptionError."""
+        return self._cipher.decrypt(sealed, f"webhook {webhook_id}")

@@ -1,0 +1,1 @@
+"""Purge of old events and their deliveries."""

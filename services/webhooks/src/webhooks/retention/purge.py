@@ -1,0 +1,37 @@
+"""Purge of events, with their deliveries, and of outbox rows."""
+
+import asyncio
+
+from parley.messaging.outbox.store import purge
+from parley.process.steps import run_step
+from webhooks.database import Database
+
+BATCH_SIZE = 1000
+INTERVAL = 60.0
+OUTBOX_RETENTION = 86_400.0
+"""Seconds that outbox rows are kept."""
+_PURGE_EVENTS = """
+DELETE FROM events WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM events WHERE received_at < now() - make_interval(days => $1)
+    ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED
+))"""
+
+
+class Purger:
+    """Deletes rows whose retention time is over. Several processes may purge at the same time."""
+
+    def __init__(self, database: Database, *, retention_days: int) -> None:
+        self._database, self._retention_days = database, retention_days
+
+    async def run(self) -> None:
+        """Purge every ``INTERVAL`` seconds."""
+        while True:
+            await run_step("purge", self._purge_all)
+            await asyncio.sleep(INTERVAL)
+
+    async def _purge_all(self) -> None:
+        while await self._database.execute(_PURGE_EVENTS, self._retention_days, BATCH_SIZE):
+            await asyncio.sleep(0)
+        async with self._database.connection() as connection:
+            while await purge(connection, retention=OUTBOX_RETENTION, confirmed_only=False):
+                await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""Sending of deliveries: claims, signatures, HTTP requests, retries."""

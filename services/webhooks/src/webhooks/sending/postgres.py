@@ -1,0 +1,146 @@
+"""The queue of due deliveries in Postgres: claims with a lease, and outcomes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from webhooks.database import Database, Row
+from webhooks.endpoints.disabling import disable_webhooks
+
+LEASE = 45.0
+"""Seconds until the deliveries of a process that ended are sent by another one: three times the longest request."""
+MAX_WEBHOOKS = 50
+"""Webhooks that one claim looks at."""
+
+_DUE = "d.status IN ('pending', 'failed') AND d.next_attempt_at <= now()"
+# Locked, so that two processes never count the claims of one webhook at the same time. Webhooks that fail come last.
+_WEBHOOKS = f"""
+SELECT w.id FROM webhooks AS w
+WHERE w.status = 'active' AND (w.failing_since IS NULL OR NOT $1)
+  AND EXISTS (SELECT FROM deliveries AS d WHERE d.webhook_id = w.id AND {_DUE})
+  AND (SELECT count(*) FROM deliveries AS d WHERE d.webhook_id = w.id AND d.claim IS NOT NULL
+       AND d.claimed_until > now()) < CASE WHEN w.failing_since IS NULL THEN $2 ELSE 1 END
+ORDER BY w.failing_since IS NOT NULL, random() LIMIT {MAX_WEBHOOKS} FOR NO KEY UPDATE SKIP LOCKED"""  # noqa: S608
+# A webhook that fails gets one request at a time.
+_CLAIM = f"""
+WITH room AS (
+    SELECT w.*, CASE WHEN w.failing_since IS NULL THEN $2 ELSE 1 END - (
+        SELECT count(*) FROM deliveries AS d
+        WHERE d.webhook_id = w.id AND d.claim IS NOT NULL AND d.claimed_until > now()) AS free
+    FROM webhooks AS w WHERE w.id = ANY ($1)
+), due AS (
+    SELECT found.id FROM room AS r CROSS JOIN LATERAL (
+        SELECT d.id, d.next_attempt_at FROM deliveries AS d
+        WHERE d.webhook_id = r.id AND {_DUE} AND (NOT r.ordered OR NOT EXISTS (
+            SELECT FROM deliveries AS earlier
+            WHERE earlier.webhook_id = d.webhook_id AND earlier.partition_key = d.partition_key
+              AND earlier.status IN ('pending', 'failed') AND earlier.position < d.position))
+        ORDER BY d.next_attempt_at, d.position LIMIT greatest(r.free, 0) FOR NO KEY UPDATE OF d SKIP LOCKED
+    ) AS found ORDER BY found.next_attempt_at LIMIT $3
+), claimed AS (
+    UPDATE deliveries AS d SET claim = $4, claimed_until = now() + make_interval(secs => $5),
+        next_attempt_at = now() + make_interval(secs => $5)
+    FROM due WHERE d.id = due.id RETURNING d.id, d.webhook_id, d.event_id, d.attempt, d.position
+)
+SELECT c.*, e.body, r.url, r.secret,
+    CASE WHEN r.previous_secret_until > now() THEN r.previous_secret END AS previous_secret
+FROM claimed AS c JOIN room AS r ON r.id = c.webhook_id JOIN events AS e ON e.id = c.event_id
+ORDER BY c.position"""  # noqa: S608 - only constants are interpolated
+_FINISH = """
+UPDATE deliveries SET status = $3, attempt = attempt + 1, claim = NULL, claimed_until = NULL, attempted_at = now(),
+    next_attempt_at = now() + make_interval(secs => $4), response_status = $5, latency_ms = $6, error = $7
+WHERE id = $1 AND claim = $2"""
+_RECOVERED = "UPDATE webhooks SET failing_since = NULL WHERE id = $1 AND failing_since IS NOT NULL"
+_FAILING = "UPDATE webhooks SET failing_since = now() WHERE id = $1 AND failing_since IS NULL"
+_FAILING_TOO_LONG = """
+SELECT id FROM webhooks
+WHERE id = $1 AND status = 'active' AND failing_since < now() - make_interval(secs => $2) FOR NO KEY UPDATE"""
+_BACKLOG = """
+SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(d.next_attempt_at)), 0) AS age
+FROM deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id AND w.status = 'active'
+WHERE d.status IN ('pending', 'failed') AND d.next_attempt_at <= now()"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDelivery:
+    """A delivery that this process sends now. ``attempt`` counts the attempts before."""
+
+    id: UUID
+    claim: UUID
+    webhook_id: UUID
+    event_id: UUID
+    attempt: int
+    url: str
+    body: bytes
+    sealed_secrets: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attempt. ``retry_after``: seconds to the next one, or None if there is none."""
+
+    status: str
+    retry_after: float | None
+    response_status: int | None
+    latency_ms: int
+    error: str | None
+    gone: bool = False
+
+
+class PostgresDeliveryQueue:
+    """Deliveries that are due, for any number of processes."""
+
+    def __init__(self, database: Database, *, max_in_flight: int, disable_after: float, lease: float = LEASE) -> None:
+        """``max_in_flight``: requests at once to a webhook. ``disable_after``: seconds of failures."""
+        self._database, self._lease = database, lease
+        self._max_in_flight, self._disable_after = max_in_flight, disable_after
+
+    async def claim(self, limit: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
+        """Claim deliveries that are due, at most ``limit``; ``only_healthy``: not those of webhooks that fail."""
+        claim = uuid4()
+        async with self._database.transaction() as connection:
+            webhooks = await connection.fetch(_WEBHOOKS, only_healthy, self._max_in_flight)
+            if not webhooks:
+                return []
+            ids = [row["id"] for row in webhooks]
+            rows = await connection.fetch(_CLAIM, ids, self._max_in_flight, limit, claim, self._lease)
+        return [_claimed(row, claim) for row in rows]
+
+    async def finish(self, delivery: ClaimedDelivery, outcome: Outcome) -> None:
+        """Record an outcome, unless the delivery was claimed or requested again meanwhile."""
+        async with self._database.transaction() as connection:
+            changed = await connection.execute(
+                _FINISH,
+                *(delivery.id, delivery.claim, outcome.status, outcome.retry_after, outcome.response_status),
+                *(outcome.latency_ms, outcome.error),
+            )
+            if changed == "UPDATE 0":
+                return
+            if outcome.status == "delivered":
+                await connection.execute(_RECOVERED, delivery.webhook_id)
+            elif outcome.gone:
+                await disable_webhooks(connection, [delivery.webhook_id], "gone")
+            else:
+                await connection.execute(_FAILING, delivery.webhook_id)
+                late = await connection.fetch(_FAILING_TOO_LONG, delivery.webhook_id, self._disable_after)
+                await disable_webhooks(connection, [row["id"] for row in late], "failing")
+
+    async def backlog(self) -> dict[str, float]:
+        """Return the number of deliveries that are due, and the seconds for which the oldest has been."""
+        row = await self._database.row(_BACKLOG)
+        assert row is not None
+        return {"due": row["waiting"], "oldest_due_s": round(float(row["age"]), 1)}
+
+
+def _claimed(row: Row, claim: UUID) -> ClaimedDelivery:
+    secrets = tuple(each for each in (row["secret"], row["previous_secret"]) if each is not None)
+    return ClaimedDelivery(
+        id=row["id"],
+        claim=claim,
+        webhook_id=row["webhook_id"],
+        event_id=row["event_id"],
+        attempt=row["attempt"],
+        url=row["url"],
+        body=row["body"],
+        sealed_secrets=secrets,
+    )

@@ -1,0 +1,127 @@
+"""The sender: claims due deliveries, sends each in a task of its own, and records the outcome."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from parley.process.tasks import background
+from parley.process.timeouts import at_most
+from parley.security.encryption import DecryptionError
+from webhooks import VERSION
+from webhooks.requests.http_sender import REQUEST_TIMEOUT, HttpSender, Response
+from webhooks.requests.signing import SecretBox, signature_headers
+from webhooks.sending.postgres import ClaimedDelivery, PostgresDeliveryQueue
+from webhooks.sending.schedule import RetrySchedule
+
+log = structlog.get_logger()
+
+MAX_IN_FLIGHT = 200
+"""Requests at once of one process. Webhooks that fail get at most half of them."""
+CLAIM_SIZE = 50
+POLL_INTERVAL = 1.0
+"""Seconds between two claims while nothing wakes the sender."""
+MIN_INTERVAL = 0.02
+HEADERS = {"Content-Type": "application/json", "User-Agent": f"Parley-Webhooks/{VERSION}"}
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
+
+
+class DeliveryWorker:
+    """Sends deliveries while ``running`` is entered."""
+
+    def __init__(
+        self,
+        queue: PostgresDeliveryQueue,
+        sender: HttpSender,
+        secrets: SecretBox,
+        schedule: RetrySchedule,
+        registry: CollectorRegistry,
+        *,
+        service: str = "webhooks",
+    ) -> None:
+        self._queue, self._sender, self._secrets, self._schedule = queue, sender, secrets, schedule
+        self._service = service
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._attempts = Counter(
+            "webhooks_attempts_total",
+            "Requests to receivers, by the status of the delivery.",
+            ["status"],
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "webhooks_request_duration_seconds", "Time of a request to a receiver.", buckets=BUCKETS, registry=registry
+        )
+
+    def wake(self) -> None:
+        """Look for due deliveries now."""
+        self._woken.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send deliveries for the duration of the context, which ends after the requests in progress."""
+        try:
+            async with background("deliveries", self._run, service=self._service):
+                yield
+        finally:
+            async with at_most(REQUEST_TIMEOUT + 1):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            found = await self._start_due()
+            await asyncio.sleep(MIN_INTERVAL)
+            if not found:
+                async with at_most(POLL_INTERVAL):
+                    await self._woken.wait()
+
+    async def _start_due(self) -> int:
+        free = MAX_IN_FLIGHT - len(self._tasks)
+        if free <= 0:
+            return 0
+        busy = free <= MAX_IN_FLIGHT // 2
+        claimed = await self._queue.claim(min(free, CLAIM_SIZE), only_healthy=busy)
+        for delivery in claimed:
+            task = asyncio.create_task(self._deliver(delivery), name=f"delivery {delivery.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+        return len(claimed)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The claim ends by itself, and the delivery is sent again.
+            log.error("delivery_outcome_lost", error=type(error).__name__)
+        self.wake()
+
+    async def _deliver(self, delivery: ClaimedDelivery) -> None:
+        response = await self._send(delivery)
+        outcome = self._schedule.outcome(response, delivery.attempt)
+        await self._queue.finish(delivery, outcome)
+        self._attempts.labels(outcome.status).inc()
+        self._duration.observe(response.latency_ms / 1000)
+        log.info(
+            "webhook_attempt",
+            webhook_id=str(delivery.webhook_id),
+            event_id=str(delivery.event_id),
+            attempt=delivery.attempt + 1,
+            status=outcome.status,
+            response_status=outcome.response_status,
+            error=outcome.error,
+            latency_ms=outcome.latency_ms,
+        )
+
+    async def _send(self, delivery: ClaimedDelivery) -> Response:
+        try:
+            keys = [self._secrets.open(sealed, delivery.webhook_id) for sealed in delivery.sealed_secrets]
+        except DecryptionError:
+            return Response(None, "secret_unreadable", 0)
+        signed = signature_headers(delivery.event_id, int(time.time()), delivery.body, keys)
+        return await self._sender.post(delivery.url, delivery.body, {**HEADERS, **signed})

@@ -1,0 +1,126 @@
+"""Deliveries of events: signed, retried, once per event, in order where asked, and logged."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import pytest
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook
+
+from parley.ids import new_id
+from parley_testing.waiting import eventually
+from webhooks_testing.app import ApiUser, RunningWebhooks
+from webhooks_testing.receiver import Receiver, open_receiver
+
+pytestmark = pytest.mark.integration
+
+
+async def test_an_event_arrives_once_with_a_signature_that_standard_webhooks_verifies(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    user = webhooks.user()
+    webhook = await user.create(receiver.url, "conversation.turn.completed")
+    event = user.turn()
+    await webhooks.publish(event, event, webhooks.user().turn())
+    await eventually(lambda: receiver.requests)
+    found = receiver.requests[0]
+    verified = Webhook(webhook["secret"]).verify(found.body, found.headers)
+    assert verified == {"type": event.name, "timestamp": found.json["timestamp"], "data": event.json()}
+    assert found.id == str(event.id)
+    assert found.headers["content-type"] == "application/json"
+    assert found.headers["user-agent"].startswith("Parley-Webhooks/")
+    logged = await eventually(lambda: _delivered(user, webhook))
+    assert receiver.ids == [str(event.id)]
+    assert logged["event_type"] == "io.parley.conversation.turn.completed.v1"
+    assert (logged["response_status"], logged["attempt"], logged["error"]) == (204, 1, None)
+    assert logged["body_sha256"] == hashlib.sha256(found.body).hexdigest()
+    listed = (await user.send("GET"))["data"][0]
+    assert listed["last_delivery"]["status"] == "delivered"
+    assert "secret" not in listed
+
+
+async def _delivered(user: ApiUser, webhook: dict[str, Any]) -> dict[str, Any] | None:
+    found = await user.deliveries(webhook, status="delivered")
+    return found[0] if found else None
+
+
+async def test_a_failed_delivery_is_tried_again_until_it_succeeds(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    user = webhooks.user()
+    webhook = await user.create(receiver.url)
+    receiver.status = 500
+    await webhooks.publish(user.turn())
+    await eventually(lambda: len(receiver.requests) == 2)
+    receiver.status = 200
+    logged = await eventually(lambda: _delivered(user, webhook))
+    assert logged["attempt"] >= 3
+    assert len(set(receiver.ids)) == 1
+
+
+async def test_a_delivery_is_dead_after_the_last_retry_and_can_be_sent_again(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    user = webhooks.user()
+    webhook = await user.create(receiver.url)
+    receiver.status = 302
+    await webhooks.publish(user.turn())
+    dead = await eventually(lambda: user.deliveries(webhook, status="dead"))
+    assert (dead[0]["attempt"], dead[0]["error"], dead[0]["next_attempt_at"]) == (4, "status_302", None)
+    receiver.status = 204
+    await user.send("POST", f"/{webhook['id']}/deliveries/{dead[0]['id']}/redeliver", status=202)
+    logged = await eventually(lambda: _delivered(user, webhook))
+    assert logged["id"] == dead[0]["id"]
+    again = {"since": logged["created_at"], "until": "2100-01-01T00:00:00Z"}
+    before = len(receiver.requests)
+    found = await user.send("POST", f"/{webhook['id']}/redeliver", status=202, json=again)
+    assert found == {"deliveries": 1, "more": False}
+    await eventually(lambda: len(receiver.requests) > before)
+
+
+async def test_the_events_of_a_key_arrive_in_order_although_the_first_fails(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    user, one, other = webhooks.user(), new_id(), new_id()
+    failing: set[str] = set()
+
+    async def answer(request: web.Request) -> web.Response:
+        event = request.headers["webhook-id"]
+        if event in failing:
+            failing.discard(event)
+            return web.Response(status=503)
+        return web.Response()
+
+    receiver.answer = answer
+    await user.create(receiver.url, ordered=True)
+    events = [user.turn(conversation) for conversation in (one, one, one, other)]
+    failing.add(str(events[0].id))
+    await webhooks.publish(*events)
+    await eventually(lambda: set(receiver.ids) == {str(event.id) for event in events})
+    first, *later = [str(event.id) for event in events if event.subject == str(one)]
+    arrived = [each for each in receiver.ids if each in {first, *later}]
+    assert arrived == [first, first, *later]
+
+
+async def test_a_slow_receiver_gets_few_requests_at_once_and_delays_nobody(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    slow, quick = webhooks.user(), webhooks.user()
+    released = asyncio.Event()
+
+    async def wait(_request: web.Request) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    receiver.answer = wait
+    await slow.create(receiver.url)
+    async with open_receiver() as other:
+        await quick.create(other.url)
+        await webhooks.publish(*(slow.turn() for _ in range(20)), quick.turn())
+        await eventually(lambda: other.requests)
+    await eventually(lambda: receiver.open == 5)
+    assert receiver.most_open == 5
+    released.set()
+    await eventually(lambda: len(receiver.requests) == 20)
+    assert receiver.most_open == 5

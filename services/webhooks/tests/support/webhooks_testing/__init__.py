@@ -1,0 +1,1 @@
+"""Test doubles and a running app of the webhook service."""
