@@ -24,7 +24,7 @@ from parley.config.settings import ServiceSettings
 from parley_embedded.errors import EmbeddedError
 from parley_testing.deployment.manifests import Combine, Object, Render, Validate
 from parley_testing.deployment.promtool import Promtool, find_promtool
-from webhooks.settings import WebhookSettings
+from webhooks.settings import WebhooksSettings
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "gateway": GatewaySettings,
@@ -32,7 +32,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "chat": ChatSettings,
     "history": HistorySettings,
     "history-worker": WorkerSettings,
-    "webhooks": WebhookSettings,
+    "webhooks": WebhooksSettings,
 }
 KUBERNETES_VERSIONS = ("1.30", "1.37")
 """The oldest and the newest supported version; `preStop.sleep` needs the oldest."""

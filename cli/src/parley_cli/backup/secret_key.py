@@ -71,7 +71,7 @@ def _derive(passphrase: str, salt: bytes) -> bytes:
 
 
 def _read(text: str) -> bytes:
-    from auth.security.encryption import InvalidKeyError, read_key
+    from parley.security.encryption import InvalidKeyError, read_key
 
     try:
         return read_key(text)

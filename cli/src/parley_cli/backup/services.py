@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from parley.messaging import outbox
 from parley.storage.migrations import MigrationSource
 
-SERVICES = ("history", "chat", "auth")
+SERVICES = ("webhooks", "history", "chat", "auth")
 """In the order of their snapshots. History follows chat, so its snapshot is the earlier one: what it then lacks is
-published again. Auth is last, so that each person of the other databases has an account."""
+published again, for history and for webhooks. Auth is last, so that each person of the other databases has an
+account."""
 AFTER_RESTORE = "after_restore.sql"
 """File of a package with statements that bring restored rows up to date with the other databases."""
 

@@ -24,6 +24,11 @@ class BackupSettings(ServiceSettings):
         validation_alias=AliasChoices("HISTORY_DATABASE_URL"),
         description="PostgreSQL DSN of the database of history.",
     )
+    webhooks_database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("WEBHOOKS_DATABASE_URL"),
+        description="PostgreSQL DSN of the database of webhooks.",
+    )
     auth_secret_key: SecretStr | None = Field(
         None, description="Key that encrypts the signing keys; required with the database of auth."
     )

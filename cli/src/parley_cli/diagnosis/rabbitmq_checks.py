@@ -12,7 +12,7 @@ from parley_cli.diagnosis.findings import Finding, fault, warning
 from parley_cli.diagnosis.probes import Unreachable, reason
 from parley_events.connection import OUTAGES, NodeUrls, close, connect, refusal
 
-QUEUES = ("history.turns", "chat.lifecycle", "auth.erasures")
+QUEUES = ("history.turns", "chat.lifecycle", "auth.erasures", "webhooks.events")
 DEAD_LETTERS = "parley.dead"
 MAX_WAITING = 1000
 CONFIRM_TIMEOUT = 2.0

@@ -10,10 +10,10 @@ from typing import Any
 from parley.config.settings import SettingsError, load
 from parley_cli.diagnosis.findings import Finding, fault
 
-SERVICES = ("gateway", "auth", "chat", "history")
+SERVICES = ("gateway", "auth", "chat", "history", "webhooks")
 SETTINGS = {name: f"{name.capitalize()}Settings" for name in SERVICES}
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not listened on
-UPSTREAMS = {"auth": "auth_url", "chat": "chat_url", "history": "history_url"}
+UPSTREAMS = {"auth": "auth_url", "chat": "chat_url", "history": "history_url", "webhooks": "webhooks_url"}
 NOT_SET = "is required but not set"
 
 

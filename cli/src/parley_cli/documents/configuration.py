@@ -19,7 +19,7 @@ SETTINGS_CLASSES: tuple[type[ServiceSettings], ...] = (
     auth.settings.AuthSettings,
     chat.settings.ChatSettings,
     history.settings.HistorySettings,
-    webhooks.settings.WebhookSettings,
+    webhooks.settings.WebhooksSettings,
     LocalSettings,
 )
 WORKER = "history-worker"

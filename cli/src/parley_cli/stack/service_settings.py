@@ -102,14 +102,14 @@ def history_settings(config: StackConfig) -> history.settings.HistorySettings:
     return load(history.settings.HistorySettings, **config.data_settings("history"))
 
 
-def webhook_settings(config: StackConfig) -> webhooks.settings.WebhookSettings:
+def webhook_settings(config: StackConfig) -> webhooks.settings.WebhooksSettings:
     """Return the settings of webhooks. On a machine for development, receivers may be on this machine too."""
     own: dict[str, Any] = {"webhooks_secret_key": encryption_key(config.folder)}
     if config.local.environment == "development" and _is_loopback(config.local.host):
         given = configured_variables()
         receivers = {"webhooks_allow_http": True, "webhooks_allowed_networks": "127.0.0.0/8,::1/128"}
         own |= {name: value for name, value in receivers.items() if name.upper() not in given}
-    return load(webhooks.settings.WebhookSettings, **config.data_settings("webhooks"), **own)
+    return load(webhooks.settings.WebhooksSettings, **config.data_settings("webhooks"), **own)
 
 
 def gateway_settings(config: StackConfig) -> gateway.settings.GatewaySettings:

@@ -11,7 +11,7 @@ from parley.web.service import Wire
 from webhooks import VERSION
 from webhooks.deliveries.api import router as deliveries
 from webhooks.endpoints.api import router as endpoints
-from webhooks.settings import WebhookSettings
+from webhooks.settings import WebhooksSettings
 from webhooks.wiring import WebhookServices
 from webhooks.wiring import wire as wire_webhooks
 
@@ -19,10 +19,10 @@ DESCRIPTION = "Webhooks: events sent as signed HTTP requests, with retries and a
 
 
 def create_app(
-    settings: WebhookSettings | None = None, *, wire: Wire[WebhookSettings, WebhookServices] = wire_webhooks
+    settings: WebhooksSettings | None = None, *, wire: Wire[WebhooksSettings, WebhookServices] = wire_webhooks
 ) -> FastAPI:
     """Return the app. Connections are opened when its lifespan starts."""
-    settings = settings or load_or_exit(WebhookSettings)
+    settings = settings or load_or_exit(WebhooksSettings)
     return build_app(
         settings,
         service="webhooks",
@@ -35,6 +35,6 @@ def create_app(
 
 def main() -> None:
     """Run the service as a process of its own."""
-    settings = load_or_exit(WebhookSettings)
+    settings = load_or_exit(WebhooksSettings)
     app = create_app(settings)
     sys.exit(server.main(app, app.state.runtime.lifecycle, settings))

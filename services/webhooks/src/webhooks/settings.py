@@ -13,7 +13,7 @@ RETRY_DELAYS = "5,60,300,1800,7200,18000,36000,50400,72000,86400"
 MAX_RETRIES, MAX_RETRY_DELAY = 50, 604_800.0
 
 
-class WebhookSettings(DataSettings):
+class WebhooksSettings(DataSettings):
     """Settings of the process that serves the routes, takes events in, and sends them."""
 
     service: ClassVar[str] = "webhooks"

@@ -26,7 +26,7 @@ from webhooks.retention.purge import Purger
 from webhooks.sending.postgres import PostgresDeliveryQueue
 from webhooks.sending.schedule import RetrySchedule
 from webhooks.sending.worker import DeliveryWorker
-from webhooks.settings import WebhookSettings
+from webhooks.settings import WebhooksSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class WebhookServices:
 
 @contextlib.asynccontextmanager
 async def wire(
-    settings: WebhookSettings, runtime: Runtime, *, bus: Bus | None = None
+    settings: WebhooksSettings, runtime: Runtime, *, bus: Bus | None = None
 ) -> AsyncIterator[WebhookServices]:
     """Open the service for the duration of the context; pass ``bus`` when several services share a process."""
     key = derive_key(read_key(settings.webhooks_secret_key.get_secret_value()), "webhook secrets")

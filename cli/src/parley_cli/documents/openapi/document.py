@@ -149,7 +149,7 @@ def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "chat", chat.main.create_app(chat.settings.ChatSettings.model_construct(**common)).openapi()
     yield "history", history.main.create_app(history.settings.HistorySettings.model_construct(**common)).openapi()
     key: dict[str, Any] = {"webhooks_secret_key": SecretStr("00" * 32)}
-    settings = webhooks.settings.WebhookSettings.model_construct(**common, **key)
+    settings = webhooks.settings.WebhooksSettings.model_construct(**common, **key)
     yield "webhooks", webhooks.main.create_app(settings).openapi()
 
 

@@ -19,7 +19,7 @@ from parley_events.models import TurnEnded
 from parley_events.testing.samples import sample
 from parley_testing.security.token_issuer import TestIssuer
 from webhooks.main import create_app
-from webhooks.settings import WebhookSettings
+from webhooks.settings import WebhooksSettings
 from webhooks.wiring import WebhookServices, wire
 
 SECRET_KEY = "".join(f"{(7 * n) % 256:02x}" for n in range(32))
@@ -84,10 +84,10 @@ async def open_webhooks(dsn: str, redis_url: str, issuer: TestIssuer, **changed:
     """Run the app on a database, with changed settings."""
     bus = MemoryBus()
     given = {"admin_port": 0, "database_url": dsn, "redis_url": redis_url, "webhooks_secret_key": SECRET_KEY}
-    settings = load(WebhookSettings, **{**given, **LOOPBACK, **changed})
+    settings = load(WebhooksSettings, **{**given, **LOOPBACK, **changed})
 
     @contextlib.asynccontextmanager
-    async def wire_for_tests(settings: WebhookSettings, runtime: Runtime) -> AsyncIterator[WebhookServices]:
+    async def wire_for_tests(settings: WebhooksSettings, runtime: Runtime) -> AsyncIterator[WebhookServices]:
         async with wire(settings, runtime, bus=bus) as services:
             yield dataclasses.replace(services, verifier=issuer.verifier())
 
