@@ -33,16 +33,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9)"""
 _ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
 _PATCH = f"""
 UPDATE webhooks AS w SET
-    url = coalesce($4->>'url', w.url),
-    events = coalesce($5, w.events),
-    name_patterns = coalesce($6, w.name_patterns),
-    description = CASE WHEN $4 ? 'description' THEN $4->>'description' ELSE w.description END,
-    ordered = coalesce(($4->>'ordered')::boolean, w.ordered),
-    status = coalesce($4->>'status', w.status),
-    disabled_reason = CASE WHEN $4 ? 'status' THEN NULL ELSE w.disabled_reason END,
-    failing_since = CASE WHEN $4 ? 'status' OR $4 ? 'url' THEN NULL ELSE w.failing_since END,
+    url = coalesce($4::jsonb->>'url', w.url),
+    events = coalesce($5::text[], w.events),
+    name_patterns = coalesce($6::text[], w.name_patterns),
+    description = CASE WHEN $4::jsonb ? 'description' THEN $4::jsonb->>'description' ELSE w.description END,
+    ordered = coalesce(($4::jsonb->>'ordered')::boolean, w.ordered),
+    status = coalesce($4::jsonb->>'status', w.status),
+    disabled_reason = CASE WHEN $4::jsonb ? 'status' THEN NULL ELSE w.disabled_reason END,
+    failing_since = CASE WHEN $4::jsonb ? 'status' OR $4::jsonb ? 'url' THEN NULL ELSE w.failing_since END,
     -- Whoever reactivates a webhook for all answers for it.
-    user_id = CASE WHEN $4->>'status' = 'active' THEN $1 ELSE w.user_id END
+    user_id = CASE WHEN $4::jsonb->>'status' = 'active' THEN $1 ELSE w.user_id END
 WHERE {_VISIBLE} AND w.id = $3"""  # noqa: S608 - only constants are interpolated
 _DELETE = f"DELETE FROM webhooks AS w WHERE {_VISIBLE} AND w.id = $3"  # noqa: S608 - only constants are interpolated
 _ROTATE = f"""

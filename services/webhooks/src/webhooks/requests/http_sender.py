@@ -85,6 +85,7 @@ def reason_of(error: Exception) -> str:
         return "address_refused"
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
         (TimeoutError, "timeout"),
+        (aiohttp.InvalidURL, "address_refused"),  # a number in place of a name
         (aiohttp.ClientConnectorCertificateError, "certificate_invalid"),
         (aiohttp.ClientConnectorSSLError, "tls_failed"),
         (aiohttp.ClientConnectorDNSError, "name_not_found"),
