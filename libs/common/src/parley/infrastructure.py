@@ -41,12 +41,18 @@ class Infrastructure:
 
 @contextlib.asynccontextmanager
 async def open_infrastructure(
-    settings: DataSettings, runtime: Runtime, *, bus: Bus | None = None, needs_writer: bool = True
+    settings: DataSettings,
+    runtime: Runtime,
+    *,
+    bus: Bus | None = None,
+    needs_writer: bool = True,
+    preload_keys: bool = True,
 ) -> AsyncIterator[Infrastructure]:
     """Migrate the database of a service and open its connections; services in one process share a ``bus``.
 
     While the database is away, both are tried again, and ``/ready`` says so. Redis and the broker may be away.
     ``needs_writer``: the service is not ready while its database is read-only or unreachable.
+    ``preload_keys``: the service is not ready before it has auth's public keys, or some seconds have passed.
     """
     dsn = settings.database_url.get_secret_value()
     startup = DatabaseStartup(dsn, runtime.lifecycle.wait_for)
@@ -59,7 +65,9 @@ async def open_infrastructure(
             bus = await stack.enter_async_context(open_bus(settings, runtime.service, runtime.metrics))
         if runtime.tracer is not None:
             bus = TracedBus(bus, runtime.tracer)
-        verifier = await stack.enter_async_context(open_verifier(settings.jwks_url, issuer=settings.issuer()))
+        verifier = await stack.enter_async_context(
+            open_verifier(settings.jwks_url, issuer=settings.issuer(), preload=preload_keys)
+        )
         relay = OutboxRelay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
         _register(runtime, pool, redis, bus)
         await stack.enter_async_context(background("relay", relay.lead, service=runtime.service))

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
+from typing import Any
 
+import httpx2
 import pytest
 
 from parley import errors
@@ -72,3 +75,48 @@ async def test_an_error_response_is_no_key_set() -> None:
     async with scripted_server(respond(503)) as auth, open_key_set(auth.url) as keys:
         with pytest.raises(errors.DependencyUnavailable):
             await keys.find("test-key")
+
+
+async def test_a_starting_process_waits_for_its_first_keys_while_auth_is_slow() -> None:
+    attempts = 0
+
+    async def fetch() -> Mapping[str, Any]:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise httpx2.ReadTimeout("slow")
+        return ISSUER_OF_AUTH.jwks()
+
+    keys = KeySet(fetch)
+    await keys.preload()
+    assert attempts == 3
+    await TokenVerifier(keys, issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
+    assert attempts == 3
+
+
+async def test_a_starting_process_does_not_wait_for_an_auth_that_is_away() -> None:
+    attempts = 0
+
+    async def fetch() -> Mapping[str, Any]:
+        nonlocal attempts
+        attempts += 1
+        raise httpx2.ConnectError("refused")
+
+    await KeySet(fetch).preload()
+    assert attempts == 1
+
+
+async def test_a_starting_process_begins_without_keys_when_auth_stays_silent() -> None:
+    attempts = 0
+
+    async def fetch() -> Mapping[str, Any]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            await asyncio.sleep(60)
+        return ISSUER_OF_AUTH.jwks()
+
+    keys = KeySet(fetch)
+    await keys.preload(0.01)
+    await TokenVerifier(keys, issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
+    assert attempts == 2

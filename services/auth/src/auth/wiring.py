@@ -65,7 +65,9 @@ async def open_services(
     """Open connections and services, and run the background tasks."""
     plans = read_plans(settings.plans_file)
     async with contextlib.AsyncExitStack() as stack:
-        infrastructure = await stack.enter_async_context(open_infrastructure(settings, runtime, bus=bus))
+        infrastructure = await stack.enter_async_context(
+            open_infrastructure(settings, runtime, bus=bus, preload_keys=False)
+        )
         mailer = stack.enter_context(_open_mailer(settings))
         mail = MailQueue(mailer) if mailer else None
         stores = postgres_stores(infrastructure.pool, settings.access_token_lifetime, infrastructure.queue)

@@ -169,9 +169,10 @@ class Pipeline:
     def _check_draining(self, request: Request, method: str) -> None:
         """Reject requests while draining, but only after the delay in which load balancers notice the shutdown.
 
-        The rejected request has its route in metrics and logs.
+        A further request on an open connection is served: its client could not know, and its response closes the
+        connection. The rejected request has its route in metrics and logs.
         """
-        if self._lifecycle.state != "draining":
+        if self._lifecycle.state != "draining" or (request.cycle is not None and not request.cycle.is_first):
             return
         now = time.monotonic()
         if self._draining_since is None:

@@ -112,6 +112,10 @@ async def test_draining_ends_feeds_first_and_turns_at_the_end_of_the_timeout(run
             goodbye = b'event: draining\ndata: {"retry_after_ms":500}\n\n'
             assert (await rest(feed.aiter_raw())).endswith(goodbye)
             await eventually(lambda: lifecycle.open_requests == 1)
+            # The connection of the feed is still open: its next request is served, and closes it.
+            gateway.chat.answer = respond(200, b"{}")
+            served = await gateway.client.get("/api/v1/models", headers=headers)
+            assert (served.status_code, served.headers["connection"]) == (200, "close")
             refused = await gateway.client.get("/api/v1/models", headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (503, "draining")
             assert refused.headers["connection"] == "close"

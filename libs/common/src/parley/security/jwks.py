@@ -6,10 +6,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+import httpx2
 import jwt
 import structlog
 
 from parley import errors
+from parley.process.timeouts import at_most
 from parley.web.http_client import open_client
 
 log = structlog.get_logger()
@@ -19,13 +21,19 @@ FETCH_TIMEOUT = 2.0
 FIRST_FETCH_COOLDOWN = 1.0
 """Seconds between two fetches while no key has been fetched yet."""
 
+PRELOAD_TIMEOUT = 5.0
+"""Seconds in which a starting process gets its first keys; afterwards it starts without."""
+
 FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
 Clock = Callable[[], float]
 
 
 @contextlib.asynccontextmanager
-async def open_key_set(jwks_url: str) -> AsyncIterator["KeySet"]:
-    """Open a key set that fetches its keys from ``jwks_url``."""
+async def open_key_set(jwks_url: str, *, preload: bool = True) -> AsyncIterator["KeySet"]:
+    """Open a key set that fetches its keys from ``jwks_url``.
+
+    With ``preload``, it has keys from the start, if auth responds: a new replica's first requests must not wait.
+    """
     async with open_client(read_timeout=FETCH_TIMEOUT, max_connections=2) as client:
 
         async def fetch() -> Mapping[str, Any]:
@@ -34,7 +42,10 @@ async def open_key_set(jwks_url: str) -> AsyncIterator["KeySet"]:
             document: Mapping[str, Any] = response.json()
             return document
 
-        yield KeySet(fetch)
+        keys = KeySet(fetch)
+        if preload:
+            await keys.preload()
+        yield keys
 
 
 class KeySet:
@@ -52,6 +63,17 @@ class KeySet:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
+
+    async def preload(self, timeout: float = PRELOAD_TIMEOUT) -> None:
+        """Fetch the keys, again while auth is slow; give up at once if it refuses connections or has an error."""
+        async with at_most(timeout):
+            while not self._keys:
+                try:
+                    self._use(await self._fetch())
+                except (TimeoutError, httpx2.TimeoutException):
+                    continue
+                except Exception:  # noqa: BLE001 - the first request tries again and reports the failure
+                    return
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
         """Return the key with this id, or None when auth does not publish it.
@@ -77,10 +99,11 @@ class KeySet:
 
     async def _load(self) -> None:
         try:
-            document = await self._fetch()
-            found = [jwt.PyJWK(key) for key in document["keys"] if key.get("alg") in ALGORITHMS]
+            self._use(await self._fetch())
         except Exception as error:  # noqa: BLE001 - any failure leaves the cached keys in use
             log.warning("jwks_fetch_failed", reason=type(error).__name__)
-            return
+
+    def _use(self, document: Mapping[str, Any]) -> None:
+        found = [jwt.PyJWK(key) for key in document["keys"] if key.get("alg") in ALGORITHMS]
         self._keys = {key.key_id: key for key in found if key.key_id}
         self._fetched_at = self._clock()

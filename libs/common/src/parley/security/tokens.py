@@ -26,9 +26,9 @@ Clock = Callable[[], float]
 
 
 @contextlib.asynccontextmanager
-async def open_verifier(jwks_url: str, *, issuer: str) -> AsyncIterator["TokenVerifier"]:
-    """Open a verifier that fetches its keys from ``jwks_url``."""
-    async with open_key_set(jwks_url) as keys:
+async def open_verifier(jwks_url: str, *, issuer: str, preload: bool = True) -> AsyncIterator["TokenVerifier"]:
+    """Open a verifier that fetches its keys from ``jwks_url``, with ``preload`` before it is open."""
+    async with open_key_set(jwks_url, preload=preload) as keys:
         yield TokenVerifier(keys, issuer=issuer)
 
 

@@ -132,6 +132,7 @@ class ServerProtocol(BoundedHttpProtocol):
             on_response=self.on_response_complete,
         )
         cycle.hang_up, cycle.base_url = self._hang_up, self.settings.issuer()
+        cycle.is_first = previous is None
         scope["extensions"] = {EXTENSION: cycle}
         self.receiving = cycle
         if is_done(previous):

@@ -24,6 +24,8 @@ class RequestCycle(RequestResponseCycle):
     on_disconnect: Callable[[], None] | None = None
     hang_up: Callable[[bool], None]
     base_url: str
+    is_first: bool = True
+    """Whether the connection had no request before."""
 
     async def send(self, message: Any) -> None:
         """Send an ASGI message. The headers come from the gateway or a parser, so they are not validated again."""
