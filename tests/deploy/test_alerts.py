@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from parley_testing.deployment.alert_scenarios import DOWN, PAGE, SCENARIOS, UP,
 from parley_testing.deployment.manifests import Combine, Object
 from parley_testing.deployment.promtool import Promtool
 
+ROOT = Path(__file__).parents[2]
 FIRING = 'count by (alertname, severity) (ALERTS{alertstate="firing"})'
 
 
@@ -109,4 +112,11 @@ def test_prometheus_accepts_the_queries_of_the_dashboards(monitoring: list[Objec
     text = yaml.safe_dump({"groups": [{"name": "dashboards", "rules": records}]})
 
     assert f"{len(asked)} rules found" in promtool("check", "rules", "boards.yaml", boards=text)
-    assert len({board["uid"] for board in boards}) == len(boards) == 3
+    assert len({board["uid"] for board in boards}) == len(boards) == 4
+
+
+def test_the_dashboards_and_alerts_are_those_of_their_source() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/monitoring.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")

@@ -100,7 +100,7 @@ def test_grafana_finds_the_dashboards_by_label_and_under_one_name(everything: li
     found = one(everything, "ConfigMap", "parley-dashboards")
 
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert len(found["data"]) == 3
+    assert len(found["data"]) == 4
 
 
 def test_only_the_autoscaler_sets_the_number_of_replicas(everything: list[Object]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from parley.messaging.memory_bus import MemoryBus
 from parley.web import server
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
+from parley.web.runtime import Ping
 from parley_cli.stack.demo_account import DemoLogin, ensure_demo_account
 from parley_cli.stack.encryption_key import wrong_key
 from parley_cli.stack.service_settings import (
@@ -135,7 +136,7 @@ async def open_services(config: StackConfig, login: DemoLogin) -> AsyncIterator[
                 running.has_admin = await service.app.state.wired.operator.has_admin()
             await stack.enter_async_context(_serving(service))
             if create is create_chat:
-                running.provider_problem = await _provider_problem(service)
+                running.provider_problem = await provider_problem(service.app.state.runtime.pings)
         yield running
 
 
@@ -164,9 +165,10 @@ async def _serving(service: HostedService) -> AsyncIterator[None]:
         await task
 
 
-async def _provider_problem(service: HostedService) -> str | None:
+async def provider_problem(pings: Mapping[str, Ping]) -> str | None:
+    """Return the host of a provider that cannot be used and why, or None."""
     try:
-        await service.app.state.runtime.pings["provider"]()
+        await pings["provider"]()
     except chat.wiring.ProviderAccessError as error:
         return f"{error.access.host}: {error.status_detail}"
     return None
