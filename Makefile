@@ -95,6 +95,10 @@ isolated: ## Install each package alone, import it, run its unit tests
 chaos: setup ## Run the long fault tests: kills, freezes and network faults
 	@$(PYTEST) -m chaos --ignore=tests/security --ignore=tests/images --ignore=tests/compose $(ARGS)
 
+.PHONY: rolling-test
+rolling-test: setup ## Replace every process in turn under streams and requests (ROLLING_STREAMS=100 ROLLING_RATE=50)
+	@$(PYTEST) -m chaos -s tests/faults/test_rolling_upgrade.py $(ARGS)
+
 .PHONY: security
 security: setup ## Check code and dependencies for known weaknesses, then attack the product; needs minutes
 	@scripts/security $(ARGS)
@@ -118,6 +122,10 @@ bench: setup ## Run the benchmarks of the whole product
 .PHONY: bench-gateway
 bench-gateway: setup ## Run the benchmark of the gateway
 	@$(PY) tests/bench/run.py gateway $(ARGS)
+
+.PHONY: bench-watch
+bench-watch: setup ## Measure what logs, metrics and traces cost the gateway
+	@$(PY) tests/bench/run.py watch $(ARGS)
 
 .PHONY: bench-history
 bench-history: setup ## Run the benchmark of reading and searching a million messages
@@ -169,10 +177,12 @@ migrations: setup ## Check that no migration blocks writes, and that their numbe
 .PHONY: docs
 docs: setup ## Write the generated documents
 	@$(PY) scripts/docs.py
+	@$(PY) scripts/monitoring.py
 
 .PHONY: docs-check
 docs-check: setup ## Fail if a generated document is out of date or a link is broken
 	@$(PY) scripts/docs.py --check
+	@$(PY) scripts/monitoring.py --check
 	@$(PY) scripts/check_links.py
 
 .PHONY: helm

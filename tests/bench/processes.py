@@ -64,7 +64,11 @@ def _own_cpu(pid: int) -> float:
 
 def _descendants(pid: int) -> Iterator[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+        try:
+            children = (task / "children").read_text().split()
+        except FileNotFoundError:  # the thread has ended
+            continue
+        for child in children:
             yield int(child)
             yield from _descendants(int(child))
 

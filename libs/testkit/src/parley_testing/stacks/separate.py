@@ -24,9 +24,12 @@ class SeparateStack:
         *,
         replicas: int = 1,
         settings: Mapping[str, str] | None = None,
+        auth_url: str | None = None,
     ) -> None:
+        """``auth_url``: address of a load balancer in front of auth. Default: the process itself."""
         self.folder, self._infrastructure, self._replicas = folder, infrastructure, replicas
         self._provider_url, self._settings = provider_url, dict(settings or {})
+        self._auth_url = auth_url
         self._turn = 0
         # One range for all: ports that are chosen one by one may collide.
         self._port = free_ports(
@@ -62,7 +65,8 @@ class SeparateStack:
         common = self._common()
         own = {name: self._secrets(name, urls, clients) for name in ("auth", "chat", "history", "webhooks", "gateway")}
         self.auth = [self._replica("auth", "parley-auth", {**common, **own["auth"]})]
-        addresses = {"AUTH_URL": self.auth[0].url, "JWKS_URL": f"{self.auth[0].url}/.well-known/jwks.json"}
+        auth_url = self._auth_url or self.auth[0].url
+        addresses = {"AUTH_URL": auth_url, "JWKS_URL": f"{auth_url}/.well-known/jwks.json"}
         kept = {**common, **own["history"], **addresses, "RUN_CONSUMER": "false"}
         self.history = self._make("history", kept)
         worker = {**common, **own["history"], **addresses}
