@@ -17,7 +17,7 @@ from parley_testing.http.client import UserClient, open_http, register
 
 VERSION = "compose-test"
 BUILD_TIMEOUT = 1800.0
-PORT, EDGE_PORT = 18480, 18443
+PORT, EDGE_PORT, PROMETHEUS_PORT = 18480, 18443, 18490
 USERS = 4
 PLANS = """\
 default: {requests_per_minute: 60000, burst: 10000, streams: 77, tokens_per_minute: 10000000, models: ["*"]}
@@ -26,6 +26,7 @@ SETTINGS = {
     "PARLEY_VERSION": VERSION,
     "PARLEY_PORT": str(PORT),
     "EDGE_PORT": str(EDGE_PORT),
+    "PROMETHEUS_PORT": str(PROMETHEUS_PORT),
     "PARLEY_SUBNET": "172.30.193.0/24",
     "PARLEY_EDGE_SUBNET": "172.30.194.0/24",
     "COMPOSE_PROFILES": "edge,fake-provider",
@@ -77,6 +78,13 @@ def url(project: ComposeProject) -> str:
 def edge_url(project: ComposeProject) -> str:
     """The address of the proxy."""
     return f"https://127.0.0.1:{EDGE_PORT}"
+
+
+@pytest.fixture(scope="session")
+def prometheus_url(project: ComposeProject) -> str:
+    """The address of Prometheus, which runs from now on."""
+    project.compose("--profile", "observability", "up", "--detach", "--wait", "--no-deps", "prometheus")
+    return f"http://127.0.0.1:{PROMETHEUS_PORT}"
 
 
 @pytest.fixture(scope="session")

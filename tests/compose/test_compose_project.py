@@ -41,6 +41,13 @@ try:
 except OSError as error:
     print("closed")
 """
+ASK_LOCAL_MODEL = """
+import json, urllib.request
+body = {"model": "smollm2-135m-instruct", "max_tokens": 20, "messages": [{"role": "user", "content": "What is a cat?"}]}
+url = "http://local-model:8080/v1/chat/completions"
+request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+print(json.load(urllib.request.urlopen(request, timeout=60))["choices"][0]["message"]["content"])
+"""
 BROKER = """
 import asyncio, sys, aio_pika, aiormq
 from pathlib import Path
@@ -203,6 +210,26 @@ def test_operator_commands_work_in_their_containers(project: ComposeProject) -> 
         done = project.status(*command)
         assert done.returncode == 0, done.stdout
     assert project.status("exec", "--no-TTY", "chat", "parley", "events", "dead", "list").returncode != 0
+
+
+async def test_prometheus_scrapes_every_replica(prometheus_url: str) -> None:
+    async with open_http(prometheus_url) as client:
+
+        async def scraped() -> bool:
+            response = await client.get("/api/v1/query", params={"query": "up"})
+            up = {each["metric"]["job"]: each["value"][1] for each in response.json()["data"]["result"]}
+            assert up.keys() == {f"parley-{name}" for name in SERVICES if name != "gateway-2"}
+            return set(up.values()) == {"1"}
+
+        assert await eventually(scraped, within=90)
+
+
+def test_the_local_model_answers_the_network_of_the_services(project: ComposeProject) -> None:
+    project.compose("--profile", "local-model", "up", "--detach", "--wait", "--no-build", "--no-deps", "local-model")
+    answer = project.python("chat", ASK_LOCAL_MODEL)
+    project.compose("--profile", "local-model", "rm", "--stop", "--force", "local-model")
+
+    assert len(answer) > 1
 
 
 def test_the_end_to_end_tests_pass_from_outside(
