@@ -152,7 +152,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/release scripts/security scripts/setup deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
+	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/release scripts/security scripts/setup deploy/docker/install-sources deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types

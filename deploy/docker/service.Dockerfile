@@ -42,30 +42,32 @@ RUN mkdir -p /out/share && \
     find /out -exec touch --no-dereference --date=@0 {} +
 
 
-FROM packages AS sources
+# What the services share. A change of a service alone leaves this layer as it is. The build backend is uv itself, so the sources
+# install without network access.
+FROM packages AS libraries
+COPY libs/events libs/events
+COPY libs/common libs/common
+COPY cli cli
+COPY deploy/docker/healthcheck.py /out/bin/
+COPY deploy/docker/install-sources /usr/local/bin/
+RUN install-sources ./libs/events ./libs/common ./cli
+
+
+FROM packages AS service
 ARG SERVICE
 ARG MEMBER=services/${SERVICE}
 ARG ADMIN_PORT
 RUN : "${SERVICE:?--build-arg SERVICE is required}" "${ADMIN_PORT:?--build-arg ADMIN_PORT is required}"
-COPY libs/events libs/events
-COPY libs/common libs/common
-COPY cli cli
+COPY deploy/docker/install-sources /usr/local/bin/
 COPY ${MEMBER} ${MEMBER}
-COPY deploy/docker/healthcheck.py /out/bin/
-# The build backend is uv itself, so the sources install without network access.
-RUN uv pip install --python /app/bin/python --target /out/parley --no-deps --no-sources --no-cache --offline \
-        ./libs/events ./libs/common ./cli "./${MEMBER}" && \
-    mv /out/parley/bin/* /out/bin/ && rmdir /out/parley/bin && \
-    rm -f /out/parley/.lock /out/parley/*/uv_build.json /out/parley/*/direct_url.json && \
-    ln -s "parley-${SERVICE}" /out/bin/service && \
-    /app/bin/python -m compileall -q --invalidation-mode unchecked-hash -s /out -p /app /out/parley && \
-    find /out -exec touch --no-dereference --date=@0 {} +
+RUN mkdir -p /out/bin && ln -s "parley-${SERVICE}" /out/bin/service && install-sources "./${MEMBER}"
 
 
 FROM ${PYTHON_IMAGE}
 COPY --from=packages /app /app
 COPY --from=inventory /out /app
-COPY --from=sources /out /app
+COPY --from=libraries /out /app
+COPY --from=service /out /app
 WORKDIR /app
 USER 65532:65532
 STOPSIGNAL SIGTERM
