@@ -64,7 +64,9 @@ def project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
         )
         yield made
     finally:
-        (folder / "logs.txt").write_text(made.compose("logs", "--no-color", check=False))
+        logs = root / ".pytest_cache/compose-logs.txt"
+        logs.parent.mkdir(exist_ok=True)
+        logs.write_text(made.compose("logs", "--no-color", check=False))
         made.down("--volumes", "--timeout", "20")
 
 
