@@ -49,7 +49,7 @@ COPY libs/events libs/events
 COPY libs/common libs/common
 COPY cli cli
 COPY deploy/docker/healthcheck.py /out/bin/
-COPY deploy/docker/install-sources /usr/local/bin/
+COPY --chmod=0755 deploy/docker/install-sources /usr/local/bin/
 RUN install-sources ./libs/events ./libs/common ./cli
 
 
@@ -58,7 +58,7 @@ ARG SERVICE
 ARG MEMBER=services/${SERVICE}
 ARG ADMIN_PORT
 RUN : "${SERVICE:?--build-arg SERVICE is required}" "${ADMIN_PORT:?--build-arg ADMIN_PORT is required}"
-COPY deploy/docker/install-sources /usr/local/bin/
+COPY --chmod=0755 deploy/docker/install-sources /usr/local/bin/
 COPY ${MEMBER} ${MEMBER}
 RUN mkdir -p /out/bin && ln -s "parley-${SERVICE}" /out/bin/service && install-sources "./${MEMBER}"
 

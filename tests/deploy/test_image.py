@@ -179,6 +179,7 @@ def test_everything_that_is_copied_exists_and_is_part_of_the_build_context(root:
         for line in instructions
         if line.startswith("COPY") and "--from" not in line
         for source in line.split()[1:-1]
+        if not source.startswith("--")
         for member in members
     }
 
