@@ -23,7 +23,7 @@ from parley_testing.workload.turns import AnsweredTurn, ResumingReader, stored_e
 
 pytestmark = pytest.mark.chaos
 
-SERVICES = ("gateway", "gateway-2", "auth", "chat", "history", "history-worker")
+SERVICES = ("gateway", "gateway-2", "auth", "chat", "history", "history-worker", "webhooks")
 STORES = ("postgres", "redis", "rabbitmq")
 UNAVAILABLE = (
     httpx2.codes.BAD_GATEWAY,
@@ -184,7 +184,7 @@ def test_a_subscriber_in_its_network_reaches_the_broker_only(project: ComposePro
         assert docker("run", *options, image, "-c", PROBE, store, str(port)).strip() == reached
 
 
-@pytest.mark.parametrize("service", ["auth", "chat", "history"])
+@pytest.mark.parametrize("service", ["auth", "chat", "history", "webhooks"])
 def test_a_service_has_a_broker_user_that_cannot_touch_what_belongs_to_others(
     service: str, project: ComposeProject
 ) -> None:
@@ -197,7 +197,7 @@ def test_a_service_has_a_broker_user_that_cannot_touch_what_belongs_to_others(
 def test_there_is_no_broker_user_besides_those_of_the_services(project: ComposeProject) -> None:
     listed = project.inside("rabbitmq", "rabbitmqctl", "--quiet", "--no-table-headers", "list_users")
     assert sorted(line.split()[0] for line in listed.splitlines()) == [
-        "parley-auth", "parley-chat", "parley-history", "parley-operator",
+        "parley-auth", "parley-chat", "parley-history", "parley-operator", "parley-webhooks",
     ]  # fmt: skip
 
 
@@ -348,7 +348,7 @@ async def test_every_generated_secret_is_replaced_in_the_running_product(
     project: ComposeProject, admin: UserClient
 ) -> None:
     old = {path.name: path.read_bytes() for path in project.secrets.iterdir()}
-    kept = {"auth_secret_key", "openai_api_key", "smtp_url", "proxy_certificate.pem"}
+    kept = {"auth_secret_key", "webhooks_secret_key", "openai_api_key", "smtp_url", "proxy_certificate.pem"}
     await admin.log_in()
     project.script("rotate-secrets")
     new = {path.name: path.read_bytes() for path in project.secrets.iterdir()}

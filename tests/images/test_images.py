@@ -46,6 +46,12 @@ UNREACHABLE = {
         "OPENAI_API_KEY=none",
         f"INTERNAL_CLIENT_SECRET={secrets.token_hex(32)}",
     ),
+    "webhooks": (
+        "WEBHOOKS_DATABASE_URL=postgresql://a:b@127.0.0.1:1/a",
+        "REDIS_URL=redis://127.0.0.1:1/0",
+        "AMQP_URL=amqp://a:b@127.0.0.1:1/",
+        f"WEBHOOKS_SECRET_KEY={secrets.token_hex(32)}",
+    ),
     "history": (
         "HISTORY_DATABASE_URL=postgresql://a:b@127.0.0.1:1/a",
         "REDIS_URL=redis://127.0.0.1:1/0",
