@@ -4858,6 +4858,38 @@ export interface components {
                 "application/json": components["schemas"]["OpenAiError"];
             };
         };
+        /** @description Bad Request: `ambiguous_credentials`, `invalid_cursor`, `invalid_request` */
+        "OpenAiBadRequest-AmbiguousCredentialsInvalidCursor": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `invalid_json`, `invalid_request` */
+        "OpenAiBadRequest-AmbiguousCredentialsInvalidJson": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
         /** @description Conflict: `turn_in_progress` */
         "OpenAiConflict-TurnInProgress": {
             headers: {
@@ -8917,9 +8949,10 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsInvalidJson"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFound"];
             410: components["responses"]["OpenAiGone-Erased"];
             413: components["responses"]["OpenAiContentTooLarge"];
             415: components["responses"]["OpenAiUnsupportedMediaType"];
@@ -9006,13 +9039,14 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIConversation"];
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsInvalidJson"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFound"];
             412: components["responses"]["OpenAiPreconditionFailed"];
             413: components["responses"]["OpenAiContentTooLarge"];
             415: components["responses"]["OpenAiUnsupportedMediaType"];
+            422: components["responses"]["OpenAiUnprocessableContent"];
             429: components["responses"]["OpenAiTooManyRequests"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];
@@ -9119,10 +9153,11 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsInvalidCursor"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFound"];
+            422: components["responses"]["OpenAiUnprocessableContent"];
             429: components["responses"]["OpenAiTooManyRequests"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];
@@ -9175,10 +9210,11 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsInvalidCursor"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFound"];
+            422: components["responses"]["OpenAiUnprocessableContent"];
             429: components["responses"]["OpenAiTooManyRequests"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];
@@ -9475,6 +9511,7 @@ export interface operations {
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-TurnNotFound"];
+            422: components["responses"]["OpenAiUnprocessableContent"];
             429: components["responses"]["OpenAiTooManyRequests-TooManyStreams"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];
@@ -9674,6 +9711,7 @@ export interface operations {
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-TurnNotFound"];
+            422: components["responses"]["OpenAiUnprocessableContent"];
             429: components["responses"]["OpenAiTooManyRequests"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];

@@ -64,7 +64,7 @@ class Operation:
 def operations() -> list[Operation]:
     """Return the operations with the scope of their route; those that delete come last, the account at the end."""
     scopes = {
-        f"{method} {each.template.replace('{id}', '{}')}": each.scope
+        f"{method} {re.sub(r'{[^}]*}', '{}', each.template)}": each.scope
         for each in all_routes()
         for method in each.methods
     }
