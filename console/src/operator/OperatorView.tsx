@@ -4,6 +4,7 @@ import { useStore } from "../app/store";
 import { t } from "../i18n";
 import { TabbedPage } from "../ui/Page";
 import { AuditLog } from "./AuditLog";
+import { Events } from "./Events";
 import { Models } from "./Models";
 import { OperatorUsage } from "./OperatorUsage";
 import { ServiceStatus } from "./ServiceStatus";
@@ -23,6 +24,7 @@ export default function OperatorView(): React.JSX.Element | null {
         { id: "users", icon: "users", label: t("operator.users"), view: Users },
         { id: "usage", icon: "chart", label: t("account.usage"), view: OperatorUsage },
         { id: "audit", icon: "clock", label: t("operator.audit"), view: AuditLog },
+        { id: "events", icon: "send", label: t("events.title"), view: Events },
         { id: "models", icon: "cube", label: t("operator.models"), view: Models },
         { id: "status", icon: "heart", label: t("operator.status"), view: ServiceStatus },
       ]}

@@ -193,6 +193,9 @@ test("operator: invite, disable, reset link, audit, models, status", async () =>
   await go("operator/audit");
   await page.getByText("user.disabled").first().waitFor();
   await keep("audit");
+  await go("operator/events");
+  await page.getByText("No webhooks.").waitFor();
+  await keep("events", "light");
   await go("operator/models");
   await page.getByText("Swift 8B").waitFor();
   await keep("models", "light");
