@@ -20,6 +20,7 @@ from parley.web.lifespan import lifespan
 from parley.web.runtime import Runtime
 
 router = APIRouter(prefix="/api/v1")
+internal = APIRouter(prefix="/internal")
 
 
 async def endless() -> AsyncIterator[bytes]:
@@ -42,6 +43,7 @@ async def things(
 
 
 @router.get("/typed")
+@internal.get("/typed")
 async def typed(
     limit: int | None = None,
     on: bool | None = None,
@@ -74,7 +76,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
         version="1",
         description="",
         wire=wire,
-        routers=[router],
+        routers=[router, internal],
     )
 
     @app.get("/api/v1/stream")
@@ -150,6 +152,11 @@ async def test_a_parameter_has_one_spelling(client: httpx2.AsyncClient, query: s
 async def test_parameters_in_their_spelling_pass(client: httpx2.AsyncClient) -> None:
     query = "limit=-5&on=false&date=2026-11-22&time=2026-11-22T10:00:00Z&id=01a200a7-0000-7000-8000-000000000001"
     assert (await client.get(f"/api/v1/typed?{query}")).status_code == 200
+
+
+async def test_services_may_spell_the_parameters_of_their_routes_as_before(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/internal/typed?on=1")).status_code == 200
+    assert (await client.get("/internal/typed?off=1")).status_code == 422
 
 
 @pytest.mark.parametrize("query", ["from=%ff", "from=%ed%a0%80", "%ff=1"])

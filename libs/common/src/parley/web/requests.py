@@ -16,6 +16,8 @@ from parley.web.query_text import form_error, is_utf8
 
 LENIENT_PREFIXES = ("/v1/", "/.well-known/", "/health", "/ready")
 """Paths whose clients add parameters of their own: OpenAI's and OAuth's wire formats, and probes."""
+INTERNAL_PREFIX = "/internal/"
+"""Routes that services of the previous version call, too: their parameters keep every spelling."""
 MAX_UNKNOWN = 20
 """Invalid parameters that a response names."""
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
@@ -35,7 +37,9 @@ async def check_parameters(connection: HTTPConnection) -> None:
         raise ValidationFailed([FieldError("", "invalid_text", "The query string must be UTF-8.")])
     known, given = _parameters(route), connection.query_params.multi_items()
     count = Counter(name for name, _ in given)
-    found = [error for name, text in dict(given).items() if (error := _field_error(name, text, count[name], known))]
+    internal = scope["path"].startswith(INTERNAL_PREFIX)
+    errors = (_field_error(name, text, count[name], known, internal=internal) for name, text in dict(given).items())
+    found = [error for error in errors if error is not None]
     if found:
         raise ValidationFailed(found[:MAX_UNKNOWN])
 
@@ -57,14 +61,14 @@ async def refuse_unexpected_body(connection: HTTPConnection) -> None:
         raise ValidationFailed([FieldError("", "unexpected_body", "This route has no request body. Send none.")])
 
 
-def _field_error(name: str, text: str, count: int, known: dict[str, object]) -> FieldError | None:
+def _field_error(name: str, text: str, count: int, known: dict[str, object], *, internal: bool) -> FieldError | None:
     pointer = json_pointer(name)
     if name not in known:
         listed = f"Known: {', '.join(known)}." if known else "This route has none."
         return FieldError(pointer, "unknown_parameter", f"This query parameter is not supported. {listed}")
     if count > 1 and not _takes_several(known[name]):
         return FieldError(pointer, "repeated_parameter", "Send this parameter once.")
-    wrong = form_error(known[name], text)
+    wrong = None if internal else form_error(known[name], text)
     return FieldError(pointer, *wrong) if wrong else None
 
 
