@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from parley.process.timeouts import at_most
 from parley_cli.diagnosis.findings import Finding, fault
 
 
@@ -27,16 +28,15 @@ class Probe:
     async def findings(self, timeout: float) -> list[Finding]:
         """Run within ``timeout`` seconds. No failure is raised, and no message of another program is shown."""
         try:
-            async with asyncio.timeout(timeout):
+            async with at_most(timeout):
                 return await self.run()
-        except TimeoutError:
-            return [fault(self.target, self.check, self.lost, f"No answer within {timeout:g} s.")]
         except Unreachable as error:
             return [fault(self.target, self.check, error.code, str(error))]
         except OSError as error:
             return [fault(self.target, self.check, self.lost, f"Not reachable: {reason(error)}.")]
         except Exception as error:  # noqa: BLE001 - its message may contain addresses and secrets
             return [fault(self.target, self.check, "check_failed", f"The check failed ({type(error).__name__}).")]
+        return [fault(self.target, self.check, self.lost, f"No answer within {timeout:g} s.")]
 
 
 def reason(error: BaseException) -> str:

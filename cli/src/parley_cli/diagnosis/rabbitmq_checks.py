@@ -1,6 +1,5 @@
 """Checks of RabbitMQ: the broker, Parley's queues and the dead letters."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -8,6 +7,7 @@ from aio_pika import Message
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelNotFoundEntity
 
+from parley.process.timeouts import at_most
 from parley_cli.diagnosis.findings import Finding, fault, warning
 from parley_cli.diagnosis.probes import Unreachable, reason
 from parley_events.connection import OUTAGES, NodeUrls, close, connect, refusal
@@ -49,12 +49,12 @@ async def _broker(target: str, connection: AbstractConnection, latency: float) -
     facts: dict[str, Any] = {"version": version, "latency_ms": round(latency, 1), "writable": True}
     text = f"RabbitMQ {version}, connected in {latency:.0f} ms."
     try:
-        async with asyncio.timeout(CONFIRM_TIMEOUT):
+        async with at_most(CONFIRM_TIMEOUT) as wait:
             channel = await connection.channel()
             await channel.default_exchange.publish(Message(b""), "parley.doctor", mandatory=False)
     except AMQPChannelError:
         facts["writable"] = None  # this user may not publish here, which says nothing about the broker
-    except TimeoutError:
+    if wait.expired:
         facts["writable"] = False
         return fault(target, "server", "rabbitmq_blocked", f"{text} It takes no messages.", **facts)
     return Finding(target, "server", text, facts=facts)
