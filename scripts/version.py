@@ -21,8 +21,10 @@ PLACES = {
     "libs/common/src/parley/__init__.py": (r'^__version__ = "(X)"',),
     "console/client/package.json": (r'^  "version": "(X)"',),
     "deploy/docker/service.Dockerfile": (r"^ARG VERSION=(X)",),
-    "deploy/docker/README.md": (r"parley/\w+:(X)",),
-    "deploy/k8s/**/*.yaml": (r"image: parley/[\w-]+:(X)", r"newTag: (X)", r"app\.kubernetes\.io/version: (X)"),
+    "deploy/docker/README.md": (r"parley/\w+:(X)", r" VERSION=(X) "),
+    "deploy/k8s/**/*.yaml": (r"parley/[\w-]+:(X)", r"newTag: (X)", r"app\.kubernetes\.io/version: (X)"),
+    "deploy/helm/rendered/*.yaml": (r"parley/[\w-]+:(X)", r'app\.kubernetes\.io/version: "(X)"'),
+    "deploy/helm/parley/ci/*.yaml": (r"^  tag: (X)",),
     "deploy/helm/**/Chart.yaml": (r'^version: "?(X)', r'^appVersion: "?(X)'),
 }
 """Files, and the places in them where the version is the first group; X stands for any version."""

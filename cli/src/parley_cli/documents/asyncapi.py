@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import yaml
 
+from parley import __version__
 from parley_events.asyncapi import document, event_types, schema
 from parley_events.models import EventData
 
@@ -27,7 +27,7 @@ class _PlainDumper(yaml.SafeDumper):
 
 def yaml_document() -> str:
     """Render the AsyncAPI document."""
-    return to_yaml(document(version("parley-events")))
+    return to_yaml(document(__version__))
 
 
 def _schema(name: str, model: type[EventData]) -> str:
