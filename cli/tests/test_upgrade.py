@@ -66,8 +66,8 @@ async def urls(backends: SharedBackends, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def test_data_of_the_first_release_works_under_this_code(urls: dict[str, str]) -> None:
-    for service, url in urls.items():
-        assert await migrations.migrate(url, *migration_sources(service)) == 0
+    for service in ("auth", "chat", "history"):
+        assert await migrations.migrate(urls[service], *migration_sources(service)) == 0
     async with open_pool(urls["chat"], size=2) as chat, open_pool(urls["history"], size=2) as history:
         source = PostgresVerificationSource(PostgresTurnStore(chat, lambda: None))
         report = await verify(source, StoredTurns(PostgresTurnLookup(Database(history))), settle=0)  # type: ignore[arg-type]

@@ -53,7 +53,10 @@ async def _open_snapshot(stack: contextlib.AsyncExitStack, service: str, dsn: st
     taken_at = await connection.fetchval("SELECT now()")  # the first statement takes the snapshot
     migrations = await catalogue.applied_migrations(connection)
     if not migrations:
-        raise BackupError(f"The database of {service} has no tables. Start Parley once, or check its URL.")
+        raise BackupError(
+            f"The database of {service} has no tables. Check its URL. If that service has never run, name the others "
+            "with --service."
+        )
     if service not in {migration.source for migration in migrations}:
         raise BackupError(f"The database of {service} belongs to another service. Check its URL.")
     tables = await catalogue.tables(connection)

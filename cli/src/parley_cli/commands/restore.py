@@ -54,7 +54,7 @@ def restore(
 
     Exit status: 0 restored (or verified, with --check); 1 refused or failed; 2 wrong usage or settings.
     """
-    services = choose_services(COMMAND, service)
+    wanted = choose_services(COMMAND, service)
     passphrase = read_passphrase(COMMAND, passphrase_file)
     local = load_settings(data_dir)
     with report_failures(COMMAND):
@@ -66,12 +66,17 @@ def restore(
                 typer.echo(operations.decrypt_key(reader, passphrase))
                 return
             reader.verify()
+            # An older version had fewer services. Each database that was asked for by name must be there.
+            services = wanted if service else [name for name in wanted if reader.manifest.database(name)]
             if not check:
                 for name in services:
                     require_package(name, f"parley-{name}", COMMAND)
                 options = operations.RestoreOptions(replace, new_signing_keys, passphrase)
                 asyncio.run(_restore(local, reader, services, options))
             typer.echo(render(archive, reader.manifest))
+    left = [name for name in wanted if name not in services]
+    if left:
+        typer.echo(f"Not in the archive, and left as it is: {', '.join(left)}")
     typer.echo("Nothing was changed." if check else DONE.format(services=", ".join(services)))
 
 
