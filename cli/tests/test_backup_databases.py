@@ -19,9 +19,10 @@ from parley_testing.telemetry.filled_tables import fill_tables
 
 pytestmark = pytest.mark.integration
 ROWS = 60
+WEBHOOKS_KEY = secrets.token_hex(32)
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
 CHANGED_BY_A_RESTORE = {
-    *("auth.outbox", "chat.outbox", "history.outbox", "chat.turns", "chat.comparisons"),
+    *("auth.outbox", "chat.outbox", "history.outbox", "webhooks.outbox", "chat.turns", "chat.comparisons"),
     *("auth.erasures", "auth.erasure_services", "auth.revocations"),
 }
 Urls = dict[str, str]
@@ -47,6 +48,7 @@ class Server:
     backends: SharedBackends
     monkeypatch: pytest.MonkeyPatch
     key: str
+    webhooks_key: str = WEBHOOKS_KEY
 
     async def databases(self, kind: str) -> Urls:
         """Return new databases: ``filled``, ``migrated`` or ``empty``."""
@@ -66,6 +68,7 @@ class Server:
         for service, url in urls.items():
             self.monkeypatch.setenv(url_variable(service), url)
         self.monkeypatch.setenv("AUTH_SECRET_KEY", key or self.key)
+        self.monkeypatch.setenv("WEBHOOKS_SECRET_KEY", self.webhooks_key)
 
     async def parley(self, urls: Urls, *arguments: str) -> Result:
         """Run a command in a thread, because it has an event loop of its own."""
@@ -131,7 +134,7 @@ async def test_databases_with_rows_are_refused_unless_they_are_replaced(
     before = await contents(urls)
     refused = await server.parley(urls, "restore", str(archive))
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
-    assert "The database of history is not empty" in refused.stderr
+    assert "is not empty: " in refused.stderr
     assert await contents(urls) == before
     done = await server.parley(urls, "restore", str(archive), "--replace")
     assert done.exit_code == 0, done.stderr
@@ -181,7 +184,10 @@ async def test_a_restore_with_another_key_or_beside_a_running_service_changes_no
     refused = await server.parley(urls, "restore", str(archive))
     assert refused.exit_code == 1
     assert "AUTH_SECRET_KEY is another key" in refused.stderr
-    server.key = key
+    server.key, server.webhooks_key = key, secrets.token_hex(32)
+    refused = await server.parley(urls, "restore", str(archive))
+    assert "WEBHOOKS_SECRET_KEY is another key" in refused.stderr
+    server.webhooks_key = WEBHOOKS_KEY
     service = await asyncpg.connect(urls["chat"], server_settings={"application_name": "parley-chat"})
     refused = await server.parley(urls, "restore", str(archive))
     await service.close()

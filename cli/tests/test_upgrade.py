@@ -1,6 +1,7 @@
 """Data of the first release under this code: restored from an archive that its schema made, migrated and used."""
 
 import asyncio
+import secrets
 from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
@@ -55,7 +56,8 @@ async def urls(backends: SharedBackends, tmp_path: Path, monkeypatch: pytest.Mon
     arguments = [str(ARCHIVE), "--passphrase-file", str(tmp_path / "passphrase")]
     key = CliRunner().invoke(build(), ["restore", *arguments, "--print-secret-key"])
     assert key.exit_code == 0, key.stderr
-    monkeypatch.setenv("AUTH_SECRET_KEY", key.stdout.strip())
+    monkeypatch.setenv("AUTH_SECRET_KEY", key.stdout.strip().removeprefix("AUTH_SECRET_KEY="))
+    monkeypatch.setenv("WEBHOOKS_SECRET_KEY", secrets.token_hex(32))
     monkeypatch.setenv("REDIS_URL", await backends.redis_url())
     found = {service: await backends.fresh_database(without_tables, "empty") for service in SERVICES}
     for service, url in found.items():

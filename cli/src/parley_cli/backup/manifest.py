@@ -75,7 +75,7 @@ class EncryptedKey(_Part):
 class SecretKeyPart(_Part):
     """A secret key without which a part of the data is unreadable."""
 
-    name: Literal["AUTH_SECRET_KEY"]
+    name: Literal["AUTH_SECRET_KEY", "WEBHOOKS_SECRET_KEY"]
     fingerprint: str
     encrypted: EncryptedKey | None = None
 
@@ -87,12 +87,12 @@ class Manifest(_Part):
     product_version: str
     created_at: datetime
     databases: list[DatabasePart]
-    secret_keys: list[SecretKeyPart] = Field(max_length=1)
+    secret_keys: list[SecretKeyPart]
 
     def database(self, service: str) -> DatabasePart | None:
         """Return the database of a service, None if the archive has none."""
         return next((part for part in self.databases if part.service == service), None)
 
-    def secret_key(self) -> SecretKeyPart | None:
-        """Return the key of auth, None if the archive has no database of auth."""
-        return self.secret_keys[0] if self.secret_keys else None
+    def secret_key(self, name: str) -> SecretKeyPart | None:
+        """Return a key by its name, None if the archive has no data that needs it."""
+        return next((part for part in self.secret_keys if part.name == name), None)

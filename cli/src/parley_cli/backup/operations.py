@@ -1,4 +1,4 @@
-"""Backup and restore of a server: its databases, and the key that encrypts its signing keys."""
+"""Backup and restore of a server: its databases, and the keys that encrypt secrets in them."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -34,17 +34,23 @@ async def back_up(access: DatabaseAccess, path: Path, passphrase: str | None) ->
 
 
 def _describe_keys(access: DatabaseAccess, passphrase: str | None) -> list[SecretKeyPart]:
-    key = access.secret_key
-    if "auth" not in access.dsns:
-        return []
-    if not key:
-        raise SettingsError(f"{secret_key.NAME}: is required with the database of auth, whose signing keys it encrypts")
-    return [secret_key.describe(key, passphrase)]
+    found = []
+    for service, name in secret_key.NAMES.items():
+        if service not in access.dsns:
+            continue
+        key = access.secret_keys.get(service)
+        if key is None:
+            raise SettingsError(f"{name}: is required with the database of {service}, whose secrets it encrypts")
+        found.append(secret_key.describe(name, key, passphrase))
+    return found
 
 
 async def restore(access: DatabaseAccess, archive: ArchiveReader, options: RestoreOptions) -> None:
     """Restore the databases of a verified archive; raises as ``back_up`` does."""
     key = _choose_key(archive, access, options) if "auth" in access.dsns else None
+    if "webhooks" in access.dsns:
+        shared = key if access.new_key_file is not None else None
+        _require_key_of_webhooks(archive, access.secret_keys.get("webhooks") or shared)
     if key is not None and access.new_key_file is not None:
         from parley_embedded.private_files import write_private
 
@@ -58,26 +64,38 @@ async def restore(access: DatabaseAccess, archive: ArchiveReader, options: Resto
 
 def _choose_key(archive: ArchiveReader, access: DatabaseAccess, options: RestoreOptions) -> str:
     """Return the key with which auth will run; raise BackupError when it cannot decrypt the signing keys."""
-    part = archive.manifest.secret_key()
+    part, key = archive.manifest.secret_key(secret_key.NAMES["auth"]), access.secret_keys.get("auth")
     if options.new_signing_keys or part is None:
-        return access.secret_key or secrets.token_hex(_NEW_KEY_BYTES)
-    if access.secret_key:
-        secret_key.require_same(part, access.secret_key, source=secret_key.NAME)
-        return access.secret_key
+        return key or secrets.token_hex(_NEW_KEY_BYTES)
+    if key:
+        secret_key.require_same(part, key)
+        return key
     if access.new_key_file is not None and part.encrypted and options.passphrase:
         return secret_key.decrypt(part, options.passphrase)
-    raise BackupError(
-        f"{part.name} with the fingerprint {part.fingerprint} is required: it encrypted the signing keys in the "
-        f"archive. Set it{', or give --passphrase-file' if part.encrypted else ''}, or use --new-signing-keys: then "
-        "everyone logs in again."
+    raise _missing(part)
+
+
+def _require_key_of_webhooks(archive: ArchiveReader, key: str | None) -> None:
+    part = archive.manifest.secret_key(secret_key.NAMES["webhooks"])
+    if part is None:
+        return
+    if not key:
+        raise _missing(part)
+    secret_key.require_same(part, key)
+
+
+def _missing(part: SecretKeyPart) -> BackupError:
+    give = ", or give --passphrase-file" if part.encrypted and part.name == secret_key.NAMES["auth"] else ""
+    return BackupError(
+        f"{part.name} with the fingerprint {part.fingerprint} is required: it encrypted secrets in the archive. "
+        f"Set it{give}, {secret_key.WAY_ON[part.name]}."
     )
 
 
-def decrypt_key(archive: ArchiveReader, passphrase: str | None) -> str:
-    """Return the key in an archive; raise SettingsError without a passphrase, and BackupError when it is wrong."""
-    part = archive.manifest.secret_key()
-    if part is None:
-        raise BackupError(f"{archive.path} has no database of auth, so {secret_key.NAME} is not in it.")
+def decrypt_keys(archive: ArchiveReader, passphrase: str | None) -> dict[str, str]:
+    """Return the keys in an archive by name; raise SettingsError without a passphrase, BackupError for a wrong one."""
+    if not archive.manifest.secret_keys:
+        raise BackupError(f"{archive.path} has no data that a key encrypts.")
     if passphrase is None:
-        raise SettingsError("--passphrase-file: is required to decrypt the key")
-    return secret_key.decrypt(part, passphrase)
+        raise SettingsError("--passphrase-file: is required to decrypt the keys")
+    return {part.name: secret_key.decrypt(part, passphrase) for part in archive.manifest.secret_keys}

@@ -33,6 +33,10 @@ class BackupSettings(ServiceSettings):
         None, description="Key that encrypts the signing keys; required with the database of auth."
     )
 
+    webhooks_secret_key: SecretStr | None = Field(
+        None, description="Key that encrypts the secrets of webhooks; required with the database of webhooks."
+    )
+
     def dsns(self, services: list[str]) -> dict[str, str]:
         """Return the DSN of each service; raise SettingsError with a line for each that is missing."""
         found = {service: self._url(service) for service in services}
@@ -51,9 +55,10 @@ class BackupSettings(ServiceSettings):
         value: SecretStr | None = getattr(self, url_variable(service).lower())
         return None if value is None else value.get_secret_value()
 
-    def secret_key(self) -> str | None:
-        """Return ``AUTH_SECRET_KEY``."""
-        return None if self.auth_secret_key is None else self.auth_secret_key.get_secret_value()
+    def secret_keys(self) -> dict[str, str]:
+        """Return the keys that are set, by service."""
+        found = {"auth": self.auth_secret_key, "webhooks": self.webhooks_secret_key}
+        return {service: value.get_secret_value() for service, value in found.items() if value is not None}
 
 
 def url_variable(service: str) -> str:

@@ -33,7 +33,7 @@ NewSigningKeysOption = Annotated[
 ]
 PrintKeyOption = Annotated[
     bool,
-    typer.Option("--print-secret-key", help="Only print AUTH_SECRET_KEY of the archive, which needs the passphrase."),
+    typer.Option("--print-secret-key", help="Only print the secret keys of the archive, which need the passphrase."),
 ]
 
 
@@ -63,7 +63,8 @@ def restore(
 
         with read_archive(archive) as reader:
             if print_secret_key:
-                typer.echo(operations.decrypt_key(reader, passphrase))
+                for name, key in operations.decrypt_keys(reader, passphrase).items():
+                    typer.echo(f"{name}={key}")
                 return
             reader.verify()
             # An older version had fewer services. Each database that was asked for by name must be there.

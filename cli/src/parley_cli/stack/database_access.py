@@ -51,7 +51,7 @@ async def open_to_replace(local: LocalSettings, services: list[str]) -> AsyncIte
 
 def _configured(services: list[str]) -> DatabaseAccess:
     settings = load(BackupSettings)
-    return DatabaseAccess(settings.dsns(services), settings.secret_key())
+    return DatabaseAccess(settings.dsns(services), settings.secret_keys())
 
 
 @contextlib.asynccontextmanager
@@ -65,10 +65,11 @@ async def _stopped(local: LocalSettings, folder: Path, services: list[str]) -> A
         prepare_folder(folder)
         with folder_lock.hold(folder):
             has_key = (folder / FILE_NAME).exists()
-            key = encryption_key(folder) if has_key else load(BackupSettings).secret_key()
+            key = encryption_key(folder) if has_key else load(BackupSettings).secret_keys().get("auth")
+            keys = dict.fromkeys(("auth", "webhooks"), key) if key else {}  # they share it
             async with open_databases(local, folder) as urls:
                 dsns = {service: urls[service] for service in services}
-                yield DatabaseAccess(dsns, key, None if has_key else folder / FILE_NAME)
+                yield DatabaseAccess(dsns, keys, None if has_key else folder / FILE_NAME)
     except (EmbeddedError, FolderInUseError) as error:
         raise BackupError(str(error)) from error
     except OSError as error:
