@@ -8405,6 +8405,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
@@ -8451,6 +8452,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableContent"];
@@ -8493,6 +8495,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
@@ -8532,6 +8535,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
@@ -8577,6 +8581,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8635,6 +8640,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
@@ -8678,6 +8684,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
@@ -8723,6 +8730,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8766,6 +8774,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
@@ -8807,6 +8816,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];

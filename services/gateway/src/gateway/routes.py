@@ -169,7 +169,7 @@ def webhook_routes() -> list[Route]:
         route("POST", f"{base}/{{id}}/secret", "webhooks", ANY, strict=True),
         route("POST", f"{base}/{{id}}/test", "webhooks", ANY, strict=True),
         route("GET", f"{base}/{{id}}/deliveries", "webhooks", ANY),
-        route("POST", f"{base}/{{id}}/deliveries/{{delivery_id}}/redeliver", "webhooks", ANY),
+        route("POST", f"{base}/{{id}}/deliveries/{{id}}/redeliver", "webhooks", ANY),
         route("POST", f"{base}/{{id}}/redeliver", "webhooks", ANY),
     ]
     return [replace(each, max_body=WEBHOOKS_MAX_BODY) for each in found]

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from openai import AsyncOpenAI, InvalidWebhookSignatureError
 from standardwebhooks.webhooks import Webhook
+from svix.webhooks import Webhook as SvixWebhook
 
 from parley.ids import new_id
 from parley_testing.waiting import eventually
@@ -43,6 +45,21 @@ async def test_an_event_arrives_once_with_a_signature_that_standard_webhooks_ver
 async def _delivered(user: ApiUser, webhook: dict[str, Any]) -> dict[str, Any] | None:
     found = await user.deliveries(webhook, status="delivered")
     return found[0] if found else None
+
+
+async def test_the_clients_of_svix_and_openai_verify_a_delivery(webhooks: RunningWebhooks, receiver: Receiver) -> None:
+    user = webhooks.user()
+    webhook = await user.create(receiver.url)
+    event = user.turn()
+    await webhooks.publish(event)
+    await eventually(lambda: receiver.requests)
+    found = receiver.requests[0]
+    SvixWebhook(webhook["secret"]).verify(found.body, found.headers)
+    openai = AsyncOpenAI(api_key="unused", webhook_secret=webhook["secret"])
+    assert openai.webhooks.unwrap(found.body, found.headers).type == event.name
+    with pytest.raises(InvalidWebhookSignatureError):
+        openai.webhooks.unwrap(found.body + b" ", found.headers)
+    await openai.close()
 
 
 async def test_a_failed_delivery_is_tried_again_until_it_succeeds(

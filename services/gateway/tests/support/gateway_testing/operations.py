@@ -29,6 +29,9 @@ BODIES: dict[str, Any] = {
     "POST /v1/conversations/{}": {"metadata": {"topic": "changed"}},
     "POST /api/v1/conversations/import": [],
     "POST /api/v1/auth/register": {},
+    "POST /api/v1/webhooks": {"url": "https://example.org/hooks", "events": ["#"]},
+    "PATCH /api/v1/webhooks/{}": {"status": "paused"},
+    "POST /api/v1/webhooks/{}/redeliver": {"since": "2026-11-28T10:00:00Z", "until": "2026-11-28T11:00:00Z"},
     "POST /api/v1/auth/password-reset": {},
     "POST /api/v1/auth/password-reset/request": {},
 }

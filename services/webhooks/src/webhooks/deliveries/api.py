@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from parley.errors import InvalidCursor, NotFound, ValidationFailed
+from parley.errors import InsufficientScope, InvalidCursor, NotFound, ValidationFailed
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 from parley.web.schemas import Page
@@ -26,13 +26,13 @@ async def delivery_service(request: Request) -> DeliveryService:
 Deliveries = Annotated[DeliveryService, Depends(delivery_service)]
 
 
-@router.post("/test", status_code=202, responses=problems(NotFound))
+@router.post("/test", status_code=202, responses=problems(InsufficientScope, NotFound))
 async def test_webhook(webhook_id: str, principal: Manager, deliveries: Deliveries) -> DeliveryView:
     """Send a test event of the type `webhook.test` to the webhook. A paused or disabled webhook sends it later."""
     return DeliveryView.of(await deliveries.send_test(principal, parse_path_id(webhook_id)))
 
 
-@router.get("/deliveries", responses=problems(NotFound, InvalidCursor))
+@router.get("/deliveries", responses=problems(InsufficientScope, NotFound, InvalidCursor))
 async def list_deliveries(
     webhook_id: str,
     principal: Manager,
@@ -47,7 +47,7 @@ async def list_deliveries(
     return await deliveries.page(principal, parse_path_id(webhook_id), chosen, cursor, limit)
 
 
-@router.post("/deliveries/{delivery_id}/redeliver", status_code=202, responses=problems(NotFound))
+@router.post("/deliveries/{delivery_id}/redeliver", status_code=202, responses=problems(InsufficientScope, NotFound))
 async def redeliver_delivery(
     webhook_id: str, delivery_id: str, principal: Manager, deliveries: Deliveries
 ) -> DeliveryView:
@@ -56,7 +56,7 @@ async def redeliver_delivery(
     return DeliveryView.of(found)
 
 
-@router.post("/redeliver", status_code=202, responses=problems(NotFound, ValidationFailed))
+@router.post("/redeliver", status_code=202, responses=problems(InsufficientScope, NotFound, ValidationFailed))
 async def redeliver_range(
     webhook_id: str, body: RedeliverBody, principal: Manager, deliveries: Deliveries
 ) -> RedeliveredView:

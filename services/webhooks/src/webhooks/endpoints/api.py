@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from parley.errors import InvalidCursor, NotFound, ValidationFailed
+from parley.errors import InsufficientScope, InvalidCursor, NotFound, ValidationFailed
 from parley.web.app import JsonRoute
 from parley.web.openapi import location, problems
 from parley.web.schemas import Page
@@ -29,7 +29,7 @@ Webhooks = Annotated[WebhookService, Depends(webhook_service)]
     status_code=201,
     responses={
         201: {"headers": location("The webhook.", f"/api/v1/webhooks/{EXAMPLE_WEBHOOK}")},
-        **problems(ValidationFailed),
+        **problems(InsufficientScope, ValidationFailed),
     },
 )
 async def create_webhook(
@@ -45,7 +45,7 @@ async def create_webhook(
     return WebhookSecretView.with_secret(webhook, secret)
 
 
-@router.get("", responses=problems(InvalidCursor))
+@router.get("", responses=problems(InsufficientScope, InvalidCursor))
 async def list_webhooks(
     principal: Manager, webhooks: Webhooks, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[WebhookView]:
@@ -53,13 +53,13 @@ async def list_webhooks(
     return await webhooks.page(principal, cursor, limit)
 
 
-@router.get("/{webhook_id}", responses=problems(NotFound))
+@router.get("/{webhook_id}", responses=problems(InsufficientScope, NotFound))
 async def get_webhook(webhook_id: str, principal: Manager, webhooks: Webhooks) -> WebhookView:
     """Return a webhook."""
     return WebhookView.of(await webhooks.get(principal, parse_path_id(webhook_id)))
 
 
-@router.patch("/{webhook_id}", responses=problems(NotFound, ValidationFailed))
+@router.patch("/{webhook_id}", responses=problems(InsufficientScope, NotFound, ValidationFailed))
 async def update_webhook(webhook_id: str, body: WebhookPatch, principal: Manager, webhooks: Webhooks) -> WebhookView:
     """Change a webhook, pause it, or activate it again.
 
@@ -68,13 +68,13 @@ async def update_webhook(webhook_id: str, body: WebhookPatch, principal: Manager
     return WebhookView.of(await webhooks.patch(principal, parse_path_id(webhook_id), body))
 
 
-@router.delete("/{webhook_id}", status_code=204, responses=problems(NotFound))
+@router.delete("/{webhook_id}", status_code=204, responses=problems(InsufficientScope, NotFound))
 async def delete_webhook(webhook_id: str, principal: Manager, webhooks: Webhooks) -> None:
     """Delete a webhook and its delivery log."""
     await webhooks.delete(principal, parse_path_id(webhook_id))
 
 
-@router.post("/{webhook_id}/secret", responses=problems(NotFound))
+@router.post("/{webhook_id}/secret", responses=problems(InsufficientScope, NotFound))
 async def rotate_webhook_secret(
     webhook_id: str, principal: Manager, webhooks: Webhooks, response: Response
 ) -> WebhookSecretView:
