@@ -99,7 +99,7 @@ async def test_a_service_starts_hardened_and_keeps_trying_while_its_stores_are_a
         started.append(name)
         variables = [f"--env={variable}" for variable in UNREACHABLE.get(service, ())]
         docker("run", "--detach", f"--name={name}", *HARDENED, *variables, image)
-        await eventually(partial(is_alive, name), within=60)
+        await eventually(partial(is_alive, name), within=240)
         assert docker("exec", name, "id", "-u").strip() == "65532"
         assert run("exec", name, "python", "/app/bin/healthcheck.py", "/ready").returncode in {0, 1}
         assert "Traceback" not in docker("logs", name)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-DOCKER_TIMEOUT = 60.0
+DOCKER_TIMEOUT = 180.0
 
 
 class DockerError(AssertionError):
