@@ -12,9 +12,14 @@ from parley_cli.backup.archive_reader import read_archive
 from parley_cli.backup.archive_writer import PARTIAL_SUFFIX, open_archive, remove_abandoned
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.manifest import DatabasePart, Manifest
+from parley_cli.backup.secret_key import NAMES
 from parley_cli.backup.services import SERVICES
+from parley_cli.backup.settings import URL_VARIABLES
 from parley_cli.main import build
-from parley_cli.stack.backends import SERVICES_WITH_DATABASE
+from parley_cli.settings import LocalSettings
+from parley_cli.stack.backends import SERVICES_WITH_DATABASE, StackBackends
+from parley_cli.stack.encryption_key import ensure_key
+from parley_cli.stack.service_settings import StackConfig
 
 ROWS = b"".join(b"%d\tmessage \\n %d\n" % (n, n) for n in range(2000))
 
@@ -150,3 +155,10 @@ def test_remains_of_a_killed_backup_are_removed_but_not_a_running_one(tmp_path: 
 
 def test_every_service_with_a_database_is_backed_up() -> None:
     assert set(SERVICES) == set(SERVICES_WITH_DATABASE)
+
+
+def test_a_running_stack_names_everything_that_a_backup_needs(tmp_path: Path) -> None:
+    ensure_key(tmp_path)
+    urls = dict.fromkeys(SERVICES_WITH_DATABASE, "postgresql:///x")
+    stack = StackConfig(LocalSettings(), tmp_path, StackBackends(urls, "redis:///", None))
+    assert {*URL_VARIABLES, *NAMES.values()} <= stack.environment().keys()

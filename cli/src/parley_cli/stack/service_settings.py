@@ -47,6 +47,7 @@ class StackConfig:
             "CHAT_URL": self.ports.url("chat"),
             "HISTORY_URL": self.ports.url("history"),
             "AUTH_SECRET_KEY": encryption_key(self.folder),
+            "WEBHOOKS_SECRET_KEY": encryption_key(self.folder),
             "INTERNAL_CLIENT_SECRET": internal_secrets(self.folder)["chat"],
         }
 
