@@ -153,6 +153,18 @@ def test_remains_of_a_killed_backup_are_removed_but_not_a_running_one(tmp_path: 
             pass
 
 
+async def test_an_archive_that_was_killed_before_its_second_name_was_removed_is_kept(archive: Path) -> None:
+    content = archive.read_bytes()
+    partial = archive.with_name(archive.name + PARTIAL_SUFFIX)
+    partial.hardlink_to(archive)
+    remove_abandoned(archive.parent, "*.backup")
+    assert (partial.exists(), archive.read_bytes() == content) == (False, True)
+    partial.hardlink_to(archive)
+    renamed = archive.rename(archive.with_name("renamed"))
+    await write(archive, b"1\n")
+    assert renamed.read_bytes() == content
+
+
 def test_every_service_with_a_database_is_backed_up() -> None:
     assert set(SERVICES) == set(SERVICES_WITH_DATABASE)
 

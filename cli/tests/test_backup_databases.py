@@ -213,14 +213,14 @@ async def test_a_backup_of_a_database_without_tables_fails_and_leaves_no_file(se
 
 
 async def test_old_backups_of_a_folder_are_deleted_after_a_new_one(server: Server, tmp_path: Path) -> None:
-    for name in ("parley-2026-01-01T000000Z.backup", "parley-2026-01-02T000000Z.backup", "mine.backup"):
-        (tmp_path / name).touch()
+    for name in ("2026-01-01T000000Z", "2026-01-02T000000Z", "before-the-upgrade"):
+        (tmp_path / f"parley-{name}.backup").touch()
     urls = await server.databases("migrated")
     done = await server.parley(urls, "backup", str(tmp_path), "--keep", "2")
     assert done.exit_code == 0, done.stderr
-    assert len(list(tmp_path.glob("parley-*.backup"))) == 2
+    assert len(list(tmp_path.glob("parley-2*.backup"))) == 2
     assert not (tmp_path / "parley-2026-01-01T000000Z.backup").exists()
-    assert (tmp_path / "mine.backup").exists()
+    assert (tmp_path / "parley-before-the-upgrade.backup").exists()
 
 
 def test_a_missing_database_url_exits_with_status_2(server: Server) -> None:
@@ -234,3 +234,4 @@ def test_an_unreachable_database_is_one_line_and_status_1(server: Server) -> Non
     server.use(dict.fromkeys(SERVICES, "postgresql://nobody:nothing@127.0.0.1:1/chat"))
     result = CliRunner().invoke(build(), ["backup", "all.backup"])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("parley backup: A database cannot be reached: ")

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
 
 import pytest
 from cryptography import x509
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
-from parley_cli.diagnosis import certificate_checks, disk_checks
+from parley_cli.diagnosis import certificate_checks, disk_checks, rabbitmq_checks
 from parley_cli.diagnosis.addresses import tls_address
 from parley_cli.diagnosis.advice import ADVICE, RUNBOOK
 from parley_cli.diagnosis.checks import check_system, numbered
@@ -32,6 +33,7 @@ from parley_cli.main import build
 from parley_testing.fakes.redis_server import Reply, fake_redis_server
 from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer
 from parley_testing.stacks.commands import free_ports
+from parley_testing.virtual_time import virtual_time
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "canary-8f2d"
@@ -130,6 +132,11 @@ async def test_a_service_that_does_not_answer_is_a_fault() -> None:
     assert codes(found) == {"service_unreachable"}
 
 
+async def test_a_malformed_address_is_a_fault_of_its_service_alone() -> None:
+    found = await diagnose(services={"chat": {"http://chat:port"}, "auth": {f"http://127.0.0.1:{free_ports()}"}})
+    assert {each.target: each.code for each in found} == {"chat": "check_failed", "auth": "service_unreachable"}
+
+
 async def test_a_service_that_is_not_ready_says_why(service: ScriptedServer) -> None:
     service.pages = pages(ready=503)  # type: ignore[attr-defined]
     (found,) = [each for each in await diagnose(services={"chat": {service.url}}) if each.status != "ok"]
@@ -192,6 +199,45 @@ def test_pending_changed_and_unknown_migrations_are_found() -> None:
 )
 def test_a_queue_is_judged_by_its_messages_and_consumers(depth: tuple[int, int] | None, code: str) -> None:
     assert check_queue("rabbitmq", "history.turns", depth).code == code
+
+
+class BlockedBroker:
+    """A connection to a broker with an alarm: after a message it reads nothing more."""
+
+    transport = None
+
+    def __init__(self) -> None:
+        self.default_exchange, self.declaration_result = self, SimpleNamespace(message_count=0, consumer_count=1)
+        self._published = False
+
+    async def channel(self, **_options: Any) -> Self:
+        return self
+
+    async def declare_queue(self, _name: str, *, passive: bool) -> Self:
+        await self._answer()
+        return self
+
+    async def publish(self, *_arguments: Any, **_options: Any) -> None:
+        self._published = True
+        await self._answer()
+
+    async def close(self) -> None:
+        await self._answer()
+
+    async def _answer(self) -> None:
+        if self._published:
+            await asyncio.sleep(3600)
+
+
+@virtual_time
+async def test_a_broker_that_takes_no_messages_is_found_within_the_default_time_limit() -> None:
+    async def connect(_url: str, _name: str) -> BlockedBroker:
+        return BlockedBroker()
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(rabbitmq_checks, "connect", connect)
+        found, _ = await check_system(System(folders={}, rabbitmq={"amqp://broker/"}, admin={"x": "y"}), 5)
+    assert {each.code for each in found if each.target == "rabbitmq"} == {"ok", "rabbitmq_blocked"}
 
 
 def test_dead_letters_are_a_fault() -> None:

@@ -66,7 +66,7 @@ def _descendants(pid: int) -> Iterator[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             children = (task / "children").read_text().split()
-        except FileNotFoundError:  # the thread has ended
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended
             continue
         for child in children:
             yield int(child)

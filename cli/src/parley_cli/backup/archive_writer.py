@@ -74,7 +74,8 @@ def open_archive(path: Path) -> Iterator[ArchiveWriter]:
     try:
         if path.exists():
             raise BackupError(f"{path} exists already. Remove it, or choose another name.")
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        _remove(partial)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
             _claim(file, partial)
             try:
@@ -89,18 +90,24 @@ def open_archive(path: Path) -> Iterator[ArchiveWriter]:
 def remove_abandoned(folder: Path, pattern: str) -> None:
     """Remove the partial files of killed backups."""
     for partial in folder.glob(pattern + PARTIAL_SUFFIX):
-        with contextlib.suppress(OSError, BackupError), partial.open("r+b") as file:
-            _claim(file, partial)
-            partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, BackupError):
+            _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    """Remove the file of a killed backup. It is not truncated: it can be a complete archive, which has its name too."""
+    with contextlib.suppress(FileNotFoundError), partial.open("r+b") as file:
+        _claim(file, partial)
+        partial.unlink()
 
 
 def _claim(file: IO[bytes], partial: Path) -> None:
-    try:
+    """Lock a partial file; raise BackupError if another backup has it, or has given it its name meanwhile."""
+    with contextlib.suppress(BlockingIOError):
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BackupError(f"Another backup is writing {partial}.") from None
-    file.truncate(0)
-    os.fchmod(file.fileno(), 0o600)
+        if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+            return
+    raise BackupError(f"Another backup is writing {partial}.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,22 +28,23 @@ class Snapshot:
     migrations: list[AppliedMigration]
 
 
-async def dump(archive: ArchiveWriter, dsns: Mapping[str, str], keys: list[SecretKeyPart]) -> Manifest:
-    """Write the databases, by service, and return the manifest. All snapshots are taken before the first row is read.
-
-    Raises BackupError, and the errors of asyncpg and the network.
-    """
+@contextlib.asynccontextmanager
+async def open_snapshots(dsns: Mapping[str, str]) -> AsyncIterator[list[Snapshot]]:
+    """Open a snapshot of each database, by service; raise BackupError, and the errors of asyncpg and the network."""
     async with contextlib.AsyncExitStack() as stack:
-        snapshots = [await _open_snapshot(stack, service, dsns[service]) for service in in_order(list(dsns))]
-        content = Manifest(
-            format=FORMAT,
-            product_version=__version__,
-            created_at=times.now(),
-            databases=[await _write(archive, snapshot) for snapshot in snapshots],
-            secret_keys=keys,
-        )
+        yield [await _open_snapshot(stack, service, dsns[service]) for service in in_order(list(dsns))]
+
+
+async def dump(archive: ArchiveWriter, snapshots: Sequence[Snapshot], keys: list[SecretKeyPart]) -> None:
+    """Write the databases and finish the archive; raise BackupError, and the errors of asyncpg and the network."""
+    content = Manifest(
+        format=FORMAT,
+        product_version=__version__,
+        created_at=times.now(),
+        databases=[await _write(archive, snapshot) for snapshot in snapshots],
+        secret_keys=keys,
+    )
     archive.finish(content)
-    return content
 
 
 async def _open_snapshot(stack: contextlib.AsyncExitStack, service: str, dsn: str) -> Snapshot:

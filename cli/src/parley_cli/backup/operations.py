@@ -9,7 +9,7 @@ from parley_cli.backup import secret_key
 from parley_cli.backup.access import DatabaseAccess
 from parley_cli.backup.archive_reader import ArchiveReader
 from parley_cli.backup.archive_writer import open_archive
-from parley_cli.backup.dump import dump
+from parley_cli.backup.dump import dump, open_snapshots
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.load import load
 from parley_cli.backup.manifest import SecretKeyPart
@@ -29,8 +29,9 @@ class RestoreOptions:
 async def back_up(access: DatabaseAccess, path: Path, passphrase: str | None) -> None:
     """Write an archive of the databases; raise BackupError, SettingsError, or an error of asyncpg or the network."""
     keys = _describe_keys(access, passphrase)
-    with open_archive(path) as archive:
-        await dump(archive, access.dsns, keys)
+    async with open_snapshots(access.dsns) as snapshots:
+        with open_archive(path) as archive:
+            await dump(archive, snapshots, keys)
 
 
 def _describe_keys(access: DatabaseAccess, passphrase: str | None) -> list[SecretKeyPart]:

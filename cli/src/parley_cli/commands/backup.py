@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from parley_cli.backup.manifest import Manifest
 
 COMMAND = "parley backup"
-PATTERN = "parley-*.backup"
+PATTERN = "parley-????-??-??T??????Z.backup"
+"""Names of files in a folder. Others, such as `parley-before-upgrade.backup`, are the operator's and stay."""
 
 OutputArgument = Annotated[
     Path, typer.Argument(metavar="OUTPUT", help="File to write, or a folder that exists: then the name has the time.")

@@ -60,7 +60,7 @@ async def _replicas(url: str) -> list[str]:
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT):
             return await replicas(url)
-    except OSError:  # also a TimeoutError
+    except (OSError, ValueError):  # an unknown name, no answer in time, or a malformed URL: its probe fails
         return [url]
 
 

@@ -17,6 +17,8 @@ DEAD_LETTERS = "parley.dead"
 MAX_WAITING = 1000
 CONFIRM_TIMEOUT = 2.0
 """Seconds after which a broker that confirms nothing counts as blocked."""
+CLOSE_TIMEOUT = 0.5
+"""Seconds for the end of the connection, which a blocked broker does not read."""
 
 
 async def check_rabbitmq(target: str, urls: str) -> list[Finding]:
@@ -25,11 +27,13 @@ async def check_rabbitmq(target: str, urls: str) -> list[Finding]:
     connection = await _connect(urls)
     latency = (time.perf_counter() - began) * 1000
     try:
-        broker = await _broker(target, connection, latency)
         queues = [check_queue(target, queue, await _depth(connection, queue)) for queue in QUEUES]
-        return [broker, *queues, check_dead_letters(target, await _depth(connection, DEAD_LETTERS))]
+        dead_letters = check_dead_letters(target, await _depth(connection, DEAD_LETTERS))
+        # Last: a broker with an alarm reads nothing more from a connection that has published.
+        return [await _broker(target, connection, latency), *queues, dead_letters]
     finally:
-        await close(connection)
+        async with at_most(CLOSE_TIMEOUT):
+            await close(connection)
 
 
 async def _connect(urls: str) -> AbstractConnection:

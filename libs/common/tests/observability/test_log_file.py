@@ -33,6 +33,15 @@ def test_only_the_owner_can_read_the_log(tmp_path: Path) -> None:
         assert (tmp_path / "parley.log").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_log_that_was_removed_is_made_again_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "parley.log"
+    with RotatingLogFile(path, limit=100) as log:
+        log.write(b"a" * 90)
+        path.unlink()
+        log.write(b"b" * 90)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"b" * 90, 0o600)
+
+
 def test_processes_that_share_a_full_log_keep_its_predecessor(tmp_path: Path) -> None:
     path = tmp_path / "parley.log"
     with RotatingLogFile(path, limit=100) as first, RotatingLogFile(path, limit=100) as second:

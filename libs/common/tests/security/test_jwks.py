@@ -106,6 +106,12 @@ async def test_a_starting_process_does_not_wait_for_an_auth_that_is_away() -> No
     assert attempts == 1
 
 
+async def test_a_starting_process_asks_once_for_keys_that_auth_does_not_have() -> None:
+    jwks = FakeKeySource()
+    await KeySet(jwks).preload()
+    assert jwks.fetches == 1
+
+
 async def test_a_starting_process_begins_without_keys_when_auth_stays_silent() -> None:
     attempts = 0
 

@@ -24,11 +24,14 @@ class RotatingLogFile(FileIO):
 
     def _rotate(self) -> None:
         # The lock belongs to a descriptor of its own: forked processes share this object's.
-        with self._path.open("ab") as locked:
+        locked = self._open()
+        try:
             fcntl.flock(locked, fcntl.LOCK_EX)
             if self._path.stat().st_ino == os.fstat(self.fileno()).st_ino:  # else another process has rotated it
                 self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-        new_file = self._open()
+            new_file = self._open()  # before the lock ends: the next process needs the path
+        finally:
+            os.close(locked)
         os.dup2(new_file, self.fileno())
         os.close(new_file)
 

@@ -67,13 +67,14 @@ class KeySet:
     async def preload(self, timeout: float = PRELOAD_TIMEOUT) -> None:
         """Fetch the keys, again while auth is slow; give up at once if it refuses connections or has an error."""
         async with at_most(timeout):
-            while not self._keys:
+            while True:
                 try:
                     self._use(await self._fetch())
                 except (TimeoutError, httpx2.TimeoutException):
                     continue
-                except Exception:  # noqa: BLE001 - the first request tries again and reports the failure
-                    return
+                except Exception:  # noqa: BLE001, S110 - the first request tries again and reports the failure
+                    pass
+                return
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
         """Return the key with this id, or None when auth does not publish it.

@@ -67,5 +67,7 @@ async def open_balancer() -> AsyncIterator[ConnectionBalancer]:
     server = await asyncio.start_server(balancer.serve, "127.0.0.1", 0)
     balancer.port = server.sockets[0].getsockname()[1]
     async with server:
-        yield balancer
-        await balancer.stop()
+        try:
+            yield balancer
+        finally:
+            await balancer.stop()  # else the server waits for the open connections
