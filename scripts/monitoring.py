@@ -3,6 +3,7 @@
 import json
 import string
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ VARIABLES = [
 ]
 COLUMNS, WIDTH, HEIGHT = 2, 12, 8
 WRITTEN = "Written by scripts/monitoring.py from source.yaml."
+LINE_WIDTH = 110
 
 
 def dashboard(name: str, source: dict[str, Any]) -> str:
@@ -67,7 +69,19 @@ def rule(source: dict[str, Any]) -> str:
         "metadata": {"name": source["name"], "namespace": "parley"},
         "spec": {"groups": source["groups"]},
     }
-    return f"# {WRITTEN}\n" + yaml.safe_dump(document, sort_keys=False, width=110, allow_unicode=True)
+    header = [WRITTEN, *textwrap.wrap(source["about"], LINE_WIDTH)]
+    text: str = yaml.dump(document, Dumper=LiteralDumper, sort_keys=False, width=LINE_WIDTH, allow_unicode=True)
+    return "".join(f"# {line}\n" for line in header) + text
+
+
+class LiteralDumper(yaml.SafeDumper):
+    """Writes texts of several lines as they are, such as queries."""
+
+
+LiteralDumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
 
 
 def documents() -> dict[Path, str]:

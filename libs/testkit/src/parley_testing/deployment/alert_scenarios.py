@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-SERVICES = ("gateway", "auth", "chat", "history", "history-worker")
+SERVICES = ("gateway", "auth", "chat", "history", "history-worker", "webhooks")
 REQUESTS = "http_server_request_duration_seconds_count"
 LAG = "process_event_loop_lag_seconds_bucket"
 PAGE, TICKET = "critical", "warning"
@@ -213,7 +213,10 @@ SCENARIOS = [
     ),
 ]
 DOWN = {
-    "auth is not there at all": {key: value for key, value in UP.items() if 'job="parley-auth"' not in key},
+    **{
+        f"{name} is not there at all": {key: value for key, value in UP.items() if f'job="parley-{name}"' not in key}
+        for name in SERVICES
+    },
     "every replica of auth is down": {key: "0x2000" if "auth" in key else value for key, value in UP.items()},
     "one replica of auth is down": UP | {series("up", "parley-auth", pod="auth-a"): "0x2000"},
 }
