@@ -9,7 +9,7 @@ from parley_cli.backup.services import SERVICES
 
 
 class BackupSettings(ServiceSettings):
-    """Databases of the services, and the key that encrypts the signing keys."""
+    """Databases of the services, and the keys that encrypt secrets in them."""
 
     service: ClassVar[str] = "backup"
 
@@ -32,7 +32,6 @@ class BackupSettings(ServiceSettings):
     auth_secret_key: SecretStr | None = Field(
         None, description="Key that encrypts the signing keys; required with the database of auth."
     )
-
     webhooks_secret_key: SecretStr | None = Field(
         None, description="Key that encrypts the secrets of webhooks; required with the database of webhooks."
     )
