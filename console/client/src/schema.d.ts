@@ -1979,6 +1979,11 @@ export interface components {
         /**
          * DeletedOpenAIConversation
          * @description A deleted conversation in OpenAI's format.
+         * @example {
+         *       "id": "conv_01a200aa000070008000000000000000",
+         *       "object": "conversation.deleted",
+         *       "deleted": true
+         *     }
          */
         DeletedOpenAIConversation: {
             /** Id */
@@ -2663,6 +2668,18 @@ export interface components {
         /**
          * NewConversationRequest
          * @description ``POST /v1/conversations``.
+         * @example {
+         *       "metadata": {
+         *         "topic": "demo"
+         *       },
+         *       "items": [
+         *         {
+         *           "type": "message",
+         *           "role": "user",
+         *           "content": "Hi"
+         *         }
+         *       ]
+         *     }
          */
         NewConversationRequest: {
             /** Metadata */
@@ -2750,6 +2767,14 @@ export interface components {
         /**
          * OpenAIConversation
          * @description A conversation in OpenAI's format.
+         * @example {
+         *       "id": "conv_01a200aa000070008000000000000000",
+         *       "object": "conversation",
+         *       "created_at": 1795307719,
+         *       "metadata": {
+         *         "topic": "demo"
+         *       }
+         *     }
          */
         OpenAIConversation: {
             /** Id */
@@ -2770,6 +2795,11 @@ export interface components {
         /**
          * OpenAIConversationUpdate
          * @description The metadata of a conversation, as OpenAI's clients replace it.
+         * @example {
+         *       "metadata": {
+         *         "topic": "demo"
+         *       }
+         *     }
          */
         OpenAIConversationUpdate: {
             /** Metadata */
