@@ -35,13 +35,16 @@ class PastExchange:
     """Goes on with the exchange before; the user message is the same."""
     input: Sequence[dict[str, Any]] | None = None
     """The messages before the answer, if they are not just the user message and ``before``."""
+    stored_length: int | None = None
+    """The length as the store that read the exchange counts it, where it stopped reading."""
 
     @property
     def length(self) -> int:
         """Return the characters of the exchange."""
+        if self.stored_length is not None:
+            return self.stored_length
         steps = sum(len(step.content) for step in (*self.before, *self.after))
-        given = sum(len(str(message.get("content") or "")) for message in self.input or ())
-        return len(self.user_message) + len(self.answer) + steps + given
+        return len(self.user_message) + len(self.answer) + steps
 
 
 def result_steps(results: Iterable[ToolResult]) -> tuple[PastStep, ...]:

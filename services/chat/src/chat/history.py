@@ -37,11 +37,14 @@ class RegenerationSource:
     tool_results: tuple[ToolResult, ...] = ()
     continues: bool = False
 
+    @property
+    def call_ids(self) -> set[str]:
+        """Return the IDs of the tool calls. The calls of an imported answer may be any objects."""
+        return {call["id"] for call in self.tool_calls or () if isinstance(call.get("id"), str)}
+
     def has_calls_of(self, results: Iterable[ToolResult]) -> bool:
         """Tell whether one of the results belongs to a tool call of the answer."""
-        ids = {result.tool_call_id for result in results}
-        # The calls of an imported answer may be any objects.
-        return any(isinstance(call.get("id"), str) and call["id"] in ids for call in self.tool_calls or ())
+        return any(result.tool_call_id in self.call_ids for result in results)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from chat.api.response_stream import response_events
 from chat.errors import ProviderFailure, TurnPending
+from chat.exchanges import PastExchange
 from chat.model import LogEntry, Turn
+from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.resource import response
 from chat.protocols.sse import MOVED
 from chat.running.tool_calls import join_calls
@@ -25,6 +27,7 @@ from chat.running.turn_updates import (
 )
 from chat_testing.turns import make_turn
 from parley import times
+from parley.ids import new_id
 from parley_events.models import Usage
 
 USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10, cached_tokens=2, reasoning_tokens=1)
@@ -199,3 +202,8 @@ async def test_a_reader_who_has_more_than_was_stored_of_a_lost_log_receives_its_
     updates: list[TurnUpdate] = [StreamStarted(turn), TurnDelta(2, turn.entries), TurnFinished(3, turn)]
     (last,) = events_of(await streamed(turn, updates, first=40))
     assert (last["type"], last["sequence_number"]) == ("response.failed", 40)
+
+
+def test_calls_of_an_imported_answer_are_items_whatever_they_are() -> None:
+    exchange = PastExchange(new_id(), None, "Hi", "", [{"id": 5, "function": "weather"}, {}])
+    assert [item["type"] for item in items_of(exchange)] == ["message", "function_call", "function_call"]

@@ -17,7 +17,7 @@ from parley.errors import InvalidRequest
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 CALL = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "Sun"}
-TOOLS_MODEL = replace(MODEL, capabilities=("stream", "tools"))
+TOOLS_MODEL = replace(MODEL, capabilities=("stream", "tools", "vision"))
 
 
 def parsed(**members: Any) -> ResponseRequest:
@@ -59,12 +59,27 @@ def items(given: list[Any]) -> list[dict[str, Any]]:
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "tools": "all"}}, "tool_choice.tools"),
+        ({"tools": [TOOL], "tool_choice": "allowed_tools"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": []}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": ["function"]}}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "required"}}, "tool_choice"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "mode": [], "tools": [{"name": "weather"}]}},
+            "tool_choice.mode",
+        ),
+        ({"conversation": {"id": "conv_1", "mood": "good"}}, "conversation.mood"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input.0.type"),
         ({"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input.0.type"),
         ({"input": [{"role": "user"}]}, "input.0.content"),
         ({"input": [{"content": "Hi"}]}, "input.0.role"),
         ({"input": [{"role": "user", "content": "Hi", "audio": {}, "mood": "good"}]}, "input.0.mood"),
+        ({"input": [{"role": "user", "content": "Hi", "name": "Ada"}]}, "input.0.name"),
         ({"input": [{"type": "function_call", "call_id": "c1", "name": "f"}]}, "input.0.arguments"),
+        ({"input": [{**OUTPUT, "output": [{"type": "input_image", "image_url": "data:,"}]}]}, "input.0.output.0.type"),
+        (
+            {"input": [{"type": "reasoning", "summary": [{"type": "summary_text", "mood": "good"}]}]},
+            "input.0.summary.0.mood",
+        ),
         ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input.0.content.0.type"),
         ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input.0.content.0.type"),
     ],
@@ -82,6 +97,12 @@ def test_what_is_not_offered_is_refused_by_name(members: dict[str, Any], paramet
         {"input": [{"role": "robot", "content": "Hi"}]},
         {"input": "Hi\x00"},
         {"temperature": 3},
+        {"temperature": "1"},
+        {"stream": "true"},
+        {"store": 0},
+        {"background": "no"},
+        {"max_output_tokens": "5"},
+        {"top_p": "0.5"},
         {"max_output_tokens": 0},
         {"truncation": "some"},
         {"tools": [TOOL] * 129},

@@ -27,6 +27,7 @@ from parley.config.settings import load
 from parley.ids import new_id
 from parley_testing.security.token_issuer import TestIssuer
 
+ASKED = {"role": "user", "content": "Weather?"}
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 
 
@@ -141,6 +142,12 @@ async def test_an_unstored_response_sees_the_one_before_and_is_not_retrieved(
     await client.create(404, previous_response_id=made["id"])
 
 
+async def test_the_input_items_of_an_unstored_response_are_not_kept(bench: ServiceBench, client: Client) -> None:
+    made = await client.create(input=[{"role": "developer", "content": "Be kind."}, ASKED], store=False)
+    (turn,) = bench.engine.turns.turns.values()
+    assert (made["status"], turn.response) == ("completed", {"store": False})
+
+
 async def test_outputs_continue_the_calls_of_a_response(bench: ServiceBench, client: Client) -> None:
     bench.engine.generator.chunks = calls("weather", "time")
     asked = await client.create(tools=[TOOL, {**TOOL, "name": "time"}])
@@ -153,6 +160,12 @@ async def test_outputs_continue_the_calls_of_a_response(bench: ServiceBench, cli
     other = [{**outputs[0], "call_id": "other"}]
     refused = await client.create(400, input=other, conversation=asked["conversation"])
     assert refused["error"]["param"] == "input"
+    for given in (outputs[:1], [ASKED, *outputs[:1]]):
+        refused = await client.create(400, input=given, conversation=asked["conversation"])
+        assert "needs an output" in refused["error"]["message"]
+    empty = await client.send("POST", "conversations", json={})
+    refused = await client.create(400, input=outputs, conversation=empty["id"])
+    assert "has no tool call" in refused["error"]["message"]
     answer = await client.create(input=outputs, previous_response_id=asked["id"])
     sent = bench.engine.generator.prompts[-1].messages
     assert [message["role"] for message in sent] == ["user", "assistant", "tool", "tool"]
@@ -164,6 +177,15 @@ async def test_outputs_continue_the_calls_of_a_response(bench: ServiceBench, cli
         *("function_call_output", "function_call_output", "message"),
     ]
     assert items["data"][1]["id"] == asked["output"][0]["id"]
+
+
+async def test_calls_with_their_outputs_continue_a_conversation(bench: ServiceBench, client: Client) -> None:
+    first = await client.create()
+    call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c1", "output": "Sun"}
+    await client.create(input=[call, output], conversation=first["conversation"])
+    roles = [message["role"] for message in bench.engine.generator.prompts[-1].messages]
+    assert roles[-2:] == ["assistant", "tool"]
 
 
 async def test_a_background_response_is_cancelled_and_deleted(bench: ServiceBench, client: Client) -> None:

@@ -1,5 +1,6 @@
 """Position of a turn in the conversation tree: its conversation, its parent and its user message."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +15,7 @@ from parley.field_errors import FieldError
 from parley.ids import new_id
 
 UNKNOWN_CALL = "The answer before has no tool call with the `call_id` of an output."
+MISSING_OUTPUT = "Each tool call of the answer before needs an output."
 FIRST_NUMBER_WITH_BRANCHES = 3
 """The first turn that can follow another answer than the newest one."""
 
@@ -80,15 +82,20 @@ class PositionResolver:
     async def _with_tool_results(self, request: TurnRequest, position: TurnPosition) -> TurnPosition:
         """Return the position with the request's tool results. Those of the parent's calls continue its exchange."""
         position = replace(position, tool_results=request.tool_results)
-        if not request.answers_tool_results or position.parent_id is None or position.conversation_id is None:
+        requires_calls = request.requires_calls and bool(request.tool_results)
+        if position.parent_id is None or position.conversation_id is None:
+            if requires_calls:
+                raise _invalid_input("unknown_call", UNKNOWN_CALL)
+            return position
+        if not (request.answers_tool_results or requires_calls):
             return position
         try:
             source = await self._source(request, position.conversation_id, position.parent_id)
         except (MessageNotFound, HistoryUnavailable):
             return position
-        if not source.has_calls_of(request.tool_results):
-            if request.requires_calls:
-                raise InvalidRequest(errors=[FieldError("/input", "unknown_call", UNKNOWN_CALL)])
+        if requires_calls:
+            _require_pairs(source.call_ids, request.tool_results)
+        if not request.answers_tool_results or not source.has_calls_of(request.tool_results):
             return position
         return replace(
             position,
@@ -183,6 +190,18 @@ class PositionResolver:
         if source is None:
             raise MessageNotFound
         return source
+
+
+def _require_pairs(calls: set[str], results: Sequence[ToolResult]) -> None:
+    answered = {result.tool_call_id for result in results}
+    if not answered <= calls:
+        raise _invalid_input("unknown_call", UNKNOWN_CALL)
+    if not calls <= answered:
+        raise _invalid_input("missing_output", MISSING_OUTPUT)
+
+
+def _invalid_input(code: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError("/input", code, detail)])
 
 
 def require_accepts_turn(conversation: ConversationState, user_id: UUID) -> None:

@@ -56,7 +56,7 @@ class TurnRequest:
     trims: bool = True
     """Leave out the oldest exchanges that do not fit, instead of refusing the request."""
     requires_calls: bool = False
-    """Refuse tool results of which none belongs to a call of the answer before."""
+    """Refuse tool results unless they are those of the calls of the answer before."""
     response: dict[str, Any] | None = None
     """Members of the request that the response of the Responses API repeats."""
     cache_policy: CachePolicy = field(default_factory=CachePolicy)

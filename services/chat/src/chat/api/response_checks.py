@@ -1,12 +1,13 @@
 """Checks of ``POST /v1/responses``: nothing that a client asks for is dropped silently."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from chat import errors
 from chat.catalogue import Catalogue, Model
 from chat.input_items import TEXT_PARTS, is_answer
-from chat.protocols.openai_responses.parameters import options_of
+from chat.protocols.openai_chat.schemas import OpenModel
+from chat.protocols.openai_responses.parameters import STORED_MEMBERS, options_of
 from chat.protocols.openai_responses.schemas import InputItem, InputPart, ResponseRequest
 from parley.errors import InvalidRequest
 from parley.field_errors import FieldError, json_pointer
@@ -19,6 +20,8 @@ _REQUIRED = {
     "reasoning": (),
 }
 """Required members of items by type."""
+_IGNORED = {"type", "id", "status"}
+"""Members that every item may have. IDs and states of earlier responses change nothing."""
 _HINTS = {
     "max_tool_calls": "Hosted tools are not offered.",
     "prompt": "Prompt templates are not offered. Send `instructions` and `input`.",
@@ -52,7 +55,7 @@ def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], b
 
 def needed_capabilities(body: ResponseRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
-    images = any(part.type not in TEXT_PARTS for item in body.items() for part in _parts(item))
+    images = any(part.type not in TEXT_PARTS for item in body.items() for _, part in _parts(item))
     needed = {"vision": images, "tools": _requires_call(body)}
     return frozenset(name for name, is_needed in needed.items() if is_needed)
 
@@ -96,10 +99,10 @@ def _check_members(body: ResponseRequest, model: Model) -> None:
     for name in options_of(body):
         if name not in model.parameters:
             raise _unsupported(json_pointer(name), _HINTS.get(name))
-    nested = {"/text": body.text, "/reasoning": body.reasoning, "/stream_options": body.stream_options}
-    for pointer, members in nested.items():
-        for name in members.unknown if members is not None else ():
-            raise _unsupported(pointer + json_pointer(name), None)
+    nested = {name: getattr(body, name) for name in ("text", "reasoning", "stream_options", "conversation")}
+    for parameter, members in nested.items():
+        for name in members.unknown if isinstance(members, OpenModel) else ():
+            raise _unsupported(json_pointer(parameter, name), None)
 
 
 def _check_tools(body: ResponseRequest, model: Model) -> None:
@@ -123,14 +126,14 @@ def _check_tool_choice(body: ResponseRequest, names: set[str | None]) -> None:
     choice = body.tool_choice
     if choice in (None, "auto", "none"):
         return
-    kind = choice.get("type") if isinstance(choice, dict) else choice
-    if kind not in {"required", "function", "allowed_tools"}:
+    kind = choice.get("type") if isinstance(choice, dict) else None
+    if choice != "required" and kind not in ("function", "allowed_tools"):
         detail = "Must be `auto`, `none`, `required`, or an object of the type `function` or `allowed_tools`."
         raise invalid("/tool_choice", "unsupported", detail)
     wanted = choice.get("tools") if kind == "allowed_tools" else [choice] if kind == "function" else []
     if not isinstance(wanted, list) or not all(isinstance(tool, dict) for tool in wanted):
         raise invalid("/tool_choice/tools", "list_type", "Must be a list of functions.")
-    if kind == "allowed_tools" and choice.get("mode", "auto") not in {"auto", "required"}:
+    if kind == "allowed_tools" and choice.get("mode", "auto") not in ("auto", "required"):
         raise invalid("/tool_choice/mode", "unsupported", "Must be `auto` or `required`.")
     if not names or not all(isinstance(tool.get("name"), str) and tool["name"] in names for tool in wanted):
         raise invalid("/tool_choice", "unknown_tool", "Names a function that is not in `tools`.")
@@ -162,14 +165,21 @@ def _check_item(item: InputItem, pointer: str, model: Model) -> None:
     for name in required:
         if getattr(item, name) is None:
             raise invalid(f"{pointer}/{name}", "required", "This field is required.")
-    for name in item.unknown:
+    others = [name for name in InputItem.model_fields if name not in _IGNORED.union(STORED_MEMBERS[item.type])]
+    for name in (*item.unknown, *(name for name in others if getattr(item, name))):
         raise _unsupported(pointer + json_pointer(name), None)
-    for position, part in enumerate(_parts(item)):
-        _check_part(part, f"{pointer}/{'output' if item.output is not None else 'content'}/{position}", model)
+    for where, part in _parts(item):
+        if item.type == "function_call_output" and part.type not in TEXT_PARTS:
+            raise _unsupported_part(f"{pointer}{where}", "The output of a function is text. Send `input_text`.")
+        _check_part(part, f"{pointer}{where}", model)
 
 
-def _parts(item: InputItem) -> list[InputPart]:
-    return [part for parts in (item.content, item.output) if isinstance(parts, list) for part in parts]
+def _parts(item: InputItem) -> Iterator[tuple[str, InputPart]]:
+    """Yield the parts of an item with their pointers in it."""
+    for name in ("content", "output", "summary"):
+        parts = getattr(item, name)
+        for position, part in enumerate(parts if isinstance(parts, list) else ()):
+            yield json_pointer(name, position), part
 
 
 def _check_part(part: InputPart, pointer: str, model: Model) -> None:
@@ -179,10 +189,13 @@ def _check_part(part: InputPart, pointer: str, model: Model) -> None:
         if not part.image_url:
             raise invalid(f"{pointer}/image_url", "required", "Send the address or data of the image as `image_url`.")
     elif part.type not in TEXT_PARTS:
-        detail = "Parts of the types `input_text` and `input_image` are supported."
-        raise errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
+        raise _unsupported_part(pointer, "Parts of the types `input_text` and `input_image` are supported.")
     for name in part.unknown:
         raise _unsupported(pointer + json_pointer(name), None)
+
+
+def _unsupported_part(pointer: str, detail: str) -> errors.UnsupportedContent:
+    return errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
 
 
 def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:

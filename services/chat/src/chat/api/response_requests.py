@@ -99,7 +99,7 @@ def to_turn_request(
         cache_policy=cache_policy_of(request),
         keeps_system_prompt=False,
         trims=body.truncation == "auto",
-        requires_calls=True,
+        requires_calls=not any(map(is_answer, items)),
         input_messages=messages_of_items(items, reasoning=REASONING in model.parameters),
         response=_response(body, items, previous),
     )
@@ -112,7 +112,8 @@ def _response(body: ResponseRequest, items: list[dict[str, Any]], previous: Turn
     found = repeated(body)
     if previous is not None:
         found["previous_response_id"] = ids.response_id(previous.id)
-    return found if is_one_message(items) else {**found, "input": items}
+    is_kept = body.store is not False and not is_one_message(items)
+    return {**found, "input": items} if is_kept else found
 
 
 def _new_results(items: list[dict[str, Any]]) -> tuple[ToolResult, ...]:

@@ -55,6 +55,7 @@ def to_exchange(row: Any) -> PastExchange:
         before=result_steps(to_tool_results(row["tool_results"])) if given is None else (),
         continues=row["continues"],
         input=given,
+        stored_length=row["length"],
     )
 
 

@@ -197,7 +197,7 @@ _LENGTH = """
 length(t.user_message) + length(coalesce(t.content, ''))
         + (SELECT coalesce(sum(length(r ->> 'content')), 0)::integer FROM jsonb_array_elements(t.tool_results) AS r)
         + coalesce(length((t.response -> 'input')::text), 0)"""
-"""What an exchange counts as its length: see ``PastExchange.length``."""
+"""What an exchange counts as its length. The input counts with its JSON, so that images are bounded too."""
 
 CHAIN = f"""
 WITH RECURSIVE chain AS (
@@ -209,7 +209,8 @@ WITH RECURSIVE chain AS (
     FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.parent_id OFFSET 0) AS t
     WHERE c.depth < $4 AND c.characters < $3 AND t.conversation_id = $1
 )
-SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues, t.response
+SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues, t.response,
+    c.characters - lag(c.characters, 1, 0) OVER (ORDER BY c.depth) AS length
 FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.id OFFSET 0) AS t ORDER BY c.depth"""  # noqa: S608 - only a constant is interpolated
 
 REQUEST_CANCEL = """

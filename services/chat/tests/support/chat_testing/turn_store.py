@@ -1,5 +1,6 @@
 """In-memory turn store. It passes the same contract tests as the Postgres store."""
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -250,7 +251,21 @@ class InMemoryTurnStore:
 
 
 def _exchange(turn: Turn) -> PastExchange:
-    said = (turn.user_message, turn.content or "", turn.tool_calls)
     given = messages_of_input(turn.response)
-    before = result_steps(turn.tool_results) if given is None else ()
-    return PastExchange(turn.id, turn.parent_id, *said, before=before, continues=turn.continues, input=given)
+    return PastExchange(
+        turn.id,
+        turn.parent_id,
+        turn.user_message,
+        turn.content or "",
+        turn.tool_calls,
+        before=result_steps(turn.tool_results) if given is None else (),
+        continues=turn.continues,
+        input=given,
+        stored_length=_length(turn),
+    )
+
+
+def _length(turn: Turn) -> int:
+    items = (turn.response or {}).get("input")
+    texts = [turn.user_message, turn.content or "", *(result.content for result in turn.tool_results)]
+    return sum(map(len, texts)) + (len(json.dumps(items)) if items else 0)

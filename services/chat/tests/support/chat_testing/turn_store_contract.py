@@ -226,6 +226,21 @@ class TurnStoreContract:
         assert len(await store.chain(conversation_id, second.id, characters=1000, limit=1)) == 1
         assert len(await store.chain(conversation_id, second.id, characters=1, limit=10)) == 1
 
+    async def test_the_chain_stops_where_the_lengths_of_its_exchanges_say(self, store: TurnStore) -> None:
+        call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "x" * 50}
+        response = {"input": [{"type": "message", "role": "user", "content": "Hi"}, call]}
+        first = make_new_turn(response=response)
+        await store.finish(await admitted(store, first), make_outcome("1"))
+        second = next_turn(first, parent_id=first.id, response=response)
+        await store.finish(await admitted(store, second), make_outcome("2"))
+        conversation_id = conversation_of(await _stored(store, second))
+        whole = await store.chain(conversation_id, second.id, characters=1000, limit=10)
+        length = whole[0].length
+        assert length == whole[1].length
+        assert length > len("x") * 50
+        assert len(await store.chain(conversation_id, second.id, characters=length, limit=10)) == 1
+        assert await store.chain(conversation_id, second.id, characters=length + 1, limit=10) == whole
+
 
 async def _stored(store: TurnStore, new: NewTurn) -> Turn:
     turn = await store.get(new.id)

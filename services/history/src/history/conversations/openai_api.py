@@ -57,12 +57,7 @@ async def delete_openai_conversation(
 def _parse(given: str) -> UUID:
     """Return the ID behind ``conv_…``; a UUID is itself."""
     match = _ID.match(given)
-    if match is None:
-        return parse_conversation_id(given)
-    try:
-        return UUID(match[1])
-    except ValueError:
-        raise ConversationNotFound from None
+    return UUID(match[1]) if match is not None else parse_conversation_id(given)
 
 
 def _to_openai(found: Conversation) -> OpenAIConversation:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, StrictBool, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field_validator
 
 from history.dependencies import not_blank
 from parley.times import Timestamp
@@ -75,7 +75,7 @@ class OpenAIConversation(ResponseBody):
     metadata: dict[str, str]
 
 
-class OpenAIConversationUpdate(BaseModel):
+class OpenAIConversationUpdate(RequestBody):
     """The metadata of a conversation, as OpenAI's clients replace it."""
 
     metadata: Metadata

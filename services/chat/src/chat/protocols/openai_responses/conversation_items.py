@@ -41,7 +41,9 @@ def _items(message: dict[str, Any]) -> Iterator[Item]:
     if content:
         yield {"type": "message", "role": message["role"], "content": _content(content)}
     for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
+        function = call.get("function")
+        if not isinstance(function, dict):  # the calls of an imported answer may be any objects
+            function = {}
         arguments = {"name": function.get("name", ""), "arguments": function.get("arguments", "")}
         yield {"type": "function_call", "call_id": call.get("id", ""), **arguments}
 

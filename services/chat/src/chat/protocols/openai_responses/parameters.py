@@ -8,7 +8,7 @@ _REPEATED = (
     *("instructions", "max_output_tokens", "temperature", "top_p", "tool_choice", "parallel_tool_calls"),
     *("truncation", "background", "store", "user", "safety_identifier", "prompt_cache_key"),
 )
-_STORED = {
+STORED_MEMBERS = {
     "message": ("role", "content", "phase"),
     "function_call": ("call_id", "name", "arguments"),
     "function_call_output": ("call_id", "output"),
@@ -19,7 +19,7 @@ _STORED = {
 
 def item_of(item: InputItem) -> dict[str, Any]:
     """Return an item as it is stored."""
-    found = {name: value for name in _STORED[item.type] if (value := _value(getattr(item, name))) is not None}
+    found = {name: value for name in STORED_MEMBERS[item.type] if (value := _value(getattr(item, name))) is not None}
     return {"type": item.type, **({"summary": []} if item.type == "reasoning" else {}), **found}
 
 

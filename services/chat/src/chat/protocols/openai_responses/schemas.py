@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from chat.protocols.openai_chat.schemas import Json, OpenModel
-from chat.protocols.parley.schemas import Metadata
+from chat.protocols.parley.schemas import Metadata, Temperature
 from parley.web.schemas import MAX_MEMBERS, Text, max_entries
 from parley.web.validation import FieldValueError
 
@@ -91,7 +91,7 @@ class ReasoningOptions(OpenModel):
 class ResponseStreamOptions(OpenModel):
     """Options of a streamed response."""
 
-    include_obfuscation: bool | None = None
+    include_obfuscation: bool | None = Field(None, strict=True)
 
 
 class ConversationReference(OpenModel):
@@ -108,17 +108,17 @@ class ResponseRequest(OpenModel):
     instructions: Text | None = None
     previous_response_id: Text | None = Field(None, max_length=100)
     conversation: Text | ConversationReference | None = None
-    store: bool | None = None
-    background: bool | None = None
-    stream: bool | None = None
+    store: bool | None = Field(None, strict=True)
+    background: bool | None = Field(None, strict=True)
+    stream: bool | None = Field(None, strict=True)
     stream_options: ResponseStreamOptions | None = None
     metadata: Metadata | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    max_output_tokens: int | None = Field(None, ge=1, le=10_000_000)
+    temperature: Temperature | None = Field(None, ge=0, le=2)
+    top_p: Temperature | None = Field(None, ge=0, le=1)
+    max_output_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
     tools: Annotated[list[FunctionTool], Field(fail_fast=True), max_entries(MAX_TOOLS)] | None = None
     tool_choice: Json = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: bool | None = Field(None, strict=True)
     text: TextOptions | None = None
     reasoning: ReasoningOptions | None = None
     include: Annotated[list[Text], max_entries(MAX_MEMBERS)] | None = None
