@@ -334,6 +334,7 @@ async def test_an_upgrade_one_by_one_refuses_nothing_and_breaks_no_stream(
 async def test_down_and_up_keep_every_account_and_conversation(
     project: ComposeProject, admin: UserClient, url: str
 ) -> None:
+    await admin.log_in()  # the access token of the first tests may have expired
     before = (await admin.request("GET", "/api/v1/conversations")).json()["data"]
     project.down()
     project.up()
