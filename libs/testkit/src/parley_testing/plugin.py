@@ -207,9 +207,13 @@ def _restored_logging(_plain_tracebacks: None) -> Iterator[None]:
     """Restore the logging configuration, which a command run in this process sets, often with a file that it closes."""
     import structlog
 
-    configured, handlers, levels = structlog.get_config(), logging.root.handlers[:], _levels()
+    from parley.observability import logs
+
+    configured, output = structlog.get_config(), logs._output
+    handlers, levels = logging.root.handlers[:], _levels()
     yield
     structlog.configure(**configured)
+    logs._output = output
     logging.root.handlers[:] = handlers
     for name, level in _levels().items():
         if level != (before := levels.get(name, logging.NOTSET)):
