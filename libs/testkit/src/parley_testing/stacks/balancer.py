@@ -35,7 +35,10 @@ class ConnectionBalancer:
         try:
             port = self.endpoints[next(self._turn) % len(self.endpoints)]
             upstream, to_upstream = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(_pass(reader, to_upstream), _pass(upstream, writer))
+            try:
+                await asyncio.gather(_pass(reader, to_upstream), _pass(upstream, writer))
+            finally:
+                to_upstream.transport.abort()
         except (OSError, asyncio.CancelledError):
             pass  # the other side was reset or the balancer ends
         finally:
