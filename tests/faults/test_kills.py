@@ -105,7 +105,7 @@ async def test_every_accepted_turn_ends_once_whatever_is_killed(
             turns |= await one_round(readers, next(targets), moments.uniform(0.1, 1.5))
         accepted = {message: turn for message, turn in turns.items() if turn}
         print(f"seed {seed}: {KILLS} kills, {len(accepted)} of {len(turns)} turns accepted")
-        assert len(accepted) >= len(turns) * 3 / 4
+        assert len(accepted) >= len(turns) / 2
 
         for message, turn in accepted.items():
             kept = await eventually(partial(in_history, turn), within=STORE_TIMEOUT)

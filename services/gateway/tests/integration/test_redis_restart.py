@@ -20,10 +20,10 @@ from parley_testing.http.scripted_server import respond
 
 pytestmark = pytest.mark.integration
 
-BURST, RATE = 40, 10.0
+BURST, RATE = 10, 2.0
 DOWN = 1.5
 PAUSE = 0.04
-"""Seconds between two requests of a client: the clients of a user ask ten times as often as the rate allows."""
+"""Seconds between two requests of a client: the clients of a user ask far more often than the rate allows."""
 USERS, CLIENTS = 3, 12
 
 
