@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from importlib.resources import files
 from typing import Any
 
 import asyncpg
@@ -164,6 +165,19 @@ async def test_an_erasure_deletes_the_account_and_completes_when_every_service_c
         assert set(done["services"].values()) == {"confirmed"}
         again = {"username": person.username, "password": "correct horse battery staple"}
         assert (await auth.client.post("/api/v1/auth/register", json=again)).status_code == 201
+
+
+async def test_a_restored_erasure_waits_for_the_other_services_only(auth: RunningAuth) -> None:
+    begun = await (await auth.person()).call("DELETE", ME)
+    script = files("auth").joinpath("after_restore.sql").read_text(encoding="utf-8")
+    async with auth.connection() as connection, connection.transaction():
+        await connection.execute("UPDATE erasure_services SET confirmed_at = now()")
+        await connection.execute("UPDATE erasures SET completed_at = now()")
+        await connection.execute("SELECT set_config('parley.snapshot_at', now()::text, true)")
+        await connection.execute(script)
+    found = (await auth.client.get(begun.headers["location"])).json()
+    assert found["status"] == "running"
+    assert found["services"] == {"auth": "confirmed", "chat": "pending", "history": "pending", "webhooks": "pending"}
 
 
 async def _confirm(bus: MemoryBus, user_id: str, erasure_id: str, service: str) -> None:
