@@ -150,6 +150,11 @@ async def test_a_replica_whose_clock_differs_is_found_by_its_date_header(service
     assert codes(await diagnose(admin={"chat": service.url})) == {"clock_skew"}
 
 
+async def test_a_process_whose_event_loop_hangs_is_a_fault(service: ScriptedServer) -> None:
+    service.pages = pages() | {"/status": (503, {}, {"status": "hung"})}  # type: ignore[attr-defined]
+    assert codes(await diagnose(admin={"chat": service.url})) == {"service_unreachable"}
+
+
 async def test_a_dependency_that_a_service_cannot_use_is_a_fault(service: ScriptedServer) -> None:
     down = [
         {"name": "redis", "status": "down", "detail": "timed out"},

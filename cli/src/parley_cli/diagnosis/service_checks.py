@@ -41,8 +41,11 @@ async def check_admin(target: str, url: str) -> list[Finding]:
         asked = now()
         health = await _get(client, "/health")
         answered = now()
-        status = (await _get(client, "/status")).json()
+        response = await _get(client, "/status")
     found = _clock(target, health, asked, answered)
+    if response.status_code != OK:
+        return [*found, fault(target, "status", "service_unreachable", "Its event loop does not respond.")]
+    status = response.json()
     facts = {name: status.get(name) for name in ("version", "git_sha", "uptime_s", "streams", "outbox")}
     down = [each for each in status.get("dependencies", ()) if each.get("status") != "up"]
     for each in down:
