@@ -24,6 +24,7 @@ from parley_events.models import (
     UserMessage,
 )
 from parley_events.subscription import Rejected
+from parley_events.webhook_models import WebhookDisabled
 
 if TYPE_CHECKING:
     from parley_events.subscriber import Subscriber
@@ -52,6 +53,7 @@ __all__ = [
     "UserErased",
     "UserErasureConfirmed",
     "UserMessage",
+    "WebhookDisabled",
     "decode",
     "decode_as",
     "model_of",

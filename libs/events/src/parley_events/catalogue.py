@@ -12,8 +12,8 @@ from parley_events.models import (
     UserChanged,
     UserErased,
     UserErasureConfirmed,
-    WebhookDisabled,
 )
+from parley_events.webhook_models import WebhookDisabled
 
 CATALOGUE: tuple[type[EventData], ...] = (
     TurnStarted,

@@ -9,7 +9,6 @@ from parley_events.fields import Money, Timestamp
 
 Metadata = dict[str, str]
 FinalStatus = Literal["completed", "incomplete", "failed", "cancelled"]
-WebhookDisabledReason = Literal["gone", "failing", "account_disabled", "scope_removed"]
 RevocationReason = Literal["logout", "password_change", "reuse", "admin", "disabled", "erased"]
 
 
@@ -243,22 +242,4 @@ class ApiKeyRevoked(EventData):
 
     user_id: UUID
     api_key_id: UUID
-    at: Timestamp
-
-
-class WebhookDisabled(EventData):
-    """A webhook was disabled: it gets no events until its owner activates it again.
-
-    ``gone``: the receiver answered 410. ``failing``: no delivery succeeded for days. ``account_disabled``,
-    ``scope_removed``: the owner may no longer have it.
-    """
-
-    names = ("webhook.disabled",)
-    source = "/services/webhooks"
-
-    webhook_id: UUID
-    user_id: UUID
-    scope: Literal["own", "all"]
-    reason: WebhookDisabledReason
-    failing_since: Timestamp | None
     at: Timestamp

@@ -6,7 +6,7 @@ from uuid import UUID
 from parley.messaging import outbox
 from parley.storage.postgres import Connection
 from parley.times import now
-from parley_events.models import WebhookDisabled, WebhookDisabledReason
+from parley_events.webhook_models import WebhookDisabled, WebhookDisabledReason
 
 _DISABLE = """
 UPDATE webhooks SET status = 'disabled', disabled_reason = $2 WHERE id = $1 AND status <> 'disabled'

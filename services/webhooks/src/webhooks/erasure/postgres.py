@@ -2,7 +2,8 @@
 
 from parley.messaging import outbox
 from parley.times import now
-from parley_events.models import UserChanged, UserErased, UserErasureConfirmed, WebhookDisabledReason
+from parley_events.models import UserChanged, UserErased, UserErasureConfirmed
+from parley_events.webhook_models import WebhookDisabledReason
 from webhooks.database import Database
 from webhooks.endpoints.disabling import disable_webhooks
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
