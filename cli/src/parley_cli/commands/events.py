@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from parley_cli.commands import events_access, events_dead
+from parley_cli.commands import events_access, events_dead, events_webhooks
 from parley_cli.commands.events_broker import UrlOption, filter_of, moment, run_on_broker
 from parley_cli.commands.events_output import echo_event, echo_findings
 from parley_cli.commands.shared import fail
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 HELP = """Look at events, deliver them again, and give a team access to the broker.
 
-Needs RabbitMQ: `make run` keeps events inside its process.
+Needs RabbitMQ, which `make run` does without; `webhooks` needs the gateway instead.
 
 Exit status: 0 done; 1 refused or findings; 2 wrong usage.
 """
 COMMAND = "parley events"
 commands = typer.Typer(no_args_is_help=True, help=HELP)
 commands.add_typer(events_dead.commands, name="dead")
+commands.add_typer(events_webhooks.commands, name="webhooks")
 commands.command("access")(events_access.access)
 
 TypeOption = Annotated[

@@ -60,12 +60,16 @@ def moment(text: str, option: str) -> Any:
         return text
     if text.isdecimal():
         return int(text)
-    if found := re.fullmatch(r"(\d+)([smhd])", text):
+    return point_in_time(text, option, f"use {', '.join(words)}, an offset, 30m, 2h, 7d, or a time.")
+
+
+def point_in_time(text: str, option: str, allowed: str) -> datetime:
+    """Return the time that an option names: an age or a time with a time zone."""
+    if found := re.fullmatch(r"(\d{1,6})([smhd])", text):
         return datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        allowed = f"use {', '.join(words)}, an offset, 30m, 2h, 7d, or a time."
         fail(COMMAND, f"--{option} {text}: {allowed}", status=MISUSED)
     if time.tzinfo is None:
         fail(COMMAND, f"--{option} {text}: add a time zone, such as {text}Z.", status=MISUSED)
