@@ -196,8 +196,11 @@ LIST_OF_CONVERSATION = _LIST.format(chosen="AND t.conversation_id = $5")
 _LENGTH = """
 length(t.user_message) + length(coalesce(t.content, ''))
         + (SELECT coalesce(sum(length(r ->> 'content')), 0)::integer FROM jsonb_array_elements(t.tool_results) AS r)
-        + coalesce(length((t.response -> 'input')::text), 0)"""
-"""What an exchange counts as its length. The input counts with its JSON, so that images are bounded too."""
+        + coalesce(length((t.response -> 'input')::text), 0)
+        - (SELECT coalesce(sum(length(i #>> '{}')), 0)::integer * 3 / 4
+           FROM jsonb_path_query(t.response -> 'input', '$[*].content[*].image_url') AS i)"""
+"""What an exchange counts as its length. The input counts with its JSON, and the data of an image as a quarter: it has
+few tokens, but a prompt of many images is large."""
 
 CHAIN = f"""
 WITH RECURSIVE chain AS (

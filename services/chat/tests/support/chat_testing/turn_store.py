@@ -266,6 +266,8 @@ def _exchange(turn: Turn) -> PastExchange:
 
 
 def _length(turn: Turn) -> int:
-    items = (turn.response or {}).get("input")
+    items = (turn.response or {}).get("input") or []
     texts = [turn.user_message, turn.content or "", *(result.content for result in turn.tool_results)]
-    return sum(map(len, texts)) + (len(json.dumps(items)) if items else 0)
+    parts = [part for item in items if isinstance(item.get("content"), list) for part in item["content"]]
+    images = sum(len(part.get("image_url", "")) for part in parts)
+    return sum(map(len, texts)) + (len(json.dumps(items)) if items else 0) - images * 3 // 4

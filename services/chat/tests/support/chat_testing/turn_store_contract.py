@@ -228,7 +228,8 @@ class TurnStoreContract:
 
     async def test_the_chain_stops_where_the_lengths_of_its_exchanges_say(self, store: TurnStore) -> None:
         call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "x" * 50}
-        response = {"input": [{"type": "message", "role": "user", "content": "Hi"}, call]}
+        image = {"type": "input_image", "image_url": "x" * 800, "detail": "auto"}
+        response = {"input": [{"type": "message", "role": "user", "content": [image]}, call]}
         first = make_new_turn(response=response)
         await store.finish(await admitted(store, first), make_outcome("1"))
         second = next_turn(first, parent_id=first.id, response=response)
@@ -237,7 +238,7 @@ class TurnStoreContract:
         whole = await store.chain(conversation_id, second.id, characters=1000, limit=10)
         length = whole[0].length
         assert length == whole[1].length
-        assert length > len("x") * 50
+        assert 250 < length < 800, "the image counts as a quarter"
         assert len(await store.chain(conversation_id, second.id, characters=length, limit=10)) == 1
         assert await store.chain(conversation_id, second.id, characters=length + 1, limit=10) == whole
 

@@ -22,11 +22,6 @@ class ResponseEvents:
         self._fold = OutputFold(turn.id)
         self._first, self._next = first, 0
 
-    @property
-    def next(self) -> int:
-        """The number of the next event."""
-        return self._next
-
     def started(self, turn: Turn) -> bytes:
         """Return the events before any output."""
         found = with_output(turn, []) if turn.running else {**with_output(turn, []), **_AT_START}
@@ -46,19 +41,26 @@ class ResponseEvents:
         return last + self._write([(f"response.{name}", {"response": response(turn, turn.entries)})])
 
     def error(self, *, code: str, message: str) -> bytes:
-        """Return the event of a stream that ends before its response. SDKs read the object, others the members."""
+        """Return the event of a stream that ends before its response. SDKs read the object, others the members.
+
+        It has the number of the event before it, so that a reader who goes on behind it misses nothing.
+        """
         found: dict[str, Any] = {"code": code, "message": message, "param": None}
-        self._next = max(self._next, self._first)
-        return self._write([("error", {**found, "error": {"type": openai_type(503, code), **found}})])
+        last = max(self._next, self._first, 1) - 1
+        return _frame("error", last, {**found, "error": {"type": openai_type(503, code), **found}})
 
     def _write(self, events: list[Event]) -> bytes:
         written = []
         for name, members in events:
             if self._next >= self._first:
-                data = orjson.dumps({"type": name, "sequence_number": self._next, **members})
-                written.append(b"event: %b\ndata: %b\n\n" % (name.encode(), one_line(data)))
+                written.append(_frame(name, self._next, members))
             self._next += 1
         return b"".join(written)
+
+
+def _frame(name: str, number: int, members: dict[str, Any]) -> bytes:
+    data = orjson.dumps({"type": name, "sequence_number": number, **members})
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), one_line(data))
 
 
 _AT_START: dict[str, Any] = {
