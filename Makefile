@@ -238,7 +238,9 @@ lock-check: setup ## Fail if the pins do not match the pyproject files
 
 .PHONY: version
 version: setup ## Set the version everywhere: make version VERSION=1.2.3. "Unreleased" of CHANGELOG.md becomes its section
+	@$(PY) scripts/check_chart.py
 	@$(PY) scripts/version.py set $(VERSION)
+	@$(PY) scripts/check_chart.py --digest >deploy/helm/rendered/chart.sha256
 	@$(PY) scripts/docs.py
 
 .PHONY: release

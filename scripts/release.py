@@ -23,7 +23,7 @@ import version as product
 
 ROOT = product.ROOT
 DIST = ROOT / "dist"
-SERVICES = ("auth", "chat", "gateway", "history")
+SERVICES = ("auth", "chat", "gateway", "history", "webhooks")
 PACKAGES = ("events", "common", "embedded", *SERVICES, "cli")
 """Those that a release has; the others are for tests."""
 CHART = ROOT / "deploy/helm/parley"

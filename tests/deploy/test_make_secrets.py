@@ -1,7 +1,8 @@
-"""make-secrets of the cluster: the secrets that the services mount, with keys that fit together."""
+"""make-secrets of the cluster, and rotate-secrets of Compose: what they write, and who can read it."""
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -48,3 +49,27 @@ def test_passwords_are_new_each_time_and_a_quote_stays_a_quote(root: Path, made:
     assert again["parley-auth"]["auth_secret_key"] != made["parley-auth"]["auth_secret_key"]
     assert again["parley-chat"]["openai_api_key"] == "it's: #1"
     assert again["parley-chat"]["chat_database_url"].endswith("@pg:1/parley_chat?sslmode=verify-full")
+
+
+def test_rotated_secrets_of_compose_are_new_and_readable_for_the_users_of_the_containers(
+    root: Path, tmp_path: Path
+) -> None:
+    scripts, programs = tmp_path / "deploy/docker", tmp_path / "programs"
+    scripts.mkdir(parents=True)
+    programs.mkdir()
+    for name in ("make-secrets", "rotate-secrets"):
+        shutil.copy(root / "deploy/docker" / name, scripts)
+    (programs / "docker").write_text("#!/bin/sh\ncase $* in *psql*) cat >/dev/null ;; esac\n")
+    (programs / "docker").chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "OPENAI_API_KEY": "sk-mine"}
+    subprocess.run([scripts / "make-secrets"], env=environment, check=True, timeout=60)
+    before = {path.name: path.read_text() for path in (scripts / "secrets").iterdir()}
+    # `cp` replaces a file that it may not write, such as one of an ordinary user.
+    (scripts / "secrets/redis_password").unlink()
+
+    subprocess.run([scripts / "rotate-secrets"], env=environment, check=True, timeout=60)
+
+    after = {path.name: path.read_text() for path in (scripts / "secrets").iterdir()}
+    kept = {"auth_secret_key", "webhooks_secret_key", "openai_api_key", "smtp_url", "proxy_certificate.pem"}
+    assert {name for name in before if before[name] == after[name]} == kept & before.keys()
+    assert {path.stat().st_mode & 0o777 for path in (scripts / "secrets").iterdir()} == {0o444}

@@ -4,6 +4,7 @@ import hashlib
 import runpy
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ def test_a_new_version_is_written_to_every_place(version: dict[str, Any], tmp_pa
     assert [match[1] for _, match in version["occurrences"](tmp_path)] == ["9.8.7-rc.1"] * places
     (tmp_path / "cli/pyproject.toml").write_text('[project]\nname = "parley-cli"\nversion = "9.9.9"\n')
     assert len(version["differences"](tmp_path)) == 1
+
+
+def test_a_release_has_every_service_and_every_package_that_it_needs(release: dict[str, Any]) -> None:
+    assert set(release["SERVICES"]) == {path.name for path in (ROOT / "services").iterdir() if path.is_dir()}
+    needed = tomllib.loads((ROOT / "cli/pyproject.toml").read_text())["tool"]["uv"]["sources"]
+    assert needed.keys() <= {f"parley-{name}" for name in release["PACKAGES"]}
 
 
 def test_unreleased_becomes_the_section_of_the_version(version: dict[str, Any]) -> None:
