@@ -5,6 +5,9 @@ from parley.storage.database import PostgresDatabase
 from parley.storage.database import Row as Row  # noqa: PLC0414 - the stores import it from here
 from parley.storage.postgres import Pool
 
+ERASURE_LOCK = "SELECT pg_advisory_xact_lock_shared(hashtextextended('webhooks erasure', 0))"
+"""Erasures wait until transactions that hold it are committed, and later ones see the tombstones of the erasures."""
+
 
 class Database(PostgresDatabase):
     """The webhook database."""

@@ -19,7 +19,7 @@ LOOPBACK = TargetPolicy(allow_http=True, allowed_networks=(ipaddress.ip_network(
 
 @pytest.fixture
 async def sender() -> AsyncIterator[HttpSender]:
-    async with open_sender(LOOPBACK, timeout=0.3) as found:
+    async with open_sender(LOOPBACK) as found:
         yield found
 
 
@@ -28,13 +28,14 @@ async def post(sender: HttpSender, receiver: Receiver) -> tuple[int | None, str 
     return response.status, response.error
 
 
-async def test_a_receiver_that_never_answers_times_out(sender: HttpSender, receiver: Receiver) -> None:
+async def test_a_receiver_that_never_answers_times_out(receiver: Receiver) -> None:
     async def never(_request: web.Request) -> web.Response:
         await asyncio.sleep(60)
         return web.Response()
 
     receiver.answer = never
-    assert await post(sender, receiver) == (None, "timeout")
+    async with open_sender(LOOPBACK, timeout=0.3) as impatient:
+        assert await post(impatient, receiver) == (None, "timeout")
 
 
 async def test_a_redirect_is_not_followed(sender: HttpSender, receiver: Receiver) -> None:

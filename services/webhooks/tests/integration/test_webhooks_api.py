@@ -1,5 +1,6 @@
 """Routes of webhooks: rights, bounds, secrets, disabling, erasure."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -167,3 +168,19 @@ async def test_an_erasure_deletes_webhooks_and_every_event_about_the_user(webhoo
     confirmed = "SELECT data ->> 'service' FROM outbox WHERE name = 'user.erasure_confirmed' AND subject = $1"
     assert await webhooks.pool.fetchval(confirmed, str(user.id)) == "webhooks"
     await admin.send("DELETE", f"/{shared['id']}", status=204)
+
+
+async def test_a_user_who_is_being_erased_gets_no_webhook(webhooks: RunningWebhooks) -> None:
+    user = webhooks.user()
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND NOT granted"
+    async with webhooks.pool.acquire() as erasure:
+        async with erasure.transaction():
+            await erasure.execute("SELECT pg_advisory_xact_lock(hashtextextended('webhooks erasure', 0))")
+            await erasure.execute("INSERT INTO user_tombstones (user_id) VALUES ($1)", user.id)
+            created = asyncio.create_task(user.send("POST", status=404, json={"url": URL, "events": ["#"]}))
+
+            async def blocked() -> bool:
+                return created.done() or bool(await webhooks.pool.fetchval(waiting))
+
+            await eventually(blocked)
+        await created

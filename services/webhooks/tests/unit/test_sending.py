@@ -1,14 +1,16 @@
 """Signatures and retries."""
 
 import base64
+import os
 import time
 from uuid import uuid4
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from parley.security.encryption import SecretCipher
 from webhooks.requests.http_sender import Response
-from webhooks.requests.signing import new_secret, shown, signature_headers
+from webhooks.requests.signing import SecretBox, new_secret, shown, signature_headers
 from webhooks.sending.schedule import RetrySchedule
 from webhooks.settings import RETRY_DELAYS
 
@@ -44,3 +46,11 @@ def test_only_2xx_succeeds_and_410_is_the_last_attempt() -> None:
     assert schedule.outcome(Response(301, "status_301", 1), 0).status == "failed"
     gone = schedule.outcome(Response(410, "status_410", 1), 0)
     assert (gone.status, gone.gone, gone.retry_after) == ("dead", True, None)
+
+
+def test_a_new_secret_signs_although_the_previous_one_is_from_before_a_change_of_the_key() -> None:
+    webhook_id, secret = uuid4(), new_secret()
+    before, after = (SecretBox(SecretCipher(os.urandom(32))) for _ in range(2))
+    sealed = [after.seal(secret, webhook_id), before.seal(new_secret(), webhook_id)]
+    assert after.open_all(sealed, webhook_id) == [secret]
+    assert after.open_all(sealed, uuid4()) == []

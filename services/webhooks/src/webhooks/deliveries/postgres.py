@@ -20,14 +20,16 @@ _INSERT_EVENT = """
 INSERT INTO events (id, user_id, name, version, partition_key, time, body) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
 _INSERT = "INSERT INTO deliveries (id, webhook_id, event_id, partition_key) VALUES ($1, $2, $3, $4)"
 _AGAIN = "status = 'pending', attempt = 0, next_attempt_at = now(), claim = NULL, claimed_until = NULL, error = NULL"
-_REDELIVER = f"UPDATE deliveries SET {_AGAIN} WHERE webhook_id = $1 AND id = $2"  # noqa: S608 - only constants
-# Deliveries that wait for an attempt anyway stay as they are.
+# An attempt in progress stays as it is: without its claim, another request would start beside it.
+_REDELIVER = f"""
+UPDATE deliveries SET {_AGAIN}
+WHERE webhook_id = $1 AND id = $2 AND (claim IS NULL OR claimed_until <= now())"""  # noqa: S608 - only constants
+# Deliveries that wait for an attempt anyway stay as they are. The order makes each repetition go on with other rows.
 _REDELIVER_RANGE = f"""
 WITH chosen AS (
     SELECT id FROM deliveries
     WHERE webhook_id = $1 AND created_at >= $2 AND created_at < $3 AND status IN ('delivered', 'dead')
-      AND (attempted_at IS NULL OR attempted_at < $4)
-    ORDER BY position LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED
+    ORDER BY attempted_at, position LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE deliveries AS d SET {_AGAIN} FROM chosen WHERE d.id = chosen.id"""  # noqa: S608 - only constants
 
@@ -61,13 +63,13 @@ class PostgresDeliveryLog:
             await connection.execute(_INSERT, delivery_id, webhook_id, event.id, event.partition_key)
         return delivery_id
 
-    async def redeliver(self, webhook_id: UUID, delivery_id: UUID) -> bool:
-        """Send a delivery again, whatever its status; False if there is none."""
-        return bool(await self._database.execute(_REDELIVER, webhook_id, delivery_id))
+    async def redeliver(self, webhook_id: UUID, delivery_id: UUID) -> None:
+        """Send a delivery again, unless it is being sent now."""
+        await self._database.execute(_REDELIVER, webhook_id, delivery_id)
 
-    async def redeliver_range(self, webhook_id: UUID, since: datetime, until: datetime, *, requested: datetime) -> int:
+    async def redeliver_range(self, webhook_id: UUID, since: datetime, until: datetime) -> int:
         """Send the finished deliveries of a range again, at most ``MAX_REDELIVERED``; return their number."""
-        return await self._database.execute(_REDELIVER_RANGE, webhook_id, since, until, requested, MAX_REDELIVERED)
+        return await self._database.execute(_REDELIVER_RANGE, webhook_id, since, until, MAX_REDELIVERED)
 
 
 def _delivery(row: Row) -> Delivery:

@@ -1,9 +1,10 @@
 """Bodies of the delivery log."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody
@@ -11,11 +12,21 @@ from parley.web.validation import FieldValueError
 from webhooks.deliveries.model import Delivery, DeliveryStatus
 
 
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise FieldValueError("invalid_range", "Must be a time between the years 1 and 9999 in UTC.") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
 class RedeliverBody(RequestBody):
     """A range of times at which Parley received events: from ``since``, before ``until``."""
 
-    since: AwareDatetime
-    until: AwareDatetime
+    since: Moment
+    until: Moment
 
     @model_validator(mode="after")
     def _ordered(self) -> "RedeliverBody":

@@ -59,8 +59,7 @@ class DeliveryService:
     async def redeliver(self, principal: Principal, webhook_id: UUID, delivery_id: UUID) -> Delivery:
         """Send a delivery again, and return it; raises NotFound."""
         await self._webhooks.get(principal, webhook_id)
-        if not await self._log.redeliver(webhook_id, delivery_id):
-            raise NotFound
+        await self._log.redeliver(webhook_id, delivery_id)
         self._wake()
         return await self._find(webhook_id, delivery_id)
 
@@ -69,7 +68,7 @@ class DeliveryService:
     ) -> RedeliveredView:
         """Send the finished deliveries of a range again."""
         await self._webhooks.get(principal, webhook_id)
-        count = await self._log.redeliver_range(webhook_id, since, until, requested=now())
+        count = await self._log.redeliver_range(webhook_id, since, until)
         self._wake()
         return RedeliveredView(deliveries=count, more=count == MAX_REDELIVERED)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from webhooks.database import Database, Row
+from webhooks.database import ERASURE_LOCK, Database, Row
 from webhooks.endpoints.event_filters import to_pattern
 from webhooks.endpoints.model import (
     MAX_OWN_WEBHOOKS,
@@ -62,6 +62,7 @@ class PostgresWebhookStore:
         maximum = MAX_OWN_WEBHOOKS if webhook.scope == "own" else MAX_SHARED_WEBHOOKS
         async with self._database.transaction() as connection:
             await connection.execute(_LOCK, "all" if webhook.scope == "all" else str(webhook.user_id))
+            await connection.execute(ERASURE_LOCK)
             if await connection.fetchval(_ERASED, webhook.user_id):
                 return False
             if await connection.fetchval(_COUNT, webhook.scope, webhook.user_id) >= maximum:

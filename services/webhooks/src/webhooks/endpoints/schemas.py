@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field_validator
 
 from parley.times import Timestamp
-from parley.web.schemas import RequestBody, ResponseBody, Text, max_entries
+from parley.web.schemas import RequestBody, ResponseBody, Text, max_entries, refuse_null
 from parley.web.validation import FieldValueError
 from webhooks.endpoints.event_filters import MAX_FILTERS, is_filter
 from webhooks.endpoints.model import Webhook, WebhookScope, WebhookStatus
@@ -56,12 +56,7 @@ class WebhookPatch(RequestBody):
     ordered: StrictBool | None = None
     status: Literal["active", "paused"] | None = None
 
-    @field_validator("url", "events", "ordered", "status", mode="before")
-    @classmethod
-    def _reject_null(cls, value: Any) -> Any:
-        if value is None:
-            raise FieldValueError("required", "Must not be null. Omit the member to keep its value.")
-        return value
+    _kept = field_validator("url", "events", "ordered", "status", mode="before")(refuse_null)
 
 
 class LastDeliveryView(ResponseBody):

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 from parley.ids import new_id
-from webhooks.database import Database
+from webhooks.database import ERASURE_LOCK, Database
 from webhooks.deliveries.model import NewEvent
 
-ERASURE_LOCK = "SELECT pg_advisory_xact_lock_shared(hashtextextended('webhooks erasure', 0))"
-"""Erasures wait until intakes that have begun are committed, and later intakes see their tombstones."""
 ALWAYS = ("user.erased", "user.erasure_confirmed")
 """Events about erased users that are still delivered: they contain ids only."""
 

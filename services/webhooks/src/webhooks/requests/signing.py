@@ -1,13 +1,14 @@
 """Secrets and signatures of Standard Webhooks."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
 from uuid import UUID
 
-from parley.security.encryption import SecretCipher
+from parley.security.encryption import DecryptionError, SecretCipher
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -44,6 +45,10 @@ class SecretBox:
         """Return the encrypted secret."""
         return self._cipher.encrypt(secret, f"webhook {webhook_id}")
 
-    def open(self, sealed: bytes, webhook_id: UUID) -> bytes:
-        """Return the secret; raises DecryptionError."""
-        return self._cipher.decrypt(sealed, f"webhook {webhook_id}")
+    def open_all(self, sealed: Sequence[bytes], webhook_id: UUID) -> list[bytes]:
+        """Return the secrets that can be decrypted: the previous one may be from before a change of the key."""
+        found = []
+        for each in sealed:
+            with contextlib.suppress(DecryptionError):
+                found.append(self._cipher.decrypt(each, f"webhook {webhook_id}"))
+        return found

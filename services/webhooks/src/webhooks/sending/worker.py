@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
-from parley.security.encryption import DecryptionError
 from webhooks import VERSION
 from webhooks.requests.http_sender import REQUEST_TIMEOUT, HttpSender, Response
 from webhooks.requests.signing import SecretBox, signature_headers
@@ -105,6 +104,8 @@ class DeliveryWorker:
         response = await self._send(delivery)
         outcome = self._schedule.outcome(response, delivery.attempt)
         await self._queue.finish(delivery, outcome)
+        if outcome.retry_after is not None and outcome.retry_after < POLL_INTERVAL:
+            asyncio.get_running_loop().call_later(outcome.retry_after, self.wake)
         self._attempts.labels(outcome.status).inc()
         self._duration.observe(response.latency_ms / 1000)
         log.info(
@@ -119,9 +120,8 @@ class DeliveryWorker:
         )
 
     async def _send(self, delivery: ClaimedDelivery) -> Response:
-        try:
-            keys = [self._secrets.open(sealed, delivery.webhook_id) for sealed in delivery.sealed_secrets]
-        except DecryptionError:
+        keys = self._secrets.open_all(delivery.sealed_secrets, delivery.webhook_id)
+        if not keys:
             return Response(None, "secret_unreadable", 0)
         signed = signature_headers(delivery.event_id, int(time.time()), delivery.body, keys)
         return await self._sender.post(delivery.url, delivery.body, {**HEADERS, **signed})
