@@ -38,6 +38,10 @@ def consumed(outcome: str) -> str:
     return series("events_consumed_total", "parley-history-worker", queue="history.turns", outcome=outcome)
 
 
+def attempts(status: str) -> str:
+    return series("webhooks_attempts_total", "parley-webhooks", status=status)
+
+
 def replicas(name: str, deployment: str = "chat", namespace: str = "parley") -> str:
     labels = f'namespace="{namespace}", job="kube-state-metrics", deployment="{deployment}"'
     return f"kube_deployment_{name}{{{labels}}}"
@@ -47,6 +51,7 @@ UP = {series("up", f"parley-{name}", pod=f"{name}-{pod}"): "1x2000" for name in 
 """Series of every scenario in which all services run."""
 LAGS = series("consumer_lag_seconds", "parley-history-worker", queue="history.turns")
 PUBLISHED = series("events_published_total", "parley-chat", type="conversation.turn.completed")
+DELIVERIES = series("webhooks_deliveries_created_total", "parley-webhooks")
 BURN = "ParleyErrorBudgetBurn"
 SCENARIOS = [
     Scenario(
@@ -66,6 +71,8 @@ SCENARIOS = [
             consumed("dead"): "3x450",
             PUBLISHED: "0+600x450",
             LAGS: "0.2x450",
+            DELIVERIES: "0+60x450",
+            attempts("delivered"): "0+60x450",
             series("gateway_ratelimit_local"): "0x450",
             series("gateway_revocation_unchecked_total"): "7x450",
             series("chat_turns_recovered_total", "parley-chat"): "2x450",
@@ -147,6 +154,13 @@ SCENARIOS = [
         {("ParleyConsumerLag", TICKET): 1},
     ),
     Scenario("the first dead letter", "10m", {consumed("dead"): "0x5 1x5"}, {("ParleyDeadLetters", TICKET): 1}),
+    Scenario(
+        "deliveries of webhooks wait",
+        "50m",
+        {DELIVERIES: "0+6x50", attempts("delivered"): "60x50"},
+        {("ParleyWebhooksNotSent", TICKET): 1},
+    ),
+    Scenario("every receiver fails", "50m", {DELIVERIES: "0+6x50", attempts("failed"): "0+6x50"}),
     Scenario(
         "half of a provider's calls fail, and fallbacks answer",
         "15m",
