@@ -2,14 +2,16 @@
 
 import shlex
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from parley_embedded.process.tool import run_tool
 from parley_testing.guides import GuideProgram, programs
 from parley_testing.http.client import UserClient, open_http, register
+from parley_testing.stacks.commands import command_path, environment
 from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
@@ -22,11 +24,28 @@ MARK = "example of "
 Run = Callable[..., Awaitable[tuple[int, str]]]
 
 
+@pytest.fixture(scope="module")
+async def administrator(embedded: EmbeddedStack) -> AsyncIterator[UserClient]:
+    async with open_http(embedded.url) as http:
+        user = await register(http)
+        settings = environment(DATA_DIR=str(embedded.folder / "data"))
+        words = (command_path("parley"), "admin", "create-admin", user.username)
+        status, output = await run_tool(*words, seconds=60, environment=settings)
+        assert status == 0, output
+        await user.log_in()
+        yield user
+
+
 @pytest.fixture
-async def variables(embedded: EmbeddedStack) -> dict[str, str]:
-    """The environment variables that the guides name."""
+async def variables(embedded: EmbeddedStack, administrator: UserClient) -> dict[str, str]:
+    """The environment variables that the guides name, of a user who may create webhooks."""
     async with open_http(embedded.url) as http:
         user: UserClient = await register(http)
+        account = (await user.request("GET", "/api/v1/auth/me")).json()
+        path, scopes = f"/api/v1/admin/users/{account['id']}", [*account["scopes"], "webhooks"]
+        changed = await administrator.request("PATCH", path, json={"scopes": scopes})
+        assert changed.is_success, changed.text
+        await user.log_in()
         return {
             "PARLEY": embedded.url,
             "TOKEN": user.tokens["access_token"],

@@ -26,6 +26,7 @@ GUIDES = {
     "websocket": "WebSocket",
     "openai-clients": "OpenAI-compatible clients",
     "events": "Events",
+    "webhooks": "Webhooks",
     "limits": "Limits and budgets",
     "self-hosting": "Self-hosting",
 }
