@@ -155,7 +155,7 @@ def test_the_gateway_drains_longer_than_chat_and_history(told: dict[str, Configu
 def test_service_urls_name_the_ports_of_the_services(told: dict[str, Configuration]) -> None:
     for each in told.values():
         for name, value in each.variables.items():
-            if name in {"AUTH_URL", "CHAT_URL", "HISTORY_URL", "JWKS_URL"}:
+            if name in {"AUTH_URL", "CHAT_URL", "HISTORY_URL", "WEBHOOKS_URL", "JWKS_URL"}:
                 address = urlsplit(value)
                 service = str(address.hostname).removesuffix("-pods")
                 assert str(address.port) == told[service].variables["PORT"]
