@@ -1203,6 +1203,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return a message, or its events with `stream`
+         * @description Return a message, or its events with `stream`.
+         *
+         *     A disconnect cancels the turn, unless the request has an `Idempotency-Key`. `Cache-Control` as for
+         *     `POST /api/v1/chat`.
+         */
+        post: operations["chat_create_message"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/messages/count_tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Estimate the input tokens of a message, as admission does
+         * @description Estimate the input tokens of a message, as admission does. Nothing is sent to the model.
+         */
+        post: operations["chat_count_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -1417,6 +1460,27 @@ export interface components {
             display_name?: string | null;
             /** Email */
             email?: string | null;
+        };
+        /**
+         * @example {
+         *       "type": "error",
+         *       "error": {
+         *         "type": "api_error",
+         *         "message": "An unexpected error occurred.",
+         *         "code": "internal_error"
+         *       },
+         *       "request_id": "01a200aa-0000-7000-8000-000000000002"
+         *     }
+         */
+        AnthropicError: {
+            /** @constant */
+            type: "error";
+            error: {
+                type?: string;
+                message?: string;
+                code?: string;
+            };
+            request_id: string;
         };
         /**
          * ApiKeyBody
@@ -1977,6 +2041,29 @@ export interface components {
             body: components["schemas"]["ChatRequest"];
         };
         /**
+         * CustomTool
+         * @description A tool of the client. Anthropic's own tools are not offered.
+         */
+        CustomTool: {
+            /**
+             * Type
+             * @default custom
+             */
+            type: string;
+            /** Name */
+            name: string;
+            /** Description */
+            description?: string | null;
+            /** Input Schema */
+            input_schema?: unknown;
+            /** Strict */
+            strict?: boolean | null;
+            /** Cache Control */
+            cache_control?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * DeletedOpenAIConversation
          * @description A deleted conversation in OpenAI's format.
          * @example {
@@ -2314,6 +2401,44 @@ export interface components {
             messages: number;
         };
         /**
+         * InputBlock
+         * @description A content block of a message: text, an image, a tool call, a tool result, or the model's thinking.
+         */
+        InputBlock: {
+            /** Type */
+            type: string;
+            /** Text */
+            text?: string | null;
+            /** Source */
+            source?: unknown;
+            /** Id */
+            id?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Input */
+            input?: unknown;
+            /** Tool Use Id */
+            tool_use_id?: string | null;
+            /** Content */
+            content?: string | components["schemas"]["ResultBlock"][] | null;
+            /** Is Error */
+            is_error?: boolean | null;
+            /** Thinking */
+            thinking?: string | null;
+            /** Signature */
+            signature?: string | null;
+            /** Data */
+            data?: string | null;
+            /** Cache Control */
+            cache_control?: unknown;
+            /** Citations */
+            citations?: unknown;
+            /** Caller */
+            caller?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * InputItem
          * @description An item of the input: a message, or an item of an earlier response.
          */
@@ -2345,6 +2470,21 @@ export interface components {
             summary?: components["schemas"]["InputPart"][] | null;
             /** Encrypted Content */
             encrypted_content?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * InputMessage
+         * @description One message of the conversation.
+         */
+        InputMessage: {
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "user" | "assistant" | "system";
+            /** Content */
+            content: string | components["schemas"]["InputBlock"][];
         } & {
             [key: string]: unknown;
         };
@@ -2560,6 +2700,61 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+        };
+        /**
+         * MessageMetadata
+         * @description Data about the request.
+         */
+        MessageMetadata: {
+            /** User Id */
+            user_id?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * MessageRequest
+         * @description ``POST /v1/messages``.
+         * @example {
+         *       "model": "default",
+         *       "max_tokens": 1000,
+         *       "messages": [
+         *         {
+         *           "role": "user",
+         *           "content": "Hi, I am Ada."
+         *         }
+         *       ],
+         *       "stream": false
+         *     }
+         */
+        MessageRequest: {
+            /** Model */
+            model: string;
+            /** Messages */
+            messages: components["schemas"]["InputMessage"][];
+            /** System */
+            system?: string | components["schemas"]["SystemBlock"][] | null;
+            /** Tools */
+            tools?: components["schemas"]["CustomTool"][] | null;
+            tool_choice?: components["schemas"]["ToolChoice"] | null;
+            /** Thinking */
+            thinking?: unknown;
+            /** Cache Control */
+            cache_control?: unknown;
+            /** Max Tokens */
+            max_tokens: number;
+            /** Stream */
+            stream?: boolean | null;
+            /** Stop Sequences */
+            stop_sequences?: string[] | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+            /** Top K */
+            top_k?: number | null;
+            metadata?: components["schemas"]["MessageMetadata"] | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * MetadataView
@@ -3260,6 +3455,36 @@ export interface components {
             display_name?: string | null;
         };
         /**
+         * PromptRequest
+         * @description ``POST /v1/messages/count_tokens``: what a model reads.
+         * @example {
+         *       "model": "default",
+         *       "messages": [
+         *         {
+         *           "role": "user",
+         *           "content": "Hi, I am Ada."
+         *         }
+         *       ]
+         *     }
+         */
+        PromptRequest: {
+            /** Model */
+            model: string;
+            /** Messages */
+            messages: components["schemas"]["InputMessage"][];
+            /** System */
+            system?: string | components["schemas"]["SystemBlock"][] | null;
+            /** Tools */
+            tools?: components["schemas"]["CustomTool"][] | null;
+            tool_choice?: components["schemas"]["ToolChoice"] | null;
+            /** Thinking */
+            thinking?: unknown;
+            /** Cache Control */
+            cache_control?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * ReadyFrame
          * @description The socket is authenticated until ``expires_at``. Send `auth` again before.
          * @example {
@@ -3488,6 +3713,22 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * ResultBlock
+         * @description A content block of a tool result.
+         */
+        ResultBlock: {
+            /** Type */
+            type: string;
+            /** Text */
+            text?: string | null;
+            /** Cache Control */
+            cache_control?: unknown;
+            /** Citations */
+            citations?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * ResumeFrame
          * @description Streams a turn after a cursor.
          * @example {
@@ -3654,6 +3895,25 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * SystemBlock
+         * @description A text block of the system prompt.
+         */
+        SystemBlock: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "text";
+            /** Text */
+            text: string;
+            /** Cache Control */
+            cache_control?: unknown;
+            /** Citations */
+            citations?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * TextFormat
          * @description The format of the answer.
          */
@@ -3740,6 +4000,23 @@ export interface components {
             limit: number;
             /** Remaining */
             remaining: number;
+        };
+        /**
+         * ToolChoice
+         * @description Whether, and which, tools the model uses.
+         */
+        ToolChoice: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "auto" | "any" | "tool" | "none";
+            /** Name */
+            name?: string | null;
+            /** Disable Parallel Tool Use */
+            disable_parallel_tool_use?: boolean | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * TurnDeltaEvent
@@ -4402,6 +4679,367 @@ export interface components {
         };
     };
     responses: {
+        /** @description Bad Gateway: `upstream_error` */
+        AnthropicBadGateway: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Bad Gateway: `provider_error`, `upstream_error` */
+        "AnthropicBadGateway-ProviderError": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "AnthropicBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "AnthropicBadRequest-AmbiguousCredentialsInvalidJsonUnsupportedContent": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Conflict: `turn_in_progress` */
+        "AnthropicConflict-TurnInProgress": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Content Too Large: `body_too_large` */
+        AnthropicContentTooLarge: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Another error; see `/docs/errors`. */
+        AnthropicError: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Forbidden: `insufficient_scope` */
+        "AnthropicForbidden-InsufficientScope": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Gateway Timeout: `upstream_timeout` */
+        AnthropicGatewayTimeout: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Gateway Timeout: `provider_timeout`, `upstream_timeout` */
+        "AnthropicGatewayTimeout-ProviderTimeout": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Gone: `erased` */
+        "AnthropicGone-Erased": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Internal Server Error: `internal_error` */
+        AnthropicInternalServerError: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Not Found: `conversation_not_found`, `message_not_found`, `model_not_found` */
+        "AnthropicNotFound-ConversationNotFoundMessageNotFoundModelNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Not Found: `model_not_found` */
+        "AnthropicNotFound-ModelNotFound": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Request Header Fields Too Large: `headers_too_large` */
+        AnthropicRequestHeaderFieldsTooLarge: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Service Unavailable: `dependency_unavailable`, `draining`, `overloaded`, `provider_unavailable` */
+        "AnthropicServiceUnavailable-ProviderUnavailable": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Too Many Requests: `rate_limited` */
+        AnthropicTooManyRequests: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Too Many Requests: `provider_rate_limited`, `quota_exceeded`, `rate_limited`, `too_many_streams` */
+        "AnthropicTooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Unauthorized: `api_key_invalid`, `credentials_missing`, `session_revoked`, `token_expired`, `token_invalid` */
+        AnthropicUnauthorized: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Unprocessable Content: `validation_failed` */
+        AnthropicUnprocessableContent: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Unprocessable Content: `idempotency_key_reused`, `validation_failed` */
+        "AnthropicUnprocessableContent-IdempotencyKeyReused": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
+        /** @description Unsupported Media Type: `unsupported_media_type` */
+        AnthropicUnsupportedMediaType: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Accept-Post": components["headers"]["Accept-Post"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AnthropicError"];
+            };
+        };
         /** @description Bad Gateway: `upstream_error` */
         BadGateway: {
             headers: {
@@ -9262,6 +9900,151 @@ export interface operations {
             503: components["responses"]["OpenAiServiceUnavailable"];
             504: components["responses"]["OpenAiGatewayTimeout"];
             default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_create_message: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `no-cache` requests a new answer, `no-store` a new answer that is not cached either.
+                 * @example no-cache
+                 */
+                "Cache-Control"?: components["parameters"]["Cache-Control"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MessageRequest"];
+            };
+        };
+        responses: {
+            /** @description A message in Anthropic's format; with `stream: true`, its events as server-sent events. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
+                    "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
+                    "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "msg_01a200aa000070008000000000000002",
+                     *       "type": "message",
+                     *       "role": "assistant",
+                     *       "model": "default",
+                     *       "content": [
+                     *         {
+                     *           "type": "text",
+                     *           "text": "Hello Ada."
+                     *         }
+                     *       ],
+                     *       "stop_reason": "end_turn",
+                     *       "usage": {
+                     *         "input_tokens": 41,
+                     *         "cache_creation_input_tokens": 0,
+                     *         "cache_read_input_tokens": 0,
+                     *         "output_tokens": 16
+                     *       }
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                    /**
+                     * @example event: content_block_delta
+                     *     data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["AnthropicBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            401: components["responses"]["AnthropicUnauthorized"];
+            403: components["responses"]["AnthropicForbidden-InsufficientScope"];
+            404: components["responses"]["AnthropicNotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            409: components["responses"]["AnthropicConflict-TurnInProgress"];
+            410: components["responses"]["AnthropicGone-Erased"];
+            413: components["responses"]["AnthropicContentTooLarge"];
+            415: components["responses"]["AnthropicUnsupportedMediaType"];
+            422: components["responses"]["AnthropicUnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["AnthropicTooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams"];
+            431: components["responses"]["AnthropicRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["AnthropicInternalServerError"];
+            502: components["responses"]["AnthropicBadGateway-ProviderError"];
+            503: components["responses"]["AnthropicServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["AnthropicGatewayTimeout-ProviderTimeout"];
+            default: components["responses"]["AnthropicError"];
+        };
+    };
+    chat_count_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PromptRequest"];
+            };
+        };
+        responses: {
+            /** @description The estimated input tokens. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "input_tokens": 14
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["AnthropicBadRequest-AmbiguousCredentialsInvalidJsonUnsupportedContent"];
+            401: components["responses"]["AnthropicUnauthorized"];
+            403: components["responses"]["AnthropicForbidden-InsufficientScope"];
+            404: components["responses"]["AnthropicNotFound-ModelNotFound"];
+            413: components["responses"]["AnthropicContentTooLarge"];
+            415: components["responses"]["AnthropicUnsupportedMediaType"];
+            422: components["responses"]["AnthropicUnprocessableContent"];
+            429: components["responses"]["AnthropicTooManyRequests"];
+            431: components["responses"]["AnthropicRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["AnthropicInternalServerError"];
+            502: components["responses"]["AnthropicBadGateway"];
+            503: components["responses"]["AnthropicServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["AnthropicGatewayTimeout"];
+            default: components["responses"]["AnthropicError"];
         };
     };
     chat_list_openai_models: {

@@ -5,6 +5,8 @@ import sys
 from fastapi import FastAPI
 
 from chat.api import (
+    anthropic_messages,
+    anthropic_stream,
     budget,
     chat,
     chat_completions,
@@ -38,6 +40,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
         wire=wire,
         routers=[
             *(chat.router, turns.router, conversations.router),
+            *(anthropic_messages.router, anthropic_stream.router),
             *(responses.router, response_stream.router, openai_conversations.router),
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
         ],

@@ -19,18 +19,27 @@ _PARTLY_OFFERED = {
     "/v1/chat/completions/": "Stored completions are not offered here; use `GET /api/v1/chat/turns/{id}` with the "
     "`X-Turn-Id`.",
     "/v1/conversations": "This route of the Conversations API is not offered; see `/api/v1/conversations`.",
+    "/v1/messages/": "This route of Anthropic's API is not offered; use `POST /v1/messages`.",
     "/v1/responses/": f"This route of the Responses API is not offered; use {RESPONSES}.",
 }
 """Routes below the ones that are offered."""
-_ROOTS = ("/chat/completions", "/models", "/completions", "/responses")
+_ELSEWHERE = (
+    (
+        ("/v1/messages", "/v1/messages/count_tokens"),
+        "Anthropic's API is at `/v1/messages`: the base URL of your client is this server's address alone.",
+    ),
+    (
+        ("/chat/completions", "/models", "/completions", "/responses"),
+        "OpenAI's API is below `/v1`: set the base URL of your client to this server's address and `/v1`.",
+    ),
+)
+"""Ends of paths of a client whose base URL is wrong, and what is right."""
 
 
 def openai_hint(path: str) -> str | None:
     """Return why a path of OpenAI's API is not found, and what to use; None for any other path."""
     if not speaks_openai(path) or path.startswith("/v1/v1/"):
-        if path.endswith(_ROOTS):
-            return "OpenAI's API is below `/v1`: set the base URL of your client to this server's address and `/v1`."
-        return None
+        return next((hint for roots, hint in _ELSEWHERE if path.endswith(roots)), None)
     name = path.split("/")[2] if path.count("/") > 1 else ""
     for root, hint in _PARTLY_OFFERED.items():
         if path.startswith(root):

@@ -128,6 +128,8 @@ def chat_routes() -> list[Route]:
         route("GET", "/api/v1/usage/budget", "chat", "history:read"),
         route("GET", "/api/v1/admin/users/{id}/budget", "chat", "admin"),
         route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
+        route("POST", "/v1/messages", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
+        route("POST", "/v1/messages/count_tokens", "chat", scope),
         route("POST", "/v1/responses", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("GET DELETE", "/v1/responses/{id}", "chat", scope, stream=True),
         route("POST", "/v1/responses/{id}/cancel", "chat", scope),

@@ -39,6 +39,27 @@ async def test_an_error_below_v1_has_openais_body_alone(
 
 
 @pytest.mark.parametrize(
+    ("headers", "method", "status", "kind", "code"),
+    [
+        ([], "POST", 401, "authentication_error", "credentials_missing"),
+        ([("x-api-key", "sk-ant-1")], "POST", 401, "authentication_error", "api_key_invalid"),
+        (
+            [("x-api-key", "parley_1"), ("authorization", "Bearer parley_2")],
+            *("POST", 400, "invalid_request_error", "ambiguous_credentials"),
+        ),
+        ([], "GET", 405, "invalid_request_error", "method_not_allowed"),
+    ],
+)
+async def test_an_error_of_messages_has_anthropics_body(
+    pipeline: TestPipeline, headers: list[tuple[str, str]], method: str, status: int, kind: str, code: str
+) -> None:
+    response = await pipeline.request("/v1/messages", headers=headers, method=method)
+    body = orjson.loads(response.body)
+    assert (response.status, body["type"], body["error"]["type"]) == (status, "error", kind)
+    assert (body["error"]["code"], body["request_id"]) == (code, response.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
     ("path", "hint"),
     [
         ("/v1/responses/compact/now", "This route of the Responses API is not offered; use `POST /v1/responses`."),
@@ -50,6 +71,8 @@ async def test_an_error_below_v1_has_openais_body_alone(
         ("/v1/whatever", "use `POST /v1/chat/completions` or `GET /v1/models`."),
         ("/v1/models/a/b", "use `POST /v1/chat/completions` or `GET /v1/models`."),
         ("/chat/completions", "OpenAI's API is below `/v1`"),
+        ("/v1/messages/x", "This route of Anthropic's API is not offered"),
+        ("/v1/v1/messages", "the base URL of your client is this server's address alone"),
         ("/v1/v1/chat/completions", "OpenAI's API is below `/v1`"),
         ("/api/v1/chat/completions", "OpenAI's API is below `/v1`"),
     ],

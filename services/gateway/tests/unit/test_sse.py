@@ -45,7 +45,10 @@ def test_an_event_longer_than_the_buffer_is_relayed_in_pieces() -> None:
 
 
 def test_the_final_event_has_the_format_of_its_stream() -> None:
-    assert final_event(UpstreamBroken(), openai=False) == b'event: interrupted\ndata: {"code":"upstream_error"}\n\n'
+    assert final_event(UpstreamBroken(), shape="problem") == b'event: interrupted\ndata: {"code":"upstream_error"}\n\n'
     drained = StreamTerminated("draining", {"retry_after_ms": 500})
-    assert final_event(drained, openai=False) == b'event: draining\ndata: {"retry_after_ms":500}\n\n'
-    assert final_event(drained, openai=True).startswith(b'data: {"error":{"message":')
+    assert final_event(drained, shape="problem") == b'event: draining\ndata: {"retry_after_ms":500}\n\n'
+    error = b'{"type":"error","error":{"type":"api_error","message":"The stream was interrupted.","code":"draining"}'
+    last = final_event(drained, shape="anthropic", request_id="r")
+    assert last == b"event: error\ndata: " + error + b',"request_id":"r"}\n\n'
+    assert final_event(drained, shape="openai").startswith(b'data: {"error":{"message":')

@@ -6,8 +6,11 @@ from importlib.resources import files
 from typing import Any
 
 from parley.web.openapi import header
+from parley.web.problems import ErrorFormat
 from parley_cli.documents.openapi.errors import HEADERS, PHRASES
 
+PREFIXES: dict[ErrorFormat, str] = {"problem": "", "openai": "OpenAi", "anthropic": "Anthropic"}
+"""Beginnings of the names of error responses, by format."""
 COMMON_HEADERS = {
     "X-Request-ID": header("ID of the request, as in the logs.", "01a200a6-d8e8-77ac-b25c-1d805c924a2b"),
     "X-Process-Time": header("Seconds that the request took.", "0.0123"),
@@ -23,6 +26,10 @@ ERROR_HEADERS = {
     "Accept-Post": header("The accepted media type.", "application/json"),
     "x-should-retry": header("`false` if the same request fails again.", "false"),
 }
+
+
+Codes = tuple[str, tuple[str, ...], ErrorFormat]
+"""Status, codes and format of an error response."""
 
 
 class Components:
@@ -76,14 +83,14 @@ class Components:
         return _reference(kind, name) if known.setdefault(name, value) == value else value
 
 
-def response_names(used: set[tuple[str, tuple[str, ...], bool]]) -> dict[tuple[str, tuple[str, ...], bool], str]:
+def response_names(used: set[Codes]) -> dict[Codes, str]:
     """Return a name for each set of codes: the phrase of the status, and the codes that not all of its sets have."""
     found = {}
-    for status, codes, openai in used:
+    for status, codes, shape in used:
         common = set.intersection(*(set(each[1]) for each in used if each[0] == status))
         phrase = PHRASES[status].replace(" ", "")
         special = "".join(code.title().replace("_", "") for code in codes if code not in common)
-        found[status, codes, openai] = f"{'OpenAi' if openai else ''}{phrase}{special and '-'}{special}"
+        found[status, codes, shape] = f"{PREFIXES[shape]}{phrase}{special and '-'}{special}"
     return found
 
 

@@ -19,9 +19,9 @@ from chat.api.documentation import SOCKET
 from chat.api.websocket import PATH as SOCKET_PATH
 from gateway.routes import ANY, PUBLIC, Route, all_routes
 from parley import __version__
-from parley.web.problems import speaks_openai
+from parley.web.problems import error_format
 from parley_cli.documents.openapi import errors, streams
-from parley_cli.documents.openapi.components import Components, references, response_names
+from parley_cli.documents.openapi.components import PREFIXES, Components, references, response_names
 
 PARAMETER = re.compile(r"\{\w+\}")
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
@@ -62,6 +62,7 @@ def merged() -> str:
     """Render the document as JSON."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {"Problem": errors.problem_schema(), "OpenAiError": errors.openai_error_schema()}
+    schemas["AnthropicError"] = errors.anthropic_error_schema()
     for service, document in _documents():
         renamed = _with_unique_names(document, service, schemas)
         schemas.update(renamed.get("components", {}).get("schemas", {}))
@@ -99,20 +100,20 @@ def _public_paths(paths: Mapping[str, Any], components: Components) -> dict[str,
         if (route := _find_route(path, method)) is not None
     ]
     codes = {(path, method): errors.codes_by_status(route, path, each) for path, method, each, route in routed}
-    names = response_names({(s, c, speaks_openai(key[0])) for key, found in codes.items() for s, c in found.items()})
+    names = response_names({(s, c, error_format(key[0])) for key, found in codes.items() for s, c in found.items()})
     public: dict[str, Any] = {}
     for path, method, operation, route in routed:
-        openai = speaks_openai(path)
+        shape = error_format(path)
         responses = _own_responses(operation, components)
         for status, listed in codes[path, method].items():
-            shown = errors.response(status, listed, openai=openai)
-            name = names[status, listed, openai]
+            shown = errors.response(status, listed, shape)
+            name = names[status, listed, shape]
             if status in responses:  # the route has a format of its own besides, as OAuth's
                 responses[status]["content"].update(shown["content"])
             else:
                 responses[status] = components.error_response(name, status, shown)
-        fallback = errors.default_response(openai=openai)
-        responses["default"] = components.error_response(f"{'OpenAi' if openai else ''}Error", "", fallback)
+        fallback = errors.default_response(shape)
+        responses["default"] = components.error_response(f"{PREFIXES[shape]}Error", "", fallback)
         public.setdefault(path, {})[method] = _public_operation(operation, route, responses, components)
     return public
 

@@ -10,12 +10,15 @@ from gateway.routes import PUBLIC, Route
 from parley import errors
 from parley.errors import ParleyError
 from parley.web.openapi import EXAMPLE_ID
-from parley.web.problems import openai_type, speaks_openai
+from parley.web.problems import ErrorFormat, anthropic_error, openai_type, speaks_openai
 from parley_cli.documents.errors import catalogue
 
 Kinds = tuple[type[ParleyError], ...]
 
 PROBLEM, OPENAI_ERROR = "application/problem+json", "application/json"
+SCHEMAS: dict[ErrorFormat, str] = {"problem": "Problem", "openai": "OpenAiError", "anthropic": "AnthropicError"}
+_EXAMPLES: dict[ErrorFormat, str] = {"problem": "", "openai": "openai.", "anthropic": "anthropic."}
+"""Names of the schemas, and prefixes of the examples, of each format."""
 PHRASES = {
     "400": "Bad Request",
     "401": "Unauthorized",
@@ -90,26 +93,26 @@ def codes_by_status(route: Route, path: str, operation: Mapping[str, Any]) -> di
     return {status: tuple(sorted(codes)) for status, codes in sorted(found.items()) if codes}
 
 
-def response(status: str, codes: Iterable[str], *, openai: bool) -> dict[str, Any]:
+def response(status: str, codes: Iterable[str], shape: ErrorFormat) -> dict[str, Any]:
     """Return the response of an operation with one of these codes."""
-    prefix = "openai." if openai else ""
+    prefix = _EXAMPLES[shape]
     examples = {code: {"$ref": f"#/components/examples/{prefix}{code}"} for code in codes}
-    schema = {"$ref": f"#/components/schemas/{'OpenAiError' if openai else 'Problem'}"}
+    schema = {"$ref": f"#/components/schemas/{SCHEMAS[shape]}"}
     return {
         "description": f"{PHRASES[status]}: " + ", ".join(f"`{code}`" for code in codes),
-        "content": {OPENAI_ERROR if openai else PROBLEM: {"schema": schema, "examples": examples}},
+        "content": {_media_type(shape): {"schema": schema, "examples": examples}},
     }
 
 
-def default_response(*, openai: bool) -> dict[str, Any]:
+def default_response(shape: ErrorFormat) -> dict[str, Any]:
     """Return the response with any other error."""
-    schema = {"$ref": f"#/components/schemas/{'OpenAiError' if openai else 'Problem'}"}
-    content = {OPENAI_ERROR if openai else PROBLEM: {"schema": schema}}
+    schema = {"$ref": f"#/components/schemas/{SCHEMAS[shape]}"}
+    content = {_media_type(shape): {"schema": schema}}
     return {"description": "Another error; see `/docs/errors`.", "content": content}
 
 
 def examples() -> dict[str, Any]:
-    """Return an example of each code, in both formats."""
+    """Return an example of each code, in each format."""
     found = {}
     for code, kind in _kinds().items():
         detail = (kind.__doc__ or kind.title).strip().splitlines()[0]
@@ -127,6 +130,8 @@ def examples() -> dict[str, Any]:
         }
         found[code] = {"summary": detail, "value": problem}
         found[f"openai.{code}"] = {"summary": detail, "value": {"error": error}}
+        value = anthropic_error(kind.status, code, detail, EXAMPLE_ID)
+        found[f"anthropic.{code}"] = {"summary": detail, "value": value}
     return found
 
 
@@ -151,6 +156,19 @@ def openai_error_schema() -> dict[str, Any]:
     error = {"type": "object", "properties": members}
     example = examples()[f"openai.{errors.InternalError.code}"]["value"]
     return {"type": "object", "required": ["error"], "properties": {"error": error}, "examples": [example]}
+
+
+def anthropic_error_schema() -> dict[str, Any]:
+    """Return the schema of an error body below ``/v1/messages``."""
+    text = {"type": "string"}
+    error = {"type": "object", "properties": dict.fromkeys(("type", "message", "code"), text)}
+    properties = {"type": {"const": "error"}, "error": error, "request_id": text}
+    example = examples()[f"anthropic.{errors.InternalError.code}"]["value"]
+    return {"type": "object", "required": sorted(properties), "properties": properties, "examples": [example]}
+
+
+def _media_type(shape: ErrorFormat) -> str:
+    return PROBLEM if shape == "problem" else OPENAI_ERROR
 
 
 @cache

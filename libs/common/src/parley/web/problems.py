@@ -1,7 +1,7 @@
-"""Error responses: RFC 9457 problems, with the ``error`` object that OpenAI's SDKs read."""
+"""Error responses: RFC 9457 problems, with the ``error`` object that OpenAI's SDKs read, and Anthropic's format."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -12,9 +12,20 @@ from parley.errors import ParleyError
 
 MEDIA_TYPE = "application/problem+json"
 OPENAI_MEDIA_TYPE = "application/json"
-OPENAI_ROOT = "/v1"
+OPENAI_ROOT, ANTHROPIC_ROOT = "/v1", "/v1/messages"
+ErrorFormat = Literal["problem", "openai", "anthropic"]
 DOCS_PATH = "/docs/errors"
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 _BY_STATUS: dict[int, type[ParleyError]] = {
     400: errors.InvalidRequest,
@@ -34,6 +45,20 @@ def openai_type(status: int, code: str) -> str:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return "api_error"
     return _OPENAI_TYPES.get(status, "invalid_request_error")
+
+
+def anthropic_error(status: int, code: str, message: str, request_id: str) -> dict[str, Any]:
+    """Return an error in Anthropic's format, with Parley's code."""
+    other = "api_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    found = {"type": _ANTHROPIC_TYPES.get(status, other), "message": message, "code": code}
+    return {"type": "error", "error": found, "request_id": request_id}
+
+
+def error_format(path: str) -> ErrorFormat:
+    """Return the format of the errors of a path."""
+    if path == ANTHROPIC_ROOT or path.startswith(f"{ANTHROPIC_ROOT}/"):
+        return "anthropic"
+    return "openai" if speaks_openai(path) else "problem"
 
 
 def problem_body(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> dict[str, Any]:
@@ -59,14 +84,21 @@ def problem_body(error: ParleyError, *, instance: str, request_id: str, base_url
 
 
 def speaks_openai(path: str) -> bool:
-    """Return whether a path belongs to OpenAI's API."""
+    """Return whether a path is below the root of OpenAI's API."""
     return path == OPENAI_ROOT or path.startswith(f"{OPENAI_ROOT}/")
 
 
 def error_body(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> tuple[bytes, str]:
-    """Return the response body of an error and its media type: OpenAI's format below ``/v1``, else a problem."""
+    """Return the response body of an error and its media type.
+
+    The format is Anthropic's below ``/v1/messages``, OpenAI's elsewhere below ``/v1``, and a problem on other paths.
+    """
     body = problem_body(error, instance=instance, request_id=request_id, base_url=base_url)
-    if speaks_openai(instance):
+    shape = error_format(instance)
+    if shape == "anthropic":
+        message = body["error"]["message"]
+        return orjson.dumps(anthropic_error(error.status, error.code, message, request_id)), OPENAI_MEDIA_TYPE
+    if shape == "openai":
         return orjson.dumps({"error": body["error"]}), OPENAI_MEDIA_TYPE
     return orjson.dumps(body), MEDIA_TYPE
 

@@ -14,7 +14,8 @@ from chat.api.request_parsing import cursor_of, turn_headers
 from chat.api.resumption import response_resumption_headers, resumes
 from chat.api.streaming import StreamingTurnResponse
 from chat.model import Turn
-from chat.protocols.openai_responses.events import INTERRUPTED, PENDING, ResponseEvents
+from chat.protocols.anthropic_messages.events import MessageEvents
+from chat.protocols.openai_responses.events import ResponseEvents
 from chat.protocols.sse import MOVED, is_movable
 from chat.running.turn_updates import (
     FROM_START,
@@ -71,7 +72,7 @@ def stream_of(
     )
 
 
-async def response_events(
+def response_events(
     turn: Turn,
     updates: AsyncGenerator[TurnUpdate, None],
     *,
@@ -79,11 +80,22 @@ async def response_events(
     holds: bool = False,
     moves: bool = False,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a response from number ``first`` on. ``updates`` begin at the start of the turn.
+    """Return the events of a response from number ``first`` on. ``updates`` begin at the start of the turn.
 
     ``moves``: the gateway continues an interrupted stream on another replica.
     """
-    events = ResponseEvents(turn, first)
+    return folded_events(turn, updates, ResponseEvents(turn, first), holds=holds, moves=moves)
+
+
+async def folded_events(
+    turn: Turn,
+    updates: AsyncGenerator[TurnUpdate, None],
+    events: ResponseEvents | MessageEvents,
+    *,
+    holds: bool,
+    moves: bool,
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events that a fold of the whole log gives; the options are those of ``stream_of``."""
     held, sent = b"", False
     async with contextlib.aclosing(updates):
         async for update in updates:
@@ -113,7 +125,7 @@ def _raise_error(turn: Turn, update: TurnUpdate) -> None:
         raise errors.TurnPending(turn.id)
 
 
-def _frames(events: ResponseEvents, update: TurnUpdate) -> bytes:
+def _frames(events: ResponseEvents | MessageEvents, update: TurnUpdate) -> bytes:
     if isinstance(update, TurnDelta):
         return events.delta(update)
     if isinstance(update, StreamStarted):
@@ -121,6 +133,5 @@ def _frames(events: ResponseEvents, update: TurnUpdate) -> bytes:
     if isinstance(update, TurnFinished):
         return events.finished(update.turn)
     if isinstance(update, StreamInterrupted):
-        pending = update.code == "finish_pending"
-        return events.error(code=update.code, message=PENDING if pending else INTERRUPTED)
+        return events.interrupted(update.code)
     return PING

@@ -31,5 +31,10 @@ def response_resumption_headers(request: Request, turn: Turn, *, first: int, can
     return _headers(request, f"/internal/responses/{turn.id}/stream?first={first}&cancel={cancel:d}")
 
 
+def message_resumption_headers(request: Request, turn: Turn, *, cancel: bool) -> dict[str, str]:
+    """Return the headers of a stream in Anthropic's format. The gateway counts its events."""
+    return _headers(request, f"/internal/messages/{turn.id}/stream?cancel={cancel:d}")
+
+
 def _headers(request: Request, target: str) -> dict[str, str]:
     return {"X-Parley-Resume": target, "X-Parley-Ping": str(PEER_TIMEOUT.ping_interval)} if resumes(request) else {}

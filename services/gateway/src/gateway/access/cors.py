@@ -8,10 +8,11 @@ from gateway.http import Header
 METHODS = b"GET, POST, PUT, PATCH, DELETE"
 ALLOWED = (
     b"authorization, cache-control, content-type, idempotency-key, if-match, last-event-id, prefer, traceparent, "
-    b"x-api-key, x-request-id, openai-organization, openai-project, user-agent"
+    b"x-api-key, x-request-id, openai-organization, openai-project, anthropic-version, "
+    b"anthropic-beta, anthropic-dangerous-direct-browser-access, user-agent"
 )
 _SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}\Z")
-"""Headers that OpenAI's SDK adds to each request."""
+"""Headers that the SDKs of OpenAI and Anthropic add to each request."""
 MAX_SDK_HEADERS = 30
 EXPOSED = (
     b"etag, idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, retry-after-ms, "

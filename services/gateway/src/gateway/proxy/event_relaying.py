@@ -17,6 +17,8 @@ from gateway.proxy.stream_position import (
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.upstream.failures import StreamMoved, UpstreamFailure
+from parley.errors import ParleyError
+from parley.web.problems import ErrorFormat, error_format
 
 PING, OPENAI_PING = b": ping\n\n", b": ping\n"
 """Comments while a stream is interrupted. OpenAI's Python client parses a separate comment block as an event."""
@@ -41,7 +43,9 @@ class EventRelay:
         request.status = forwarded.connection.status
         head = self._common.add(request, headers)
         await send({"type": "http.response.start", "status": request.status, "headers": head})
-        stream = RelayedStream(request, forwarded, send, idle_timeout=self._idle_timeout, openai=_is_openai(route))
+        stream = RelayedStream(
+            request, forwarded, send, idle_timeout=self._idle_timeout, shape=error_format(route.template)
+        )
         session = request.caller.session if request.caller else None
         with self._streams.watch(OpenStream(session, route.endless, forwarded.end)):
             last = await stream.relay(self._resumer)
@@ -52,15 +56,15 @@ class EventRelay:
 class RelayedStream:
     """One event stream."""
 
-    __slots__ = ("_forwarded", "_framer", "_openai", "_position", "_request", "_send", "_silence_limit")
+    __slots__ = ("_forwarded", "_framer", "_position", "_request", "_send", "_shape", "_silence_limit")
 
     def __init__(
-        self, request: Request, forwarded: ForwardedRequest, send: Send, *, idle_timeout: float, openai: bool
+        self, request: Request, forwarded: ForwardedRequest, send: Send, *, idle_timeout: float, shape: ErrorFormat
     ) -> None:
-        self._request, self._forwarded, self._send, self._openai = request, forwarded, send, openai
+        self._request, self._forwarded, self._send, self._shape = request, forwarded, send, shape
         self._framer = sse.SseFramer()
         headers = forwarded.connection.headers
-        self._position: StreamPosition | None = stream_position(headers, counts=openai)
+        self._position: StreamPosition | None = stream_position(headers, counts=shape != "problem")
         self._silence_limit = silence_limit(headers, default=idle_timeout)
 
     @property
@@ -78,18 +82,18 @@ class RelayedStream:
                     pass
                 return self._framer.flush()
             except StreamTerminated as reason:
-                return sse.final_event(reason, openai=self._openai)
+                return self._final_event(reason)
             except UpstreamFailure as failure:
                 problem = to_problem(failure)
                 if position is None or not self.at_boundary:
-                    return sse.final_event(problem, openai=self._openai)
+                    return self._final_event(problem)
                 resumption = resumption or resumer.begin(self._request, self._forwarded, position)
                 try:
                     resumed = await resumption.resume(failure, self._ping)
                 except StreamTerminated as reason:
-                    return sse.final_event(reason, openai=self._openai)
+                    return self._final_event(reason)
                 if not resumed:
-                    return sse.final_event(problem, openai=self._openai, cursor=position.cursor)
+                    return self._final_event(problem, position.cursor)
                 self._framer = sse.SseFramer()
 
     async def _send_events(self) -> bool:
@@ -116,12 +120,11 @@ class RelayedStream:
             raise StreamMoved
         return True
 
+    def _final_event(self, reason: StreamTerminated | ParleyError, cursor: bytes = b"") -> bytes:
+        return sse.final_event(reason, shape=self._shape, cursor=cursor, request_id=self._request.request_id)
+
     async def _ping(self) -> None:
         """Keep the client's connection alive while its stream is interrupted."""
-        ping = OPENAI_PING if self._openai else PING
+        ping = PING if self._shape == "problem" else OPENAI_PING
         self._request.bytes_sent += len(ping)
         await self._send({"type": "http.response.body", "body": ping, "more_body": True})
-
-
-def _is_openai(route: Route) -> bool:
-    return route.template.startswith("/v1/")

@@ -8,7 +8,7 @@ import orjson
 from gateway.errors import StreamTerminated
 from gateway.http import Header
 from parley.errors import ParleyError
-from parley.web.problems import openai_type
+from parley.web.problems import ErrorFormat, anthropic_error, openai_type
 
 MAX_BUFFERED = 65_536
 """Bytes of an incomplete event that are buffered. A longer event is relayed in pieces."""
@@ -50,8 +50,10 @@ def is_event_stream(headers: Iterable[Header]) -> bool:
     return any(name == b"content-type" and value.startswith(MEDIA_TYPE) for name, value in headers)
 
 
-def final_event(reason: StreamTerminated | ParleyError, *, openai: bool, cursor: bytes = b"") -> bytes:
-    """Return the event that ends an interrupted stream: a named event, or an error in OpenAI's format.
+def final_event(
+    reason: StreamTerminated | ParleyError, *, shape: ErrorFormat, cursor: bytes = b"", request_id: str = ""
+) -> bytes:
+    """Return the event that ends an interrupted stream: a named event, or an error in OpenAI's or Anthropic's format.
 
     ``cursor``: the last event ID, with which the client can resume the stream.
     """
@@ -61,8 +63,10 @@ def final_event(reason: StreamTerminated | ParleyError, *, openai: bool, cursor:
     else:
         name, data = "interrupted", {"code": reason.code} | ({"last_event_id": cursor.decode()} if cursor else {})
         code, message = reason.code, reason.detail
-    if not openai:
+    if shape == "problem":
         return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(data) + b"\n\n"
+    if shape == "anthropic":
+        return b"event: error\ndata: " + orjson.dumps(anthropic_error(500, code, message, request_id)) + b"\n\n"
     error: dict[str, Any] = {"message": message, "type": openai_type(503, code), "param": None, "code": code}
     return b"data: " + orjson.dumps({"error": error}) + b"\n\n"
 

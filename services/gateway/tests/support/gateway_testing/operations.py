@@ -24,6 +24,8 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/chat": MESSAGE,
     "POST /api/v1/chat/stream": MESSAGE,
     "POST /v1/chat/completions": COMPLETION,
+    "POST /v1/messages": {**COMPLETION, "max_tokens": 10},
+    "POST /v1/messages/count_tokens": COMPLETION,
     "POST /v1/responses": {"model": "default", "input": "hi [[fake tokens=1]]"},
     "POST /v1/conversations": {},
     "POST /v1/conversations/{}": {"metadata": {"topic": "changed"}},

@@ -40,11 +40,12 @@ class ResponseEvents:
         name = "incomplete" if status == "cancelled" else status
         return last + self._write([(f"response.{name}", {"response": response(turn, turn.entries)})])
 
-    def error(self, *, code: str, message: str) -> bytes:
+    def interrupted(self, code: str) -> bytes:
         """Return the event of a stream that ends before its response. SDKs read the object, others the members.
 
         It has the number of the event before it, so that a reader who goes on behind it misses nothing.
         """
+        message = PENDING if code == "finish_pending" else INTERRUPTED
         found: dict[str, Any] = {"code": code, "message": message, "param": None}
         last = max(self._next, self._first, 1) - 1
         return _frame("error", last, {**found, "error": {"type": openai_type(503, code), **found}})

@@ -1,0 +1,159 @@
+"""Checks of ``POST /v1/messages``: nothing that a client asks for is dropped silently."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from chat import errors
+from chat.api.response_checks import invalid
+from chat.catalogue import Catalogue, Model
+from chat.protocols.anthropic_messages.prompt import MEMBERS, options_of
+from chat.protocols.anthropic_messages.schemas import InputBlock, MessageRequest, PromptRequest
+from chat.protocols.openai_chat.schemas import OpenModel
+from parley.errors import InvalidRequest
+from parley.field_errors import FieldError, json_pointer
+
+BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
+    "user": {"text": ("text",), "image": ("source",), "tool_result": ("tool_use_id",)},
+    "system": {"text": ("text",)},
+    "assistant": {
+        "text": ("text",),
+        "tool_use": ("id", "name", "input"),
+        "thinking": ("thinking",),
+        "redacted_thinking": ("data",),
+    },
+}
+"""Required members of content blocks, by role and type."""
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_SOURCES = {"base64": ("media_type", "data"), "url": ("url",)}
+_THINKING = {"enabled", "disabled", "adaptive"}
+
+
+def check(body: PromptRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> Model:
+    """Return the model; raise InvalidRequest, UnsupportedContent or ModelNotFound."""
+    model = catalogue.find(body.model, allows)
+    for pointer, part in _parts(body):
+        for name in part.others() if isinstance(part, PromptRequest) else part.unknown:
+            raise _unsupported(pointer + json_pointer(name))
+    _check_tools(body, model)
+    if body.thinking is not None and not (isinstance(body.thinking, dict) and body.thinking.get("type") in _THINKING):
+        raise invalid("/thinking", "unsupported", "Must be an object of the type `enabled`, `disabled` or `adaptive`.")
+    for name in options_of(body):
+        if name not in model.parameters:
+            raise _unsupported(f"/{MEMBERS.get(name, name).replace('.', '/')}")
+    for position, message in enumerate(body.messages):
+        for number, block in enumerate(message.blocks):
+            _check_block(block, message.role, f"/messages/{position}/content/{number}", model)
+    _check_order(body)
+    return model
+
+
+def needed_capabilities(body: PromptRequest) -> frozenset[str]:
+    """Return the capabilities that a model needs to answer the request."""
+    images = any(block.type == "image" for message in body.messages for block in message.blocks)
+    needed = {"vision": images, "tools": _requires_call(body)}
+    return frozenset(name for name, is_needed in needed.items() if is_needed)
+
+
+def _parts(body: PromptRequest) -> Iterator[tuple[str, OpenModel]]:
+    """Yield the parts of a request that may have unknown members, with their pointers."""
+    yield "", body
+    if body.tool_choice is not None:
+        yield "/tool_choice", body.tool_choice
+    if isinstance(body, MessageRequest) and body.metadata is not None:
+        yield "/metadata", body.metadata
+    for number, block in enumerate(body.system if isinstance(body.system, list) else ()):
+        yield f"/system/{number}", block
+    for position, message in enumerate(body.messages):
+        yield f"/messages/{position}", message
+        for number, each in enumerate(message.blocks):
+            pointer = f"/messages/{position}/content/{number}"
+            yield pointer, each
+            for inner, result in enumerate(each.content if isinstance(each.content, list) else ()):
+                yield f"{pointer}/content/{inner}", result
+
+
+def _check_tools(body: PromptRequest, model: Model) -> None:
+    for position, tool in enumerate(body.tools or ()):
+        pointer = f"/tools/{position}"
+        if tool.type != "custom":
+            raise invalid(f"{pointer}/type", "unsupported", "Anthropic's tools are not offered: send `custom`.")
+        if not isinstance(tool.input_schema, dict):
+            raise invalid(f"{pointer}/input_schema", "required", "Must be an object: a JSON schema.")
+        for name in tool.unknown:
+            raise _unsupported(pointer + json_pointer(name))
+    choice = body.tool_choice
+    if choice is None:
+        return
+    if choice.type != "none" and not body.tools:
+        raise invalid("/tool_choice", "unsupported", "A choice needs `tools`.")
+    if choice.type == "tool" and choice.name not in {tool.name for tool in body.tools or ()}:
+        raise invalid("/tool_choice/name", "unknown_tool", "Names a tool that is not in `tools`.")
+    if _requires_call(body) and "tools" not in model.capabilities:
+        detail = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
+        raise invalid("/tool_choice", "unsupported", detail)
+
+
+def _requires_call(body: PromptRequest) -> bool:
+    return body.tool_choice is not None and body.tool_choice.type in {"any", "tool"}
+
+
+def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> None:
+    required = BLOCKS[role].get(block.type)
+    if required is None:
+        detail = f"Blocks of the types {', '.join(f'`{name}`' for name in BLOCKS[role])} are supported for `{role}`."
+        raise errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
+    for name in required:
+        if getattr(block, name) is None:
+            raise invalid(f"{pointer}/{name}", "required", "This field is required.")
+    if block.type == "image":
+        if "vision" not in model.capabilities:
+            raise errors.UnsupportedContent
+        _check_source(block.source, f"{pointer}/source")
+    if block.type == "tool_use" and not isinstance(block.input, dict):
+        raise invalid(f"{pointer}/input", "object_type", "Must be an object.")
+    for number, part in enumerate(block.content if isinstance(block.content, list) else ()):
+        if part.type != "text" or part.text is None:
+            detail = "Results of tools are text here: send blocks of the type `text` with `text`."
+            where = FieldError(f"{pointer}/content/{number}/type", "unsupported", detail)
+            raise errors.UnsupportedContent(detail, errors=[where])
+
+
+def _check_source(source: Any, pointer: str) -> None:
+    kind = source.get("type") if isinstance(source, dict) else None
+    required = _SOURCES.get(kind) if isinstance(kind, str) else None
+    if required is None:
+        raise invalid(f"{pointer}/type", "unsupported", "Must be `base64` or `url`.")
+    for name in required:
+        if not (isinstance(source.get(name), str) and source[name]):
+            raise invalid(f"{pointer}/{name}", "required", "This field is required.")
+    if kind == "base64" and source["media_type"] not in IMAGE_TYPES:
+        raise invalid(f"{pointer}/media_type", "unsupported", f"Must be one of {', '.join(IMAGE_TYPES)}.")
+    for name in source.keys() - {"type", *required}:
+        raise _unsupported(pointer + json_pointer(name))
+
+
+def _check_order(body: PromptRequest) -> None:
+    """Raise InvalidRequest for a call without a result, a result without a call, and messages that ask nothing."""
+    calls: list[str | None] = []
+    for position, message in enumerate(body.messages):
+        pointer = f"/messages/{position}"
+        results = [(n, block.tool_use_id) for n, block in enumerate(message.blocks) if block.type == "tool_result"]
+        for number, identifier in results:
+            if identifier not in calls:
+                detail = "No unanswered `tool_use` block of the message before has this ID."
+                raise invalid(f"{pointer}/content/{number}/tool_use_id", "unknown_call", detail)
+            calls.remove(identifier)
+        if calls:
+            raise invalid(pointer, "missing_result", "Each `tool_use` block needs a `tool_result` in the next message.")
+        if not message.blocks:
+            raise invalid(f"{pointer}/content", "required", "At least one block is required.")
+        if results and results[-1][0] >= len(results):
+            raise invalid(f"{pointer}/content", "order", "Blocks of the type `tool_result` come first.")
+        calls = [block.id for block in message.blocks if block.type == "tool_use"]
+    if body.messages[-1].role != "user":
+        detail = "The last message must be one of the user: the beginning of an answer cannot be given."
+        raise invalid(f"/messages/{len(body.messages) - 1}/role", "unsupported", detail)
+
+
+def _unsupported(pointer: str) -> InvalidRequest:
+    return invalid(pointer, "unsupported_parameter", "This model does not support the parameter. Remove it.")
