@@ -18,6 +18,7 @@ ORDER BY d.id DESC LIMIT $5"""
 _FIND = f"{_SELECT} WHERE d.webhook_id = $1 AND d.id = $2"
 _INSERT_EVENT = """
 INSERT INTO events (id, user_id, name, version, partition_key, time, body) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+_LOCK = "SELECT id FROM webhooks WHERE id = $1 FOR KEY SHARE"
 _INSERT = "INSERT INTO deliveries (id, webhook_id, event_id, partition_key) VALUES ($1, $2, $3, $4)"
 _AGAIN = "status = 'pending', attempt = 0, next_attempt_at = now(), claim = NULL, claimed_until = NULL, error = NULL"
 # An attempt in progress stays as it is: without its claim, another request would start beside it.
@@ -52,10 +53,12 @@ class PostgresDeliveryLog:
         row = await self._database.row(_FIND, webhook_id, delivery_id)
         return _delivery(row) if row else None
 
-    async def add(self, webhook_id: UUID, event: NewEvent) -> UUID:
-        """Store an event for one webhook only; return the id of the delivery."""
+    async def add(self, webhook_id: UUID, event: NewEvent) -> UUID | None:
+        """Store an event for one webhook only; return the id of the delivery, or None if the webhook is deleted."""
         delivery_id = new_id()
         async with self._database.transaction() as connection:
+            if await connection.fetchval(_LOCK, webhook_id) is None:
+                return None
             await connection.execute(
                 _INSERT_EVENT,
                 *(event.id, event.user_id, event.name, event.version, event.partition_key, event.time, event.body),

@@ -53,6 +53,8 @@ class DeliveryService:
             body=delivery_body(TEST_EVENT, moment, data),
         )
         delivery_id = await self._log.add(webhook_id, event)
+        if delivery_id is None:
+            raise NotFound
         self._wake()
         return await self._find(webhook_id, delivery_id)
 

@@ -46,10 +46,12 @@ SELECT c.*, e.body, r.url, r.secret,
     CASE WHEN r.previous_secret_until > now() THEN r.previous_secret END AS previous_secret
 FROM claimed AS c JOIN room AS r ON r.id = c.webhook_id JOIN events AS e ON e.id = c.event_id
 ORDER BY c.position"""  # noqa: S608 - only constants are interpolated
+# Locks the webhook first, as its deletion does.
 _FINISH = """
+WITH locked AS (SELECT id FROM webhooks WHERE id = $8 FOR KEY SHARE)
 UPDATE deliveries SET status = $3, attempt = attempt + 1, claim = NULL, claimed_until = NULL, attempted_at = now(),
     next_attempt_at = now() + make_interval(secs => $4), response_status = $5, latency_ms = $6, error = $7
-WHERE id = $1 AND claim = $2"""
+WHERE id = $1 AND claim = $2 AND webhook_id = (SELECT id FROM locked)"""
 _RECOVERED = "UPDATE webhooks SET failing_since = NULL WHERE id = $1 AND failing_since IS NOT NULL"
 _FAILING = "UPDATE webhooks SET failing_since = now() WHERE id = $1 AND failing_since IS NULL"
 _FAILING_TOO_LONG = """
@@ -112,7 +114,7 @@ class PostgresDeliveryQueue:
             changed = await connection.execute(
                 _FINISH,
                 *(delivery.id, delivery.claim, outcome.status, outcome.retry_after, outcome.response_status),
-                *(outcome.latency_ms, outcome.error),
+                *(outcome.latency_ms, outcome.error, delivery.webhook_id),
             )
             if changed == "UPDATE 0":
                 return
