@@ -171,7 +171,7 @@ addresses: setup
 	@$(PY) scripts/check_addresses.py
 
 .PHONY: migrations
-migrations: setup ## Check that no migration blocks writes, and that their numbers are unique
+migrations: setup ## Check that no migration blocks writes or breaks the previous release, and that their numbers are unique
 	@$(PY) scripts/check_migrations.py
 
 .PHONY: docs
