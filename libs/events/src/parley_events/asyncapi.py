@@ -1,5 +1,6 @@
 """AsyncAPI 3.0 document and JSON Schemas of the events, generated from the event models."""
 
+import inspect
 import json
 from collections.abc import Iterator
 from importlib.resources import files
@@ -82,10 +83,15 @@ def _urn(name: str, model: type[EventData]) -> str:
     return f"urn:parley:schema:{name}:v{model.schema_version}"
 
 
+def _description(model: type[EventData]) -> str:
+    """Return the docstring without its indentation, which Python 3.13 removes itself."""
+    return inspect.cleandoc(model.__doc__ or "")
+
+
 def _channel(name: str, model: type[EventData]) -> Json:
     return {
         "address": name,
-        "description": (model.__doc__ or "").strip(),
+        "description": _description(model),
         "messages": {name: {"$ref": f"#/components/messages/{name}"}},
         "bindings": {
             "amqp": {
@@ -110,7 +116,7 @@ def _message(name: str, model: type[EventData], payload: Json, example: Json) ->
     return {
         "name": f"{TYPE_PREFIX}{name}.v{model.schema_version}",
         "title": name,
-        "summary": (model.__doc__ or "").strip(),
+        "summary": _description(model),
         "contentType": CONTENT_TYPE,
         "headers": _headers(name, model),
         "payload": {"schemaFormat": "application/schema+json;version=draft-07", "schema": payload},

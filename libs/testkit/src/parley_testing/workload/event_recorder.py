@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from parley_events.client_logs import PACKAGE, FieldsInMessage
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import EventData, TurnEnded, TurnStarted
 from parley_events.subscriber import Subscriber
@@ -68,7 +70,17 @@ async def record_events(amqp_url: str, queue: str = QUEUE) -> AsyncIterator[Even
     try:
         async with asyncio.timeout(START_SECONDS):
             await subscriber.consuming.wait()
+        _keep_messages()
         yield listener
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+def _keep_messages() -> None:
+    """Undo what a subscriber does to log messages: it may run as long as the session, and other tests read them."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(PACKAGE):
+            logger = logging.getLogger(name)
+            for found in [each for each in logger.filters if isinstance(each, FieldsInMessage)]:
+                logger.removeFilter(found)
