@@ -22,6 +22,8 @@ from parley_embedded.sockets import accepts_connections, free_port
 
 USER = "parley"
 NODE = "parley@localhost"
+# Minimal systems have no /etc/hosts; Erlang would not find the node's own host there.
+NAMES = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
 LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
 # Erlang allocates a table entry for every file it may open, which is a million in some containers.
 OPEN_FILES = 4096
@@ -68,6 +70,7 @@ class EmbeddedRabbitMQ(EmbeddedServer):
         read_or_create_secret(cookie)
         cookie.chmod(0o400)
         write_private(self.data_dir / "plugins", "[].\n")
+        write_private(self.data_dir / "inetrc", NAMES)
         lines = [
             f"listeners.tcp.default = 127.0.0.1:{self.port}",
             f"default_user = {USER}",
@@ -108,6 +111,7 @@ class EmbeddedRabbitMQ(EmbeddedServer):
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_CRASH_DUMP_SECONDS": "0",
+            "ERL_INETRC": str(folder / "inetrc"),
             # Makes the start script replace itself with the node, so that signals reach the node.
             "RUNNING_UNDER_SYSTEMD": "true",
             "RABBITMQ_NODENAME": NODE,
