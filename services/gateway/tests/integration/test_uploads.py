@@ -12,8 +12,8 @@ from parley_testing.http.scripted_server import respond
 pytestmark = pytest.mark.integration
 
 SIZE, PIECE = 100 * 1_048_576, 65_536
-MIB = 1024
-"""In KiB, the unit of ``/proc/<pid>/status``."""
+MAX_ADDED = 2048
+"""In KiB, the unit of ``/proc/<pid>/status``. A busy machine needed about 1,000; the upload is 50 times the bound."""
 GATEWAY = Path(__file__).parents[1] / "support" / "upload_gateway.py"
 
 
@@ -61,17 +61,16 @@ async def upload(gateway: GatewayProcess, sink: Sink, size: int) -> bytes:
     return status
 
 
-async def test_a_100_mib_upload_needs_less_than_1_mib_of_memory(run_process: RunGatewayProcess) -> None:
+async def test_a_100_mib_upload_needs_less_than_2_mib_of_memory(run_process: RunGatewayProcess) -> None:
     sink = Sink()
     async with await asyncio.start_server(sink, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with run_process(respond(), (sys.executable, str(GATEWAY)), HISTORY_URL=url) as gateway:
             pid = gateway.process.pid
-            # What the first uploads need, such as buffers and arenas of the allocator, is needed once.
-            assert b"200" in await upload(gateway, sink, SIZE // 4)
+            assert b"200" in await upload(gateway, sink, 4 * PIECE)
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak
             before = kibibytes(pid, "VmHWM")
             assert b"200" in await upload(gateway, sink, SIZE)
             added = kibibytes(pid, "VmHWM") - before
     assert sink.received == SIZE
-    assert added < MIB, f"{added} KiB were added to the peak of {before} KiB"
+    assert added < MAX_ADDED, f"{added} KiB were added to the peak of {before} KiB"
