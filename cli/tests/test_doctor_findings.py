@@ -28,7 +28,7 @@ from parley_cli.diagnosis.postgres_checks import check_migrations
 from parley_cli.diagnosis.probes import Probe, run_all
 from parley_cli.diagnosis.rabbitmq_checks import check_dead_letters, check_queue
 from parley_cli.diagnosis.service_checks import compare_versions
-from parley_cli.diagnosis.system import System
+from parley_cli.diagnosis.system import System, read_system
 from parley_cli.main import build
 from parley_testing.fakes.redis_server import Reply, fake_redis_server
 from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer
@@ -350,6 +350,19 @@ def test_the_command_checks_the_system_of_the_environment(tmp_path: Path, monkey
     assert (result.exit_code, document["status"]) == (1, "fault")
     assert found == {"postgres_unreachable", "redis_unreachable"}
     assert PASSWORD not in result.stdout
+
+
+def test_the_settings_of_webhooks_alone_are_a_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOKS_DATABASE_URL", f"postgresql://u:{PASSWORD}@127.0.0.1:{free_ports()}/x")
+    result = CliRunner().invoke(build(), ["doctor", "--json", "--timeout", "3", "--data-dir", str(tmp_path / "none")])
+    assert json.loads(result.stdout)["format"] == "parley.doctor/1"
+
+
+def test_an_admin_port_on_an_ipv6_address_is_asked_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1")
+    monkeypatch.setenv("ADMIN_HOST", "::1")
+    monkeypatch.setenv("ADMIN_PORT", "9004")
+    assert read_system().admin == {"gateway": "http://[::1]:9004"}
 
 
 def test_a_wrong_admin_url_is_wrong_usage(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from parley_cli.diagnosis.findings import Finding, fault
 
 SERVICES = ("gateway", "auth", "chat", "history", "webhooks")
 SETTINGS = {name: f"{name.capitalize()}Settings" for name in SERVICES}
-LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not listened on
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 UPSTREAMS = {"auth": "auth_url", "chat": "chat_url", "history": "history_url", "webhooks": "webhooks_url"}
 NOT_SET = "is required but not set"
 
@@ -85,6 +85,6 @@ def _add_addresses(system: System, service: str, settings: Any) -> None:
         system.public_urls.add(settings.public_url)
     if "admin_port" in settings.model_fields_set:
         host = LOOPBACK.get(settings.admin_host, settings.admin_host)
-        url = f"http://{host}:{settings.admin_port}"
+        url = f"http://[{host}]:{settings.admin_port}" if ":" in host else f"http://{host}:{settings.admin_port}"
         if url not in system.admin.values():  # several services that are installed here read the same setting
             system.admin[service] = url
