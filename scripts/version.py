@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSION = re.compile(r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?")
 _NUMBER = r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?"
+VERSION = re.compile(_NUMBER)
 _PACKAGE = r'^name = "parley[\w-]*"\nversion = "(X)"'
 SOURCE = "pyproject.toml"
 PLACES = {
@@ -19,7 +19,6 @@ PLACES = {
     "*/*/pyproject.toml": (_PACKAGE,),
     "cli/pyproject.toml": (_PACKAGE,),
     "libs/common/src/parley/__init__.py": (r'^__version__ = "(X)"',),
-    "services/*/src/*/__init__.py": (r'^VERSION = "(X)"',),
     "console/client/package.json": (r'^  "version": "(X)"',),
     "deploy/docker/*.Dockerfile": (r"^ARG VERSION=(X)",),
     "deploy/docker/README.md": (r"parley/\w+:(X)", r" VERSION=(X) "),

@@ -5,7 +5,10 @@ from parley.storage.database import PostgresDatabase
 from parley.storage.database import Row as Row  # noqa: PLC0414 - the stores import it from here
 from parley.storage.postgres import Pool
 
-ERASURE_LOCK = "SELECT pg_advisory_xact_lock_shared(hashtextextended('webhooks erasure', 0))"
+_ERASURE_KEY = "hashtextextended('webhooks erasure', 0)"
+EXCLUSIVE_ERASURE_LOCK = f"SELECT pg_advisory_xact_lock({_ERASURE_KEY})"
+"""Held by an erasure; it waits for the transactions that hold ``ERASURE_LOCK``."""
+ERASURE_LOCK = f"SELECT pg_advisory_xact_lock_shared({_ERASURE_KEY})"
 """Erasures wait until transactions that hold it are committed, and later ones see the tombstones of the erasures."""
 
 

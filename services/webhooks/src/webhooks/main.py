@@ -4,11 +4,11 @@ import sys
 
 from fastapi import FastAPI
 
+from parley import __version__
 from parley.config.settings import load_or_exit
 from parley.web import server
 from parley.web.app import build_app
 from parley.web.service import Wire
-from webhooks import VERSION
 from webhooks.deliveries.api import router as deliveries
 from webhooks.endpoints.api import router as endpoints
 from webhooks.settings import WebhooksSettings
@@ -26,7 +26,7 @@ def create_app(
     return build_app(
         settings,
         service="webhooks",
-        version=VERSION,
+        version=__version__,
         description=DESCRIPTION,
         wire=wire,
         routers=(endpoints, deliveries),

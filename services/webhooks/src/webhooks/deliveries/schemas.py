@@ -36,7 +36,7 @@ class RedeliverBody(RequestBody):
 
 
 class RedeliveredView(ResponseBody):
-    """How many deliveries are sent again, and whether the range has more."""
+    """Number of deliveries that are sent again, and whether the range has more."""
 
     deliveries: Annotated[int, Field(description="Deliveries that are sent again.")]
     more: Annotated[bool, Field(description="The range has more deliveries: repeat the request.")]

@@ -41,7 +41,7 @@ UPDATE webhooks AS w SET
     status = coalesce($4::jsonb->>'status', w.status),
     disabled_reason = CASE WHEN $4::jsonb ? 'status' THEN NULL ELSE w.disabled_reason END,
     failing_since = CASE WHEN $4::jsonb ? 'status' OR $4::jsonb ? 'url' THEN NULL ELSE w.failing_since END,
-    -- Whoever reactivates a webhook for all answers for it.
+    -- The webhook belongs to the administrator who activated it last.
     user_id = CASE WHEN $4::jsonb->>'status' = 'active' THEN $1 ELSE w.user_id END
 WHERE {_VISIBLE} AND w.id = $3"""  # noqa: S608 - only constants are interpolated
 _DELETE = f"DELETE FROM webhooks AS w WHERE {_VISIBLE} AND w.id = $3"  # noqa: S608 - only constants are interpolated

@@ -4,13 +4,12 @@ from parley.messaging import outbox
 from parley.times import now
 from parley_events.models import UserChanged, UserErased, UserErasureConfirmed
 from parley_events.webhook_models import WebhookDisabledReason
-from webhooks.database import Database
+from webhooks.database import EXCLUSIVE_ERASURE_LOCK, Database
 from webhooks.endpoints.disabling import disable_webhooks
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
 
 ERASURE_TIMEOUT = 50.0
 """Seconds for each statement: a user may have many deliveries."""
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('webhooks erasure', 0))"
 _ERASE = (
     "INSERT INTO user_tombstones (user_id) VALUES ($1) ON CONFLICT DO NOTHING",
     "DELETE FROM webhooks WHERE user_id = $1",
@@ -30,7 +29,7 @@ class PostgresUserWebhooks:
         confirmed = UserErasureConfirmed(user_id=data.user_id, erasure_id=data.erasure_id, service="webhooks", at=now())
         async with self._database.transaction() as connection:
             await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
-            await connection.execute(_LOCK)
+            await connection.execute(EXCLUSIVE_ERASURE_LOCK)
             for statement in _ERASE:
                 await connection.execute(statement, data.user_id, timeout=ERASURE_TIMEOUT)
             await outbox.append(connection, "user.erasure_confirmed", confirmed, subject=data.user_id)
@@ -39,11 +38,9 @@ class PostgresUserWebhooks:
         """Disable the webhooks that a user may no longer have."""
         disabled = data.status == "disabled"
         kept = () if disabled else data.scopes
-        scopes = [scope for scope, needed in (("own", SCOPE_OWN), ("all", SCOPE_ALL)) if needed not in kept]
-        if "own" in scopes and SCOPE_ALL in kept:
-            scopes.remove("own")
-        if not scopes:
+        if SCOPE_ALL in kept:
             return
+        scopes = ["all"] if SCOPE_OWN in kept else ["own", "all"]
         reason: WebhookDisabledReason = "account_disabled" if disabled else "scope_removed"
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_OF_USER, data.user_id, scopes)

@@ -17,7 +17,7 @@ DELETE FROM events WHERE ctid = ANY(ARRAY(
 ))"""
 
 
-class Purger:
+class EventPurger:
     """Deletes rows whose retention time is over. Several processes may purge at the same time."""
 
     def __init__(self, database: Database, *, retention_days: int) -> None:

@@ -13,20 +13,20 @@ MAX_WEBHOOKS = 50
 """Webhooks that one claim looks at."""
 
 _DUE = "d.status IN ('pending', 'failed') AND d.next_attempt_at <= now()"
+# Requests that a webhook may get now, at most $2 at once. A webhook that fails gets one at a time.
+_FREE = """CASE WHEN w.failing_since IS NULL THEN $2 ELSE 1 END - (
+        SELECT count(*) FROM deliveries AS d
+        WHERE d.webhook_id = w.id AND d.claim IS NOT NULL AND d.claimed_until > now())"""
 # Locked, so that two processes never count the claims of one webhook at the same time. Webhooks that fail come last.
 _WEBHOOKS = f"""
 SELECT w.id FROM webhooks AS w
 WHERE w.status = 'active' AND (w.failing_since IS NULL OR NOT $1)
   AND EXISTS (SELECT FROM deliveries AS d WHERE d.webhook_id = w.id AND {_DUE})
-  AND (SELECT count(*) FROM deliveries AS d WHERE d.webhook_id = w.id AND d.claim IS NOT NULL
-       AND d.claimed_until > now()) < CASE WHEN w.failing_since IS NULL THEN $2 ELSE 1 END
+  AND {_FREE} > 0
 ORDER BY w.failing_since IS NOT NULL, random() LIMIT {MAX_WEBHOOKS} FOR NO KEY UPDATE SKIP LOCKED"""  # noqa: S608
-# A webhook that fails gets one request at a time.
 _CLAIM = f"""
 WITH room AS (
-    SELECT w.*, CASE WHEN w.failing_since IS NULL THEN $2 ELSE 1 END - (
-        SELECT count(*) FROM deliveries AS d
-        WHERE d.webhook_id = w.id AND d.claim IS NOT NULL AND d.claimed_until > now()) AS free
+    SELECT w.*, {_FREE} AS free
     FROM webhooks AS w WHERE w.id = ANY ($1)
 ), due AS (
     SELECT found.id FROM room AS r CROSS JOIN LATERAL (
@@ -57,10 +57,10 @@ _FAILING = "UPDATE webhooks SET failing_since = now() WHERE id = $1 AND failing_
 _FAILING_TOO_LONG = """
 SELECT id FROM webhooks
 WHERE id = $1 AND status = 'active' AND failing_since < now() - make_interval(secs => $2) FOR NO KEY UPDATE"""
-_BACKLOG = """
+_BACKLOG = f"""
 SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(d.next_attempt_at)), 0) AS age
 FROM deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id AND w.status = 'active'
-WHERE d.status IN ('pending', 'failed') AND d.next_attempt_at <= now()"""
+WHERE {_DUE}"""  # noqa: S608 - only constants are interpolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class ClaimedDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """What became of an attempt. ``retry_after``: seconds to the next one, or None if there is none."""
 
     status: str
@@ -108,7 +108,7 @@ class PostgresDeliveryQueue:
             rows = await connection.fetch(_CLAIM, ids, self._max_in_flight, limit, claim, self._lease)
         return [_claimed(row, claim) for row in rows]
 
-    async def finish(self, delivery: ClaimedDelivery, outcome: Outcome) -> None:
+    async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> None:
         """Record an outcome, unless the delivery was claimed or requested again meanwhile."""
         async with self._database.transaction() as connection:
             changed = await connection.execute(

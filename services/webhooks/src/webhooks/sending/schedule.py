@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from webhooks.requests.http_sender import Response
-from webhooks.sending.postgres import Outcome
+from webhooks.sending.postgres import AttemptOutcome
 
 GONE = 410
 JITTER = 0.2
@@ -18,12 +18,12 @@ class RetrySchedule:
         """``delays`` are the seconds before each retry. ``rand`` returns a number from 0 to 1."""
         self._delays, self._rand = tuple(delays), rand
 
-    def outcome(self, response: Response, attempts_before: int) -> Outcome:
+    def outcome(self, response: Response, attempts_before: int) -> AttemptOutcome:
         """Return what becomes of a delivery after an attempt."""
         if response.succeeded:
-            return Outcome("delivered", None, response.status, response.latency_ms, None)
+            return AttemptOutcome("delivered", None, response.status, response.latency_ms, None)
         gone = response.status == GONE
         last = gone or attempts_before >= len(self._delays)
         delay = None if last else self._delays[attempts_before] * (1 + JITTER * self._rand())
         status = "dead" if last else "failed"
-        return Outcome(status, delay, response.status, response.latency_ms, response.error, gone=gone)
+        return AttemptOutcome(status, delay, response.status, response.latency_ms, response.error, gone=gone)

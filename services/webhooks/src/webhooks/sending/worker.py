@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from parley import __version__
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
-from webhooks import VERSION
 from webhooks.requests.http_sender import REQUEST_TIMEOUT, HttpSender, Response
 from webhooks.requests.signing import SecretBox, signature_headers
 from webhooks.sending.postgres import ClaimedDelivery, PostgresDeliveryQueue
@@ -24,7 +24,7 @@ CLAIM_SIZE = 50
 POLL_INTERVAL = 1.0
 """Seconds between two claims while nothing wakes the sender."""
 MIN_INTERVAL = 0.02
-HEADERS = {"Content-Type": "application/json", "User-Agent": f"Parley-Webhooks/{VERSION}"}
+HEADERS = {"Content-Type": "application/json", "User-Agent": f"Parley-Webhooks/{__version__}"}
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
 
 
@@ -39,7 +39,7 @@ class DeliveryWorker:
         schedule: RetrySchedule,
         registry: CollectorRegistry,
         *,
-        service: str = "webhooks",
+        service: str,
     ) -> None:
         self._queue, self._sender, self._secrets, self._schedule = queue, sender, secrets, schedule
         self._service = service
