@@ -44,7 +44,7 @@ class RegenerationSource:
 
     def has_calls_of(self, results: Iterable[ToolResult]) -> bool:
         """Tell whether one of the results belongs to a tool call of the answer."""
-        return any(result.tool_call_id in self.call_ids for result in results)
+        return not self.call_ids.isdisjoint(result.tool_call_id for result in results)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,16 +90,7 @@ class ChatMetrics:
             ["model", "outcome"],
             registry=registry,
         )
-        registry.register(
-            CounterAlias(
-                self.tokens, "openai_tokens_used", "Tokens of ended turns.", {"model": "model", "type": "type"}
-            )
-        )
-        registry.register(
-            CounterAlias(
-                self.provider_calls, "openai_api_calls", "Provider calls.", {"model": "model", "outcome": "status"}
-            )
-        )
+        _register_aliases(registry, self.tokens, self.provider_calls)
         self.running = Gauge("chat_turns_running", "Turns running in this process.", registry=registry)
         self.recovered = Counter(
             "chat_turns_recovered_total", "Turns recovered from failed runners.", registry=registry
@@ -134,3 +125,12 @@ class ChatMetrics:
     def record_call(self, model: str, outcome: str) -> None:
         """Record the outcome of a provider call."""
         self.provider_calls.labels(model, outcome).inc()
+
+
+def _register_aliases(registry: CollectorRegistry, tokens: Counter, provider_calls: Counter) -> None:
+    registry.register(
+        CounterAlias(tokens, "openai_tokens_used", "Tokens of ended turns.", {"model": "model", "type": "type"})
+    )
+    registry.register(
+        CounterAlias(provider_calls, "openai_api_calls", "Provider calls.", {"model": "model", "outcome": "status"})
+    )

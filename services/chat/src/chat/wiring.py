@@ -1,6 +1,5 @@
 """Wiring of the chat service: adapters, engine, consumers and services, opened and closed in order."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
 from chat.metrics import ChatMetrics
-from chat.providers.access_check import ProviderAccess, ProviderAccessChecks, ProviderAccessError
+from chat.providers.access_check import ProviderAccess, ProviderAccessChecks, ProviderAccessError, check_in_background
 from chat.providers.answer_generator import open_generator
 from chat.providers.catalogue_file import load_catalogue
 from chat.running.engine import EngineAdapters, open_engine
@@ -30,7 +29,7 @@ from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.service import ChatService
 from chat.settings import ChatSettings
-from chat.storage.auth_client import PLAN_TIMEOUT, AuthClient
+from chat.storage.auth_client import open_plan_lookup
 from chat.storage.history_client import HistoryClient
 from chat.storage.postgres_budgets import PostgresBudgetStore
 from chat.storage.postgres_erasure import PostgresTurnErasureStore
@@ -39,8 +38,7 @@ from chat.storage.postgres_runners import PostgresRunnerStore
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.storage.postgres_verification import PostgresVerificationSource
 from chat.storage.redis_response_index import LOOKUP_TIMEOUT, RedisResponseIndex
-from chat.storage.redis_turn_logs import RedisLogStore
-from chat.storage.stream_writer import StreamWriter
+from chat.storage.redis_turn_logs import open_log_store
 from chat.turn_store import TurnStore
 from parley import times
 from parley.infrastructure import Infrastructure, open_infrastructure
@@ -50,16 +48,13 @@ from parley.process.tasks import background
 from parley.ratelimit.limiter import open_limiter
 from parley.security.service_tokens import ServiceTokenProvider
 from parley.storage.postgres import open_pool
-from parley.storage.redis import RedisClient, open_redis
+from parley.storage.redis import RedisClient
 from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
 
 __all__ = ["ChatServices", "ProviderAccessError", "check_providers", "open_history", "verify_once", "wire"]
 
 HISTORY_TIMEOUT = 5.0
-APPEND_TIMEOUT = 0.25
-"""Seconds of an append to the log store, after which streams continue without it."""
-TAIL_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +86,10 @@ async def wire(settings: ChatSettings, runtime: Runtime, *, bus: Bus | None = No
     async with (
         open_infrastructure(settings, runtime, bus=bus) as infrastructure,
         open_adapters(settings, runtime, infrastructure, metrics) as adapters,
-        check_providers_in_background(config, runtime),
+        check_in_background(config.catalogue, runtime),
         open_services(config, runtime, infrastructure, adapters, metrics) as services,
     ):
         yield services
-
-
-@contextlib.asynccontextmanager
-async def check_providers_in_background(config: ChatConfig, runtime: Runtime) -> AsyncIterator[None]:
-    """Show the access to the providers in ``/status``; log the keys that they refuse, without delaying the start."""
-    access = ProviderAccessChecks(config.catalogue)
-    runtime.pings["provider"] = access.ping
-    checking = asyncio.create_task(access.report_refusals())
-    try:
-        yield
-    finally:
-        checking.cancel()
-        await asyncio.wait({checking})
 
 
 async def check_providers(settings: ChatSettings) -> list[ProviderAccess]:
@@ -142,29 +124,25 @@ async def open_services(
     """Run the turn engine, the event consumer and the reconciler, and yield the services on top of them."""
     settings, catalogue = config.settings, config.catalogue
     turns = turn_store(infrastructure)
-    erasure = PostgresTurnErasureStore(turns)
     budgets = Budgets(config.plans, PostgresBudgetStore(turns))
     async with contextlib.AsyncExitStack() as stack:
         engine = await stack.enter_async_context(
             open_engine(settings, runtime, adapters, catalogue, metrics, lease_length=lease_length)
         )
         history = await stack.enter_async_context(open_history(settings, runtime.tracer))
-        consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor)
+        consumer = LifecycleEventHandler(PostgresTurnErasureStore(turns), adapters.logs, engine.supervisor)
         await stack.enter_async_context(infrastructure.bus.consume(consumer.subscription()))
         reconciler = _reconciler(settings, turns, consumer, history, metrics)
         await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
         limiter = await stack.enter_async_context(
             open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
         )
-        auth = await stack.enter_async_context(
-            open_client(settings.auth_url, read_timeout=PLAN_TIMEOUT, tracer=runtime.tracer)
-        )
+        plans = await stack.enter_async_context(open_plan_lookup(settings, runtime.tracer))
         cache = _response_cache(settings, infrastructure.redis, adapters, metrics, timeout=cache_timeout)
         token_limits = TokenLimits(limiter)
-        admission = _admission(config, adapters.turns, history, budgets, token_limits, cache)
         service = ChatService(
             store=adapters.turns,
-            admission=admission,
+            admission=_admission(config, adapters.turns, history, budgets, token_limits, cache),
             supervisor=engine.supervisor,
             readers=TurnReaders(engine.supervisor, engine.remote_logs, adapters.logs),
             draining=runtime.lifecycle.drain_started,
@@ -177,7 +155,7 @@ async def open_services(
             catalogue=catalogue,
             generator=adapters.generator,
             budgets=budgets,
-            budget_reports=BudgetReports(budgets, token_limits, AuthClient(auth)),
+            budget_reports=BudgetReports(budgets, token_limits, plans),
             started_at=times.now(),
             supervisor=engine.supervisor,
             reconciler=reconciler,
@@ -246,18 +224,6 @@ def _response_cache(
         return None
     index = RedisResponseIndex(redis, ttl=settings.cache_ttl, timeout=timeout)
     return ResponseCache(index, adapters.turns, metrics)
-
-
-@contextlib.asynccontextmanager
-async def open_log_store(settings: ChatSettings) -> AsyncIterator[RedisLogStore]:
-    """Open the store of replicated turn logs."""
-    url = settings.redis_url.get_secret_value()
-    async with (
-        open_redis(url, timeout=APPEND_TIMEOUT) as client,
-        open_redis(url, timeout=TAIL_TIMEOUT, max_connections=1) as tail,
-        open_redis(url, timeout=None, max_connections=1) as writer,
-    ):
-        yield RedisLogStore(client, tail, StreamWriter(writer, timeout=APPEND_TIMEOUT))
 
 
 async def verify_once(settings: ChatSettings, *, settle: float, repair: bool) -> VerificationReport:

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chat.settings import ChatSettings
-from chat.storage.redis_turn_logs import RedisLogStore
-from chat.wiring import open_log_store
+from chat.storage.redis_turn_logs import RedisLogStore, open_log_store
 from chat_testing.log_store_contract import LogStoreContract
 from parley.config.settings import load
 from parley_testing.backends.shared import SharedBackends

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from chat.admission.budget_report import BudgetReports
-from chat.storage.auth_client import AuthClient
+from chat.storage.auth_client import AuthPlanLookup
 from parley.errors import DependencyUnavailable, NotFound
 from parley.ids import new_id
 
@@ -21,7 +21,7 @@ async def plan_of(response: httpx2.Response) -> str | None:
         return response
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://auth") as http:
-        found = await AuthClient(http).plan_of(ADA, "administrator")
+        found = await AuthPlanLookup(http).plan_of(ADA, "administrator")
     assert requests[0].url.path == f"/api/v1/admin/users/{ADA}"
     assert requests[0].headers["Authorization"] == "Bearer administrator"
     return found

@@ -29,7 +29,7 @@ from history.transfer.import_service import ImportService
 from history.transfer.postgres import PostgresImportStore
 from history.turns.postgres import PostgresTurnLookup
 from history.turns.store import TurnLookup
-from history.usage.auth_client import NAMES_TIMEOUT, AuthClient
+from history.usage.auth_client import NAMES_TIMEOUT, AuthUsernameSource
 from history.usage.postgres import PostgresUsageStore
 from history.usage.service import UsageService
 from parley.infrastructure import Infrastructure, open_infrastructure
@@ -96,7 +96,7 @@ async def wire(
         auth = await stack.enter_async_context(
             open_client(settings.auth_base_url(), read_timeout=NAMES_TIMEOUT, tracer=runtime.tracer)
         )
-        usage = UsageService(PostgresUsageStore(database), AuthClient(auth))
+        usage = UsageService(PostgresUsageStore(database), AuthUsernameSource(auth))
         yield _services(settings, runtime, infrastructure, database, changes, workers, usage)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from history.usage.auth_client import AuthClient
+from history.usage.auth_client import AuthUsernameSource
 from parley.ids import new_id
 
 ADA = new_id()
@@ -23,7 +23,7 @@ async def test_names_are_read_with_the_token_of_the_administrator() -> None:
         return httpx2.Response(200, json={"names": {str(ADA): "ada"}})
 
     async with client(answer) as http:
-        assert await AuthClient(http).usernames([ADA], "administrator") == {ADA: "ada"}
+        assert await AuthUsernameSource(http).usernames([ADA], "administrator") == {ADA: "ada"}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ async def test_names_are_read_with_the_token_of_the_administrator() -> None:
 )
 async def test_a_report_has_no_names_while_auth_does_not_answer(response: httpx2.Response) -> None:
     async with client(lambda _: response) as http:
-        assert await AuthClient(http).usernames([ADA], "t") == {}
+        assert await AuthUsernameSource(http).usernames([ADA], "t") == {}
 
 
 async def test_a_report_has_no_names_while_auth_cannot_be_reached() -> None:
@@ -47,4 +47,4 @@ async def test_a_report_has_no_names_while_auth_cannot_be_reached() -> None:
         raise httpx2.ConnectError("refused", request=request)
 
     async with client(refuse) as http:
-        assert await AuthClient(http).usernames([ADA], "t") == {}
+        assert await AuthUsernameSource(http).usernames([ADA], "t") == {}

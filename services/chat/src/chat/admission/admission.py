@@ -111,11 +111,11 @@ class TurnAdmission:
         if request.messages is not None:
             return client_context(request, model)
         past = EarlierExchanges()
-        source = request.context_of or (request.conversation_id, position.parent_id)
-        if source[0] is not None and source[1] is not None:
+        conversation_id, answer_id = request.context_of or (request.conversation_id, position.parent_id)
+        if conversation_id is not None and answer_id is not None:
             past = await self._contexts.before(
-                source[0],
-                source[1],
+                conversation_id,
+                answer_id,
                 user_id=request.user_id,
                 window=model.context_window,
                 certain=position.parent_certain,

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chat import errors
-from chat.api.response_checks import invalid
+from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.protocols.anthropic_messages.prompt import MEMBERS, options_of
 from chat.protocols.anthropic_messages.schemas import InputBlock, MessageRequest, PromptRequest
 from chat.protocols.openai_chat.schemas import OpenModel
 from parley.errors import InvalidRequest
-from parley.field_errors import FieldError, json_pointer
+from parley.field_errors import json_pointer
 
 BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
     "user": {"text": ("text",), "image": ("source",), "tool_result": ("tool_use_id",)},
@@ -50,8 +50,7 @@ def check(body: PromptRequest, catalogue: Catalogue, allows: Callable[[str], boo
 def needed_capabilities(body: PromptRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
     images = any(block.type == "image" for message in body.messages for block in message.blocks)
-    needed = {"vision": images, "tools": _requires_call(body)}
-    return frozenset(name for name, is_needed in needed.items() if is_needed)
+    return capabilities(images=images, calls=_requires_call(body))
 
 
 def _parts(body: PromptRequest) -> Iterator[tuple[str, OpenModel]]:
@@ -88,9 +87,8 @@ def _check_tools(body: PromptRequest, model: Model) -> None:
         raise invalid("/tool_choice", "unsupported", "A choice needs `tools`.")
     if choice.type == "tool" and choice.name not in {tool.name for tool in body.tools or ()}:
         raise invalid("/tool_choice/name", "unknown_tool", "Names a tool that is not in `tools`.")
-    if _requires_call(body) and "tools" not in model.capabilities:
-        detail = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
-        raise invalid("/tool_choice", "unsupported", detail)
+    if _requires_call(body):
+        require_tools(model)
 
 
 def _requires_call(body: PromptRequest) -> bool:
@@ -101,7 +99,7 @@ def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> No
     required = BLOCKS[role].get(block.type)
     if required is None:
         detail = f"Blocks of the types {', '.join(f'`{name}`' for name in BLOCKS[role])} are supported for `{role}`."
-        raise errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
+        raise unsupported_type(pointer, detail)
     for name in required:
         if getattr(block, name) is None:
             raise invalid(f"{pointer}/{name}", "required", "This field is required.")
@@ -114,8 +112,7 @@ def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> No
     for number, part in enumerate(block.content if isinstance(block.content, list) else ()):
         if part.type != "text" or part.text is None:
             detail = "Results of tools are text here: send blocks of the type `text` with `text`."
-            where = FieldError(f"{pointer}/content/{number}/type", "unsupported", detail)
-            raise errors.UnsupportedContent(detail, errors=[where])
+            raise unsupported_type(f"{pointer}/content/{number}", detail)
 
 
 def _check_source(source: Any, pointer: str) -> None:

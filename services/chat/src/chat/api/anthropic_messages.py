@@ -16,7 +16,7 @@ from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION_ERRORS, TURN_PARAMETERS
 from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.response_requests import REASONING
-from chat.api.streaming import StreamingTurnResponse
+from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.catalogue import Model
 from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.anthropic_messages.message import message
@@ -61,13 +61,11 @@ async def create_message(
         streamed = stream_of(service, turn, request, holds=True, cancel=key is None)
         streamed.headers.update(headers)
         return streamed
-
-    async def cancel_abandoned() -> None:
-        if key is None:
-            await service.abandon(turn, resumable=False)
-
     return StreamingTurnResponse(
-        _whole(service, turn), media_type=JSON, headers=headers, on_disconnect=cancel_abandoned
+        _whole(service, turn),
+        media_type=JSON,
+        headers=headers,
+        on_disconnect=abandonment(service, turn, cancel=key is None, resumable=False),
     )
 
 

@@ -7,7 +7,7 @@ from chat.api.dependencies import Caller, Service
 from chat.api.request_parsing import cursor_of, turn_headers
 from chat.api.response_stream import folded_events
 from chat.api.resumption import message_resumption_headers, resumes
-from chat.api.streaming import StreamingTurnResponse
+from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import Turn
 from chat.protocols.anthropic_messages.events import MessageEvents
 from chat.running.turn_updates import FROM_START
@@ -32,15 +32,10 @@ def stream_of(
     service: ChatService, turn: Turn, request: Request, *, received: int = 0, holds: bool = False, cancel: bool
 ) -> StreamingTurnResponse:
     """Return the stream of a turn after the events that the reader has ``received``; the options as for responses."""
-
-    async def cancel_abandoned() -> None:
-        if cancel:
-            await service.abandon(turn, resumable=resumes(request))
-
     updates = service.follow(turn, FROM_START, idle_after=PEER_TIMEOUT.ping_interval)
     events = MessageEvents(turn, received)
     return StreamingTurnResponse(
         folded_events(turn, updates, events, holds=holds, moves=resumes(request)),
         headers=turn_headers(turn) | message_resumption_headers(request, turn, cancel=cancel),
-        on_disconnect=cancel_abandoned,
+        on_disconnect=abandonment(service, turn, cancel=cancel, resumable=resumes(request)),
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chat import errors
+from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.protocols.openai_chat.schemas import TEXT_PARTS, CompletionMessage, CompletionRequest, ContentPart
 from parley.errors import InvalidRequest, ValidationFailed
@@ -27,9 +28,9 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
     ``allows``: whether the caller's plan includes a model.
     """
     if not body.model:
-        raise _invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
+        raise invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
     if body.n is not None and body.n > 1:
-        raise _invalid("/n", "unsupported", "Only one choice is supported. Send n = 1, or omit n.")
+        raise invalid("/n", "unsupported", "Only one choice is supported. Send n = 1, or omit n.")
     if not any(message.role == "user" for message in body.messages):
         detail = "At least one message with role `user` is required."
         raise ValidationFailed([FieldError("/messages", "required", detail)])
@@ -48,8 +49,7 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
 def needed_capabilities(body: CompletionRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
     images = any(part.type not in TEXT_PARTS for message in body.messages for part in message.parts)
-    needed = {"vision": images, "tools": _requires_call(body)}
-    return frozenset(name for name, is_needed in needed.items() if is_needed)
+    return capabilities(images=images, calls=_requires_call(body))
 
 
 def _requires_call(body: CompletionRequest) -> bool:
@@ -60,10 +60,8 @@ def _check_tool_choice(body: CompletionRequest, model: Model) -> None:
     if not _requires_call(body):
         return
     if not body.tools:
-        raise _invalid("/tool_choice", "unsupported", "A call can only be required with `tools`.")
-    if "tools" not in model.capabilities:
-        detail = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
-        raise _invalid("/tool_choice", "unsupported", detail)
+        raise invalid("/tool_choice", "unsupported", "A call can only be required with `tools`.")
+    require_tools(model)
 
 
 def _check_message(message: CompletionMessage, pointer: str, model: Model) -> None:
@@ -83,12 +81,12 @@ def _check_part(part: ContentPart, pointer: str, model: Model) -> None:
     members = _PART_MEMBERS.get(part.type)
     if members is None:
         detail = "Parts of the types `text` and `image_url` are supported."
-        raise errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
+        raise unsupported_type(pointer, detail)
     for name in part.unknown:
         if name not in members:
             raise _unsupported(pointer + json_pointer(name), None)
     if part.type == "image_url" and not _has_url(part.unknown.get("image_url")):
-        raise _invalid(
+        raise invalid(
             f"{pointer}/image_url", "required", "Must be an object with the address or data of an image as `url`."
         )
 
@@ -99,8 +97,4 @@ def _has_url(image: Any) -> bool:
 
 def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:
     detail = "This model does not support the parameter."
-    return _invalid(pointer, "unsupported_parameter", f"{detail} {hint or 'Remove it.'}")
-
-
-def _invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
-    return InvalidRequest(errors=[FieldError(pointer, code, detail)])
+    return invalid(pointer, "unsupported_parameter", f"{detail} {hint or 'Remove it.'}")

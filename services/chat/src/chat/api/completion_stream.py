@@ -12,7 +12,7 @@ from chat.api.chat import failure_of
 from chat.api.dependencies import Caller, Service
 from chat.api.request_parsing import cursor_of
 from chat.api.resumption import completion_resumption_headers, resumes
-from chat.api.streaming import StreamingTurnResponse
+from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import FIRST_SEQ, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.projection import CompletionChunks
@@ -38,14 +38,10 @@ async def resume_completion(
     received = cursor_of(request, None)
     updates = service.follow(turn, _cursor(turn, received), idle_after=PEER_TIMEOUT.ping_interval)
 
-    async def cancel_abandoned() -> None:
-        if cancel:
-            await service.abandon(turn, resumable=resumes(request))
-
     return StreamingTurnResponse(
         completion_events(turn, updates, include_usage=include_usage, received=received, moves=resumes(request)),
         headers=completion_resumption_headers(request, turn, include_usage=include_usage, cancel=cancel),
-        on_disconnect=cancel_abandoned,
+        on_disconnect=abandonment(service, turn, cancel=cancel, resumable=resumes(request)),
     )
 
 

@@ -1,21 +1,23 @@
 """``/v1/conversations``, OpenAI's Conversations API: creation and items. Its other routes belong to history."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from chat.admission.conversations import ConversationReader
 from chat.api.chat import JSON
 from chat.api.dependencies import Caller, Services
-from chat.api.response_checks import invalid
+from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
+from chat.api.request_checks import invalid
 from chat.api.response_documentation import CONVERSATION, ITEM, ITEMS
 from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.conversation_items import items_of
-from chat.protocols.openai_responses.pages import MAX_LIMIT, listed
+from chat.protocols.openai_responses.pages import page
 from chat.protocols.openai_responses.schemas import NewConversationRequest
 from parley import times
 from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
@@ -25,6 +27,7 @@ from parley.web.openapi import problems
 
 router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"])
 
+FOREIGN_ITEM = "`after` is no item of this conversation."
 NOT_FOUND = problems(
     ConversationNotFound, MessageNotFound, HistoryUnavailable, InvalidCursor, InvalidRequest, ValidationFailed
 )
@@ -64,9 +67,9 @@ async def list_conversation_items(
     principal: Caller,
     services: Services,
     *,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 20,
-    order: Literal["asc", "desc"] = "desc",
-    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    order: Order = "desc",
+    after: After = None,
 ) -> Response:
     """List the items of a conversation, newest first: those of the branch that its newest answer ends."""
     found = _parse_conversation(conversation_id)
@@ -95,11 +98,10 @@ async def _newest_first(
 ) -> dict[str, Any]:
     turn_id = ids.turn_of_item(after) if after is not None else None
     if after is not None and turn_id is None:
-        raise InvalidCursor("`after` is no item of this conversation.")
+        raise InvalidCursor(FOREIGN_ITEM)
     branch = await reader.branch(user_id, conversation_id, turn_id)
     items = [item for exchange in branch.exchanges for item in reversed(items_of(exchange))]
-    rest = _behind(items, after)
-    return listed(rest[:limit], has_more=len(rest) > limit or branch.more)
+    return _page(items, limit, after, more=branch.more)
 
 
 async def _oldest_first(
@@ -109,17 +111,14 @@ async def _oldest_first(
     if branch.more:
         raise invalid("/order", "too_long", "The conversation is too long for this order. Send `desc`.")
     items = [item for exchange in reversed(branch.exchanges) for item in items_of(exchange)]
-    rest = _behind(items, after)
-    return listed(rest[:limit], has_more=len(rest) > limit)
+    return _page(items, limit, after)
 
 
-def _behind(items: list[dict[str, Any]], after: str | None) -> list[dict[str, Any]]:
-    if after is None:
-        return items
-    for position, item in enumerate(items, 1):
-        if item["id"] == after:
-            return items[position:]
-    raise InvalidCursor("`after` is no item of this conversation.")
+def _page(items: Sequence[dict[str, Any]], limit: int, after: str | None, *, more: bool = False) -> dict[str, Any]:
+    found = page(items, limit, after, more=more)
+    if found is None:
+        raise InvalidCursor(FOREIGN_ITEM)
+    return found
 
 
 def _parse_conversation(given: str) -> UUID:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chat import errors
+from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.input_items import TEXT_PARTS, is_answer
 from chat.protocols.openai_chat.schemas import OpenModel
 from chat.protocols.openai_responses.parameters import STORED_MEMBERS, options_of
 from chat.protocols.openai_responses.schemas import InputItem, InputPart, ResponseRequest
 from parley.errors import InvalidRequest
-from parley.field_errors import FieldError, json_pointer
+from parley.field_errors import json_pointer
 
 ITEMS = "Items of the types `message`, `function_call`, `function_call_output` and `reasoning` are supported."
 _REQUIRED = {
@@ -21,7 +22,7 @@ _REQUIRED = {
 }
 """Required members of items by type."""
 _IGNORED = {"type", "id", "status"}
-"""Members that every item may have. IDs and states of earlier responses change nothing."""
+"""Members that every item may have and that are ignored."""
 _HINTS = {
     "max_tool_calls": "Hosted tools are not offered.",
     "prompt": "Prompt templates are not offered. Send `instructions` and `input`.",
@@ -56,8 +57,7 @@ def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], b
 def needed_capabilities(body: ResponseRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
     images = any(part.type not in TEXT_PARTS for item in body.items() for _, part in _parts(item))
-    needed = {"vision": images, "tools": _requires_call(body)}
-    return frozenset(name for name, is_needed in needed.items() if is_needed)
+    return capabilities(images=images, calls=_requires_call(body))
 
 
 def check_calls(items: list[dict[str, Any]], calls_before: list[dict[str, Any]] | None) -> None:
@@ -77,11 +77,6 @@ def check_calls(items: list[dict[str, Any]], calls_before: list[dict[str, Any]] 
     missing = known - outputs
     if outputs & known and missing and not any(map(is_answer, items)):
         raise invalid("/input", "missing_output", "Each call of the response before needs a tool output.")
-
-
-def invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
-    """Return the error of one parameter."""
-    return InvalidRequest(errors=[FieldError(pointer, code, detail)])
 
 
 def _check_state(body: ResponseRequest) -> None:
@@ -117,9 +112,8 @@ def _check_tools(body: ResponseRequest, model: Model) -> None:
         for name in tool.unknown:
             raise _unsupported(pointer + json_pointer(name), None)
     _check_tool_choice(body, {tool.name for tool in body.tools or ()})
-    if _requires_call(body) and "tools" not in model.capabilities:
-        detail = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
-        raise invalid("/tool_choice", "unsupported", detail)
+    if _requires_call(body):
+        require_tools(model)
 
 
 def _check_tool_choice(body: ResponseRequest, names: set[str | None]) -> None:
@@ -170,7 +164,7 @@ def _check_item(item: InputItem, pointer: str, model: Model) -> None:
         raise _unsupported(pointer + json_pointer(name), None)
     for where, part in _parts(item):
         if item.type == "function_call_output" and part.type not in TEXT_PARTS:
-            raise _unsupported_part(f"{pointer}{where}", "The output of a function is text. Send `input_text`.")
+            raise unsupported_type(f"{pointer}{where}", "The output of a function is text. Send `input_text`.")
         _check_part(part, f"{pointer}{where}", model)
 
 
@@ -189,13 +183,9 @@ def _check_part(part: InputPart, pointer: str, model: Model) -> None:
         if not part.image_url:
             raise invalid(f"{pointer}/image_url", "required", "Send the address or data of the image as `image_url`.")
     elif part.type not in TEXT_PARTS:
-        raise _unsupported_part(pointer, "Parts of the types `input_text` and `input_image` are supported.")
+        raise unsupported_type(pointer, "Parts of the types `input_text` and `input_image` are supported.")
     for name in part.unknown:
         raise _unsupported(pointer + json_pointer(name), None)
-
-
-def _unsupported_part(pointer: str, detail: str) -> errors.UnsupportedContent:
-    return errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
 
 
 def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:

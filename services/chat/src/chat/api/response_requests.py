@@ -7,8 +7,9 @@ from uuid import UUID
 from fastapi import Request
 
 from chat.admission.turn_request import TurnRequest
+from chat.api.request_checks import invalid
 from chat.api.request_parsing import cache_policy_of
-from chat.api.response_checks import check_calls, invalid, needed_capabilities
+from chat.api.response_checks import check_calls, needed_capabilities
 from chat.catalogue import Model
 from chat.errors import ConversationNotFound, TurnNotFound
 from chat.input_items import is_answer, messages_of_items, text_of, user_text

@@ -12,7 +12,7 @@ from chat.api.completion_stream import PING
 from chat.api.dependencies import Caller, Service
 from chat.api.request_parsing import cursor_of, turn_headers
 from chat.api.resumption import response_resumption_headers, resumes
-from chat.api.streaming import StreamingTurnResponse
+from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import Turn
 from chat.protocols.anthropic_messages.events import MessageEvents
 from chat.protocols.openai_responses.events import ResponseEvents
@@ -58,17 +58,12 @@ def stream_of(
     ``holds``: send the status with the first output, so that an earlier failure is an ordinary error response.
     ``cancel``: a disconnect cancels the turn.
     """
-
-    async def cancel_abandoned() -> None:
-        if cancel:
-            await service.abandon(turn, resumable=resumes(request))
-
     updates = service.follow(turn, FROM_START, idle_after=PEER_TIMEOUT.ping_interval)
     headers = turn_headers(turn) | response_resumption_headers(request, turn, first=first, cancel=cancel)
     return StreamingTurnResponse(
         response_events(turn, updates, first=first + received, holds=holds, moves=resumes(request)),
         headers=headers,
-        on_disconnect=cancel_abandoned,
+        on_disconnect=abandonment(service, turn, cancel=cancel, resumable=resumes(request)),
     )
 
 

@@ -1,7 +1,7 @@
 """``/v1/responses``, OpenAI's Responses API: a response is a turn."""
 
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request
@@ -11,15 +11,17 @@ from chat import errors
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION_ERRORS, TURN_NOT_FOUND, TURN_PARAMETERS
+from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
+from chat.api.request_checks import invalid
 from chat.api.request_parsing import idempotency_key_of, opened_headers, turn_headers
-from chat.api.response_checks import check, invalid
+from chat.api.response_checks import check
 from chat.api.response_documentation import DELETED, INPUT_ITEMS, RESPONSE, STORED_RESPONSE
 from chat.api.response_requests import find_response, find_source, to_turn_request
 from chat.api.response_stream import stream_of
-from chat.api.streaming import StreamingTurnResponse
+from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import Turn
 from chat.protocols.openai_responses import ids
-from chat.protocols.openai_responses.pages import MAX_LIMIT, page
+from chat.protocols.openai_responses.pages import page
 from chat.protocols.openai_responses.resource import input_items, response
 from chat.protocols.openai_responses.schemas import ResponseRequest
 from chat.service import ChatService
@@ -55,13 +57,11 @@ async def create_response(
         return streamed
     if body.background:
         return _json(await _current(service, turn), headers)
-
-    async def cancel_abandoned() -> None:
-        if key is None:
-            await service.abandon(turn, resumable=False)
-
     return StreamingTurnResponse(
-        _whole(service, turn), media_type=JSON, headers=headers, on_disconnect=cancel_abandoned
+        _whole(service, turn),
+        media_type=JSON,
+        headers=headers,
+        on_disconnect=abandonment(service, turn, cancel=key is None, resumable=False),
     )
 
 
@@ -108,9 +108,9 @@ async def list_input_items(
     principal: Caller,
     service: Service,
     *,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 20,
-    order: Literal["asc", "desc"] = "desc",
-    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    order: Order = "desc",
+    after: After = None,
 ) -> Response:
     """List the input items of a response, newest first."""
     turn = await find_response(service, principal, response_id)

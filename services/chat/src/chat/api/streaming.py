@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from chat.model import Turn
+from chat.service import ChatService
 from parley.web.middleware import RequestInfo
 from parley.web.service_protocol import EXTENSION, ResponseStream
 
@@ -58,6 +61,11 @@ class StreamingTurnResponse(Response):
                 info.sent += len(chunk)
                 await send_part(chunk)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def abandonment(service: ChatService, turn: Turn, *, cancel: bool, resumable: bool) -> OnDisconnect | None:
+    """Return the ``on_disconnect`` that abandons a turn, or None without ``cancel``."""
+    return functools.partial(service.abandon, turn, resumable=resumable) if cancel else None
 
 
 def _sender_of_parts(scope: Scope) -> Callable[[bytes], Awaitable[None]]:

@@ -1,8 +1,9 @@
 """Check of the operator's access to the model providers: whether each is reachable and accepts its API key."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import structlog
 
 from chat.catalogue import Model, Target
 from parley.web.http_client import open_client
+from parley.web.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -78,6 +80,19 @@ class ProviderAccessChecks:
         for access in self._found.values():
             if access.status != "accepted":
                 raise ProviderAccessError(access)
+
+
+@contextlib.asynccontextmanager
+async def check_in_background(models: Iterable[Model], runtime: Runtime) -> AsyncIterator[None]:
+    """Show the access to the providers in ``/status``; log the keys that they refuse, without delaying the start."""
+    access = ProviderAccessChecks(models)
+    runtime.pings["provider"] = access.ping
+    checking = asyncio.create_task(access.report_refusals())
+    try:
+        yield
+    finally:
+        checking.cancel()
+        await asyncio.wait({checking})
 
 
 async def check_target(client: httpx2.AsyncClient, target: Target) -> ProviderAccess:

@@ -1,19 +1,35 @@
 """Turn logs in Redis streams, whose IDs are ``<epoch>-<seq>``: a higher epoch refuses appends of lower ones."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from chat.running.turn_log_store import AppendResult, LogAppend, LogEnd, LogItem, LogStoreUnavailable
+from chat.settings import ChatSettings
 from chat.storage.log_format import END, LIFETIME, decode_item, key_of, position_of, turn_id_of
 from chat.storage.stream_writer import StreamWriter
 from parley.process.tasks import EarlyEnds
-from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ping
+from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, open_redis, ping
 
 SEAL_SEQ = 0
 CANCEL_CHANNEL = "parley:chat:cancel"
 SUBSCRIBE_TIMEOUT = 1.0
+APPEND_TIMEOUT = 0.25
+"""Seconds of an append to the log store, after which streams continue without it."""
+TAIL_TIMEOUT = 2.0
+
+
+@contextlib.asynccontextmanager
+async def open_log_store(settings: ChatSettings) -> "AsyncIterator[RedisLogStore]":
+    """Open the store of replicated turn logs."""
+    url = settings.redis_url.get_secret_value()
+    async with (
+        open_redis(url, timeout=APPEND_TIMEOUT) as client,
+        open_redis(url, timeout=TAIL_TIMEOUT, max_connections=1) as tail,
+        open_redis(url, timeout=None, max_connections=1) as writer,
+    ):
+        yield RedisLogStore(client, tail, StreamWriter(writer, timeout=APPEND_TIMEOUT))
 
 
 class RedisLogStore:

@@ -13,7 +13,7 @@ NAMES_TIMEOUT = 1.0
 """Seconds to wait for user names; afterwards a report has none."""
 
 
-class AuthClient:
+class AuthUsernameSource:
     """Asks auth for user names with the token of the administrator who reads the report."""
 
     def __init__(self, client: httpx2.AsyncClient) -> None:

@@ -3,6 +3,8 @@
 import re
 from uuid import UUID
 
+from parley.ids import parse_id
+
 PREFIXES = {"reasoning": "rs", "message": "msg", "function_call": "fc", "function_call_output": "fco"}
 """Prefixes of items by type."""
 _ID = re.compile(r"(?:resp|conv|msg|rs|fc|fco)_([0-9a-f]{32})(?:_(?:i?[0-9]{1,4}))?\Z")
@@ -28,11 +30,7 @@ def parse(given: str, prefix: str) -> UUID | None:
     match = _ID.match(given)
     if match is not None:
         return UUID(match[1]) if given.startswith(f"{prefix}_") else None
-    try:
-        found = UUID(given)
-    except ValueError:
-        return None
-    return found if str(found) == given else None
+    return parse_id(given)
 
 
 def turn_of_item(given: str) -> UUID | None:

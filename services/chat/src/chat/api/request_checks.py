@@ -1,0 +1,29 @@
+"""Checks that the routes of OpenAI's and Anthropic's APIs share: their errors, and what a model can do."""
+
+from chat import errors
+from chat.catalogue import Model
+from parley.errors import InvalidRequest
+from parley.field_errors import FieldError
+
+
+def invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
+    """Return the error of one parameter."""
+    return InvalidRequest(errors=[FieldError(pointer, code, detail)])
+
+
+def unsupported_type(pointer: str, detail: str) -> errors.UnsupportedContent:
+    """Return the error of a content part or block whose type is not supported."""
+    return errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
+
+
+def require_tools(model: Model) -> None:
+    """Raise InvalidRequest if the model may answer without the call that the request requires."""
+    if "tools" not in model.capabilities:
+        detail = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
+        raise invalid("/tool_choice", "unsupported", detail)
+
+
+def capabilities(*, images: bool, calls: bool) -> frozenset[str]:
+    """Return the capabilities that a model needs for ``images`` and required ``calls``."""
+    needed = {"vision": images, "tools": calls}
+    return frozenset(name for name, is_needed in needed.items() if is_needed)
