@@ -132,6 +132,18 @@ def promtool(tmp_path_factory: pytest.TempPathFactory) -> Promtool:
 
 
 @pytest.fixture(scope="session")
+def render_chart(root: Path) -> Render:
+    """Return the objects of the Helm chart, as rendered with one set of values."""
+
+    @cache
+    def read(name: str) -> list[Object]:
+        text = (root / f"deploy/helm/rendered/{name}.yaml").read_text()
+        return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
+
+    return read
+
+
+@pytest.fixture(scope="session")
 def base(render: Render) -> list[Object]:
     return render("base")
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from parley_testing.deployment.manifests import Object, one
+from parley_testing.deployment.manifests import Object, Render, one
 
 HASHED = re.compile(r"^(.+)-[0-9a-z]{10}$")
 
@@ -56,13 +56,8 @@ def comparable(objects: list[Object]) -> dict[tuple[str, str], Object]:
     return found
 
 
-def rendered(root: Path, name: str) -> list[Object]:
-    documents = yaml.load_all((root / f"deploy/helm/rendered/{name}.yaml").read_text(), yaml.CSafeLoader)
-    return [each for each in documents if each]
-
-
-def test_with_equal_values_the_chart_and_the_base_are_equal(root: Path, base: list[Object]) -> None:
-    expected, found = comparable(base), comparable(rendered(root, "default"))
+def test_with_equal_values_the_chart_and_the_base_are_equal(base: list[Object], render_chart: Render) -> None:
+    expected, found = comparable(base), comparable(render_chart("default"))
 
     assert found.keys() == expected.keys()
     for key, each in expected.items():
@@ -102,8 +97,8 @@ def test_a_wrong_value_is_refused(wrong: object, values: Validator) -> None:
     assert values.refuses(wrong)
 
 
-def test_a_changed_setting_rolls_out_its_pods(root: Path) -> None:
-    before, after = rendered(root, "default"), rendered(root, "full")
+def test_a_changed_setting_rolls_out_its_pods(render_chart: Render) -> None:
+    before, after = render_chart("default"), render_chart("full")
 
     def checksum(objects: list[Object]) -> object:
         found = one(objects, "Deployment", "chat")["spec"]["template"]["metadata"]

@@ -29,12 +29,11 @@ OWN = {"gateway", "auth", "chat", "history", "history-worker", "webhooks"}
 
 
 @pytest.fixture(scope="module")
-def renderings(root: Path, render: Render, combine: Combine) -> dict[str, list[Object]]:
+def renderings(render: Render, render_chart: Render, combine: Combine) -> dict[str, list[Object]]:
     found = {name: render(f"overlays/{name}") for name in KUSTOMIZED}
     found["operators"] = combine(OPERATORS)
     for name in CHART:
-        text = (root / f"deploy/helm/rendered/{name}.yaml").read_text()
-        found[f"chart {name}"] = [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
+        found[f"chart {name}"] = render_chart(name)
     return found
 
 

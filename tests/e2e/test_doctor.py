@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from parley_embedded.process.tool import run_tool
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
 
@@ -15,11 +14,8 @@ TIMEOUT = "30"
 
 
 async def doctor(*arguments: str, **settings: str) -> tuple[int, dict[str, Any]]:
-    status, output = await run_tool(
-        command_path("parley"),
-        *("doctor", "--json", "--timeout", TIMEOUT, *arguments),
-        seconds=120,
-        environment=environment(**settings),
+    status, output = await run_parley(
+        *("doctor", "--json", "--timeout", TIMEOUT, *arguments), settings=settings, seconds=120
     )
     return status, json.loads(output)
 

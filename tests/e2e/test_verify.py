@@ -4,23 +4,16 @@ import asyncpg
 import pytest
 
 from parley.ids import new_id
-from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 from parley_testing.http.client import open_http, register
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.separate import SeparateStack
 
 pytestmark = pytest.mark.e2e
 
 
 async def verify(stack: SeparateStack, *arguments: str) -> tuple[int, str]:
-    return await run_tool(
-        command_path("parley"),
-        "verify",
-        *("--settle", "0", *arguments),
-        seconds=60,
-        environment=environment(**stack.settings_of("chat")),
-    )
+    return await run_parley("verify", "--settle", "0", *arguments, settings=stack.settings_of("chat"))
 
 
 async def test_deleted_doubled_and_altered_turns_are_found_and_repaired(separate: SeparateStack) -> None:

@@ -12,12 +12,11 @@ import pytest
 
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
-from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 from parley_testing.backends.private import PrivateBackends
 from parley_testing.faults import processes
 from parley_testing.http.client import UserClient, open_http
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.workload.event_recorder import EventRecorder
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader
@@ -78,8 +77,7 @@ async def in_history(turn: AnsweredTurn) -> dict[str, Any] | None:
 
 
 async def verify(stack: SeparateStack) -> str:
-    settings = environment(**stack.settings_of("chat"))
-    _, output = await run_tool(command_path("parley"), "verify", seconds=60, environment=settings)
+    _, output = await run_parley("verify", settings=stack.settings_of("chat"))
     return output
 
 

@@ -9,10 +9,9 @@ import httpx2
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 from parley_testing.http.client import UserClient, open_http, register
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
@@ -45,17 +44,14 @@ class Load:
 
 
 async def parley(folder: Path, *arguments: str) -> tuple[int, str]:
-    return await run_tool(
-        command_path("parley"), *arguments, seconds=COMMAND_SECONDS, folder=folder, environment=environment()
-    )
+    return await run_parley(*arguments, seconds=COMMAND_SECONDS, folder=folder)
 
 
 async def verify(stack: EmbeddedStack) -> tuple[int, int, int]:
     """Return the exit status, the number of compared turns and that of wrong ones."""
-    settings = environment(PARLEY_DATA_DIR=str(stack.folder / "data"))
-    arguments = ("verify", "--settle", "0")
-    status, output = await run_tool(
-        command_path("parley"), *arguments, seconds=COMMAND_SECONDS, folder=stack.folder, environment=settings
+    settings = {"PARLEY_DATA_DIR": str(stack.folder / "data")}
+    status, output = await run_parley(
+        "verify", "--settle", "0", settings=settings, seconds=COMMAND_SECONDS, folder=stack.folder
     )
     found = VERIFIED.search(output)
     assert found, output

@@ -20,12 +20,11 @@ import openai
 import pytest
 
 from fake_provider.process import FakeProvider
-from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 from parley_testing.backends.private import PrivateBackends
 from parley_testing.http.client import Account, open_account
 from parley_testing.stacks.balancer import ConnectionBalancer, open_balancer
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import record_events
@@ -236,10 +235,7 @@ async def verify(stack: SeparateStack) -> str:
 
     async def agrees() -> bool:
         nonlocal output
-        settings = dict(stack.settings_of("chat"))
-        status, output = await run_tool(
-            command_path("parley"), "verify", "--settle", "0", seconds=60, environment=environment(**settings)
-        )
+        status, output = await run_parley("verify", "--settle", "0", settings=stack.settings_of("chat"))
         return status == 0
 
     await eventually(agrees, within=STORED_TIMEOUT, message="parley verify finds differences")

@@ -12,11 +12,10 @@ import httpx2
 import pytest
 from aiohttp import web
 
-from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
 from parley_testing.faults import processes
 from parley_testing.http.client import UserClient
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.turns import AnsweredTurn, open_users, take_turn
@@ -106,10 +105,8 @@ async def webhooks(private_stack: SeparateStack) -> ServiceProcess:
 async def owner(private_stack: SeparateStack) -> AsyncIterator[UserClient]:
     """An administrator, who may create webhooks for all events."""
     async with open_users(private_stack, 1) as (user,):
-        settings = environment(**private_stack.settings_of("auth"))
-        status, output = await run_tool(
-            command_path("parley"), "admin", "create-admin", user.username, seconds=60, environment=settings
-        )
+        command = ("admin", "create-admin", user.username)
+        status, output = await run_parley(*command, settings=private_stack.settings_of("auth"))
         assert status == 0, output
         await user.log_in()
         yield user

@@ -11,9 +11,8 @@ import pytest
 from gateway.routes import ANY, PUBLIC, all_routes
 from gateway_testing.operations import MESSAGE, OPERATIONS, Operation, call
 from parley.ids import new_id
-from parley_embedded.process.tool import run_tool
 from parley_testing.http.client import UserClient, open_http, register
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
@@ -209,12 +208,8 @@ async def test_the_owner_and_an_administrator_are_let_through(
     """Prove that the ids of the other tests were right. This test comes last: it deletes them."""
     await owner.log_in()
     admin = await register(gateway)
-    status, output = await run_tool(
-        command_path("parley"),
-        *("auth", "create-admin", admin.username),
-        seconds=60,
-        environment=environment(DATA_DIR=str(embedded.folder / "data")),
-    )
+    settings = {"DATA_DIR": str(embedded.folder / "data")}
+    status, output = await run_parley("auth", "create-admin", admin.username, settings=settings)
     assert status == 0, output
     await admin.log_in()
     wrong, counts, deleted = [], Counter[str](), set[str]()

@@ -34,7 +34,7 @@ class EventBroker(Protocol):
         ...
 
 
-class EventRecorder:
+class SequenceRecorder:
     """A handler that rejects some sequences, and records the others by key."""
 
     def __init__(self, *, poison: int = 0) -> None:
@@ -79,7 +79,7 @@ class SubscriberContract:
 
     @pytest.fixture
     def subscriber_of(self, broker_of_events: EventBroker, queue: str) -> Callable[..., Subscriber]:
-        def made(handler: EventRecorder, **options: Any) -> Subscriber:
+        def made(handler: SequenceRecorder, **options: Any) -> Subscriber:
             broker = broker_of_events
             subscriber = Subscriber(broker.url, queue, connect=broker.connect, **options)
             subscriber.on(TurnEnded, where=lambda turn: turn.model != "ignored")(handler)
@@ -90,7 +90,7 @@ class SubscriberContract:
     async def test_matching_events_arrive_in_order_also_those_published_while_it_was_stopped(
         self, broker_of_events: EventBroker, subscriber_of: Callable[..., Subscriber], key: str
     ) -> None:
-        handler = EventRecorder()
+        handler = SequenceRecorder()
         subscriber = subscriber_of(handler)
         async with running(subscriber):
             await broker_of_events.publish(sample(TurnEnded, key=key, sequence=1))
@@ -104,7 +104,7 @@ class SubscriberContract:
     async def test_replicas_keep_the_order_of_each_key_when_the_active_one_stops(
         self, broker_of_events: EventBroker, subscriber_of: Callable[..., Subscriber]
     ) -> None:
-        handler = EventRecorder()
+        handler = SequenceRecorder()
         first, second = subscriber_of(handler), subscriber_of(handler)
         keys = [str(new_id()) for _ in range(5)]
         events = [sample(TurnEnded, key=key, sequence=number) for number in range(1, 21) for key in keys]
@@ -120,7 +120,7 @@ class SubscriberContract:
     async def test_a_parked_key_waits_over_a_restart_and_a_redrive_restores_its_order(
         self, broker_of_events: EventBroker, subscriber_of: Callable[..., Subscriber], key: str, queue: str
     ) -> None:
-        handler = EventRecorder(poison=1)
+        handler = SequenceRecorder(poison=1)
         letters = DeadLetters(broker_of_events.url, queue, connect=broker_of_events.connect)
         other = str(new_id())
         async with running(subscriber_of(handler, on_poison="park", prefetch=2)):
@@ -139,7 +139,7 @@ class SubscriberContract:
     async def test_a_deleted_queue_shows_as_a_gap_that_a_replay_fills(
         self, broker_of_events: EventBroker, subscriber_of: Callable[..., Subscriber], key: str, queue: str
     ) -> None:
-        handler, gaps, missing = EventRecorder(), list[Gap](), list[int]()
+        handler, gaps, missing = SequenceRecorder(), list[Gap](), list[int]()
 
         async def fill(gap: Gap) -> None:
             gaps.append(gap)
@@ -161,9 +161,9 @@ class SubscriberContract:
     async def test_a_replay_ends_where_the_log_ended_when_it_began_and_continues_there(
         self, broker_of_events: EventBroker, subscriber_of: Callable[..., Subscriber], key: str
     ) -> None:
-        handler = EventRecorder()
+        handler = SequenceRecorder()
         idle = broker_of_events.idle
-        start = await subscriber_of(EventRecorder()).replay("next", idle=idle)
+        start = await subscriber_of(SequenceRecorder()).replay("next", idle=idle)
         await broker_of_events.publish(*(sample(TurnEnded, key=key, sequence=number) for number in range(1, 6)))
         subscriber = subscriber_of(handler)
         end = await subscriber.replay(start, idle=idle)

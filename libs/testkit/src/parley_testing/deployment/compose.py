@@ -92,14 +92,12 @@ class ComposeProject:
 
     def address(self, service: str, network: str) -> str:
         """Return the address of a container in a network, which this machine reaches."""
-        (container, *_) = self.containers(service)
-        networks: dict[str, Any] = inspect(container)["NetworkSettings"]["Networks"]
+        networks: dict[str, Any] = self._inspect(service)["NetworkSettings"]["Networks"]
         return str(networks[f"{self.name}_{network}"]["IPAddress"])
 
     def kill(self, service: str) -> None:
         """Kill the main process of a container. Docker takes that for a crash, but `docker kill` for a stop."""
-        (container, *_) = self.containers(service)
-        os.kill(inspect(container)["State"]["Pid"], signal.SIGKILL)
+        os.kill(self._inspect(service)["State"]["Pid"], signal.SIGKILL)
 
     async def restart(self, service: str) -> None:
         """Restart the container of a service, as an operator does."""
@@ -107,5 +105,8 @@ class ComposeProject:
 
     def restarts(self, service: str) -> int:
         """Return how often Docker has started the container again."""
+        return int(self._inspect(service)["RestartCount"])
+
+    def _inspect(self, service: str) -> dict[str, Any]:
         (container, *_) = self.containers(service)
-        return int(inspect(container)["RestartCount"])
+        return inspect(container)

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 Object: TypeAlias = dict[str, Any]
 Render: TypeAlias = Callable[[str], list[Object]]
-"""Renders a kustomization, given by its folder below deploy/k8s."""
+"""Returns the objects of a kustomization below deploy/k8s, or of a rendering of the chart, by name."""
 Combine: TypeAlias = Callable[..., list[Object]]
 """Renders the base with components, given by their names; keyword arguments extend the overlay."""
 Validate: TypeAlias = Callable[[list[Object]], None]

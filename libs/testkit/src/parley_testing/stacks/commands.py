@@ -3,10 +3,12 @@
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
 
+from parley_embedded.process.tool import run_tool
 from parley_embedded.sockets import free_port
 from parley_testing.http.client import open_http
 
@@ -40,6 +42,19 @@ def environment(**settings: str) -> dict[str, str]:
     """Return a minimal environment with the given settings."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
     return {name: os.environ[name] for name in kept if name in os.environ} | settings
+
+
+async def run_parley(
+    *arguments: str, settings: Mapping[str, str] | None = None, seconds: float = 60, folder: Path | None = None
+) -> tuple[int, str]:
+    """Run the command ``parley`` with the given settings; return its exit status and output."""
+    return await run_tool(
+        command_path("parley"),
+        *arguments,
+        seconds=seconds,
+        folder=folder,
+        environment=environment(**(settings or {})),
+    )
 
 
 async def answers(url: str) -> bool:
