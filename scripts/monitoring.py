@@ -95,11 +95,11 @@ def documents() -> dict[Path, str]:
 
 def main(arguments: list[str]) -> int:
     """Write the files; with `--check`, return 1 if one is out of date."""
-    stale = [path for path, text in documents().items() if not path.exists() or path.read_text() != text]
-    for path in stale:
+    stale = {path: text for path, text in documents().items() if not path.exists() or path.read_text() != text}
+    for path, text in stale.items():
         print(f"{'out of date: ' if arguments else 'wrote '}{path.relative_to(FOLDER)}")
         if not arguments:
-            path.write_text(documents()[path])
+            path.write_text(text)
     return int(bool(arguments and stale))
 
 

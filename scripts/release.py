@@ -92,10 +92,8 @@ def render_manifests() -> None:
     (DIST / "install.yaml").write_bytes(text)
 
 
-def pack_chart(version: str, time: int) -> bool:
-    """Pack the Helm chart, if there is one."""
-    if not (CHART / "Chart.yaml").exists():
-        return False
+def pack_chart(version: str, time: int) -> None:
+    """Pack the Helm chart."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(path for path in CHART.rglob("*") if path.is_file()):
@@ -105,7 +103,6 @@ def pack_chart(version: str, time: int) -> bool:
                 archive.addfile(entry, file)
     packed = gzip.compress(content.getvalue(), mtime=0)
     (DIST / f"parley-{version}.tgz").write_bytes(packed)
-    return True
 
 
 def write_boms() -> None:
@@ -124,8 +121,6 @@ def write_boms() -> None:
 
 def build_images(version: str) -> None:
     """Build the images, and write their IDs into a file."""
-    if not (ROOT / BAKE_FILE).exists():
-        raise ReleaseError(f"--images: {BAKE_FILE} does not exist.")
     commit = run("git", "rev-parse", "HEAD").decode().strip()
     run("docker", "buildx", "bake", "-f", BAKE_FILE, "--load", environment={"VERSION": version, "GIT_SHA": commit})
     tags = [f"parley/{name}:{version}" for name in SERVICES]
@@ -157,8 +152,9 @@ def release(*, key: Path | None, images: bool) -> list[str]:
     (DIST / "NOTES.md").write_text(f"# Parley {version}\n\n{notes}\n", encoding="utf-8")
     build_wheels(time)
     render_manifests()
-    left_out = [] if pack_chart(version, time) else ["chart (deploy/helm/parley does not exist)"]
+    pack_chart(version, time)
     write_boms()
+    left_out = []
     if images:
         build_images(version)
     else:

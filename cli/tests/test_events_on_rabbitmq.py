@@ -19,7 +19,7 @@ from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events import CloudEvent, Subscriber, TurnEnded, UserErased
 from parley_events.testing import sample
 from parley_testing.backends.rabbitmq_fixtures import broker, open_bus, own_bus
-from parley_testing.contracts.subscriber import EventRecorder, running
+from parley_testing.contracts.subscriber import SequenceRecorder, running
 from parley_testing.waiting import eventually
 
 __all__ = ["broker", "open_bus", "own_bus"]
@@ -102,7 +102,7 @@ async def test_the_user_of_a_team_can_subscribe_and_replay_and_nothing_else(
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         await (await connection.channel()).declare_queue("sub.other.turns", durable=True)
-    handler, key = EventRecorder(poison=1), str(new_id())
+    handler, key = SequenceRecorder(poison=1), str(new_id())
     subscriber = Subscriber(url_of(broker, team), f"sub.{team}.turns")
     subscriber.on(TurnEnded)(handler)
     async with running(subscriber):
@@ -163,7 +163,7 @@ async def test_the_subcommands_show_move_and_count_events(own_bus: RabbitBus, br
     async def call(*arguments: str) -> Result:
         return await asyncio.to_thread(CliRunner().invoke, build(), ["events", *arguments, "--url", broker.url])
 
-    handler = EventRecorder(poison=1)
+    handler = SequenceRecorder(poison=1)
     subscriber = Subscriber(broker.url, queue)
     subscriber.on(TurnEnded)(handler)
     events: list[CloudEvent] = [sample(TurnEnded, key=key, sequence=number) for number in (1, 2)]

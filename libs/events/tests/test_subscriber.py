@@ -12,7 +12,7 @@ from parley_events import CloudEvent, Subscriber, TopologyError, TurnEnded
 from parley_events.connection import connect
 from parley_events.testing import sample
 from parley_testing.contracts.bus import publish_until_confirmed
-from parley_testing.contracts.subscriber import EventRecorder, SubscriberContract
+from parley_testing.contracts.subscriber import SequenceRecorder, SubscriberContract
 from parley_testing.faults import processes
 
 pytestmark = pytest.mark.integration
@@ -75,7 +75,7 @@ async def test_a_wrong_password_is_logged_once_as_such_without_tracebacks(
     broker: EmbeddedRabbitMQ, caplog: pytest.LogCaptureFixture
 ) -> None:
     subscriber = Subscriber(f"amqp://parley:wrong@127.0.0.1:{broker.port}/", "sub.team.q")
-    subscriber.on(TurnEnded)(EventRecorder())
+    subscriber.on(TurnEnded)(SequenceRecorder())
     with caplog.at_level(logging.WARNING):
         task = asyncio.create_task(subscriber.run())
         async with asyncio.timeout(20):

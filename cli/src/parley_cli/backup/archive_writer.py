@@ -49,7 +49,7 @@ class ArchiveWriter:
     @contextlib.contextmanager
     def open_table(self, service: str, table: str) -> Iterator[PartWriter]:
         """Append the file of a table."""
-        with self._zip.open(f"{service}/{table}.copy", "w", force_zip64=True) as member:
+        with self._zip.open(manifest.member_name(service, table), "w", force_zip64=True) as member:
             yield PartWriter(member)
 
     def finish(self, content: Manifest) -> None:

@@ -81,6 +81,6 @@ async def _write(archive: ArchiveWriter, snapshot: Snapshot) -> DatabasePart:
         snapshot_at=snapshot.taken_at,
         migrations=snapshot.migrations,
         tables=parts,
-        # Sequences are outside of snapshots. Read last, they are beyond every row that was read.
+        # Snapshots do not cover sequences. They are read last, so that no row has a higher number.
         sequences=await catalogue.sequences(connection),
     )

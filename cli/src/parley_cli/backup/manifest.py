@@ -14,6 +14,11 @@ Digest = str
 """SHA-256 in hex."""
 
 
+def member_name(service: str, table: str) -> str:
+    """Return the name of a table's file in the archive."""
+    return f"{service}/{table}.copy"
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,7 +50,7 @@ class SequenceValue(_Part):
 
 
 class DatabasePart(_Part):
-    """One database, read from one snapshot. Tables come before those that refer to them."""
+    """One database, read from one snapshot. Each table follows the tables that it refers to."""
 
     service: str
     server_version: str
@@ -56,7 +61,7 @@ class DatabasePart(_Part):
 
     def member(self, table: TablePart) -> str:
         """Return the name of a table's file in the archive."""
-        return f"{self.service}/{table.name}.copy"
+        return member_name(self.service, table.name)
 
     @property
     def rows(self) -> int:

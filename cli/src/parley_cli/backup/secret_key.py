@@ -16,7 +16,7 @@ KeyName = Literal["AUTH_SECRET_KEY", "WEBHOOKS_SECRET_KEY"]
 NAMES: dict[str, KeyName] = {"auth": "AUTH_SECRET_KEY", "webhooks": "WEBHOOKS_SECRET_KEY"}
 """The key of each service that has one."""
 WAY_ON = {
-    "AUTH_SECRET_KEY": "or with --new-signing-keys: then everyone logs in again",
+    "AUTH_SECRET_KEY": "or use --new-signing-keys: then everyone logs in again",
     "WEBHOOKS_SECRET_KEY": "or leave webhooks out: name the other services with --service",
 }
 """What to do without a key."""
@@ -28,7 +28,7 @@ _COST, _BLOCK_SIZE, _PARALLELISM = 2**17, 8, 1
 
 
 def fingerprint(key: bytes) -> str:
-    """Return what identifies a key without revealing it. The key is random, so that nobody can guess it."""
+    """Return a digest that identifies a key. It does not reveal the key, which is random and cannot be guessed."""
     return hashlib.sha256(b"parley backup fingerprint " + key).hexdigest()[:32]
 
 

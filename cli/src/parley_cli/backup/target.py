@@ -71,13 +71,12 @@ async def require_ready(target: Target, *, replace: bool) -> None:
 async def prepare(target: Target) -> None:
     """Make the tables of the archive's version, unless the database has them.
 
-    Then the rows that are there are replaced in the transaction of the restore, else they are lost here.
+    If it has them, the restore's transaction replaces the rows. Otherwise this drops them with the tables.
     """
-    applied = await catalogue.applied_migrations(target.connection)
-    if _keys(applied) == _keys(target.part.migrations):
+    wanted = _keys(target.part.migrations)
+    if _keys(await catalogue.applied_migrations(target.connection)) == wanted:
         return
     await _drop_everything(target.connection)
-    wanted = _keys(target.part.migrations)
     await migrations.migrate(
         target.dsn, *migration_sources(target.service), wanted=lambda migration: _key(migration) in wanted
     )
@@ -99,7 +98,7 @@ async def require_schema(target: Target) -> None:
         raise target.failure("was migrated by another process meanwhile. Stop the services, then restore again.")
     expected = {table.name: table.columns for table in target.part.tables}
     if {table.name: table.columns for table in await catalogue.tables(target.connection)} != expected:
-        raise target.failure("has other tables than the archive. Nothing of it was changed.")
+        raise target.failure("does not have the same tables as the archive. Its rows were not changed.")
 
 
 def _key(migration: Migration | AppliedMigration) -> tuple[str, int, str]:

@@ -15,7 +15,7 @@ The variable PARLEY has the URL of the gateway, TOKEN an access token or an API 
 `admin` for the webhooks that get the events of all users.
 """
 MAX_LINES = 10_000
-AGE = "use 30m, 2h, 7d, or a time."
+TIMES = "30m, 2h, 7d, or a time."
 commands = typer.Typer(no_args_is_help=True, help=HELP)
 
 WebhookArgument = Annotated[str, typer.Argument(metavar="WEBHOOK", help="ID of a webhook.")]
@@ -125,8 +125,8 @@ def redeliver(
     if delivery:
         typer.echo(f"{len(delivery)} deliveries are sent again.")
         return
-    end = datetime.now(UTC) if until == "now" else point_in_time(until, "until", f"use now, {AGE[4:]}")
-    body = {"since": point_in_time(since, "since", AGE).isoformat(), "until": end.isoformat()}
+    end = datetime.now(UTC) if until == "now" else point_in_time(until, "until", f"use now, {TIMES}")
+    body = {"since": point_in_time(since, "since", f"use {TIMES}").isoformat(), "until": end.isoformat()}
     found = call(server, "POST", f"{_path(webhook)}/redeliver", json=body)
     more = " The range has more: repeat the command when these have been sent." if found["more"] else ""
     typer.echo(f"{found['deliveries']} deliveries are sent again.{more}")

@@ -43,12 +43,12 @@ ADVICE = {
     ),
     "outbox_old": Advice("History lags.", "Restore RabbitMQ.", "events-wait-in-the-outbox"),
     "redis_unreachable": Advice(
-        "Limits are local and revocations are asked from auth.",
+        "Limits are local, and the gateway asks auth about revocations.",
         "Restart Redis, or correct REDIS_URL.",
         "limits-are-local",
     ),
     "redis_refused": Advice(
-        "Limits are local and revocations are asked from auth.",
+        "Limits are local, and the gateway asks auth about revocations.",
         "Correct the user or the password of REDIS_URL.",
         "limits-are-local",
     ),

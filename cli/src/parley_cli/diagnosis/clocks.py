@@ -9,7 +9,7 @@ MAX_SKEW, TOLERATED_SKEW = 5.0, 1.5
 
 
 def check_clock(target: str, theirs: float, *, asked: float, answered: float) -> Finding:
-    """Compare a clock, in seconds since 1970, with the middle of the time in which its answer came."""
+    """Compare a clock, in seconds since 1970, with this machine's clock halfway between request and response."""
     skew = theirs - (asked + answered) / 2
     certain = max(0.0, abs(skew) - (answered - asked) / 2)
     text = f"Its clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}."

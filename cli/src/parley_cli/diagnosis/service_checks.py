@@ -46,12 +46,12 @@ async def check_admin(target: str, url: str) -> list[Finding]:
     if response.status_code != OK:
         return [*found, fault(target, "status", "service_unreachable", "Its event loop does not respond.")]
     status = response.json()
-    facts = {name: status.get(name) for name in ("version", "git_sha", "uptime_s", "streams", "outbox")}
     down = [each for each in status.get("dependencies", ()) if each.get("status") != "up"]
     for each in down:
         text = f"It cannot use {each['name']}: {each.get('detail') or 'down'}."
         found.append(fault(target, f"dependency {each['name']}", _code(each), text))
     if not down:
+        facts = {name: status.get(name) for name in ("version", "git_sha", "uptime_s", "streams", "outbox")}
         found.append(Finding(target, "status", f"Up for {status.get('uptime_s')} s, dependencies up.", facts=facts))
     return found
 

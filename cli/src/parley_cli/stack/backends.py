@@ -71,7 +71,7 @@ async def open_account_database(settings: LocalSettings, folder: Path) -> AsyncI
 
 @contextlib.asynccontextmanager
 async def open_databases(settings: LocalSettings, folder: Path) -> AsyncIterator[dict[str, str]]:
-    """Start the databases of a stopped stack, and create those that do not exist. Yields the URL of each service's."""
+    """Start Postgres of a stopped stack and create missing databases. Yields the DSN of each service's database."""
     async with _open_postgres(settings, folder) as admin:
         yield await _create_databases(admin, folder)
 

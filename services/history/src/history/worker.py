@@ -6,14 +6,14 @@ from history.settings import WorkerSettings
 from history.wiring import wire
 from parley import __version__
 from parley.config.settings import load_or_exit
-from parley.process.stop_signal import StopSignal
+from parley.process.stop_signal import ProcessStopSignal
 from parley.web.server import process_logs, run_process
 from parley.web.service import make_runtime, run_service
 
 
 async def consume(settings: WorkerSettings) -> None:
     """Consume events until SIGTERM or SIGINT, then finish the events in progress."""
-    stop = StopSignal()
+    stop = ProcessStopSignal()
     runtime = make_runtime(settings, service=settings.service, version=__version__)
     with stop.installed():
         async with run_service(runtime, settings, wire):

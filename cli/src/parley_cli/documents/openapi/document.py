@@ -61,8 +61,11 @@ SECURITY_SCHEMES = {
 def merged() -> str:
     """Render the document as JSON."""
     paths: dict[str, Any] = {}
-    schemas: dict[str, Any] = {"Problem": errors.problem_schema(), "OpenAiError": errors.openai_error_schema()}
-    schemas["AnthropicError"] = errors.anthropic_error_schema()
+    schemas: dict[str, Any] = {
+        "Problem": errors.problem_schema(),
+        "OpenAiError": errors.openai_error_schema(),
+        "AnthropicError": errors.anthropic_error_schema(),
+    }
     for service, document in _documents():
         renamed = _with_unique_names(document, service, schemas)
         schemas.update(renamed.get("components", {}).get("schemas", {}))

@@ -60,6 +60,9 @@ class Metrics:
             "Memory at which the kernel ends this process: the limit of its container, or the memory of the machine.",
             registry=self.registry,
         )
+        self._export_build(service, version, git_sha)
+
+    def _export_build(self, service: str, version: str, git_sha: str) -> None:
         build = Gauge(
             "build_info",
             "Version and commit of the service; always 1.",

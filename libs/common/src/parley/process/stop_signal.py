@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 
-class StopSignal:
+class ProcessStopSignal:
     """Set by SIGTERM or SIGINT."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ LENIENT_PREFIXES = ("/v1/", "/.well-known/", "/health", "/ready")
 """Paths whose clients add parameters of their own: OpenAI's and OAuth's wire formats, and probes."""
 INTERNAL_PREFIX = "/internal/"
 """Routes that services of the previous version call, too: their parameters keep every spelling."""
-MAX_UNKNOWN = 20
+MAX_INVALID = 20
 """Invalid parameters that a response names."""
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _ROUTED = ("route", "endpoint", "path_params")
@@ -41,7 +41,7 @@ async def check_parameters(connection: HTTPConnection) -> None:
     errors = (_field_error(name, text, count[name], known, internal=internal) for name, text in dict(given).items())
     found = [error for error in errors if error is not None]
     if found:
-        raise ValidationFailed(found[:MAX_UNKNOWN])
+        raise ValidationFailed(found[:MAX_INVALID])
 
 
 async def refuse_unexpected_body(connection: HTTPConnection) -> None:

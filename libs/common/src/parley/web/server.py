@@ -17,7 +17,7 @@ from parley.observability.error_reports import ErrorReportOptions, open_error_re
 from parley.process import memory_tuning
 from parley.process.descriptors import accept_backlog, raise_descriptor_limit
 from parley.process.failures import StartError, describe
-from parley.process.stop_signal import StopSignal
+from parley.process.stop_signal import ProcessStopSignal
 from parley.web.lifecycle import Lifecycle
 from parley.web.lifespan import lifespan
 from parley.web.service_protocol import IDLE_TIMEOUT, ServiceHttpProtocol
@@ -85,7 +85,7 @@ async def serve(
 
     When ``sockets`` are given, listen on them instead of the address in the settings; processes can share them.
     """
-    stop = StopSignal()
+    stop = ProcessStopSignal()
     lifecycle.expect_server()
     with stop.installed():
         async with lifespan(app):
@@ -94,7 +94,7 @@ async def serve(
 
 
 async def _serve_until(
-    stop: StopSignal,
+    stop: ProcessStopSignal,
     server: UvicornServer,
     lifecycle: Lifecycle,
     settings: ServiceSettings,
