@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from parley_testing import eventually
 from parley_testing.http.client import Account
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def test_a_conversation_is_made_continued_listed_and_deleted(client: openai.Open
         client.conversations.retrieve(made.id)
 
 
-def test_a_conversation_is_the_one_in_history(session_client: openai.OpenAI) -> None:
+async def test_a_conversation_is_the_one_in_history(session_client: openai.OpenAI) -> None:
     import openai
 
     made = session_client.conversations.create(metadata={"topic": "demo"})
@@ -195,7 +196,16 @@ def test_a_conversation_is_the_one_in_history(session_client: openai.OpenAI) -> 
     changed = session_client.conversations.update(made.id, metadata={"topic": "other"})
     assert (changed.id, changed.metadata) == (made.id, {"topic": "other"})
     assert session_client.conversations.delete(made.id).deleted
-    with pytest.raises(openai.NotFoundError):
-        session_client.responses.create(model="default", input="Hi", conversation=made.id)
-    with pytest.raises(openai.NotFoundError):
-        session_client.conversations.items.list(made.id)
+
+    def is_not_found(call: Callable[[], object]) -> bool:
+        try:
+            call()
+        except openai.NotFoundError:
+            return True
+        return False
+
+    # chat learns of a deletion in history by its event
+    await eventually(lambda: is_not_found(lambda: session_client.conversations.items.list(made.id)))
+    await eventually(
+        lambda: is_not_found(lambda: session_client.responses.create(model="default", input="Hi", conversation=made.id))
+    )
