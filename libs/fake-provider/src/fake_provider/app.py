@@ -1,4 +1,4 @@
-"""ASGI application of the provider: OpenAI's routes, and `/_control` for tests."""
+"""ASGI application of the provider: routes of OpenAI and Anthropic, and `/_control` for tests."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fake_provider.anthropic_messages import AnthropicApi
 from fake_provider.chat_completions import ChatEndpoint
 from fake_provider.errors import error_body
 from fake_provider.journal import CallJournal
@@ -18,6 +19,7 @@ from fake_provider.knob_resolver import KnobResolver
 from fake_provider.knobs import MAX_WAIT_S, InvalidKnobError, Knobs
 
 CHAT_PATH = "/v1/chat/completions"
+MESSAGES_PATH = "/v1/messages"
 MAX_CONTROL_BODY_BYTES = 4 * 1024 * 1024
 
 
@@ -39,7 +41,10 @@ def create_app(
     """
     call_journal = journal or CallJournal()
     resolver = KnobResolver(knobs or Knobs())
-    chat = ChatEndpoint(call_journal, resolver, longest_wait=longest_wait)
+    calls = {
+        CHAT_PATH: ChatEndpoint(call_journal, resolver, longest_wait=longest_wait),
+        MESSAGES_PATH: ChatEndpoint(call_journal, resolver, AnthropicApi(), longest_wait=longest_wait),
+    }
     others = Starlette(
         routes=[*_openai_routes(models), *_ControlRoutes(call_journal, resolver).routes()],
         exception_handlers={
@@ -50,8 +55,8 @@ def create_app(
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        is_chat = scope["type"] == "http" and scope["path"] == CHAT_PATH and scope["method"] == "POST"
-        await (chat if is_chat else others)(scope, receive, send)
+        call = calls.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        await (call or others)(scope, receive, send)
 
     return app
 
@@ -66,7 +71,8 @@ def _openai_routes(models: Sequence[str]) -> list[Route]:
     async def only_post(_: Request) -> Response:
         raise HTTPException(405)
 
-    return [Route("/v1/models", listing), Route("/v1/models/{name:path}", one), Route(CHAT_PATH, only_post)]
+    posts = [Route(path, only_post) for path in (CHAT_PATH, MESSAGES_PATH)]
+    return [Route("/v1/models", listing), Route("/v1/models/{name:path}", one), *posts]
 
 
 def _model(name: str) -> dict[str, Any]:

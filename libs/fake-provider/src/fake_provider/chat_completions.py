@@ -1,18 +1,19 @@
-"""`POST /v1/chat/completions`, from the request to its journal entry."""
+"""A call of a model, from the request to its journal entry, in either wire format."""
 
 import asyncio
 import uuid
+from typing import Protocol
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from fake_provider.answer_builder import build_answer
+from fake_provider.answer_builder import ModelAnswer, build_answer
 from fake_provider.client_connection import ClientConnection
 from fake_provider.errors import RejectedRequestError
 from fake_provider.journal import CallJournal, JournalEntry
 from fake_provider.knob_resolver import KnobResolver
 from fake_provider.knobs import MAX_WAIT_S, InvalidKnobError, Knobs
-from fake_provider.reply import CallReply
+from fake_provider.reply import CallReply, Renderer
 from fake_provider.schemas import ModelRequest, parse_request
 from fake_provider.wire_format import AnswerRenderer
 
@@ -26,11 +27,45 @@ class ClientDisconnectedError(Exception):
     """The client disconnected before its request was complete."""
 
 
-class ChatEndpoint:
-    """ASGI application of the route that benchmarks measure."""
+class ModelApi(Protocol):
+    """Requests and answers of one API."""
 
-    def __init__(self, journal: CallJournal, resolver: KnobResolver, *, longest_wait: float = MAX_WAIT_S) -> None:
+    def parse(self, document: object) -> ModelRequest:
+        """Return the request of a decoded body, or raise `RejectedRequestError`."""
+        ...
+
+    def renderer(self, call_id: str, request: ModelRequest, knobs: Knobs, answer: ModelAnswer) -> Renderer:
+        """Return the renderer of an answer."""
+        ...
+
+    def refusal(self, error: RejectedRequestError) -> bytes:
+        """Render the body of a rejected request."""
+        ...
+
+
+class OpenAIApi:
+    """OpenAI's chat completions."""
+
+    parse = staticmethod(parse_request)
+    renderer = AnswerRenderer
+
+    def refusal(self, error: RejectedRequestError) -> bytes:
+        return error.body()
+
+
+class ChatEndpoint:
+    """ASGI application of one route; benchmarks measure that of OpenAI's format."""
+
+    def __init__(
+        self,
+        journal: CallJournal,
+        resolver: KnobResolver,
+        api: ModelApi | None = None,
+        *,
+        longest_wait: float = MAX_WAIT_S,
+    ) -> None:
         self._journal = journal
+        self._api = api or OpenAIApi()
         self._resolver = resolver
         self._longest_wait = longest_wait
         self._prefix = f"chatcmpl-{uuid.uuid4().hex[:16]}"
@@ -52,13 +87,13 @@ class ChatEndpoint:
         try:
             body = await _read_body(receive)
             self._journal.store_body(entry, body)
-            request = parse_request(_decode(body))
+            request = self._api.parse(_decode(body))
             entry.describe(request)
             knobs = self._resolver.resolve(request)
         except RejectedRequestError as refused:
-            return await _refuse(connection, refused)
+            return await self._refuse(connection, refused)
         except InvalidKnobError as invalid:
-            return await _refuse(
+            return await self._refuse(
                 connection, RejectedRequestError(invalid.message, param=invalid.knob, code="invalid_knob")
             )
         connection.apply_byte_pause(knobs)
@@ -78,8 +113,13 @@ class ChatEndpoint:
             tools=request.tools or (),
             required_call=request.required_call,
         )
-        renderer = AnswerRenderer(f"{self._prefix}{entry.seq:08x}", request, knobs, answer)
+        renderer = self._api.renderer(f"{self._prefix}{entry.seq:08x}", request, knobs, answer)
         return CallReply(connection, knobs, answer, renderer, entry, self._longest_wait)
+
+    async def _refuse(self, connection: ClientConnection, refused: RejectedRequestError) -> str:
+        headers = [(b"connection", b"close")] if refused.status == 413 else None  # noqa: PLR2004
+        await connection.respond(refused.status, self._api.refusal(refused), headers)
+        return f"status:{refused.status}"
 
 
 async def _until_disconnect(running: asyncio.Task[str], receive: Receive, connection: ClientConnection) -> str:
@@ -133,15 +173,10 @@ def _decode(body: bytes) -> object:
         raise RejectedRequestError(f"We could not parse the JSON body of your request: {error}") from None
 
 
-async def _refuse(connection: ClientConnection, refused: RejectedRequestError) -> str:
-    headers = [(b"connection", b"close")] if refused.status == 413 else None  # noqa: PLR2004
-    await connection.respond(refused.status, refused.body(), headers)
-    return f"status:{refused.status}"
-
-
 def _key(scope: Scope) -> str:
-    credential = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    return str(credential.decode("latin-1").partition(" ")[2])
+    headers = dict(scope["headers"])
+    credential: bytes = headers.get(b"authorization", b"").partition(b" ")[2] or headers.get(b"x-api-key", b"")
+    return credential.decode("latin-1")
 
 
 def _can_wait(request: ModelRequest, knobs: Knobs) -> bool:

@@ -16,6 +16,8 @@ ERROR_KINDS = {
     503: ("server_error", None, "The engine is currently overloaded, please try again later."),
 }
 
+STREAM_ERROR = "The server had an error while processing your request."
+
 
 class RejectedRequestError(Exception):
     """A request that OpenAI's API would reject."""
@@ -35,11 +37,18 @@ def error_body(message: str, kind: str, *, param: str | None = None, code: str |
     return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
-def knob_error(status: int, knobs: Knobs, key: str) -> bytes:
-    """Render the error for a status, with OpenAI's text unless the knobs set another."""
+def error_text(status: int, knobs: Knobs, key: str) -> str:
+    """Return the text of the error for a status: OpenAI's, unless the knobs set another."""
+    text = knobs.error_message if knobs.error_message is not None else _kind(status)[2]
+    return f"{text} (https://api.example.com/v1/chat/completions?key={key})" if knobs.leak_key else text
+
+
+def _kind(status: int) -> tuple[str, str | None, str]:
     fallback = ERROR_KINDS[500 if status >= HTTPStatus.INTERNAL_SERVER_ERROR else 400]
-    kind, code, message = ERROR_KINDS.get(status, fallback)
-    text = knobs.error_message if knobs.error_message is not None else message
-    if knobs.leak_key:
-        text += f" (https://api.example.com/v1/chat/completions?key={key})"
-    return error_body(text, kind, code=knobs.error_code or code)
+    return ERROR_KINDS.get(status, fallback)
+
+
+def knob_error(status: int, knobs: Knobs, key: str) -> bytes:
+    """Render the error for a status."""
+    kind, code, _ = _kind(status)
+    return error_body(error_text(status, knobs, key), kind, code=knobs.error_code or code)

@@ -3,17 +3,48 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from fake_provider.answer_builder import ModelAnswer
 from fake_provider.client_connection import ClientConnection
-from fake_provider.errors import error_body, knob_error
 from fake_provider.journal import JournalEntry
 from fake_provider.knobs import Knobs
-from fake_provider.wire_format import SSE_HEADERS, AnswerRenderer
+from fake_provider.wire_format import SSE_HEADERS
 
 TOKENS_PER_YIELD = 64
 COMPLETED = "completed"
-STREAM_ERROR = "The server had an error while processing your request."
+
+
+class Renderer(Protocol):
+    """Wire format of one answer."""
+
+    def begin(self) -> bytes:
+        """Render the events before the first token."""
+        ...
+
+    def chunk(self, start: int, end: int) -> bytes:
+        """Render the tokens `start + 1` to `end`."""
+        ...
+
+    def end_chunks(self) -> bytes:
+        """Render the end of the stream."""
+        ...
+
+    def garbage(self) -> bytes:
+        """Render an invalid chunk."""
+        ...
+
+    def stream_error(self) -> bytes:
+        """Render an error inside the stream."""
+        ...
+
+    def status_error(self, status: int, key: str) -> bytes:
+        """Render the body of a response with this status."""
+        ...
+
+    def completion(self) -> bytes:
+        """Render the whole answer."""
+        ...
 
 
 class CallReply:
@@ -24,7 +55,7 @@ class CallReply:
         connection: ClientConnection,
         knobs: Knobs,
         answer: ModelAnswer,
-        renderer: AnswerRenderer,
+        renderer: Renderer,
         entry: JournalEntry,
         longest_wait: float,
     ) -> None:
@@ -54,12 +85,12 @@ class CallReply:
     async def _send_error(self, status: int, key: str) -> str:
         named = {b"retry-after": self._knobs.retry_after, b"location": self._knobs.location}
         headers = [(name, value.encode()) for name, value in named.items() if value is not None]
-        await self._connection.respond(status, knob_error(status, self._knobs, key), headers)
+        await self._connection.respond(status, self._renderer.status_error(status, key), headers)
         return f"status:{status}"
 
     async def _send_stream(self) -> str:
         await self._connection.start(200, SSE_HEADERS)
-        await self._connection.write(self._renderer.role_chunk())
+        await self._connection.write(self._renderer.begin())
         for position in self._fault_positions():
             await self._send_tokens(position)
             ended = await self._faults_at(position)
@@ -98,7 +129,7 @@ class CallReply:
         if knobs.garbage_after == position:
             await self._connection.write(self._renderer.garbage())
         if knobs.error_after == position:
-            await self._connection.write(b"data: " + self._error() + b"\n\n", more=False)
+            await self._connection.write(self._renderer.stream_error(), more=False)
             return "error"
         return await self._cut() if knobs.cut_after == position else None
 
@@ -141,7 +172,3 @@ class CallReply:
     async def _cut(self) -> str:
         await (self._connection.reset() if self._knobs.cut == "reset" else self._connection.close())
         return "cut"
-
-    def _error(self) -> bytes:
-        message = self._knobs.error_message if self._knobs.error_message is not None else STREAM_ERROR
-        return error_body(message, "server_error", code=self._knobs.error_code)

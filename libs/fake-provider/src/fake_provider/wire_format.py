@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from fake_provider.answer_builder import ModelAnswer
+from fake_provider.errors import STREAM_ERROR, error_body, knob_error
 from fake_provider.knobs import Knobs
 from fake_provider.schemas import ModelRequest
 
@@ -40,7 +41,7 @@ class AnswerRenderer:
             }
         )
 
-    def role_chunk(self) -> bytes:
+    def begin(self) -> bytes:
         return self._before + self._answer.role_delta + self._after
 
     def chunk(self, start: int, end: int) -> bytes:
@@ -62,6 +63,13 @@ class AnswerRenderer:
             return b"data: " + b"x" * LONG_LINE_BYTES + b"\n\n"
         half = self._before + b'{"content":"'
         return half + (b"\n\n" if self._knobs.garbage == "json" else b'\xe2\x82"}' + self._after)
+
+    def stream_error(self) -> bytes:
+        message = self._knobs.error_message if self._knobs.error_message is not None else STREAM_ERROR
+        return b"data: " + error_body(message, "server_error", code=self._knobs.error_code) + b"\n\n"
+
+    def status_error(self, status: int, key: str) -> bytes:
+        return knob_error(status, self._knobs, key)
 
     def completion(self) -> bytes:
         """Render the whole answer as one `chat.completion`."""

@@ -1,9 +1,9 @@
-"""Request parameters that model servers accept and Parley forwards unchanged."""
+"""Request parameters that Parley forwards: unchanged, or to Anthropic as that API names them."""
 
 from typing import Literal
 
-ProviderKind = Literal["openai", "compatible"]
-"""OpenAI itself, which refuses unknown parameters, or another server with its API."""
+ProviderKind = Literal["openai", "compatible", "anthropic"]
+"""OpenAI itself, which refuses unknown parameters, another server with its API, or a server with Anthropic's API."""
 
 _OPENAI = """
     frequency_penalty logit_bias parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention
@@ -16,8 +16,12 @@ _OTHERS = """
     stop_token_ids structured_outputs thinking thinking_budget top_a top_k typical_p
 """
 """``reasoning_content`` and ``reasoning`` are also members of messages."""
+_ANTHROPIC = """
+    parallel_tool_calls reasoning_effort response_format stop thinking tool_choice tools top_k top_p user
+"""
 FORWARDED: dict[ProviderKind, frozenset[str]] = {
     "openai": frozenset(_OPENAI.split()),
     "compatible": frozenset(_OPENAI.split()) | frozenset(_OTHERS.split()),
+    "anthropic": frozenset(_ANTHROPIC.split()),
 }
 """Parameters by provider kind. None of them raises the price of a token, or the number of answers."""

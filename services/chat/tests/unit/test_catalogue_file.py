@@ -1,5 +1,6 @@
 """The model catalogue from the settings and from a file."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def test_a_key_file_is_read_for_its_own_entry_only(tmp_path: Path) -> None:
         ('models: {a: {provider_model: a, base_url: "http://a", api_key_file: /missing}}', "api_key_file"),
         ("models: {a: {provider_model: a, max_concurrent: 1}, b: {provider_model: b, max_concurrent: 2}}", "same"),
         ("models: {a: {provider_model: a, timeout: 0}}", "models.a.timeout"),
-        ("models: {a: {provider_model: a, kind: anthropic}}", "models.a.kind"),
+        ("models: {a: {provider_model: a, kind: google}}", "models.a.kind"),
     ],
 )
 def test_an_invalid_file_names_the_mistake(tmp_path: Path, text: str, message: str) -> None:
@@ -109,7 +110,7 @@ EXAMPLE = Path(__file__).parents[4] / "deploy" / "models.example.yaml"
 
 def example(tmp_path: Path) -> Catalogue:
     (tmp_path / "key").write_text("secret\n")
-    text = EXAMPLE.read_text().replace("/run/secrets/groq_api_key", str(tmp_path / "key"))
+    text = re.sub(r"/run/secrets/\w+", str(tmp_path / "key"), EXAMPLE.read_text())
     return from_file(tmp_path, text, openai_api_key=SecretStr("key"))
 
 
@@ -122,6 +123,8 @@ def test_the_example_file_is_valid_and_has_every_member(tmp_path: Path) -> None:
     assert (large.target.api_key, large.target.timeout, large.target.max_concurrent) == ("secret", 30, 50)
     assert (large.system_prompt, large.default_max_tokens) == ("Answer in the user's language.", 2048)
     assert "chunking" in large.parameters
+    claude = catalogue.find("claude")
+    assert (claude.provider, claude.target.kind, claude.price is not None) == ("anthropic", "anthropic", True)
 
 
 def test_a_price_of_the_operator_is_the_cost_at_a_host_without_a_listed_price(tmp_path: Path) -> None:
@@ -142,6 +145,7 @@ def test_a_price_of_the_operator_is_the_cost_at_a_host_without_a_listed_price(tm
         (OPENAI_BASE_URL, None, False, ("stream", "tools", "vision")),
         ("http://own/v1", None, True, ("stream",)),
         ("http://own/v1", "openai", False, ("stream", "tools", "vision")),
+        ("http://own/v1", "anthropic", True, ("stream", "tools", "vision")),
     ],
 )
 def test_the_kind_of_a_server_decides_what_is_forwarded(
@@ -150,3 +154,14 @@ def test_the_kind_of_a_server_decides_what_is_forwarded(
     rest = f", kind: {kind}" if kind else ""
     model = from_file(tmp_path, f'models: {{a: {{provider_model: a, base_url: "{base_url}"{rest}}}}}').find(None)
     assert ("top_k" in model.parameters, model.capabilities) == (accepts_top_k, capabilities)
+
+
+def test_a_model_of_anthropic_needs_only_its_kind_and_its_own_key(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret\n")
+    entries = f"""{{keyed: {{provider_model: claude-x, kind: anthropic, api_key_file: "{tmp_path / "key"}"}},
+      keyless: {{provider_model: claude-x, kind: anthropic}}}}"""
+    catalogue = from_file(tmp_path, f"models: {entries}", openai_api_key=SecretStr("other"), openai_base_url="http://x")
+    keyed, keyless = catalogue
+    assert (keyed.target.base_url, keyed.provider) == ("https://api.anthropic.com/v1", "anthropic")
+    assert (keyed.target.api_key, keyless.target.api_key) == ("secret", None)
+    assert "seed" not in keyed.parameters

@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from chat.catalogue import Model, Target
+from chat.parameters import ProviderKind
 from chat.providers.access_check import ProviderAccessChecks, ProviderAccessError
 from parley_testing.http.scripted_server import RecordedRequest, Responder, ScriptedServer
 from parley_testing.stacks.commands import free_ports
@@ -30,8 +31,8 @@ def answer(status: int) -> Responder:
     return respond
 
 
-def checks(url: str, key: str | None = KEY) -> ProviderAccessChecks:
-    model = Model("default", "m", "m", "p", Target(f"{url}/v1", key), 1000, 100)
+def checks(url: str, key: str | None = KEY, kind: ProviderKind = "compatible") -> ProviderAccessChecks:
+    model = Model("default", "m", "m", "p", Target(f"{url}/v1", key, kind), 1000, 100)
     return ProviderAccessChecks([model, replace(model, alias="same")])
 
 
@@ -40,6 +41,13 @@ async def test_an_accepted_key_is_fine(provider: ScriptedServer) -> None:
     await found.ping()
     (request,) = provider.journal
     assert (request.target, request.header("authorization")) == ("/v1/models", f"Bearer {KEY}")
+
+
+async def test_a_server_of_anthropic_is_asked_with_its_own_headers(provider: ScriptedServer) -> None:
+    await checks(provider.url, kind="anthropic").ping()
+    (request,) = provider.journal
+    assert (request.header("x-api-key"), request.header("anthropic-version")) == (KEY, "2023-06-01")
+    assert not request.header("authorization")
 
 
 async def test_a_server_without_a_list_of_models_counts_as_reachable(provider: ScriptedServer) -> None:

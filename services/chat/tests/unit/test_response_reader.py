@@ -52,7 +52,8 @@ async def read(
 ) -> tuple[Answer, AttemptFailed | None]:
     """Return what was read, and the failure at its end. A ``silent`` response does not end."""
     response: Any = ScriptedResponse(*reads, failure=failure, silent=silent)
-    reader, answer = ResponseReader(response, idle), Answer(ChunkParser())
+    parser = ChunkParser()
+    reader, answer = ResponseReader(response, parser, idle), Answer(parser)
     try:
         while found := await reader.read():
             answer.chunks += found

@@ -12,6 +12,7 @@ import httpx2
 import structlog
 
 from chat.catalogue import Model, Target
+from chat.providers.wire_formats import wire_format_of
 from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
 
@@ -97,7 +98,7 @@ async def check_in_background(models: Iterable[Model], runtime: Runtime) -> Asyn
 
 async def check_target(client: httpx2.AsyncClient, target: Target) -> ProviderAccess:
     """List the models of a provider with its key. Servers without that list accept the key as far as one can know."""
-    headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
+    headers = dict(wire_format_of(target).headers(target))
     host, began = urlsplit(target.base_url).netloc.rpartition("@")[2], time.perf_counter()
     status: KeyStatus
     try:

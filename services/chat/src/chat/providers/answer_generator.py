@@ -8,9 +8,10 @@ from chat.generation import AnswerGenerator, Provider
 from chat.metrics import ChatMetrics
 from chat.providers.call_slots import CallSlots
 from chat.providers.circuit_breaker import CircuitBreakers
-from chat.providers.openai_client import OpenAIProvider, open_session
+from chat.providers.http_provider import HttpProvider, open_session
 from chat.providers.retry_and_fallback import FallbackGenerator
 from chat.providers.tracing import TracedProvider
+from chat.providers.wire_formats import wire_format_of
 from chat.settings import ChatSettings
 from parley.observability.tracing import Tracer
 
@@ -25,7 +26,7 @@ async def open_generator(
 
         def provider_of(model: Model) -> Provider:
             timeout = model.target.timeout or settings.openai_timeout
-            provider: Provider = OpenAIProvider(session, model.target, timeout=timeout)
+            provider: Provider = HttpProvider(session, model.target, wire_format_of(model.target), timeout=timeout)
             provider = slots.limit(provider, model.target, timeout=timeout)
             return provider if tracer is None else TracedProvider(provider, model, tracer)
 

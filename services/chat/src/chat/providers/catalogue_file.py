@@ -16,7 +16,11 @@ from chat.providers.prices import listed_price
 from chat.settings import OPENAI_BASE_URL, ChatSettings
 from parley.config.settings import SettingsError
 
-CAPABILITIES: dict[ProviderKind, tuple[str, ...]] = {"openai": ("stream", "tools", "vision"), "compatible": ("stream",)}
+ANTHROPIC_BASE_URL = "https://api.anthropic.com/v1"
+_PROVIDERS = {OPENAI_BASE_URL: "openai", ANTHROPIC_BASE_URL: "anthropic"}
+"""Names of providers in the price list, by their base URL. The others have the name of their host."""
+_ALL = ("stream", "tools", "vision")
+CAPABILITIES: dict[ProviderKind, tuple[str, ...]] = {"openai": _ALL, "compatible": ("stream",), "anthropic": _ALL}
 """Capabilities of models that the file does not describe."""
 
 
@@ -108,7 +112,9 @@ def _limited(model: Model, limits: Mapping[str, int]) -> Model:
 def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
     target = _target(entry, settings)
     host = urlsplit(target.base_url).hostname or ""
-    provider = entry.provider or ("openai" if target.base_url.startswith(OPENAI_BASE_URL) else host)
+    provider = entry.provider or next(
+        (name for url, name in _PROVIDERS.items() if target.base_url.startswith(url)), host
+    )
     kind = target.kind
     pricing = entry.pricing
     price = Price(**pricing.model_dump()) if pricing else listed_price(provider, entry.provider_model)
@@ -131,14 +137,15 @@ def _model(alias: str, entry: _ModelEntry, settings: ChatSettings) -> Model:
 
 
 def _target(entry: _ModelEntry, settings: ChatSettings) -> Target:
-    base_url = (entry.base_url or settings.openai_base_url or OPENAI_BASE_URL).rstrip("/")
+    configured = ANTHROPIC_BASE_URL if entry.kind == "anthropic" else settings.openai_base_url or OPENAI_BASE_URL
+    base_url = (entry.base_url or configured).rstrip("/")
     kind: ProviderKind = entry.kind or ("openai" if base_url == OPENAI_BASE_URL else "compatible")
     return Target(base_url, _key(entry, settings), kind, entry.timeout, entry.max_concurrent)
 
 
 def _key(entry: _ModelEntry, settings: ChatSettings) -> str | None:
     """Return the key of an entry. The key of the settings is only for the base URL of the settings."""
-    if entry.base_url is None:
+    if entry.base_url is None and entry.kind != "anthropic":
         return settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
     try:
         return entry.api_key_file.read_text(encoding="utf-8").strip() if entry.api_key_file else None

@@ -20,6 +20,7 @@ _FINISH_REASONS = {
     "max_tokens": "length",
     "max_output_tokens": "length",
     "model_length": "length",
+    "model_context_window_exceeded": "length",
     "tool_calls": "tool_calls",
     "tool_call": "tool_calls",
     "tool_use": "tool_calls",
@@ -37,12 +38,16 @@ _FAILED_REASONS = frozenset({"error", "abort", "aborted", "network_error", "insu
 class ChunkParser:
     """Parser of one answer: JSON in, answer chunks out. What is not part of the answer is ignored.
 
-    ``failure`` is an error that the provider reported. ``damaged`` means that a part of the answer is lost.
+    ``failure`` is an error that the provider reported. ``damaged`` means that a part of the answer is lost, ``ended``
+    that no event follows.
     """
+
+    event_names = frozenset({b"", b"message", b"error", b"chat.completion.chunk"})
+    """Names of events that are part of an answer."""
 
     def __init__(self) -> None:
         self.failure: AttemptFailed | None = None
-        self.damaged = self.begun = False
+        self.damaged = self.begun = self.ended = False
         self.finish_reason: str | None = None
         self._text, self._reasoning, self._calls = TextJoiner(), TextJoiner(), ToolCallParser()
         self._held_usage: AnswerChunk | None = None

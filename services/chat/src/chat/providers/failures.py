@@ -34,7 +34,7 @@ _CONTEXT_MESSAGE = re.compile(
     r"context.{0,20}(length|window|size|limit)|prompt is too long|too many tokens", re.IGNORECASE
 )
 """What servers say that have no code for a prompt that is too long."""
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_error"})
 _STATUS_BY_NAME = (
     ("quota", 429),
     ("billing", 429),

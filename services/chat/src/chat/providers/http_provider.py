@@ -1,10 +1,10 @@
-"""Streaming client of OpenAI-compatible servers, with a timeout on every wait."""
+"""Streaming client of model servers, with a timeout on every wait. Wire formats are their APIs."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
@@ -14,7 +14,7 @@ from chat.catalogue import Target
 from chat.errors import ProviderTimeout, ProviderUnavailable
 from chat.generation import AnswerChunk, Prompt
 from chat.providers.failures import AttemptFailed, from_status
-from chat.providers.response_reader import ResponseReader
+from chat.providers.response_reader import AnswerParser, ResponseReader
 from parley.process.sockets import PEER_TIMEOUT, set_options
 from parley.process.timeouts import at_most
 
@@ -26,12 +26,35 @@ READ_BUFFER_SIZE = 65_536
 OK = 200
 
 
-class OpenAIProvider:
+class WireFormat(Protocol):
+    """Requests and answers of one API."""
+
+    @property
+    def path(self) -> str:
+        """Return the path of a call below the base URL."""
+        ...
+
+    def headers(self, target: Target) -> Mapping[str, str]:
+        """Return the headers that identify the caller."""
+        ...
+
+    def body(self, provider_model: str, prompt: Prompt) -> dict[str, Any]:
+        """Return the body of a streamed call."""
+        ...
+
+    def parser(self) -> AnswerParser:
+        """Return a parser for one answer."""
+        ...
+
+
+class HttpProvider:
     """Client of one target."""
 
-    def __init__(self, session: aiohttp.ClientSession, target: Target, *, timeout: float) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, target: Target, wire_format: WireFormat, *, timeout: float
+    ) -> None:
         """Set the timeouts in seconds for the response head and for any silence after it."""
-        self._session, self._target, self._timeout = session, target, timeout
+        self._session, self._target, self._format, self._timeout = session, target, wire_format, timeout
 
     async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Yield the answer in batches of chunks.
@@ -39,7 +62,7 @@ class OpenAIProvider:
         Raises AttemptFailed before the first chunk and ProviderFailure afterwards. Closing the generator ends the call.
         """
         response = await self._post(provider_model, prompt)
-        answer = ResponseReader(response, self._timeout)
+        answer = ResponseReader(response, self._format.parser(), self._timeout)
         started = False
         try:
             while chunks := await answer.read():
@@ -53,7 +76,7 @@ class OpenAIProvider:
             answer.close()
 
     async def _post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
-        url, body = f"{self._target.base_url}/chat/completions", self._body(provider_model, prompt)
+        url, body = self._target.base_url + self._format.path, orjson.dumps(self._format.body(provider_model, prompt))
         response: aiohttp.ClientResponse | None = None
         try:
             async with at_most(self._timeout):
@@ -82,24 +105,7 @@ class OpenAIProvider:
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if self._target.api_key:
-            headers["Authorization"] = f"Bearer {self._target.api_key}"
-        return headers
-
-    def _body(self, provider_model: str, prompt: Prompt) -> bytes:
-        # OpenAI's newer models reject max_tokens; other servers do not support max_completion_tokens.
-        limit = "max_completion_tokens" if self._target.kind == "openai" else "max_tokens"
-        body: dict[str, Any] = {
-            **(prompt.options or {}),
-            "model": provider_model,
-            "messages": list(prompt.messages),
-            limit: prompt.max_tokens,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        if prompt.temperature is not None:
-            body["temperature"] = prompt.temperature
-        return orjson.dumps(body)
+        return {**headers, **self._format.headers(self._target)}
 
 
 def _keepalive_socket(address: Any) -> socket.socket:

@@ -1,0 +1,35 @@
+"""Wire format of OpenAI's chat completions."""
+
+from typing import Any
+
+from chat.catalogue import Target
+from chat.generation import Prompt
+from chat.providers.chunks import ChunkParser
+
+
+class OpenAIFormat:
+    """Chat completions. ``limit`` is the member with the maximum number of tokens."""
+
+    path = "/chat/completions"
+    parser = ChunkParser
+
+    def __init__(self, *, limit: str) -> None:
+        self._limit = limit
+
+    def headers(self, target: Target) -> dict[str, str]:
+        """Return the API key as a bearer token."""
+        return {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
+
+    def body(self, provider_model: str, prompt: Prompt) -> dict[str, Any]:
+        """Return the body of a streamed completion with its usage."""
+        body: dict[str, Any] = {
+            **(prompt.options or {}),
+            "model": provider_model,
+            "messages": list(prompt.messages),
+            self._limit: prompt.max_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if prompt.temperature is not None:
+            body["temperature"] = prompt.temperature
+        return body

@@ -1,0 +1,222 @@
+"""Wire format of Anthropic's Messages API: the requests that are sent, and what its events mean."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chat.catalogue import Target
+from chat.generation import Prompt
+from chat.providers.anthropic_events import MessageParser
+from chat.providers.anthropic_format import JSON_INSTRUCTION, AnthropicFormat
+from chat.providers.anthropic_prompt import conversation_of
+from chat_testing.parsed_answers import Answer
+
+FORMAT = AnthropicFormat()
+THINKING = {"type": "enabled", "budget_tokens": 2000}
+
+
+def body(*messages: dict[str, Any], max_tokens: int = 4000, temperature: float | None = None, **options: Any) -> Any:
+    said = messages or ({"role": "user", "content": "Hi"},)
+    return FORMAT.body("claude-x", Prompt(said, max_tokens, temperature, options))
+
+
+def parse(*events: Any) -> Answer:
+    answer = Answer(MessageParser())
+    for event in events:
+        answer.add(event)
+    answer.finish()
+    return answer
+
+
+def test_the_roles_of_a_conversation_alternate() -> None:
+    call = {"id": "functions.weather:0", "type": "function", "function": {"name": "weather", "arguments": ""}}
+    system, messages = conversation_of(
+        [
+            {"role": "system", "content": "Be short."},
+            {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]},
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": "", "tool_calls": [call, {**call, "id": "b"}]},
+            {"role": "tool", "tool_call_id": "functions.weather:0", "content": "Sun"},
+            {"role": "tool", "tool_call_id": "b", "content": ""},
+            {"role": "user", "content": " "},
+            {"role": "user", "content": "And?"},
+        ]
+    )
+    assert system == "Be short.\n\nBe kind."
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert messages[1]["content"] == [
+        {"type": "tool_use", "id": "functions_weather_0", "name": "weather", "input": {}},
+        {"type": "tool_use", "id": "b", "name": "weather", "input": {}},
+    ]
+    assert messages[2]["content"] == [
+        {"type": "tool_result", "tool_use_id": "functions_weather_0", "content": "Sun"},
+        {"type": "tool_result", "tool_use_id": "b"},
+        {"type": "text", "text": "And?"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "source"),
+    [
+        ("https://x/y.png", {"type": "url", "url": "https://x/y.png"}),
+        ("data:image/png;base64,AA==", {"type": "base64", "media_type": "image/png", "data": "AA=="}),
+    ],
+)
+def test_images_are_sources(url: str, source: dict[str, str]) -> None:
+    part = {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
+    _, messages = conversation_of([{"role": "user", "content": [part, {"type": "text", "text": "What?"}]}])
+    assert messages[0]["content"] == [{"type": "image", "source": source}, {"type": "text", "text": "What?"}]
+
+
+def test_a_system_prompt_alone_is_the_question() -> None:
+    made = body({"role": "system", "content": "Say hi."})
+    assert (made["messages"][0]["content"], "system" in made) == ([{"type": "text", "text": "Say hi."}], False)
+
+
+TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("options", "choice"),
+    [
+        ({}, None),
+        ({"tool_choice": "auto"}, None),
+        ({"tool_choice": "required"}, {"type": "any"}),
+        ({"tool_choice": "none", "parallel_tool_calls": False}, {"type": "none"}),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, {"type": "tool", "name": "f"}),
+        ({"parallel_tool_calls": False}, {"type": "auto", "disable_parallel_tool_use": True}),
+    ],
+)
+def test_tools_and_their_choice_are_translated(options: dict[str, Any], choice: Any) -> None:
+    made = body(tools=[TOOL], **options)
+    assert made["tools"] == [{"name": "f", "description": "d", "input_schema": {"type": "object"}}]
+    assert made.get("tool_choice") == choice
+
+
+def test_options_have_the_names_of_the_api() -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    made = body(stop="END", user="u-1", top_k=5, top_p=0.5, reasoning_effort="minimal", response_format=schema)
+    assert (made["stop_sequences"], made["metadata"], made["max_tokens"]) == (["END"], {"user_id": "u-1"}, 4000)
+    assert (made["top_k"], made["top_p"]) == (5, 0.5)
+    assert made["output_config"] == {"effort": "low", "format": {"type": "json_schema", "schema": {"type": "object"}}}
+    assert body(response_format={"type": "json_object"})["system"] == JSON_INSTRUCTION
+    both = body(temperature=1.5, top_p=0.5)
+    assert (both["temperature"], "top_p" in both) == (1.0, False)
+
+
+def test_thinking_needs_room_and_a_question() -> None:
+    assert body(thinking=THINKING, temperature=0.5) == {**body(), "thinking": THINKING}
+    assert body(thinking=THINKING, max_tokens=1500)["thinking"]["budget_tokens"] == 1499
+    assert "thinking" not in body(thinking=THINKING, max_tokens=1000)
+    assert "thinking" not in body(thinking={"type": "disabled"})
+    asked = {"role": "user", "content": "?"}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "function": {"name": "f"}}]}
+    assert "thinking" not in body(
+        asked, called, {"role": "tool", "tool_call_id": "a", "content": "x"}, thinking=THINKING
+    )
+
+
+def test_the_key_and_the_version_are_headers() -> None:
+    assert FORMAT.headers(Target("http://x", "k", "anthropic")) == {"anthropic-version": "2023-06-01", "x-api-key": "k"}
+
+
+START = {"type": "message_start", "message": {"model": "claude-x", "usage": {"input_tokens": 3, "output_tokens": 1}}}
+STOP = {"type": "message_stop"}
+
+
+def block(kind: str, index: int = 0, **members: Any) -> dict[str, Any]:
+    return {"type": "content_block_start", "index": index, "content_block": {"type": kind, **members}}
+
+
+def delta(kind: str, index: int = 0, **members: Any) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": index, "delta": {"type": kind, **members}}
+
+
+def end(reason: str | None, **usage: Any) -> dict[str, Any]:
+    return {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}
+
+
+def test_thinking_is_reasoning_and_its_signature_is_left_out() -> None:
+    answer = parse(
+        START,
+        block("thinking", thinking=""),
+        delta("thinking_delta", thinking="Hm."),
+        delta("signature_delta", signature="xyz"),
+        block("redacted_thinking", 1, data="abc"),
+        block("text", 2, text="Yes"),
+        delta("text_delta", 2, text="!"),
+        delta("citations_delta", 2, citation={}),
+        end("end_turn", output_tokens=9, output_tokens_details={"thinking_tokens": 4}),
+        STOP,
+    )
+    assert ("".join(entry.reasoning for entry in answer.entries), answer.text) == ("Hm.", "Yes!")
+    assert answer.usage is not None
+    assert (answer.usage.completion_tokens, answer.usage.reasoning_tokens) == (9, 4)
+    assert answer.parser.ended
+
+
+def test_prompt_tokens_include_those_that_are_read_from_and_written_to_the_cache() -> None:
+    answer = parse(START, end("end_turn", output_tokens=2, cache_read_input_tokens=5, cache_creation_input_tokens=7))
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.cached_tokens, answer.usage.total_tokens) == (15, 5, 17)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("pause_turn", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("refusal", "content_filter"),
+    ],
+)
+def test_stop_reasons_are_finish_reasons(given: str, reason: str) -> None:
+    assert parse(START, block("text", text="a"), end(given)).finish_reason == reason
+
+
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    events = [block("tool_use", 1, id="a", name="f", input={}), delta("input_json_delta", 1, partial_json="")]
+    answer = parse(START, *events, {"type": "content_block_stop", "index": 1}, end("tool_use"))
+    assert answer.calls == [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    assert answer.finish_reason == "tool_calls"
+
+
+def test_calls_of_the_servers_own_tools_are_left_out() -> None:
+    search = block("server_tool_use", 0, id="s", name="web_search", input={})
+    answer = parse(START, search, delta("input_json_delta", 0, partial_json='{"q":1}'), end("end_turn"))
+    assert (answer.calls, answer.finish_reason) == ([], "stop")
+
+
+def test_a_whole_message_is_an_answer() -> None:
+    content = [{"type": "text", "text": "Hi"}, {"type": "tool_use", "id": "a", "name": "f", "input": {"n": 1}}]
+    message = {"type": "message", "content": content, "stop_reason": "tool_use"}
+    answer = parse({**message, "model": "claude-x", "usage": {"input_tokens": 1, "output_tokens": 2}})
+    assert (answer.text, answer.finish_reason) == ("Hi", "tool_calls")
+    assert json.loads(answer.calls[0]["function"]["arguments"]) == {"n": 1}
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "retryable"),
+    [
+        ("overloaded_error", "provider_unavailable", True),
+        ("rate_limit_error", "provider_rate_limited", True),
+        ("billing_error", "provider_unavailable", False),
+        ("api_error", "provider_error", True),
+        ("timeout_error", "provider_timeout", True),
+        ("authentication_error", "provider_error", False),
+    ],
+)
+def test_error_events_are_failures(kind: str, code: str, *, retryable: bool) -> None:
+    failure = parse(START, {"type": "error", "error": {"type": kind, "message": "canary"}}).parser.failure
+    assert failure is not None
+    assert (failure.failure.code, failure.retryable) == (code, retryable)
+
+
+@pytest.mark.parametrize("event", [[], 1, {"type": []}, {"type": "content_block_delta"}, delta("text_delta", text=1)])
+def test_malformed_events_are_ignored(event: Any) -> None:
+    assert parse(START, event, block("text", text="a"), end("end_turn")).text == "a"
