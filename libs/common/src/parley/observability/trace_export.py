@@ -12,17 +12,19 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+import opentelemetry.trace
 import requests
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Tracer
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from prometheus_client import Counter
 
 from parley.observability.metrics import Metrics
 from parley.observability.trace_settings import TraceSettings, parse_pairs
+from parley.observability.tracer import SamplingRule, Tracer
 from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
@@ -52,9 +54,12 @@ class TraceExporter:
         self._service, self._version = service, version
         outcomes = Counter("trace_spans_total", "Ended spans, by outcome.", ["outcome"], registry=metrics.registry)
         self._exporter = _otlp(settings)
+        self._rule = SamplingRule.of(settings.otel_traces_sampler, settings.otel_traces_sampler_arg)
+        self._ids = GivenTraceIds()
         # Not the global provider: services that share a process have providers of their own.
         self._provider = TracerProvider(
-            sampler=_sampler(settings),
+            sampler=sampling.ALWAYS_ON,  # the rule has sampled before
+            id_generator=self._ids,
             resource=_resource(settings, service=service, version=version, environment=environment),
             shutdown_on_exit=False,
             span_limits=LIMITS,
@@ -63,7 +68,13 @@ class TraceExporter:
         self._provider.add_span_processor(CountingBatchProcessor(exporter, outcomes.labels("dropped")))
 
     async def __aenter__(self) -> Tracer:
-        return self._provider.get_tracer("parley", self._version)
+        recorder = self._provider.get_tracer("parley", self._version)
+
+        def record(trace_id: int) -> opentelemetry.trace.Tracer:
+            self._ids.next_trace_id = trace_id
+            return recorder
+
+        return Tracer(self._rule, record)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -84,6 +95,16 @@ class TraceExporter:
             # Interrupts the delay before a retry.
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
             log.warning("spans_lost_on_shutdown", service=self._service)
+
+
+class GivenTraceIds(RandomIdGenerator):
+    """Trace ids that were chosen before the span was sampled."""
+
+    next_trace_id = 0
+
+    def generate_trace_id(self) -> int:
+        """Return the chosen id."""
+        return self.next_trace_id
 
 
 class CountingBatchProcessor(BatchSpanProcessor):
@@ -163,18 +184,6 @@ def _reject_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
     if response.is_redirect:
         response.close()  # otherwise the unread response keeps its connection
         raise requests.HTTPError("the collector responded with a redirect")
-
-
-def _sampler(settings: TraceSettings) -> sampling.Sampler:
-    ratio = sampling.TraceIdRatioBased(settings.otel_traces_sampler_arg)
-    known: dict[str, sampling.Sampler] = {
-        "always_on": sampling.ALWAYS_ON,
-        "always_off": sampling.ALWAYS_OFF,
-        "traceidratio": ratio,
-    }
-    name = settings.otel_traces_sampler
-    root = known[name.removeprefix("parentbased_")]
-    return sampling.ParentBased(root) if name.startswith("parentbased_") else root
 
 
 def _resource(settings: TraceSettings, *, service: str, version: str, environment: str) -> Resource:

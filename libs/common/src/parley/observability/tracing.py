@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from parley.observability.metrics import Metrics
 from parley.observability.trace_settings import TraceSettings
+from parley.observability.tracer import Tracer
 
 __all__ = ["Span", "SpanKind", "Tracer"]
 
@@ -47,8 +48,9 @@ async def open_tracer(
 
 def extract_context(traceparent: str | None, tracestate: str | None = None) -> Context:
     """Return the trace context that a caller sent; an absent or malformed one is empty, which starts a new trace."""
-    carrier = {"traceparent": traceparent or "", "tracestate": tracestate or ""}
-    return _W3C.extract(carrier, context=Context())
+    if not traceparent:
+        return Context()
+    return _W3C.extract({"traceparent": traceparent, "tracestate": tracestate or ""}, context=Context())
 
 
 def traceparent_of(span: Span) -> str:
@@ -95,12 +97,13 @@ def start_server_span(tracer: Tracer, method: str, scheme: str, parent: Context)
 def end_server_span(span: Span, method: str, route: str | None, status: int, user: str | None) -> None:
     """End the span of an incoming request with its result; ``user`` is a pseudonym."""
     if span.is_recording():
+        attributes: dict[str, str | int] = {"http.response.status_code": status}
         if route is not None:
             span.update_name(f"{_name(method)} {route}")
-            span.set_attribute("http.route", route)
-        span.set_attribute("http.response.status_code", status)
+            attributes["http.route"] = route
         if user:
-            span.set_attribute("enduser.pseudo.id", user)
+            attributes["enduser.pseudo.id"] = user
+        span.set_attributes(attributes)
         if status >= FIRST_SERVER_ERROR:
             mark_failed(span, str(status))
     span.end()

@@ -1,0 +1,69 @@
+"""Sampling of spans before the SDK is called, which spends most of a span's cost also on one that nobody records."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import getrandbits
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
+from opentelemetry.util.types import Attributes
+
+from parley.observability.trace_settings import Sampler
+
+TRACE_ID_BITS, SPAN_ID_BITS = 128, 64
+RATIO_BITS = 64
+"""Lower bits of a trace id that the ``traceidratio`` samplers compare, as in OpenTelemetry's specification."""
+_SAMPLED, _RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingRule:
+    """Which spans are recorded, by a sampler with OpenTelemetry's name."""
+
+    follows_parent: bool
+    """A span in a trace is recorded if its parent is."""
+    limit: int
+    """Traces are recorded whose id has lower bits below this number."""
+
+    @classmethod
+    def of(cls, sampler: Sampler, ratio: float) -> "SamplingRule":
+        """Return the rule of a sampler; ``ratio``, from 0 to 1, is read by the ``traceidratio`` samplers alone."""
+        share = {"always_on": 1.0, "always_off": 0.0}.get(sampler.removeprefix("parentbased_"), ratio)
+        return cls(sampler.startswith("parentbased_"), round(share * (1 << RATIO_BITS)))
+
+    def samples(self, trace_id: int, parent: SpanContext) -> bool:
+        """Return whether a span is recorded. ``parent`` is invalid for the first span of a trace."""
+        if self.follows_parent and parent.is_valid:
+            return parent.trace_flags.sampled
+        return trace_id & ((1 << RATIO_BITS) - 1) < self.limit
+
+
+class Tracer:
+    """Starts spans. Those that are not sampled have ids only, and never reach the SDK."""
+
+    def __init__(self, rule: SamplingRule, record: Callable[[int], trace.Tracer]) -> None:
+        """``record`` returns the SDK's tracer, whose next span without a parent has the given trace id."""
+        self._rule, self._record = rule, record
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes = None,
+    ) -> Span:
+        """Start a span; its parent is in ``context``, by default in the current one."""
+        parent = trace.get_current_span(context).get_span_context()
+        trace_id = parent.trace_id if parent.is_valid else _random_id(TRACE_ID_BITS)
+        if self._rule.samples(trace_id, parent):
+            return self._record(trace_id).start_span(name, context, kind, attributes)
+        flags = parent.trace_flags & _RANDOM if parent.is_valid else _RANDOM
+        return NonRecordingSpan(
+            SpanContext(trace_id, _random_id(SPAN_ID_BITS), is_remote=False, trace_flags=TraceFlags(flags))
+        )
+
+
+def _random_id(bits: int) -> int:
+    """Return a random number other than 0, which is invalid as an id."""
+    return getrandbits(bits) or 1  # an id is no secret
