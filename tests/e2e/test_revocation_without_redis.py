@@ -10,7 +10,7 @@ from parley_testing import eventually
 from parley_testing.http.client import open_http, register
 from parley_testing.stacks.embedded import EmbeddedStack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 LOCAL_SHARE = "gateway_ratelimit_local 1.0"
 

@@ -20,6 +20,8 @@ async def test_deleted_doubled_and_altered_turns_are_found_and_repaired(separate
     async with open_http(separate.url) as http:
         user = await register(http)
         turns = [(await user.chat(f"turn {i} [[fake tokens=3]]"))["turn_id"] for i in range(4)]
+    history = await asyncpg.connect(separate.database_urls["history"])
+    await eventually(lambda: contents(history, turns, count=4), within=20)
 
     async def agrees() -> bool:
         status, output = await verify(separate)
@@ -27,10 +29,8 @@ async def test_deleted_doubled_and_altered_turns_are_found_and_repaired(separate
 
     await eventually(agrees, within=20)
 
-    history = await asyncpg.connect(separate.database_urls["history"])
     await history.execute("DELETE FROM messages WHERE id = $1::uuid", turns[0])
     await history.execute("UPDATE messages SET content = 'changed' WHERE id = $1::uuid", turns[1])
-    await history.close()
     chat = await asyncpg.connect(separate.database_urls["chat"])
     await chat.execute(
         "INSERT INTO outbox (id, name, subject, partition_key, sequence, data, sent_at) "
@@ -39,17 +39,24 @@ async def test_deleted_doubled_and_altered_turns_are_found_and_repaired(separate
         turns[2],
         new_id(),
     )
-    await chat.close()
 
     status, output = await verify(separate, "--repair")
     assert status == 1
     assert {f"missing {turns[0]}", f"altered {turns[1]}", f"double {turns[2]}"} <= set(output.splitlines())
+
+    await eventually(lambda: contents(history, turns, count=4), within=20)
 
     async def only_the_double_is_left() -> bool:
         _, found = await verify(separate)
         return f"double {turns[2]}" in found and " 1 wrong" in found
 
     await eventually(only_the_double_is_left, within=20)
-    chat = await asyncpg.connect(separate.database_urls["chat"])
     await chat.execute("DELETE FROM outbox WHERE partition_key = 'double'")
     await chat.close()
+    await history.close()
+
+
+async def contents(history: asyncpg.Connection, turns: list[str], *, count: int) -> bool:
+    """Return whether history has this many of the answers, as the provider gave them."""
+    query = "SELECT count(*) FROM messages WHERE id = ANY ($1::uuid[]) AND content = 't1 t2 t3'"
+    return bool(await history.fetchval(query, turns) == count)

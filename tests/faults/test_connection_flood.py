@@ -11,7 +11,7 @@ from fake_provider.process import FakeProvider
 from parley_testing.http.client import open_http, register
 from parley_testing.stacks.embedded import EmbeddedStack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 DESCRIPTORS, CONNECTIONS, ADDRESSES, BATCH = 1024, 2000, 20, 100
 HEAD = b"GET /health HTTP/1.1\r\nHost: a\r\n"

@@ -27,7 +27,7 @@ from parley_testing.workload.turns import (
     take_turns,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 SHORT = "short [[fake tokens=3]]"
 STREAM = "stream [[fake tokens=30 rate=15]]"

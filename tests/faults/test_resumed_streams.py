@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ import pytest
 from parley_testing import eventually
 from parley_testing.faults import processes
 from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
-from parley_testing.http.client import UserClient, open_http
+from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 
@@ -49,20 +49,20 @@ class Answer:
 
 
 @pytest.fixture
-async def replicas(private_stack: SeparateStack) -> AsyncIterator[Replicas]:
+async def replicas(separate: SeparateStack) -> AsyncIterator[Replicas]:
     async with contextlib.AsyncExitStack() as opened:
-        proxies = [await opened.enter_async_context(TcpProxy("127.0.0.1", chat.port)) for chat in private_stack.chat]
+        proxies = [await opened.enter_async_context(TcpProxy("127.0.0.1", chat.port)) for chat in separate.chat]
         urls = ",".join(f"http://127.0.0.1:{proxy.port}" for proxy in proxies)
-        gateway = private_stack.gateways[0].twin("resuming-gateway", CHAT_URL=urls)
+        gateway = separate.gateways[0].twin("resuming-gateway", CHAT_URL=urls)
         await gateway.start()
         opened.push_async_callback(gateway.stop)
-        yield Replicas(gateway, proxies, private_stack.chat)
+        yield Replicas(gateway, proxies, separate.chat)
 
 
 @pytest.fixture
-async def user(replicas: Replicas, users: list[UserClient]) -> AsyncIterator[UserClient]:
+async def user(replicas: Replicas) -> AsyncIterator[UserClient]:
     async with open_http(replicas.gateway.url) as http:
-        yield replace(users[0], http=http)
+        yield await register(http)
 
 
 async def read_turn(user: UserClient, answer: Answer, prompt: str = PROMPT) -> None:

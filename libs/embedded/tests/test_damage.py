@@ -12,7 +12,9 @@ from redis.asyncio import Redis
 
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.errors import EmbeddedError
+from parley_embedded.postgres.leftovers import remove_stale_lock
 from parley_embedded.postgres.server import EmbeddedPostgres
+from parley_embedded.process.pid_file import PidFile
 from parley_embedded.valkey.server import EmbeddedValkey
 
 pytestmark = pytest.mark.integration
@@ -25,24 +27,19 @@ Copy = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-async def originals(short_folder: Path) -> Path:
+async def originals(stopped_postgres: Path, short_folder: Path) -> dict[str, Path]:
     """Folders of a Postgres with one table and of a Valkey with one key, both stopped."""
-    folder = short_folder / "originals"
-    async with EmbeddedPostgres(folder / "postgres", durable=False) as server:
-        connection = await asyncpg.connect(server.url, timeout=10)
-        await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-        await connection.close()
-    async with EmbeddedValkey(folder / "valkey") as valkey, Redis.from_url(valkey.url) as client:
+    async with EmbeddedValkey(short_folder / "valkey") as valkey, Redis.from_url(valkey.url) as client:
         await client.set("key", "value")
-    return folder
+    return {"postgres": stopped_postgres, "valkey": valkey.data_dir}
 
 
 @pytest.fixture
-def copy(originals: Path, short_folder: Path) -> Iterator[Copy]:
+def copy(originals: dict[str, Path], copy_folder: Callable[[Path, Path], None], short_folder: Path) -> Iterator[Copy]:
     target = short_folder / "copy"
 
     def make(name: str) -> Path:
-        shutil.copytree(originals / name, target)
+        copy_folder(originals[name], target)
         return target
 
     yield make
@@ -67,6 +64,15 @@ async def failure(server: EmbeddedServer) -> str:
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"garbage\n", b"-1", b"0\n", b"9" * 5000, GARBAGE])
+def test_a_damaged_pid_file_names_no_process(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "postmaster.pid"
+    file.write_bytes(content)
+    assert PidFile(file).read_running() is None
+    remove_stale_lock(file, tmp_path)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("content", [b"-1", GARBAGE])
 async def test_a_damaged_pid_file_does_not_prevent_a_start(copy: Copy, content: bytes) -> None:
     folder = copy("postgres")
     (folder / PID_FILE).write_bytes(content)
@@ -83,7 +89,7 @@ async def test_the_pid_file_of_a_foreign_process_does_not_prevent_a_start_and_th
         foreign.kill()
 
 
-@pytest.mark.parametrize("content", [None, b"", GARBAGE])
+@pytest.mark.parametrize("content", [None, GARBAGE])
 async def test_a_lost_superuser_password_is_replaced(copy: Copy, content: bytes | None) -> None:
     folder = copy("postgres")
     (folder / PASSWORD).unlink()

@@ -66,18 +66,17 @@ async def test_a_data_folder_that_the_other_user_cannot_reach_is_reported_in_one
     assert "\n" not in str(caught.value)
 
 
-async def test_a_server_that_outlived_its_parent_is_stopped_before_a_start(short_folder: Path) -> None:
-    lost = EmbeddedPostgres(short_folder / "left", durable=False)
+async def test_a_server_that_outlived_its_parent_is_stopped_before_a_start(own_postgres: EmbeddedPostgres) -> None:
+    lost = own_postgres
     await lost.start()
     lost.child.pid_file.remove()
-    async with EmbeddedPostgres(short_folder / "left", durable=False) as server:
+    async with EmbeddedPostgres(lost.data_dir, durable=False) as server:
         assert not lost.running
         assert await query(server.url, "SELECT 1") == 1
 
 
-async def test_a_pid_file_of_another_process_does_not_prevent_a_start(short_folder: Path) -> None:
-    folder = short_folder / "reused"
-    async with EmbeddedPostgres(folder, durable=False) as server:
+async def test_a_pid_file_of_another_process_does_not_prevent_a_start(own_postgres: EmbeddedPostgres) -> None:
+    async with own_postgres as server:
         await server.kill()
         lock = server.cluster / "postmaster.pid"
         lock.write_text(lock.read_text().replace(str(server.child.pid), str(os.getpid()), 1))
@@ -85,8 +84,8 @@ async def test_a_pid_file_of_another_process_does_not_prevent_a_start(short_fold
         assert await query(server.url, "SELECT 1") == 1
 
 
-async def test_the_lock_file_of_a_zombie_does_not_prevent_a_start(short_folder: Path) -> None:
-    async with EmbeddedPostgres(short_folder / "zombie", durable=False) as server:
+async def test_the_lock_file_of_a_zombie_does_not_prevent_a_start(own_postgres: EmbeddedPostgres) -> None:
+    async with own_postgres as server:
         await server.kill()
         with subprocess.Popen(["true"]) as zombie:
             await eventually(lambda: "Z" in Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(")")[2])
@@ -104,8 +103,8 @@ async def test_a_server_in_a_deep_folder_uses_a_short_socket_path(tmp_path: Path
         assert str(tmp_path) not in server.url
 
 
-async def test_a_server_on_tcp_keeps_its_port_over_a_restart(short_folder: Path) -> None:
-    async with EmbeddedPostgres(short_folder / "tcp", durable=False, tcp=True) as server:
+async def test_a_server_on_tcp_keeps_its_port_over_a_restart(own_postgres: EmbeddedPostgres) -> None:
+    async with EmbeddedPostgres(own_postgres.data_dir, durable=False, tcp=True) as server:
         url = server.url
         assert f"127.0.0.1:{server.port}" in url
         await server.stop()
@@ -113,8 +112,8 @@ async def test_a_server_on_tcp_keeps_its_port_over_a_restart(short_folder: Path)
         assert await query(url, "SELECT 1") == 1
 
 
-async def test_a_frozen_server_does_not_answer_until_it_is_resumed(short_folder: Path) -> None:
-    async with EmbeddedPostgres(short_folder / "frozen", durable=False) as server:
+async def test_a_frozen_server_does_not_answer_until_it_is_resumed(own_postgres: EmbeddedPostgres) -> None:
+    async with own_postgres as server:
         connection = await asyncpg.connect(server.url, timeout=10)
         server.freeze()
         question = asyncio.create_task(connection.fetchval("SELECT 1"))
@@ -125,8 +124,8 @@ async def test_a_frozen_server_does_not_answer_until_it_is_resumed(short_folder:
         await connection.close()
 
 
-async def test_a_busy_session_does_not_delay_the_restart_after_a_kill(short_folder: Path) -> None:
-    async with EmbeddedPostgres(short_folder / "busy", durable=False) as server:
+async def test_a_busy_session_does_not_delay_the_restart_after_a_kill(own_postgres: EmbeddedPostgres) -> None:
+    async with own_postgres as server:
         connection = await asyncpg.connect(server.url, timeout=10)
         busy = asyncio.create_task(connection.fetchval("SELECT count(*) FROM generate_series(1, 10000000000)"))
         await eventually(lambda: any(_is_running(found.pid) for found in processes_in(server.cluster, "postgres")))
@@ -219,8 +218,8 @@ async def test_an_interrupted_initdb_is_repeated(short_folder: Path) -> None:
         assert await query(server.url, "SELECT 1") == 1
 
 
-async def test_stop_ends_sessions_and_leaves_no_process(short_folder: Path) -> None:
-    server = EmbeddedPostgres(short_folder / "stopped", durable=False)
+async def test_stop_ends_sessions_and_leaves_no_process(own_postgres: EmbeddedPostgres) -> None:
+    server = own_postgres
     await server.start()
     connection = await asyncpg.connect(server.url, timeout=10)
     await server.stop()

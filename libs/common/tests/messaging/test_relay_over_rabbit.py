@@ -60,7 +60,7 @@ async def is_drained(pool: Pool) -> bool:
         return False
 
 
-@pytest.mark.parametrize("fault", ["killed", "frozen"])
+@pytest.mark.parametrize("fault", [pytest.param("killed", marks=pytest.mark.chaos), "frozen"])
 async def test_a_broker_outage_delays_events_and_loses_none(
     own_bus: RabbitBus, broker: EmbeddedRabbitMQ, pool: Pool, dsn: str, queue: str, metrics: Metrics, fault: str
 ) -> None:

@@ -1,6 +1,8 @@
 """Password login, over in-memory stores."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -8,7 +10,7 @@ from auth.accounts.login import LoginService
 from auth.errors import LoginThrottled
 from auth.security.login_failures import MemoryFailureCounter
 from auth.security.login_throttle import LoginThrottle
-from auth.security.password_hashing import HashCost, PasswordHasher
+from auth.security.password_hashing import HashCost, HashSlot, PasswordHasher
 from auth_testing.app import PASSWORD
 from auth_testing.unit_services import ELSEWHERE, FAST_HASH, HERE, UnavailableCounter, UnitAuth
 
@@ -33,6 +35,30 @@ async def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
 ) -> None:
     await auth.user("ada")
     assert await login.authenticate(name, password, HERE) is None
+
+
+class CountedHasher(PasswordHasher):
+    """Counts the hashes that it makes and compares."""
+
+    count = 0
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncIterator[HashSlot]:
+        self.count += 1
+        async with super().slot() as slot:
+            yield slot
+
+
+async def test_an_unknown_name_costs_the_same_hash_as_a_wrong_password(auth: UnitAuth) -> None:
+    user = await auth.user("ada")
+    with contextlib.closing(CountedHasher(workers=1, queue=10, cost=FAST_HASH)) as hasher:
+        throttle = LoginThrottle(UnavailableCounter(), MemoryFailureCounter())
+        login, dummy = LoginService(auth.services.stores.accounts, hasher, throttle), await hasher.dummy()
+        for name in ("ada", "nobody"):
+            hasher.count = 0
+            assert await login.authenticate(name, "wrong", HERE) is None
+            assert hasher.count == 1
+    assert dummy.split("$")[:4] == user.password_hash.split("$")[:4]
 
 
 async def test_a_disabled_account_does_not_log_in(auth: UnitAuth, login: LoginService) -> None:

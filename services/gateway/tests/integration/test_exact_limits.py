@@ -15,7 +15,7 @@ from gateway_testing.process import GatewayProcess, RunGatewayProcess
 from parley.ids import new_id
 from parley_testing.http.scripted_server import respond
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
 PROGRAM = Path(__file__).parents[1] / "support" / "recording_gateway.py"
 PROCESSES, CLIENTS, USERS, REQUESTS = 2, 100, 12, 10

@@ -18,7 +18,7 @@ from parley_testing.faults import processes
 from parley_testing.http.client import open_http
 from parley_testing.http.scripted_server import respond
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
 BURST, RATE = 10, 2.0
 DOWN = 1.5

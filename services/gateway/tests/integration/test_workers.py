@@ -18,6 +18,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 CLIENTS = 200
 
 
+@pytest.mark.chaos
 async def test_four_processes_share_the_stream_limit_of_a_user(run_process: RunGatewayProcess) -> None:
     async def endless(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"9\r\ndata: 1\n\n\r\n")
