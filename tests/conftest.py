@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.telemetry.span_collector import SpanCollector, run_collector, traced_to
 
+MODELS = Path(__file__).with_name("models.yaml")
 REPLICAS = 2
 HIGH_LIMITS = {
     "RATE_LIMIT_REQUESTS": "100000",
@@ -72,6 +74,7 @@ async def embedded(
 ) -> AsyncIterator[EmbeddedStack]:
     """The embedded profile with the response cache on; the other profile calls the provider each time."""
     settings = high_limits | traced_to(embedded_spans) | {"ENABLE_CACHE": "true", "OPENAI_API_KEY": provider_key}
+    settings |= {"MODELS_FILE": str(MODELS)}
     async with EmbeddedStack(tmp_path_factory.mktemp("embedded"), provider.base_url, settings) as running:
         yield running
 

@@ -48,6 +48,7 @@ class Knobs(BaseModel):
     finish_reason: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")] | None = Field(
         None, description="replaces stop, length or tool_calls"
     )
+    reasoning: Annotated[int, Field(ge=0, le=1000)] = Field(0, description="words of `reasoning_content`, if asked for")
     usage: bool = Field(default=True, description="false: do not report usage")
     cached_tokens: Position = Field(0, description="in `prompt_tokens_details`, at most the prompt tokens")
     reasoning_tokens: Position = Field(0, description="in `completion_tokens_details`, added to the completion")

@@ -38,6 +38,8 @@ class ModelRequest(BaseModel):
     n: Literal[1] | None = 1
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    thinking: dict[str, Any] | None = None
 
     @property
     def limit(self) -> int | None:
@@ -62,6 +64,10 @@ class ModelRequest(BaseModel):
     @property
     def wants_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def wants_reasoning(self) -> bool:
+        return self.reasoning_effort is not None or self.thinking is not None
 
 
 def parse_request(document: object) -> ModelRequest:

@@ -42,7 +42,10 @@ class AnswerRenderer:
         )
 
     def begin(self) -> bytes:
-        return self._before + self._answer.role_delta + self._after
+        """Render the role, and the reasoning before the answer."""
+        reasoning = self._reasoning()
+        thought = self._before + orjson.dumps(reasoning) + self._after if reasoning else b""
+        return self._before + self._answer.role_delta + self._after + thought
 
     def chunk(self, start: int, end: int) -> bytes:
         """Render the tokens `start + 1` to `end`."""
@@ -75,7 +78,7 @@ class AnswerRenderer:
         """Render the whole answer as one `chat.completion`."""
         choice = {
             "index": 0,
-            "message": self._answer.message(),
+            "message": self._answer.message() | self._reasoning(),
             "logprobs": None,
             "finish_reason": self._answer.finish_reason,
         }
@@ -83,6 +86,10 @@ class AnswerRenderer:
         if self._knobs.usage:
             rest["usage"] = self._usage()
         return self._common("chat.completion")[:-1] + b"," + orjson.dumps(rest)[1:]
+
+    def _reasoning(self) -> dict[str, Any]:
+        words = " ".join([f"r{number}" for number in range(1, self._knobs.reasoning + 1)])
+        return {"reasoning_content": words} if words and self._request.wants_reasoning else {}
 
     def _usage(self) -> dict[str, Any]:
         prompt = self._request.prompt_tokens

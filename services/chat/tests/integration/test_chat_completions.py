@@ -39,7 +39,12 @@ async def test_a_completion_has_openai_form(replica: ChatReplica) -> None:
     found = response.json()
     assert response.status_code == 200, found
     assert found["id"] == f"chatcmpl-{response.headers['x-turn-id'].replace('-', '')}"
-    assert found["choices"][0]["message"] == {"role": "assistant", "content": "t1 t2 t3", "refusal": None}
+    assert found["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": "t1 t2 t3",
+        "refusal": None,
+        "annotations": [],
+    }
     assert found["choices"][0]["finish_reason"] == "stop"
     assert found["usage"]["completion_tokens"] == 3
 

@@ -78,7 +78,7 @@ class ContentFold:
             return [event for delta in entry.tool_calls for event in self._call(delta)]
         if entry.reasoning:
             return self._grow("thinking", entry.reasoning, {"signature": ""})
-        return self._grow("text", entry.text, {}) if entry.text else []
+        return self._grow("text", entry.text, {"citations": None}) if entry.text else []
 
     def finish(self) -> list[Event]:
         """Return the event that ends the open block."""
@@ -99,7 +99,8 @@ class ContentFold:
         function, block, events = delta["function"], self._calls.get(delta["index"]), list[Event]()
         if block is None:
             identifier = delta.get("id") or f"toolu_{self._turn_id.hex}_{len(self._calls)}"
-            block, events = self._begin("tool_use", {"id": identifier, "name": function.get("name", "")})
+            members = {"id": identifier, "name": function.get("name", ""), "caller": {"type": "direct"}}
+            block, events = self._begin("tool_use", members)
             self._calls[delta["index"]] = block
         arguments = function.get("arguments", "")
         return [*events, block.delta(arguments)] if arguments else events

@@ -6,6 +6,7 @@ from chat.model import EMPTY_USAGE, Turn
 from chat.protocols.anthropic_messages.content import ContentFold, Event
 from chat.protocols.anthropic_messages.message import (
     INTERRUPTED,
+    NOT_OFFERED,
     PENDING,
     error,
     started_message,
@@ -40,7 +41,7 @@ class MessageEvents:
             self._next = max(self._next, self._first)
         if failed(turn):
             return last + self._write([error(turn)])
-        ended = {"stop_reason": stop_reason(turn), "stop_sequence": None}
+        ended = {"stop_reason": stop_reason(turn), **NOT_OFFERED}
         used = usage(turn.usage or EMPTY_USAGE)
         return last + self._write([{"type": "message_delta", "delta": ended, "usage": used}, {"type": "message_stop"}])
 

@@ -17,11 +17,13 @@ _STOP_REASONS = {
     "content_filter": "refusal",
 }
 """Stop reasons by finish reason. Which stop sequence ended an answer is not known: it is an ``end_turn``."""
+NOT_OFFERED: dict[str, Any] = {"stop_sequence": None, "stop_details": None, "container": None}
+"""Members of a message and of its end that the format requires and that have no value here."""
 
 
 def message(turn: Turn) -> dict[str, Any]:
     """Return the message of a finished turn."""
-    ended = {"stop_reason": stop_reason(turn), "usage": usage(turn.usage or EMPTY_USAGE)}
+    ended = {"stop_reason": stop_reason(turn), "usage": message_usage(turn.usage or EMPTY_USAGE)}
     return {**started_message(turn), "content": content_of(turn.id, turn.entries), **ended}
 
 
@@ -35,8 +37,8 @@ def started_message(turn: Turn) -> dict[str, Any]:
         "model": turn.model,
         "content": [],
         "stop_reason": None,
-        "stop_sequence": None,
-        "usage": usage(estimated),
+        **NOT_OFFERED,
+        "usage": message_usage(estimated),
     }
 
 
@@ -46,14 +48,21 @@ def stop_reason(turn: Turn) -> str:
     return found or ("tool_use" if turn.tool_calls else "end_turn")
 
 
-def usage(found: Usage) -> dict[str, int]:
-    """Return the usage in Anthropic's format, whose input tokens are those that were not cached."""
+def usage(found: Usage) -> dict[str, Any]:
+    """Return the usage of an event in Anthropic's format, whose input tokens are those that were not cached."""
     return {
         "input_tokens": max(0, found.prompt_tokens - found.cached_tokens),
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": found.cached_tokens,
         "output_tokens": found.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": found.reasoning_tokens},
+        "server_tool_use": None,
     }
+
+
+def message_usage(found: Usage) -> dict[str, Any]:
+    """Return the usage of a message, which has more members than that of an event."""
+    return {**usage(found), "cache_creation": None, "inference_geo": None, "service_tier": "standard"}
 
 
 def error(turn: Turn) -> dict[str, Any]:

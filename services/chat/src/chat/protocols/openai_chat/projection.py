@@ -52,7 +52,7 @@ def reason(turn: Turn) -> str:
 
 def completion(turn: Turn) -> dict[str, Any]:
     """Return the completion of a finished turn."""
-    message: dict[str, Any] = {"role": "assistant", "content": turn.content or None, "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": turn.content or None, "refusal": None, "annotations": []}
     if turn.tool_calls:
         message["tool_calls"] = turn.tool_calls
     else:
