@@ -74,7 +74,7 @@ async def test_stop_ends_node_and_name_server_a_lost_password_is_reported_and_wi
     for program in ("beam.smp", "epmd", "erl_child_setup", "rabbitmq-server"):
         assert list(processes_in(node.data_dir, program)) == []
     assert not await accepts_connections(node.port)
-    assert not await accepts_connections(node._epmd_port)
+    assert not await accepts_connections(node.name_server_port)
     await assert_a_lost_password_is_reported(node)
     await node.wipe()
     monkeypatch.setenv("OPENAI_API_KEY", "canary-7c1f")

@@ -21,7 +21,8 @@ from parley_embedded.secret_files import read_or_create_secret
 from parley_embedded.sockets import accepts_connections, free_port
 
 USER = "parley"
-NODE = "parley@localhost"
+NODE, HOST = "parley", "localhost"
+COOKIE = ".erlang.cookie"
 # Minimal systems have no /etc/hosts; Erlang would not find the node's own host there.
 NAMES = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
 LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
@@ -33,22 +34,42 @@ EPMD_TIMEOUT = 10.0
 
 
 class EmbeddedRabbitMQ(EmbeddedServer):
-    """RabbitMQ from the files in `root` (see `ensure_rabbitmq`). A restart keeps the ports."""
+    """RabbitMQ from the files in `root` (see `ensure_rabbitmq`). A restart keeps the ports.
+
+    `first` is the running first node of a cluster, which this node joins at its first start: the two share user, cookie
+    and name server. Each node of a cluster has another `node` name.
+    """
 
     start_timeout = 90.0
 
-    def __init__(self, root: Path, data_dir: Path, *, port: int | None = None, memory_limit: str = "400MB") -> None:
+    def __init__(
+        self,
+        root: Path,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        memory_limit: str = "400MB",
+        node: str = NODE,
+        first: "EmbeddedRabbitMQ | None" = None,
+    ) -> None:
         super().__init__(data_dir)
         self.port = port or free_port()
+        self.node = f"{node}@{HOST}"
         self._root = root.absolute()
-        self._memory_limit = memory_limit
-        self._node_port, self._epmd_port = free_port(), free_port()
+        self._memory_limit, self._first = memory_limit, first
+        self._node_port = free_port()
+        self.name_server_port: int = first.name_server_port if first else free_port()
         self._epmd: ChildProcess | None = None
 
     @property
     def url(self) -> str:
         """The AMQP address of the virtual host `/`, credentials included."""
-        return f"amqp://{USER}:{read_or_create_secret(self.data_dir / 'password')}@127.0.0.1:{self.port}/"
+        return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/"
+
+    @property
+    def password(self) -> str:
+        """The password of the only user."""
+        return self._first.password if self._first else read_or_create_secret(self.data_dir / "password")
 
     async def prepare(self) -> ServerCommand:
         """Write the files and start the name server, which the node would otherwise start as an endless daemon."""
@@ -66,27 +87,34 @@ class EmbeddedRabbitMQ(EmbeddedServer):
         )
 
     def _write_files(self) -> None:
-        cookie = self.data_dir / ".erlang.cookie"
-        read_or_create_secret(cookie)
+        cookie = self.data_dir / COOKIE
+        if self._first:
+            cookie.unlink(missing_ok=True)  # it can be read only
+            write_private(cookie, read_or_create_secret(self._first.data_dir / COOKIE))
+        else:
+            read_or_create_secret(cookie)
         cookie.chmod(0o400)
         write_private(self.data_dir / "plugins", "[].\n")
         write_private(self.data_dir / "inetrc", NAMES)
         lines = [
             f"listeners.tcp.default = 127.0.0.1:{self.port}",
             f"default_user = {USER}",
-            f"default_pass = {read_or_create_secret(self.data_dir / 'password')}",
+            f"default_pass = {self.password}",
             "disk_free_limit.absolute = 50MB",
             f"vm_memory_high_watermark.absolute = {self._memory_limit}",
             "log.console.level = warning",
         ]
+        if self._first:
+            nodes = (self._first.node, self.node)
+            lines += [f"cluster_formation.classic_config.nodes.{n} = {node}" for n, node in enumerate(nodes, 1)]
         write_private(self.data_dir / "rabbitmq.conf", "\n".join(lines) + "\n")
 
     async def _start_epmd(self) -> None:
-        if self._epmd is not None and self._epmd.running:
+        if self._first or (self._epmd is not None and self._epmd.running):
             return
         command = ServerCommand(
             name="epmd",
-            arguments=["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"],
+            arguments=["epmd", "-port", str(self.name_server_port), "-address", "127.0.0.1"],
             folder=self.data_dir,
             environment=self._environment(),
             open_files=OPEN_FILES,
@@ -97,7 +125,7 @@ class EmbeddedRabbitMQ(EmbeddedServer):
         await self._epmd.wait_until(self._epmd_is_ready, EPMD_TIMEOUT)
 
     async def _epmd_is_ready(self) -> bool:
-        return await accepts_connections(self._epmd_port)
+        return await accepts_connections(self.name_server_port)
 
     def _environment(self) -> dict[str, str]:
         folder, libraries = self.data_dir, library_folders(self._root)
@@ -108,13 +136,13 @@ class EmbeddedRabbitMQ(EmbeddedServer):
             "HOME": str(folder),
             "PATH": f"{self._root / 'usr/bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             ERL_ROOT_VARIABLE: str(self._root / "usr/lib/erlang"),
-            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_PORT": str(self.name_server_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_CRASH_DUMP_SECONDS": "0",
             "ERL_INETRC": str(folder / "inetrc"),
             # Makes the start script replace itself with the node, so that signals reach the node.
             "RUNNING_UNDER_SYSTEMD": "true",
-            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self._node_port),
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),

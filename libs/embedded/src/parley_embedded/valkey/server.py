@@ -1,5 +1,6 @@
 """Valkey or Redis as a child process."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,7 +26,8 @@ PROBE_TIMEOUT = 2.0
 class EmbeddedValkey(EmbeddedServer):
     """Valkey or Redis on a unix socket, or on 127.0.0.1 with `tcp`.
 
-    `durable` writes an append-only file without syncing it to disk; `durable=False` stores nothing.
+    `durable` writes an append-only file without syncing it to disk; `durable=False` stores nothing. `directives` are
+    more lines of its configuration.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class EmbeddedValkey(EmbeddedServer):
         tcp: bool = False,
         port: int | None = None,
         max_memory: str = "256mb",
+        directives: Sequence[str] = (),
     ) -> None:
         super().__init__(data_dir)
-        self._durable, self._tcp, self._max_memory = durable, tcp, max_memory
+        self._durable, self._tcp, self._max_memory, self._directives = durable, tcp, max_memory, directives
         self.port = (port or free_port()) if tcp else 0
         self._socket: SocketFolder | None = None
 
@@ -89,6 +92,7 @@ class EmbeddedValkey(EmbeddedServer):
             "maxmemory-policy noeviction",
             "daemonize no",
             "loglevel notice",
+            *self._directives,
         ]
         return "\n".join(lines) + "\n"
 
