@@ -50,6 +50,7 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "an audience among others": {**CLAIMS, "aud": ["parley", "other"]},
     "no user": {**CLAIMS, "sub": "me"},
     "issued tomorrow": {**CLAIMS, "iat": int(time.time()) + 86_400},
+    "issued at no number": {**CLAIMS, "iat": "now"},
     "valid from tomorrow": {**CLAIMS, "nbf": int(time.time()) + 86_400},
     "an end that is no number": {**CLAIMS, "exp": "soon"},
     "an endless end": {**CLAIMS, "exp": float("inf")},
@@ -61,6 +62,12 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
 async def test_a_token_with_bad_claims_is_invalid(claims: dict[str, Any]) -> None:
     with pytest.raises(errors.TokenInvalid):
         await ISSUER_OF_AUTH.verifier().verify(ISSUER_OF_AUTH.sign(claims))
+
+
+async def test_a_token_is_valid_where_the_clock_is_a_minute_behind() -> None:
+    claims = {**CLAIMS, "iat": int(time.time()) + 60}
+    principal = await ISSUER_OF_AUTH.verifier().verify(ISSUER_OF_AUTH.sign(claims))
+    assert principal.issued_at == claims["iat"]
 
 
 GOOD_HEADER = {"alg": "EdDSA", "typ": "at+jwt", "kid": "test-key"}

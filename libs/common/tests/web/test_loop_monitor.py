@@ -18,3 +18,13 @@ async def test_each_tick_measures_the_lag_and_marks_the_process_alive() -> None:
     finally:
         monitor.cancel()
     assert lifecycle.alive()
+
+
+async def test_the_tasks_of_the_loop_are_counted_when_they_are_asked_for() -> None:
+    registry = Metrics("chat", "1", "-").registry
+    before = registry.get_sample_value("process_event_loop_tasks") or 0
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(asyncio.sleep(60)) for _ in range(3)]
+        assert registry.get_sample_value("process_event_loop_tasks") == before + 3
+        for task in waiting:
+            task.cancel()

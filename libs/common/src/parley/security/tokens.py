@@ -17,7 +17,9 @@ from parley.security.jwks import KeySet, open_key_set
 AUDIENCE = "parley"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - the media type of access tokens, not a token
 LEEWAY = 30
-"""Accepted clock difference in seconds between auth and this process."""
+"""Seconds for which an expired token is accepted, because clocks differ."""
+MAX_FUTURE = 90
+"""Seconds in the future in which a token may have been issued: users would be refused while auth's clock is ahead."""
 MAX_TOKEN_LENGTH = 8192
 MAX_KEY_ID_LENGTH = 64
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub", "jti", "sid", "client_id", "scope"]
@@ -92,19 +94,23 @@ def _key_id(token: str) -> str:
 
 def _claims(token: str, key: jwt.PyJWK, issuer: str, audience: str) -> dict[str, Any]:
     try:
-        return jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             key,
             algorithms=[key.algorithm_name],
             issuer=issuer,
             audience=audience,
             leeway=LEEWAY,
-            options={"require": _REQUIRED, "strict_aud": True},
+            options={"require": _REQUIRED, "strict_aud": True, "verify_iat": False},
         )
     except jwt.ExpiredSignatureError:
         raise errors.TokenExpired from None
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
         raise errors.TokenInvalid from None
+    issued_at = claims["iat"]
+    if not isinstance(issued_at, int | float) or issued_at > time.time() + MAX_FUTURE:
+        raise errors.TokenInvalid
+    return claims
 
 
 def _principal(token: str, claims: Mapping[str, Any]) -> Principal:
