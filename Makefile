@@ -95,6 +95,14 @@ isolated: ## Install each package alone, import it, run its unit tests
 chaos: setup ## Run the long fault tests: kills, freezes and network faults
 	@$(PYTEST) -m chaos --ignore=tests/security --ignore=tests/images --ignore=tests/compose $(ARGS)
 
+.PHONY: blackout
+blackout: setup ## Break each dependency and replica under load and measure: ARGS="redis --fault vanished", ARGS=--write
+	@PYTHONPATH=tests/support $(PY) -m blackout $(ARGS)
+
+.PHONY: soak
+soak: setup ## Break things at random for MINUTES (10) under load: nothing is lost, and no process grows
+	@PYTHONPATH=tests/support $(PY) -m blackout.soak --minutes $(or $(MINUTES),10) $(ARGS)
+
 .PHONY: rolling-test
 rolling-test: setup ## Replace every process in turn under streams and requests (ROLLING_STREAMS=100 ROLLING_RATE=50)
 	@$(PYTEST) -m chaos -s tests/faults/test_rolling_upgrade.py $(ARGS)

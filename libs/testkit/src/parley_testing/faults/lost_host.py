@@ -26,10 +26,10 @@ BACKLOG = 128
 
 
 def laboratory(command: Sequence[str]) -> list[str] | None:
-    """Return the command that runs ``command`` in a network namespace of its own; None if this system refuses it."""
+    """Return the command that runs ``command`` with a network and mounts of its own; None if this system refuses it."""
     if shutil.which("ip") is None or shutil.which("unshare") is None:
         return None
-    for options in (["--net"], ["--user", "--map-root-user", "--net"]):
+    for options in (["--net", "--mount"], ["--user", "--map-root-user", "--net", "--mount"]):
         probe = ["unshare", *options, "ip", "link", "add", "probe", "type", "veth", "peer", "name", "peer"]
         if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
             return ["unshare", *options, "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *command]
@@ -93,6 +93,17 @@ class LostHost:
             yield
         finally:
             self._deliver(self._macs)
+
+    @contextlib.contextmanager
+    def delayed(self, seconds: float) -> Iterator[None]:
+        """Delay what is sent, in each direction, while the context is open."""
+        for proxy in self._proxies.values():
+            proxy.toxics.latency = seconds
+        try:
+            yield
+        finally:
+            for proxy in self._proxies.values():
+                proxy.toxics.latency = 0
 
     def _deliver(self, macs: dict[str, str]) -> None:
         own, far = self._links

@@ -1,0 +1,53 @@
+"""Judgement of the blackout matrix and of the soak: what counts as a problem, and which results are kept."""
+
+from pathlib import Path
+
+import pytest
+
+from blackout.cells import KINDS, matrix
+from blackout.results import CellResult, KindResult, forbidden, load, save, summarize, table
+from blackout.samples import Sample, slope
+from blackout.traffic import NO_ANSWER, Answer
+
+POSTGRES, REDIS = (next(cell for cell in matrix() if cell.name == f"{name}: stopped") for name in ("postgres", "redis"))
+
+
+def result_of(cell: str, recovered: float = 1.0) -> CellResult:
+    return CellResult(
+        cell, 15, {"completed": 8}, kinds=dict.fromkeys(KINDS, KindResult({"200": 3}, 0.2)), recovered=recovered
+    )
+
+
+def test_results_of_another_run_are_kept_and_those_of_the_same_cell_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "blackout.json"
+    save(path, [result_of(REDIS.name), result_of(POSTGRES.name)])
+    save(path, [result_of(REDIS.name, recovered=2)])
+    assert {name: result.recovered for name, result in load(path).items()} == {POSTGRES.name: 1, REDIS.name: 2}
+    assert [line.split(" | ")[0] for line in table(load(path)).splitlines()[2:]] == [
+        f"| {POSTGRES.name}",
+        f"| {REDIS.name}",
+    ]
+
+
+def test_a_status_that_a_cell_does_not_allow_is_a_problem() -> None:
+    answers = [
+        Answer("read", 1, 0.1, 503, "unavailable"),
+        Answer("turn", 1, 0.1, 500),
+        Answer("login", 1, 45, NO_ANSWER),
+    ]
+    assert forbidden(POSTGRES, answers) == ["login: 1 x 0", "turn: 1 x 500"]
+    assert len(forbidden(REDIS, answers)) == 3
+
+
+def test_the_slowest_answer_of_a_settled_outage_is_counted_from_ten_seconds_after_its_beginning() -> None:
+    answers = [Answer("read", 101, 3.0, 503), Answer("read", 111, 0.2, 503), Answer("turn", 111, 9.0, 200)]
+    assert str(summarize("read", answers, began=100)) == "503 in 3.0 s (later 0.2 s)"
+
+
+def test_growth_is_measured_in_the_second_half_of_a_soak() -> None:
+    def sample(minute: float, memory: float) -> Sample:
+        return Sample(minute * 60, 1, memory, 10, 10)
+
+    filling = [sample(minute, 60 + 10 * minute) for minute in range(5)]
+    assert slope([*filling, *(sample(minute, 110 + 0.5 * minute) for minute in range(5, 10))]) == pytest.approx(0.5)
+    assert slope(filling[:1]) == 0

@@ -1,0 +1,70 @@
+"""Program of ``make blackout``: run cells of the matrix, print their table, and keep it in the runbook."""
+
+import argparse
+import asyncio
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from blackout.cells import CLOCKS, DEPENDENCIES, REPLICAS, Cell, matrix
+from blackout.faults import clock_library
+from blackout.laboratory import enter_laboratory, rig_folder
+from blackout.measure import run_cell
+from blackout.results import CellResult, load, save, table, with_table
+from blackout.rig import layout, open_rig
+
+ROOT = Path(__file__).resolve().parents[3]
+RESULTS, RUNBOOK = ROOT / "docs" / "blackout.json", ROOT / "docs" / "runbook.md"
+
+
+def main() -> int:
+    """Run the chosen cells; return 1 if one of them shows what must not be."""
+    options = _options()
+    cells = [
+        cell
+        for cell in matrix()
+        if cell.victim in (options.victims or [*DEPENDENCIES, *REPLICAS])
+        and (not options.fault or cell.fault in options.fault)
+    ]
+    enter_laboratory("blackout")
+    if not clock_library():
+        print("Without libfaketime (or its path in FAKETIME_LIBRARY), no clock is changed.")
+        cells = [cell for cell in cells if cell.fault not in CLOCKS]
+    results = asyncio.run(run(cells, options.logs))
+    found = {result.cell: result for result in results}
+    print(table(found))
+    if options.write:
+        save(RESULTS, results)
+        RUNBOOK.write_text(with_table(RUNBOOK.read_text(encoding="utf-8"), load(RESULTS)), encoding="utf-8")
+    return 1 if any(result.problems for result in results) else 0
+
+
+async def run(cells: list[Cell], logs: Path | None) -> list[CellResult]:
+    """Run the cells, those of one rig together; ``logs``: a folder for the logs of all processes."""
+    results = []
+    for needed, group in groupby(sorted(cells, key=layout), layout):
+        with rig_folder(logs and logs / needed.replace(" ", "-")) as folder:
+            async with open_rig(folder, needed) as rig:
+                for cell in group:
+                    result = await run_cell(rig, cell)
+                    results.append(result)
+                    print(f"{'FAILED' if result.problems else 'ok':6} {table({cell.name: result}).splitlines()[-1]}")
+                    for problem in result.problems:
+                        print(f"       {problem}", flush=True)
+    return results
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="blackout", description=__doc__)
+    parser.add_argument("victims", nargs="*", metavar="VICTIM", help=", ".join([*DEPENDENCIES, *REPLICAS]))
+    parser.add_argument("--fault", action="append", help="only this fault; may be repeated")
+    parser.add_argument("--logs", type=Path, help="keep the logs of all processes in this folder")
+    parser.add_argument("--write", action="store_true", help="keep the results and write the runbook's table")
+    options = parser.parse_args()
+    if unknown := set(options.victims) - {*DEPENDENCIES, *REPLICAS}:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
