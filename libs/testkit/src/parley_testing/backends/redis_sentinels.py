@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis.asyncio import Redis
-
+from parley.storage.redis import open_redis
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.process.child import ServerCommand
 from parley_embedded.process.environment import child_environment
@@ -20,7 +19,7 @@ from parley_testing.waiting import eventually
 SERVICE = "parley"
 SENTINELS, QUORUM = 3, 2
 DOWN_AFTER_MS, FAILOVER_TIMEOUT_MS = 1000, 5000
-SETUP_TIMEOUT = 60.0
+SETUP_TIMEOUT, CALL_TIMEOUT = 60.0, 5.0
 CREDENTIALS = "password"
 """File with the password, in the folder of each server."""
 
@@ -72,8 +71,8 @@ class Sentinel(EmbeddedServer):
         replicas, others = await self._ask("REPLICAS", SERVICE), await self._ask("SENTINELS", SERVICE)
         return len(replicas) == 1 and len(others) == SENTINELS - 1
 
-    async def _ask(self, *words: str) -> list[str]:
-        async with Redis(port=self.port, decode_responses=True, socket_timeout=5) as client:
+    async def _ask(self, *words: str) -> list[bytes]:
+        async with open_redis(self.url, timeout=CALL_TIMEOUT) as client:
             return list(await client.execute_command("SENTINEL", *words))  # type: ignore[no-untyped-call]
 
 

@@ -192,6 +192,8 @@ class TcpProxy:
         self._connections.add(connection)
         try:
             await connection.run(reader)
+        except asyncio.CancelledError:
+            pass  # the proxy ends; asyncio would log the cancelled task of a connection as an error
         finally:
             self._connections.discard(connection)
             self._tasks.discard(task)
