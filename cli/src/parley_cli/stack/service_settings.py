@@ -94,6 +94,7 @@ def chat_settings(config: StackConfig) -> chat.settings.ChatSettings:
         auth_url=config.ports.url("auth"),
         history_url=config.ports.url("history"),
         internal_client_secret=internal_secrets(config.folder)["chat"],
+        **_files_settings(config),
         **_local_model_settings(config),
     )
 
@@ -135,6 +136,13 @@ def _is_loopback(host: str) -> bool:
 def _with_own_proxies(proxies: str) -> str:
     own = auth.settings.AuthSettings.model_fields["trusted_proxies"].default
     return f"{own},{proxies}" if proxies else str(own)
+
+
+def _files_settings(config: StackConfig) -> dict[str, Any]:
+    """Return where files are: in the data folder, unless the operator names another place."""
+    if "FILES_URL" in configured_variables():
+        return {}
+    return {"files_url": (config.folder.resolve() / "files").as_uri()}
 
 
 def _local_model_settings(config: StackConfig) -> dict[str, Any]:

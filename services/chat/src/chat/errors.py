@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from parley.errors import DependencyUnavailable, InvalidRequest, NotFound, ParleyError
+from parley.errors import DependencyUnavailable, InvalidRequest, NotFound, ParleyError, UnsupportedMediaType
 
 MAX_NAMED_MODELS = 20
 """Models that an error names."""
@@ -107,6 +107,41 @@ class QuotaExceeded(ParleyError):
         super().__init__(detail, headers={"x-should-retry": "false"})
 
 
+class FileNotFound(NotFound):
+    """The file does not exist."""
+
+    code, title = "file_not_found", "File not found"
+    remedy = "Use an ID listed by `GET /api/v1/files`, or upload the file again."
+
+
+class FilesNotOffered(NotFound):
+    """Files are not offered here: the operator has not set `FILES_URL`."""
+
+
+class UnsupportedFile(UnsupportedMediaType):
+    """The content of the file is none of the accepted types."""
+
+    remedy = "Upload a PNG, JPEG, GIF or WebP image, a PDF, or a text in UTF-8. The name of the file does not matter."
+
+    def __init__(self) -> None:
+        detail = "The content is no PNG, JPEG, GIF or WebP image, no PDF, and no text in UTF-8."
+        super().__init__("multipart/form-data", detail=detail)
+
+
+class StorageFull(ParleyError):
+    """Your files have reached the limit of your plan."""
+
+    status, code, title = 429, "quota_exceeded", "Quota exceeded"
+    remedy = "Delete files, or upgrade the plan."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"x-should-retry": "false"})
+
+
+class FilesUnavailable(DependencyUnavailable):
+    """The storage of files is unavailable."""
+
+
 class ProviderFailure(ParleyError):
     """The model provider returned an error."""
 
@@ -148,6 +183,13 @@ class ProviderContextExceeded(ProviderFailure):
     status, code, title = 400, "context_length_exceeded", "Message too long"
 
 
+class ImagesUnavailable(ProviderFailure):
+    """The images of the message cannot be read now."""
+
+    status, code, title = 503, "dependency_unavailable", "Temporarily unavailable"
+    remedy = "Send the message again."
+
+
 class TurnInterrupted(ProviderFailure):
     """The turn was interrupted before the first token."""
 
@@ -177,6 +219,7 @@ _FAILURES: dict[str, type[ProviderFailure]] = {
         ProviderUnavailable,
         ProviderTimeout,
         ProviderContextExceeded,
+        ImagesUnavailable,
         TurnInterrupted,
     )
 }
@@ -185,7 +228,7 @@ _FAILURES: dict[str, type[ProviderFailure]] = {
 def failure(code: str, *, retry_after: int | None = None, turn_id: UUID | None = None) -> ProviderFailure:
     """Return the exception for the ``error.code`` of a failed turn."""
     kind = _FAILURES.get(code, ProviderFailure)
-    if retry_after is None and kind in {ProviderRateLimited, ProviderUnavailable}:
+    if retry_after is None and kind in {ProviderRateLimited, ProviderUnavailable, ImagesUnavailable}:
         retry_after = 1
     return kind(retry_after=retry_after, turn_id=turn_id)
 

@@ -12,13 +12,16 @@ from chat.api import (
     chat_completions,
     completion_stream,
     conversations,
+    files,
     models,
     openai_conversations,
+    openai_files,
     response_stream,
     responses,
     turns,
     websocket,
 )
+from chat.files.upload_form import MAX_FORM_BYTES
 from chat.settings import ChatSettings
 from chat.wiring import ChatServices
 from chat.wiring import wire as wire_chat
@@ -43,7 +46,9 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
             *(anthropic_messages.router, anthropic_stream.router),
             *(responses.router, response_stream.router, openai_conversations.router),
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
+            *(files.router, openai_files.router),
         ],
+        larger_bodies=dict.fromkeys((files.router.prefix, openai_files.router.prefix), MAX_FORM_BYTES),
     )
 
 

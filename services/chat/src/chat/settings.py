@@ -51,6 +51,12 @@ class ChatSettings(DataSettings):
         description="YAML file with the model catalogue, such as deploy/models.example.yaml. Replaces OPENAI_MODEL.",
     )
     plans_file: Path | None = Field(None, description="YAML file with the plans: limits and budgets.")
+    files_url: str | None = Field(
+        None,
+        description="Where files of users are stored: a folder (`file:///var/lib/parley/files`), or a bucket "
+        "(`s3://bucket/prefix`, `gs://…`, `az://…`) with the credentials of its provider in the environment. "
+        "Without it, files are not offered. `make run` uses a folder.",
+    )
 
     enable_cache: bool = Field(False, description="Answer a repeated prompt of the same user from the response cache.")
     cache_ttl: int = Field(

@@ -19,6 +19,8 @@ from chat.events.deletions import DeletionComparison
 from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
+from chat.files.collector import FileCollector
+from chat.files.service import FileService
 from chat.metrics import ChatMetrics
 from chat.providers.access_check import ProviderAccess, ProviderAccessChecks, ProviderAccessError, check_in_background
 from chat.providers.answer_generator import open_generator
@@ -31,8 +33,10 @@ from chat.service import ChatService
 from chat.settings import ChatSettings
 from chat.storage.auth_client import open_plan_lookup
 from chat.storage.history_client import HistoryClient
+from chat.storage.object_storage import ObjectStorage
 from chat.storage.postgres_budgets import PostgresBudgetStore
 from chat.storage.postgres_erasure import PostgresTurnErasureStore
+from chat.storage.postgres_files import PostgresFileRows
 from chat.storage.postgres_maintenance import PostgresMaintenanceStore
 from chat.storage.postgres_runners import PostgresRunnerStore
 from chat.storage.postgres_turns import PostgresTurnStore
@@ -47,6 +51,7 @@ from parley.observability.tracing import Tracer
 from parley.process.tasks import background
 from parley.ratelimit.limiter import open_limiter
 from parley.security.service_tokens import ServiceTokenProvider
+from parley.storage.database import PostgresDatabase
 from parley.storage.postgres import open_pool
 from parley.storage.redis import RedisClient
 from parley.web.http_client import open_client
@@ -107,7 +112,8 @@ async def open_adapters(
         open_log_store(settings) as logs,
         open_generator(settings, metrics, runtime.tracer) as generator,
     ):
-        yield EngineAdapters(turns, PostgresRunnerStore(turns), logs, generator)
+        objects = ObjectStorage(settings.files_url) if settings.files_url else None
+        yield EngineAdapters(turns, PostgresRunnerStore(turns), logs, generator, objects)
 
 
 @contextlib.asynccontextmanager
@@ -130,7 +136,14 @@ async def open_services(
             open_engine(settings, runtime, adapters, catalogue, metrics, lease_length=lease_length)
         )
         history = await stack.enter_async_context(open_history(settings, runtime.tracer))
-        consumer = LifecycleEventHandler(PostgresTurnErasureStore(turns), adapters.logs, engine.supervisor)
+        rows = PostgresFileRows(PostgresDatabase(infrastructure.pool, queue=infrastructure.queue))
+        erase_files = rows.erase
+        if adapters.objects is not None:
+            collector = FileCollector(rows, adapters.objects)
+            await stack.enter_async_context(background("files", collector.run, service=runtime.service))
+            erase_files = collector.erase
+        erasure = PostgresTurnErasureStore(turns)
+        consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor, erase_files)
         await stack.enter_async_context(infrastructure.bus.consume(consumer.subscription()))
         reconciler = _reconciler(settings, turns, consumer, history, metrics)
         await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
@@ -159,6 +172,7 @@ async def open_services(
             started_at=times.now(),
             supervisor=engine.supervisor,
             reconciler=reconciler,
+            files=FileService(rows, adapters.objects) if adapters.objects is not None else None,
         )
 
 

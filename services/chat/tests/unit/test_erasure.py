@@ -43,7 +43,12 @@ class LifecycleBench:
     store: InMemoryTurnErasureStore = field(default_factory=InMemoryTurnErasureStore)
 
     def __post_init__(self) -> None:
-        self.handler = LifecycleEventHandler(self.store, self.engine.logs, self.engine.supervisor)
+        self.erased_files: list[UUID] = []
+        self.handler = LifecycleEventHandler(self.store, self.engine.logs, self.engine.supervisor, self.erase_files)
+
+    async def erase_files(self, user_id: UUID) -> None:
+        assert not self.store.erased, "the store confirms the erasure"
+        self.erased_files.append(user_id)
 
     async def running(self) -> UUID:
         job = await self.engine.job()

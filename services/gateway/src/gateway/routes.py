@@ -19,6 +19,8 @@ AUTH_MAX_BODY = 65_536
 """Maximum body of the routes of auth in bytes; the longest valid body has a tenth of it."""
 WEBHOOKS_MAX_BODY = 65_536
 """Maximum body of the routes of webhooks in bytes; the longest valid body has a third of it."""
+FILES_MAX_BODY = 537_919_488
+"""Maximum body of an upload in bytes: the largest file of any plan, and the form around it."""
 REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
 """Seconds until the head of the response, on most routes and on routes that wait for a model."""
 _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~:-]*\Z")
@@ -139,6 +141,18 @@ def chat_routes() -> list[Route]:
         route("GET", "/v1/conversations/{id}/items/{id}", "chat", scope),
         route("GET", "/v1/models", "chat", ANY),
         route("GET", "/v1/models/{id}", "chat", ANY),
+        *file_routes("/api/v1/files"),
+        *file_routes("/v1/files"),
+    ]
+
+
+def file_routes(base: str) -> list[Route]:
+    """Return the routes of files, which chat stores. Uploads have a limit of the plan, which chat checks."""
+    return [
+        route("POST", base, "chat", "chat:write", max_body=FILES_MAX_BODY, cost=5, timeout=120),
+        route("GET", base, "chat", "chat:write"),
+        route("GET DELETE", f"{base}/{{id}}", "chat", "chat:write"),
+        route("GET", f"{base}/{{id}}/content", "chat", "chat:write"),
     ]
 
 

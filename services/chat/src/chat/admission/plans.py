@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chat.files.model import MAX_FILE_BYTES, FileLimits
 from parley.config import plans
 
 
@@ -21,6 +22,13 @@ class ChatPlan(BaseModel):
     usd_per_day: Decimal | None = Field(Decimal(5), ge=0)
     usd_per_month: Decimal | None = Field(Decimal(50), ge=0)
     models: tuple[str, ...] = ("*",)
+    file_bytes: int = Field(52_428_800, ge=0, le=MAX_FILE_BYTES)
+    storage_bytes: int = Field(1_073_741_824, ge=0, le=2**50)
+    file_count: int = Field(1000, ge=0, le=100_000)
+
+    def file_limits(self) -> FileLimits:
+        """Return what the plan allows of files."""
+        return FileLimits(self.file_bytes, self.storage_bytes, self.file_count)
 
     def allows(self, alias: str) -> bool:
         """Tell whether the plan includes a model."""

@@ -1,6 +1,6 @@
 """Dependencies of the routes: the caller and the services."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.conversations import ConversationCreator, ConversationReader
 from chat.catalogue import Catalogue
+from chat.files.service import FileService
 from chat.generation import AnswerGenerator
 from chat.service import ChatService
 from parley.security.identity import Principal, Verifier, caller
@@ -29,6 +30,8 @@ class ApiServices:
     budgets: Budgets
     budget_reports: BudgetReports
     started_at: datetime
+    files: FileService | None = field(default=None, kw_only=True)
+    """None if files are not offered."""
 
 
 async def api_services(connection: HTTPConnection) -> ApiServices:

@@ -1,6 +1,6 @@
 """Consumer of lifecycle events: deleted conversations, erased users and disabled users."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -17,14 +17,18 @@ from parley_events.subscription import Subscription
 log = structlog.get_logger()
 
 QUEUE = "chat.lifecycle"
+EraseFiles = Callable[[UUID], Awaitable[None]]
 BINDINGS = ("conversation.deleted", "user.erased", "user.disabled")
 
 
 class LifecycleEventHandler:
     """Applies lifecycle events idempotently. All changes are committed when ``handle`` returns."""
 
-    def __init__(self, store: TurnErasureStore, log_store: LogStore, supervisor: Supervisor) -> None:
+    def __init__(
+        self, store: TurnErasureStore, log_store: LogStore, supervisor: Supervisor, erase_files: EraseFiles
+    ) -> None:
         self._store, self._log_store, self._supervisor = store, log_store, supervisor
+        self._erase_files = erase_files
 
     def subscription(self) -> Subscription:
         """Return the subscription of chat."""
@@ -50,6 +54,8 @@ class LifecycleEventHandler:
             await self._log_store.publish_cancellation(turn_id)
 
     async def _erase(self, data: UserErased) -> None:
+        # First, because the store confirms the erasure: while the storage is away, the event comes again.
+        await self._erase_files(data.user_id)
         for turn_id, epoch in await self._store.erase(data.user_id, data.erasure_id):
             self._supervisor.stop(turn_id, "fenced")
             await self._log_store.publish_cancellation(turn_id)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from chat.admission.turn_job import TurnJob
 from chat.catalogue import Catalogue
+from chat.files.store import Objects
 from chat.generation import AnswerGenerator
 from chat.metrics import ChatMetrics
 from chat.running.lease import LEASE_LENGTH, RunnerLease
@@ -41,6 +42,8 @@ class EngineAdapters:
     runners: RunnerStore
     logs: LogStore
     generator: AnswerGenerator
+    objects: Objects | None = None
+    """The bytes of files; None if files are not offered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,164 @@
+"""``/api/v1/files``: upload, list, download and deletion of files."""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from chat import errors
+from chat.api.dependencies import ApiServices, Caller, Services
+from chat.files.model import StoredFile
+from chat.files.receiving import DEFAULT_PURPOSE
+from chat.files.service import FileService
+from chat.files.upload_form import boundary_of, read_form
+from chat.protocols.parley.files import FileResource, resource
+from parley.errors import BodyTooLarge, InvalidCursor, InvalidRequest, UnsupportedMediaType, ValidationFailed
+from parley.ids import parse_id
+from parley.security.identity import Principal
+from parley.web import cursors
+from parley.web.attachment import attachment
+from parley.web.openapi import EXAMPLE_ID, ResponseDocs, header, location, problems
+from parley.web.schemas import Page
+
+router = APIRouter(prefix="/api/v1/files", tags=["files"])
+
+PURPOSES = frozenset({DEFAULT_PURPOSE})
+CURSOR = "files"
+INERT = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""Policy of a download: a browser that shows it runs and loads nothing of it."""
+_SUFFIX = re.compile(r"[A-Za-z0-9]{1,16}\Z")
+FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"type": "string", "default": DEFAULT_PURPOSE},
+                    },
+                },
+                "example": {"file": "(the bytes of the file)", "purpose": DEFAULT_PURPOSE},
+            }
+        },
+    }
+}
+UPLOAD_ERRORS = problems(
+    InvalidRequest,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    errors.Erased,
+    errors.StorageFull,
+    errors.FilesNotOffered,
+    errors.FilesUnavailable,
+)
+NOT_FOUND = problems(errors.FileNotFound, errors.FilesNotOffered)
+_LISTED = problems(errors.FilesNotOffered, InvalidCursor, ValidationFailed)
+CONTENT: ResponseDocs = {
+    200: {
+        "description": "The bytes of the file.",
+        "headers": {"Content-Disposition": header("Name of the file.", 'attachment; filename="plan.pdf"')},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def files_of(services: ApiServices) -> FileService:
+    """Return the file service; raises FilesNotOffered."""
+    if services.files is None:
+        raise errors.FilesNotOffered
+    return services.files
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=FORM,
+    responses={201: {"headers": location("The file.", f"/api/v1/files/{EXAMPLE_ID}")}, **UPLOAD_ERRORS},
+)
+async def upload_file(request: Request, response: Response, principal: Caller, services: Services) -> FileResource:
+    """Upload a file. Its type is determined by its content: a PNG, JPEG, GIF or WebP image, a PDF, or a text in UTF-8.
+
+    The plan limits the bytes of a file, the bytes of all files, and their number.
+    """
+    stored = await receive(request, principal, services, PURPOSES)
+    response.headers["Location"] = f"/api/v1/files/{stored.id}"
+    return resource(stored)
+
+
+@router.get("", responses=_LISTED)
+async def list_files(
+    principal: Caller,
+    services: Services,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=128)] = None,
+) -> Page[FileResource]:
+    """List the caller's files, newest first."""
+    before = parse_id(cursors.decode(CURSOR, cursor, [str])[0]) if cursor is not None else None
+    found = await files_of(services).page(principal.user_id, before, limit + 1)
+    data = [resource(file) for file in found[:limit]]
+    more = len(found) > limit
+    return Page(data=data, next_cursor=cursors.encode(CURSOR, [str(data[-1].id)]) if more else None)
+
+
+@router.get("/{file_id}", responses=NOT_FOUND)
+async def get_file(file_id: str, principal: Caller, services: Services) -> FileResource:
+    """Return one file."""
+    return resource(await files_of(services).find(principal.user_id, parse_id(file_id)))
+
+
+@router.get("/{file_id}/content", response_class=StreamingResponse, responses={**CONTENT, **NOT_FOUND})
+async def download_file(file_id: str, principal: Caller, services: Services) -> StreamingResponse:
+    """Download a file. Browsers save it and never show it."""
+    files = files_of(services)
+    return await download(files, await files.find(principal.user_id, parse_id(file_id)))
+
+
+@router.delete("/{file_id}", status_code=204, responses=NOT_FOUND)
+async def delete_file(file_id: str, principal: Caller, services: Services) -> None:
+    """Delete a file. Conversations that contain it keep their text."""
+    await files_of(services).delete(principal.user_id, parse_id(file_id))
+
+
+async def receive(
+    request: Request, principal: Principal, services: ApiServices, purposes: frozenset[str]
+) -> StoredFile:
+    """Store the file of a request, whose body is read piece by piece."""
+    files = files_of(services)
+    form = read_form(_pieces(request), boundary_of(request.headers.get("content-type", "")))
+    length = request.headers.get("content-length", "")
+    async with contextlib.aclosing(form):
+        return await files.upload(
+            principal.user_id,
+            form,
+            limits=services.budgets.plan(principal.plan).file_limits(),
+            purposes=purposes,
+            length=int(length) if length.isdecimal() else None,
+        )
+
+
+async def download(files: FileService, file: StoredFile) -> StreamingResponse:
+    """Return the response with the bytes of a file."""
+    stem, _, suffix = file.filename.rpartition(".")
+    named = (stem, suffix) if stem and _SUFFIX.match(suffix) else (file.filename, "")
+    charset = "; charset=utf-8" if file.media_type.startswith("text/") else ""
+    return StreamingResponse(
+        await files.content(file),
+        headers={
+            "Content-Type": f"{file.media_type}{charset}",
+            "Content-Length": str(file.size),
+            "Content-Disposition": attachment(*named, fallback="file"),
+            "Content-Security-Policy": INERT,
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    async for piece in request.stream():
+        yield piece

@@ -1,0 +1,103 @@
+"""``/v1/files``, OpenAI's Files API: the same files in its form."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from chat.api.dependencies import Caller, Services
+from chat.api.files import CONTENT, FORM, NOT_FOUND, UPLOAD_ERRORS, download, files_of, receive
+from chat.api.pages import DEFAULT_LIMIT, After, Limit
+from chat.errors import FilesNotOffered
+from chat.file_references import openai_id, parse_openai_id
+from chat.files.model import StoredFile
+from parley.errors import InvalidCursor
+from parley.web.openapi import ResponseDocs, problems
+
+router = APIRouter(prefix="/v1/files", tags=["openai"])
+
+PURPOSES = frozenset({"chat", "assistants", "user_data", "vision"})
+_FILE = {
+    "id": "file-01a200ae000070008000000000000001",
+    "object": "file",
+    "bytes": 48211,
+    "created_at": 1795307719,
+    "expires_at": None,
+    "filename": "plan.pdf",
+    "purpose": "user_data",
+    "status": "processed",
+}
+
+
+def _json_docs(description: str, example: dict[str, Any]) -> ResponseDocs:
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {200: {"description": description, "content": content}}
+
+
+_PAGE = {"object": "list", "data": [_FILE], "first_id": _FILE["id"], "last_id": _FILE["id"], "has_more": False}
+
+
+@router.post("", openapi_extra=FORM, responses={**_json_docs("The file.", _FILE), **UPLOAD_ERRORS})
+async def upload_openai_file(request: Request, principal: Caller, services: Services) -> Response:
+    """Upload a file. Purposes are `user_data`, `vision`, `assistants` and `chat`; they change nothing."""
+    return _json(_object(await receive(request, principal, services, PURPOSES)))
+
+
+@router.get("", responses={**_json_docs("A page of files.", _PAGE), **problems(FilesNotOffered, InvalidCursor)})
+async def list_openai_files(
+    principal: Caller, services: Services, limit: Limit = DEFAULT_LIMIT, after: After = None
+) -> Response:
+    """List the caller's files, newest first."""
+    before = parse_openai_id(after) if after is not None else None
+    if after is not None and before is None:
+        raise InvalidCursor("`after` is no ID of a file.")
+    found = await files_of(services).page(principal.user_id, before, limit + 1)
+    data = [_object(file) for file in found[:limit]]
+    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    more = len(found) > limit
+    return _json({"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": more})
+
+
+@router.get("/{file_id}", responses={**_json_docs("The file.", _FILE), **NOT_FOUND})
+async def get_openai_file(file_id: str, principal: Caller, services: Services) -> Response:
+    """Return one file."""
+    return _json(_object(await files_of(services).find(principal.user_id, parse_openai_id(file_id))))
+
+
+@router.get("/{file_id}/content", response_class=StreamingResponse, responses={**CONTENT, **NOT_FOUND})
+async def download_openai_file(file_id: str, principal: Caller, services: Services) -> StreamingResponse:
+    """Download a file."""
+    files = files_of(services)
+    return await download(files, await files.find(principal.user_id, parse_openai_id(file_id)))
+
+
+@router.delete(
+    "/{file_id}",
+    responses={
+        **_json_docs("The file is deleted.", {"id": _FILE["id"], "object": "file", "deleted": True}),
+        **NOT_FOUND,
+    },
+)
+async def delete_openai_file(file_id: str, principal: Caller, services: Services) -> Response:
+    """Delete a file."""
+    found = parse_openai_id(file_id)
+    await files_of(services).delete(principal.user_id, found)
+    return _json({"id": file_id, "object": "file", "deleted": True})
+
+
+def _object(file: StoredFile) -> dict[str, Any]:
+    return {
+        "id": openai_id(file.id),
+        "object": "file",
+        "bytes": file.size,
+        "created_at": int(file.created_at.timestamp()),
+        "expires_at": None,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": "processed",
+    }
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

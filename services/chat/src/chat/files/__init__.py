@@ -1,0 +1,1 @@
+"""Files of users: uploads, downloads, deletion, and images for models."""

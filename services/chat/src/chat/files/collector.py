@@ -1,0 +1,61 @@
+"""Collector: removes the objects of deleted files, of uploads that were given up, and those that no row knows."""
+
+import asyncio
+import random
+import time
+from uuid import UUID
+
+import structlog
+
+from chat.files.model import object_key
+from chat.files.store import FileRows, Objects
+from parley.process.steps import run_step
+
+log = structlog.get_logger()
+
+INTERVAL = 300.0
+"""Seconds between two runs."""
+BATCH = 100
+ORPHAN_AGE = 7 * 86_400.0
+"""Seconds after which an object without a row is removed. A restored backup may bring a row back until then."""
+REMAINS_AGE = 86_400.0
+"""Seconds after which the temporary file of an upload is removed. It is longer than any upload takes."""
+SWEEP_INTERVAL = 86_400.0
+"""Seconds between two comparisons of all objects with the rows."""
+
+
+class FileCollector:
+    """Runs periodically on every replica. Concurrent runs do no harm."""
+
+    def __init__(self, rows: FileRows, objects: Objects) -> None:
+        self._rows, self._objects = rows, objects
+        self._sweep_at = time.monotonic() + random.uniform(0, 3600)  # noqa: S311 - jitter
+
+    async def run(self) -> None:
+        """Collect at each interval until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await run_step("deleted files", self.remove_deleted)
+            if time.monotonic() >= self._sweep_at:
+                self._sweep_at = time.monotonic() + SWEEP_INTERVAL
+                await run_step("orphaned objects", self.remove_orphans)
+
+    async def erase(self, user_id: UUID) -> None:
+        """Remove every file of a user, and refuse new ones; raises DependencyUnavailable until that is done."""
+        await self._rows.erase(user_id)
+        await self.remove_deleted(user_id)
+
+    async def remove_deleted(self, user_id: UUID | None = None) -> None:
+        """Remove the objects of deleted files and abandoned uploads, then their rows. Of one user: all at once."""
+        while found := await self._rows.removable(user_id=user_id, limit=BATCH):
+            for file_id in found:
+                await self._objects.remove(object_key(file_id))
+            await self._rows.removed(found)
+
+    async def remove_orphans(self) -> None:
+        """Remove objects that no row knows, and temporary files."""
+        await self._objects.remove_remains(age=REMAINS_AGE)
+        async for page in self._objects.old(age=ORPHAN_AGE):
+            for file_id in await self._rows.unknown(page):
+                log.warning("orphaned_object_removed", file_id=str(file_id))
+                await self._objects.remove(object_key(file_id))

@@ -1,0 +1,132 @@
+"""Files of users: upload, list, download and deletion."""
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator
+from uuid import UUID
+
+import structlog
+
+from chat.errors import FileNotFound
+from chat.files.model import FileLimits, StoredFile, object_key
+from chat.files.receiving import receive_file, start_of_file
+from chat.files.store import FileRows, Objects
+from chat.files.upload_form import FormEvent
+from parley.errors import DependencyUnavailable, InvalidRequest, Overloaded
+from parley.ids import new_id
+from parley.process.timeouts import at_most
+
+log = structlog.get_logger()
+
+MAX_UPLOADS = 16
+"""Uploads of a process at once. One holds 10 MiB for a bucket, and 256 KiB for a folder."""
+MAX_UPLOADS_OF_USER = 2
+UPLOAD_TIMEOUT = 3600.0
+"""Seconds for one upload. The collector gives up those that are twice as old, because their process has died."""
+
+
+class FileService:
+    """Receives, lists, returns and deletes files."""
+
+    def __init__(self, rows: FileRows, objects: Objects) -> None:
+        self._rows, self._objects = rows, objects
+        self._uploads: Counter[UUID] = Counter()
+
+    async def upload(
+        self,
+        user_id: UUID,
+        form: AsyncIterator[FormEvent],
+        *,
+        limits: FileLimits,
+        purposes: Collection[str],
+        length: int | None,
+    ) -> StoredFile:
+        """Store the file of a form. ``length``: the bytes of the whole body, if they are known.
+
+        Raises BodyTooLarge, UnsupportedFile, StorageFull, Erased, Overloaded, InvalidRequest and FilesUnavailable.
+        """
+        with self._slot(user_id):
+            async with at_most(UPLOAD_TIMEOUT):
+                return await self._receive(user_id, form, limits, purposes, length)
+        raise InvalidRequest("The upload took too long.")
+
+    async def page(self, user_id: UUID, before: UUID | None, limit: int) -> list[StoredFile]:
+        """Return a user's files, newest first."""
+        return await self._rows.page(user_id, before, limit)
+
+    async def find(self, user_id: UUID, file_id: UUID | None) -> StoredFile:
+        """Return a user's file; raises FileNotFound."""
+        found = await self._rows.find(user_id, [file_id]) if file_id is not None else []
+        if not found:
+            raise FileNotFound
+        return found[0]
+
+    async def content(self, file: StoredFile) -> AsyncIterator[bytes]:
+        """Return the bytes of a file, of which the first are read; raises FileNotFound and FilesUnavailable."""
+        pieces = self._objects.read(object_key(file.id))
+        try:
+            first = await anext(pieces, b"")
+        except FileNotFoundError:
+            log.error("file_without_object", file_id=str(file.id))  # noqa: TRY400 - the exception says no more
+            raise FileNotFound from None
+        return _chained(first, pieces)
+
+    async def delete(self, user_id: UUID, file_id: UUID | None) -> None:
+        """Delete a user's file; raises FileNotFound. The collector removes the object if that is not possible now."""
+        if file_id is None or not await self._rows.delete(user_id, file_id):
+            raise FileNotFound
+        await self._remove(file_id)
+
+    async def _receive(
+        self,
+        user_id: UUID,
+        form: AsyncIterator[FormEvent],
+        limits: FileLimits,
+        purposes: Collection[str],
+        length: int | None,
+    ) -> StoredFile:
+        purpose, filename = await start_of_file(form, purposes)
+        file_id = new_id()
+        wanted = limits.file_bytes if length is None else min(length, limits.file_bytes)
+        room = await self._rows.begin(file_id, user_id, filename, wanted=wanted, limits=limits)
+        stored: StoredFile | None = None
+        try:
+            async with self._objects.writing(object_key(file_id)) as writer:
+                content, later = await receive_file(form, writer, purposes, limit=limits.file_bytes, room=room)
+            stored = await self._rows.complete(file_id, user_id, content, later or purpose)
+        finally:
+            if stored is None:
+                await self._abandon(file_id)
+        if stored is None:
+            raise DependencyUnavailable("The upload was given up. Send the file again.")
+        return stored
+
+    async def _abandon(self, file_id: UUID) -> None:
+        with contextlib.suppress(DependencyUnavailable):
+            await self._rows.abandon(file_id)
+        await self._remove(file_id)
+
+    async def _remove(self, file_id: UUID) -> None:
+        try:
+            await self._objects.remove(object_key(file_id))
+            await self._rows.removed([file_id])
+        except DependencyUnavailable:
+            log.warning("object_left_to_the_collector", file_id=str(file_id))
+
+    @contextlib.contextmanager
+    def _slot(self, user_id: UUID) -> Iterator[None]:
+        if self._uploads.total() >= MAX_UPLOADS or self._uploads[user_id] >= MAX_UPLOADS_OF_USER:
+            raise Overloaded(f"Too many uploads run. At most {MAX_UPLOADS_OF_USER} of a user run at once.")
+        self._uploads[user_id] += 1
+        try:
+            yield
+        finally:
+            self._uploads[user_id] -= 1
+            if not self._uploads[user_id]:
+                del self._uploads[user_id]
+
+
+async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece

@@ -1,0 +1,39 @@
+"""Response schemas of files."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from chat.files.model import StoredFile
+from parley.times import Timestamp
+from parley.web.schemas import ResponseBody
+
+
+class FileResource(ResponseBody):
+    """One file."""
+
+    id: UUID
+    filename: str
+    media_type: str = Field(description="Determined by the content, not by the name.")
+    bytes: int
+    sha256: str
+    purpose: str
+    status: Literal["ready", "processing", "failed"]
+    text_tokens: int | None = Field(description="Estimated tokens of the text; null if it is not known.")
+    created_at: Timestamp
+
+
+def resource(file: StoredFile) -> FileResource:
+    """Return a file as a resource."""
+    return FileResource(
+        id=file.id,
+        filename=file.filename,
+        media_type=file.media_type,
+        bytes=file.size,
+        sha256=file.sha256.hex(),
+        purpose=file.purpose,
+        status="ready",
+        text_tokens=None,
+        created_at=file.created_at,
+    )

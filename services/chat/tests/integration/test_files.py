@@ -1,0 +1,163 @@
+"""Files in Postgres and a folder: quotas under concurrency, erasure, killed uploads, memory."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from chat.files.collector import FileCollector
+from chat.files.model import object_key
+from chat.storage.object_storage import ObjectStorage
+from chat.storage.postgres_files import PostgresFileRows
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
+from chat_testing.users import ChatUser
+from parley import times
+from parley.ids import new_id
+from parley.storage.database import PostgresDatabase
+from parley.storage.postgres import open_pool
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import UserErased
+
+pytestmark = pytest.mark.integration
+
+MIB = 1_048_576
+UPLOAD_SIZE = 50 * MIB
+MAX_ADDED = 5 * 1024
+"""In KiB, the unit of ``/proc/<pid>/status``."""
+
+
+class FilesReplica:
+    """A chat service whose plan allows 1,000 bytes of files, and its folder."""
+
+    def __init__(self, replica: ChatReplica, folder: Path) -> None:
+        self.replica, self.folder = replica, folder
+        self.rows = PostgresFileRows(PostgresDatabase(replica.pool))
+        self.collector = FileCollector(self.rows, ObjectStorage(folder.as_uri()))
+
+    def objects(self) -> list[str]:
+        return [path.name for path in self.folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+async def files(
+    open_replica: OpenReplica, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[FilesReplica]:
+    folder = tmp_path_factory.mktemp("files")
+    plans = folder / "plans.yaml"
+    plans.write_text("default: {storage_bytes: 1000, file_count: 5}")
+    url = (folder / "objects").as_uri()
+    async with open_replica(await new_database(), plans_file=plans, files_url=url) as replica:
+        yield FilesReplica(replica, folder / "objects")
+
+
+async def upload(user: ChatUser, content: bytes) -> int:
+    return (await user.request("POST", "/api/v1/files", files={"file": ("a.txt", content)})).status_code
+
+
+async def test_uploads_at_once_never_exceed_the_plan(files: FilesReplica) -> None:
+    user = ChatUser(files.replica, new_id())
+    statuses = await asyncio.gather(*(upload(user, b"x" * 600) for _ in range(2)))
+    assert sorted(statuses) == [201, 429]
+    small = ChatUser(files.replica, new_id())
+    statuses = [status for _ in range(4) for status in await asyncio.gather(*(upload(small, b"x") for _ in range(2)))]
+    assert (statuses.count(201), set(statuses)) == (5, {201, 429})
+    stored = await files.rows.page(small.id, None, 100)
+    assert [file.size for file in stored] == [1] * 5
+    assert [file.id for file in await files.rows.page(small.id, stored[1].id, 2)] == [one.id for one in stored[2:4]]
+
+
+async def test_an_erased_user_leaves_no_object(files: FilesReplica) -> None:
+    user = ChatUser(files.replica, new_id())
+    assert await upload(user, b"canary") == 201
+    (file,) = await files.rows.page(user.id, None, 10)
+    assert str(file.id) in files.objects()
+    data = UserErased(user_id=user.id, erasure_id="erasure", at=times.now())
+    event = CloudEvent(
+        id=new_id(),
+        source=data.source,
+        name="user.erased",
+        version=1,
+        subject=str(user.id),
+        time=times.now(),
+        partition_key=str(user.id),
+        sequence=1,
+        data=data.model_dump_json().encode(),
+    )
+    await files.replica.bus.publish(event)
+    assert str(file.id) not in files.objects()
+    assert await files.replica.pool.fetchval("SELECT count(*) FROM files WHERE user_id = $1", user.id) == 0
+    assert await upload(user, b"again") == 410
+
+
+async def test_an_upload_whose_process_was_killed_is_collected(files: FilesReplica) -> None:
+    user_id, killed, orphan = new_id(), new_id(), new_id()
+    await files.replica.pool.execute(
+        "INSERT INTO files (id, user_id, filename, size, created_at) "
+        "VALUES ($1, $2, 'a', 1, now() - interval '3 hours')",
+        killed,
+        user_id,
+    )
+    for file_id in (killed, orphan):
+        place(files.folder, file_id)
+    remains = files.folder / f"{object_key(orphan)}#1"
+    remains.write_bytes(b"half")
+    os.utime(remains, (0, 0))
+    assert await files.rows.page(user_id, None, 10) == []
+    await files.collector.remove_deleted()
+    await files.collector.remove_orphans()
+    assert not {str(killed), str(orphan), remains.name}.intersection(files.objects())
+    assert await files.rows.unknown([killed]) == {killed}
+
+
+def place(folder: Path, file_id: UUID) -> None:
+    path = folder / object_key(file_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    os.utime(path, (0, 0))
+
+
+def kibibytes(pid: int, field: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+async def pieces(size: int) -> AsyncIterator[bytes]:
+    yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+    for _ in range(size // 65_536):
+        yield b"0123456789abcdef" * 4096
+    yield b"\r\n--b--\r\n"
+
+
+@pytest.mark.chaos
+async def test_an_upload_of_50_mib_needs_less_than_5_mib_of_memory(
+    spawn: SpawnChat, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    dsn = await new_database()
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(dsn, size=2))
+        chat = await stack.enter_async_context(spawn(dsn, pool, FILES_URL=(tmp_path / "files").as_uri()))
+        pid = chat.child.pid
+        user = ChatUser(chat, new_id())
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+
+        async def send(size: int) -> str:
+            made = await user.request("POST", "/api/v1/files", content=pieces(size), headers=headers)
+            assert made.status_code == 201, made.text
+            return str(made.json()["id"])
+
+        async def receive(file_id: str) -> int:
+            url = f"/api/v1/files/{file_id}/content"
+            async with user.client.stream("GET", url, headers=user.headers) as found:
+                return sum([len(piece) async for piece in found.aiter_raw()])
+
+        await receive(await send(MIB))
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak
+        before = kibibytes(pid, "VmHWM")
+        file_id = await send(UPLOAD_SIZE)
+        assert await receive(file_id) == UPLOAD_SIZE
+        added = kibibytes(pid, "VmHWM") - before
+    assert added < MAX_ADDED, f"{added} KiB were added to the peak of {before} KiB"

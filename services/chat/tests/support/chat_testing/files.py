@@ -1,0 +1,148 @@
+"""In-memory doubles of the stores of files, files of every kind, and an app with the routes of files."""
+
+import contextlib
+import struct
+import zlib
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from chat.errors import Erased, FilesUnavailable, StorageFull
+from chat.files.model import FileContent, FileLimits, StoredFile
+from chat.files.store import ObjectWriter
+from parley import times
+from parley.ids import parse_id
+
+
+def png(width: int = 2, height: int = 2, rest: bytes = b"") -> bytes:
+    """Return an image that is all header, followed by ``rest``."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, (b"IHDR", b"IEND"), (header, b""))) + rest
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@dataclass
+class _Row:
+    file: StoredFile
+    status: str
+    began: datetime
+
+
+@dataclass
+class InMemoryFileRows:
+    """A FileRows."""
+
+    rows: dict[UUID, _Row] = field(default_factory=dict)
+    erased: set[UUID] = field(default_factory=set)
+
+    async def begin(self, file_id: UUID, user_id: UUID, filename: str, *, wanted: int, limits: FileLimits) -> int:
+        if user_id in self.erased:
+            raise Erased
+        used = [row.file.size for row in self.rows.values() if row.file.user_id == user_id and row.status != "deleted"]
+        room = min(wanted, limits.storage_bytes - sum(used))
+        if room < 1 or len(used) >= limits.count:
+            raise StorageFull
+        file = StoredFile(file_id, user_id, filename, "", room, b"", "", times.now())
+        self.rows[file_id] = _Row(file, "uploading", times.now())
+        return room
+
+    async def complete(self, file_id: UUID, user_id: UUID, content: FileContent, purpose: str) -> StoredFile | None:
+        row = self.rows.get(file_id)
+        if row is None or row.status != "uploading":
+            return None
+        row.status = "ready"
+        row.file = replace(
+            row.file, size=content.size, sha256=content.sha256, media_type=content.media_type, purpose=purpose
+        )
+        return row.file
+
+    async def find(self, user_id: UUID, file_ids: Collection[UUID]) -> list[StoredFile]:
+        found = (self.rows.get(file_id) for file_id in file_ids)
+        return [row.file for row in found if row and row.file.user_id == user_id and row.status == "ready"]
+
+    async def page(self, user_id: UUID, before: UUID | None, limit: int) -> list[StoredFile]:
+        own = [row.file for row in self.rows.values() if row.file.user_id == user_id and row.status == "ready"]
+        newest = sorted(own, key=lambda file: file.id, reverse=True)
+        return [file for file in newest if before is None or file.id < before][:limit]
+
+    async def delete(self, user_id: UUID, file_id: UUID) -> bool:
+        if not await self.find(user_id, [file_id]):
+            return False
+        self.rows[file_id].status = "deleted"
+        return True
+
+    async def abandon(self, file_id: UUID) -> None:
+        if self.rows[file_id].status == "uploading":
+            self.rows[file_id].status = "deleted"
+
+    async def erase(self, user_id: UUID) -> None:
+        self.erased.add(user_id)
+        for row in self.rows.values():
+            if row.file.user_id == user_id:
+                row.status = "deleted"
+
+    async def removable(self, *, user_id: UUID | None, limit: int) -> Sequence[UUID]:
+        late = times.now() - timedelta(hours=2)
+        return [
+            file_id
+            for file_id, row in self.rows.items()
+            if (user_id is None or row.file.user_id == user_id)
+            and (row.status == "deleted" or (row.status == "uploading" and row.began < late))
+        ][:limit]
+
+    async def removed(self, file_ids: Collection[UUID]) -> None:
+        for file_id in file_ids:
+            if file_id in self.rows and self.rows[file_id].status != "ready":
+                del self.rows[file_id]
+
+    async def unknown(self, file_ids: Collection[UUID]) -> set[UUID]:
+        return set(file_ids) - set(self.rows)
+
+
+@dataclass
+class InMemoryObjects:
+    """An Objects. Every object is old; all methods fail while ``unavailable``."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    unavailable: bool = False
+
+    @contextlib.asynccontextmanager
+    async def writing(self, key: str) -> AsyncIterator[ObjectWriter]:
+        self._require_available()
+        writer = _Writer()
+        yield writer
+        self.objects[key] = bytes(writer.data)
+
+    async def read(self, key: str) -> AsyncIterator[bytes]:
+        self._require_available()
+        if key not in self.objects:
+            raise FileNotFoundError
+        yield self.objects[key]
+
+    async def remove(self, key: str) -> None:
+        self._require_available()
+        self.objects.pop(key, None)
+
+    async def old(self, *, age: float) -> AsyncIterator[list[UUID]]:
+        self._require_available()
+        names = [parse_id(key.rpartition("/")[2]) for key in self.objects]
+        yield [file_id for file_id in names if file_id is not None]
+
+    async def remove_remains(self, *, age: float) -> None:
+        self._require_available()
+
+    def _require_available(self) -> None:
+        if self.unavailable:
+            raise FilesUnavailable
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    async def write(self, data: bytes) -> None:
+        self.data += data

@@ -1,0 +1,312 @@
+"""Files: types, limits, hostile uploads, downloads, deletion and the collector, on in-memory stores."""
+
+import functools
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from chat.admission.budget_report import BudgetReports
+from chat.admission.budgets import Budgets
+from chat.admission.context_window import ContextLoader
+from chat.admission.conversations import ConversationCreator, ConversationReader
+from chat.admission.plans import ChatPlan
+from chat.admission.token_limits import TokenLimits
+from chat.api.dependencies import ApiServices
+from chat.files.collector import FileCollector
+from chat.files.model import object_key
+from chat.files.service import FileService
+from chat.main import create_app
+from chat.settings import ChatSettings
+from chat_testing.files import InMemoryFileRows, InMemoryObjects, png
+from chat_testing.service_bench import ServiceBench
+from parley import times
+from parley.config.plans import Plans
+from parley.config.settings import load
+from parley.ids import new_id
+from parley_testing.security.token_issuer import TestIssuer
+
+ISSUER = TestIssuer()
+PLAN = ChatPlan(file_bytes=1000, storage_bytes=2000, file_count=3)
+GIF = b"GIF89a\x02\x00\x02\x00\x00\x00\x00"
+JPEG_HEAD = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+JPEG_FRAME = b"\xff\xc0\x00\x11\x08\x00\x02\x00\x02\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01"
+
+
+@functools.cache
+def shared_app() -> FastAPI:
+    """Return the app, which takes longer to make than a test."""
+    return create_app(load(ChatSettings, database_url="postgresql://nowhere/chat", redis_url="redis://nowhere"))
+
+
+class NoPlans:
+    """A PlanLookup that knows nobody."""
+
+    async def plan_of(self, user_id: UUID, token: str) -> str | None:
+        return None
+
+
+class FilesBench:
+    """The app with files in memory, and its users."""
+
+    def __init__(self, *, offered: bool = True) -> None:
+        bench = ServiceBench(plan=PLAN)
+        self.rows, self.objects = InMemoryFileRows(), InMemoryObjects()
+        self.collector = FileCollector(self.rows, self.objects)
+        turns, history = bench.engine.turns, bench.history
+        budgets = Budgets(Plans({}, PLAN), turns)
+        app = shared_app()
+        app.state.wired = ApiServices(
+            verifier=ISSUER.verifier(),
+            service=bench.service,
+            conversations=ConversationCreator(turns, history),
+            conversation_reader=ConversationReader(turns, history, ContextLoader(turns, history)),
+            catalogue=bench.engine.catalogue,
+            generator=bench.engine.generator,
+            budgets=budgets,
+            budget_reports=BudgetReports(budgets, TokenLimits(bench.limiter), NoPlans()),
+            started_at=times.now(),
+            files=FileService(self.rows, self.objects) if offered else None,
+        )
+        self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://chat")
+        self.user_id = new_id()
+
+    async def send(self, method: str, path: str, *, user: UUID | None = None, **options: Any) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {ISSUER.token(user or self.user_id)}", **options.pop("headers", {})}
+        return await self.http.request(method, path, headers=headers, **options)
+
+    async def upload(
+        self, content: bytes, name: str = "a.txt", *, path: str = "/api/v1/files", **fields: str
+    ) -> httpx2.Response:
+        return await self.send("POST", path, files={"file": (name, content, "text/html")}, data=fields)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[FilesBench]:
+    found = FilesBench()
+    yield found
+    await found.http.aclose()
+
+
+async def test_a_file_is_uploaded_listed_downloaded_and_deleted(bench: FilesBench) -> None:
+    made = await bench.upload(b"Hello", "Plan \u00fc.txt", purpose="chat")
+    assert made.status_code == 201, made.text
+    file = made.json()
+    assert (file["filename"], file["media_type"], file["bytes"]) == ("Plan \u00fc.txt", "text/plain", 5)
+    assert made.headers["location"] == f"/api/v1/files/{file['id']}"
+    assert (await bench.send("GET", "/api/v1/files")).json() == {"data": [file], "next_cursor": None}
+    assert (await bench.send("GET", f"/api/v1/files/{file['id']}")).json() == file
+    assert (await bench.send("GET", f"/api/v1/files/{file['id']}/content")).content == b"Hello"
+    assert (await bench.send("DELETE", f"/api/v1/files/{file['id']}")).status_code == 204
+    assert (await bench.send("DELETE", f"/api/v1/files/{file['id']}")).status_code == 404
+    assert (bench.objects.objects, bench.rows.rows) == ({}, {})
+
+
+async def test_openais_form_has_the_same_files(bench: FilesBench) -> None:
+    file = (await bench.upload(b"Hello", path="/v1/files", purpose="user_data")).json()
+    assert (file["object"], file["bytes"], file["purpose"], file["status"]) == ("file", 5, "user_data", "processed")
+    second = (await bench.upload(b"More", path="/v1/files")).json()
+    page = (await bench.send("GET", "/v1/files?limit=1")).json()
+    assert ([one["id"] for one in page["data"]], page["has_more"]) == ([second["id"]], True)
+    rest = (await bench.send("GET", f"/v1/files?limit=1&after={page['last_id']}")).json()
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == ([file["id"]], False)
+    assert (await bench.send("GET", f"/v1/files/{file['id']}/content")).content == b"Hello"
+    deleted = await bench.send("DELETE", f"/v1/files/{file['id']}")
+    assert deleted.json() == {"id": file["id"], "object": "file", "deleted": True}
+    assert (await bench.send("GET", f"/v1/files/{file['id']}")).json()["error"]["code"] == "file_not_found"
+    refused = await bench.upload(b"x", path="/v1/files", purpose="fine-tune")
+    assert refused.json()["error"]["param"] == "purpose"
+
+
+async def test_pages_of_files_follow_their_cursor(bench: FilesBench) -> None:
+    made = [(await bench.upload(name.encode())).json()["id"] for name in "abc"]
+    page = (await bench.send("GET", "/api/v1/files?limit=2")).json()
+    rest = (await bench.send("GET", f"/api/v1/files?limit=2&cursor={page['next_cursor']}")).json()
+    assert [file["id"] for file in (*page["data"], *rest["data"])] == made[::-1]
+    assert rest["next_cursor"] is None
+    assert (await bench.send("GET", "/api/v1/files?cursor=x")).json()["code"] == "invalid_cursor"
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (png(), "image/png"),
+        (GIF, "image/gif"),
+        (JPEG_HEAD + JPEG_FRAME, "image/jpeg"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00\x00", "image/webp"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8L\x00\x00\x00\x00\x2f\x01\x40\x00\x00", "image/webp"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 \x00\x00\x00\x00\x00\x00\x00\x9d\x01\x2a\x02\x00\x02\x00", "image/webp"),
+        (b"%PDF-1.7\n%\xe2\xe3\n", "application/pdf"),
+        ("caf\u00e9".encode(), "text/plain"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "text/plain"),
+        (GIF + b"/*<script>alert(1)</script>*/", "image/gif"),
+    ],
+)
+async def test_the_content_decides_the_type_and_a_browser_runs_nothing_of_it(
+    bench: FilesBench, content: bytes, media_type: str
+) -> None:
+    made = await bench.upload(content, "page.html")
+    assert made.json().get("media_type") == media_type, made.text
+    found = await bench.send("GET", f"/api/v1/files/{made.json()['id']}/content")
+    assert found.headers["content-type"].partition(";")[0] == media_type
+    assert found.headers["content-disposition"].startswith('attachment; filename="page.html"')
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert found.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04zip",
+        b"MZ\x90\x00",
+        "text".encode("utf-16"),
+        b"text\x00",
+        b"plain" * 20 + b"\xff",
+        b"cut \xc3",
+        b"\x1f\x8bgzip" + bytes(40),
+    ],
+)
+async def test_content_of_another_type_is_refused_whatever_its_name(bench: FilesBench, content: bytes) -> None:
+    refused = await bench.upload(content, "image.png")
+    assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_media_type")
+    assert (bench.objects.objects, bench.rows.rows) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png(60_000, 60_000),
+        png(20_000, 1),
+        png(0, 5),
+        b"\x89PNG\r\n\x1a\n" + b"x" * 40,
+        JPEG_HEAD + b"\xff\xfe\x00\x00" * 50,
+        b"GIF89a\xff\xff\xff\xff\x00",
+        b"\xff\xd8\xff",
+    ],
+)
+async def test_an_image_that_is_too_large_to_decode_is_refused(bench: FilesBench, content: bytes) -> None:
+    refused = await bench.upload(content)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/file")
+    assert (bench.objects.objects, bench.rows.rows) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\fakepath\\a.png", "a.png"),
+        ("..", "file"),
+        ("a\u202egnp.exe", "agnp.exe"),
+        ("x" * 300, "x" * 255),
+    ],
+)
+async def test_a_name_is_never_a_path(bench: FilesBench, given: str, kept: str) -> None:
+    made = await bench.upload(b"x", given)
+    assert made.json()["filename"] == kept
+    (key,) = bench.objects.objects
+    assert key.endswith(made.json()["id"])
+
+
+async def test_the_file_of_another_person_is_like_an_unknown_one(bench: FilesBench) -> None:
+    own = (await bench.upload(b"secret")).json()["id"]
+    for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
+        answers = [
+            await bench.send(method, f"/api/v1/files/{file_id}{path}", user=new_id())
+            for file_id in (own, new_id(), "no-id")
+        ]
+        bodies = [{**one.json(), "instance": "", "request_id": ""} for one in answers]
+        assert bodies[0] == bodies[1] == bodies[2]
+        assert bodies[0]["code"] == "file_not_found"
+    assert (await bench.send("GET", "/api/v1/files", user=new_id())).json()["data"] == []
+
+
+async def test_a_plan_limits_the_bytes_of_a_file_of_all_files_and_their_number(bench: FilesBench) -> None:
+    too_long = await bench.upload(b"x" * 1001)
+    assert (too_long.status_code, too_long.json()["code"]) == (413, "body_too_large")
+    assert [(await bench.upload(b"x" * 900)).status_code for _ in range(2)] == [201, 201]
+    full = await bench.upload(b"x" * 201)
+    assert (full.status_code, full.json()["code"], full.headers["x-should-retry"]) == (429, "quota_exceeded", "false")
+    assert [(await bench.upload(b"x")).status_code for _ in range(2)] == [201, 429]
+    newest = (await bench.send("GET", "/api/v1/files?limit=1")).json()["data"][0]["id"]
+    await bench.send("DELETE", f"/api/v1/files/{newest}")
+    assert (await bench.upload(b"x")).status_code == 201
+
+
+def form(*parts: bytes, end: bytes = b"--b--\r\n") -> dict[str, Any]:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    return {
+        "content": head + b"\r\n--b\r\n".join(parts) + b"\r\n" + end,
+        "headers": {"Content-Type": "multipart/form-data; boundary=b"},
+    }
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        form(b"half", end=b""),
+        form(b""),
+        form(b"x", b'Content-Disposition: form-data; name="file"; filename="b"\r\n\r\ny'),
+        form(b"x", *([b'Content-Disposition: form-data; name="more"\r\n\r\ny'] * 8)),
+        form(b"x", b'Content-Disposition: form-data; name="more"\r\n\r\n' + b"y" * 2000),
+        form(b"x", b'Content-Disposition: form-data; name="purpose"\r\n\r\nother'),
+        form(b"x", b"X: " + b"y" * 5000 + b"\r\n\r\ny"),
+        {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}},
+        {"content": b"no boundary", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
+        {"content": b"--b--", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
+    ],
+)
+async def test_half_and_malformed_uploads_leave_nothing(bench: FilesBench, request_: dict[str, Any]) -> None:
+    refused = await bench.send("POST", "/api/v1/files", **request_)
+    assert refused.status_code == 400, refused.text
+    assert (bench.objects.objects, bench.rows.rows) == ({}, {})
+
+
+async def test_a_body_that_is_no_form_is_refused_with_the_type_that_is(bench: FilesBench) -> None:
+    refused = await bench.send("POST", "/api/v1/files", json={})
+    assert (refused.status_code, refused.headers["accept-post"]) == (415, "multipart/form-data")
+
+
+async def test_a_deletion_while_the_storage_is_away_is_finished_by_the_collector(bench: FilesBench) -> None:
+    file = (await bench.upload(b"x")).json()
+    bench.objects.unavailable = True
+    assert (await bench.upload(b"y")).status_code == 503
+    assert (await bench.send("DELETE", f"/api/v1/files/{file['id']}")).status_code == 204
+    assert (await bench.send("GET", f"/api/v1/files/{file['id']}")).status_code == 404
+    bench.objects.unavailable = False
+    assert bench.objects.objects
+    await bench.collector.remove_deleted()
+    assert (bench.objects.objects, bench.rows.rows) == ({}, {})
+
+
+async def test_objects_without_a_row_are_removed_and_others_stay(bench: FilesBench) -> None:
+    file = (await bench.upload(b"x")).json()
+    bench.objects.objects[object_key(new_id())] = b"orphan"
+    await bench.collector.remove_orphans()
+    assert [key.rpartition("/")[2] for key in bench.objects.objects] == [file["id"]]
+
+
+async def test_an_erasure_removes_the_files_of_the_user_alone_and_refuses_new_ones(bench: FilesBench) -> None:
+    await bench.upload(b"x")
+    other = await bench.send("POST", "/api/v1/files", user=new_id(), files={"file": ("b.txt", b"y")})
+    await bench.collector.erase(bench.user_id)
+    assert [key.rpartition("/")[2] for key in bench.objects.objects] == [other.json()["id"]]
+    assert (await bench.upload(b"x")).json()["code"] == "erased"
+
+
+async def test_a_file_whose_object_is_gone_is_not_found(bench: FilesBench) -> None:
+    file = (await bench.upload(b"x")).json()
+    bench.objects.objects.clear()
+    found = await bench.send("GET", f"/api/v1/files/{file['id']}/content")
+    assert (found.status_code, found.json()["code"]) == (404, "file_not_found")
+
+
+async def test_without_a_place_for_files_the_routes_say_so() -> None:
+    bench = FilesBench(offered=False)
+    for method, path in (("GET", "/api/v1/files"), ("GET", f"/v1/files/{new_id()}"), ("POST", "/v1/files")):
+        refused = await bench.send(method, path)
+        assert refused.status_code == 404
+        assert "FILES_URL" in refused.text
+    await bench.http.aclose()
