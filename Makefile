@@ -93,7 +93,7 @@ isolated: ## Install each package alone, import it, run its unit tests
 
 .PHONY: chaos
 chaos: setup ## Run the long fault tests: kills, freezes and network faults
-	@$(PYTEST) -m chaos --ignore=tests/security --ignore=tests/images --ignore=tests/compose $(ARGS)
+	@$(PYTEST) -m chaos --ignore=tests/security --ignore=tests/images --ignore=tests/compose --ignore=tests/cluster $(ARGS)
 
 .PHONY: blackout
 blackout: setup ## Break each dependency and replica under load and measure: ARGS="redis --fault vanished", ARGS=--write
@@ -118,6 +118,10 @@ images-test: setup ## Build the images with Docker and run each of them; needs m
 .PHONY: compose-test
 compose-test: setup ## Start the compose file with Docker, break it, upgrade it, rotate its secrets; needs minutes
 	@$(PYTEST) tests/compose -m "" -p no:xdist -s $(ARGS)
+
+.PHONY: cluster-test
+cluster-test: setup ## Install Parley in the cluster of KUBECONFIG, disturb it, remove it (docs/cluster.md); needs half an hour
+	@$(PYTEST) tests/cluster -m "" -p no:xdist -s $(ARGS)
 
 .PHONY: test-browser
 test-browser: setup ## Drive the console in Chromium (CHROMIUM=path), and take screenshots of every view

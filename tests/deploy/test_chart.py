@@ -114,6 +114,16 @@ def test_autoscaling_starts_from_the_number_that_runs(chart: Path) -> None:
     assert "replicas: {{ include" in (chart / "templates/workloads.yaml").read_text(), "a removed number means one"
 
 
+def test_the_values_of_a_trial_are_valid_and_fit_a_node_of_two_cores(chart: Path, values: Validator) -> None:
+    trial = yaml.safe_load((chart / "trial-values.yaml").read_text())
+
+    assert not values.refuses(trial)
+    assert trial["bundledStores"]["enabled"]
+    assert trial["workloads"].keys() == values.defaults["workloads"].keys()
+    for each in trial["workloads"].values():
+        assert (each["replicas"], each["resources"]["requests"]["cpu"]) == (1, "25m")
+
+
 def test_the_chart_is_as_new_as_the_base(chart: Path, base: list[Object]) -> None:
     about = yaml.safe_load((chart / "Chart.yaml").read_text())
     version = one(base, "Deployment", "chat")["metadata"]["labels"]["app.kubernetes.io/version"]

@@ -25,6 +25,8 @@ API_GROUPS = {
     "networking.k8s.io/v1",
     "scheduling.k8s.io/v1",
 }
+SMALL_NODE = 1000
+"""Thousandths of a core that the system leaves of a node of two, at least."""
 OWN = {"gateway", "auth", "chat", "history", "history-worker", "webhooks"}
 
 
@@ -66,6 +68,17 @@ def test_two_replicas_are_there_before_and_after_autoscaling(renderings: dict[st
             count = each["spec"].get("replicas", least.get(each["metadata"]["name"]))
             assert count >= (1 if name == "dev" else 2), (name, each["metadata"]["name"])
         assert least.keys() <= {each["metadata"]["name"] for each in of_kind(objects, "Deployment")}
+
+
+def test_the_overlay_of_a_trial_fits_a_node_of_two_cores(renderings: dict[str, list[Object]]) -> None:
+    workloads = [each for kind in ("Deployment", "StatefulSet") for each in of_kind(renderings["dev"], kind)]
+    requests = [
+        (each["spec"]["replicas"], container["resources"]["requests"]["cpu"])
+        for each in workloads
+        for container in each["spec"]["template"]["spec"]["containers"]
+    ]
+
+    assert sum(count * int(cpu.removesuffix("m")) for count, cpu in requests) <= SMALL_NODE
 
 
 def test_nothing_dangles_and_every_pod_has_a_policy(renderings: dict[str, list[Object]]) -> None:

@@ -1,0 +1,66 @@
+"""Stores that go away and come back: running pods and starting pods wait for them, and nothing is lost."""
+
+import asyncio
+import re
+import time
+
+import pytest
+
+from parley_testing import eventually
+from parley_testing.deployment.cluster import Cluster, is_ready
+from parley_testing.deployment.cluster_traffic import Traffic
+
+pytestmark = pytest.mark.chaos
+
+READY_TIMEOUT = 600.0
+AWAY = 15.0
+"""Seconds for which a store is away."""
+STARTING = ("auth", "chat")
+"""Workloads of which a pod starts while Postgres is away."""
+
+
+@pytest.mark.parametrize("store", ["redis", "rabbitmq", "postgres"])
+async def test_a_store_that_goes_away_and_comes_back_loses_nothing(
+    store: str, replicated: Cluster, traffic: Traffic
+) -> None:
+    async with traffic.running():
+        await asyncio.to_thread(replicated.scale, "statefulset", store, 0)
+        await asyncio.sleep(AWAY)
+        await asyncio.to_thread(come_back, replicated, store)
+        await asyncio.to_thread(replicated.rolled_out)
+        await asyncio.sleep(AWAY)
+    print(f"\n{store} away: {traffic.summary()}")
+    assert traffic.report["wrong"] == []
+    assert replicated.restarts() == {}
+
+
+def come_back(cluster: Cluster, store: str) -> None:
+    """Start a store, and wait until it is ready."""
+    cluster.scale("statefulset", store, 1)
+    cluster.kubectl("rollout", "status", f"statefulset/{store}", "--timeout=600s")
+
+
+async def test_a_pod_that_starts_without_its_database_waits_for_it_and_says_so(replicated: Cluster) -> None:
+    replicated.scale("statefulset", "postgres", 0)
+    for workload in STARTING:
+        name = replicated.pods(workload)[0]["metadata"]["name"]
+        replicated.kubectl("delete", "pod", name, "--force", "--grace-period=0")
+    await eventually(lambda: all(reasons(replicated)), within=READY_TIMEOUT)
+    assert not any(is_ready(replicated.pods(workload)[-1]) for workload in STARTING)
+    found = reasons(replicated)
+
+    come_back(replicated, "postgres")
+    began = time.monotonic()
+    await eventually(lambda: all(is_ready(replicated.pods(name)[-1]) for name in STARTING), within=READY_TIMEOUT)
+    print(f"\npods that waited for Postgres ({found[0]}) were ready {time.monotonic() - began:.0f} s after it")
+    assert replicated.restarts() == {}
+
+
+def reasons(cluster: Cluster) -> list[str]:
+    """Return what the newest pods of the workloads wait for: address and reason, or nothing if they do not wait."""
+    found = []
+    for workload in STARTING:
+        log = cluster.kubectl("logs", cluster.pods(workload)[-1]["metadata"]["name"], check=False)
+        lines = [line for line in log.splitlines() if "start_waits" in line and "postgres" in line]
+        found.append(re.sub(r".*start_waits\W*", "", lines[0]) if lines else "")
+    return found
