@@ -14,7 +14,7 @@ FOLDER = Path(__file__).with_name("javascript")
 TEST_TIMEOUT = 60.0
 
 
-@pytest.mark.parametrize("client", ["openai", "ai-sdk", "jose"])
+@pytest.mark.parametrize("client", ["openai", "ai-sdk", "use-chat", "jose"])
 async def test_the_clients_own_tests_pass(
     client: str, account: Account, node: str, packages: Path, run_program: Callable[..., Awaitable[tuple[int, str]]]
 ) -> None:

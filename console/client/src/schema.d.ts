@@ -672,6 +672,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/chat/ui": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer the last message of a chat of the AI SDK's `useChat`, as its UI message stream
+         * @description Answer the last message of a chat of the AI SDK's `useChat`, as its UI message stream.
+         *
+         *     A disconnect does not stop the answer: resume its stream, or stop it by its own route.
+         */
+        post: operations["chat_stream_ui_message"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/chat/ui/{chat_id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop the running answer of a chat, if there is one, and keep its text
+         * @description Stop the running answer of a chat, if there is one, and keep its text. Every stream of it ends.
+         */
+        post: operations["chat_stop_ui_message"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/chat/ui/{chat_id}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream the running answer of a chat from its start
+         * @description Stream the running answer of a chat from its start.
+         */
+        get: operations["chat_resume_ui_message"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/chat/ws": {
         parameters: {
             query?: never;
@@ -4549,6 +4611,92 @@ export interface components {
             content: string;
         };
         /**
+         * UiChatRequest
+         * @description ``POST /api/v1/chat/ui``: the members that ``useChat`` sends, and options of Parley.
+         */
+        UiChatRequest: {
+            /**
+             * Id
+             * Format: uuid
+             * @description The chat, which is the conversation: a UUID that the frontend has made.
+             */
+            id: string;
+            /**
+             * Messages
+             * @description The messages that the frontend shows; the last one is enough.
+             */
+            messages?: components["schemas"]["UiMessage"][];
+            /** @description The last message, instead of `messages`. */
+            message?: components["schemas"]["UiMessage"] | null;
+            /**
+             * Trigger
+             * @default submit-message
+             * @enum {string}
+             */
+            trigger: "submit-message" | "regenerate-message";
+            /**
+             * Messageid
+             * @description The message that is edited or regenerated.
+             */
+            messageId?: string | null;
+            /** Model */
+            model?: string | null;
+            /** System Prompt */
+            system_prompt?: string | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Max Tokens */
+            max_tokens?: number | null;
+            /**
+             * Tools
+             * @description Function tools in OpenAI's format, which the frontend runs.
+             */
+            tools?: unknown[] | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * UiMessage
+         * @description A message of the frontend.
+         */
+        UiMessage: {
+            /** Id */
+            id?: string | null;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "system" | "user" | "assistant";
+            /** Parts */
+            parts: components["schemas"]["UiPart"][];
+            /** Metadata */
+            metadata?: unknown;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * UiPart
+         * @description A part of a UI message: text, a tool call with its output, or what only the frontend needs.
+         */
+        UiPart: {
+            /** Type */
+            type: string;
+            /** Text */
+            text?: string | null;
+            /** Toolcallid */
+            toolCallId?: string | null;
+            /** State */
+            state?: string | null;
+            /** Output */
+            output?: unknown;
+            /** Errortext */
+            errorText?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Usage
          * @description Token counts of a turn, named as in the OpenAI API. ``estimated`` means that Parley counted, not the provider.
          */
@@ -5319,6 +5467,22 @@ export interface components {
         };
         /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request` */
         "BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJson": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6615,6 +6779,11 @@ export interface components {
          * @example 01a200aa-0000-7000-8000-000000000002
          */
         "X-Turn-Id": string;
+        /**
+         * @description Version of the stream's format.
+         * @example v1
+         */
+        "X-Vercel-AI-UI-Message-Stream": string;
         /**
          * @description The limit on requests, as OpenAI sends it.
          * @example 600
@@ -8556,6 +8725,194 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-TurnNotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests-TooManyStreams"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    chat_stream_ui_message: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `no-cache` requests a new answer, `no-store` a new answer that is not cached either.
+                 * @example no-cache
+                 */
+                "Cache-Control"?: components["parameters"]["Cache-Control"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UiChatRequest"];
+            };
+        };
+        responses: {
+            /** @description The AI SDK's UI message stream. `messageId` is the turn. A comment arrives at least every 15 seconds. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Vercel-AI-UI-Message-Stream": components["headers"]["X-Vercel-AI-UI-Message-Stream"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
+                    "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
+                    "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example data: {"type":"start","messageId":"01a200aa-0000-7000-8000-000000000002"}
+                     *
+                     *     data: {"type":"start-step"}
+                     *
+                     *     data: {"type":"text-start","id":"text-0"}
+                     *
+                     *     data: {"type":"text-delta","id":"text-0","delta":"Hel"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            409: components["responses"]["Conflict-TurnInProgress"];
+            410: components["responses"]["Gone-Erased"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["TooManyRequests-QuotaExceededTooManyStreams"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    chat_stop_ui_message: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                chat_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    chat_resume_ui_message: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                chat_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The AI SDK's UI message stream. `messageId` is the turn. A comment arrives at least every 15 seconds. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Vercel-AI-UI-Message-Stream": components["headers"]["X-Vercel-AI-UI-Message-Stream"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example data: {"type":"start","messageId":"01a200aa-0000-7000-8000-000000000002"}
+                     *
+                     *     data: {"type":"start-step"}
+                     *
+                     *     data: {"type":"text-start","id":"text-0"}
+                     *
+                     *     data: {"type":"text-delta","id":"text-0","delta":"Hel"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No answer is running. */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests-TooManyStreams"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];

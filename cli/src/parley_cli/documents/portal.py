@@ -25,6 +25,7 @@ GUIDES = {
     "conversations": "Conversations and branches",
     "websocket": "WebSocket",
     "openai-clients": "OpenAI-compatible clients",
+    "use-chat": "AI SDK: useChat",
     "events": "Events",
     "webhooks": "Webhooks",
     "limits": "Limits and budgets",

@@ -19,6 +19,7 @@ from chat.api import (
     response_stream,
     responses,
     turns,
+    ui_messages,
     websocket,
 )
 from chat.files.upload_form import MAX_FORM_BYTES
@@ -43,6 +44,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
         wire=wire,
         routers=[
             *(chat.router, turns.router, conversations.router),
+            *(ui_messages.router, ui_messages.resumption_router),
             *(anthropic_messages.router, anthropic_stream.router),
             *(responses.router, response_stream.router, openai_conversations.router),
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),

@@ -2,40 +2,22 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import orjson
 import pytest
 
-from chat.admission.budget_report import BudgetReports
-from chat.admission.budgets import Budgets
-from chat.admission.context_window import ContextLoader
-from chat.admission.conversations import ConversationCreator, ConversationReader
-from chat.admission.token_limits import TokenLimits
-from chat.api.dependencies import ApiServices
 from chat.errors import ProviderTimeout
 from chat.generation import AnswerChunk
-from chat.main import create_app
 from chat.model import LogEntry
-from chat.settings import ChatSettings
+from chat_testing.api import open_api
 from chat_testing.generator import answer_of
 from chat_testing.service_bench import ServiceBench
-from parley import times
-from parley.config.plans import Plans
-from parley.config.settings import load
 from parley.ids import new_id
 from parley_testing.security.token_issuer import TestIssuer
 
 ASKED = {"role": "user", "content": "Weather?"}
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
-
-
-class NoPlans:
-    """A PlanLookup that knows nobody."""
-
-    async def plan_of(self, user_id: UUID, token: str) -> str | None:
-        return None
 
 
 class Client:
@@ -68,21 +50,7 @@ def bench() -> ServiceBench:
 
 @pytest.fixture
 async def http(bench: ServiceBench) -> AsyncIterator[httpx2.AsyncClient]:
-    turns, history = bench.engine.turns, bench.history
-    budgets = Budgets(Plans({}, bench.plan), turns)
-    app = create_app(load(ChatSettings, database_url="postgresql://nowhere/chat", redis_url="redis://nowhere"))
-    app.state.wired = ApiServices(
-        verifier=ISSUER.verifier(),
-        service=bench.service,
-        conversations=ConversationCreator(turns, history),
-        conversation_reader=ConversationReader(turns, history, ContextLoader(turns, history)),
-        catalogue=bench.engine.catalogue,
-        generator=bench.engine.generator,
-        budgets=budgets,
-        budget_reports=BudgetReports(budgets, TokenLimits(bench.limiter), NoPlans()),
-        started_at=times.now(),
-    )
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://chat") as found:
+    async with open_api(bench, ISSUER) as found:
         yield found
 
 

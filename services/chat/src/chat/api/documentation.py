@@ -70,6 +70,7 @@ _FAILURES = (
 """Errors of a turn that failed. A stream has them in its last event."""
 START_ERRORS = problems(*_REFUSALS)
 ANSWER_ERRORS = problems(*_REFUSALS, *_FAILURES)
+UI_START_ERRORS = problems(errors.UnsupportedContent, *_REFUSALS)
 COMPLETION_ERRORS = problems(errors.UnsupportedContent, *_REFUSALS, *_FAILURES)
 _STREAM = (
     "Server-sent events. The last one has `finished: true`. Events with a name concern the connection, not the turn: "
@@ -78,6 +79,11 @@ _STREAM = (
 STREAM_EXAMPLE = (
     'id: 1\ndata: {"turn_id":"01a200aa-0000-7000-8000-000000000002",'
     '"conversation_id":"01a200aa-0000-7000-8000-000000000000","delta":"Hel","finished":false}\n\n'
+)
+UI_STREAM_EXAMPLE = (
+    'data: {"type":"start","messageId":"01a200aa-0000-7000-8000-000000000002"}\n\n'
+    'data: {"type":"start-step"}\n\ndata: {"type":"text-start","id":"text-0"}\n\n'
+    'data: {"type":"text-delta","id":"text-0","delta":"Hel"}\n\n'
 )
 TURN_EVENTS: dict[str, Any] = {
     "message": ["TurnStartedEvent", "TurnDeltaEvent", "TurnFinishedEvent"],
@@ -138,3 +144,11 @@ def stream(headers: dict[str, Any]) -> ResponseDocs:
     """Return the description of a stream of turn events."""
     events = {"schema": {"type": "string"}, "example": STREAM_EXAMPLE, "x-events": TURN_EVENTS}
     return {200: {"description": _STREAM, "headers": headers, "content": {"text/event-stream": events}}}
+
+
+def ui_stream(headers: dict[str, Any]) -> ResponseDocs:
+    """Return the description of a UI message stream."""
+    content = {"text/event-stream": {"schema": {"type": "string"}, "example": UI_STREAM_EXAMPLE}}
+    described = {"X-Vercel-AI-UI-Message-Stream": header("Version of the stream's format.", "v1"), **headers}
+    text = "The AI SDK's UI message stream. `messageId` is the turn. A comment arrives at least every 15 seconds."
+    return {200: {"description": text, "headers": described, "content": content}}

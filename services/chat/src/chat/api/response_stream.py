@@ -17,6 +17,7 @@ from chat.model import Turn
 from chat.protocols.anthropic_messages.events import MessageEvents
 from chat.protocols.openai_responses.events import ResponseEvents
 from chat.protocols.sse import MOVED, is_movable
+from chat.protocols.ui_messages.events import UiMessageEvents
 from chat.running.turn_updates import (
     FROM_START,
     StreamIdle,
@@ -32,6 +33,8 @@ from parley.process.sockets import PEER_TIMEOUT
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/internal/responses", route_class=JsonRoute, tags=["internal"], include_in_schema=False)
+
+FoldedEvents = ResponseEvents | MessageEvents | UiMessageEvents
 
 
 @router.get("/{turn_id}/stream", response_class=StreamingTurnResponse)
@@ -85,7 +88,7 @@ def response_events(
 async def folded_events(
     turn: Turn,
     updates: AsyncGenerator[TurnUpdate, None],
-    events: ResponseEvents | MessageEvents,
+    events: FoldedEvents,
     *,
     holds: bool,
     moves: bool,
@@ -120,7 +123,7 @@ def _raise_error(turn: Turn, update: TurnUpdate) -> None:
         raise errors.TurnPending(turn.id)
 
 
-def _frames(events: ResponseEvents | MessageEvents, update: TurnUpdate) -> bytes:
+def _frames(events: FoldedEvents, update: TurnUpdate) -> bytes:
     if isinstance(update, TurnDelta):
         return events.delta(update)
     if isinstance(update, StreamStarted):

@@ -36,5 +36,10 @@ def message_resumption_headers(request: Request, turn: Turn, *, cancel: bool) ->
     return _headers(request, f"/internal/messages/{turn.id}/stream?cancel={cancel:d}")
 
 
+def ui_resumption_headers(request: Request, turn: Turn) -> dict[str, str]:
+    """Return the headers of a UI message stream. The gateway counts its events."""
+    return _headers(request, f"/internal/ui/{turn.id}/stream")
+
+
 def _headers(request: Request, target: str) -> dict[str, str]:
     return {"X-Parley-Resume": target, "X-Parley-Ping": str(PEER_TIMEOUT.ping_interval)} if resumes(request) else {}

@@ -42,11 +42,12 @@ class ServiceBench:
             token_limits=TokenLimits(self.limiter),
             turn_timeout=600,
         )
+        self.readers = TurnReaders(engine.supervisor, self.remote_logs, engine.logs)
         self.service = ChatService(
             store=engine.turns,
             admission=self.admission,
             supervisor=engine.supervisor,
-            readers=TurnReaders(engine.supervisor, self.remote_logs, engine.logs),
+            readers=self.readers,
             draining=self.draining,
             abandon_delay=0,
         )

@@ -1,0 +1,104 @@
+"""Turn requests of the AI SDK's chat transport: what is new in the messages that a frontend shows."""
+
+from uuid import UUID
+
+import orjson
+from fastapi import Request
+
+from chat.admission.turn_request import TurnRequest
+from chat.api.request_checks import invalid, unsupported_type
+from chat.api.request_parsing import cache_policy_of
+from chat.model import IdempotencyKey, ToolResult
+from chat.protocols.parley.schemas import MAX_TEXT
+from chat.protocols.ui_messages.schemas import UiChatRequest, UiMessage, UiPart
+from chat.service import ChatService
+from parley.ids import new_id, parse_id
+from parley.security.identity import Principal
+
+NO_MESSAGE = "The last message must be one of the user, or an answer whose tool calls have their outputs."
+LONG_MESSAGE = f"Must have at most {MAX_TEXT:,} characters."
+TEXT_ONLY = "Parts of the type `text` are supported in a message of the user."
+DENIED = "The user has denied the call."
+
+
+async def to_turn_request(
+    body: UiChatRequest, request: Request, principal: Principal, key: IdempotencyKey | None, service: ChatService
+) -> TurnRequest:
+    """Return the turn request of a body; raises InvalidRequest and UnsupportedContent."""
+    shown = body.shown
+    results = _tool_results(shown[-1].answered_calls) if shown and body.trigger == "submit-message" else ()
+    regenerated = await _regenerated(body, principal.user_id, service) if _regenerates(body) else None
+    message = None if regenerated or results else _question(shown)
+    return TurnRequest(
+        user_id=principal.user_id,
+        plan=principal.plan,
+        request_id=request.scope["parley"].request_id,
+        message=message,
+        regenerate=regenerated,
+        conversation_id=body.id,
+        create=True,
+        parent_id=None if regenerated else _parent(body),
+        system_prompt=body.system_prompt,
+        model=body.model,
+        temperature=body.temperature,
+        max_tokens=body.max_tokens,
+        metadata=body.metadata,
+        key=key,
+        options=body.options(),
+        tool_results=results,
+        answers_tool_results=bool(results),
+        requires_calls=bool(results),
+        cache_policy=cache_policy_of(request),
+    )
+
+
+def _regenerates(body: UiChatRequest) -> bool:
+    return body.trigger == "regenerate-message"
+
+
+async def _regenerated(body: UiChatRequest, user_id: UUID, service: ChatService) -> UUID | None:
+    """Return the answer to regenerate. Without its ID, it is the newest one to the last message that is shown."""
+    given = parse_id(body.message_id) if body.message_id else None
+    if given is not None:
+        return given
+    newest = await service.list_turns(user_id, conversation_id=body.id, status=None, before=None, limit=1)
+    asked = _last_of_user(body.shown)
+    return newest[0].id if newest and asked is not None and newest[0].user_message == asked.text else None
+
+
+def _parent(body: UiChatRequest) -> UUID | None:
+    """Return the answer that the new message follows; None: the newest one. The first message of a chat has none."""
+    answers = [answer for message in body.shown if (answer := message.answer_id) is not None]
+    if answers:
+        return answers[-1]
+    return body.id if body.message_id is not None or _regenerates(body) else None
+
+
+def _question(shown: list[UiMessage]) -> str:
+    last = _last_of_user(shown)
+    if last is None or shown[-1] is not last:
+        raise invalid("/messages", "required", NO_MESSAGE)
+    for position, part in enumerate(last.parts):
+        if part.type != "text":
+            raise unsupported_type(f"/messages/{shown.index(last)}/parts/{position}", TEXT_ONLY)
+    if not last.text.strip():
+        raise invalid("/messages", "blank", "The message must not be blank.")
+    if len(last.text) > MAX_TEXT:
+        raise invalid("/messages", "too_long", LONG_MESSAGE)
+    return last.text
+
+
+def _last_of_user(shown: list[UiMessage]) -> UiMessage | None:
+    return next((message for message in reversed(shown) if message.role == "user"), None)
+
+
+def _tool_results(calls: list[UiPart]) -> tuple[ToolResult, ...]:
+    return tuple(ToolResult(new_id(), call.tool_call_id, _output(call)) for call in calls)
+
+
+def _output(call: UiPart) -> str:
+    if call.state == "output-denied":
+        return DENIED
+    if call.state == "output-error":
+        return f"Error: {call.error_text or ''}"
+    return call.output if isinstance(call.output, str) else orjson.dumps(call.output).decode()

@@ -1,0 +1,50 @@
+"""Chat's routes on in-memory stores."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import httpx2
+
+from chat.admission.budget_report import BudgetReports
+from chat.admission.budgets import Budgets
+from chat.admission.context_window import ContextLoader
+from chat.admission.conversations import ConversationCreator, ConversationReader
+from chat.admission.token_limits import TokenLimits
+from chat.api.dependencies import ApiServices
+from chat.main import create_app
+from chat.settings import ChatSettings
+from chat_testing.service_bench import ServiceBench
+from parley import times
+from parley.config.plans import Plans
+from parley.config.settings import load
+from parley_testing.security.token_issuer import TestIssuer
+
+
+class NoPlans:
+    """A PlanLookup that knows nobody."""
+
+    async def plan_of(self, user_id: UUID, token: str) -> str | None:
+        """Return no plan."""
+        return None
+
+
+@contextlib.asynccontextmanager
+async def open_api(bench: ServiceBench, issuer: TestIssuer) -> AsyncIterator[httpx2.AsyncClient]:
+    """Open a client of the app on the services of a bench."""
+    turns, history = bench.engine.turns, bench.history
+    budgets = Budgets(Plans({}, bench.plan), turns)
+    app = create_app(load(ChatSettings, database_url="postgresql://nowhere/chat", redis_url="redis://nowhere"))
+    app.state.wired = ApiServices(
+        verifier=issuer.verifier(),
+        service=bench.service,
+        conversations=ConversationCreator(turns, history),
+        conversation_reader=ConversationReader(turns, history, ContextLoader(turns, history)),
+        catalogue=bench.engine.catalogue,
+        generator=bench.engine.generator,
+        budgets=budgets,
+        budget_reports=BudgetReports(budgets, TokenLimits(bench.limiter), NoPlans()),
+        started_at=times.now(),
+    )
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://chat") as found:
+        yield found
