@@ -21,7 +21,7 @@ from parley_testing.waiting import eventually
 LOST_ON_SHUTDOWN = "spans_lost_on_shutdown"
 """Logged when the shutdown stops waiting, after ``FLUSH_TIMEOUT``."""
 EXPORTED = {"outcome": "exported"}
-HEAVY = ("opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf", "requests", "urllib3")
+HEAVY = ("rich", "opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf", "requests", "urllib3")
 
 
 def end_spans(client: ServiceClient, count: int) -> None:
