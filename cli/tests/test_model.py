@@ -90,13 +90,6 @@ async def test_the_log_contains_no_prompts(model: LocalModel, client: httpx2.Asy
     assert "hello" not in model.child.log.read_text()
 
 
-async def test_sigterm_stops_the_model(tmp_path: Path) -> None:
-    server = LocalModel(tmp_path)
-    await server.start()
-    await server.stop()
-    assert server.child.describe_exit() == "SIGTERM"
-
-
 async def test_an_unsupported_cpu_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match=r"^This CPU is too old for the local model\. Set OPENAI_BASE_URL"):
         await OldCpu(tmp_path).start()
@@ -105,3 +98,9 @@ async def test_an_unsupported_cpu_is_reported_in_one_line(tmp_path: Path) -> Non
 async def test_missing_wheels_are_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match=r"no_such_package.* not installed on this Linux .*Set OPENAI_BASE_URL"):
         await LocalModel(tmp_path, weights_package="no_such_package").start()
+
+
+async def test_sigterm_stops_the_model(model: LocalModel) -> None:
+    """The last test of this module: the others use the same model."""
+    await model.stop()
+    assert model.child.describe_exit() == "SIGTERM"

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -22,6 +21,7 @@ from gateway.settings import GatewaySettings
 from history.settings import HistorySettings, WorkerSettings
 from parley.config.settings import ServiceSettings
 from parley_embedded.errors import EmbeddedError
+from parley_testing.deployment.kustomize import kustomize, write_overlay
 from parley_testing.deployment.manifests import Combine, Object, Render, Validate
 from parley_testing.deployment.promtool import Promtool, find_promtool
 from webhooks.settings import WebhooksSettings
@@ -36,9 +36,6 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 }
 KUBERNETES_VERSIONS = ("1.30", "1.37")
 """The oldest and the newest supported version; `preStop.sleep` needs the oldest."""
-KUBECTL = str(Path(sys.prefix) / "bin/kubectl")
-"""The pinned kubectl from its wheel."""
-KUBECTL_SECONDS = 60
 
 
 @pytest.fixture(scope="session")
@@ -55,35 +52,25 @@ def settings_of() -> dict[str, type[ServiceSettings]]:
 @pytest.fixture(scope="session")
 def render(root: Path) -> Render:
     """Render a kustomization below deploy/k8s to its objects."""
-
-    @cache
-    def rendered(folder: str) -> list[Object]:
-        command = [KUBECTL, "kustomize", str(root / "deploy/k8s" / folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=KUBECTL_SECONDS, check=False)
-        assert done.returncode == 0, done.stderr
-        return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
-
-    return rendered
+    return lambda folder: objects_of(root / "deploy/k8s" / folder)
 
 
 @pytest.fixture(scope="session")
-def combine(render: Render, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Combine:
+def combine(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Combine:
     """Render the base with components, as an overlay does."""
 
-    def written(components: Sequence[str], **choices: Any) -> list[Object]:
+    def rendered(components: Sequence[str], **choices: Any) -> list[Object]:
         folder = tmp_path_factory.mktemp("overlay")
-        manifests = os.path.relpath((root / "deploy/k8s").resolve(), folder.resolve())
-        overlay = {
-            "namespace": "parley",
-            "resources": [f"{manifests}/base"],
-            "components": [f"{manifests}/components/{name}" for name in components],
-            **choices,
-        }
-        (folder / "kustomization.yaml").write_text(json.dumps(overlay))
-        return render(str(folder))
+        write_overlay(folder, root / "deploy/k8s", components, choices)
+        return objects_of(folder)
 
-    unchanged = cache(written)
-    return lambda components, **choices: written(components, **choices) if choices else unchanged(tuple(components))
+    unchanged = cache(rendered)
+    return lambda components, **choices: rendered(components, **choices) if choices else unchanged(tuple(components))
+
+
+@cache
+def objects_of(folder: Path) -> list[Object]:
+    return list(yaml.load_all(kustomize(folder), yaml.CSafeLoader))
 
 
 @cache

@@ -45,6 +45,7 @@ async def test_the_catalogue_names_the_local_model(demo: UserClient) -> None:
     assert [(m["provider"], m["context_window"]) for m in models["data"]] == [("local", 8192)]
 
 
+@pytest.mark.chaos
 async def test_a_model_that_cannot_start_is_reported_in_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "modules"
     broken.mkdir()

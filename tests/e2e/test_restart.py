@@ -86,6 +86,7 @@ async def test_a_conversation_is_complete_after_kill_9_of_the_whole_stack(stack:
         await eventually(complete, within=20)
 
 
+@pytest.mark.chaos
 async def test_a_second_run_in_the_same_folder_names_the_first(stack: EmbeddedStack) -> None:
     status, output = await run_tool(
         command_path("parley"),

@@ -1,37 +1,30 @@
 """Chat services on real Postgres and Redis, with a fake provider and a stub of history."""
 
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
 from chat_testing.cached_turns import open_cache_replica
+from chat_testing.process import ChatProcess, SpawnChat, process_options, running_process
 from chat_testing.replica import (
-    PROCESS_SCRIPT,
-    ChatProcess,
     ChatReplica,
     NewDatabase,
     OpenReplica,
     ReplicaPair,
-    SpawnChat,
     migrate,
     replica_options,
     running_replica,
     serving,
 )
 from chat_testing.stub_history import StubHistory
-from chat_testing.wiring import CACHE_TIMEOUT, LEASE_LENGTH
+from chat_testing.wiring import CACHE_TIMEOUT
 from fake_provider.process import FakeProvider
 from parley.messaging.memory_bus import MemoryBus
 from parley.storage.postgres import Pool
-from parley_embedded.process.child import ChildProcess, ServerCommand
-from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.security.token_issuer import TestIssuer
-from parley_testing.stacks.commands import answers, environment
-from parley_testing.stacks.service_process import START_SECONDS
 
 
 @pytest.fixture(scope="session")
@@ -117,36 +110,10 @@ async def spawn(
 ) -> SpawnChat:
     @contextlib.asynccontextmanager
     async def spawned(dsn: str, pool: Pool, **changed: str) -> AsyncIterator[ChatProcess]:
-        port = free_port()
-        settings = {
-            "PORT": str(port),
-            "ADMIN_PORT": "0",
-            "CHAT_DATABASE_URL": dsn,
-            "REDIS_URL": await backends.redis_url(),
-            "AUTH_URL": history.url,
-            "HISTORY_URL": history.url,
-            "JWKS_URL": f"{history.url}/.well-known/jwks.json",
-            "INTERNAL_CLIENT_SECRET": "secret",
-            "OPENAI_BASE_URL": provider.base_url,
-            "OPENAI_MODEL": "fake",
-            "LEASE_LENGTH": str(LEASE_LENGTH),
-            **changed,
-        }
-        command = ServerCommand(
-            name="chat",
-            arguments=[sys.executable, str(PROCESS_SCRIPT)],
-            folder=tmp_path_factory.mktemp("chat"),
-            environment=environment(**settings),
-        )
-        child = ChildProcess(command)
-        await child.start()
-        replica = ChatProcess(child, f"http://127.0.0.1:{port}", dsn, issuer, pool)
-        try:
-            await child.wait_until(lambda: answers(f"{replica.url}/ready"), START_SECONDS)
+        settings = process_options(dsn, await backends.redis_url(), history, provider.base_url)
+        folder = tmp_path_factory.mktemp("chat")
+        async with running_process(folder, settings | changed, issuer, pool) as replica:
             yield replica
-        finally:
-            await replica.client.aclose()
-            await child.stop()
 
     return spawned
 

@@ -13,7 +13,8 @@ from chat.files.collector import FileCollector
 from chat.files.model import object_key
 from chat.storage.object_storage import ObjectStorage
 from chat.storage.postgres_files import PostgresFileRows
-from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
+from chat_testing.process import SpawnChat
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from chat_testing.users import ChatUser
 from parley import times
 from parley.ids import new_id

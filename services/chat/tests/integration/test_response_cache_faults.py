@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from chat.storage.redis_response_index import LOOKUP_TIMEOUT, RedisResponseIndex
-from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
+from chat_testing.process import SpawnChat
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from chat_testing.users import ChatUser
 from fake_provider.process import FakeProvider
 from parley.errors import DependencyUnavailable

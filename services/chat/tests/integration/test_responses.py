@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica, SpawnChat
+from chat_testing.process import SpawnChat
+from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from chat_testing.users import ChatUser, StreamEvent
 from fake_provider.process import FakeProvider
 from parley.ids import new_id

@@ -13,7 +13,7 @@ import pytest
 from gateway_testing.process import GatewayProcess, RunGatewayProcess
 from parley_testing.http.scripted_server import respond
 
-pytestmark = [pytest.mark.integration, pytest.mark.alone]
+pytestmark = pytest.mark.integration
 
 HONEST_ADDRESSES, EACH = 49, 12
 HOSTILE_ATTEMPTS, BATCH = 1000, 200

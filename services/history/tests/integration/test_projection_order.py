@@ -64,7 +64,7 @@ async def test_conversation_created_is_published_once_however_often_events_repea
     ]
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 async def test_events_in_any_order_and_repetition_store_the_same(history: RunningHistory, data: st.DataObject) -> None:
     await _store_in_any_order(history, data)

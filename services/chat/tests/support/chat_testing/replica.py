@@ -1,4 +1,4 @@
-"""Running chat services: in this process, or as a process of their own."""
+"""Chat services that run in the process of the tests."""
 
 import asyncio
 import contextlib
@@ -24,11 +24,8 @@ from parley.storage.postgres import Pool, open_pool
 from parley.web.runtime import Runtime
 from parley.web.server import free_socket, make_server
 from parley_embedded.postgres.server import EmbeddedPostgres
-from parley_embedded.process.child import ChildProcess
 from parley_testing.http.client import open_http
 from parley_testing.security.token_issuer import ALL_SCOPES, TestIssuer
-
-PROCESS_SCRIPT = Path(__file__).parent.parent / "chat_process.py"
 
 
 class ChatReplica:
@@ -78,14 +75,6 @@ class ChatReplica:
         return int(await self.pool.fetchval(query, user_id))
 
 
-class ChatProcess(ChatReplica):
-    """A chat service as a process of its own, to be killed."""
-
-    def __init__(self, child: ChildProcess, url: str, dsn: str, issuer: TestIssuer, pool: Pool) -> None:
-        super().__init__(None, url, dsn, issuer, pool, MemoryBus())
-        self.child = child
-
-
 ReplicaPair = tuple[ChatReplica, ChatReplica]
 
 
@@ -95,12 +84,6 @@ class OpenReplica(Protocol):
     def __call__(
         self, dsn: str, *, bus: MemoryBus | None = None, **changed: Any
     ) -> contextlib.AbstractAsyncContextManager[ChatReplica]: ...
-
-
-class SpawnChat(Protocol):
-    """Starts a chat service as a process on a database with changed settings."""
-
-    def __call__(self, dsn: str, pool: Pool, **changed: str) -> contextlib.AbstractAsyncContextManager[ChatProcess]: ...
 
 
 class NewDatabase(Protocol):
