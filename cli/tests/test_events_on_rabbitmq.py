@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from typing import get_args
 
 import pytest
 from aio_pika import ExchangeType, Message, connect
@@ -18,6 +19,7 @@ from parley_cli.main import build
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events import CloudEvent, Subscriber, TurnEnded, UserErased
 from parley_events.testing import sample
+from parley_events.topology import QueueType
 from parley_testing.backends.rabbitmq_fixtures import broker, open_bus, own_bus
 from parley_testing.contracts.subscriber import SequenceRecorder, running
 from parley_testing.waiting import eventually
@@ -102,14 +104,19 @@ async def test_the_user_of_a_team_can_subscribe_and_replay_and_nothing_else(
 ) -> None:
     async with await connect(broker.url, timeout=10) as connection:
         await (await connection.channel()).declare_queue("sub.other.turns", durable=True)
+    subscribers = [
+        Subscriber(url_of(broker, team), f"sub.{team}.{queue_type}", queue_type=queue_type)
+        for queue_type in get_args(QueueType)
+    ]
     handler, key = SequenceRecorder(poison=1), str(new_id())
-    subscriber = Subscriber(url_of(broker, team), f"sub.{team}.turns")
-    subscriber.on(TurnEnded)(handler)
-    async with running(subscriber):
-        await own_bus.publish(sample(TurnEnded, key=key, sequence=1))
-        await own_bus.publish(sample(TurnEnded, key=key, sequence=2))
-        await eventually(lambda: handler.handled == {key: [2]})
-    assert await subscriber.replay("next", idle=10) > 0
+    for subscriber in subscribers:
+        subscriber.on(TurnEnded)(handler)
+        async with running(subscriber):
+            handler.handled.clear()
+            await own_bus.publish(sample(TurnEnded, key=key, sequence=1))
+            await own_bus.publish(sample(TurnEnded, key=key, sequence=2))
+            await eventually(lambda: handler.handled == {key: [2]})
+    assert await subscribers[0].replay("next", idle=10) > 0
     refused = []
     for name, attempt in attempts(team).items():
         async with await connect(url_of(broker, team), timeout=10) as connection:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pytest
 
@@ -66,6 +66,9 @@ async def running(*subscribers: Subscriber) -> AsyncIterator[None]:
 class SubscriberContract:
     """What a subscriber may rely on."""
 
+    options: ClassVar[dict[str, Any]] = {}
+    """Options of every subscriber."""
+
     @pytest.fixture
     async def queue(self, broker_of_events: EventBroker) -> AsyncIterator[str]:
         names = SubscriberNames(f"sub.test.{new_id()}")
@@ -81,7 +84,7 @@ class SubscriberContract:
     def subscriber_of(self, broker_of_events: EventBroker, queue: str) -> Callable[..., Subscriber]:
         def made(handler: SequenceRecorder, **options: Any) -> Subscriber:
             broker = broker_of_events
-            subscriber = Subscriber(broker.url, queue, connect=broker.connect, **options)
+            subscriber = Subscriber(broker.url, queue, connect=broker.connect, **self.options, **options)
             subscriber.on(TurnEnded, where=lambda turn: turn.model != "ignored")(handler)
             return subscriber
 
