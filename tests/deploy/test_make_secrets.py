@@ -40,7 +40,42 @@ def test_clients_databases_and_stores_share_their_passwords(made: dict[str, Obje
     for name in ("auth", "chat", "history", "webhooks"):
         assert f":{stores[f'{name}_database_password']}@" in made[f"parley-{name}"][f"{name}_database_url"]
         assert made[f"parley-db-{name}"]["password"] == stores[f"{name}_database_password"]
-    assert f"default_pass = {made['parley-rabbitmq']['password']}" in stores["rabbitmq.conf"]
+    users = {each["name"]: each["password"] for each in json.loads(stores["rabbitmq_definitions.json"])["users"]}
+    assert users.pop("parley-operator") == made["parley-rabbitmq"]["password"]
+    assert len(set(users.values())) == 4
+    for name, password in users.items():
+        service = name.removeprefix("parley-")
+        assert made[f"parley-{service}"]["amqp_url"] == f"amqp://{name}:{password}@rabbitmq:5672/%2F"
+        assert name == f"parley-{service}"
+
+
+def test_an_existing_broker_may_have_one_user_for_all_services(root: Path) -> None:
+    made = secrets(root, AMQP_PASSWORD="given", AMQP_HOST="mq:5671", AMQP_SCHEME="amqps")
+
+    urls = {made[f"parley-{name}"]["amqp_url"] for name in ("auth", "chat", "history", "webhooks")}
+    assert urls == {"amqps://parley:given@mq:5671/%2F"}
+    assert '"name":"parley","password":"given"' in made["parley-stores"]["rabbitmq_definitions.json"]
+
+
+def test_the_permissions_of_the_broker_users_are_those_of_compose(
+    root: Path, tmp_path: Path, made: dict[str, Object]
+) -> None:
+    compose = [root / "deploy/docker/make-secrets", tmp_path]
+    subprocess.run(compose, env={"PATH": os.environ["PATH"]}, check=True, timeout=60)
+
+    for written in (tmp_path / "rabbitmq_definitions.json").read_text(), rendered_definitions(root):
+        assert json.loads(written)["permissions"] == json.loads(definitions(made))["permissions"]
+
+
+def definitions(made: dict[str, Object]) -> str:
+    found: str = made["parley-stores"]["rabbitmq_definitions.json"]
+    return found
+
+
+def rendered_definitions(root: Path) -> str:
+    """Return the definitions that the chart writes for its bundled stores."""
+    objects = yaml.safe_load_all((root / "deploy/helm/rendered/bundled.yaml").read_text())
+    return definitions({each["metadata"]["name"]: each.get("stringData") for each in objects if each})
 
 
 def test_passwords_are_new_each_time_and_a_quote_stays_a_quote(root: Path, made: dict[str, Object]) -> None:
