@@ -136,14 +136,16 @@ def test_a_webhook_is_deleted_only_after_a_confirmation(server: Server) -> None:
 
 
 def test_deliveries_are_sent_again_by_id_or_by_time(server: Server) -> None:
-    server.responses = [(202, FAILED), (202, {"deliveries": 10_000, "more": True})]
+    first = {"deliveries": 10_000, "more": True, "attempted_before": "2026-11-28T12:00:00.000Z"}
+    server.responses = [(202, FAILED), (202, first), (202, first | {"deliveries": 7, "more": False})]
     assert server.call("redeliver", ID, DELIVERY).stdout == "1 deliveries are sent again.\n"
     times = ("--since", "2026-11-28T10:00:00Z", "--until", "2026-11-28T11:00:00Z")
-    assert "10000 deliveries are sent again. The range has more" in server.call("redeliver", ID, *times).stdout
+    assert server.call("redeliver", ID, *times).stdout == "10007 deliveries are sent again.\n"
     body = {"since": "2026-11-28T10:00:00+00:00", "until": "2026-11-28T11:00:00+00:00"}
     assert server.requests == [
         ("POST", f"/api/v1/webhooks/{ID}/deliveries/{DELIVERY}/redeliver", None),
         ("POST", f"/api/v1/webhooks/{ID}/redeliver", body),
+        ("POST", f"/api/v1/webhooks/{ID}/redeliver", body | {"attempted_before": first["attempted_before"]}),
     ]
 
 

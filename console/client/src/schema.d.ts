@@ -1176,7 +1176,9 @@ export interface paths {
         put?: never;
         /**
          * Send the finished deliveries of a time range again, at most 10,000
-         * @description Send the finished deliveries of a time range again, at most 10,000. If `more` is true, repeat the request.
+         * @description Send the finished deliveries of a time range again, at most 10,000.
+         *
+         *     If `more` is true, repeat the request with `attempted_before` of the response.
          */
         post: operations["webhooks_redeliver_range"];
         delete?: never;
@@ -3816,10 +3818,15 @@ export interface components {
              * Format: date-time
              */
             until: string;
+            /**
+             * Attempted Before
+             * @description Only deliveries whose last attempt was before this time; default: now. To send the rest of a range, repeat `attempted_before` of the first response: it leaves out what was sent again since.
+             */
+            attempted_before?: string | null;
         };
         /**
          * RedeliveredView
-         * @description Number of deliveries that are sent again, and whether the range has more.
+         * @description Number of deliveries that are sent again, and how to send the rest of the range.
          * @example {
          *       "deliveries": 12,
          *       "more": false
@@ -3833,9 +3840,14 @@ export interface components {
             deliveries: number;
             /**
              * More
-             * @description The range has more deliveries: repeat the request.
+             * @description The range has more deliveries: repeat the request with this `attempted_before`.
              */
             more: boolean;
+            /**
+             * Attempted Before
+             * Format: date-time
+             */
+            attempted_before: string;
         };
         /**
          * RegisterBody

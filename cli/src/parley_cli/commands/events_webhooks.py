@@ -127,9 +127,12 @@ def redeliver(
         return
     end = datetime.now(UTC) if until == "now" else point_in_time(until, "until", f"use now, {TIMES}")
     body = {"since": point_in_time(since, "since", f"use {TIMES}").isoformat(), "until": end.isoformat()}
-    found = call(server, "POST", f"{_path(webhook)}/redeliver", json=body)
-    more = " The range has more: repeat the command when these have been sent." if found["more"] else ""
-    typer.echo(f"{found['deliveries']} deliveries are sent again.{more}")
+    count, more = 0, True
+    while more:
+        found = call(server, "POST", f"{_path(webhook)}/redeliver", json=body)
+        count, more = count + found["deliveries"], found["more"]
+        body["attempted_before"] = found["attempted_before"]
+    typer.echo(f"{count} deliveries are sent again.")
 
 
 def _set_status(server: str, webhook: str, status: str) -> None:

@@ -23,6 +23,7 @@ from webhooks.requests.http_sender import open_sender
 from webhooks.requests.signing import SecretBox
 from webhooks.requests.targets import TargetPolicy
 from webhooks.retention.purge import EventPurger
+from webhooks.sending.backlog import BacklogReporter
 from webhooks.sending.postgres import PostgresDeliveryQueue
 from webhooks.sending.schedule import RetrySchedule
 from webhooks.sending.worker import DeliveryWorker
@@ -63,6 +64,8 @@ async def wire(
             return {"deliveries": await queue.backlog()}
 
         runtime.reports.append(report)
+        backlog = BacklogReporter(queue, registry)
+        await stack.enter_async_context(background("backlog", backlog.run, service=runtime.service))
         purger = EventPurger(own_work, retention_days=settings.webhooks_retention_days)
         await stack.enter_async_context(background("purge", purger.run, service=runtime.service))
         await stack.enter_async_context(worker.running())

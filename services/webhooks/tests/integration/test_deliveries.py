@@ -12,6 +12,8 @@ from svix.webhooks import Webhook as SvixWebhook
 
 from parley.ids import new_id
 from parley_testing.waiting import eventually
+from webhooks.database import Database
+from webhooks.sending.postgres import PostgresDeliveryQueue
 from webhooks_testing.app import ApiUser, RunningWebhooks
 from webhooks_testing.receiver import Receiver, open_receiver
 
@@ -96,8 +98,12 @@ async def test_a_delivery_is_dead_after_the_last_retry_and_can_be_sent_again(
     again = {"since": logged["created_at"], "until": "2100-01-01T00:00:00Z"}
     before = len(receiver.requests)
     found = await user.send("POST", f"/{webhook['id']}/redeliver", status=202, json=again)
-    assert found == {"deliveries": 1, "more": False}
+    assert (found["deliveries"], found["more"]) == (1, False)
     await eventually(lambda: len(receiver.requests) > before)
+    logged = await eventually(lambda: _delivered(user, webhook))
+    # What was sent again since the first request is not sent once more.
+    rest = again | {"attempted_before": found["attempted_before"]}
+    assert await user.send("POST", f"/{webhook['id']}/redeliver", status=202, json=rest) == found | {"deliveries": 0}
 
 
 async def test_a_delivery_that_is_being_sent_is_not_sent_beside_itself(
@@ -122,6 +128,32 @@ async def test_a_delivery_that_is_being_sent_is_not_sent_beside_itself(
     await eventually(lambda: len(receiver.requests) >= 2)
     assert receiver.ids == [str(event.id), test["event_id"]]
     released.set()
+
+
+async def test_the_claim_of_a_request_in_progress_is_renewed_and_a_finished_one_is_not(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    user, released = webhooks.user(), asyncio.Event()
+
+    async def wait(_request: web.Request) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    receiver.answer = wait
+    webhook = await user.create(receiver.url)
+    event = user.turn()
+    await webhooks.publish(event)
+    await eventually(lambda: receiver.requests)
+    queue = PostgresDeliveryQueue(Database(webhooks.pool), max_in_flight=5, disable_after=60, lease=3600)
+    state = "SELECT claim, claimed_until > now() + interval '30 min' AS renewed FROM deliveries WHERE event_id = $1"
+    claim, renewed = await webhooks.pool.fetchrow(state, event.id)
+    assert not renewed
+    await queue.renew({claim})
+    assert await webhooks.pool.fetchval(state, event.id, column=1)
+    released.set()
+    await eventually(lambda: _delivered(user, webhook))
+    await queue.renew({claim})
+    assert tuple(await webhooks.pool.fetchrow(state, event.id)) == (None, None)
 
 
 async def test_the_events_of_a_key_arrive_in_order_although_the_first_fails(

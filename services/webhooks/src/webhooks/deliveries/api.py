@@ -60,5 +60,8 @@ async def redeliver_delivery(
 async def redeliver_range(
     webhook_id: str, body: RedeliverBody, principal: Manager, deliveries: Deliveries
 ) -> RedeliveredView:
-    """Send the finished deliveries of a time range again, at most 10,000. If `more` is true, repeat the request."""
-    return await deliveries.redeliver_range(principal, parse_path_id(webhook_id), body.since, body.until)
+    """Send the finished deliveries of a time range again, at most 10,000.
+
+    If `more` is true, repeat the request with `attempted_before` of the response.
+    """
+    return await deliveries.redeliver_range(principal, parse_path_id(webhook_id), body)

@@ -25,14 +25,19 @@ _AGAIN = "status = 'pending', attempt = 0, next_attempt_at = now(), claim = NULL
 _REDELIVER = f"""
 UPDATE deliveries SET {_AGAIN}
 WHERE webhook_id = $1 AND id = $2 AND (claim IS NULL OR claimed_until <= now())"""  # noqa: S608 - only constants
-# Deliveries that wait for an attempt anyway stay as they are. The order makes each repetition go on with other rows.
+# Deliveries that wait for an attempt anyway stay as they are. The bound is rounded as responses show it.
 _REDELIVER_RANGE = f"""
-WITH chosen AS (
+WITH bound AS (
+    SELECT coalesce($4, date_trunc('milliseconds', now())) AS before
+), chosen AS (
     SELECT id FROM deliveries
     WHERE webhook_id = $1 AND created_at >= $2 AND created_at < $3 AND status IN ('delivered', 'dead')
-    ORDER BY attempted_at, position LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
+      AND attempted_at < (SELECT before FROM bound)
+    ORDER BY attempted_at, position LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED
+), again AS (
+    UPDATE deliveries AS d SET {_AGAIN} FROM chosen WHERE d.id = chosen.id RETURNING d.id
 )
-UPDATE deliveries AS d SET {_AGAIN} FROM chosen WHERE d.id = chosen.id"""  # noqa: S608 - only constants
+SELECT before, (SELECT count(*) FROM again) AS deliveries FROM bound"""  # noqa: S608 - only constants
 
 
 class PostgresDeliveryLog:
@@ -70,9 +75,16 @@ class PostgresDeliveryLog:
         """Send a delivery again, unless it is being sent now."""
         await self._database.execute(_REDELIVER, webhook_id, delivery_id)
 
-    async def redeliver_range(self, webhook_id: UUID, since: datetime, until: datetime) -> int:
-        """Send the finished deliveries of a range again, at most ``MAX_REDELIVERED``; return their number."""
-        return await self._database.execute(_REDELIVER_RANGE, webhook_id, since, until, MAX_REDELIVERED)
+    async def redeliver_range(
+        self, webhook_id: UUID, since: datetime, until: datetime, attempted_before: datetime | None
+    ) -> tuple[int, datetime]:
+        """Send the finished deliveries of a range again, at most ``MAX_REDELIVERED``.
+
+        Return their number, and the time before which they were attempted: now, unless it is given.
+        """
+        row = await self._database.row(_REDELIVER_RANGE, webhook_id, since, until, attempted_before, MAX_REDELIVERED)
+        assert row is not None
+        return row["deliveries"], row["before"]
 
 
 def _delivery(row: Row) -> Delivery:

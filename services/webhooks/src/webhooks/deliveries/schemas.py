@@ -27,6 +27,13 @@ class RedeliverBody(RequestBody):
 
     since: Moment
     until: Moment
+    attempted_before: Annotated[
+        Moment | None,
+        Field(
+            description="Only deliveries whose last attempt was before this time; default: now. To send the rest of a "
+            "range, repeat `attempted_before` of the first response: it leaves out what was sent again since."
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _ordered(self) -> "RedeliverBody":
@@ -36,10 +43,13 @@ class RedeliverBody(RequestBody):
 
 
 class RedeliveredView(ResponseBody):
-    """Number of deliveries that are sent again, and whether the range has more."""
+    """Number of deliveries that are sent again, and how to send the rest of the range."""
 
     deliveries: Annotated[int, Field(description="Deliveries that are sent again.")]
-    more: Annotated[bool, Field(description="The range has more deliveries: repeat the request.")]
+    more: Annotated[
+        bool, Field(description="The range has more deliveries: repeat the request with this `attempted_before`.")
+    ]
+    attempted_before: Timestamp
 
 
 class DeliveryView(ResponseBody):

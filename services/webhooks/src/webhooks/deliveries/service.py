@@ -1,7 +1,6 @@
 """Rules of the delivery log: lists, test deliveries, redelivery."""
 
 from collections.abc import Callable
-from datetime import datetime
 from uuid import UUID
 
 import orjson
@@ -15,7 +14,7 @@ from parley.web.schemas import Page
 from webhooks.deliveries.body import delivery_body
 from webhooks.deliveries.model import MAX_REDELIVERED, TEST_EVENT, Delivery, DeliveryFilter, NewEvent
 from webhooks.deliveries.postgres import PostgresDeliveryLog
-from webhooks.deliveries.schemas import DeliveryView, RedeliveredView
+from webhooks.deliveries.schemas import DeliveryView, RedeliverBody, RedeliveredView
 from webhooks.endpoints.service import WebhookService
 
 
@@ -65,14 +64,12 @@ class DeliveryService:
         self._wake()
         return await self._find(webhook_id, delivery_id)
 
-    async def redeliver_range(
-        self, principal: Principal, webhook_id: UUID, since: datetime, until: datetime
-    ) -> RedeliveredView:
+    async def redeliver_range(self, principal: Principal, webhook_id: UUID, chosen: RedeliverBody) -> RedeliveredView:
         """Send the finished deliveries of a range again."""
         await self._webhooks.get(principal, webhook_id)
-        count = await self._log.redeliver_range(webhook_id, since, until)
+        count, before = await self._log.redeliver_range(webhook_id, chosen.since, chosen.until, chosen.attempted_before)
         self._wake()
-        return RedeliveredView(deliveries=count, more=count == MAX_REDELIVERED)
+        return RedeliveredView(deliveries=count, more=count == MAX_REDELIVERED, attempted_before=before)
 
     async def _find(self, webhook_id: UUID, delivery_id: UUID) -> Delivery:
         found = await self._log.find(webhook_id, delivery_id)

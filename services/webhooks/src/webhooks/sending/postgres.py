@@ -1,14 +1,15 @@
 """The queue of due deliveries in Postgres: claims with a lease, and outcomes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from webhooks.database import Database, Row
 from webhooks.endpoints.disabling import disable_webhooks
 
-LEASE = 45.0
-"""Seconds until the deliveries of a process that ended are sent by another one: three times the longest request."""
+LEASE = 12.0
+"""Seconds until the deliveries of a process that ended are sent by another one."""
+RENEWAL_INTERVAL = LEASE / 3
 MAX_WEBHOOKS = 50
 """Webhooks that one claim looks at."""
 
@@ -46,6 +47,12 @@ SELECT c.*, e.body, r.url, r.secret,
     CASE WHEN r.previous_secret_until > now() THEN r.previous_secret END AS previous_secret
 FROM claimed AS c JOIN room AS r ON r.id = c.webhook_id JOIN events AS e ON e.id = c.event_id
 ORDER BY c.position"""  # noqa: S608 - only constants are interpolated
+# A locked row gets its outcome now.
+_RENEW = """
+WITH mine AS (SELECT id FROM deliveries WHERE claim = ANY ($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE deliveries AS d SET claimed_until = now() + make_interval(secs => $2),
+    next_attempt_at = now() + make_interval(secs => $2)
+FROM mine WHERE d.id = mine.id"""
 # Locks the webhook first, as its deletion does.
 _FINISH = """
 WITH locked AS (SELECT id FROM webhooks WHERE id = $8 FOR KEY SHARE)
@@ -58,7 +65,9 @@ _FAILING_TOO_LONG = """
 SELECT id FROM webhooks
 WHERE id = $1 AND status = 'active' AND failing_since < now() - make_interval(secs => $2) FOR NO KEY UPDATE"""
 _BACKLOG = f"""
-SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(d.next_attempt_at)), 0) AS age
+SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(d.next_attempt_at)), 0) AS age,
+    coalesce(extract(epoch FROM now() - min(d.next_attempt_at)
+        FILTER (WHERE w.failing_since IS NULL AND NOT w.ordered)), 0) AS healthy_age
 FROM deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id AND w.status = 'active'
 WHERE {_DUE}"""  # noqa: S608 - only constants are interpolated
 
@@ -108,6 +117,11 @@ class PostgresDeliveryQueue:
             rows = await connection.fetch(_CLAIM, ids, self._max_in_flight, limit, claim, self._lease)
         return [_claimed(row, claim) for row in rows]
 
+    async def renew(self, claims: Collection[UUID]) -> None:
+        """Keep claims whose requests have no outcome yet."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_RENEW, list(claims), self._lease)
+
     async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> None:
         """Record an outcome, unless the delivery was claimed or requested again meanwhile."""
         async with self._database.transaction() as connection:
@@ -128,10 +142,17 @@ class PostgresDeliveryQueue:
                 await disable_webhooks(connection, [row["id"] for row in late], "failing")
 
     async def backlog(self) -> dict[str, float]:
-        """Return the number of deliveries that are due, and the seconds for which the oldest has been."""
+        """Return the number of deliveries that are due, and the seconds for which the oldest has been.
+
+        The last number leaves out webhooks whose receiver fails, and ordered ones, whose events wait for each other.
+        """
         row = await self._database.row(_BACKLOG)
         assert row is not None
-        return {"due": row["waiting"], "oldest_due_s": round(float(row["age"]), 1)}
+        return {
+            "due": row["waiting"],
+            "oldest_due_s": round(float(row["age"]), 1),
+            "oldest_due_healthy_s": round(float(row["healthy_age"]), 1),
+        }
 
 
 def _claimed(row: Row, claim: UUID) -> ClaimedDelivery:

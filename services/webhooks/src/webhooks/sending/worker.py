@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from functools import partial
+from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from parley import __version__
+from parley.process.steps import run_step
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
 from webhooks.requests.http_sender import REQUEST_TIMEOUT, HttpSender, Response
 from webhooks.requests.signing import SecretBox, signature_headers
-from webhooks.sending.postgres import ClaimedDelivery, PostgresDeliveryQueue
+from webhooks.sending.postgres import RENEWAL_INTERVAL, ClaimedDelivery, PostgresDeliveryQueue
 from webhooks.sending.schedule import RetrySchedule
 
 log = structlog.get_logger()
@@ -43,7 +46,8 @@ class DeliveryWorker:
     ) -> None:
         self._queue, self._sender, self._secrets, self._schedule = queue, sender, secrets, schedule
         self._service = service
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], UUID] = {}
+        """Requests in progress, and the claims that they hold."""
         self._woken = asyncio.Event()
         self._attempts = Counter(
             "webhooks_attempts_total",
@@ -63,14 +67,23 @@ class DeliveryWorker:
     async def running(self) -> AsyncIterator[None]:
         """Send deliveries for the duration of the context, which ends after the requests in progress."""
         try:
-            async with background("deliveries", self._run, service=self._service):
-                yield
+            async with background("delivery leases", self._keep_claims, service=self._service):
+                try:
+                    async with background("deliveries", self._run, service=self._service):
+                        yield
+                finally:
+                    async with at_most(REQUEST_TIMEOUT + 1):
+                        await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
-            async with at_most(REQUEST_TIMEOUT + 1):
-                await asyncio.gather(*self._tasks, return_exceptions=True)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep_claims(self) -> None:
+        while True:
+            await asyncio.sleep(RENEWAL_INTERVAL)
+            if claims := set(self._tasks.values()):
+                await run_step("delivery leases", partial(self._queue.renew, claims))
 
     async def _run(self) -> None:
         while True:
@@ -89,12 +102,12 @@ class DeliveryWorker:
         claimed = await self._queue.claim(min(free, CLAIM_SIZE), only_healthy=busy)
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery), name=f"delivery {delivery.id}")
-            self._tasks.add(task)
+            self._tasks[task] = delivery.claim
             task.add_done_callback(self._done)
         return len(claimed)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             # The claim ends by itself, and the delivery is sent again.
             log.error("delivery_outcome_lost", error=type(error).__name__)

@@ -1,0 +1,81 @@
+"""The worker: claims of requests in progress are renewed."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from prometheus_client import CollectorRegistry
+
+from parley_testing.virtual_time import virtual_time
+from webhooks.requests.http_sender import Response
+from webhooks.requests.signing import SecretBox, new_secret
+from webhooks.sending.backlog import BacklogReporter
+from webhooks.sending.postgres import LEASE, RENEWAL_INTERVAL, AttemptOutcome, ClaimedDelivery
+from webhooks.sending.schedule import RetrySchedule
+from webhooks.sending.worker import DeliveryWorker
+
+
+class Queue:
+    """One delivery, and a record of renewals."""
+
+    def __init__(self) -> None:
+        self.claim_id = uuid4()
+        self.waiting = [ClaimedDelivery(uuid4(), self.claim_id, uuid4(), uuid4(), 0, "https://example.org", b"{}", ())]
+        self.renewals: list[Collection[UUID]] = []
+        self.finished: list[str] = []
+
+    async def claim(self, limit: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
+        found, self.waiting = self.waiting, []
+        return found
+
+    async def renew(self, claims: Collection[UUID]) -> None:
+        self.renewals.append(claims)
+        if len(self.renewals) == 1:
+            raise TimeoutError("the database is slow")
+
+    async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> None:
+        self.finished.append(outcome.status)
+
+    async def backlog(self) -> dict[str, float]:
+        return {"due": 3, "oldest_due_s": 9.0, "oldest_due_healthy_s": 1.5}
+
+
+class Sender:
+    """A receiver that takes 14 s."""
+
+    async def post(self, *_: object) -> Response:
+        await asyncio.sleep(14)
+        return Response(204, None, 14_000)
+
+
+class Secrets:
+    def open_all(self, *_: object) -> list[bytes]:
+        return [new_secret()]
+
+
+@virtual_time
+async def test_a_claim_is_renewed_while_its_request_runs_also_on_shutdown_and_not_after_it() -> None:
+    queue = Queue()
+    worker = DeliveryWorker(
+        cast("Any", queue),
+        cast("Any", Sender()),
+        cast("SecretBox", Secrets()),
+        RetrySchedule((5.0,)),
+        CollectorRegistry(),
+        service="webhooks",
+    )
+    async with worker.running():
+        await asyncio.sleep(RENEWAL_INTERVAL / 2)
+    assert queue.finished == ["delivered"]
+    assert queue.renewals == [{queue.claim_id}] * int(14 // RENEWAL_INTERVAL)
+    # One renewal may fail.
+    assert 2 * RENEWAL_INTERVAL < LEASE
+
+
+@virtual_time
+async def test_the_backlog_is_exported() -> None:
+    registry = CollectorRegistry()
+    await BacklogReporter(cast("Any", Queue()), registry).report()
+    assert registry.get_sample_value("webhooks_deliveries_due") == 3
+    assert registry.get_sample_value("webhooks_oldest_due_seconds") == 1.5
