@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from aio_pika.exceptions import AMQPConnectionError, DeliveryError
+from aio_pika.exceptions import AMQPChannelError, AMQPConnectionError, DeliveryError
 from aio_pika.exceptions import PublishError as UnroutableError
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
@@ -19,7 +19,7 @@ from parley.messaging.bus import BusDown, PublishError
 from parley.messaging.rabbit_bus import MAX_EVENT_BYTES, STARTUP_TIMEOUT, RabbitBus
 from parley.observability.metrics import Metrics
 from parley_events.cloudevents import CloudEvent
-from parley_events.connection import HEALTH_CHECK_INTERVAL, RECONNECT_DELAY
+from parley_events.connection import HEALTH_CHECK_INTERVAL, RECONNECT_DELAY, TOPOLOGY_RETRY_DELAY
 from parley_events.subscription import Subscription
 from parley_testing.contracts.bus import make_event
 from parley_testing.fakes.amqp import FakeBroker, FakeChannel, FakeConnection, FakeMessage
@@ -145,6 +145,62 @@ async def test_a_lost_publishing_channel_is_replaced_with_its_connection() -> No
         assert publishing(broker) is not before
 
 
+@pytest.mark.parametrize("loss", ["conflict", "cancel", "channel"])
+def test_a_queue_that_is_not_consumed_shows_in_the_status_and_the_metrics_until_it_is(loss: str) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        broker = FakeBroker()
+        async with running(broker) as bus, bus.consume(Subscription("q", ("#",), ignore)):
+            await bus.ping()
+            assert consumer_up(bus) == 1
+            if loss == "conflict":
+                broker.queue_errors.append(AMQPChannelError("PRECONDITION_FAILED"))
+            if loss == "cancel":
+                consuming(broker).on_consumer_cancel_callbacks.notify(None)
+            else:
+                consuming(broker).lose()
+            await asyncio.sleep(1.5 * RECONNECT_DELAY if loss == "conflict" else RECONNECT_DELAY / 2)
+            with pytest.raises(BusDown, match=r"No events of q are delivered: .*(PRECONDITION|lost)") as raised:
+                await bus.ping()
+            assert raised.value.status_detail == "no events of q are delivered"
+            assert consumer_up(bus) == 0
+            await bus.publish(make_event())
+            await asyncio.sleep(TOPOLOGY_RETRY_DELAY + 2 * RECONNECT_DELAY)
+            await bus.ping()
+            assert consumer_up(bus) == 1
+        assert consumer_up(bus) is None
+
+    scenario()
+
+
+async def ignore(_event: CloudEvent) -> None:
+    """Handle an event."""
+
+
+def consumer_up(bus: RabbitBus) -> float | None:
+    return bus._metrics.registry.get_sample_value("consumer_up", {"queue": "q"})
+
+
+def consuming(broker: FakeBroker) -> FakeChannel:
+    """Return the channel that has a consumer."""
+    channels = [channel for connection in broker.connections for channel in connection.channels]
+    return next(channel for channel in channels if channel.consume_callback and not channel.is_closed)
+
+
+@virtual_time
+async def test_the_metrics_show_which_side_of_the_bus_is_connected() -> None:
+    broker = FakeBroker()
+
+    def up(bus: RabbitBus) -> list[float | None]:
+        return [bus._metrics.registry.get_sample_value("bus_up", {"side": side}) for side in ("publish", "consume")]
+
+    async with running(broker) as bus:
+        assert up(bus) == [1, 1]
+        publishing(broker).is_blocked = True
+        await asyncio.sleep(2 * HEALTH_CHECK_INTERVAL)
+        assert up(bus) == [0, 1]
+
+
 @virtual_time
 async def test_handlers_run_in_a_context_that_names_the_service() -> None:
     broker, bound = FakeBroker(), dict[str, object]()
@@ -152,12 +208,8 @@ async def test_handlers_run_in_a_context_that_names_the_service() -> None:
     async def handler(_event: CloudEvent) -> None:
         bound.update(structlog.contextvars.get_contextvars())
 
-    def consuming() -> FakeChannel:
-        channels = [channel for connection in broker.connections for channel in connection.channels]
-        return next(channel for channel in channels if channel.consume_callback)
-
     async with running(broker) as bus, bus.consume(Subscription("q", ("#",), handler)):
         with structlog.contextvars.bound_contextvars(request_id="of the connection"):
-            await consuming().deliver(FakeMessage(make_event()))
+            await consuming(broker).deliver(FakeMessage(make_event()))
         await asyncio.sleep(0.1)
     assert bound == {"service": "test"}

@@ -128,7 +128,7 @@ async def test_a_cancelled_consumer_loses_no_event(own_bus: RabbitBus, queue: st
             await asyncio.Event().wait()
 
     consuming = asyncio.create_task(consume_for_ever())
-    await eventually(lambda: queue in own_bus._consumed)
+    await eventually(lambda: queue in own_bus._consumers)
     event, handler = make_event("user.updated"), RecordingHandler()
     await eventually(lambda: own_bus._consuming.is_up)
     async with asyncio.timeout(20):

@@ -48,6 +48,8 @@ class QueueConsumer:
         self._arguments, self._dispatcher = arguments, dispatcher
         self.consuming = consuming or asyncio.Event()
         """Set while events are delivered."""
+        self.down_reason = "not started yet"
+        """Why no events are delivered; empty while they are."""
         self._lost = asyncio.Event()
         self._stopping = False
         self._channel: AbstractChannel | None = None
@@ -81,11 +83,14 @@ class QueueConsumer:
         try:
             await self._consume(connection)
         except TopologyError as error:
-            log.error("consumer_refused", extra={"queue": queue, "reason": str(error)})  # noqa: TRY400
+            self.down_reason = str(error)
+            log.error("consumer_refused", extra={"queue": queue, "reason": self.down_reason})  # noqa: TRY400
             return TOPOLOGY_RETRY_DELAY
         except OUTAGES as error:
-            log.warning("consumer_interrupted", extra={"queue": queue, "reason": type(error).__name__})
-        except Exception:
+            self.down_reason = type(error).__name__
+            log.warning("consumer_interrupted", extra={"queue": queue, "reason": self.down_reason})
+        except Exception as error:
+            self.down_reason = type(error).__name__
             log.exception("consumer_failed", extra={"queue": queue})
         return RECONNECT_DELAY
 
@@ -96,8 +101,10 @@ class QueueConsumer:
                 await self._open(connection)
             await self._become_active()
             if not self._lost.is_set():
+                self.down_reason = ""
                 self.consuming.set()
             await self._wait_lost()
+            self.down_reason = "the connection, the channel or the queue was lost"
             if not self._stopping:
                 log.warning("consumer_lost", extra={"queue": self._subscription.queue})
         finally:

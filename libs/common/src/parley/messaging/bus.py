@@ -14,6 +14,11 @@ class PublishError(Exception):
 class BusDown(PublishError):
     """The bus accepts no events at the moment: publishing other events fails too."""
 
+    def __init__(self, message: str = "", *, detail: str = "unavailable") -> None:
+        """``detail`` is shown in ``/status``: no addresses, and no text of the broker."""
+        super().__init__(message)
+        self.status_detail = detail
+
 
 class Bus(Protocol):
     """Delivers events at least once, and in order within each partition key."""

@@ -65,7 +65,9 @@ class RabbitBus:
         self._channel: AbstractChannel | None = None
         self._underlay: UnderlayChannel | None = None
         self._has_log = True
-        self._consumed: set[str] = set()
+        self._consumers: dict[str, QueueConsumer] = {}
+        metrics.bus_up.labels("publish").set_function(lambda: float(self._publishing_down() is None))
+        metrics.bus_up.labels("consume").set_function(lambda: float(self._consuming.is_up))
 
     async def publish(self, event: CloudEvent) -> None:
         """Return after the broker has confirmed the event. Raise ``PublishError``, or ``BusDown`` during an outage."""
@@ -103,10 +105,10 @@ class RabbitBus:
     async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
         """Hand events to the handler while the context is entered; if the broker is down, once it is available."""
         queue = subscription.queue
-        if queue in self._consumed:
+        if queue in self._consumers:
             raise ValueError(f"The queue {queue} already has a consumer.")
-        consumer = self._consumer(subscription)
-        self._consumed.add(queue)
+        consumer = self._consumers[queue] = self._consumer(subscription)
+        self._metrics.consumer_up.labels(queue).set_function(lambda: float(consumer.consuming.is_set()))
         try:
             async with background(f"consume {queue}", consumer.run, service=self._service):
                 await consumer.wait_consuming(self._startup_timeout if self._consuming.is_up else 0)
@@ -115,14 +117,13 @@ class RabbitBus:
                 finally:
                     await consumer.stop(self._finish_timeout)
         finally:
-            self._consumed.discard(queue)
+            del self._consumers[queue]
+            self._metrics.consumer_up.remove(queue)
 
     async def ping(self) -> None:
-        """Raise ``BusDown`` unless both connections are up and the broker accepts events."""
-        for connection in (self._publishing, self._consuming):
-            if not connection.is_up:
-                raise BusDown(f"There is no connection to RabbitMQ: {connection.down_reason}.")
-        self._ready_channel()
+        """Raise ``BusDown`` unless the broker accepts events and delivers those of every consumed queue."""
+        if down := self._down():
+            raise down
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -154,11 +155,28 @@ class RabbitBus:
         return context
 
     def _ready_channel(self) -> UnderlayChannel:
-        if self._underlay is None or not self._publishing.is_up:
-            raise BusDown(f"There is no connection to RabbitMQ: {self._publishing.down_reason}.")
-        if self._publishing.is_blocked:
-            raise BusDown("RabbitMQ blocks publishers because of its memory or disk alarm.")
+        if down := self._publishing_down():
+            raise down
+        assert self._underlay is not None
         return self._underlay
+
+    def _down(self) -> BusDown | None:
+        """Return what publishing or consuming lacks."""
+        down = self._publishing_down() or _disconnected(self._consuming)
+        lost = [(queue, each) for queue, each in self._consumers.items() if not each.consuming.is_set()]
+        if down is None and lost:
+            queue, consumer = lost[0]
+            message = f"No events of {queue} are delivered: {consumer.down_reason}."
+            return BusDown(message, detail=f"no events of {queue} are delivered")
+        return down
+
+    def _publishing_down(self) -> BusDown | None:
+        if self._publishing.is_blocked:
+            message = "RabbitMQ blocks publishers because of its memory or disk alarm."
+            return BusDown(message, detail="publishers are blocked")
+        if self._underlay is None and self._publishing.is_up:
+            return BusDown("The channel to RabbitMQ was closed.", detail="no channel")
+        return _disconnected(self._publishing)
 
     async def _prepare_publishing(self, connection: AbstractConnection) -> None:
         await declare_exchanges(connection, self._queue_type)
@@ -196,6 +214,12 @@ async def open_rabbit(url: str, *, service: str, queue_type: QueueType, metrics:
     bus = RabbitBus(url, service=service, queue_type=queue_type, metrics=metrics)
     async with bus.running():
         yield bus
+
+
+def _disconnected(connection: SupervisedConnection) -> BusDown | None:
+    if connection.is_up:
+        return None
+    return BusDown(f"There is no connection to RabbitMQ: {connection.down_reason}.", detail="no connection")
 
 
 def _properties(event: CloudEvent) -> Basic.Properties:

@@ -34,11 +34,26 @@ class Metrics:
         self.events_published = Counter(
             "events_published_total", "Events that the broker has confirmed.", ["type"], registry=self.registry
         )
+        self.publish_failures = Counter(
+            "events_publish_failures_total",
+            "Events that the broker did not confirm, by type; they are published again.",
+            ["type"],
+            registry=self.registry,
+        )
+        self.bus_up = Gauge(
+            "bus_up",
+            "Whether this process can publish (`publish`) and has a connection to consume (`consume`): 1 or 0.",
+            ["side"],
+            registry=self.registry,
+        )
         self.events_consumed = Counter(
             "events_consumed_total", "Events handled, by outcome.", ["queue", "outcome"], registry=self.registry
         )
         self.consumer_lag = Gauge(
             "consumer_lag_seconds", "Age of the most recently handled event.", ["queue"], registry=self.registry
+        )
+        self.consumer_up = Gauge(
+            "consumer_up", "Whether events of the queue are delivered: 1 or 0.", ["queue"], registry=self.registry
         )
         self.outbox_pending = Gauge("outbox_pending", "Events waiting to be published.", registry=self.registry)
         self.outbox_lag = Gauge(

@@ -77,6 +77,8 @@ def test_a_failed_event_ends_its_key_and_no_other(failure: str) -> None:
         assert bus.published == {"good": [1, 2, 3]}
         assert bus.attempts["bad"] == 1
         assert results.failed == [bad[0]["id"]]
+        failures = {"type": bad[0]["name"]}
+        assert publisher._metrics.registry.get_sample_value("events_publish_failures_total", failures) == 1
 
     scenario()
 

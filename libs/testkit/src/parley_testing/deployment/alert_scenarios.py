@@ -155,6 +155,20 @@ SCENARIOS = [
     ),
     Scenario("the first dead letter", "10m", {consumed("dead"): "0x5 1x5"}, {("ParleyDeadLetters", TICKET): 1}),
     Scenario(
+        "no replica consumes a queue",
+        "10m",
+        {series("consumer_up", "parley-chat", queue="chat.users", pod=pod): "1x2 0x13" for pod in "ab"}
+        | {series("consumer_up", "parley-auth", queue="auth.users", pod="a"): "0x15"}
+        | {series("consumer_up", "parley-auth", queue="auth.users", pod="b"): "1x15"},
+        {("ParleyConsumerDown", TICKET): 1},
+    ),
+    Scenario(
+        "deliveries of webhooks are late",
+        "25m",
+        {series("webhooks_oldest_due_seconds", "parley-webhooks", pod="a"): "0+60x30"},
+        {("ParleyWebhooksLate", TICKET): 1},
+    ),
+    Scenario(
         "deliveries of webhooks wait",
         "50m",
         {DELIVERIES: "0+6x50", attempts("delivered"): "60x50"},

@@ -112,6 +112,7 @@ class OutboxPublisher:
             self._results.sent.append(row["id"])
             self._metrics.events_published.labels(row["name"]).inc()
             return True
+        self._metrics.publish_failures.labels(row["name"]).inc()
         self._results.failed.append(row["id"])
         return False
 
