@@ -34,8 +34,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "history-worker": WorkerSettings,
     "webhooks": WebhooksSettings,
 }
-KUBERNETES_VERSIONS = ("1.30", "1.37")
-"""The oldest and the newest supported version; `preStop.sleep` needs the oldest."""
+KUBERNETES_VERSIONS = ("1.30", "1.37")  # the oldest, which `preStop.sleep` needs, and the newest supported version
 
 
 @pytest.fixture(scope="session")
@@ -87,8 +86,8 @@ def definitions(version: str) -> "Registry[Any]":
 
 
 def read_schema(version: str, name: str) -> Any:
-    folder = files("kubernetes_validate") / f"kubernetes-json-schema/v{version}.0-local-strict"
-    return json.loads((folder / f"{name}.json").read_bytes())
+    path = f"kubernetes-json-schema/v{version}.0-local-strict/{name}.json"
+    return json.loads((files("kubernetes_validate") / path).read_bytes())
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +144,6 @@ def compose(root: Path) -> Object:
 def secrets(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the secrets of deploy/docker/make-secrets."""
     folder = tmp_path_factory.mktemp("deploy") / "secrets"
-    environment = {**os.environ, "OPENAI_API_KEY": "sk-of-a-test"}
-    command = [str(root / "deploy/docker/make-secrets"), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=30, env=environment)
+    command, key = [str(root / "deploy/docker/make-secrets"), str(folder)], {"OPENAI_API_KEY": "sk-of-a-test"}
+    subprocess.run(command, check=True, capture_output=True, timeout=30, env=os.environ | key)
     return folder

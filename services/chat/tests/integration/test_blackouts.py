@@ -18,6 +18,9 @@ from parley_testing.faults.processes import frozen, kill
 
 pytestmark = pytest.mark.integration
 
+RESTART_TURNS = 20
+"""Turns that run while Postgres restarts."""
+
 TURN = {"message": "Hello [[fake tokens=80 rate=20]]"}
 REPLICATION_FAILURES = "chat_log_copy_failures_total"
 WHOLE = " ".join(f"t{i}" for i in range(1, 81))
@@ -99,24 +102,24 @@ async def test_a_postgres_that_restarts_loses_no_turn(
     async with own_postgres(tmp_path, tcp=False) as postgres:
         dsn = postgres.databases.url("chat")
         async with open_replica(dsn) as one, open_replica(dsn) as two:
-            users = [(one, two)[i % 2].user() for i in range(50)]
+            users = [(one, two)[i % 2].user() for i in range(RESTART_TURNS)]
             body = {"message": f"{mark} [[fake tokens=60 rate=20]]"}
             running = [asyncio.create_task(p.streamed("/api/v1/chat/stream", json=body)) for p in users]
-            await eventually(lambda: _count(one, "running", 50), within=20)
+            await eventually(lambda: _count(one, "running", RESTART_TURNS), within=20)
             await kill(postgres.child)
             refused = await one.user().chat("Hi")
             assert (refused.status_code, refused.json()["code"]) == (503, "dependency_unavailable")
-            await eventually(lambda: _all_answered(provider, mark, 50), within=20)
+            await eventually(lambda: _all_answered(provider, mark, RESTART_TURNS), within=20)
             await postgres.start()
             for events in await asyncio.gather(*running):
                 assert events[-1].data["status"] == "completed"
                 assert "".join(e.data["delta"] for e in events).endswith("t60")
             names = await one.pool.fetch("SELECT name, count(*) AS count FROM outbox GROUP BY name")
             assert {row["name"]: row["count"] for row in names} == {
-                "conversation.turn.started": 50,
-                "conversation.turn.completed": 50,
+                "conversation.turn.started": RESTART_TURNS,
+                "conversation.turn.completed": RESTART_TURNS,
             }
-        assert len(await provider.journal(contains=mark)) == 50
+        assert len(await provider.journal(contains=mark)) == RESTART_TURNS
 
 
 async def _all_answered(provider: FakeProvider, mark: str, expected: int) -> bool:

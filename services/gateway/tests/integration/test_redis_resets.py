@@ -13,7 +13,7 @@ from parley_testing import eventually
 from parley_testing.faults.tcp_proxy import TcpProxy
 from parley_testing.http.scripted_server import respond
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
 REQUESTS, RESETS = 48, 3
 
