@@ -15,10 +15,8 @@ ANY = ""
 """Any valid credential is sufficient."""
 
 MIB = 1_048_576
-AUTH_MAX_BODY = 65_536
-"""Maximum body of the routes of auth in bytes; the longest valid body has a tenth of it."""
-WEBHOOKS_MAX_BODY = 65_536
-"""Maximum body of the routes of webhooks in bytes; the longest valid body has a third of it."""
+AUTH_MAX_BODY = WEBHOOKS_MAX_BODY = 65_536
+"""Maximum body of the routes of auth and of webhooks in bytes; the longest valid body has a third of it."""
 FILES_MAX_BODY = 537_919_488
 """Maximum body of an upload in bytes: the largest file of any plan, and the form around it."""
 REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
