@@ -28,7 +28,7 @@ CLOCKS: dict[Fault, int] = {"clock 60 s ahead": 60, "clock 60 s behind": -60}
 FAILOVERS: tuple[Victim, ...] = ("postgres", "redis", "rabbitmq")
 SECONDS: dict[Fault, float] = {"vanished": 60, "slow 200 ms": 10, "slow 2 s": 15, "failed over": 5}
 """Seconds of a fault. Vanished: longer than keepalive and TCP_USER_TIMEOUT take to end a connection."""
-DEFAULT_SECONDS = 15.0
+DEFAULT_SECONDS = 12.0
 
 OK = frozenset({200})
 UNAVAILABLE = frozenset({200, 503})

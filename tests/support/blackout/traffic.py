@@ -17,9 +17,11 @@ STREAMS = 8
 STREAM_RATE, SPARE_SECONDS = 2, 15.0
 """Tokens per second of a stream, and seconds for which it goes on after the fault."""
 SOAK_STREAM = "soak [[fake tokens=30 rate=2]]"
-RETRIED = (502, 503, 504)
+RETRIED = (429, 502, 503, 504)
 """Statuses on which a client resumes a stream again."""
 SHORT = "short [[fake tokens=2]]"
+START_INTERVAL = 0.1
+"""Seconds between the starts of two streams: while Redis is away, limits permit no burst."""
 FIRST_TEXT_TIMEOUT = 60.0
 CLIENT_TIMEOUT = 45.0
 """Seconds after which a client gives up: no request may take as long."""
@@ -168,7 +170,10 @@ class Streams:
             for i in range(STREAMS)
         ]
         message = f"stream [[fake tokens={length} rate={STREAM_RATE}]]"
-        reading = [asyncio.create_task(reader.read(message)) for reader in readers]
+        reading = []
+        for reader in readers:
+            reading.append(asyncio.create_task(reader.read(message)))
+            await asyncio.sleep(START_INTERVAL)
         await eventually(lambda: all(reader.text for reader in readers), within=FIRST_TEXT_TIMEOUT)
         return cls(readers, reading)
 
