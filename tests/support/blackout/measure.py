@@ -30,7 +30,7 @@ MAX_GROWTH = 64
 MIB = 1024 * 1024
 STATUS_NAMES = {"redis": "redis", "postgres": "postgres", "rabbitmq": "bus"}
 """Names of dependencies in ``/status``."""
-NOTICED: tuple[Fault, ...] = ("stopped", "paused", "vanished", "wrong password", "failed over")
+NOTICED: tuple[Fault, ...] = ("stopped", "paused", "vanished", "wrong password")
 """Faults that ``/status`` must show."""
 
 
@@ -44,6 +44,7 @@ async def run_cell(rig: Rig, cell: Cell) -> CellResult:
     try:
         async with traffic.flowing():
             await asyncio.sleep(BASELINE_SECONDS)
+            breaking = time.monotonic()
             async with broken(rig, cell), watch.watching() as began:
                 await asyncio.sleep(cell.seconds)
             ended = time.monotonic()
@@ -51,14 +52,14 @@ async def run_cell(rig: Rig, cell: Cell) -> CellResult:
         turns = [*await streams.end(), *traffic.turns]
     finally:
         streams.cancel()
-    during = traffic.between(began, recovered)
+    during = traffic.between(breaking, recovered)
     result.kinds = {kind: summarize(kind, during, began) for kind in KINDS}
     result.streams = dict(Counter(reader.status for reader in streams.readers))
     result.resumed, result.turns = streams.broken, len(turns)
     result.noticed, result.growth = watch.noticed, watch.growth
     result.recovered = recovered - (began if cell.fault == "failed over" and cell.victim != "postgres" else ended)
     result.problems = [
-        *(f"before: {line}" for line in forbidden(Cell(cell.victim, cell.fault, {}), traffic.between(0, began))),
+        *(f"before: {line}" for line in forbidden(Cell(cell.victim, cell.fault, {}), traffic.before(breaking))),
         *forbidden(cell, during),
         *_judge(cell, result),
         *await lost_turns(rig, turns),

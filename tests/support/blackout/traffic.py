@@ -97,9 +97,13 @@ class Traffic:
             )
             self.turns.append(turn)
 
+    def before(self, moment: float) -> list[Answer]:
+        """Return the outcomes of the requests that had ended by then."""
+        return [answer for answer in self.answers if answer.sent_at + answer.seconds < moment]
+
     def between(self, start: float, end: float) -> list[Answer]:
-        """Return the outcomes of the requests that were sent in a period."""
-        return [answer for answer in self.answers if start <= answer.sent_at < end]
+        """Return the outcomes of the requests that were open at ``start`` or sent from then until ``end``."""
+        return [answer for answer in self.answers if start <= answer.sent_at + answer.seconds and answer.sent_at < end]
 
 
 async def _request(kind: Kind, user: UserClient) -> httpx2.Response:
