@@ -177,3 +177,16 @@ async def test_an_unreachable_target_resets_the_client(echo_port: int) -> None:
             async with asyncio.timeout(30):
                 await reader.readexactly(1)
         writer.transport.abort()
+
+
+async def test_a_proxy_that_does_not_listen_refuses_and_keeps_open_connections(
+    proxy: TcpProxy, client: Streams
+) -> None:
+    port = proxy.port
+    proxy.stop_listening()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    assert await send(client, b"still open") == b"still open"
+    await proxy.listen(None)
+    _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.close()

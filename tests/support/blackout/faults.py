@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from blackout.cells import CLOCKS, Cell, Fault, Victim
-from blackout.replica_hosts import replicas_of
+from blackout.replica_hosts import SERVICE, replicas_of
 from blackout.rig import Rig
 from blackout.server_faults import (
     answering,
@@ -80,12 +80,13 @@ def _server(rig: Rig, victim: Victim) -> EmbeddedPostgres | EmbeddedValkey | Emb
 
 @contextlib.asynccontextmanager
 async def _stopped(rig: Rig, victim: Victim) -> AsyncIterator[None]:
-    server = _server(rig, victim)
-    await processes.crash(server, port=server.port)
-    try:
+    server, host = _server(rig, victim), rig.hosts.get(victim)
+    async with contextlib.AsyncExitStack() as ended:
+        if isinstance(server, ServiceProcess) and host:
+            await ended.enter_async_context(host.refusing(SERVICE))
+        await processes.crash(server, port=server.port)
+        ended.push_async_callback(server.start)
         yield
-    finally:
-        await server.start()
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import httpx2
+
 from blackout.cells import DEPENDENCIES, KINDS, Cell, Fault
 from blackout.faults import broken
 from blackout.replica_hosts import replicas_of
@@ -142,11 +144,11 @@ class Watch:
 
 
 async def _dependency(process: ServiceProcess, name: str) -> str:
-    """Return the status of a dependency, or an empty text without an answer in time."""
+    """Return the status of a dependency, or an empty text without an answer in time, or from a service that starts."""
     try:
         async with asyncio.timeout(STATUS_TIMEOUT):
             return await process.dependency(name)
-    except (TimeoutError, OSError):
+    except (TimeoutError, OSError, httpx2.HTTPError, KeyError):
         return ""
 
 

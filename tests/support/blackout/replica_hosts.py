@@ -10,6 +10,8 @@ from parley_testing.stacks.service_process import ServiceProcess
 
 SECRET_URLS = {"database_url": "postgres", "redis_url": "redis", "amqp_url": "rabbitmq"}
 """Ends of the names of secrets, and the dependencies that they address."""
+SERVICE = "service"
+"""The name of a replica at its host."""
 PROVIDER_URL = "OPENAI_BASE_URL"
 
 
@@ -33,7 +35,7 @@ async def open_replica_hosts(
     replicas = replicas_of(stack)
     async with contextlib.AsyncExitStack() as opened:
         hosts = {
-            name: await opened.enter_async_context(LostHost(number, {"service": replica.port, **dependencies}))
+            name: await opened.enter_async_context(LostHost(number, {SERVICE: replica.port, **dependencies}))
             for number, (name, replica) in enumerate(replicas.items(), 1)
         }
         for name, replica in replicas.items():
@@ -65,5 +67,5 @@ def _uplinks(replica: ServiceProcess, host: LostHost) -> dict[str, str]:
 def _moved(urls: str, replicas: Mapping[str, ServiceProcess], hosts: Mapping[str, LostHost]) -> str:
     """Replace the addresses of replicas by those of their hosts."""
     for name, replica in replicas.items():
-        urls = urls.replace(replica.url, f"http://{hosts[name].address('service')}")
+        urls = urls.replace(replica.url, f"http://{hosts[name].address(SERVICE)}")
     return urls

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from blackout.cells import FAILOVERS, REPLICAS, Cell, Victim
-from blackout.replica_hosts import open_replica_hosts
+from blackout.replica_hosts import SERVICE, open_replica_hosts
 from fake_provider.process import FakeProvider
 from parley_testing.backends.postgres_standby import Standby, standby_of, url_of_writer
 from parley_testing.backends.private import PrivateBackends, open_private_backends
@@ -95,7 +95,7 @@ async def open_rig(folder: Path, needed: str) -> AsyncIterator[Rig]:
         if needed == "replicas":
             found = open_replica_hosts(rig.stack, _ports(servers, provider))
             rig.hosts = await opened.enter_async_context(found)
-            doors[0] = f"http://{rig.hosts['gateway'].address('service')}"
+            doors[0] = f"http://{rig.hosts['gateway'].address(SERVICE)}"
         rig.gateways = [await opened.enter_async_context(open_http(door)) for door in doors]
         users = await opened.enter_async_context(open_users(rig.stack, USERS))
         # Requests that are no streams go to the gateway that no cell breaks.

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -94,6 +94,17 @@ class LostHost:
         finally:
             self._deliver(self._macs)
 
+    @contextlib.asynccontextmanager
+    async def refusing(self, service: str) -> AsyncIterator[None]:
+        """Refuse new connections to one service while the context is open."""
+        proxy = self._proxies[service]
+        port = proxy.port
+        proxy.stop_listening()
+        try:
+            yield
+        finally:
+            await proxy.listen(_in_namespace(self._namespace, self._host, port))
+
     @contextlib.contextmanager
     def delayed(self, seconds: float) -> Iterator[None]:
         """Delay what is sent, in each direction, while the context is open."""
@@ -114,7 +125,7 @@ class LostHost:
         _run(["nsenter", f"--net={self._namespace}", "ip", *arguments])
 
 
-def _in_namespace(namespace: Path, host: str) -> socket.socket:
+def _in_namespace(namespace: Path, host: str, port: int = 0) -> socket.socket:
     """Return a listening socket of another network namespace; a namespace belongs to a thread."""
     made: list[socket.socket] = []
 
@@ -123,7 +134,7 @@ def _in_namespace(namespace: Path, host: str) -> socket.socket:
         with namespace.open() as opened:
             if libc.setns(opened.fileno(), CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), "setns")
-        made.append(socket.create_server((host, 0), backlog=BACKLOG))
+        made.append(socket.create_server((host, port), backlog=BACKLOG))
 
     thread = threading.Thread(target=make)
     thread.start()

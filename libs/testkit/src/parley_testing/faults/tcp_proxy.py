@@ -161,11 +161,20 @@ class TcpProxy:
         finally:
             self.toxics = before
 
-    async def __aenter__(self) -> Self:
-        if self._listener is None:
+    def stop_listening(self) -> None:
+        """Let the kernel refuse new connections, as it does after the target's process has ended."""
+        assert self._server is not None
+        self._server.close()
+
+    async def listen(self, listener: socket.socket | None) -> None:
+        """Accept connections at a listening socket, or at a free port of 127.0.0.1."""
+        if listener is None:
             self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         else:
-            self._server = await asyncio.start_server(self._accept, sock=self._listener)
+            self._server = await asyncio.start_server(self._accept, sock=listener)
+
+    async def __aenter__(self) -> Self:
+        await self.listen(self._listener)
         return self
 
     async def __aexit__(self, *_: object) -> None:
