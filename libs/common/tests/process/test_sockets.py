@@ -1,11 +1,13 @@
 """Socket options that make the kernel report a lost host."""
 
 import socket
+import struct
+import sys
 from contextlib import closing
 
 import pytest
 
-from parley.process.sockets import PEER_TIMEOUT, PROBES, PeerTimeout, set_options
+from parley.process.sockets import PEER_TIMEOUT, PROBES, PeerTimeout, is_peer_lost, set_options
 
 
 def test_a_silent_connection_is_probed() -> None:
@@ -39,3 +41,32 @@ def test_no_lost_peer_goes_unnoticed_for_longer_than_the_timeout(seconds: float)
     idle, interval = timeout.idle_and_interval
     assert idle + interval * PROBES <= max(seconds, 1 + PROBES)
     assert 3 * timeout.ping_interval < seconds
+
+
+class InfoSocket:
+    """A socket of which the kernel reports these figures."""
+
+    family = socket.AF_INET
+
+    def __init__(self, *, repeated: int, unacknowledged: int, heard_ms: int) -> None:
+        self._info = struct.pack("=2xB21xI28xI44x", repeated, unacknowledged, heard_ms)
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+        return self._info[:size]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels report otherwise")
+def test_a_peer_is_lost_when_repeated_bytes_stay_unacknowledged_and_nothing_is_heard() -> None:
+    assert is_peer_lost(InfoSocket(repeated=5, unacknowledged=1, heard_ms=10_500), 10)
+    assert not is_peer_lost(InfoSocket(repeated=5, unacknowledged=1, heard_ms=9_000), 10), "it may be late"
+    assert not is_peer_lost(InfoSocket(repeated=0, unacknowledged=0, heard_ms=60_000), 10), "it only works"
+    assert not is_peer_lost(InfoSocket(repeated=0, unacknowledged=1, heard_ms=60_000), 10), "the bytes were just sent"
+    assert not is_peer_lost(None, 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels report otherwise")
+def test_the_kernel_reports_the_figures_of_a_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        client.send(b"hello")
+        assert not is_peer_lost(client, 0.001)

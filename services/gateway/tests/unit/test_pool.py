@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import socket
+import struct
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +14,7 @@ from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.endpoint import FAILURES_TO_EJECT, Endpoint
 from gateway.upstream.failures import ConnectFailed, ConnectionBroken, ResponseTimeout
 from gateway.upstream.pool import Pool, PoolLimits
+from gateway_testing.fakes import FakeTransport
 from parley_testing.http.scripted_server import ScriptedServer, respond, scripted_server
 
 REFUSED = ConnectFailed(refused=True)
@@ -180,3 +183,31 @@ async def test_the_kernel_watches_connections_to_services() -> None:
         assert connection._transport is not None
         opened = connection._transport.get_extra_info("socket")
         assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+class VanishedPeer(FakeTransport):
+    """A transport whose socket repeats bytes that nobody acknowledges."""
+
+    family = socket.AF_INET
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self
+
+    def getsockopt(self, _level: int, _option: int, size: int) -> bytes:
+        return struct.pack("=2xB21xI28xI44x", 5, 1, 11_000)[:size]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels report otherwise")
+async def test_a_request_ends_when_its_host_has_vanished_before_it_acknowledged_the_request() -> None:
+    endpoint = Endpoint("localhost", 1)
+    connection = UpstreamConnection(lambda _connection: None)
+    connection._transport = VanishedPeer()
+    endpoint.connections.add(connection)
+    pool = pool_of(endpoint)
+    connection.start_request("POST", b"POST / HTTP/1.1\r\nhost: a\r\n\r\n", timeout=600)
+    pool.enforce_deadlines()
+    assert connection._failure is None, "the request has just begun"
+    connection.began -= 11
+    pool.enforce_deadlines()
+    with pytest.raises(ConnectionBroken):
+        await connection.read_head()

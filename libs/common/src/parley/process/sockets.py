@@ -1,6 +1,8 @@
 """Options of outgoing TCP sockets: the kernel reports a lost host within seconds instead of after 15 minutes."""
 
 import socket
+import struct
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,11 @@ PROBES = 3
 """Lost keepalive probes that end a connection."""
 PINGS_PER_TIMEOUT = 0.3
 """Interval of a stream's pings as a part of the timeout: a lost peer misses three, and a tenth is left for delays."""
+MIN_REPEATED = 4
+"""Repetitions of unacknowledged bytes before a peer counts as lost: three seconds with the kernel's pauses."""
+_TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_INFO = struct.Struct("=2xB21xI28xI")
+"""Of Linux's ``struct tcp_info``: ``tcpi_retransmits``, ``tcpi_unacked``, ``tcpi_last_ack_recv`` (milliseconds)."""
 _KEEPALIVE_IDLE = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
 """macOS has another name for it."""
 
@@ -52,6 +59,21 @@ class PeerTimeout:
 
 PEER_TIMEOUT = PeerTimeout()
 """The timeout of this process, set from its settings at the start."""
+
+
+def is_peer_lost(opened: Any, seconds: float) -> bool:
+    """Return whether sent bytes are unacknowledged although they were repeated, and nothing was heard for ``seconds``.
+
+    The kernel sends no keepalive probes then, and repeats the bytes for 15 minutes. A peer that reads slowly
+    acknowledges. False for what is no TCP socket of Linux.
+    """
+    if _TCP_INFO is None or opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    info = opened.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO.size)
+    if len(info) < _INFO.size:
+        return False
+    repeated, unacknowledged, heard_ms = _INFO.unpack(info)
+    return bool(unacknowledged and repeated >= MIN_REPEATED and heard_ms >= seconds * 1000)
 
 
 def set_options(opened: Any, options: SocketOptions) -> None:

@@ -11,7 +11,7 @@ import httptools
 
 from gateway.upstream.failures import ConnectFailed, ConnectionBroken, UpstreamFailure
 from gateway.upstream.response_parser import ResponseParser
-from parley.process.sockets import PEER_TIMEOUT, set_options
+from parley.process.sockets import PEER_TIMEOUT, is_peer_lost, set_options
 
 HIGH_WATER, READ_SIZE = 32_768, 32_768
 """Buffered response bytes at which the upstream is paused, and bytes of one read."""
@@ -26,7 +26,7 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
 
     __slots__ = (
         "_failure", "_head_bytes", "_loop", "_on_lost", "_paused", "_poll", "_read_buffer", "_transport", "_waiter",
-        "_writable", "_write_paused", "busy", "closed", "deadline", "has_slot", "idle_since", "received",
+        "_writable", "_write_paused", "began", "busy", "closed", "deadline", "has_slot", "idle_since", "received",
     )  # fmt: skip
 
     def __init__(self, on_lost: "Callable[[UpstreamConnection], None]", read_buffer: bytearray | None = None) -> None:
@@ -41,7 +41,7 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
         self._head_bytes = 0
         self._paused = self._write_paused = False
         self._failure: BaseException | None = None
-        self.deadline = NEVER
+        self.began, self.deadline = 0.0, NEVER
         self.busy = self.has_slot = False
         self.idle_since = 0.0
         self.closed = False
@@ -53,7 +53,8 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
         self.reset(method)
         self._head_bytes, self.received = 0, False
         self.busy = True
-        self.deadline = time.monotonic() + timeout
+        self.began = time.monotonic()
+        self.deadline = self.began + timeout
         if self.closed:
             raise ConnectFailed
         self._write(data)
@@ -115,6 +116,12 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
     def is_open(self) -> bool:
         """Return whether an idle connection is still open. Also detects an end the event loop has not reported yet."""
         return not self.closed and not (self._poll is not None and self._poll.poll(0))
+
+    def has_lost_peer(self, now: float) -> bool:
+        """Return whether the host that should respond has vanished. A stream notices by its missing pings."""
+        if self.received or not self.busy or now - self.began < PEER_TIMEOUT.seconds or self._transport is None:
+            return False
+        return is_peer_lost(self._transport.get_extra_info("socket"), PEER_TIMEOUT.seconds)
 
     def mark_idle(self, now: float) -> None:
         self.busy, self.idle_since, self.deadline = False, now, NEVER

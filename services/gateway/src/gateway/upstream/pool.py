@@ -12,7 +12,7 @@ import structlog
 from gateway.errors import UpstreamUnavailable
 from gateway.upstream.connection import READ_SIZE, UpstreamConnection
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.failures import ConnectFailed, ResponseTimeout, UpstreamFailure
+from gateway.upstream.failures import ConnectFailed, ConnectionBroken, ResponseTimeout, UpstreamFailure
 from gateway.upstream.retry_budget import RetryBudget
 from parley.errors import Overloaded
 from parley.process.timeouts import at_most
@@ -132,13 +132,15 @@ class Pool:
             self.on_ejection()
 
     def enforce_deadlines(self) -> None:
-        """Fail requests that are over their deadline, and close connections that were idle for too long."""
+        """Fail requests that are over their deadline or whose host vanished, and close connections that idle too long."""
         now = time.monotonic()
         self._retired = [endpoint for endpoint in self._retired if endpoint.connections]
         for endpoint in (*self.endpoints, *self._retired):
             for connection in list(endpoint.connections):
                 if connection.busy and now > connection.deadline:
                     connection.fail(ResponseTimeout())
+                elif connection.has_lost_peer(now):
+                    connection.fail(ConnectionBroken())
                 elif not connection.busy and now - connection.idle_since > MAX_IDLE and connection in endpoint.idle:
                     endpoint.idle.remove(connection)
                     connection.abort()
