@@ -1,6 +1,7 @@
 """Event loop monitor."""
 
 import asyncio
+from functools import partial
 
 from parley.observability.metrics import Metrics
 from parley.web.lifecycle import Lifecycle
@@ -20,11 +21,14 @@ async def test_each_tick_measures_the_lag_and_marks_the_process_alive() -> None:
     assert lifecycle.alive()
 
 
-async def test_the_tasks_of_the_loop_are_counted_when_they_are_asked_for() -> None:
-    registry = Metrics("chat", "1", "-").registry
-    before = registry.get_sample_value("process_event_loop_tasks") or 0
+async def test_the_tasks_of_the_loop_are_counted_when_another_thread_reads_them() -> None:
+    metrics = Metrics("chat", "1", "-")
     async with asyncio.TaskGroup() as group:
+        monitor = group.create_task(monitor_loop(metrics, Lifecycle()))
+        await asyncio.sleep(0)
+        read = partial(metrics.registry.get_sample_value, "process_event_loop_tasks")
+        before = read() or 0
         waiting = [group.create_task(asyncio.sleep(60)) for _ in range(3)]
-        assert registry.get_sample_value("process_event_loop_tasks") == before + 3
-        for task in waiting:
+        assert await asyncio.to_thread(read) == before + 3
+        for task in (*waiting, monitor):
             task.cancel()

@@ -1,6 +1,5 @@
 """Prometheus metrics of one service, in a registry of its own because services can share a process."""
 
-import asyncio
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -65,9 +64,9 @@ class Metrics:
             buckets=LAG_BUCKETS,
             registry=self.registry,
         )
-        Gauge(
+        self.loop_tasks = Gauge(
             "process_event_loop_tasks", "Tasks of the event loop that have not ended.", registry=self.registry
-        ).set_function(count_tasks)
+        )
         self.registry.register(IncidentCollector(service))
         self.memory_used = Gauge(
             "process_memory_used_bytes",
@@ -89,14 +88,6 @@ class Metrics:
             registry=self.registry,
         )
         build.labels(service, version, git_sha).set(1)
-
-
-def count_tasks() -> int:
-    """Return the number of tasks of the running event loop that have not ended; 0 outside of one."""
-    try:
-        return len(asyncio.all_tasks())
-    except RuntimeError:
-        return 0
 
 
 class IncidentCollector(Collector):

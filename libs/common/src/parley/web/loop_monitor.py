@@ -10,7 +10,12 @@ TICK_INTERVAL = 1.0
 
 
 async def monitor_loop(metrics: Metrics, lifecycle: Lifecycle, *, interval: float = TICK_INTERVAL) -> None:
-    """Record the event loop's lag every ``interval`` seconds, and the time of the tick in ``lifecycle``; never ends."""
+    """Record the event loop's lag every ``interval`` seconds, and the time of the tick in ``lifecycle``; never ends.
+
+    The loop's tasks are counted when the metrics are read, which another thread does.
+    """
+    loop = asyncio.get_running_loop()
+    metrics.loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
     while True:
         due = time.monotonic() + interval
         await asyncio.sleep(interval)

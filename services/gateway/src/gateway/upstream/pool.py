@@ -132,7 +132,7 @@ class Pool:
             self.on_ejection()
 
     def enforce_deadlines(self) -> None:
-        """Fail requests that are over their deadline or whose host vanished, and close connections that idle too long."""
+        """Fail requests that are late or whose host has vanished, and close connections that were idle for too long."""
         now = time.monotonic()
         self._retired = [endpoint for endpoint in self._retired if endpoint.connections]
         for endpoint in (*self.endpoints, *self._retired):
